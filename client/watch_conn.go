@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"laurel/client/internal/reply"
-	"laurel/client/internal/sse"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -24,7 +23,7 @@ type watchConn struct {
 	from    string // the frontend that sent the watch there; "" for none
 	adoptAs string // the frontend's id, if it is to become the client's home
 	body    io.ReadCloser
-	events  *sse.Reader
+	events  *eventReader
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
 	known   windows // what this stream has sent
@@ -73,15 +72,15 @@ func (s *watch) connect(base string) (*watchConn, error) {
 	conn.body = resp.Body
 	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
 	quiet.Stop()
-	conn.events = sse.NewReader(&silenceReader{resp.Body, quiet}, maxResponse)
-	conn.events.ID, conn.events.Retry = s.lastID, s.retry
+	conn.events = newEventReader(&silenceReader{resp.Body, quiet}, maxResponse)
+	conn.events.id, conn.events.retry = s.lastID, s.retry
 	return conn, nil
 }
 
 // open sends the request for a stream. It follows one redirect to another frontend.
 func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, error) {
-	q := s.options.query()
-	if home, _ := s.c.frontends.homeOf(s.options.Home); home != "" {
+	q := maps.Clone(s.query)
+	if home := s.c.Home(); home != "" {
 		q.Set("home", home)
 	}
 	at := requestURL(conn.url, "/v1/watch", q)
@@ -114,7 +113,7 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 // adoptTarget returns the URL to which a watch is redirected. If the home that the client
 // chose redirects its first watch, the client makes the target its home.
 func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
-	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
+	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" {
 		conn.adoptAs = id
 		q := target.Query()
 		q.Set("home", id)
@@ -146,16 +145,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 		}
 		return nil
 	}
-	a, err := reply.Read(resp, maxResult)
-	if err != nil {
-		return err
-	}
-	err = a.Problem()
-	switch {
-	case err == nil:
-		return fmt.Errorf("answered with status %d; want 200", a.Status)
-	case reply.Transient(a.Status):
-		return &refusal{conn.url, a.RetryAfter(), err}
+	a, err := readRefusal(resp)
+	if transient(a.status) {
+		return &refusal{conn.url, a.retryAfter(), err}
 	}
 	return err
 }
@@ -168,12 +160,12 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		return conn.url, nil
 	}
 	for {
-		m, err := conn.events.Next()
-		s.retry = max(conn.events.Retry, time.Millisecond)
+		m, err := conn.events.next()
+		s.retry = max(conn.events.retry, time.Millisecond)
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		if m.Name == "home" {
+		if m.name == "home" {
 			if home := s.goHome(conn, m); home != nil {
 				conn.close()
 				conn = home
@@ -187,7 +179,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		s.lastID = conn.events.ID
+		s.lastID = conn.events.id
 		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
 			return conn.url, nil
 		}
@@ -199,7 +191,7 @@ func (s *watch) connected(conn *watchConn) bool {
 	if conn.adoptAs != "" {
 		s.c.frontends.adopt(conn.adoptAs, conn.url)
 	}
-	id, home := s.c.frontends.homeOf(s.options.Home)
+	id, home := s.c.frontends.homeNow()
 	atHome := conn.url == home
 	s.c.frontends.markRecovered(conn.url)
 	delete(s.refused, conn.url)
@@ -235,11 +227,11 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 }
 
 // goHome connects to the home to which a frontend sends the watch; nil if that fails.
-func (s *watch) goHome(conn *watchConn, m sse.Event) *watchConn {
+func (s *watch) goHome(conn *watchConn, m serverEvent) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
-	if json.Unmarshal(m.Data, &to) != nil {
+	if json.Unmarshal(m.data, &to) != nil {
 		return nil
 	}
 	base, err := baseURL(to.URL)

@@ -65,8 +65,6 @@ func (g *gate) pass() error {
 	return err
 }
 
-func (g *gate) IsMonotonic() bool { return g.Backend.(raft.MonotonicLogStore).IsMonotonic() }
-
 func (g *gate) StoreLogs(l []*raft.Log) error {
 	if err := g.pass(); err != nil {
 		return err

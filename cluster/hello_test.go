@@ -63,7 +63,7 @@ func lie(h *cache.Hello) (frames []byte) {
 	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
 		frames = push.AppendMessage(frames, m)
 	}
-	return push.AppendCommit(frames, push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
+	return push.AppendMessage(frames, &push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
 }
 
 // checkShowsAcked checks that a frontend answers from memory with the last acked event.
@@ -125,7 +125,7 @@ func TestMessagesBeforeAHelloAreIgnored(t *testing.T) {
 	for name, frames := range map[string][]byte{
 		"a stream that is refused":          lie(falseReporter),
 		"a stream without a hello":          lie(falseReporter)[len(push.AppendMessage(nil, falseReporter)):],
-		"a hint before the master's hello":  push.AppendMessage(push.AppendCommit(nil, push.Commit{Index: 1 << 40, Term: 1}), master),
+		"a hint before the master's hello":  push.AppendMessage(push.AppendMessage(nil, &push.Commit{Index: 1 << 40, Term: 1}), master),
 		"a grant before the master's hello": push.AppendMessage(push.AppendMessage(nil, &cache.Grant{}), master),
 	} {
 		if answers := (impostor{t, to, nil}).says(frames); len(answers) > 0 {

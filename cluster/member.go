@@ -110,7 +110,6 @@ func (m *Member) start() (err error) {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.Watch)
 	// Before Raft: the frontend counts the time of its leases from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.hooks.mutation)
 	reports := status.NewReports(m.scaled)
@@ -169,9 +168,10 @@ func (m *Member) wire(reports *status.Reports) {
 
 func (m *Member) pushConfig() push.Config {
 	return push.Config{
-		Self: m.self, Raft: m.raft, Log: m.storage.Log(), Machine: m.machine, Frontend: m.frontend,
+		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, Stopped: m.stopped, Metrics: m.metrics.push, Logger: m.log,
+		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
+		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
 	}
 }
 

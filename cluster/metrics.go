@@ -25,7 +25,9 @@ type metrics struct {
 	peerRefused       *prometheus.CounterVec
 	raftRefused       *prometheus.CounterVec
 	snapshotsReceived *prometheus.CounterVec
-	push              *push.Metrics
+	streamsLost       prometheus.Counter
+	leasesWithheld    *prometheus.CounterVec
+	hellosRefused     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -80,7 +82,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Raft messages of other members that were refused, by reason."),
 		snapshotsReceived: counters("laurel_snapshots_received_total", "outcome",
 			"Snapshots that a master sent to this frontend, by outcome: installed, known, failed."),
-		push: push.NewMetrics(r),
+		streamsLost: counter("laurel_streams_lost_total", "Streams from this master to a frontend that were lost."),
+		leasesWithheld: counters("laurel_leases_withheld_total", "member",
+			"Times that this master withheld the next lease of a frontend that had delayed writes, by member."),
+		hellosRefused: counters("laurel_hello_refused_total", "reason",
+			"Streams of a master that were refused, by reason. "+
+				"Two masters of one epoch are a fault of the group; "+
+				"the other reasons may occur while the master changes."),
 	}
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // exported from the start

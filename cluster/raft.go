@@ -87,6 +87,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		MaxEntry:      maxLogEntry,
 		TermReported:  reports.TermReported,
 		Go:            m.run,
+		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,
 		RaftLogger:    hclogger.New(m.log),
@@ -103,19 +104,16 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 
 func (m *Member) openRaft(config *raft.Config) (err error) {
 	s := m.storage
-	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
-		Store:   s.Snapshots(),
-		Machine: m.machine,
-		Header:  m.transport.Header(),
-		Term:    func() uint64 { return m.raft.CurrentTerm() }, // called when the transport is open
-		Pass:    m.transport.Deliver,
-		Stopped: m.stopped,
-		Fail:    m.fail,
-		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
-		Logger:  m.log,
-	})
+	receiver := &snapshots.Receiver{
+		Store:     s.Snapshots,
+		Machine:   m.machine,
+		Transport: m.transport,
+		Fail:      m.fail,
+		Received:  m.metrics.snapshotsReceived,
+		Logger:    m.log,
+	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
-	if m.opts.Bootstrap && !s.Existing() {
+	if m.opts.Bootstrap && !s.Existing {
 		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}
 		if err := s.Bootstrap(raft.Configuration{Servers: []raft.Server{first}}); err != nil {
 			return fmt.Errorf("bootstrap the group: %w", err)
@@ -127,11 +125,11 @@ func (m *Member) openRaft(config *raft.Config) (err error) {
 			m.fail(err)
 		}
 	})
-	if err := m.roster.UpdateFromSnapshots(s.Snapshots()); err != nil {
+	if err := m.roster.UpdateFromSnapshots(s.Snapshots); err != nil {
 		return fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots()}
-	m.raft, err = raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
+	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots}
+	m.raft, err = raft.NewRaft(config, machine, s.Log, s.Stable, s.Snapshots, m.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"encoding/binary"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -12,7 +11,6 @@ import (
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/medal"
-	"laurel/trust/access"
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
@@ -26,15 +24,15 @@ type batch struct {
 	tx            *database.Tx
 	timeline      *timeline.Writer
 	index         *index.Writer
-	revision      uint64
+	settings      // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
-	contests     map[string]bool // the ids of changed contests
-	tables       map[string]bool // the competitions of changed medal tables
-	sources      map[string]bool // the names of changed sources
-	totals       map[string]*int // numbers of marks, by key in the Splits bucket
-	access       *access.State
-	boardUpdates leaderboard.Updates
+	contests      map[string]bool // the ids of changed contests
+	tables        map[string]bool // the competitions of changed medal tables
+	sources       map[string]bool // the names of changed sources
+	totals        map[string]*int // numbers of marks, by key in the Splits bucket
+	accessChanged bool
+	boardUpdates  leaderboard.Updates
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest
@@ -50,21 +48,20 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
 		index:         index.NewWriter(tx),
-		revision:      m.revision.Load(),
-		startRevision: m.revision.Load(),
+		settings:      *m.settings.Load(),
+		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
 		sources:       map[string]bool{},
 		totals:        map[string]*int{},
-		access:        m.access.Load(),
 	}
 }
 
-func (b *batch) isFull() bool { return b.revision-b.startRevision >= commitEvents }
+func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvents }
 
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
-	b.copied, b.undoRevision = map[any]bool{}, b.revision
+	b.copied, b.undoRevision = map[any]bool{}, b.Revision
 	b.boardUpdates.Savepoint()
 }
 
@@ -76,7 +73,7 @@ func (b *batch) endUndo() {
 // undo reverts all changes since beginUndo.
 func (b *batch) undo() {
 	b.tx.Undo()
-	b.revision = b.undoRevision
+	b.Revision = b.undoRevision
 	b.timeline.UndoPost()
 	b.boardUpdates.Rollback()
 }
@@ -153,10 +150,9 @@ func (b *batch) markChanged(set map[string]bool, key string) {
 	}
 }
 
-// flush writes what changed in memory, and the index of the last log entry applied. The
-// iteration order of the maps does not matter: each key is written once, and the layout of
-// the file is not part of the state.
-func (b *batch) flush(applied uint64) error {
+// flush writes what changed in memory. The iteration order of the maps does not matter:
+// each key is written once, and the layout of the file is not part of the state.
+func (b *batch) flush() error {
 	for id := range b.contests {
 		c, ok := b.m.cache.contests[id]
 		b.updateIndex(id, c)
@@ -170,13 +166,13 @@ func (b *batch) flush(applied uint64) error {
 		b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition])
 	}
 	for name := range b.sources {
-		b.tx.Put(database.Sources, []byte(name), b.m.cache.sources[name].encode())
+		b.tx.PutJSON(database.Sources, []byte(name), b.m.cache.sources[name].Bard)
 	}
 	b.flushTotals()
-	last := binary.BigEndian.AppendUint64(nil, applied)
-	b.tx.Put(database.Index, index.AppliedKey, last)
-	b.tx.Put(database.Meta, database.AppliedKey, last)
-	b.tx.Put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
+	b.tx.PutJSON(database.Meta, settingsKey, b.m.settings.Load())
+	if b.accessChanged {
+		b.tx.PutJSON(database.Meta, accessKey, b.access)
+	}
 	return b.tx.Err()
 }
 
@@ -198,18 +194,4 @@ func (b *batch) updateIndex(id string, c *score.Contest) {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
 	b.index.Update(id, before, after)
-}
-
-// setStore names the store unless it already has a name.
-func (b *batch) setStore(name string) {
-	if b.m.Store() == "" {
-		b.m.store.Store(&name)
-		b.tx.Put(database.Meta, database.StoreKey, []byte(name))
-	}
-}
-
-func (b *batch) setCacheMode(mode score.CacheMode) {
-	b.m.setMode(mode)
-	b.m.changes.mode = true
-	b.tx.Put(database.Meta, database.CacheModeKey, []byte(mode))
 }

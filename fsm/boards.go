@@ -59,7 +59,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 		a.Err = err
 		return a
 	case !found:
-		a.Revision = m.revision.Load()
+		a.Revision = m.Revision()
 		a.Err = score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
 		return a
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
@@ -66,7 +67,12 @@ func encodePost(t tester, p score.Post) entry.EncodedPost {
 
 // encodeEvent encodes an event with any bytes as its data.
 func encodeEvent(e *score.Event, data []byte) []byte {
-	return entry.AppendStored(nil, &entry.Stored{Event: entry.Event{Event: *e, JSON: data}})
+	b := entry.AppendStored(nil, &entry.Event{Event: *e, JSON: data})
+	if len(e.Signature) > 0 {
+		b = protowire.AppendTag(b, 14, protowire.BytesType)
+		b = protowire.AppendBytes(b, append([]byte{0, 0}, e.Signature...))
+	}
+	return b
 }
 
 // encodeEntry encodes posts as one log entry.

@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
-
-	"laurel/fsm/database"
 )
 
 // filesOf returns the names of the files in a machine's directory.
@@ -206,10 +204,17 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 }
 
 // Prepare reads what Open would read, before the database replaces another one.
-func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
-	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
-		b := []byte("LAURELSN\x01")
-		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {
+func TestASnapshotWithInvalidSettingsIsNotPrepared(t *testing.T) {
+	for _, record := range [][2]string{
+		{"settings", `{"applied":-1}`},
+		{"settings", "bad"},
+		{"access", `{"grants":{"a":null}}`},
+		{"access", `{"join_tokens":{"a":null}}`},
+		{"access", `{"removed":null}`},
+		{"access", "null"},
+	} {
+		b := []byte("LAURELSN\x02")
+		for _, part := range []string{"meta", record[0], record[1]} {
 			b = append(b, byte(len(part)))
 			b = append(b, part...)
 		}
@@ -219,7 +224,7 @@ func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
 		m := newMachine(t)
 		if p, err := m.Prepare(bytes.NewReader(b)); err == nil {
 			p.Discard()
-			t.Errorf("a snapshot with 3 bytes for %s was prepared", key)
+			t.Errorf("a snapshot with the %s %s was prepared", record[0], record[1])
 		}
 		wantOnlyDatabase(t, m.dir)
 	}

@@ -185,9 +185,8 @@ func (a *API) Front() *fastpath.Server {
 // Limited bounds the connections of l by MaxConnections, and those of one address by
 // admission.ConnectionsPerAddress. More of one address are closed at once; others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	l = fastpath.LimitAddresses(l, admission.ConnectionsPerAddress, a.admission.Limits.Exempt,
+	return fastpath.Limit(l, MaxConnections, admission.ConnectionsPerAddress, a.admission.Limits.Exempt,
 		func() { a.admission.Count(admission.ReasonConnection) })
-	return fastpath.LimitConns(l, MaxConnections)
 }
 
 // Group is the frontend's group. The methods may be called by any goroutine. An error is

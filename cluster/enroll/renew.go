@@ -142,8 +142,9 @@ func (r *Renewer) renew(ctx context.Context) error {
 	err := r.renewAtMaster(ctx, due)
 	// Without a master a voter renews its certificate itself: all members may have been
 	// down for a long time.
-	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
-		err = i.Renew(i.IssuedBy())
+	own := i.Authority(i.IssuedBy())
+	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && own != nil {
+		err = i.Renew(own)
 	}
 	if err != nil {
 		return fmt.Errorf("renew the certificate: %w", err)

@@ -30,11 +30,8 @@ const (
 	// at the handshake, is no longer accepted. The member has another one by now, and
 	// requests under way on the connection need not be broken off.
 	recheckGrace = time.Second
-	// logPause is the shortest time between two log lines about refusals for the same
-	// reason.
-	logPause = 10 * time.Second
-	// maxLoggedError bounds the text of an error in such a line, which a stranger
-	// influences.
+	// maxLoggedError bounds the text of an error in a log line about a refusal, which a
+	// stranger influences.
 	maxLoggedError = 300
 )
 
@@ -68,33 +65,22 @@ type AuthConfig struct {
 // All methods may be called on nil, which authenticates nobody, and by any goroutine.
 type Authenticator struct {
 	AuthConfig
-	server *tls.Config
-	opened chan struct{} // closed by Open
+	server   *tls.Config
+	opened   chan struct{} // closed by Open
+	refusals *Refusals
 
 	mu      sync.Mutex
 	trusted *access.State // the access control whose authorities are trusted
 	pending *list.List    // of *conn
-	logged  map[string]refusalLog
-}
-
-// refusalLog is when a refusal was last logged for a reason, and how many were not logged
-// since.
-type refusalLog struct {
-	at      time.Time
-	skipped int
 }
 
 // NewAuthenticator returns an Authenticator that admits nobody before Open.
 func NewAuthenticator(c AuthConfig) *Authenticator {
-	for _, reason := range []string{
-		pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember,
-		reasonRemoved, reasonHandshake, reasonCrowded,
-	} {
-		c.Refused.WithLabelValues(reason) // exported from the start
-	}
 	return &Authenticator{
-		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
-		pending: list.New(), logged: map[string]refusalLog{},
+		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}), pending: list.New(),
+		refusals: NewRefusals(c.Refused, c.Logger,
+			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember,
+			reasonRemoved, reasonHandshake, reasonCrowded),
 	}
 }
 
@@ -244,27 +230,11 @@ func (a *Authenticator) addPending(c *conn) (done func()) {
 	}
 }
 
-// refuse counts a refusal, and logs it unless one was logged for the same reason within
-// logPause.
+// refuse counts and logs a refusal.
 func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
-	a.Refused.WithLabelValues(reason).Inc()
-	now := time.Now()
-	a.mu.Lock()
-	last := a.logged[reason]
-	quiet := !last.at.IsZero() && now.Sub(last.at) < logPause
-	if quiet {
-		last.skipped++
-		a.logged[reason] = last
-	} else {
-		a.logged[reason] = refusalLog{at: now}
-	}
-	a.mu.Unlock()
-	if quiet {
-		return
-	}
 	text := err.Error()
-	a.Logger.Warn("refused a connection between members", "reason", reason, "remote", remote,
-		"err", text[:min(len(text), maxLoggedError)], "skipped", last.skipped)
+	a.refusals.Note(slog.LevelWarn, reason, "refused a connection between members",
+		"remote", remote, "err", text[:min(len(text), maxLoggedError)])
 }
 
 // Recheck closes the connections of members that were removed, and those whose

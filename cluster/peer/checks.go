@@ -1,13 +1,14 @@
 package peer
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // Reasons of laurel_raft_refused_total.
@@ -21,10 +22,14 @@ const (
 // checkTransfer returns an error unless the leader that this member follows asks it to
 // take over. Raft checks neither the sender nor a term: any sender could depose the
 // master, and the election that follows skips the pre-vote.
-func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
+func (in *inbound) checkTransfer(request any) error {
+	r, ok := request.(*raft.TimeoutNowRequest)
+	if !ok {
+		return nil
+	}
 	_, leader, _ := following(in.raft)
-	if leader == "" || leader != raft.ServerID(request.ID) {
-		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", request.ID, leader)
+	if leader == "" || leader != raft.ServerID(r.ID) {
+		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", r.ID, leader)
 	}
 	return nil
 }
@@ -61,7 +66,7 @@ func checkEntryTerms(request any) error {
 // checkEntries returns an error unless the entries of a request follow the one that it
 // names as the previous entry, as those of a leader do, and are of types that Raft knows:
 // it panics when an entry of another type is committed.
-func checkEntries(request any, maxEntry int) error {
+func (in *inbound) checkEntries(request any) error {
 	r, ok := request.(*raft.AppendEntriesRequest)
 	if !ok {
 		return nil
@@ -70,8 +75,8 @@ func checkEntries(request any, maxEntry int) error {
 		if e == nil || e.Index != r.PrevLogEntry+1+uint64(i) {
 			return fmt.Errorf("entry %d of the request does not follow entry %d of the log", i+1, r.PrevLogEntry)
 		}
-		if size := len(e.Data) + len(e.Extensions); size > maxEntry {
-			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, maxEntry)
+		if size := len(e.Data) + len(e.Extensions); size > in.maxEntry {
+			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, in.maxEntry)
 		}
 		if _, err := e.AppendedAt.MarshalBinary(); err != nil {
 			return fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)
@@ -119,35 +124,31 @@ func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
 	return raft.DecodeConfiguration(b), nil
 }
 
-// refusals counts the messages that are refused, and logs each reason at most once in
-// logPause.
-type refusals struct {
-	count  *prometheus.CounterVec
-	log    *slog.Logger
-	mu     sync.Mutex
-	logged map[string]time.Time
+// logPause is the shortest time between two log lines about refusals for the same reason.
+const logPause = 10 * time.Second
+
+// Refusals counts refusals by reason, and logs each reason at most once in logPause:
+// whoever is refused tries again and again.
+type Refusals struct {
+	count *prometheus.CounterVec
+	log   *slog.Logger
+	pause map[string]*rate.Sometimes // by reason
 }
 
-func newRefusals(count *prometheus.CounterVec, log *slog.Logger) *refusals {
-	for _, reason := range []string{reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer} {
+// NewRefusals returns Refusals for all the reasons that there are.
+func NewRefusals(count *prometheus.CounterVec, log *slog.Logger, reasons ...string) *Refusals {
+	r := &Refusals{count: count, log: log, pause: map[string]*rate.Sometimes{}}
+	for _, reason := range reasons {
 		count.WithLabelValues(reason) // exported from the start
+		r.pause[reason] = &rate.Sometimes{Interval: logPause}
 	}
-	return &refusals{count: count, log: log, logged: map[string]time.Time{}}
+	return r
 }
 
-// note counts a refusal and returns its error.
-func (r *refusals) note(reason string, err error) error {
+// Note counts a refusal, and logs it with args.
+func (r *Refusals) Note(level slog.Level, reason, msg string, args ...any) {
 	r.count.WithLabelValues(reason).Inc()
-	now := time.Now()
-	r.mu.Lock()
-	last, before := r.logged[reason]
-	quiet := before && now.Sub(last) < logPause
-	if !quiet {
-		r.logged[reason] = now
-	}
-	r.mu.Unlock()
-	if !quiet {
-		r.log.Warn("refused a raft message of another member", "reason", reason, "err", err)
-	}
-	return err
+	r.pause[reason].Do(func() {
+		r.log.Log(context.Background(), level, msg, append([]any{"reason", reason}, args...)...)
+	})
 }

@@ -16,7 +16,8 @@ func TestHeartbeatIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
 	h.follow = func() (uint64, raft.ServerID, uint64) { return 5, "f1", 17 }
 	beat := func(term uint64, from string) *raft.RPCResponse {
 		answers := make(chan raft.RPCResponse, 1)
-		h.handle(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}, RespChan: answers})
+		request := &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}
+		h.handle(raft.RPC{Command: request, RespChan: answers})
 		select {
 		case a := <-answers:
 			return &a

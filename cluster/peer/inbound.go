@@ -3,11 +3,11 @@ package peer
 import (
 	"context"
 	"io"
+	"log/slog"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/time/rate"
 )
 
 // inbound checks the requests of other members' Rafts before this member's Raft sees
@@ -20,8 +20,8 @@ type inbound struct {
 	beats    *heartbeats
 	reported func(r *raft.Raft, atLeast uint64) bool
 	maxEntry int
-	refusals *refusals
-	steps    throttle
+	refusals *Refusals
+	steps    rate.Sometimes // of approach
 	run      func(func())
 
 	opened chan struct{} // closed when raft is set
@@ -31,8 +31,8 @@ type inbound struct {
 func newInbound(ctx context.Context, c TransportConfig, header raft.RPCHeader) *inbound {
 	in := &inbound{
 		ctx: ctx, calls: make(chan raft.RPC), reported: c.TermReported, maxEntry: c.MaxEntry,
-		refusals: newRefusals(c.Refused, c.Logger), steps: throttle{every: c.ApproachPause}, run: c.Go,
-		opened: make(chan struct{}),
+		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
+		steps:    rate.Sometimes{Interval: c.ApproachPause}, run: c.Go, opened: make(chan struct{}),
 	}
 	in.beats = newHeartbeats(header, in.deliver)
 	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
@@ -64,7 +64,7 @@ func (in *inbound) serve(from <-chan raft.RPC, snapshot func(raft.RPC, *raft.Ins
 // handle passes on a request, or answers it with an error.
 func (in *inbound) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
 	if err := in.check(call.Command); err != nil {
-		in.run(func() { refuse(call, err) })
+		in.run(func() { answerError(call, err) })
 		return
 	}
 	switch request := call.Command.(type) {
@@ -77,9 +77,9 @@ func (in *inbound) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSn
 	in.deliver(call)
 }
 
-// refuse answers a request with an error. It reads the body of a snapshot first, or the
+// answerError answers a request with an error. It reads the body of a snapshot first, or the
 // transport would take the rest of it for the next request.
-func refuse(call raft.RPC, err error) {
+func answerError(call raft.RPC, err error) {
 	if call.Reader != nil {
 		io.Copy(io.Discard, call.Reader)
 	}
@@ -129,21 +129,26 @@ func (in *inbound) check(request any) error {
 	if term := termOf(request); term > 0 && term < in.raft.CurrentTerm() {
 		return nil // Raft answers with its own term and ignores the rest of the request
 	}
-	if err := checkEntryTerms(request); err != nil {
-		return in.refusals.note(reasonTerm, err)
-	}
-	if err := checkEntries(request, in.maxEntry); err != nil {
-		return in.refusals.note(reasonEntries, err)
-	}
-	if r, ok := request.(*raft.TimeoutNowRequest); ok {
-		if err := in.checkTransfer(r); err != nil {
-			return in.refusals.note(reasonTransfer, err)
+	for _, check := range []struct {
+		reason string
+		check  func(request any) error
+	}{
+		{reasonTerm, checkEntryTerms},
+		{reasonEntries, in.checkEntries},
+		{reasonTransfer, in.checkTransfer},
+		{reasonConfiguration, checkConfigurations},
+	} {
+		if err := check.check(request); err != nil {
+			return in.refuse(check.reason, err)
 		}
 	}
-	if err := checkConfigurations(request); err != nil {
-		return in.refusals.note(reasonConfiguration, err)
-	}
 	return nil
+}
+
+// refuse counts a refused message, and returns its error.
+func (in *inbound) refuse(reason string, err error) error {
+	in.refusals.Note(slog.LevelWarn, reason, "refused a raft message of another member", "err", err)
+	return err
 }
 
 // checkTerm returns an error if a term, of a request or of an answer, cannot be believed.
@@ -151,7 +156,7 @@ func (in *inbound) checkTerm(term uint64) error {
 	own := in.raft.CurrentTerm()
 	err := checkTerm(term, own, func(atLeast uint64) bool { return in.reported(in.raft, atLeast) })
 	if err != nil {
-		return in.refusals.note(reasonTerm, err)
+		return in.refuse(reasonTerm, err)
 	}
 	return nil
 }
@@ -169,34 +174,17 @@ func (in *inbound) approach(request any) {
 	case *raft.RequestPreVoteRequest:
 		voter = raft.ServerID(r.ID)
 	}
-	own, last := in.raft.CurrentTerm(), in.raft.LastIndex()
 	known := slices.ContainsFunc(Voters(in.raft), func(s raft.Server) bool { return s.ID == voter })
-	if !known || last == 0 || !in.steps.allow(time.Now()) {
+	if !known || in.raft.LastIndex() == 0 {
 		return
 	}
 	step := &raft.RequestVoteRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(voter)},
-		Term:      own + MaxTermStep,
+		Term:      in.raft.CurrentTerm() + MaxTermStep,
 		// Without it Raft ignores the request while it knows a leader.
 		LeadershipTransfer: true,
 	}
-	in.run(func() { in.deliver(raft.RPC{Command: step, RespChan: make(chan raft.RPCResponse, 1)}) })
-}
-
-// throttle allows an action once in each period.
-type throttle struct {
-	every time.Duration
-	mu    sync.Mutex
-	last  time.Time
-}
-
-// allow reports whether the action may be done now. If so, the period begins now.
-func (t *throttle) allow(now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.last.IsZero() && now.Sub(t.last) < t.every {
-		return false
-	}
-	t.last = now
-	return true
+	in.steps.Do(func() {
+		in.run(func() { in.deliver(raft.RPC{Command: step, RespChan: make(chan raft.RPCResponse, 1)}) })
+	})
 }

@@ -26,6 +26,7 @@ type TransportConfig struct {
 	TermReported func(r *raft.Raft, term uint64) bool
 	// Go runs a function on a goroutine that the member waits for when it closes.
 	Go         func(func())
+	Stopped    <-chan struct{}        // closed when Raft has stopped
 	Refused    *prometheus.CounterVec // laurel_raft_refused_total
 	Logger     *slog.Logger
 	RaftLogger hclog.Logger
@@ -42,6 +43,7 @@ type TransportConfig struct {
 type Transport struct {
 	*raft.NetworkTransport
 	serverID raft.ServerID
+	stopped  <-chan struct{}
 	in       *inbound
 }
 
@@ -50,7 +52,7 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: c.RaftLogger,
 	})
-	t := &Transport{NetworkTransport: network, serverID: c.ServerID}
+	t := &Transport{NetworkTransport: network, serverID: c.ServerID, stopped: c.Stopped}
 	t.in = newInbound(ctx, c, t.Header())
 	return t
 }
@@ -75,6 +77,22 @@ func (t *Transport) Open(r *raft.Raft) { t.in.open(r) }
 
 // Deliver gives a request to Raft without any check.
 func (t *Transport) Deliver(call raft.RPC) { t.in.deliver(call) }
+
+// Call gives a request to Raft without any check, and returns the answer.
+func (t *Transport) Call(call raft.RPC) (raft.RPCResponse, error) {
+	answers := make(chan raft.RPCResponse, 1)
+	call.RespChan = answers
+	t.in.deliver(call)
+	select {
+	case answer := <-answers:
+		return answer, answer.Error
+	case <-t.stopped: // Raft may never answer, and does nothing more
+		return raft.RPCResponse{}, raft.ErrRaftShutdown
+	}
+}
+
+// Term returns Raft's term. It must not be called before Open.
+func (t *Transport) Term() uint64 { return t.in.raft.CurrentTerm() }
 
 // Consumer returns the requests that Raft is to handle.
 func (t *Transport) Consumer() <-chan raft.RPC { return t.in.calls }

@@ -25,7 +25,7 @@ type Commit struct{ Index, Term uint64 }
 
 // AppliedCommit returns the last entry that the state machine has applied; the zero
 // Commit if the log no longer has it.
-func AppliedCommit(machine *fsm.Machine, log Log) Commit {
+func AppliedCommit(machine *fsm.Machine, log raft.LogStore) Commit {
 	var e raft.Log
 	index := machine.Applied()
 	if index == 0 || log.GetLog(index, &e) != nil {
@@ -116,17 +116,12 @@ func (h *CommitHints) Apply() bool {
 	case err != nil || entry.Term != c.Term:
 		return true // another entry, which is not known to be committed
 	}
-	answer := make(chan raft.RPCResponse, 1)
 	request := &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{
 			ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: h.Transport.EncodePeer(leader, address),
 		},
 		Term: epoch, PrevLogEntry: c.Index, PrevLogTerm: c.Term, LeaderCommitIndex: c.Index,
 	}
-	h.Transport.Deliver(raft.RPC{Command: request, RespChan: answer})
-	select {
-	case <-answer:
-	case <-h.Stopped:
-	}
+	h.Transport.Call(raft.RPC{Command: request})
 	return true
 }

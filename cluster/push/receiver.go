@@ -4,26 +4,33 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
-	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 // Receiver is a frontend's end of the push protocol.
 type Receiver struct {
 	Config
-	Hints *CommitHints
-	ctx   context.Context // ends with the member
-
-	mu     sync.Mutex
-	logged map[string]time.Time // when a refusal was last logged, by reason
+	Hints    *CommitHints
+	ctx      context.Context // ends with the member
+	refusals *peer.Refusals  // of Hellos
 }
 
 // NewReceiver returns a Receiver that admits streams until ctx ends.
 func NewReceiver(ctx context.Context, c Config) *Receiver {
-	return &Receiver{Config: c, Hints: NewCommitHints(c), ctx: ctx, logged: map[string]time.Time{}}
+	reasons := make([]string, len(helloRefusals))
+	for i, refusal := range helloRefusals {
+		reasons[i] = refusal.reason
+	}
+	refusals := peer.NewRefusals(c.HellosRefused, c.Logger, reasons...)
+	return &Receiver{Config: c, Hints: NewCommitHints(c), ctx: ctx, refusals: refusals}
 }
 
 // Serve passes the messages of a master to the frontend, and its answers to the master,
@@ -43,16 +50,16 @@ func (r *Receiver) Serve(conn net.Conn) {
 			answers = answers[:0]
 		}
 		conn.SetReadDeadline(time.Now().Add(r.Scale(streamTimeout)))
-		body, err := readFrame(in)
+		read, err := readFrame(in)
 		if err != nil {
 			return
 		}
-		if commit, ok := parseCommit(body); ok && epoch != 0 {
-			r.Hints.Note(epoch, commit)
+		if commit, ok := read.(*Commit); ok && epoch != 0 {
+			r.Hints.Note(epoch, *commit)
 			continue
 		}
-		msg, err := parseMessage(body)
-		if err != nil {
+		msg, ok := read.(cache.Message)
+		if !ok {
 			return
 		}
 		hello, isHello := msg.(*cache.Hello)
@@ -80,6 +87,107 @@ func (r *Receiver) Serve(conn net.Conn) {
 		}
 		if answer != nil {
 			answers = AppendMessage(answers, answer)
+		}
+	}
+}
+
+// withoutValues returns a push that only names what p has values of. In a guarded store a
+// frontend shows only what its own state machine made of signed events, so that a corrupt
+// master cannot put a score into its cache.
+func withoutValues(p *cache.Push) *cache.Push {
+	named := *p
+	named.Records = nil
+	for i := range p.Records {
+		named.Stale = append(named.Stale, p.Records[i].Key)
+	}
+	return &named
+}
+
+// A frontend shows what its master's stream tells it, so it must know that the sender is
+// the master. It admits a Hello only of the leader that its Raft follows in the present
+// term and, in a secure group, only on a connection of that member. Raft learns of a new
+// leader from its first message, which may come a moment after the Hello, so the Hello is
+// held for helloHold.
+const (
+	helloHold = 50 * time.Millisecond // at a time scale of 1
+	helloPoll = time.Millisecond
+)
+
+var (
+	errOtherPeer  = errors.New("the stream is not from the member that its hello names")
+	errOtherScale = errors.New("the master has another time scale; " +
+		"without the same one everywhere this frontend answers nothing from memory")
+	errNotLeader = errors.New("raft does not know the member as the leader of that term")
+)
+
+// reasonTwoMasters is the reason that is a fault of the group, and counted by both ends.
+const reasonTwoMasters = "two_masters"
+
+// helloRefusals are the reasons of laurel_hello_refused_total, and the level at which a
+// refusal is logged.
+var helloRefusals = []struct {
+	err    error
+	reason string
+	level  slog.Level
+}{
+	{cache.ErrTwoMasters, reasonTwoMasters, slog.LevelError},
+	{errOtherPeer, "other_peer", slog.LevelWarn},
+	{errOtherScale, "other_scale", slog.LevelError},
+	{errNotLeader, "not_leader", slog.LevelWarn},
+	{cache.ErrAhead, "not_leader", slog.LevelWarn},
+	{cache.ErrStale, "stale", slog.LevelDebug}, // a newer master or stream was admitted
+}
+
+// Admit returns nil if a Hello is the master's, as far as this member can know.
+func (r *Receiver) Admit(c net.Conn, hello *cache.Hello) error {
+	if id := peer.FromConn(c); id != "" && string(id) != hello.Master {
+		return fmt.Errorf("%w: it names %q, and the certificate %q", errOtherPeer, hello.Master, id)
+	}
+	if lease := r.Timings.Lease; hello.Lease != lease {
+		return fmt.Errorf("%w: its leases last %v, those here %v", errOtherScale, hello.Lease, lease)
+	}
+	hold := time.NewTimer(r.Scale(helloHold))
+	defer hold.Stop()
+	poll := time.NewTicker(helloPoll)
+	defer poll.Stop()
+	for {
+		term, leader := r.leader()
+		switch {
+		case term == hello.Epoch && leader == raft.ServerID(hello.Master):
+			return nil
+		case term > hello.Epoch:
+			return fmt.Errorf("%w: raft is in term %d, the stream in epoch %d", cache.ErrStale, term, hello.Epoch)
+		}
+		select {
+		case <-poll.C:
+		case <-hold.C:
+			return fmt.Errorf("%w: the stream is of %q in epoch %d, but raft follows %q in term %d",
+				errNotLeader, hello.Master, hello.Epoch, leader, term)
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		}
+	}
+}
+
+// leader returns Raft's term and the leader that Raft follows in it; "" for none.
+func (r *Receiver) leader() (term uint64, leader raft.ServerID) {
+	for {
+		// Raft forgets its leader before it enters a term. So the leader read between two
+		// equal terms is of that term.
+		term = r.Raft.CurrentTerm()
+		if _, leader = r.Raft.LeaderWithID(); r.Raft.CurrentTerm() == term {
+			return term, leader
+		}
+	}
+}
+
+// Refuse counts and logs the refusal of a Hello. Errors without a reason mean that this
+// member is closing.
+func (r *Receiver) Refuse(err error) {
+	for _, refusal := range helloRefusals {
+		if errors.Is(err, refusal.err) {
+			r.refusals.Note(refusal.level, refusal.reason, "refused a push stream", "err", err)
+			return
 		}
 	}
 }

@@ -3,16 +3,42 @@ package push
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/cluster/peer"
+	"laurel/fsm"
 	"laurel/score"
 )
+
+// Config is what the two ends need of their member.
+type Config struct {
+	Self      raft.ServerID
+	Raft      *raft.Raft
+	Log       raft.LogStore
+	Machine   *fsm.Machine
+	Frontend  *cache.Frontend
+	Port      *peer.Port
+	Transport *peer.Transport
+	Clock     func() time.Duration
+	Timings   cache.Timings
+	Mutation  cache.Mutation // for tests of the protocol
+	// Scale stretches a time limit by the member's time scale.
+	Scale func(time.Duration) time.Duration
+	// Go runs a function on a goroutine that the member waits for when it closes.
+	Go             func(func())
+	StreamsLost    prometheus.Counter
+	LeasesWithheld *prometheus.CounterVec // by member
+	HellosRefused  *prometheus.CounterVec // by reason
+	Logger         *slog.Logger
+}
 
 // ownStream is the number of the stream to this member itself, which is no connection.
 const ownStream = 1
@@ -24,9 +50,9 @@ type Sender struct {
 	epoch   uint64
 	ctx     context.Context // ends with the epoch
 	serving func(raft.Configuration)
-	changed broadcast // after each step of the protocol
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex    // guards the rest
+	changed  chan struct{} // closed and replaced after each step of the protocol
 	master   *cache.Master
 	own      *cache.Link
 	config   raft.Configuration // the latest
@@ -43,7 +69,7 @@ func NewSender(
 	ctx context.Context, c Config, epoch uint64, config raft.Configuration, serving func(raft.Configuration),
 ) *Sender {
 	s := &Sender{
-		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config,
+		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config, changed: make(chan struct{}),
 		streams: map[raft.ServerID]*stream{}, dialing: map[raft.ServerID]context.CancelFunc{},
 	}
 	s.master = cache.NewMaster(string(s.Self), epoch, members(config), s.Timings, true, s.Mutation)
@@ -54,10 +80,7 @@ func NewSender(
 }
 
 // Close ends the stream to this member itself. The context must have ended.
-func (s *Sender) Close() {
-	s.own.Close()
-	s.changed.notify()
-}
+func (s *Sender) Close() { s.own.Close() }
 
 func members(c raft.Configuration) []cache.Member {
 	list := make([]cache.Member, len(c.Servers))
@@ -78,7 +101,8 @@ func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 		s.isServed = true
 		s.serving(s.config)
 	}
-	s.changed.notify()
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // Await waits until reached reports true, for at most limit. It reports whether that
@@ -93,15 +117,14 @@ func (s *Sender) Await(
 
 func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
 	for {
-		next := s.changed.next()
 		s.mu.Lock()
-		ok := reached(s.master, s.Clock())
+		ok, changed := reached(s.master, s.Clock()), s.changed
 		s.mu.Unlock()
 		if ok {
 			return true
 		}
 		select {
-		case <-next:
+		case <-changed:
 		case <-s.ctx.Done():
 			return false
 		case <-ctx.Done():
@@ -167,7 +190,7 @@ func (s *Sender) sendOwn(o cache.Outgoing) {
 	switch {
 	case err != nil:
 		if errors.Is(err, cache.ErrTwoMasters) {
-			s.Metrics.hellosRefused.WithLabelValues(helloTwoMasters).Inc()
+			s.HellosRefused.WithLabelValues(reasonTwoMasters).Inc()
 			s.Logger.Error("two masters of one epoch", "epoch", s.epoch, "err", err)
 		}
 		s.master.StreamLost(o.Member, o.Stream, now) // a later master's stream was admitted
@@ -181,7 +204,7 @@ func (s *Sender) sendOwn(o cache.Outgoing) {
 func (s *Sender) reportPenalties() {
 	for _, p := range s.master.NewPenalties() {
 		id := peer.MemberID(raft.ServerID(p.Member))
-		s.Metrics.leasesWithheld.WithLabelValues(id).Inc()
+		s.LeasesWithheld.WithLabelValues(id).Inc()
 		s.Logger.Warn("a frontend delayed writes; it gets no lease until it has acknowledged in time for a while",
 			"member", id, "delayed", p.Debt, "rounds", p.Rounds)
 	}
@@ -272,9 +295,48 @@ func (s *Sender) Push() {
 		if hint == (Commit{}) {
 			return
 		}
-		frame := AppendCommit(nil, hint)
+		frame := AppendMessage(nil, &hint)
 		for _, to := range s.streams {
 			to.queue(frame)
 		}
 	})
+}
+
+// invalidate returns the records of changes that have a new value, and the keys and tags
+// of all other answers that are stale now.
+func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
+	pushed := map[string]bool{}
+	add := func(key string, revision uint64, value any) {
+		if body, err := queries.Encode(value); err == nil {
+			records = append(records, cache.Record{Key: key, Revision: revision, Body: body})
+			pushed[key] = true
+		}
+	}
+	for _, contest := range c.Records {
+		add(cache.ScoreKey(contest.ID), contest.Revision, contest.Record())
+	}
+	for _, table := range c.MedalTables {
+		add(cache.MedalsKey(table.Competition), table.Revision, table.Standings())
+	}
+	addStale := func(key string) {
+		if !pushed[key] {
+			stale = append(stale, key)
+		}
+	}
+	lists := map[string]bool{}
+	for _, id := range c.Contests {
+		addStale(cache.ScoreKey(id))
+		stale = append(stale, cache.TimelineTag(id))
+		if competition := score.CompetitionOf(id); !lists[competition] {
+			lists[competition] = true
+			stale = append(stale, cache.ListTag(competition))
+		}
+	}
+	for _, competition := range c.Tables {
+		addStale(cache.MedalsKey(competition))
+	}
+	for _, id := range c.Boards {
+		stale = append(stale, cache.BoardTag(id))
+	}
+	return records, stale
 }

@@ -185,5 +185,5 @@ func (s *Sender) lost(id raft.ServerID, lost *stream) {
 		}
 		m.StreamLost(string(id), lost.number, now)
 	})
-	s.Metrics.streamsLost.Inc()
+	s.StreamsLost.Inc()
 }

@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -27,109 +28,47 @@ const (
 	frameStep = 64 << 10
 )
 
-const (
-	kindHello = iota + 1
-	kindBeat
-	kindStart
-	kindPush
-	kindRelease
-	kindGrant
-	kindRecall
-	kindRetire
-	kindWelcome
-	kindAck
-	kindReturned
-	kindRetired
-	kindCommit // for Raft; see CommitHints
-)
+// kinds are the types of messages. The kind of a message is the position of its type,
+// counted from 1.
+var kinds = []reflect.Type{
+	reflect.TypeFor[cache.Hello](),
+	reflect.TypeFor[cache.Beat](),
+	reflect.TypeFor[cache.Start](),
+	reflect.TypeFor[cache.Push](),
+	reflect.TypeFor[cache.Release](),
+	reflect.TypeFor[cache.Grant](),
+	reflect.TypeFor[cache.Recall](),
+	reflect.TypeFor[cache.Retire](),
+	reflect.TypeFor[cache.Welcome](),
+	reflect.TypeFor[cache.Ack](),
+	reflect.TypeFor[cache.Returned](),
+	reflect.TypeFor[cache.Retired](),
+	reflect.TypeFor[Commit](), // for Raft; see CommitHints
+}
+
+func kindOf(m any) byte { return byte(1 + slices.Index(kinds, reflect.TypeOf(m).Elem())) }
 
 var errFrame = errors.New("the frame is damaged, or of another version of Laurel")
 
-// AppendMessage appends the frame of m to b.
-func AppendMessage(b []byte, m cache.Message) []byte {
-	body := appendBody(nil, m)
-	b = protowire.AppendVarint(b, uint64(len(body)))
-	return append(b, body...)
-}
-
-func appendBody(b []byte, m cache.Message) []byte {
-	switch m := m.(type) {
-	case *cache.Hello:
-		b = appendNumbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease))
-		return protowire.AppendString(b, m.Master)
-	case *cache.Beat:
-		return appendNumbers(append(b, kindBeat), m.Round, m.Released)
-	case *cache.Start:
-		return appendNumbers(append(b, kindStart), m.At, m.Released)
-	case *cache.Push:
-		return appendPush(append(b, kindPush), m)
-	case *cache.Release:
-		return appendNumbers(append(b, kindRelease), m.Released)
-	case *cache.Grant:
-		return appendNumbers(append(b, kindGrant), uint64(m.At), uint64(m.Remaining))
-	case *cache.Recall:
-		return append(b, kindRecall)
-	case *cache.Retire:
-		return appendNumbers(append(b, kindRetire), m.Round)
-	case *cache.Welcome:
-		none := uint64(0)
-		if m.NoLease {
-			none = 1
-		}
-		return appendNumbers(append(b, kindWelcome), uint64(m.Age), none)
-	case *cache.Ack:
-		b = appendNumbers(append(b, kindAck), m.Round, m.Pushed, uint64(m.At))
-		return appendStrings(b, m.Held)
-	case *cache.Returned:
-		return append(b, kindReturned)
-	case *cache.Retired:
-		return appendNumbers(append(b, kindRetired), m.Round)
-	}
-	panic(fmt.Sprintf("push: message type %T has no frame", m)) // a bug, not bad input
-}
-
-func appendNumbers(b []byte, list ...uint64) []byte {
-	for _, n := range list {
-		b = protowire.AppendVarint(b, n)
-	}
-	return b
-}
-
-func appendStrings(b []byte, list []string) []byte {
-	b = protowire.AppendVarint(b, uint64(len(list)))
-	for _, s := range list {
-		b = protowire.AppendString(b, s)
-	}
-	return b
-}
-
-func appendPush(b []byte, p *cache.Push) []byte {
-	size := 64
-	for i := range p.Records {
-		size += len(p.Records[i].Key) + len(p.Records[i].Body) + 24
-	}
-	b = append(make([]byte, 0, len(b)+size), b...)
-	b = appendNumbers(b, p.From, p.To, p.Released, uint64(len(p.Records)))
-	for i := range p.Records {
-		r := &p.Records[i]
-		b = protowire.AppendString(b, r.Key)
-		b = protowire.AppendVarint(b, r.Revision)
-		b = protowire.AppendBytes(b, r.Body)
-	}
-	return appendStrings(b, p.Stale)
+// AppendMessage appends the frame of m to b. m is a message of package cache or a *Commit.
+func AppendMessage(b []byte, m any) []byte {
+	body := codec{b: []byte{kindOf(m)}}
+	body.message(m)
+	return protowire.AppendBytes(b, body.b)
 }
 
 // ReadMessage reads a frame, which must be that of a message of package cache.
 func ReadMessage(r *bufio.Reader) (cache.Message, error) {
-	body, err := readFrame(r)
-	if err != nil {
-		return nil, err
+	read, err := readFrame(r)
+	m, ok := read.(cache.Message)
+	if err == nil && !ok {
+		err = errFrame
 	}
-	return parseMessage(body)
+	return m, err
 }
 
-// readFrame reads the body of a frame, which has at least one byte.
-func readFrame(r *bufio.Reader) ([]byte, error) {
+// readFrame reads a message of package cache or a *Commit.
+func readFrame(r *bufio.Reader) (any, error) {
 	size, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, err
@@ -137,150 +76,163 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	if size == 0 || size > maxFrame {
 		return nil, errFrame
 	}
-	// A false length must not take memory.
-	body := make([]byte, min(size, frameStep))
-	if _, err := io.ReadFull(r, body); err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(size, frameStep)) + bytes.MinRead) // a false length must not take memory
+	if _, err := io.CopyN(&body, r, int64(size)); err != nil {
 		return nil, err
 	}
-	for uint64(len(body)) < size {
-		n := len(body)
-		body = append(body, make([]byte, min(size-uint64(n), uint64(n)))...)
-		if _, err := io.ReadFull(r, body[n:]); err != nil {
-			return nil, err
-		}
+	c := codec{b: body.Bytes(), reading: true}
+	kind := int(c.b[0]) - 1
+	if kind < 0 || kind >= len(kinds) {
+		return nil, errFrame
 	}
-	return body, nil
-}
-
-// AppendCommit appends the frame of a hint to b.
-func AppendCommit(b []byte, c Commit) []byte {
-	body := appendNumbers([]byte{kindCommit}, c.Index, c.Term)
-	return append(protowire.AppendVarint(b, uint64(len(body))), body...)
-}
-
-func parseCommit(body []byte) (c Commit, ok bool) {
-	if body[0] != kindCommit {
-		return c, false
-	}
-	f := frame{b: body[1:]}
-	c.Index, c.Term = f.number(), f.number()
-	return c, !f.bad && len(f.b) == 0
-}
-
-// frame is the unparsed rest of a frame. bad is set at the first error and stays set.
-type frame struct {
-	b   []byte
-	bad bool
-}
-
-func (f *frame) number() uint64 {
-	n, size := protowire.ConsumeVarint(f.b)
-	if size < 0 {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	f.b = f.b[size:]
-	return n
-}
-
-func (f *frame) duration() time.Duration {
-	n := f.number()
-	if n > 1<<62 {
-		f.bad = true
-	}
-	return time.Duration(n)
-}
-
-// bytes returns memory of the frame.
-func (f *frame) bytes() []byte {
-	b, size := protowire.ConsumeBytes(f.b)
-	if size < 0 {
-		f.bad, f.b = true, nil
-		return nil
-	}
-	f.b = f.b[size:]
-	return b[:len(b):len(b)]
-}
-
-// count returns the length of a list whose items take at least least bytes each. It
-// refuses a length that the rest of the frame cannot have, so that a false one takes no
-// memory.
-func (f *frame) count(least int) int {
-	n := f.number()
-	if n > uint64(len(f.b)/least) {
-		f.bad, f.b = true, nil
-		return 0
-	}
-	return int(n)
-}
-
-func (f *frame) strings() []string {
-	n := f.count(1)
-	if n == 0 {
-		return nil
-	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = string(f.bytes())
-	}
-	return list
-}
-
-func parseMessage(body []byte) (cache.Message, error) {
-	f := &frame{b: body[1:]}
-	m := f.message(body[0])
-	if m == nil || f.bad || len(f.b) > 0 {
+	c.b = c.b[1:]
+	m := reflect.New(kinds[kind]).Interface()
+	c.message(m)
+	if c.bad || len(c.b) > 0 {
 		return nil, errFrame
 	}
 	return m, nil
 }
 
-func (f *frame) message(kind byte) cache.Message {
-	switch kind {
-	case kindHello:
-		if f.number() != wireVersion {
-			return nil
-		}
-		return &cache.Hello{Epoch: f.number(), Lease: f.duration(), Master: string(f.bytes())}
-	case kindBeat:
-		return &cache.Beat{Round: f.number(), Released: f.number()}
-	case kindStart:
-		return &cache.Start{At: f.number(), Released: f.number()}
-	case kindPush:
-		return f.push()
-	case kindRelease:
-		return &cache.Release{Released: f.number()}
-	case kindGrant:
-		return &cache.Grant{At: f.duration(), Remaining: f.duration()}
-	case kindRecall:
-		return &cache.Recall{}
-	case kindRetire:
-		return &cache.Retire{Round: f.number()}
-	case kindWelcome:
-		w := &cache.Welcome{Age: f.duration()}
-		none := f.number()
-		w.NoLease, f.bad = none == 1, f.bad || none > 1
-		return w
-	case kindAck:
-		return &cache.Ack{Round: f.number(), Pushed: f.number(), At: f.duration(), Held: f.strings()}
-	case kindReturned:
-		return &cache.Returned{}
-	case kindRetired:
-		return &cache.Retired{Round: f.number()}
-	}
-	return nil
+// codec appends the fields of a message to the body of a frame, or reads them from it. It
+// changes a message only when it reads.
+type codec struct {
+	b       []byte // the body so far, or the rest that is not read yet
+	reading bool
+	bad     bool // set at the first field that cannot be read
 }
 
-func (f *frame) push() *cache.Push {
-	p := &cache.Push{From: f.number(), To: f.number(), Released: f.number()}
-	p.Records = make([]cache.Record, f.count(3))
-	for i := range p.Records {
-		r := &p.Records[i]
-		r.Key, r.Revision = string(f.bytes()), f.number()
-		if body := f.bytes(); len(body) > 0 {
+// message appends or reads the fields of m.
+func (c *codec) message(m any) {
+	switch m := m.(type) {
+	case *cache.Hello:
+		version := uint64(wireVersion)
+		c.numbers(&version, &m.Epoch)
+		c.bad = c.bad || version != wireVersion
+		c.durations(&m.Lease)
+		c.text(&m.Master)
+	case *cache.Beat:
+		c.numbers(&m.Round, &m.Released)
+	case *cache.Start:
+		c.numbers(&m.At, &m.Released)
+	case *cache.Push:
+		c.numbers(&m.From, &m.To, &m.Released)
+		c.records(&m.Records)
+		c.texts(&m.Stale)
+	case *cache.Release:
+		c.numbers(&m.Released)
+	case *cache.Grant:
+		c.durations(&m.At, &m.Remaining)
+	case *cache.Retire:
+		c.numbers(&m.Round)
+	case *cache.Welcome:
+		c.durations(&m.Age)
+		c.flag(&m.NoLease)
+	case *cache.Ack:
+		c.numbers(&m.Round, &m.Pushed)
+		c.durations(&m.At)
+		c.texts(&m.Held)
+	case *cache.Retired:
+		c.numbers(&m.Round)
+	case *Commit:
+		c.numbers(&m.Index, &m.Term)
+	}
+}
+
+func (c *codec) numbers(list ...*uint64) {
+	for _, n := range list {
+		if !c.reading {
+			c.b = protowire.AppendVarint(c.b, *n)
+			continue
+		}
+		var size int
+		*n, size = protowire.ConsumeVarint(c.b)
+		c.skip(size)
+	}
+}
+
+// skip takes what was read from the body. A negative size is an error.
+func (c *codec) skip(size int) {
+	if size < 0 {
+		c.bad, c.b = true, nil
+		return
+	}
+	c.b = c.b[size:]
+}
+
+func (c *codec) durations(list ...*time.Duration) {
+	for _, d := range list {
+		n := uint64(*d)
+		c.numbers(&n)
+		if c.reading {
+			*d, c.bad = time.Duration(n), c.bad || n > 1<<62
+		}
+	}
+}
+
+func (c *codec) flag(is *bool) {
+	n := uint64(0)
+	if *is {
+		n = 1
+	}
+	c.numbers(&n)
+	if c.reading {
+		*is, c.bad = n == 1, c.bad || n > 1
+	}
+}
+
+// bytes returns memory of the frame when it reads.
+func (c *codec) bytes(b []byte) []byte {
+	if !c.reading {
+		c.b = protowire.AppendBytes(c.b, b)
+		return b
+	}
+	b, size := protowire.ConsumeBytes(c.b)
+	c.skip(size)
+	return b
+}
+
+func (c *codec) text(s *string) {
+	if !c.reading {
+		c.b = protowire.AppendString(c.b, *s)
+		return
+	}
+	*s = string(c.bytes(nil))
+}
+
+// count appends or reads the length of a list whose items take at least least bytes each.
+// It refuses a length that the rest of the frame cannot have, so that a false one takes no
+// memory.
+func (c *codec) count(length, least int) int {
+	n := uint64(length)
+	c.numbers(&n)
+	if c.reading && n > uint64(len(c.b)/least) {
+		c.skip(-1)
+		return 0
+	}
+	return int(n)
+}
+
+func (c *codec) texts(list *[]string) {
+	if n := c.count(len(*list), 1); c.reading && n > 0 {
+		*list = make([]string, n)
+	}
+	for i := range *list {
+		c.text(&(*list)[i])
+	}
+}
+
+func (c *codec) records(list *[]cache.Record) {
+	if n := c.count(len(*list), 3); c.reading {
+		*list = make([]cache.Record, n)
+	}
+	for i := range *list {
+		r := &(*list)[i]
+		c.text(&r.Key)
+		c.numbers(&r.Revision)
+		if body := c.bytes(r.Body); c.reading && len(body) > 0 {
 			r.Body = bytes.Clone(body) // the record outlives the frame
 		}
 	}
-	p.Stale = f.strings()
-	return p
 }

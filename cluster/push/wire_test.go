@@ -18,8 +18,13 @@ func messages() []cache.Message {
 		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond, Master: "f1@gergovia"},
 		&cache.Beat{Round: 300, Released: 8123},
 		&cache.Start{At: 8124, Released: 8123},
-		&cache.Push{From: 8124, To: 8130, Released: 8124, Stale: []string{"timeline/G/1", "list/G"},
-			Records: []cache.Record{{Key: "scores/G/1", Revision: 8129, Body: []byte("{}\n")}, {Key: "medals/G", Revision: 8130}}},
+		&cache.Push{
+			From: 8124, To: 8130, Released: 8124, Stale: []string{"timeline/G/1", "list/G"},
+			Records: []cache.Record{
+				{Key: "scores/G/1", Revision: 8129, Body: []byte("{}\n")},
+				{Key: "medals/G", Revision: 8130},
+			},
+		},
 		&cache.Push{From: 1, To: 2, Records: []cache.Record{}},
 		&cache.Release{Released: 8130},
 		&cache.Grant{At: time.Hour, Remaining: 150 * time.Millisecond},
@@ -57,10 +62,10 @@ func TestDamagedFrameIsRefused(t *testing.T) {
 		"empty":                  {0},
 		"of another version":     other,
 		"of an unknown kind":     {1, 99},
-		"with bytes too many":    {3, kindRelease, 1, 1},
-		"with bytes too few":     {1, kindRelease},
+		"with bytes too many":    {3, kindOf(&cache.Release{}), 1, 1},
+		"with bytes too few":     {1, kindOf(&cache.Release{})},
 		"larger than allowed":    {0xff, 0xff, 0xff, 0xff, 0x7f},
-		"that lies about a list": append([]byte{8}, kindAck, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f),
+		"that lies about a list": {8, kindOf(&cache.Ack{}), 0, 0, 0, 0xff, 0xff, 0xff, 0x7f},
 	} {
 		if m, err := ReadMessage(bufio.NewReader(bytes.NewReader(b))); !errors.Is(err, errFrame) {
 			t.Errorf("a frame %s was read as %+v: %v", name, m, err)
@@ -84,6 +89,24 @@ func FuzzReadMessage(f *testing.F) {
 			return
 		}
 		again, err := ReadMessage(bufio.NewReader(bytes.NewReader(AppendMessage(nil, m))))
+		if err != nil || !reflect.DeepEqual(again, m) {
+			t.Errorf("%+v became %+v: %v", m, again, err)
+		}
+	})
+}
+
+// FuzzCommit checks that a commit hint is read as it was written, or refused.
+func FuzzCommit(f *testing.F) {
+	f.Add(AppendMessage(nil, &Commit{}))
+	f.Add(AppendMessage(nil, &Commit{1 << 63, 7}))
+	f.Add([]byte{2, kindOf(&Commit{}), 0x80})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
+		last, is := m.(*Commit)
+		if err != nil || !is {
+			return
+		}
+		again, err := readFrame(bufio.NewReader(bytes.NewReader(AppendMessage(nil, last))))
 		if err != nil || !reflect.DeepEqual(again, m) {
 			t.Errorf("%+v became %+v: %v", m, again, err)
 		}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
@@ -46,7 +48,7 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 			return nil, err
 		}
 	}
-	files := newSegments(dir, segmentSize)
+	files := &segments{Filer: segment.NewFiler(dir, walfs.New()), dir: dir}
 	index := &segmentList{segments: files}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
 		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log)))
@@ -142,14 +144,19 @@ func (l *walLog) Close() error {
 	return l.wal.Close()
 }
 
+// bounds returns the first and the last index of a log; 0 if it is empty.
+func bounds(l raft.LogStore) (first, last uint64, err error) {
+	first, err = l.FirstIndex()
+	if err == nil {
+		last, err = l.LastIndex()
+	}
+	return first, last, err
+}
+
 // clearLog removes all entries.
 func clearLog(l raft.LogStore) error {
-	first, err := l.FirstIndex()
+	first, last, err := bounds(l)
 	if err != nil || first == 0 {
-		return err
-	}
-	last, err := l.LastIndex()
-	if err != nil {
 		return err
 	}
 	return l.DeleteRange(first, last)

@@ -46,12 +46,12 @@ type Log interface {
 // Store is Raft's store of snapshots. It lets the log continue after each snapshot that
 // is stored, and gives Raft the snapshots that a Receiver has received.
 type Store struct {
-	files syncedFiles
-	dir   string
-	log   Log
+	*raft.FileSnapshotStore
+	dir string
+	log Log
 
 	mu      sync.Mutex
-	offered *received // with the request that Raft is handling; nil if there is none
+	offered *reception // with the request that Raft is handling; nil if there is none
 }
 
 // Open opens the store in a data directory, which must be locked. It removes snapshots
@@ -65,7 +65,7 @@ func Open(dataDir string, log Log, logger hclog.Logger) (*Store, error) {
 	if err := removeUnfinished(dir); err != nil {
 		return nil, err
 	}
-	return &Store{files: syncedFiles{files, dir}, dir: dir, log: log}, nil
+	return &Store{FileSnapshotStore: files, dir: dir, log: log}, nil
 }
 
 func removeUnfinished(dir string) error {
@@ -85,7 +85,7 @@ func (s *Store) SetAside(id string) error {
 }
 
 // offer makes a received snapshot the one that Raft gets with its request; nil ends that.
-func (s *Store) offer(r *received) {
+func (s *Store) offer(r *reception) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offered = r
@@ -93,11 +93,11 @@ func (s *Store) offer(r *received) {
 
 // Installing reports whether Raft is installing a received snapshot.
 func (s *Store) Installing() bool {
-	return s.offeredIf(func(*received) bool { return true }) != nil
+	return s.offeredIf(func(*reception) bool { return true }) != nil
 }
 
 // offeredIf returns the snapshot offered to Raft if it is the one asked for, else nil.
-func (s *Store) offeredIf(match func(*received) bool) *received {
+func (s *Store) offeredIf(match func(*reception) bool) *reception {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.offered != nil && match(s.offered) {
@@ -110,54 +110,41 @@ func (s *Store) offeredIf(match func(*received) bool) *received {
 // for one of the master, which has been received already.
 func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
-	r := s.offeredIf(func(r *received) bool { return r.meta.Index == index && r.meta.Term == term && !r.stored })
+	r := s.offeredIf(func(r *reception) bool { return r.meta.Index == index && r.meta.Term == term && !r.stored })
 	if r != nil {
-		return &receivedSink{r.sink, s, r}, nil
+		stored := func() {
+			s.mu.Lock()
+			r.stored = true
+			s.mu.Unlock()
+			s.log.SnapshotStored(index, term)
+		}
+		return &receivedSink{sink{r.sink, stored}, r.meta.Size}, nil
 	}
-	sink, err := s.files.Create(version, index, term, configuration, configurationIndex, transport)
+	own, err := s.create(version, index, term, configuration, configurationIndex, transport)
 	if err != nil {
 		return nil, err
 	}
-	return &ownSink{sink, func() {
+	return &sink{own, func() {
 		s.log.SnapshotStored(index, term)
 		s.log.ContinueAfter(index, term)
 	}}, nil
 }
 
-// List returns the snapshots, the newest first.
-func (s *Store) List() ([]*raft.SnapshotMeta, error) { return s.files.List() }
-
 // Open opens a snapshot. For one that was offered to Raft, the reader has no bytes but
 // the state that was built from them, for fsm.Raft.Restore.
 func (s *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	if r := s.offeredIf(func(r *received) bool { return r.meta.ID == id && r.stored }); r != nil {
-		return &r.meta, preparedState{r.prepared}, nil
+	if r := s.offeredIf(func(r *reception) bool { return r.meta.ID == id && r.stored }); r != nil {
+		return &r.meta, preparedState{io.NopCloser(strings.NewReader("")), r.prepared}, nil
 	}
-	return s.files.Open(id)
+	return s.FileSnapshotStore.Open(id)
 }
 
-// syncState waits until the state of an unfinished snapshot is on the disk, so that Raft
-// has little to wait for when it closes the snapshot.
-func (s *Store) syncState(id string) error {
-	f, err := os.Open(filepath.Join(s.dir, id+unfinishedSuffix, stateFile))
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// syncedFiles stores snapshots so that a loss of power leaves each of them whole or not
-// at all. hashicorp/raft v1.8.0 syncs the two files of a snapshot and the directory that
-// holds all snapshots, but not the directory of the snapshot itself. The log would be
-// shortened because of a snapshot whose files have no names on the disk.
-type syncedFiles struct {
-	*raft.FileSnapshotStore
-	dir string
-}
-
-// Create begins a snapshot. Its files get their names here; they are renamed with their
-// directory when they are complete.
-func (s syncedFiles) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+// create begins a snapshot so that a loss of power leaves it whole or not at all.
+// hashicorp/raft v1.8.0 syncs the two files of a snapshot and the directory that holds
+// all snapshots, but not the directory of the snapshot itself. The log would be shortened
+// because of a snapshot whose files have no names on the disk. The files get their names
+// here; they are renamed with their directory when they are complete.
+func (s *Store) create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.FileSnapshotStore.Create(version, index, term, configuration, configurationIndex, transport)
 	if err != nil {
@@ -169,14 +156,14 @@ func (s syncedFiles) Create(version raft.SnapshotVersion, index, term uint64, co
 	return sink, nil
 }
 
-// ownSink is the sink of a snapshot of this member's own state.
-type ownSink struct {
+// sink calls stored when its snapshot is stored under its name.
+type sink struct {
 	raft.SnapshotSink
 	stored func()
 }
 
 // Close stores the snapshot.
-func (s *ownSink) Close() error {
+func (s *sink) Close() error {
 	err := s.SnapshotSink.Close()
 	if err == nil {
 		s.stored()
@@ -186,40 +173,25 @@ func (s *ownSink) Close() error {
 
 // receivedSink is the sink that Raft gets for a snapshot that has been received already.
 type receivedSink struct {
-	raft.SnapshotSink
-	store    *Store
-	received *received
+	sink
+	size int64
 }
 
 // ReadFrom reads nothing and returns the size of the snapshot. Raft calls it through
 // io.Copy.
-func (s *receivedSink) ReadFrom(io.Reader) (int64, error) { return s.received.meta.Size, nil }
+func (s *receivedSink) ReadFrom(io.Reader) (int64, error) { return s.size, nil }
 
 // Write returns an error, because the snapshot is complete.
 func (s *receivedSink) Write([]byte) (int, error) {
 	return 0, fmt.Errorf("the snapshot %s is received and cannot be written to", s.ID())
 }
 
-// Close stores the snapshot under its name.
-func (s *receivedSink) Close() error {
-	if err := s.SnapshotSink.Close(); err != nil {
-		return err
-	}
-	s.store.mu.Lock()
-	s.received.stored = true
-	s.store.mu.Unlock()
-	s.store.log.SnapshotStored(s.received.meta.Index, s.received.meta.Term)
-	return nil
+// preparedState is the reader of a snapshot whose state is built already. It has no bytes,
+// and the receiver discards the state.
+type preparedState struct {
+	io.ReadCloser
+	prepared *fsm.Prepared
 }
-
-// preparedState is the reader of a snapshot whose state is built already.
-type preparedState struct{ prepared *fsm.Prepared }
 
 // Prepared returns the state.
 func (p preparedState) Prepared() *fsm.Prepared { return p.prepared }
-
-// Read returns no bytes.
-func (p preparedState) Read([]byte) (int, error) { return 0, io.EOF }
-
-// Close does nothing. The receiver discards the state.
-func (p preparedState) Close() error { return nil }

@@ -42,7 +42,7 @@ func TestLogContinuesAtOnceOnlyAfterAnOwnSnapshot(t *testing.T) {
 	l := &fakeLog{}
 	s := openStore(t, t.TempDir(), l)
 	create := func() raft.SnapshotSink {
-		sink, err := s.Create(raft.SnapshotVersionMax, 5, 1, raft.Configuration{}, 1, noPeers{})
+		sink, err := s.Create(raft.SnapshotVersionMax, 5, 1, raft.Configuration{}, 1, &raft.InmemTransport{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,11 +56,11 @@ func TestLogContinuesAtOnceOnlyAfterAnOwnSnapshot(t *testing.T) {
 	}
 
 	l.calls = nil
-	files, err := s.files.Create(raft.SnapshotVersionMax, 5, 1, raft.Configuration{}, 1, noPeers{})
+	files, err := s.create(raft.SnapshotVersionMax, 5, 1, raft.Configuration{}, 1, &raft.InmemTransport{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.offer(&received{meta: raft.SnapshotMeta{ID: files.ID(), Index: 5, Term: 1}, sink: files})
+	s.offer(&reception{meta: raft.SnapshotMeta{ID: files.ID(), Index: 5, Term: 1}, sink: files})
 	sink := create()
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)

@@ -235,7 +235,7 @@ func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave fun
 func isOccupied(dir string) bool {
 	list, err := pidfile.List(dir)
 	defer pidfile.CloseAll(list)
-	return err != nil && !errors.Is(err, errors.ErrUnsupported) ||
+	return err != nil ||
 		slices.ContainsFunc(list, func(p *pidfile.Process) bool {
 			return p.Kind == pidfile.Frontend || p.Kind == pidfile.Demo
 		})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -182,7 +183,7 @@ func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 	for i, p := range list {
 		errs[i] = p.Signal(syscall.Signal(s.signal))
 		if errs[i] == nil && s.signal != signalFlag(syscall.SIGKILL) {
-			errs[i] = p.Signal(signalContinue) // a paused process receives the signal only then
+			errs[i] = p.Signal(syscall.SIGCONT) // a paused process receives the signal only then
 		}
 	}
 	for i, p := range list {
@@ -227,7 +228,7 @@ func (f *signalFlag) Set(s string) error {
 		*f = signalFlag(n)
 		return nil
 	}
-	*f = signalFlag(signalNumber("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")))
+	*f = signalFlag(unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")))
 	if *f == 0 {
 		return fmt.Errorf("got %q; want a name such as TERM, KILL, INT, STOP or CONT, or a number", s)
 	}
@@ -237,7 +238,7 @@ func (f *signalFlag) Set(s string) error {
 func (f *signalFlag) Type() string { return "SIGNAL" }
 
 func (f *signalFlag) String() string {
-	if name := signalName(syscall.Signal(*f)); name != "" {
+	if name := unix.SignalName(syscall.Signal(*f)); name != "" {
 		return strings.TrimPrefix(name, "SIG")
 	}
 	return "signal " + strconv.Itoa(int(*f))

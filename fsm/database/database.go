@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +26,16 @@ import (
 // therefore trusted only after Close has synced it. A marker file beside the database
 // records that:
 //
-//	clean CHECKSUM
+//	clean 2 CHECKSUM
+//
+// where 2 is the version of the records' format.
 //
 // The marker exists only while the database is closed. Open removes it durably before the
 // first write. Close syncs the database and then writes the marker with a checksum of the
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
+
+const cleanMark = "clean 2 "
 
 func markerPath(path string) string { return path + ".mark" }
 
@@ -42,7 +45,7 @@ func writeMarker(path, checksum string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("clean " + checksum + "\n")
+	_, err = f.WriteString(cleanMark + checksum + "\n")
 	if err == nil {
 		err = f.Sync()
 	}
@@ -106,7 +109,7 @@ func open(path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range append(slices.Clone(stateBuckets), Index) {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -121,7 +124,7 @@ func open(path string) (*bolt.DB, error) {
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
-// new, empty one and logs why. The caller must bring the Index bucket up to date.
+// new, empty one and logs why.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	reason := ""
 	_, missing := os.Stat(path)
@@ -146,7 +149,7 @@ func distrust(path string) string {
 	if err != nil {
 		return fmt.Sprintf("its marker cannot be read: %v", err)
 	}
-	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), "clean ")
+	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), cleanMark)
 	if !clean {
 		return "its marker is invalid"
 	}

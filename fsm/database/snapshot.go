@@ -25,7 +25,7 @@ import (
 // byte for byte.
 const (
 	snapshotMagic   = "LAURELSN"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 const (
@@ -45,7 +45,7 @@ func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
 	scratch := append([]byte(snapshotMagic), snapshotVersion)
 	out.Write(scratch)
 	records := uint64(0)
-	for _, name := range stateBuckets {
+	for _, name := range buckets {
 		c := tx.Bucket(name).Cursor()
 		for k, sealed := c.First(); k != nil; k, sealed = c.Next() {
 			v, err := Unseal(k, sealed)
@@ -70,16 +70,16 @@ func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
 }
 
 const (
-	// StepBytes is the approximate number of bytes of records that one transaction writes
-	// while a database is built. It bounds the memory that building takes.
-	StepBytes = 4 << 20
-	// RecordOverhead is the approximate memory that a record takes in a transaction
+	// stepBytes is the approximate number of bytes of records that one transaction writes
+	// while a database is restored. It bounds the memory that this takes.
+	stepBytes = 4 << 20
+	// recordOverhead is the approximate memory that a record takes in a transaction
 	// beside its key and value.
-	RecordOverhead = 200
+	recordOverhead = 200
 )
 
-// Restore creates the database of a snapshot at path and leaves it open. Its Index bucket
-// is empty. An error leaves no file behind.
+// Restore creates the database of a snapshot at path and leaves it open. An error leaves
+// no file behind.
 func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	db, err := create(path)
 	if err != nil {
@@ -91,7 +91,7 @@ func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	return db, nil
 }
 
-// fill writes the records of a snapshot, in transactions of about StepBytes.
+// fill writes the records of a snapshot, in transactions of about stepBytes.
 func fill(db *bolt.DB, snapshot io.Reader) (err error) {
 	var tx *bolt.Tx
 	size := 0
@@ -116,7 +116,7 @@ func fill(db *bolt.DB, snapshot io.Reader) (err error) {
 		if err := bucket.Put(r.Key, Seal(r.Key, r.Value)); err != nil {
 			return err
 		}
-		if size += RecordOverhead + len(r.Key) + len(r.Value); size < StepBytes {
+		if size += recordOverhead + len(r.Key) + len(r.Value); size < stepBytes {
 			return nil
 		}
 		full := tx
@@ -212,11 +212,11 @@ func (s *snapshotReader) header() error {
 
 // record reads the rest of a record, which is in the bucket with the name.
 func (s *snapshotReader) record(name []byte) (r Record, err error) {
-	i := slices.IndexFunc(stateBuckets, func(b []byte) bool { return bytes.Equal(b, name) })
+	i := slices.IndexFunc(buckets, func(b []byte) bool { return bytes.Equal(b, name) })
 	if i < 0 {
 		return r, errSnapshot
 	}
-	r.Bucket = stateBuckets[i]
+	r.Bucket = buckets[i]
 	if r.Key, err = s.bytes(maxKey); err != nil {
 		return r, err
 	}

@@ -2,17 +2,15 @@
 //
 // It keeps an inverted index in a bucket of the state machine's database: for each term
 // (Terms) a posting for each contest that has it. A Writer updates the postings in the
-// transaction that changes a contest, and Build writes the whole index. Find intersects
-// the postings of the terms of a filter.
+// transaction that changes a contest. Find intersects the postings of the terms of a
+// filter.
 package index
 
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
 
-	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -23,9 +21,6 @@ import (
 // be found by:
 //
 //	kind, value, contest_id
-//
-// The index is not part of the state: it is not in snapshots, and it is built again if it
-// is missing or if a version of Laurel that does not know it has applied entries.
 
 // Term is one property that contests can be found by.
 type Term struct {
@@ -81,121 +76,6 @@ func (t Term) prefix() []byte {
 
 // Posting returns the key of the term's posting for a contest.
 func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
-
-// AppliedKey is the key in the Index bucket of the last log entry whose changes the
-// postings include. No kind of term is a zero byte.
-var AppliedKey = []byte("\x00applied")
-
-// BringUpToDate builds the index unless it is up to date with the database.
-func BringUpToDate(db *bolt.DB) error {
-	current := false
-	err := db.View(func(tx *bolt.Tx) error {
-		index := tx.Bucket(database.Index)
-		if index == nil {
-			return nil
-		}
-		applied, err := database.Counter(tx.Bucket(database.Meta), database.AppliedKey)
-		if err != nil {
-			return err
-		}
-		indexed, err := database.Counter(index, AppliedKey)
-		current = indexed == applied
-		return err
-	})
-	if err != nil || current {
-		return err
-	}
-	return Build(db)
-}
-
-// Build replaces the index by one built from all contests and marks.
-func Build(db *bolt.DB) error {
-	err := db.Update(func(tx *bolt.Tx) error {
-		if tx.Bucket(database.Index) != nil {
-			if err := tx.DeleteBucket(database.Index); err != nil {
-				return err
-			}
-		}
-		_, err := tx.CreateBucket(database.Index)
-		return err
-	})
-	if err == nil {
-		err = postEach(db, database.Contests, postContest)
-	}
-	if err == nil {
-		err = postEach(db, database.Marks, postMark)
-	}
-	if err != nil {
-		return err
-	}
-	return db.Update(func(tx *bolt.Tx) error {
-		applied, err := database.Counter(tx.Bucket(database.Meta), database.AppliedKey)
-		if err != nil {
-			return err
-		}
-		sealed := database.Seal(AppliedKey, binary.BigEndian.AppendUint64(nil, applied))
-		return tx.Bucket(database.Index).Put(AppliedKey, sealed)
-	})
-}
-
-// postEach calls post for each record of a bucket, in transactions of a bounded size.
-// post writes the postings of the record and returns the memory that they take until the
-// commit.
-func postEach(
-	db *bolt.DB, bucket []byte, post func(index *bolt.Bucket, k, v []byte) (size int, err error),
-) error {
-	for next := []byte{0}; next != nil; {
-		err := db.Update(func(tx *bolt.Tx) error {
-			index, c := tx.Bucket(database.Index), tx.Bucket(bucket).Cursor()
-			k, sealed := c.Seek(next)
-			for size := 0; k != nil && size < database.StepBytes; k, sealed = c.Next() {
-				v, err := database.Unseal(k, sealed)
-				if err != nil {
-					return err
-				}
-				n, err := post(index, k, v)
-				if err != nil {
-					return err
-				}
-				size += n
-			}
-			next = bytes.Clone(k)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func postContest(index *bolt.Bucket, k, v []byte) (size int, err error) {
-	c := new(score.Contest)
-	if err := json.Unmarshal(v, c); err != nil {
-		return 0, err
-	}
-	for _, t := range distinct(Terms(nil, c)) {
-		p := t.Posting(string(k))
-		size += database.RecordOverhead + len(p)
-		if err := index.Put(p, database.Seal(p, nil)); err != nil {
-			return 0, err
-		}
-	}
-	return size, nil
-}
-
-func postMark(index *bolt.Bucket, k, _ []byte) (size int, err error) {
-	id, rest, _ := bytes.Cut(k, []byte{0})
-	_, competitor, ok := bytes.Cut(rest, []byte{0})
-	if !ok {
-		return 0, database.ErrDamaged
-	}
-	p := MarkTerm(string(competitor)).Posting(string(id))
-	if index.Get(p) != nil { // written for another split
-		return 0, nil
-	}
-	return database.RecordOverhead + len(p), index.Put(p, database.Seal(p, nil))
-}
 
 // Writer updates the index within a transaction.
 type Writer struct {

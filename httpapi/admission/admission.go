@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/handler"
@@ -125,18 +126,19 @@ type Control struct {
 
 // New returns a Control. It panics if the registerer has its metrics already.
 func New(o Options) *Control {
+	metrics := promauto.With(o.Registerer)
 	c := &Control{
 		Limits:    o.Limits.orDefault(),
 		options:   o,
 		enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst),
 		returns:   rate.NewLimiter(returnsPerSecond, 1),
 		awaiting:  make(chan struct{}, maxAwaiting),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+		refused: metrics.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
 			Help: "Requests, events of streams and connections that were refused because of their caller " +
 				"or of their number, by reason.",
 		}, []string{"reason"}),
-		delay: prometheus.NewGauge(prometheus.GaugeOpts{
+		delay: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "laurel_scheduling_delay_seconds",
 			Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
 				"reads that are not in memory and new watchers are refused.",
@@ -147,9 +149,6 @@ func New(o Options) *Control {
 	c.Bodies.Full = func() { c.Count(ReasonOverload) }
 	for _, reason := range reasons {
 		c.refused.WithLabelValues(string(reason))
-	}
-	if o.Registerer != nil {
-		o.Registerer.MustRegister(c.refused, c.delay)
 	}
 	return c
 }

@@ -2,8 +2,10 @@ package fastpath
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -50,11 +52,9 @@ type conn struct {
 	out      []byte
 	// afterPost is how many bytes of empty lines may be skipped. net/http skips those that
 	// old clients send after a body, too.
-	afterPost int
-	handedOff bool
-	// The deadlines that are set. They are later than needed, so that most requests need
-	// not set new ones.
-	readBy, writeBy time.Time
+	afterPost       int
+	handedOff       bool
+	readBy, writeBy time.Time // the deadlines that are set
 	// retryAt is when the client may send the next request, if it was asked to wait.
 	retryAt time.Time
 }
@@ -79,7 +79,11 @@ func (c *conn) serve() {
 			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, debug.Stack())
 			c.flush() // the answers before
 		}
-		c.end()
+		c.cancel()
+		if !c.handedOff {
+			c.stream.Close()
+		}
+		c.server.forget(c)
 	}()
 	first := c.server.http.ReadHeaderTimeout
 	if !c.wait(first) || c.beginsTLS() && !(c.handshake() && c.wait(first)) {
@@ -89,14 +93,6 @@ func (c *conn) serve() {
 	}
 }
 
-func (c *conn) end() {
-	c.cancel()
-	if !c.handedOff {
-		c.stream.Close()
-	}
-	c.server.forget(c)
-}
-
 // wait waits until a request begins. It reports false if the connection ends before.
 func (c *conn) wait(timeout time.Duration) bool {
 	c.from, c.to, c.buf = 0, 0, c.small[:]
@@ -104,17 +100,21 @@ func (c *conn) wait(timeout time.Duration) bool {
 	if c.server.closing.Load() {
 		return false
 	}
-	if timeout > 0 {
-		if now := time.Now(); c.readBy.Before(now.Add(timeout)) {
-			c.readBy = now.Add(timeout + timeout/4)
-			_ = c.stream.SetReadDeadline(c.readBy) // on a closed connection Read fails, too
-		}
-	}
+	extend(&c.readBy, timeout, c.stream.SetReadDeadline)
 	var err error
 	for c.to == 0 && err == nil {
 		c.to, err = c.stream.Read(c.buf)
 	}
 	return c.to > 0 && c.state.CompareAndSwap(idle, busy)
+}
+
+// extend sets a deadline after timeout, unless one is set that is no earlier. It sets it
+// later than needed, so that most requests need not set a new one.
+func extend(deadline *time.Time, timeout time.Duration, set func(time.Time) error) {
+	if now := time.Now(); timeout > 0 && deadline.Before(now.Add(timeout)) {
+		*deadline = now.Add(timeout + timeout/4)
+		_ = set(*deadline) // on a closed connection reads and writes fail, too
+	}
 }
 
 // answerAll answers the requests that have been read. It reports false if the connection
@@ -225,12 +225,7 @@ func (c *conn) flush() bool {
 	if len(c.out) == 0 {
 		return true
 	}
-	if timeout := c.server.answerTimeout; timeout > 0 {
-		if now := time.Now(); c.writeBy.Before(now.Add(timeout)) {
-			c.writeBy = now.Add(timeout + timeout/4)
-			_ = c.stream.SetWriteDeadline(c.writeBy) // on a closed connection Write fails, too
-		}
-	}
+	extend(&c.writeBy, c.server.answerTimeout, c.stream.SetWriteDeadline)
 	_, err := c.stream.Write(c.out)
 	if c.out = c.out[:0]; cap(c.out) > maxAnswers {
 		c.out = nil
@@ -247,4 +242,66 @@ func (c *conn) handOver() bool {
 	c.handedOff = true
 	c.server.handoff.give(&unreadConn{Conn: c.stream, b: slices.Clone(c.buf[c.from:c.to]), peer: c.peer})
 	return false
+}
+
+// Peer is the other end of a connection.
+type Peer struct {
+	Addr netip.Addr           // invalid if it is not an IP address
+	TLS  *tls.ConnectionState // nil for a connection without TLS
+}
+
+// Near reports whether the peer is on this machine, so that the connection cannot be
+// eavesdropped.
+func (p *Peer) Near() bool { return p.Addr.IsLoopback() }
+
+// addrOf returns the IP address of a network address, invalid for another kind of network.
+func addrOf(a net.Addr) netip.Addr {
+	tcp, _ := a.(*net.TCPAddr)
+	return tcp.AddrPort().Addr().Unmap()
+}
+
+// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
+// /64 network of an IPv6 address, because one client has many addresses in it.
+func ClientAddress(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}
+
+type peerKey struct{}
+
+// WithPeer returns a context in which PeerOf finds p.
+func WithPeer(ctx context.Context, p *Peer) context.Context {
+	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// PeerOf returns the peer of a request of a Server, or of an http.Server with ConnContext.
+func PeerOf(r *http.Request) *Peer {
+	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
+		if p.TLS == r.TLS || r.TLS == nil {
+			return p
+		}
+		return &Peer{p.Addr, r.TLS} // net/http did the handshake
+	}
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a request without a connection
+	return &Peer{ap.Addr().Unmap(), r.TLS}
+}
+
+// ConnContext is the ConnContext of an http.Server for PeerOf.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if u, ok := c.(*unreadConn); ok {
+		return WithPeer(ctx, u.peer)
+	}
+	p := &Peer{Addr: addrOf(c.RemoteAddr())}
+	if secure, ok := c.(*tls.Conn); ok {
+		if state := secure.ConnectionState(); state.HandshakeComplete {
+			p.TLS = &state
+		}
+	}
+	return WithPeer(ctx, p)
 }

@@ -7,67 +7,54 @@ import (
 	"syscall"
 )
 
-// LimitConns returns l with at most limit open connections. Further ones wait in the
-// system's queue. Unlike those of golang.org/x/net/netutil, its connections are a
-// syscall.Conn if those of l are, which non-blocking writes need.
-func LimitConns(l net.Listener, limit int) net.Listener {
-	return &connLimiter{Listener: l, open: make(chan struct{}, limit), done: make(chan struct{})}
+// Limit returns l with at most total open connections, and perAddress of each address.
+// Further ones wait in the system's queue; those of one address are closed at once, and
+// refused is called. exempt reports addresses that are not one client. Unlike those of
+// golang.org/x/net/netutil, the connections are a syscall.Conn if those of l are, which
+// non-blocking writes need.
+func Limit(l net.Listener, total, perAddress int, exempt func(netip.Addr) bool, refused func()) net.Listener {
+	return &limiter{
+		Listener:   l,
+		perAddress: perAddress,
+		exempt:     exempt,
+		refused:    refused,
+		open:       make(chan struct{}, total),
+		done:       make(chan struct{}),
+		addresses:  map[netip.Addr]int{},
+	}
 }
 
-type connLimiter struct {
+type limiter struct {
 	net.Listener
-	open chan struct{} // has a token for each open connection
-	once sync.Once
-	done chan struct{}
+	perAddress int
+	exempt     func(netip.Addr) bool
+	refused    func()
+	open       chan struct{} // has a token for each open connection
+	once       sync.Once
+	done       chan struct{}
+
+	mu        sync.Mutex
+	addresses map[netip.Addr]int // open connections; invalid for exempt addresses
 }
 
-func (l *connLimiter) Accept() (net.Conn, error) {
+func (l *limiter) Accept() (net.Conn, error) {
 	select {
 	case l.open <- struct{}{}:
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.open
-		return nil, err
-	}
-	return &countedConn{Conn: c, release: sync.OnceFunc(func() { <-l.open })}, nil
-}
-
-func (l *connLimiter) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-// LimitAddresses returns l with at most limit open connections of each address. It closes
-// further ones at once, and calls refused. exempt reports addresses that are not one client.
-// An IPv6 network of 64 bits counts as one address.
-func LimitAddresses(l net.Listener, limit int, exempt func(netip.Addr) bool, refused func()) net.Listener {
-	return &addressLimiter{Listener: l, limit: limit, exempt: exempt, refused: refused, open: map[netip.Addr]int{}}
-}
-
-type addressLimiter struct {
-	net.Listener
-	limit   int
-	exempt  func(netip.Addr) bool
-	refused func()
-
-	mu   sync.Mutex
-	open map[netip.Addr]int
-}
-
-func (l *addressLimiter) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
+			<-l.open
 			return nil, err
 		}
 		addr := addrOf(c.RemoteAddr())
 		if l.exempt(addr) {
-			return c, nil
+			addr = netip.Addr{}
 		}
-		if addr = ClientAddress(addr); l.acquire(addr) {
+		addr = ClientAddress(addr)
+		if l.acquire(addr) {
 			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.release(addr) })}, nil
 		}
 		c.Close()
@@ -75,35 +62,28 @@ func (l *addressLimiter) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *addressLimiter) acquire(a netip.Addr) bool {
+func (l *limiter) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+func (l *limiter) acquire(a netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[a] >= l.limit {
+	if a.IsValid() && l.addresses[a] >= l.perAddress {
 		return false
 	}
-	l.open[a]++
+	l.addresses[a]++
 	return true
 }
 
-func (l *addressLimiter) release(a netip.Addr) {
+func (l *limiter) release(a netip.Addr) {
+	<-l.open
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[a]--; l.open[a] <= 0 {
-		delete(l.open, a)
+	if l.addresses[a]--; l.addresses[a] == 0 {
+		delete(l.addresses, a)
 	}
-}
-
-// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
-// /64 network of an IPv6 address, because one client has many addresses in it.
-func ClientAddress(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
 }
 
 type countedConn struct {
@@ -132,7 +112,6 @@ func rawConn(c net.Conn) (syscall.RawConn, error) {
 type handoffListener struct {
 	addr  net.Addr
 	conns chan net.Conn
-	once  sync.Once
 	done  chan struct{}
 }
 
@@ -154,8 +133,9 @@ func (l *handoffListener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close is called once, by net/http.
 func (l *handoffListener) Close() error {
-	l.once.Do(func() { close(l.done) })
+	close(l.done)
 	return nil
 }
 

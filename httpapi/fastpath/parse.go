@@ -43,15 +43,15 @@ const (
 	other           // net/http must handle it
 )
 
-// maxBody keeps lengths far from integer overflow. A body in a buffer is much smaller.
-const maxBody = 1 << 20
-
 // parse parses the first request of b. size is 0 if the head is not complete.
 func (r *Request) parse(b []byte) (size int, v verdict) {
 	*r = Request{closing: r.closing, Peer: r.Peer}
 	line, rest, v := cutLine(b)
+	if v == partial && !begins(b, "GET /") && !begins(b, "POST /") {
+		v = other
+	}
 	if v != whole {
-		return 0, r.begins(b, v)
+		return 0, v
 	}
 	if !r.requestLine(line) {
 		return 0, other
@@ -92,15 +92,10 @@ func cutLine(b []byte) (line, rest []byte, v verdict) {
 	return b[:i-1], b[i+1:], whole
 }
 
-// begins returns partial if b may be the beginning of a request line.
-func (r *Request) begins(b []byte, v verdict) verdict {
-	for _, start := range [...]string{"GET /", "POST /"} {
-		n := min(len(b), len(start))
-		if v == partial && string(b[:n]) == start[:n] {
-			return partial
-		}
-	}
-	return other
+// begins reports whether b may become a line that begins with start.
+func begins(b []byte, start string) bool {
+	n := min(len(b), len(start))
+	return string(b[:n]) == start[:n]
 }
 
 func (r *Request) requestLine(line []byte) bool {
@@ -178,13 +173,9 @@ func once(field *[]byte, value []byte) bool {
 }
 
 func (r *Request) setLength(value []byte) bool {
-	for _, c := range value {
-		if c < '0' || c > '9' || r.length > maxBody {
-			return false
-		}
-		r.length = 10*r.length + int(c-'0')
-	}
-	return len(value) > 0
+	n, err := strconv.ParseUint(string(value), 10, 20) // a body in a buffer is much smaller
+	r.length = int(n)
+	return err == nil
 }
 
 // Sets of bytes by where they may occur. Each is smaller than the set that HTTP allows.
@@ -224,13 +215,9 @@ func all(b []byte, place uint8) bool {
 
 // AppendStatus appends the status line of an answer to dst.
 func AppendStatus(dst []byte, status int) []byte {
-	if status == http.StatusOK {
-		return append(dst, "HTTP/1.1 200 OK\r\n"...)
-	}
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, http.StatusText(status)...)
+	dst = append(append(dst, ' '), http.StatusText(status)...)
 	return append(dst, "\r\n"...)
 }
 

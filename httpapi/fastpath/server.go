@@ -53,7 +53,7 @@ type Server struct {
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[*conn]struct{}
-	gone     chan struct{} // closed once the server is closing and no connection is left
+	serving  sync.WaitGroup // one for each of conns
 }
 
 // New returns a server that asks handler first. A client that does not read an answer loses
@@ -66,7 +66,6 @@ func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
 		answerTimeout: answerTimeout,
 		handshakes:    make(chan struct{}, MaxHandshakes),
 		conns:         map[*conn]struct{}{},
-		gone:          make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -112,38 +111,34 @@ func isTemporary(err error) bool {
 }
 
 func (s *Server) start(nc net.Conn) {
-	c := newConn(s, nc)
 	s.mu.Lock()
-	closed := s.closing.Load()
-	if !closed {
-		s.conns[c] = struct{}{}
-	}
-	s.mu.Unlock()
-	if closed {
-		c.end()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		nc.Close()
 		return
 	}
-	go c.serve()
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.serving.Go(c.serve)
 }
 
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.conns[c]; !ok {
-		return
-	}
 	delete(s.conns, c)
-	if len(s.conns) == 0 && s.closing.Load() {
-		close(s.gone)
-	}
 }
 
 // Shutdown closes the listener and the idle connections, and waits until the requests under
 // way are answered, including those at net/http, or ctx ends, which is the error then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := errors.Join(s.stop((*conn).closeIdle), s.http.Shutdown(ctx))
+	gone := make(chan struct{})
+	go func() {
+		s.serving.Wait()
+		close(gone)
+	}()
 	select {
-	case <-s.gone:
+	case <-gone:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -161,13 +156,8 @@ func (s *Server) stop(each func(*conn)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
-	if s.closing.CompareAndSwap(false, true) {
-		if s.listener != nil {
-			err = s.listener.Close()
-		}
-		if len(s.conns) == 0 {
-			close(s.gone)
-		}
+	if s.closing.CompareAndSwap(false, true) && s.listener != nil {
+		err = s.listener.Close()
 	}
 	for c := range s.conns {
 		each(c)

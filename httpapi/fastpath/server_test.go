@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -183,7 +184,7 @@ func TestShutdownEndsWithItsContextAndCloseEndsWaitingRequests(t *testing.T) {
 	}
 	s.Close()
 	c.wantEnd()
-	<-s.gone
+	s.serving.Wait()
 	if err := s.Serve(newPipes()); err != http.ErrServerClosed {
 		t.Errorf("Serve after Close gave %v", err)
 	}
@@ -281,7 +282,7 @@ func TestHijackedConnectionHasAFileDescriptor(t *testing.T) {
 		}
 		taken <- err
 	})
-	start(t, LimitConns(tcp, 1), time.Minute, func(h *http.Server) { h.Handler = takes })
+	start(t, Limit(tcp, 1, 1, netip.Addr.IsLoopback, nil), time.Minute, func(h *http.Server) { h.Handler = takes })
 	c, err := net.Dial("tcp", tcp.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +314,7 @@ func TestEveryConnectionIsReleasedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, LimitConns(tcp, 1), time.Minute)
+	start(t, Limit(tcp, 1, 1, netip.Addr.IsLoopback, nil), time.Minute)
 	for i, path := range []string{"/hot", "/nowhere", "/panic", "/gone", "/nowhere", "/hot", "/nowhere"} {
 		nc, err := net.Dial("tcp", tcp.Addr().String())
 		if err != nil {

@@ -194,7 +194,7 @@ func (l *placedListener) Accept() (net.Conn, error) {
 func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 	l := &placedListener{pipes: newPipes()}
 	var refused atomic.Int32
-	limited := LimitAddresses(l, 2, netip.Addr.IsLoopback, func() { refused.Add(1) })
+	limited := Limit(l, 100, 2, netip.Addr.IsLoopback, func() { refused.Add(1) })
 	accepted := make(chan net.Conn, 16)
 	go func() {
 		for {

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -94,7 +96,7 @@ func check(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory; remove it, or choose another with --run-dir", dir)
 	}
-	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
+	if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != os.Geteuid() {
 		return fmt.Errorf("the run directory %s belongs to user %d, not to user %d; run this command as that user, "+
 			"or choose another directory with --run-dir", dir, owner, os.Geteuid())
 	}
@@ -174,13 +176,11 @@ func write(dir string, e Entry, body []byte) (leave func(), err error) {
 // with the reason if there is none. The caller calls leave at the end.
 func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
 	leave, err := Register(dir, e)
-	if err == nil {
-		return leave
-	}
-	if !errors.Is(err, errors.ErrUnsupported) {
+	if err != nil {
 		warn(fmt.Errorf("laurel stop will not find this %s: %w", e.Kind, err))
+		return func() {}
 	}
-	return func() {}
+	return leave
 }
 
 // Lock locks a file, which it makes if necessary, until unlock is called or this process
@@ -190,9 +190,14 @@ func Lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := lock(f); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return func() { f.Close() }, nil
+}
+
+// lock locks a file. Unlike with flock, the kernel can name the holder of such a lock.
+func lock(f *os.File) error {
+	return syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sys/unix"
 )
 
 // Process is another running process.
@@ -150,7 +151,7 @@ func (p *Process) Wait(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !held && (p.handle == nil || exited(p.handle)) {
+		if !held && p.hasExited() {
 			os.Remove(p.file.Name())
 			return nil
 		}
@@ -160,4 +161,28 @@ func (p *Process) Wait(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// hasExited reports whether a process whose lock is released has ended: the kernel releases
+// its locks a moment before its ports. Without a handle of the kernel, which only Linux
+// has, the released lock has to suffice.
+func (p *Process) hasExited() bool {
+	ended := true
+	if p.handle != nil {
+		_ = p.handle.WithHandle(func(pidfd uintptr) {
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+			ended = err == nil && n > 0
+		})
+	}
+	return ended
+}
+
+// holder returns the process that holds the lock on a file. pid is 0 or less if it has
+// none on this machine. A process does not see its own locks.
+func holder(f *os.File) (pid int, held bool, err error) {
+	l := syscall.Flock_t{Type: syscall.F_RDLCK, Whence: io.SeekStart}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &l); err != nil {
+		return 0, false, fmt.Errorf("find the holder of the lock on %s: %w", f.Name(), err)
+	}
+	return int(l.Pid), l.Type != syscall.F_UNLCK, nil
 }

@@ -82,6 +82,14 @@ func Fingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
+func certPool(list []*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range list {
+		pool.AddCert(c)
+	}
+	return pool
+}
+
 // verify verifies a chain that begins with a member's certificate against the roots and
 // the time. It returns the name of the member.
 func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err error) {
@@ -89,16 +97,10 @@ func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err
 		return "", refuse(NoCertificate, "no certificate was sent")
 	}
 	o := x509.VerifyOptions{
-		Roots:         x509.NewCertPool(),
-		Intermediates: x509.NewCertPool(),
+		Roots:         certPool(roots),
+		Intermediates: certPool(chain[1:]),
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}
-	for _, c := range roots {
-		o.Roots.AddCert(c)
-	}
-	for _, c := range chain[1:] {
-		o.Intermediates.AddCert(c)
 	}
 	_, err = chain[0].Verify(o)
 	var invalid x509.CertificateInvalidError

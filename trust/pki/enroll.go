@@ -62,19 +62,16 @@ func Enroll(
 	if err != nil {
 		return nil, nil, err
 	}
-	key, csr, err := NewRequest(o.Member, o.Hosts)
+	i := o.new()
+	key, csr, err := i.Request()
 	if err != nil {
 		return nil, nil, err
-	}
-	now := time.Now
-	if o.Now != nil {
-		now = o.Now
 	}
 	body, err := json.Marshal(EnrollRequest{token.Text(), csr, o.Member})
 	if err != nil {
 		return nil, nil, err
 	}
-	issued, err := postEnrollment(ctx, target, body, token.pinned(now))
+	issued, err := postEnrollment(ctx, target, body, token.pinned(i.now))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -82,7 +79,7 @@ func Enroll(
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
-	if err := token.verify(chain, now()); err != nil {
+	if err := token.verify(chain, i.now()); err != nil {
 		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
 	return key, issued, nil

@@ -1,9 +1,9 @@
 package pki
 
 import (
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -44,34 +44,20 @@ func WritePrivateFile(path string, b []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func writeMember(dir string, key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
-	b, err := encodeKey(key)
-	if err != nil {
-		return err
+// parseMember parses a member's private key, its certificate and the chain, which begins
+// with the issuer's certificate.
+func parseMember(text []byte) (pair tls.Certificate, issuer *x509.Certificate, err error) {
+	if pair, err = tls.X509KeyPair(text, text); err != nil {
+		return pair, nil, err
 	}
-	b = append(b, EncodeCertificates(issued.all())...)
-	return WritePrivateFile(filepath.Join(dir, memberFile), b)
-}
-
-func readMember(dir string) (*tls.Certificate, []*x509.Certificate, error) {
-	path := filepath.Join(dir, memberFile)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, err
+	chain, err := parseCertificates(pair.Certificate[1:])
+	switch {
+	case err != nil:
+		return pair, nil, err
+	case len(chain) == 0:
+		return pair, nil, errors.New("the certificate of the issuer is missing")
 	}
-	key, list, err := parsePEM(text)
-	if err == nil && (key == nil || len(list) < 2 || !key.PublicKey.Equal(list[0].PublicKey)) {
-		err = errors.New("want a private key, its certificate and that of the issuer")
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf(
-			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
-	}
-	c := &tls.Certificate{PrivateKey: key, Leaf: list[0]}
-	for _, cert := range list {
-		c.Certificate = append(c.Certificate, cert.Raw)
-	}
-	return c, list[1:], nil
+	return pair, chain[0], nil
 }
 
 func readAuthorities(dir string) ([]*x509.Certificate, error) {
@@ -83,7 +69,11 @@ func readAuthorities(dir string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, list, err := parsePEM(text)
+	var ders []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		ders = append(ders, block.Bytes...)
+	}
+	list, err := x509.ParseCertificates(ders)
 	if err != nil {
 		return nil, fmt.Errorf("%s is damaged (%w); delete it, and it is made again", path, err)
 	}

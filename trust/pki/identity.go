@@ -31,8 +31,8 @@ type Identity struct {
 
 // state is immutable.
 type state struct {
-	certificate *tls.Certificate
-	chain       []*x509.Certificate   // sent with it, the issuer first
+	certificate tls.Certificate // with its chain
+	issuer      *x509.Certificate
 	trusted     []*x509.Certificate   // by the group, as far as known here
 	keys        map[string]*Authority // by fingerprint
 }
@@ -45,27 +45,28 @@ type Options struct {
 	Now    func() time.Time // time.Now if nil
 }
 
-func (o Options) new() (*Identity, error) {
-	if _, err := nameURI(o.Member); err != nil {
-		return nil, err
+func (o Options) new() *Identity {
+	i := &Identity{dir: o.Dir, member: o.Member, hosts: o.Hosts, now: o.Now}
+	if i.now == nil {
+		i.now = time.Now
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Identity{dir: o.Dir, member: o.Member, hosts: o.Hosts, now: o.Now}, nil
+	return i
 }
 
 // Open reads an identity. The error is fs.ErrNotExist if there is none. An expired
 // certificate is not an error, because the member may hold an authority's key or a token
 // to get another; see Expired.
 func Open(o Options) (*Identity, error) {
-	i, err := o.new()
+	i := o.new()
+	path := filepath.Join(i.dir, memberFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	s := &state{}
-	if s.certificate, s.chain, err = readMember(i.dir); err != nil {
-		return nil, err
+	if s.certificate, s.issuer, err = parseMember(text); err != nil {
+		return nil, fmt.Errorf(
+			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
 	}
 	named, err := MemberOf(s.certificate.Leaf)
 	if err != nil || named != i.member {
@@ -85,7 +86,7 @@ func Open(o Options) (*Identity, error) {
 
 // Bootstrap makes the group's first authority and the identity of its first member.
 func Bootstrap(o Options) (*Identity, error) {
-	i, err := o.empty()
+	i, err := o.withoutCertificate()
 	if err != nil {
 		return nil, err
 	}
@@ -96,21 +97,16 @@ func Bootstrap(o Options) (*Identity, error) {
 	if err := i.AddKey(a); err != nil {
 		return nil, err
 	}
-	return i, i.renew(a)
+	return i, i.Renew(a)
 }
 
 // NewIdentity makes the identity of a member from its first certificate, or from one that
 // replaces an expired certificate. Authority keys in the directory are kept.
 func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*Identity, error) {
-	i, err := o.empty()
+	i, err := o.withoutCertificate()
 	if err != nil {
 		return nil, err
 	}
-	keys, err := readKeys(i.dir)
-	if err != nil {
-		return nil, err
-	}
-	i.state.Store(&state{keys: keys})
 	if err := i.Install(key, issued); err != nil {
 		return nil, err
 	}
@@ -121,16 +117,15 @@ func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*
 	return i, i.SetTrusted(trusted)
 }
 
-func (o Options) empty() (*Identity, error) {
-	i, err := o.new()
-	if err != nil {
-		return nil, err
-	}
+// withoutCertificate makes the directory and reads the keys of authorities that it has.
+func (o Options) withoutCertificate() (*Identity, error) {
+	i := o.new()
 	if err := os.MkdirAll(i.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the directory of the keys: %w", err)
 	}
-	i.state.Store(&state{keys: map[string]*Authority{}})
-	return i, nil
+	keys, err := readKeys(i.dir)
+	i.state.Store(&state{keys: keys})
+	return i, err
 }
 
 // change applies f to a copy of the state and stores the copy. The caller must hold
@@ -144,41 +139,32 @@ func (i *Identity) change(f func(*state)) {
 
 // Install replaces the certificate. The group need not trust the issuer yet.
 func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
-	chain, err := parseCertificates(issued.all())
+	text, err := encodePair(key, issued.all())
+	if err != nil {
+		return err
+	}
+	certificate, issuer, err := parseMember(text)
 	if err != nil {
 		return fmt.Errorf("parse the new certificate and its chain: %w", err)
 	}
-	if len(chain) < 2 {
-		return errors.New("the new certificate comes without that of its issuer")
-	}
-	leaf := chain[0]
-	named, err := verify(chain, chain[1:2], i.now())
+	named, err := verify([]*x509.Certificate{certificate.Leaf}, []*x509.Certificate{issuer}, i.now())
 	if err != nil {
 		return fmt.Errorf("invalid certificate: %w", err)
 	}
-	if named != i.member || !key.PublicKey.Equal(leaf.PublicKey) {
-		return fmt.Errorf("the new certificate is for %q or for another key; want one for %q", named, i.member)
+	if named != i.member {
+		return fmt.Errorf("the new certificate is for %q; want one for %q", named, i.member)
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
-	if err := writeMember(i.dir, key, issued); err != nil {
+	if err := WritePrivateFile(filepath.Join(i.dir, memberFile), text); err != nil {
 		return fmt.Errorf("store the new certificate: %w", err)
 	}
-	c := &tls.Certificate{PrivateKey: key, Leaf: leaf, Certificate: issued.all()}
-	i.change(func(s *state) { s.certificate, s.chain = c, chain[1:] })
+	i.change(func(s *state) { s.certificate, s.issuer = certificate, issuer })
 	return nil
 }
 
 // Renew issues a new certificate to this member by an authority whose key it holds.
-func (i *Identity) Renew(fingerprint string) error {
-	a := i.state.Load().keys[fingerprint]
-	if a == nil {
-		return fmt.Errorf("this member does not hold the key of the authority %s", short(fingerprint))
-	}
-	return i.renew(a)
-}
-
-func (i *Identity) renew(a *Authority) error {
+func (i *Identity) Renew(a *Authority) error {
 	key, csr, err := i.Request()
 	if err != nil {
 		return err
@@ -262,7 +248,7 @@ func (i *Identity) Authority(fingerprint string) *Authority { return i.state.Loa
 func (i *Identity) Keys() []string { return slices.Sorted(maps.Keys(i.state.Load().keys)) }
 
 // IssuedBy returns the fingerprint of the authority that issued the certificate.
-func (i *Identity) IssuedBy() string { return Fingerprint(i.state.Load().chain[0]) }
+func (i *Identity) IssuedBy() string { return Fingerprint(i.state.Load().issuer) }
 
 // Expires returns the time at which the certificate expires.
 func (i *Identity) Expires() time.Time { return i.state.Load().certificate.Leaf.NotAfter }
@@ -287,11 +273,10 @@ func (i *Identity) Authorities() [][]byte {
 }
 
 func (s *state) roots() []*x509.Certificate {
-	issuer := s.chain[0]
-	if slices.ContainsFunc(s.trusted, issuer.Equal) {
+	if slices.ContainsFunc(s.trusted, s.issuer.Equal) {
 		return s.trusted
 	}
-	return append(slices.Clone(s.trusted), issuer)
+	return append(slices.Clone(s.trusted), s.issuer)
 }
 
 // Trusts reports whether certificates by the authority are accepted.
@@ -309,4 +294,4 @@ func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) 
 }
 
 // Certificate returns the certificate that this member sends.
-func (i *Identity) Certificate() *tls.Certificate { return i.state.Load().certificate }
+func (i *Identity) Certificate() *tls.Certificate { return &i.state.Load().certificate }

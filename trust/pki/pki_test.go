@@ -110,7 +110,7 @@ func TestOnlyMembersOfTheGroupAreAccepted(t *testing.T) {
 func TestMemberCannotIssueCertificates(t *testing.T) {
 	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
-	forger := &Authority{Certificate: f2.Certificate().Leaf, key: f2.Certificate().PrivateKey.(*ecdsa.PrivateKey)}
+	forger := &Authority{Certificate: f2.Certificate().Leaf, key: f2.Certificate().PrivateKey}
 	_, csr := w.request("f3@three")
 	issued, err := forger.Issue(csr, "f3@three", w.at)
 	if err != nil {
@@ -204,7 +204,7 @@ func TestTheNextAuthorityIsAcceptedByMembersThatTrustThePreviousOne(t *testing.T
 	if err := w.first.AddKey(next); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.first.Renew(next.Fingerprint()); err != nil {
+	if err := w.first.Renew(next); err != nil {
 		t.Fatal(err)
 	}
 	if name, err := asleep.Verify(w.chain(w.first)); err != nil || name != "f1@one" {
@@ -340,7 +340,7 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	put := func(i *Identity, at time.Time) {
-		b, err := encodeKey(i.Certificate().PrivateKey.(*ecdsa.PrivateKey))
+		b, err := encodePair(i.Certificate().PrivateKey, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

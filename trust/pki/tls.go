@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -63,35 +62,11 @@ func (i *Identity) check(chain []*x509.Certificate, want string) error {
 // for ServerName, always get the member's own. A client that sends a certificate must be a
 // member, and not be removed from the group.
 func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) *tls.Config {
-	var mu sync.Mutex
-	var made *tls.Config
-	var of *state
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		Time:       i.now,
-		// The configuration is made again when the group's authorities change.
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if now := i.state.Load(); of != now {
-				made, of = i.publicConfig(now, files, removed), now
-			}
-			return made, nil
-		},
-	}
-}
-
-func (i *Identity) publicConfig(s *state, files *Files, removed func(member string) bool) *tls.Config {
-	members := x509.NewCertPool()
-	for _, c := range s.roots() {
-		members.AddCert(c)
-	}
-	return &tls.Config{
+	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		Time:       i.now,
 		ClientAuth: tls.VerifyClientCertIfGiven,
-		ClientCAs:  members,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if files == nil || hello.ServerName == ServerName {
 				return i.Certificate(), nil
@@ -109,6 +84,15 @@ func (i *Identity) publicConfig(s *state, files *Files, removed func(member stri
 			return err
 		},
 	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		Time:       i.now,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			current := config.Clone()
+			current.ClientCAs = certPool(i.state.Load().roots())
+			return current, nil
+		},
+	}
 }
 
 const fileCheck = time.Second // between checks for changed files
@@ -121,7 +105,7 @@ type Files struct {
 
 	mu      sync.Mutex
 	checked time.Time
-	seen    []time.Time
+	seen    [2]time.Time
 	loaded  *tls.Certificate
 }
 
@@ -146,14 +130,11 @@ func (f *Files) load() error {
 	return nil
 }
 
-func (f *Files) times() []time.Time {
-	var list []time.Time
-	for _, path := range []string{f.cert, f.key} {
-		var at time.Time
+func (f *Files) times() (list [2]time.Time) {
+	for i, path := range []string{f.cert, f.key} {
 		if info, err := os.Stat(path); err == nil {
-			at = info.ModTime()
+			list[i] = info.ModTime()
 		}
-		list = append(list, at)
 	}
 	return list
 }
@@ -166,7 +147,7 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 		return f.loaded, nil
 	}
 	f.checked = time.Now()
-	if now := f.times(); !slices.EqualFunc(now, f.seen, time.Time.Equal) {
+	if now := f.times(); now != f.seen {
 		// A renewal writes one file after the other. Until the second is written they do
 		// not fit together; they are then read again.
 		f.seen = now

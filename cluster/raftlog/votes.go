@@ -9,10 +9,48 @@ import (
 	"path/filepath"
 	"time"
 
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"laurel/cluster/internal/durable"
 )
+
+// openVotes opens the database of Raft's term and vote. Its lock is that of the whole
+// directory.
+func (s *Store) openVotes() (err error) {
+	path := filepath.Join(s.dir, voteFile)
+	if err := makeVoteFile(path); err != nil {
+		return openFailure(s.dir, fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
+	}
+	if err := checkVoteFile(path); err != nil {
+		return contradiction(s.dir, "%s: %w", voteFile, err)
+	}
+	// New commits a transaction, which also syncs what a killed process may have left to
+	// the kernel.
+	s.votes, err = raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+	})
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
+	case err != nil:
+		return openFailure(s.dir, fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
+	}
+	return nil
+}
+
+// storedNumber returns a number of Raft's, 0 if it is not stored.
+func storedNumber(votes *raftboltdb.BoltStore, key string) (uint64, error) {
+	n, err := votes.GetUint64([]byte(key))
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, nil
+	}
+	return n, err
+}
 
 // makeVoteFile makes an empty database for Raft's term and vote if there is none. If
 // bbolt made it in its final place, a crash could leave a file that bbolt does not open

@@ -1,4 +1,4 @@
-package bearer
+package client
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ func (t recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestTokenIsSentOnlyOverTLSOrToThisMachine(t *testing.T) {
 	sent := recordingTransport{}
-	b := &Transport{"Bearer secret", sent}
+	b := &tokenTransport{"Bearer secret", sent}
 	for url, want := range map[string]string{
 		"https://scores.example":        "Bearer secret",
 		"http://127.0.0.1:8001":         "Bearer secret",
