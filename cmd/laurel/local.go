@@ -53,17 +53,26 @@ ones.`,
 	flags.DurationVar(&o.StartWithin, "patience", 30*time.Second, "how long to wait until all are ready")
 	cli.NoEnvironment(flags) // LAUREL_DATA is the directory of one frontend
 	run := pidfile.AddDirFlag(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
+	c.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if flags.Changed("frontends") && (o.Size < 1 || o.Size > maxUp) {
 			return cli.Usagef("--frontends is %d; want 1 to %d", o.Size, maxUp)
 		}
 		if o.StartWithin <= 0 {
 			return cli.Usagef("--patience is %s; want more than 0, such as 30s", o.StartWithin)
 		}
-		if err := completeUp(&o, run); err != nil {
+		if err := setProgram(&o); err != nil {
 			return err
 		}
-		o.Lifetime = localgroup.Detached
+		if o.Dir == "" {
+			if o.Dir, err = defaultUpDir(); err != nil {
+				return err
+			}
+		}
+		// Absolute, as the frontends run in another directory.
+		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+			return err
+		}
+		o.RunDir, o.Lifetime = run.Dir(), localgroup.Detached
 		g, err := localgroup.Start(cmd.Context(), o)
 		if g != nil {
 			printGroup(cmd.OutOrStdout(), g, o)
@@ -71,24 +80,6 @@ ones.`,
 		return err
 	}
 	return c
-}
-
-// completeUp sets the program, the environment and the directories. Paths are absolute,
-// as the frontends run in another directory.
-func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
-	if err := setProgram(o); err != nil {
-		return err
-	}
-	if o.Dir == "" {
-		if o.Dir, err = defaultUpDir(); err != nil {
-			return err
-		}
-	}
-	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
-		return err
-	}
-	o.RunDir = run.Dir()
-	return nil
 }
 
 // setProgram makes the frontends run this program, without the settings of Laurel in the

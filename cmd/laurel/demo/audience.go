@@ -31,10 +31,6 @@ type audience struct {
 	urls []string
 	ids  map[string]string // of the frontends, by their URLs
 
-	// changed has room for one value: that a client is served by another frontend than
-	// before.
-	changed chan struct{}
-
 	competition atomic.Value // a string: the one that they follow
 
 	mu         sync.Mutex
@@ -54,7 +50,7 @@ type spectator struct {
 }
 
 func newAudience(frontends []localgroup.Frontend) *audience {
-	a := &audience{ids: map[string]string{}, changed: make(chan struct{}, 1), moves: map[string]*move{}}
+	a := &audience{ids: map[string]string{}, moves: map[string]*move{}}
 	a.competition.Store("")
 	for _, f := range frontends {
 		a.urls = append(a.urls, f.URL())
@@ -156,10 +152,6 @@ func (a *audience) served(s *spectator, url string, now time.Time) {
 		if at != s.last {
 			s.previous, s.last = s.last, at
 		}
-	}
-	select {
-	case a.changed <- struct{}{}:
-	default:
 	}
 }
 

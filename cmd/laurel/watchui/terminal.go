@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -35,10 +36,8 @@ func Terminal(out io.Writer) (f *os.File, ok bool) {
 // Show draws the watch on a terminal until the watch ends, and restores the terminal.
 func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
 	signals := make(chan os.Signal, 4)
-	if len(terminalSignals) > 0 { // Notify without signals would catch all of them
-		signal.Notify(signals, terminalSignals...)
-		defer signal.Stop(signals)
-	}
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP) // another size; suspend
+	defer signal.Stop(signals)
 	s := &screen{out: out, size: func() (int, int) {
 		width, height, err := term.GetSize(int(out.Fd()))
 		if err != nil {
@@ -70,9 +69,9 @@ func (s *screen) run(signals <-chan os.Signal, updates iter.Seq2[client.Update, 
 		select {
 		case <-draw.C:
 		case sig := <-signals:
-			if isSuspend(sig) {
+			if sig == syscall.SIGTSTP {
 				io.WriteString(s.out, leaveScreen)
-				suspend()
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until the shell continues it
 				io.WriteString(s.out, enterScreen)
 			}
 			s.drawn = ""
