@@ -67,9 +67,7 @@ func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 }
 
 func invalid(field, format string, args ...any) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, format, args...)
-	p.Field = field
-	return p
+	return score.Problemf(score.InvalidEvent, format, args...).At(field)
 }
 
 // Enroll issues the first certificate of a frontend that joins, for its request csr
@@ -130,9 +128,7 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 	}
 	taken := func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member }
 	conflict := func(format string, args ...any) *score.Problem {
-		p := score.Problemf(score.IDConflict, format, args...)
-		p.Field = "id"
-		return p
+		return score.Problemf(score.IDConflict, format, args...).At("id")
 	}
 	switch {
 	case i.Auth.Removed(member):
