@@ -123,7 +123,8 @@ func (t *table) write(b []byte, data Data, canonical bool) (_ []byte, ok bool) {
 	for i := range fields {
 		fields[i].write(&w, d.Elem(), canonical)
 	}
-	return w.End()
+	written, err := w.End()
+	return written, err == nil
 }
 
 func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
@@ -133,19 +134,16 @@ func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
 			w.Text(f.name, *m)
 		}
 	case **Decimal:
-		n := *m
-		if n != nil {
-			fastWriteDecimal(w, f.name, *n)
-		}
-		if n == nil && f.required || n != nil && canonical && !bounded(*n) {
+		if *m != nil {
+			w.Name(f.name)
+			fastWriteDecimal(w, **m)
+		} else if f.required {
 			w.Fail()
 		}
 	case *Totals:
 		if *m != nil || f.required {
-			fastWriteTotals(w, f.name, *m)
-		}
-		if canonical && !m.canonical() {
-			w.Fail()
+			w.Name(f.name)
+			fastWriteTotals(w, *m, canonical)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -77,7 +76,7 @@ bard, under the source of its events or the beginning of it:
 func grantedName(ctx context.Context, c *client.Client, key ed25519.PrivateKey) (string, error) {
 	id := score.KeyID(key.Public().(ed25519.PublicKey))
 	k, err := c.Key(ctx, id)
-	if p, ok := errors.AsType[*score.Problem](err); ok && p.Code == score.NotFound {
+	if score.CodeOf(err) == score.NotFound {
 		return "", fmt.Errorf("the key %s is not registered, so the events have no source; "+
 			"an operator can grant it a role (see bard key show), or set --source", id)
 	}

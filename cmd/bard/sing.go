@@ -236,7 +236,7 @@ func (s *singer) lastAcked(ctx context.Context, source string) (uint64, error) {
 		return last, nil
 	}
 	b, err := s.client.Bard(ctx, source)
-	if p, ok := errors.AsType[*score.Problem](err); ok && p.Code == score.NotFound {
+	if score.CodeOf(err) == score.NotFound {
 		b, err = score.Bard{}, nil
 	}
 	if err != nil {

@@ -226,7 +226,7 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 	i := max(first-1, 0)
 	above := entry{key: irmKey}
 	rank := 0
-	t.walk(i, func(e entry) bool {
+	t.root.walk(i, func(e entry) bool {
 		equal := e.key == above.key && e.key != irmKey
 		if equal && len(list) > 0 {
 			list[len(list)-1].RankEqual = true
