@@ -129,7 +129,7 @@ func TestNothingIsAcceptedBeforeTheStoreIsGuarded(t *testing.T) {
 		// meanwhile the outcome is unknown: had the event been accepted, it would be a duplicate.
 		var results []score.Result
 		for err = batch.ErrNoMaster; err != nil; {
-			results, err = m.posts.attempt(t.Context(), post)
+			results, err = m.poster.attempt(t.Context(), post)
 			if err != nil && !errors.Is(err, batch.ErrNoMaster) && !errors.Is(err, batch.ErrUnknown) {
 				t.Fatal(err)
 			}

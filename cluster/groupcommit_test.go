@@ -95,7 +95,7 @@ func TestPostsThatArriveDuringAWriteShareTheNextEntry(t *testing.T) {
 	}
 	<-slow.held
 	eventually(t, "all have come", func() error {
-		if n := gathered(t, g.nodes[0]) + m.posts.batcher.Waiting(); n < posts+1 {
+		if n := gathered(t, g.nodes[0]) + m.poster.batcher.Waiting(); n < posts+1 {
 			return fmt.Errorf("%d have", n)
 		}
 		return nil
@@ -140,7 +140,7 @@ func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0
-	m.posts.batcher = batch.New(func(posts []*batch.Post) {
+	m.poster.batcher = batch.New(func(posts []*batch.Post) {
 		attempts++
 		if attempts == 1 {
 			batch.Finish(posts, nil, batch.ErrUnknown)

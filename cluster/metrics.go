@@ -127,9 +127,9 @@ func (m *metrics) observe(member *Member) {
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
-		func() float64 { return float64(member.posts.batcher.Waiting()) })
+		func() float64 { return float64(member.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
-		if member.elections.current() != nil {
+		if member.leadership() != nil {
 			return 1
 		}
 		return 0

@@ -26,13 +26,12 @@ const (
 // poster is the path of posts: into the log at the master, and to the master elsewhere.
 type poster struct {
 	*replica
-	elections *elections
-	access    *accessControl
-	proposer  *proposer
-	batcher   *batch.Batcher
+	access   *accessControl
+	proposer *proposer
+	batcher  *batch.Batcher
 }
 
-// post applies events: it returns when a majority has stored them, the master has applied them, and
+// Post applies events, here or at the master. It returns when a majority has stored them, the master has applied them, and
 // all frontends may show them. The error is a *score.Problem; with one, no event is known to be
 // applied.
 //
@@ -40,7 +39,7 @@ type poster struct {
 // master did commit is a duplicate then. It repeats a post of unknown outcome only if all its
 // events have a seq. Others end with outcome_unknown, and the client may repeat them with the same
 // ids.
-func (p *poster) post(ctx context.Context, post score.Post) (results []score.Result, err error) {
+func (p *poster) Post(ctx context.Context, post score.Post) (results []score.Result, err error) {
 	encoded, err := entry.EncodePost(post)
 	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "%v", err)
@@ -104,10 +103,8 @@ func checkTimes(events []score.Event) error {
 }
 
 func tooFarAhead(t time.Time) *score.Problem {
-	p := score.Problemf(score.InvalidEvent,
-		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
-	p.Field = "time"
-	return p
+	return score.Problemf(score.InvalidEvent,
+		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew).At("time")
 }
 
 // attempt sends a post once.
@@ -147,7 +144,7 @@ func (p *poster) send(posts []*batch.Post) {
 
 // propose makes one log entry of posts and waits until all frontends may show it.
 func (p *poster) propose(posts []*batch.Post) {
-	l := p.elections.elected.Load()
+	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || p.access.unguarded() {
 		batch.Finish(posts, nil, batch.ErrNoMaster) // elected, but the leadership has not begun
 		return

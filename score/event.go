@@ -107,13 +107,6 @@ type TimelineEvent struct {
 // the same result on every machine, and readers of stored events can rely on the limits
 // of all strings and lists.
 
-// Unix times at which the years 0, 1 and 10000 begin.
-const (
-	year0     = -62167219200
-	year1     = -62135596800
-	year10000 = 253402300800
-)
-
 // CheckEnvelope returns what is wrong with the id, source, seq, time or contest_id of e,
 // or nil.
 func (e *Event) CheckEnvelope() *Problem {
@@ -134,9 +127,8 @@ func (e *Event) CheckEnvelope() *Problem {
 // and within 0 to 9999 in t's own zone, whose offset is a whole number of minutes.
 func writable(t time.Time) bool {
 	_, offset := t.Zone()
-	utc := t.Unix()
-	local := utc + int64(offset)
-	return utc >= year1 && utc < year10000 && local >= year0 && local < year10000 && offset%60 == 0 && !t.IsZero()
+	utc, local := t.UTC().Year(), t.Year()
+	return utc >= 1 && utc <= 9999 && local >= 0 && local <= 9999 && offset%60 == 0 && !t.IsZero()
 }
 
 // ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.

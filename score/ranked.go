@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"laurel/score/fastjson"
 )
 
 // Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no
@@ -19,26 +19,16 @@ type Mark struct {
 
 // AppendJSON appends m as json.Marshal would write it, but faster.
 func (m Mark) AppendJSON(b []byte) ([]byte, error) {
-	var err error
-	text := func(name, s string) {
-		if b = append(b, name...); err == nil {
-			b, err = jsontext.AppendQuote(b, s)
-		}
-	}
-	text(`{"c":`, m.Competitor)
+	w := fastjson.NewWriter(b)
+	w.Text("c", m.Competitor)
 	if m.Value != 0 {
-		b, _ = m.Value.AppendText(append(b, `,"v":`...))
+		w.Name("v")
+		w.B, _ = m.Value.AppendText(w.B)
 	}
-	if m.IRM != "" {
-		text(`,"irm":`, m.IRM)
-	}
-	if m.Category != "" {
-		text(`,"cat":`, m.Category)
-	}
-	if m.Organisation != "" {
-		text(`,"org":`, m.Organisation)
-	}
-	return append(b, '}'), err
+	w.OptionalText("irm", m.IRM)
+	w.OptionalText("cat", m.Category)
+	w.OptionalText("org", m.Organisation)
+	return w.End()
 }
 
 // Marks stores the marks of one ranked contest. There can be a million of them, so they
@@ -69,15 +59,8 @@ func (d *ContestDefine) AllSplits() []string {
 }
 
 func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
-	if p := c.checkKind(Ranked, string(TypeScorePlay)); p != nil {
+	if p := c.checkOpen(Ranked, TypeScorePlay, mode, d.Reason); p != nil {
 		return p
-	}
-	// With a reason, a jury may disqualify a competitor even after the contest is
-	// OFFICIAL.
-	if mode == Live && d.Reason == "" {
-		if p := c.checkOpen(); p != nil {
-			return p
-		}
 	}
 	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
 		return c.unknownCompetitor("data.competitor", d.Competitor)

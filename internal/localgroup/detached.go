@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -73,17 +72,17 @@ func (g *Group) load() error {
 	}
 	size := g.o.Size
 	if size == 0 && len(g.members) == 0 {
-		size = DefaultSize
+		size = defaultSize
 	}
 	if len(g.members) >= size {
 		return nil
 	}
 	for len(g.members) < size {
-		http, peer, err := findPorts(g.members)
+		_, claim, err := g.addMember()
 		if err != nil {
 			return err
 		}
-		g.members = append(g.members, g.newMember("f"+strconv.Itoa(len(g.members)+1), http, peer))
+		claim.Close()
 	}
 	return g.save()
 }

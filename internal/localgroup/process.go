@@ -42,7 +42,8 @@ func StartProcess(name, log string, cmd *exec.Cmd, lifetime Lifetime) (*Process,
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
 	if lifetime == Detached {
-		cmd.SysProcAttr = detachedAttributes()
+		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err = cmd.Start()
 	} else {
 		cmd.SysProcAttr = childAttributes()

@@ -5,9 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"laurel/score"
+	"laurel/score/fastjson"
 )
 
 // Query selects a page of a board.
@@ -89,52 +88,51 @@ func (r *Row) cursor() Cursor {
 // AppendJSON appends p as JSON, like score.Leaderboard. It is faster than json.Marshal,
 // which matters because pages are rarely cached: few readers ask for the same one.
 func (p *Page) AppendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"contest_id":`...), p.ContestID)
-	b = appendText(append(b, `,"split":`...), p.Split)
-	if p.Category != "" {
-		b = appendText(append(b, `,"category":`...), p.Category)
-	}
-	b = strconv.AppendInt(append(b, `,"total":`...), int64(p.Total), 10)
-	b = append(b, `,"rows":[`...)
+	w := fastjson.NewWriter(b)
+	w.Text("contest_id", p.ContestID)
+	w.Text("split", p.Split)
+	w.OptionalText("category", p.Category)
+	w.Name("total")
+	w.B = strconv.AppendInt(w.B, int64(p.Total), 10)
+	w.Name("rows")
+	w.B = append(w.B, '[')
 	for i := range p.Rows {
 		if i > 0 {
-			b = append(b, ',')
+			w.B = append(w.B, ',')
 		}
-		b = p.Rows[i].AppendJSON(b)
+		w.B = p.Rows[i].AppendJSON(w.B)
 	}
-	b = appendText(append(b, `],"next":`...), p.Next.String())
-	return append(b, '}')
+	w.B = append(w.B, ']')
+	w.Text("next", p.Next.String())
+	return end(&w)
 }
 
 // AppendJSON appends r as JSON, like score.LeaderboardRow.
 func (r *Row) AppendJSON(b []byte) []byte {
-	b = appendText(append(b, `{"competitor":`...), r.Competitor)
-	for _, m := range [...]struct{ name, value string }{
-		{`,"name":`, r.Name},
-		{`,"organisation":`, r.Organisation},
-		{`,"category":`, r.Category},
-	} {
-		if m.value != "" {
-			b = appendText(append(b, m.name...), m.value)
-		}
-	}
+	w := fastjson.NewWriter(b)
+	w.Text("competitor", r.Competitor)
+	w.OptionalText("name", r.Name)
+	w.OptionalText("organisation", r.Organisation)
+	w.OptionalText("category", r.Category)
+	w.Name("mark")
 	if r.IRM != "" {
-		b = appendText(append(b, `,"mark":null,"irm":`...), r.IRM)
-		return append(b, `,"rank_equal":false,"diff":null}`...)
+		w.B = append(w.B, "null"...)
+		w.Text("irm", r.IRM)
+		w.B = append(w.B, `,"rank_equal":false,"diff":null`...)
+		return end(&w)
 	}
-	b = appendDecimal(append(b, `,"mark":`...), r.Mark)
-	b = strconv.AppendInt(append(b, `,"rank":`...), int64(r.Rank), 10)
-	b = strconv.AppendBool(append(b, `,"rank_equal":`...), r.RankEqual)
-	return append(appendDecimal(append(b, `,"diff":`...), r.Diff), '}')
+	w.B, _ = r.Mark.AppendText(w.B)
+	w.Name("rank")
+	w.B = strconv.AppendInt(w.B, int64(r.Rank), 10)
+	w.Name("rank_equal")
+	w.B = strconv.AppendBool(w.B, r.RankEqual)
+	w.Name("diff")
+	w.B, _ = r.Diff.AppendText(w.B)
+	return end(&w)
 }
 
-func appendDecimal(b []byte, d score.Decimal) []byte {
-	b, _ = d.AppendText(b) // never fails
-	return b
-}
-
-// appendText appends s as a JSON string. Bytes that are not UTF-8 are replaced.
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s)
+// end ends an object. Bytes that are not UTF-8 have been replaced.
+func end(w *fastjson.Writer) []byte {
+	b, _ := w.End()
 	return b
 }
