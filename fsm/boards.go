@@ -46,25 +46,22 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, 
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	c := new(score.Contest)
-	found := false
-	err := m.commit()
-	if err == nil {
-		err = m.db.View(func(tx *bolt.Tx) (err error) {
-			found, err = database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), c)
-			return err
-		})
-	}
-	switch {
-	case err != nil:
-		a.Err = err
-		return a
-	case !found:
-		a.Revision = m.Revision()
-		a.Err = score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+	if a.Err = m.commit(); a.Err != nil {
 		return a
 	}
-	return m.boards.Load(c, split)
+	var c score.Contest
+	a.Err = m.db.View(func(tx *bolt.Tx) error {
+		found, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c)
+		if err == nil && !found {
+			a.Revision = m.Revision()
+			return score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+		}
+		return err
+	})
+	if a.Err != nil {
+		return a
+	}
+	return m.boards.Load(&c, split)
 }
 
 // readMarks is a leaderboard.MarkReader.

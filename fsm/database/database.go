@@ -187,7 +187,7 @@ func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Install(building, path); err != nil {
+	if err := os.Rename(building, path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -199,9 +199,6 @@ func create(path string) (*bolt.DB, error) {
 	}
 	return open(path)
 }
-
-// Install renames a new, open file to path, where it replaces a file that has no marker.
-func Install(building, path string) error { return os.Rename(building, path) }
 
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.

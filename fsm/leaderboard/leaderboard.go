@@ -343,18 +343,19 @@ func (b *Boards) applyMark(change *markChange) {
 	board := c.boards[change.split]
 	switch {
 	case board == nil:
-	case board.marks == nil && board.build.changes == nil: // its build has not begun to read
-	case board.marks == nil && change.removed:
-		board.build.changes[change.mark.Competitor] = nil
-	case board.marks == nil:
-		mark := change.mark
-		board.build.changes[mark.Competitor] = &mark
-	case change.removed:
-		board.marks.Remove(change.mark.Competitor)
+	case board.marks != nil:
+		change.applyTo(board.marks)
 		b.addCost(board, board.len())
-	default:
-		board.marks.Set(change.mark)
-		b.addCost(board, board.len())
+	case board.build.changes != nil: // its build may have read the mark already
+		board.build.changes[change.mark.Competitor] = *change
+	}
+}
+
+func (c *markChange) applyTo(marks *ranking.Board) {
+	if c.removed {
+		marks.Remove(c.mark.Competitor)
+	} else {
+		marks.Set(c.mark)
 	}
 }
 
