@@ -10,6 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -157,7 +158,7 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 	} else {
 		total++
 		set(b, b.totals, splitKey{id, split}, total)
-		b.index.AddMark(id, m.Competitor)
+		index.AddMark(b.tx, id, m.Competitor)
 	}
 	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
 	var err error
@@ -178,7 +179,7 @@ func (s *contestMarks) remove(split, competitor string) {
 	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
 	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
 	if !hasMark(b.tx.Tx, s.contest, competitor) {
-		b.index.RemoveMark(id, competitor)
+		index.RemoveMark(b.tx, id, competitor)
 	}
 	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
 	b.boardUpdates.RemoveMark(id, split, old)

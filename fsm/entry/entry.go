@@ -66,7 +66,6 @@ const (
 
 // The fields that hold numbers, as bit sets. All other fields hold bytes.
 const (
-	entryNumbers = 0
 	postNumbers  = 1 << fieldPostMode
 	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven | 1<<fieldVoids
 )
@@ -170,7 +169,7 @@ func Decode(b []byte) (c Command, err error) {
 	if len(b) == 0 || b[0] != version {
 		return c, ErrFormat
 	}
-	err = eachField(b[1:], entryNumbers, func(n protowire.Number, _ uint64, wire []byte) bool {
+	err = eachField(b[1:], 0, func(n protowire.Number, _ uint64, wire []byte) bool {
 		switch {
 		case n == fieldCacheMode:
 			c.CacheMode = score.CacheMode(wire)

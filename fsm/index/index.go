@@ -1,9 +1,8 @@
 // Package index finds contests by sport, status and competitor.
 //
 // It keeps an inverted index in a bucket of the state machine's database: for each term
-// (Terms) a posting for each contest that has it. A Writer updates the postings in the
-// transaction that changes a contest. Find intersects the postings of the terms of a
-// filter.
+// (Terms) a posting for each contest that has it. The transaction that changes a contest
+// updates its postings. Find intersects the postings of the terms of a filter.
 package index
 
 import (
@@ -77,44 +76,32 @@ func (t Term) prefix() []byte {
 // Posting returns the key of the term's posting for a contest.
 func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
 
-// Writer updates the index within a transaction.
-type Writer struct {
-	tx     *database.Tx
-	cursor *bolt.Cursor // on the Index bucket; nil until it is used
-}
-
-// NewWriter returns a Writer for a transaction.
-func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
-
 // Update changes the postings of a contest from its terms before to those after.
-func (w *Writer) Update(contestID string, before, after []Term) {
+func Update(tx *database.Tx, contestID string, before, after []Term) {
 	before, after = distinct(before), distinct(after)
 	for _, t := range before {
 		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); !stays {
-			w.tx.Delete(database.Index, t.Posting(contestID))
+			tx.Delete(database.Index, t.Posting(contestID))
 		}
 	}
 	for _, t := range after {
 		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); !existed {
-			w.tx.Put(database.Index, t.Posting(contestID), nil)
+			tx.Put(database.Index, t.Posting(contestID), nil)
 		}
 	}
 }
 
 // AddMark makes a contest findable by a competitor who has a mark in it.
-func (w *Writer) AddMark(contestID, competitor string) {
-	if w.cursor == nil {
-		w.cursor = w.tx.Bucket(database.Index).Cursor()
-	}
+func AddMark(tx *database.Tx, contestID, competitor string) {
 	k := MarkTerm(competitor).Posting(contestID)
-	if found, _ := w.cursor.Seek(k); !bytes.Equal(found, k) { // not added for another split
-		w.tx.Put(database.Index, k, nil)
+	if tx.Get(database.Index, k) == nil { // not added for another split
+		tx.Put(database.Index, k, nil)
 	}
 }
 
 // RemoveMark reverts AddMark. The competitor must not have a mark at another split.
-func (w *Writer) RemoveMark(contestID, competitor string) {
-	w.tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
+func RemoveMark(tx *database.Tx, contestID, competitor string) {
+	tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
 }
 
 // idList is a sorted list of contest ids.
