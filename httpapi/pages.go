@@ -41,7 +41,7 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 // pageData returns what this frontend knows, current or not: the page shows its age.
 func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	q := question.Page()
-	a, err := s.reader.own(ctx, &q)
+	a, err := s.own(ctx, &q)
 	var entry *cache.Entry
 	switch {
 	case err == nil:
@@ -49,7 +49,7 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	case ctx.Err() != nil:
 		return web.Data{}, err
 	default:
-		entry, _, _, err = s.reader.staleEntry(ctx, &q)
+		entry, _, _, err = s.staleEntry(ctx, &q)
 	}
 	if err != nil {
 		return web.Data{}, err

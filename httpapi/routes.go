@@ -46,15 +46,15 @@ func (s *server) routes() []route {
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
 	}
-	atMaster, plain := s.admin.AtMaster, handler.WithoutParameters
+	atMaster, plain := s.atMaster, handler.WithoutParameters
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
-	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.posts.Handle, fast: true}}
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.post, fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit
 		if r.Board {
 			hit = s.boardHit
 		}
-		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(&r), hit, true})
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.read(&r), hit, true})
 	}
 	return append(list,
 		get("/v1/keys", read, plain(s.admin.Keys)),
@@ -67,7 +67,7 @@ func (s *server) routes() []route {
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
 		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
-		on(http.MethodPost, "/v1/cluster/enroll", enroll, s.admin.RateLimited(atMaster(s.admin.Enroll))),
+		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(s.admin.Enroll)),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
 		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(s.admin.ChangeAuthority)),
 		get("/v1/access", operate, atMaster(plain(s.admin.Access))),

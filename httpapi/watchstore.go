@@ -16,19 +16,16 @@ import (
 // watchStore is the store as the hub reads it: the answers that this frontend gives to any
 // client. They are never forwarded, because all that a watcher is told must come from one
 // state.
-type watchStore struct {
-	reader *reader
-	status Status
-}
+type watchStore struct{ api *API }
 
-func (s watchStore) ID() string { return s.status.Store() }
+func (s watchStore) ID() string { return s.api.group.Status.Store() }
 
-func (s watchStore) Ordered() bool { return s.status.CacheMode() == score.Push }
+func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
 
-func (s watchStore) Invalidations() *cache.Invalidations { return s.reader.source.Invalidations() }
+func (s watchStore) Invalidations() *cache.Invalidations { return s.api.group.Reader.Invalidations() }
 
 func (s watchStore) ask(ctx context.Context, q question.Question) (*cache.Entry, error) {
-	a, err := s.reader.own(ctx, &q)
+	a, err := s.api.own(ctx, &q)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +83,16 @@ type heartbeat struct {
 }
 
 func (s watchStore) Heartbeat(revision uint64) []byte {
-	if s.Ordered() && !s.status.Leased() {
+	if s.Ordered() && !s.api.group.Status.Leased() {
 		return nil
 	}
 	// Numbers and names can always be encoded.
 	body, _ := json.Marshal(heartbeat{
 		Revision: revision,
-		Epoch:    s.status.Epoch(),
-		Mode:     s.status.CacheMode(),
-		Frontend: s.status.ID(),
-		Store:    s.status.Store(),
+		Epoch:    s.api.group.Status.Epoch(),
+		Mode:     s.api.group.Status.CacheMode(),
+		Frontend: s.api.group.Status.ID(),
+		Store:    s.api.group.Status.Store(),
 	})
 	return body
 }

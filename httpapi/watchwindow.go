@@ -50,14 +50,14 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, u
 func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (ranking.Page, uint64, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	page, revision, _, err := s.reader.source.Board(limited, b.Contest, &b.Query)
+	page, revision, _, err := s.api.group.Reader.Board(limited, b.Contest, &b.Query)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		return page, 0, cache.ErrNotLeased
-	case !errors.Is(err, cache.ErrNotLeased) || s.status.CacheMode() != score.Pull:
+	case !errors.Is(err, cache.ErrNotLeased) || s.api.group.Status.CacheMode() != score.Pull:
 		return page, revision, err
 	}
-	e, _, _, err := s.reader.source.Pull(ctx, b.Key())
+	e, _, _, err := s.api.group.Reader.Pull(ctx, b.Key())
 	switch {
 	case err != nil:
 		return page, 0, err

@@ -1,6 +1,5 @@
 // Package admin has the handlers that show and change the group: its members, its access
-// control and its certificates. Those that change something must be wrapped by
-// Handlers.AtMaster.
+// control and its certificates. Those that change something work at the master only.
 package admin
 
 import (
@@ -80,31 +79,7 @@ type Handlers struct {
 	Trail      AuditTrail
 	Membership Membership
 	Trust      Trust
-	// Forward has the master answer a request.
-	Forward func(r *handler.Request) (handler.Response, error)
-	Gate    *admission.Gate
-}
-
-// AtMaster returns a handler that answers by f at the master and forwards to it
-// elsewhere.
-func (h *Handlers) AtMaster(f handler.Func) handler.Func {
-	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if !h.Status.Master() {
-			return h.Forward(r)
-		}
-		return f(ctx, r)
-	}
-}
-
-// RateLimited returns a handler that answers by f, but not too often: anybody may call
-// it, and it is expensive.
-func (h *Handlers) RateLimited(f handler.Func) handler.Func {
-	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if problem := h.Gate.AllowEnrolment(); problem != nil {
-			return handler.Response{}, problem
-		}
-		return f(ctx, r)
-	}
+	Gate       *admission.Gate
 }
 
 var none handler.Response
