@@ -158,7 +158,11 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 		return withoutURL(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return v.wholeResponse(resp)
+		a, err := readRefusal(resp)
+		if a.status == http.StatusTooManyRequests {
+			sleep(ctx, a.retryAfter())
+		}
+		return err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewReaderSize(resp.Body, maxResult)
@@ -175,15 +179,6 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 			return err
 		}
 	}
-}
-
-// wholeResponse returns the error of a response to the request as a whole, such as a 503.
-func (v *streamConn) wholeResponse(resp *http.Response) error {
-	a, err := readRefusal(resp)
-	if a.status == http.StatusTooManyRequests {
-		sleep(resp.Request.Context(), a.retryAfter())
-	}
-	return err
 }
 
 // answered takes in one result, which belongs to the first unanswered event.
@@ -316,10 +311,7 @@ func signLines(key ed25519.PrivateKey, lines []Line) (added int) {
 			forms = append(forms, lines[i].JSON)
 		}
 	}
-	signatures, err := signing.SignForms(key, forms)
-	if err != nil {
-		return 0 // only for keys that New refuses
-	}
+	signatures := signing.SignForms(key, forms) // New has checked the key
 	for i := range lines {
 		if l := &lines[i]; l.unsigned {
 			form := len(l.JSON)

@@ -103,10 +103,8 @@ func checkTimes(events []score.Event) error {
 }
 
 func tooFarAhead(t time.Time) *score.Problem {
-	p := score.Problemf(score.InvalidEvent,
-		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
-	p.Field = "time"
-	return p
+	return score.Problemf(score.InvalidEvent,
+		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew).At("time")
 }
 
 // attempt sends a post once.
