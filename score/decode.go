@@ -45,7 +45,7 @@ func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
-	if w, d, ok := fastEvent(b, string(b)); ok {
+	if w, d, ok := fastEvent(string(b)); ok {
 		return w.event(d)
 	}
 	return decodeGeneral(b)
@@ -141,9 +141,19 @@ func (w *envelope) checkSignature(c *Checker) {
 	}
 }
 
+// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
+// Decode.
+func UnmarshalData(t Type, b []byte) (Data, error) {
+	d, p := readData(t, b)
+	if p != nil {
+		return nil, p
+	}
+	return d, nil
+}
+
 func readData(t Type, text []byte) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
-		if d := of.read(text, ""); d != nil {
+		if d := of.read(string(text)); d != nil {
 			return d, nil
 		}
 	}
@@ -247,7 +257,7 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 }
 
 func fastArray(b []byte) (events []Event) {
-	r := fastjson.NewReader(b, "")
+	r := fastjson.NewReader(string(b))
 	if !r.Next('[') {
 		return nil
 	}
@@ -279,19 +289,9 @@ func fastArray(b []byte) (events []Event) {
 // reads. Where it succeeds, the general decoder must too, with the same result;
 // FuzzFastRead compares the two.
 
-// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
-// Decode.
-func UnmarshalData(t Type, b []byte) (Data, error) {
-	d, p := readData(t, b)
-	if p != nil {
-		return nil, p
-	}
-	return d, nil
-}
-
 // fastEvent reads an event. It reads the data last, because the type may come after it.
-func fastEvent(b []byte, s string) (w envelope, d Data, ok bool) {
-	r := fastjson.NewReader(b, s)
+func fastEvent(text string) (w envelope, d Data, ok bool) {
+	r := fastjson.NewReader(text)
 	var from, to int
 	ok = r.Object(func(name string) bool {
 		switch name {
@@ -325,7 +325,7 @@ func fastEvent(b []byte, s string) (w envelope, d Data, ok bool) {
 		return w, nil, false
 	}
 	if of := dataTypeOf(w.Type); of != nil {
-		d = of.read(b[from:to], s[from:to])
+		d = of.read(text[from:to])
 	}
 	return w, d, d != nil
 }

@@ -10,22 +10,19 @@ import (
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
 // takes about 130 bytes with its strings (BenchmarkMemory).
 //
-// A board may have a million marks, in a process that allocates much. So rows are in a
-// few large chunks and refer to each other by numbers: the garbage collector does not
-// scan memory without pointers.
+// A board may have a million marks, in a process that allocates much. So rows are in one
+// slice and refer to each other by numbers: the garbage collector does not scan memory
+// without pointers.
 type Board struct {
 	lowerIsBetter bool
 	numbers       map[string]uint32 // of rows, by competitor
-	chunks        []*[chunkRows]row
-	used          uint32   // rows ever used
+	rows          []row
 	free          []uint32 // rows to use again
 	all           *tree[entry]
 	categories    map[string]*tree[entry]
 	traits        []traits
 	traitNumbers  map[traits]uint32
 }
-
-const chunkRows = 1024 // rows of a chunk
 
 type row struct {
 	competitor string
@@ -57,9 +54,7 @@ func New(lowerIsBetter bool) *Board {
 	}
 }
 
-func (b *Board) row(number uint32) *row { return &b.chunks[number/chunkRows][number%chunkRows] }
-
-func (b *Board) rowTraits(number uint32) *traits { return &b.traits[b.row(number).traits] }
+func (b *Board) rowTraits(number uint32) *traits { return &b.traits[b.rows[number].traits] }
 
 func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 	switch {
@@ -72,7 +67,7 @@ func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 }
 
 func (b *Board) entry(number uint32) entry {
-	r := b.row(number)
+	r := b.rows[number]
 	return entry{b.key(r.value, b.traits[r.traits].irm != ""), number}
 }
 
@@ -85,7 +80,7 @@ func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
 	case e.key > key:
 		return 1
 	}
-	return strings.Compare(b.row(e.number).competitor, competitor)
+	return strings.Compare(b.rows[e.number].competitor, competitor)
 }
 
 func (b *Board) position(key score.Decimal, competitor string) func(entry) int {
@@ -100,7 +95,7 @@ func (b *Board) Set(m score.Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
-		b.fill(b.row(number), m)
+		b.fill(&b.rows[number], m)
 	} else {
 		number = b.addRow(strings.Clone(m.Competitor), m)
 	}
@@ -123,13 +118,10 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
-		if b.used%chunkRows == 0 {
-			b.chunks = append(b.chunks, new([chunkRows]row))
-		}
-		number = b.used
-		b.used++
+		number = uint32(len(b.rows))
+		b.rows = append(b.rows, row{})
 	}
-	r := b.row(number)
+	r := &b.rows[number]
 	r.competitor = competitor
 	b.fill(r, m)
 	b.numbers[competitor] = number
@@ -156,7 +148,7 @@ func (b *Board) addTraits(m score.Mark) (number uint32) {
 }
 
 func (b *Board) removeFromTrees(number uint32) {
-	position := b.position(b.entry(number).key, b.row(number).competitor)
+	position := b.position(b.entry(number).key, b.rows[number].competitor)
 	b.all.remove(position)
 	name := b.rowTraits(number).category
 	if category := b.categories[name]; category != nil {
@@ -174,10 +166,10 @@ func (b *Board) Remove(competitor string) bool {
 	}
 	b.removeFromTrees(number)
 	delete(b.numbers, competitor)
-	*b.row(number) = row{}
+	b.rows[number] = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.chunks, b.used, b.free, b.traits = nil, 0, nil, nil
+		b.rows, b.free, b.traits = nil, nil, nil
 		clear(b.traitNumbers)
 	}
 	return true
@@ -221,7 +213,7 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
 		return []Row{}
 	}
-	best := b.row(t.at(0).number).value
+	best := b.rows[t.at(0).number].value
 	list := make([]Row, 0, n)
 	i := max(first-1, 0)
 	above := entry{key: irmKey}
@@ -235,7 +227,7 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 			return false
 		}
 		if i >= first {
-			mark, traits := b.row(e.number), b.rowTraits(e.number)
+			mark, traits := b.rows[e.number], b.rowTraits(e.number)
 			r := Row{
 				Competitor:   mark.competitor,
 				IRM:          traits.irm,
@@ -275,7 +267,7 @@ const textChunk = 16 << 10
 // NewBuilder returns a Builder for about n marks.
 func NewBuilder(lowerIsBetter bool, n int) *Builder {
 	b := &Builder{board: New(lowerIsBetter), entries: make([]entry, 0, n)}
-	b.board.numbers = make(map[string]uint32, n)
+	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
 	return b
 }
 
@@ -303,7 +295,7 @@ func (b *Builder) clone(code string) string {
 func (b *Builder) Board() *Board {
 	board := b.board
 	slices.SortFunc(b.entries, func(x, y entry) int {
-		return board.compare(x, y.key, board.row(y.number).competitor)
+		return board.compare(x, y.key, board.rows[y.number].competitor)
 	})
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
