@@ -19,15 +19,62 @@ const (
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
 )
 
+// MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each
+// higher term that it sees and never goes back, so one message could use up all terms. An
+// election takes at least its timeout: to be this far behind, a member must have been
+// down during hours of elections without end. See Transport.approach for such members.
+const MaxTermStep = 1 << 16
+
+// checkTerm returns an error if term is too far ahead of own to be believed. A member
+// without a term believes any. reported reports whether a majority of the voters that
+// this member knows say that their term is at least atLeast.
+func checkTerm(term, own uint64, reported func(atLeast uint64) bool) error {
+	if own == 0 || term <= own || term-own <= MaxTermStep || reported(term-MaxTermStep) {
+		return nil
+	}
+	return fmt.Errorf("term %d is more than %d ahead of this member's term %d, "+
+		"and no majority of the voters confirms it", term, MaxTermStep, own)
+}
+
+// termOf returns the term of a request of Raft; 0 if it has none.
+func termOf(request any) uint64 {
+	switch r := request.(type) {
+	case *raft.AppendEntriesRequest:
+		return r.Term
+	case *raft.RequestVoteRequest:
+		return r.Term
+	case *raft.RequestPreVoteRequest:
+		return r.Term
+	case *raft.InstallSnapshotRequest:
+		return r.Term
+	}
+	return 0
+}
+
+// Voters returns the voters of r's latest configuration.
+func Voters(r *raft.Raft) []raft.Server {
+	config := r.GetConfiguration()
+	if config.Error() != nil {
+		return nil
+	}
+	var voters []raft.Server
+	for _, s := range config.Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters = append(voters, s)
+		}
+	}
+	return voters
+}
+
 // checkTransfer returns an error unless the leader that this member follows asks it to
 // take over. Raft checks neither the sender nor a term: any sender could depose the
 // master, and the election that follows skips the pre-vote.
-func (in *inbound) checkTransfer(request any) error {
+func (t *Transport) checkTransfer(request any) error {
 	r, ok := request.(*raft.TimeoutNowRequest)
 	if !ok {
 		return nil
 	}
-	_, leader, _ := following(in.raft)
+	_, leader, _ := t.following()
 	if leader == "" || leader != raft.ServerID(r.ID) {
 		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", r.ID, leader)
 	}
@@ -66,7 +113,7 @@ func checkEntryTerms(request any) error {
 // checkEntries returns an error unless the entries of a request follow the one that it
 // names as the previous entry, as those of a leader do, and are of types that Raft knows:
 // it panics when an entry of another type is committed.
-func (in *inbound) checkEntries(request any) error {
+func (t *Transport) checkEntries(request any) error {
 	r, ok := request.(*raft.AppendEntriesRequest)
 	if !ok {
 		return nil
@@ -75,8 +122,8 @@ func (in *inbound) checkEntries(request any) error {
 		if e == nil || e.Index != r.PrevLogEntry+1+uint64(i) {
 			return fmt.Errorf("entry %d of the request does not follow entry %d of the log", i+1, r.PrevLogEntry)
 		}
-		if size := len(e.Data) + len(e.Extensions); size > in.maxEntry {
-			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, in.maxEntry)
+		if size := len(e.Data) + len(e.Extensions); size > t.config.MaxEntry {
+			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, t.config.MaxEntry)
 		}
 		if _, err := e.AppendedAt.MarshalBinary(); err != nil {
 			return fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)

@@ -168,6 +168,10 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 	if public, err := cli.ReadPublicKey(file); err != nil || !public.Equal(key.Public()) {
 		t.Error(public, err)
 	}
+	public := filepath.Join(t.TempDir(), "bard.pub")
+	if err := os.WriteFile(public, []byte(cli.FormatPublicKey(mine)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		keys []string
 		code int
@@ -177,6 +181,7 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 		{[]string{cli.FormatPublicKey(other), cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " +
 			score.KeyID(mine)},
 		{[]string{cli.FormatPublicKey(other)}, cli.ExitFailed, "not among those given"},
+		{[]string{public}, cli.ExitOK, "verified by " + score.KeyID(mine)},
 		{[]string{file}, cli.ExitFailed, "not among those given"},
 		{[]string{os.DevNull}, cli.ExitUsage, ""},
 		{[]string{"AAAA"}, cli.ExitUsage, ""},
