@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"iter"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -68,7 +69,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 
 // readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
-	contestID, split string, begin func(total int) error, add func(score.Mark) error,
+	contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error,
 ) error {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -79,31 +80,24 @@ func (m *Machine) readMarks(
 	if err != nil {
 		return err
 	}
-	if total > 0 {
-		if err := begin(int(total)); err != nil {
-			return err
-		}
-	}
-	p := database.Prefix(contestID, split)
-	c := tx.Bucket(database.Marks).Cursor()
-	for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
-		v, err := database.Unseal(k, sealed)
-		if err != nil {
-			return err
-		}
-		var mark score.Mark
-		if err := json.Unmarshal(v, &mark); err != nil {
-			return err
-		}
-		if err := add(mark); err != nil {
-			return err
-		}
-	}
 	const manyMarks = 10_000 // reading them maps much of the database
 	if total > manyMarks {
-		database.DropPages(tx)
+		defer database.DropPages(tx)
 	}
-	return nil
+	return use(int(total), func(yield func(score.Mark, error) bool) {
+		p := database.Prefix(contestID, split)
+		c := tx.Bucket(database.Marks).Cursor()
+		for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
+			var mark score.Mark
+			v, err := database.Unseal(k, sealed)
+			if err == nil {
+				err = json.Unmarshal(v, &mark)
+			}
+			if !yield(mark, err) {
+				return
+			}
+		}
+	})
 }
 
 // updateBoards applies a batch to the leaderboards. m.applying must be held.
@@ -130,6 +124,8 @@ type contestMarks struct {
 	b       *batch
 	contest *score.Contest
 }
+
+type splitKey struct{ contestID, split string }
 
 // The first byte of the order in a key of the Boards bucket.
 const (
@@ -163,7 +159,7 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 		b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old))
 	} else {
 		total++
-		b.setTotal(database.Key(id, split), total)
+		set(b, b.totals, splitKey{id, split}, total)
 		b.index.AddMark(id, m.Competitor)
 	}
 	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
@@ -187,16 +183,15 @@ func (s *contestMarks) remove(split, competitor string) {
 	if !hasMark(b.tx.Tx, s.contest, competitor) {
 		b.index.RemoveMark(id, competitor)
 	}
-	b.setTotal(database.Key(id, split), s.total(split)-1)
+	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
 	b.boardUpdates.RemoveMark(id, split, old)
 }
 
 func (s *contestMarks) total(split string) int {
-	k := database.Key(s.contest.ID, split)
-	if n := s.b.totals[string(k)]; n != nil {
-		return *n
+	if n, changed := s.b.totals[splitKey{s.contest.ID, split}]; changed {
+		return n
 	}
-	n, err := database.Counter(s.b.tx.Bucket(database.Splits), k)
+	n, err := database.Counter(s.b.tx.Bucket(database.Splits), database.Key(s.contest.ID, split))
 	s.b.tx.Fail(err)
 	return int(n)
 }
@@ -222,30 +217,4 @@ func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
 		}
 	}
 	return false
-}
-
-// setTotal sets the number of marks at a split, given its key. flushTotals writes it.
-func (b *batch) setTotal(key []byte, n int) {
-	before := b.totals[string(key)]
-	if before != nil && !b.tx.Recording() {
-		*before = n
-		return
-	}
-	now := n
-	b.totals[string(key)] = &now
-	if b.tx.Recording() {
-		b.tx.OnUndo(func() { b.totals[string(key)] = before })
-	}
-}
-
-func (b *batch) flushTotals() {
-	for k, n := range b.totals {
-		switch {
-		case n == nil: // the change was undone
-		case *n == 0:
-			b.tx.Delete(database.Splits, []byte(k))
-		default:
-			b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
-		}
-	}
 }

@@ -96,7 +96,7 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest
+	contests map[string]*score.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	terms    map[string][]index.Term // as in the database, of each contest in contests

@@ -117,8 +117,7 @@ func New(g Group, o Options) *API {
 		MemberOf:   o.MemberOf,
 		Registerer: o.Registerer,
 	})
-	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
-	a.hub = watch.New(watchStore{own, g.Status}, runtime.GOMAXPROCS(0))
+	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
 	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",
 		Help: "Streams of watchers at this frontend.",

@@ -84,7 +84,7 @@ func TestInvalidWindowIsRefused(t *testing.T) {
 
 // storeOf returns the store of a fake group as the hub reads it.
 func storeOf(g groupMember) watchStore {
-	return watchStore{&reader{status: g, source: g}, g}
+	return watchStore{&API{group: groupOf(g)}}
 }
 
 // changingGroup is a group whose leaderboard changes between its first two reads.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -68,10 +69,10 @@ type Authenticator struct {
 	server   *tls.Config
 	opened   chan struct{} // closed by Open
 	refusals *Refusals
+	trusted  atomic.Pointer[access.State] // the access control whose authorities are trusted
 
 	mu      sync.Mutex
-	trusted *access.State // the access control whose authorities are trusted
-	pending *list.List    // of *conn
+	pending *list.List // of *conn
 }
 
 // NewAuthenticator returns an Authenticator that admits nobody before Open.
@@ -97,11 +98,7 @@ func (a *Authenticator) UpdateTrust() {
 		return
 	}
 	access := a.Access()
-	a.mu.Lock()
-	trusted := a.trusted
-	a.trusted = access
-	a.mu.Unlock()
-	if trusted == access || len(access.Authorities) == 0 {
+	if a.trusted.Swap(access) == access || len(access.Authorities) == 0 {
 		return
 	}
 	if err := a.Identity.SetTrusted(access.Authorities); err != nil {

@@ -280,14 +280,14 @@ func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
 // HandlePush calls serve with each push stream that a master opens, until the port is
 // closed.
 func (p *Port) HandlePush(serve func(net.Conn)) {
+	streams := p.layer(p.push)
 	go func() {
 		for {
-			select {
-			case c := <-p.push:
-				go serve(c)
-			case <-p.ctx.Done():
+			c, err := streams.Accept()
+			if err != nil {
 				return
 			}
+			go serve(c)
 		}
 	}()
 }

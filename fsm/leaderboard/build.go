@@ -3,6 +3,7 @@ package leaderboard
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync/atomic"
 
 	"laurel/score"
@@ -83,26 +84,24 @@ func (b *Boards) run(board *board, build *Build) {
 	build.changes = map[string]*score.Mark{}
 	lowIsBest := board.contest.lowIsBest // cannot change without the board being dropped
 	b.mu.Unlock()
-	marks := ranking.NewBuilder(lowIsBest, 0)
-	begin := func(total int) error {
+	var built *ranking.Board
+	err := b.readMarks(board.contest.id, board.split, func(total int, marks iter.Seq2[score.Mark, error]) error {
 		if err := b.reserve(board, total); err != nil {
 			return err
 		}
-		marks = ranking.NewBuilder(lowIsBest, total)
-		return nil
-	}
-	add := func(m score.Mark) error {
-		if build.cancelled.Load() {
-			return errCancelled
+		builder := ranking.NewBuilder(lowIsBest, total)
+		for m, err := range marks {
+			if err == nil && build.cancelled.Load() {
+				err = errCancelled
+			}
+			if err != nil {
+				return err
+			}
+			builder.Add(m)
 		}
-		marks.Add(m)
+		built = builder.Board()
 		return nil
-	}
-	var built *ranking.Board
-	err := b.readMarks(board.contest.id, board.split, begin, add)
-	if err == nil {
-		built = marks.Board()
-	}
+	})
 	b.finish(board, build, built, err)
 }
 

@@ -10,6 +10,7 @@ package leaderboard
 import (
 	"cmp"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -33,10 +34,9 @@ type Boards struct {
 	building    chan struct{} // limits concurrent builds
 }
 
-// MarkReader reads the marks of a split as of one state of the database that is not older
-// than the call. It calls begin with their number, then add for each, and stops at the
-// first error of theirs.
-type MarkReader func(contestID, split string, begin func(total int) error, add func(score.Mark) error) error
+// MarkReader calls use with the number of marks of a split and the marks, as of one state
+// of the database that is not older than the call. It returns the error of use.
+type MarkReader func(contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error) error
 
 const (
 	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130
@@ -259,9 +259,8 @@ func (b *Boards) Rows() int {
 
 // Updates collects the changes that a batch of events makes to leaderboards.
 type Updates struct {
-	marks     []markChange
-	contests  map[string]bool // changed contests; true if the definition may have changed
-	savepoint int             // the number of mark changes at Savepoint
+	marks    []markChange
+	contests map[string]bool // changed contests; true if the definition may have changed
 }
 
 type markChange struct {
@@ -289,12 +288,12 @@ func (u *Updates) Touch(contestID string, redefined bool) {
 	u.contests[contestID] = u.contests[contestID] || redefined
 }
 
-// Savepoint marks the place to which Rollback returns.
-func (u *Updates) Savepoint() { u.savepoint = len(u.marks) }
+// Savepoint returns the present place, to which Rollback can return.
+func (u *Updates) Savepoint() int { return len(u.marks) }
 
-// Rollback drops the mark changes since Savepoint. Contests stay recorded, which is
+// Rollback drops the mark changes since a savepoint. Contests stay recorded, which is
 // harmless.
-func (u *Updates) Rollback() { u.marks = u.marks[:u.savepoint] }
+func (u *Updates) Rollback(savepoint int) { u.marks = u.marks[:savepoint] }
 
 // Apply applies the updates to the boards in memory and clears them. It calls contest for
 // each contest that was touched; contest returns the contest, nil if it is not defined,

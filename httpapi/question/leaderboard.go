@@ -66,7 +66,7 @@ func (b *BoardQuery) set(name, given string) (err error) {
 		b.Limit, err = handler.ParsePageSize(given)
 	case "after":
 		if b.After, err = ranking.ParseCursor(given); err != nil || len(given) > 2*MaxFilter {
-			return handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
+			return handler.Unwanted("after", given, "the next of an earlier answer")
 		}
 	}
 	return err

@@ -56,15 +56,14 @@ func startDetached(ctx context.Context, o Options) (*Group, error) {
 func (g *Group) load() error {
 	path := filepath.Join(g.o.Dir, groupFile)
 	var saved savedGroup
-	switch b, err := os.ReadFile(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return err
-	default:
-		if err := json.Unmarshal(b, &saved); err != nil {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err = json.Unmarshal(b, &saved); err != nil {
 			return fmt.Errorf("%s is damaged: %w; it holds the ids and addresses of the frontends, "+
 				"which the logs beside it name, too", path, err)
 		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	g.formed = saved.Formed
 	for _, f := range saved.Frontends {

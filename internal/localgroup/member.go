@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -98,7 +97,7 @@ func (m *member) await(ctx context.Context) error {
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for m.f.ready(ctx) != nil {
+	for !m.f.isReady(ctx) {
 		select {
 		case <-done:
 			return errEnded
@@ -138,43 +137,29 @@ func (m *member) frontend() Frontend {
 	return m.f
 }
 
-// ready returns nil if the frontend answers and has its vote. A frontend that has just joined
-// answers before it has a vote; until then the group does not survive the death of another
-// one.
-func (f Frontend) ready(ctx context.Context) error {
-	if _, err := get(ctx, f.URL()+"/readyz"); err != nil {
-		return err
-	}
-	b, err := get(ctx, f.URL()+"/v1/frontends")
-	if err != nil {
-		return err
-	}
+// isReady reports whether the frontend answers and has its vote. A frontend that has just
+// joined answers before it has a vote; until then the group does not survive the death of
+// another one.
+func (f Frontend) isReady(ctx context.Context) bool {
 	var list score.Frontends
-	if err := json.Unmarshal(b, &list); err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter }) {
-		return errors.New("it has no vote yet")
-	}
-	return nil
+	return get(ctx, f.URL()+"/readyz", nil) && get(ctx, f.URL()+"/v1/frontends", &list) &&
+		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
 }
 
-func get(ctx context.Context, url string) ([]byte, error) {
+// get reports whether a GET succeeds, and decodes the response into v unless that is nil.
+func get(ctx context.Context, url string, v any) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return false
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return false
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode == http.StatusOK && (v == nil || json.UnmarshalRead(resp.Body, v) == nil)
 }
 
 // maxRestartPause bounds the pause before the next attempt to restart a frontend that

@@ -3,7 +3,6 @@ package localgroup
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -128,18 +127,10 @@ func (p *Process) LogTail() string { return logTail(p.Log) }
 // cannot be read it returns the reason.
 func logTail(path string) string {
 	const maxBytes, maxLines = 8 << 10, 12
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxBytes {
-		_, _ = f.Seek(-maxBytes, io.SeekEnd) // if this fails, the beginning is shown
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxBytes))
-	if err != nil {
-		return err.Error()
-	}
-	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace(b[max(0, len(b)-maxBytes):]), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-maxLines):], []byte("\n")))
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +41,7 @@ func List(dir string) (list []*Process, err error) {
 	for _, f := range files {
 		name := f.Name()
 		_, isOwn := own.Load(name)
-		if isOwn || !f.Type().IsRegular() || strings.HasPrefix(name, ".") || filepath.Ext(name) != suffix {
+		if isOwn || filepath.Ext(name) != suffix {
 			continue
 		}
 		p, err := open(filepath.Join(dir, name))
