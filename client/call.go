@@ -102,7 +102,7 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	var problem *score.Problem // the last one
-	for round, n := 1, 1; ; n++ {
+	for failures := 1; ; failures++ {
 		url := c.frontends.pick()
 		a, err := c.attempt(ctx, url, r)
 		if err == nil && !transient(a.status) {
@@ -124,13 +124,12 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 			c.frontends.markFailed(url, err)
 			c.refreshInBackground(true)
 		}
-		if (busy || n >= c.frontends.count()) && !unsafe {
-			pause := backoff(round)
+		if !unsafe {
+			pause := c.pause(failures, busy)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
 				pause = max(pause, a.retryAfter())
 			}
 			sleep(ctx, pause)
-			n, round = 0, round+1
 		}
 		if ctx.Err() != nil || unsafe {
 			return nil, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, err)

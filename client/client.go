@@ -269,13 +269,15 @@ func defaultID(e *score.Event) string {
 
 var errTooSlow = errors.New("took too long to answer")
 
-// backoff returns the wait after every frontend has failed for the n-th time in a row. It
-// has jitter, and grows to 1 s.
-func backoff(n int) time.Duration {
-	d := time.Second
-	if n < 5 {
-		d = 50 * time.Millisecond << n
+// pause returns how long to wait after a number of failures in a row: not at all while
+// there are frontends that have not been tried in this round, unless the group is busy.
+// It has jitter, and grows to 1 s.
+func (c *Client) pause(failures int, busy bool) time.Duration {
+	n := c.frontends.count()
+	if failures%n > 0 && !busy {
+		return 0
 	}
+	d := min(100*time.Millisecond<<min((failures-1)/n, 4), time.Second)
 	return d/2 + mathrand.N(d/2)
 }
 

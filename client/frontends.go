@@ -275,24 +275,21 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	return k.url
 }
 
-// adoptable returns the id of the frontend at url, to which from has redirected a watch,
-// if it may become the client's home instead of from. That is so if the client itself
-// chose from, which had less room than the list said.
-func (f *frontends) adoptable(from, url string) (id string, ok bool) {
+// replaceHome makes the frontend at url, to which the home at from has redirected the first
+// watch, the home. It does so only if the client itself chose from, which had less room
+// than the list said.
+func (f *frontends) replaceHome(from, url string) bool {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	k := find(f.known, url)
-	if !f.choseHome || f.home != from || k == nil || k.id == "" {
-		return "", false
+	replace := f.choseHome && f.home == from && k != nil && k.id != ""
+	if replace {
+		f.homeID, f.home, f.visitedHome = k.id, url, false
 	}
-	return k.id, true
-}
-
-func (f *frontends) adopt(id, url string) {
-	f.mu.Lock()
-	f.homeID, f.home, f.visitedHome = id, url, false
 	f.mu.Unlock()
-	f.notify(Notice{Kind: NoticeHome, Frontend: url})
+	if replace {
+		f.notify(Notice{Kind: NoticeHome, Frontend: url})
+	}
+	return replace
 }
 
 // homeRetry is the time after which a home that has failed is asked for the list again,

@@ -243,10 +243,7 @@ func (s *Stream) run() {
 			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
-		// Asking another frontend at once would make the overload of a group worse.
-		if n := s.c.frontends.count(); failures >= n || hasCode(err, score.RateLimited) {
-			sleep(s.ctx, backoff(1+failures/n))
-		}
+		sleep(s.ctx, s.c.pause(failures, hasCode(err, score.RateLimited)))
 	}
 }
 

@@ -158,7 +158,11 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 		return withoutURL(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return v.wholeResponse(resp)
+		a, err := readRefusal(resp)
+		if a.status == http.StatusTooManyRequests {
+			sleep(ctx, a.retryAfter())
+		}
+		return err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewReaderSize(resp.Body, maxResult)
@@ -175,15 +179,6 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 			return err
 		}
 	}
-}
-
-// wholeResponse returns the error of a response to the request as a whole, such as a 503.
-func (v *streamConn) wholeResponse(resp *http.Response) error {
-	a, err := readRefusal(resp)
-	if a.status == http.StatusTooManyRequests {
-		sleep(resp.Request.Context(), a.retryAfter())
-	}
-	return err
 }
 
 // answered takes in one result, which belongs to the first unanswered event.

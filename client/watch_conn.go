@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,14 +20,13 @@ import (
 
 // watchConn is one stream of a watch.
 type watchConn struct {
-	url     string // of the frontend
-	from    string // the frontend that sent the watch there; "" for none
-	adoptAs string // the frontend's id, if it is to become the client's home
-	body    io.ReadCloser
-	events  *eventReader
-	cancel  context.CancelCauseFunc
-	ctx     context.Context
-	known   windows // what this stream has sent
+	url    string // of the frontend
+	from   string // the frontend that sent the watch there; "" for none
+	body   io.ReadCloser
+	events *eventReader
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+	known  windows // what this stream has sent
 }
 
 func (c *watchConn) close() {
@@ -60,9 +60,7 @@ func (s *watch) connect(base string) (*watchConn, error) {
 		err = errTooSlow
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
+		err = cmp.Or(context.Cause(ctx), err)
 		cancel(nil)
 		if errors.As(err, new(*refusal)) || errors.As(err, new(*score.Problem)) {
 			return nil, err
@@ -103,23 +101,16 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 			if err != nil {
 				return nil, err
 			}
-			conn.from, conn.url, at = conn.url, base, s.adoptTarget(conn.url, base, to, conn)
+			if s.lastURL == "" && s.c.frontends.replaceHome(conn.url, base) {
+				q := to.Query()
+				q.Set("home", s.c.Home())
+				to.RawQuery = q.Encode()
+			}
+			conn.from, conn.url, at = conn.url, base, to.String()
 			continue
 		}
 		return resp, s.checkResponse(conn, resp)
 	}
-}
-
-// adoptTarget returns the URL to which a watch is redirected. If the home that the client
-// chose redirects its first watch, the client makes the target its home.
-func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
-	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" {
-		conn.adoptAs = id
-		q := target.Query()
-		q.Set("home", id)
-		target.RawQuery = q.Encode()
-	}
-	return target.String()
 }
 
 // redirectTarget returns the target of a redirect, and the URL of the frontend there.
@@ -188,9 +179,6 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 
 // connected announces a new connection. It reports whether the caller wants more.
 func (s *watch) connected(conn *watchConn) bool {
-	if conn.adoptAs != "" {
-		s.c.frontends.adopt(conn.adoptAs, conn.url)
-	}
 	id, home := s.c.frontends.homeNow()
 	atHome := conn.url == home
 	s.c.frontends.markRecovered(conn.url)
@@ -218,10 +206,7 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 		// Perhaps the frontend has ended only this stream. It costs little to try again.
 		return fmt.Errorf("%s: %w", conn.url, errEnded)
 	}
-	if cause != nil {
-		err = cause
-	}
-	err = fmt.Errorf("%s: %w", conn.url, err)
+	err = fmt.Errorf("%s: %w", conn.url, cmp.Or(cause, err))
 	s.c.frontends.markFailed(conn.url, err)
 	return err
 }

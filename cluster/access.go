@@ -6,11 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/raft"
-
-	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
-	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -107,29 +103,4 @@ func (a *accessControl) guard(ctx context.Context) {
 		case <-time.After(retryPause):
 		}
 	}
-}
-
-// enrollGroup is the group as package enroll sees it.
-type enrollGroup struct {
-	*accessControl
-	reports *status.Reports
-}
-
-func (g enrollGroup) IsMaster() bool         { return g.leadership() != nil }
-func (g enrollGroup) OtherMaster() string    { return g.otherMaster() }
-func (g enrollGroup) Servers() []raft.Server { return g.servers() }
-
-func (g enrollGroup) IsVoter(id raft.ServerID) bool {
-	s, in, _ := g.committed(id)
-	return in && s.Suffrage == raft.Voter
-}
-
-func (g enrollGroup) Connected(id raft.ServerID) bool {
-	l := g.elected.Load()
-	return id == g.self || l != nil && l.push.Connected(id)
-}
-
-func (g enrollGroup) Certificates(id raft.ServerID) (enroll.Certificates, bool) {
-	s, fresh := g.reports.Last(id)
-	return s.Certificates, fresh
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -76,11 +75,7 @@ func (j *joinLoop) logOnce(log func(string, ...any), msg string, err error) {
 
 // isFinal reports whether the group has refused, and would refuse again.
 func isFinal(err error) bool {
-	var p *score.Problem
-	if !errors.As(err, &p) {
-		return false
-	}
-	switch p.Code {
+	switch score.CodeOf(err) {
 	case score.IDConflict, score.InvalidEvent, score.Forbidden, score.Unauthorized:
 		return true
 	}

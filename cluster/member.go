@@ -170,10 +170,30 @@ func (m *Member) wire(reports *status.Reports) {
 		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
 		changing: make(chanMutex, 1),
 	}
-	m.issuer = enroll.NewIssuer(enroll.Config{
-		Group: enrollGroup{m.accessControl, reports}, Self: m.self, Identity: m.opts.Identity,
-		Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
-	})
+	m.issuer = m.newIssuer(reports)
+}
+
+func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
+	return &enroll.Issuer{
+		Self: m.self, Identity: m.opts.Identity, Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
+		IsMaster:     func() bool { return m.leadership() != nil },
+		OtherMaster:  m.otherMaster,
+		Servers:      m.servers,
+		Access:       m.Access,
+		ChangeAccess: m.ChangeAccess,
+		IsVoter: func(id raft.ServerID) bool {
+			s, in, _ := m.committed(id)
+			return in && s.Suffrage == raft.Voter
+		},
+		Connected: func(id raft.ServerID) bool {
+			l := m.elected.Load()
+			return id == m.self || l != nil && l.push.Connected(id)
+		},
+		Certificates: func(id raft.ServerID) (enroll.Certificates, bool) {
+			s, fresh := reports.Last(id)
+			return s.Certificates, fresh
+		},
+	}
 }
 
 func (m *Member) pushConfig() push.Config {
@@ -198,7 +218,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {
-		renewer := enroll.NewRenewer(m.issuer.Config, m.issuer, m.scaled(enroll.RenewTimeout))
+		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}

@@ -57,16 +57,12 @@ func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 	}
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
-		p := score.Problemf(score.NotReady,
-			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err)
-		p.Field = "peer"
-		return p
+		return score.Problemf(score.NotReady,
+			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err).At("peer")
 	}
 	if peer.MemberID(joiner.Member) != n.ID || n.Instance != "" && string(joiner.Member) != n.ID+"@"+n.Instance {
-		p := score.Problemf(score.IDConflict,
-			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID)
-		p.Field = "peer"
-		return p
+		return score.Problemf(score.IDConflict,
+			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID).At("peer")
 	}
 	done, err := m.add(joiner, n)
 	if done || err != nil {
@@ -91,12 +87,10 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	var p *score.Problem
 	switch {
 	case !validID(n.ID):
-		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID)
-		p.Field = "id"
+		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
 	case err != nil || host == "":
 		p = score.Problemf(score.InvalidEvent,
-			"got %q; want host:port on which the other members reach the frontend", n.Peer)
-		p.Field = "peer"
+			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
 	}
 	return p
 }
@@ -142,9 +136,7 @@ func findJoiner(
 	servers []raft.Server, joiner status.Status, n score.NewMember,
 ) (known *raft.Server, refused *score.Problem) {
 	refuse := func(field, format string, args ...any) (*raft.Server, *score.Problem) {
-		p := score.Problemf(score.IDConflict, format, args...)
-		p.Field = field
-		return nil, p
+		return nil, score.Problemf(score.IDConflict, format, args...).At(field)
 	}
 	for _, s := range servers {
 		switch {

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -118,7 +119,10 @@ func New(g Group, o Options) *API {
 	})
 	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
 	a.hub = watch.New(watchStore{own, g.Status}, runtime.GOMAXPROCS(0))
-	a.metrics.registerHub(o.Registerer, a.hub)
+	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "laurel_watchers",
+		Help: "Streams of watchers at this frontend.",
+	}, func() float64 { return float64(a.hub.Count()) })
 	g.Status.Carry((&loadMeter{hub: a.hub, counters: a.metrics.reads, start: time.Now()}).load)
 	a.balancer = &balancer{status: g.Status, hub: a.hub}
 	go a.balancer.sendHome(a.closed)

@@ -48,7 +48,7 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 			return f.notMaster()
 		},
 		CountProblem: a.metrics.countProblem,
-		CountEvents:  a.metrics.events.count,
+		CountEvents:  a.metrics.countEvents,
 	}
 	s.admin = &admin.Handlers{
 		Status:     status,

@@ -186,8 +186,8 @@ func (s *Store) openSnapshots() (err error) {
 func (s *Store) check(o Options) error {
 	last, err := s.backend.LastIndex()
 	newest, err2 := s.newestSnapshot()
-	term, err3 := storedNumber(s.votes, termKey)
-	vote, err4 := storedNumber(s.votes, voteTermKey)
+	term, err3 := storedNumber(s.backend, termKey)
+	vote, err4 := storedNumber(s.backend, voteTermKey)
 	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return fmt.Errorf("read what %s holds: %w", s.dir, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -44,9 +45,9 @@ func (s *Store) openVotes() (err error) {
 }
 
 // storedNumber returns a number of Raft's, 0 if it is not stored.
-func storedNumber(votes *raftboltdb.BoltStore, key string) (uint64, error) {
-	n, err := votes.GetUint64([]byte(key))
-	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+func storedNumber(store raft.StableStore, key string) (uint64, error) {
+	n, err := store.GetUint64([]byte(key))
+	if err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() { // hashicorp/raft compares the text, too
 		return 0, nil
 	}
 	return n, err

@@ -109,10 +109,7 @@ func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.P
 		return ofKind, nil
 	}
 	for _, id := range s.ids {
-		found := filter(ofKind, func(p *pidfile.Process) bool { return p.ID == id })
-		if len(found) == 0 {
-			found = filter(ofKind, func(p *pidfile.Process) bool { return strconv.Itoa(p.PID) == id })
-		}
+		found := filter(ofKind, func(p *pidfile.Process) bool { return p.ID == id || strconv.Itoa(p.PID) == id })
 		switch {
 		case len(found) == 0:
 			return nil, s.notFound(" "+id, list)

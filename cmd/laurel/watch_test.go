@@ -103,7 +103,8 @@ func TestWatchPrintsChangesWhenAFrontendDies(t *testing.T) {
 func TestWatchSendsTheRequestOfItsArguments(t *testing.T) {
 	t.Parallel()
 	g, _ := openGames(t, 1)
-	w := start(t, "watch", "A/1", "A/2", "--competition", "B,C", "--medals", "D", "--timeline", "E/1", "--timeline", "E/2", "--json", "--to", g.Frontends[0].URL)
+	w := start(t, "watch", "A/1", "A/2", "--competition", "B,C", "--medals", "D", "--timeline", "E/1",
+		"--timeline", "E/2", "--home", "f1", "--json", "--to", g.Frontends[0].URL)
 	w.out.awaitText(t, `{"event":"connected","data":{`)
 	w.out.awaitText(t, `{"event":"heartbeat","data":{`)
 	w.end()

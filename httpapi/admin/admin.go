@@ -121,8 +121,7 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		master = "the master is " + textfmt.OneLine(f.Master)
 	}
 	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
-	t := handler.NewTable(b,
-		"ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	t := textfmt.NewTable("ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -138,7 +137,7 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease,
 			formatUint(m.Pushed), formatUint(m.Released), formatUint(m.Revision), strconv.Itoa(m.Watchers))
 	}
-	t.End()
+	t.Write(b)
 }
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -5,7 +5,7 @@
 // write to Request.Transport themselves and return Written.
 //
 // The package also has what handlers share: reading bodies (Bodies) and parameters
-// (Parameters), and writing text for people (Table).
+// (Parameters).
 package handler
 
 import (
@@ -253,10 +253,14 @@ func WithoutParameters(f Func) Func {
 
 // PageSize returns the parameter limit.
 func PageSize(q url.Values) (int, error) {
-	given := q.Get("limit")
-	if given == "" {
-		return DefaultPage, nil
+	if given := q.Get("limit"); given != "" {
+		return ParsePageSize(given)
 	}
+	return DefaultPage, nil
+}
+
+// ParsePageSize parses a value of the parameter limit.
+func ParsePageSize(given string) (int, error) {
 	n, err := strconv.Atoi(given)
 	if err != nil || n < 1 || n > MaxPage {
 		return 0, FieldProblem("limit", "got %s; want 1 to %d", Quoted(given), MaxPage)

@@ -1,12 +1,11 @@
 package handler
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -207,6 +206,9 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// connectionFields are the header fields that the connection writes.
+var connectionFields = map[string]bool{"Date": true, "Connection": true, "Transfer-Encoding": true}
+
 // AppendWritten appends what the handler has written to Transport on the fast path.
 // status is 0 if it has written nothing, ok false if that was too long to be held.
 func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
@@ -218,22 +220,15 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 		return dst, rec.status, false
 	}
 	h := rec.header
-	for _, name := range []string{"Date", "Connection", "Transfer-Encoding"} {
-		h.Del(name) // the connection writes them
-	}
 	if rec.status != http.StatusNotModified && h.Get("Content-Length") == "" {
 		h.Set("Content-Length", strconv.Itoa(len(rec.body)))
 	}
 	if r.Shared.VaryOrigin {
 		h.Add("Vary", "Origin")
 	}
-	dst = fastpath.AppendStatus(dst, rec.status)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			dst = append(dst, name+": "+value+"\r\n"...)
-		}
-	}
-	return append(r.fast.AppendEnd(dst), rec.body...), rec.status, true
+	b := bytes.NewBuffer(fastpath.AppendStatus(dst, rec.status))
+	_ = h.WriteSubset(b, connectionFields) // a Buffer does not fail
+	return append(r.fast.AppendEnd(b.Bytes()), rec.body...), rec.status, true
 }
 
 // SetOn sets the shared header fields before a handler writes an answer itself, but for

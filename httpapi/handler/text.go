@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"laurel/cache/queries"
-	"laurel/internal/textfmt"
 )
 
 // WantsText reports whether the client prefers text/plain to JSON. Text must be named:
@@ -61,27 +59,6 @@ func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) 
 	a.Body, err = queries.Encode(value)
 	return a, err
 }
-
-// Table aligns cells under their headings.
-type Table struct{ w *tabwriter.Writer }
-
-// NewTable returns a table that End writes to b.
-func NewTable(b *bytes.Buffer, headings ...string) Table {
-	t := Table{tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)}
-	t.Row(headings...)
-	return t
-}
-
-// Row adds a row.
-func (t Table) Row(cells ...string) {
-	for i, c := range cells {
-		cells[i] = textfmt.OneLine(c)
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
-}
-
-// End writes the table.
-func (t Table) End() { _ = t.w.Flush() } // a bytes.Buffer does not fail
 
 // NextText tells how to get the next page, for users of the command line and of URLs.
 func NextText(b *bytes.Buffer, next string) {

@@ -9,30 +9,22 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
-
-func parseMedals(competition string, _ url.Values) (Question, error) {
-	q := Medals(competition)
-	if !validCompetition(competition) {
-		return Question{}, q.Missing()
-	}
-	return q, nil
-}
 
 // Medals asks for the medal table of a competition.
 func Medals(competition string) Question {
 	return Question{
 		Key: cache.MedalsKey(competition),
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
-				return nil, v.Revision(), err
+				return nil, 0, err
 			}
-			body, err := queries.Encode(t.Standings())
-			return body, t.Revision, err
-		},
+			return t.Standings(), t.Revision, nil
+		}),
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound,
 				"no events of competition %s have been posted", handler.Quoted(competition))
@@ -41,52 +33,47 @@ func Medals(competition string) Question {
 	}
 }
 
-// parseMedalRow reads the question for one row of a medal table from
-// "competition/organisation".
-func parseMedalRow(name string, _ url.Values) (Question, error) {
+// medalRow asks for one row of a medal table. name is "competition/organisation".
+func medalRow(name string) Question {
 	competition, organisation, _ := strings.Cut(name, "/")
-	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound,
-			"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
-			handler.Quoted(organisation), competition)
-	}
-	if !validCompetition(competition) || organisation == "" || len(organisation) > MaxFilter {
-		return Question{}, missing()
-	}
 	return Question{
 		// An organisation may contain any character, a question mark too.
 		Key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
 		Tag: cache.MedalsKey(competition),
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
-				return nil, v.Revision(), err
+				return nil, 0, err
 			}
 			row, ok := t.Row(organisation)
 			if !ok {
-				return nil, v.Revision(), nil
+				return nil, 0, nil
 			}
-			body, err := queries.Encode(row)
-			return body, t.Revision, err
+			return row, t.Revision, nil
+		}),
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound,
+				"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
+				handler.Quoted(organisation), competition)
 		},
-		Missing: missing,
-		Text:    textRenderer(func(b *bytes.Buffer, row *medal.Row) { medalsText(b, []medal.Row{*row}, nil) }),
-	}, nil
+		Text: textRenderer(func(b *bytes.Buffer, row *medal.Row) { medalsText(b, []medal.Row{*row}, nil) }),
+	}
+}
+
+func validRow(name string) bool {
+	competition, organisation, _ := strings.Cut(name, "/")
+	return validCompetition(competition) && organisation != "" && len(organisation) <= MaxFilter
 }
 
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
-	t := handler.NewTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, list := range [][]medal.Row{rows, outside} {
 		for _, m := range list {
-			rank := rankText(m.Rank)
-			if m.RankEqual {
-				rank = "=" + rank
-			}
-			t.Row(rank, m.Organisation,
+			t.Row(rankText(m.Rank, m.RankEqual), m.Organisation,
 				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
 		}
 	}
-	t.End()
+	t.Write(b)
 }

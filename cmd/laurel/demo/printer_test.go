@@ -139,7 +139,8 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.newMaster("f3", false, time.Millisecond)
 	for _, homeward := range []bool{true, false} {
 		for _, moved := range []int{29, 30} {
-			out.move(moveResult{frontend: "f1", homeward: homeward, clients: 30, moved: moved, to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
+			out.move(&move{frontend: "f1", homeward: homeward, clients: make([]*spectator, 30), moved: moved,
+				to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
 		}
 	}
 	out.distribution(distribution{at: map[string]int{"f1": 10, "f2": 0, "f3": 10}, looking: 10})

@@ -1,7 +1,7 @@
 package spectators
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,10 +64,7 @@ func (s *stats) served(by string, took time.Duration, older bool) {
 }
 
 func (s *stats) failed(err error) {
-	reason := "no answer"
-	if p, ok := errors.AsType[*score.Problem](err); ok {
-		reason = string(p.Code)
-	}
+	reason := cmp.Or(string(score.CodeOf(err)), "no answer")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures[reason]++

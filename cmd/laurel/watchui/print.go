@@ -30,17 +30,17 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
-		for i := range u.Scores {
-			fmt.Fprintln(&text, scoreLine(&u.Scores[i]))
+		for _, r := range u.Scores {
+			fmt.Fprintln(&text, scoreLine(&r))
 		}
 		for _, m := range u.Medals {
 			fmt.Fprintln(&text, medalsLine(m))
 		}
-		for i := range u.Leaderboards {
-			fmt.Fprintln(&text, windowLine(&u.Leaderboards[i]))
+		for _, w := range u.Leaderboards {
+			fmt.Fprintln(&text, windowLine(w))
 		}
-		for i := range u.Timeline {
-			fmt.Fprintln(&text, eventLine(&u.Timeline[i]))
+		for _, e := range u.Timeline {
+			fmt.Fprintln(&text, eventLine(&e))
 		}
 		if _, err := io.WriteString(out, text.String()); err != nil {
 			return err
@@ -134,13 +134,9 @@ func mark(r *score.Record, d score.Decimal) string {
 	if r.ResultType != "TIME" || d < 0 {
 		return d.String()
 	}
-	ms := int64(d)
-	s := fmt.Sprintf("%02d:%02d", ms/60_000%60, ms/1000%60)
-	if h := ms / 3_600_000; h > 0 {
-		s = fmt.Sprintf("%d:%s", h, s)
-	}
-	if ms%1000 != 0 {
-		s += strings.TrimRight(fmt.Sprintf(".%03d", ms%1000), "0")
+	s := time.UnixMilli(int64(d)).UTC().Format("04:05.999")
+	if h := d / 3_600_000; h > 0 {
+		s = fmt.Sprintf("%d:%s", int64(h), s)
 	}
 	return s
 }
@@ -190,11 +186,10 @@ func rankText(r *score.LeaderboardRow) string {
 	return fmt.Sprint(r.Rank)
 }
 
-func windowLine(w *client.Window) string {
+func windowLine(w client.Window) string {
 	var rows []string
-	for i := range w.Rows {
-		r := &w.Rows[i]
-		row := fmt.Sprintf("%s %s %s", rankText(r), r.Competitor, cmp.Or(r.IRM, decimalText(r.Mark)))
+	for _, r := range w.Rows {
+		row := fmt.Sprintf("%s %s %s", rankText(&r), r.Competitor, cmp.Or(r.IRM, decimalText(r.Mark)))
 		rows = append(rows, strings.TrimSpace(row))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,8 +67,6 @@ func (s *redisServer) stop() {
 	s.process.Kill()
 }
 
-func (s *redisServer) processes() []*localgroup.Process { return []*localgroup.Process{s.process} }
-
 // fill gives each player one mark, many in one pipeline. It returns the rate, and the bytes that Redis says
 // a row takes.
 func (s *redisServer) fill(ctx context.Context) (perSecond, bytes float64, err error) {
@@ -102,12 +102,12 @@ type redisWriter struct {
 	acked   uint64
 }
 
-func (s *redisServer) writers(n int) (list []load.Writer) {
+func (s *redisServer) writers(_ context.Context, n int) (list []load.Writer, err error) {
 	for i := range n {
 		client := redis.NewClient(&redis.Options{Addr: s.addr, DisableIdentity: true, PoolSize: 1})
 		list = append(list, &redisWriter{client: client, random: rand.New(rand.NewPCG(uint64(i), 2)), players: s.players})
 	}
-	return list
+	return list, nil
 }
 
 func (w *redisWriter) Write(ctx context.Context) error {
@@ -190,4 +190,75 @@ func parseRedisBenchmark(out string) (figures, error) {
 		return nil, errors.New("rps, p50_latency_ms or p99_latency_ms is missing")
 	}
 	return f, nil
+}
+
+// nginxSettings have nginx serve files as fast as it can: a worker for each core, no log, the file kept
+// open, connections that are never closed for their age.
+const nginxSettings = `%[4]sdaemon off;
+pid %[1]s/pid;
+error_log stderr error;
+worker_processes %[2]d;
+events { worker_connections 1024; }
+http {
+	access_log off;
+	keepalive_requests 1000000000;
+	sendfile on;
+	tcp_nopush on;
+	open_file_cache max=16;
+	default_type application/json;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[3]s;
+		root %[1]s/root;
+		log_not_found off;
+	}
+}
+`
+
+// startNginx has nginx serve a body from a file at a path. Stop it with Stop, so that it ends its workers.
+func startNginx(ctx context.Context, dir, path string, body []byte) (*localgroup.Process, string, error) {
+	if err := lookPath("nginx", "nginx"); err != nil {
+		return nil, "", err
+	}
+	dir = filepath.Join(dir, "nginx")
+	file := filepath.Join(dir, "root", filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(file, body, 0o644); err != nil {
+		return nil, "", err
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;\n" // another user could not read the file
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, "", err
+	}
+	settings := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(settings, fmt.Appendf(nil, nginxSettings, dir, runtime.NumCPU(), ports[0], user), 0o600); err != nil {
+		return nil, "", err
+	}
+	p, err := startProcess("nginx", dir, "nginx", "-p", dir, "-e", "stderr", "-c", settings)
+	if err != nil {
+		return nil, "", err
+	}
+	url := "http://" + ports[0]
+	err = await(ctx, p, func(ctx context.Context) error {
+		_, got, err := call(ctx, http.MethodGet, url+path, "", nil)
+		if err == nil && string(got) != string(body) {
+			err = fmt.Errorf("%s%s: not the file's bytes", url, path)
+		}
+		return err
+	})
+	if err != nil {
+		p.Stop(time.Second)
+		return nil, "", err
+	}
+	return p, url, nil
 }
