@@ -66,7 +66,8 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
 	// The posts of a lost master do not come to the next one all at once.
-	timedOut := p.withMaster(ctx, rand.N(retryPause), func(string, <-chan struct{}) (done bool) {
+	pause := retryPause/2 + rand.N(retryPause/2)
+	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, encoded)
 		switch {
 		case outcome.Problem == nil:
