@@ -169,7 +169,7 @@ func (b *batch) applyPost(p entry.Post) []score.Result {
 	atomic := p.Mode == score.AllOrNone && len(p.Events) > 1
 	if atomic {
 		b.beginUndo()
-		defer b.endUndo()
+		defer b.tx.EndUndo()
 	}
 	for i := range p.Events {
 		r := b.applyEvent(&p.Events[i])
@@ -178,7 +178,7 @@ func (b *batch) applyPost(p entry.Post) []score.Result {
 			continue
 		}
 		if atomic {
-			b.undo()
+			b.tx.Undo()
 			r.Problem.Index, r.Problem.ID = &i, r.ID
 			return []score.Result{r}
 		}

@@ -96,7 +96,7 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest
+	contests map[string]*score.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	terms    map[string][]index.Term // as in the database, of each contest in contests
@@ -137,9 +137,6 @@ func (c *recordCache) trim() {
 func Open(dir string, log *slog.Logger) (*Machine, error) {
 	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
 	m.boards = leaderboard.New(m.readMarks)
-	if err := database.RemoveUnfinished(m.path()); err != nil {
-		return nil, err
-	}
 	db, err := database.Open(m.path(), log)
 	if err != nil {
 		return nil, err

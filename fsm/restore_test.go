@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/fsm/database"
 )
 
 // filesOf returns the names of the files in a machine's directory.
@@ -213,15 +216,24 @@ func TestASnapshotWithInvalidSettingsIsNotPrepared(t *testing.T) {
 		{"access", `{"removed":null}`},
 		{"access", "null"},
 	} {
-		b := []byte("LAURELSN\x02")
-		for _, part := range []string{"meta", record[0], record[1]} {
-			b = append(b, byte(len(part)))
+		b := []byte("LAURELSN\x02\x08")
+		for _, part := range record {
+			b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 			b = append(b, part...)
 		}
-		b = append(b, 0, 1)
+		b = binary.BigEndian.AppendUint64(append(b, 0), 1)
 		b = append(b, 0, 0, 0, 0)
 		fixChecksum(b)
 		m := newMachine(t)
+		err := database.ReadSnapshot(bytes.NewReader(b), func(r database.Record) error {
+			if !bytes.Equal(r.Bucket, database.Meta) {
+				return errors.New("the record is in another bucket")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if p, err := m.Prepare(bytes.NewReader(b)); err == nil {
 			p.Discard()
 			t.Errorf("a snapshot with the %s %s was prepared", record[0], record[1])

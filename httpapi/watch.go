@@ -64,8 +64,7 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
-				return s, nil, handler.FieldProblem(name,
-					"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
+				return s, nil, handler.Unwanted(name, value, "segments of letters, digits and ._~- joined by /")
 			}
 		}
 		count += len(values)
@@ -109,8 +108,7 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
-			return nil, handler.FieldProblem("limit",
-				"got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
+			return nil, handler.Unwanted("limit", given, "1 to %d rows of each leaderboard", maxWindow)
 		}
 	}
 	for _, w.ContestID = range boards {

@@ -65,17 +65,14 @@ func (f *field) of(d reflect.Value) any { return d.Field(f.index).Addr().Interfa
 
 func (t *table) empty() Data { return reflect.New(t.data).Interface().(Data) }
 
-// read reads b, whose text is s; it makes s if that is empty. It returns nil if b is not
-// simple enough for the fast reader.
-func (t *table) read(b []byte, s string) Data {
+// read reads data from JSON. It returns nil if that is not simple enough for the fast
+// reader.
+func (t *table) read(text string) Data {
 	if t.general {
 		return nil
 	}
-	if s == "" {
-		s = string(b)
-	}
 	d := reflect.New(t.data).Elem()
-	r := fastjson.NewReader(b, s)
+	r := fastjson.NewReader(text)
 	next := 0 // the field to try first: stored data is in order
 	ok := r.Object(func(name string) bool {
 		for range t.fields {

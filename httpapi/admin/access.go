@@ -150,7 +150,7 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return none, handler.FieldProblem("after", "got %s; want the number of a line", handler.Quoted(given))
+			return none, handler.Unwanted("after", given, "the number of a line")
 		}
 	}
 	var list []access.AuditEntry
@@ -229,7 +229,7 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 	if body.TTL != "" {
 		var err error
 		if ttl, err = time.ParseDuration(body.TTL); err != nil {
-			return none, handler.FieldProblem("ttl", "got %s; want a duration such as 1h", handler.Quoted(body.TTL))
+			return none, handler.Unwanted("ttl", body.TTL, "a duration such as 1h")
 		}
 	}
 	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
@@ -158,6 +160,29 @@ func (a *Response) free() {
 	}
 }
 
+// Result returns an answer about the frontend or the group, which has no revision: value
+// as JSON, or what text writes for a client that prefers text.
+func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) {
+	a := Response{CacheControl: "no-store", VaryAccept: true}
+	if r.WantsText() {
+		var b bytes.Buffer
+		text(&b)
+		a.Type, a.Body = TypeText, b.Bytes()
+		return a, nil
+	}
+	var err error
+	a.Type = TypeJSON
+	a.Body, err = queries.Encode(value)
+	return a, err
+}
+
+// NextText tells how to get the next page, for users of the command line and of URLs.
+func NextText(b *bytes.Buffer, next string) {
+	if next != "" {
+		fmt.Fprintf(b, "\nmore: --after %s, or after=%[1]s in the URL\n", next)
+	}
+}
+
 // ETag returns a strong tag that follows from the body alone, so that every frontend tags
 // the same answer alike.
 func ETag(body []byte) string {
@@ -270,6 +295,11 @@ func AppendProblem(b []byte, p *score.Problem) []byte {
 // FieldProblem returns an invalid_event about one member of a body or one parameter.
 func FieldProblem(name, format string, args ...any) *score.Problem {
 	return score.Problemf(score.InvalidEvent, format, args...).At(name)
+}
+
+// Unwanted is FieldProblem for a value that is not what is wanted.
+func Unwanted(name, given, want string, args ...any) *score.Problem {
+	return FieldProblem(name, "got %s; want "+want, append([]any{Quoted(given)}, args...)...)
 }
 
 // Quoted returns s for a detail: short, and readable whatever its bytes are.

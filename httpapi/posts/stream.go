@@ -53,7 +53,7 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
 	s := &stream{Posts: p, w: w, control: control}
-	s.chunks = prefetch(control, hr.Body, p.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
 	defer s.chunks.stop()
 	defer s.free()
 	for {
@@ -149,7 +149,7 @@ func (s *stream) write(results []score.Result) error {
 		b = append(b, '\n')
 	}
 	s.buf.B = b
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.Limits.StreamIdle)) // fails without a connection
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.Gate.Limits.StreamIdle)) // fails without a connection
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}

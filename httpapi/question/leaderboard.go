@@ -66,7 +66,7 @@ func (b *BoardQuery) set(name, given string) (err error) {
 		b.Limit, err = handler.ParsePageSize(given)
 	case "after":
 		if b.After, err = ranking.ParseCursor(given); err != nil || len(given) > 2*MaxFilter {
-			return handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
+			return handler.Unwanted("after", given, "the next of an earlier answer")
 		}
 	}
 	return err
@@ -111,7 +111,7 @@ func (b *BoardQuery) Key() string {
 
 // Body returns the answer, nil if there is no such leaderboard or its competitor is not
 // on it.
-func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
+func (b *BoardQuery) Body(p *score.Leaderboard, revision uint64, err error) ([]byte, uint64, error) {
 	switch {
 	case score.CodeOf(err) == score.NotFound:
 		errors.As(err, &b.notFound)

@@ -254,8 +254,7 @@ func parseStaleness(q url.Values) (Staleness, error) {
 	if !ok {
 		var err error
 		if bound, err = time.ParseDuration(given); err != nil || bound < 0 {
-			return Staleness{}, handler.FieldProblem(maxStale,
-				"got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
+			return Staleness{}, handler.Unwanted(maxStale, given, "how old an answer may be, such as 30s")
 		}
 	}
 	return Staleness{Accepted: true, bounded: true, bound: bound}, nil

@@ -27,8 +27,7 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return Question{}, handler.FieldProblem("after",
-				"got %s; want the next of an earlier answer", handler.Quoted(given))
+			return Question{}, handler.Unwanted("after", given, "the next of an earlier answer")
 		}
 	}
 	return Timeline(id, after, limit), nil
@@ -84,8 +83,7 @@ func grantText(e *score.TimelineEvent) string {
 // posted is at 0, so that a new bard starts like any other.
 func parseBard(source string, _ url.Values) (Question, error) {
 	if !score.ValidPath(source) {
-		return Question{}, handler.FieldProblem("source",
-			"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
+		return Question{}, handler.Unwanted("source", source, "segments of letters, digits and ._~- joined by /")
 	}
 	return Question{
 		Key: "bards/" + source,

@@ -7,7 +7,7 @@ import (
 
 // read reads an object of strings.
 func read(text string) (members map[string]string, ok bool) {
-	r := NewReader([]byte(text), text)
+	r := NewReader(text)
 	members = map[string]string{}
 	ok = r.Object(func(name string) bool {
 		var value string

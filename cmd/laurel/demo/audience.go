@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"laurel/client"
 	"laurel/cmd/laurel/spectators"
 	"laurel/internal/localgroup"
@@ -63,27 +65,20 @@ func newAudience(frontends []localgroup.Frontend) *audience {
 	return a
 }
 
-// start starts the clients. They run until ctx ends or stop is called, which returns when
-// they have ended.
-func (a *audience) start(ctx context.Context) (stop func(), err error) {
-	ctx, cancel := context.WithCancel(ctx)
+// run runs the clients until ctx ends.
+func (a *audience) run(ctx context.Context) error {
 	transport := client.NewTransport(audienceSize)
-	var all sync.WaitGroup
-	stop = func() {
-		cancel()
-		all.Wait()
-		transport.CloseIdleConnections()
-	}
+	defer transport.CloseIdleConnections()
+	all, ctx := errgroup.WithContext(ctx)
 	for i, s := range a.spectators {
-		// The ith URL is that of its home, which it asks first before it knows the list
-		// of frontends.
-		c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
-			Attempted: func(t client.Attempt) { a.attempted(s, t) }})
-		if err != nil {
-			stop()
-			return nil, err
-		}
-		all.Go(func() {
+		all.Go(func() error {
+			// The ith URL is that of its home, which it asks first before it knows the
+			// list of frontends.
+			c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
+				Attempted: func(t client.Attempt) { a.attempted(s, t) }})
+			if err != nil {
+				return err
+			}
 			defer c.Close()
 			if !s.watching {
 				random := rand.New(rand.NewPCG(1, uint64(i)))
@@ -95,9 +90,10 @@ func (a *audience) start(ctx context.Context) (stop func(), err error) {
 			for ctx.Err() == nil {
 				a.watch(ctx, s, c)
 			}
+			return nil
 		})
 	}
-	return stop, nil
+	return all.Wait()
 }
 
 func (a *audience) attempted(s *spectator, t client.Attempt) {

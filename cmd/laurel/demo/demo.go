@@ -13,8 +13,9 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"laurel/client"
 	"laurel/cmd/laurel/spectators"
@@ -77,6 +78,7 @@ const (
 // run keeps all files in dir. When it returns, all frontends have ended.
 func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.println("Starting three frontends ...")
+	work, ctx := errgroup.WithContext(ctx)
 	notices := make(chan localgroup.Notice, 16)
 	options := d.o.Group
 	options.Dir, options.Size = dir, frontends
@@ -114,16 +116,10 @@ func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.intro(d.o, group.Frontends(), d.master, dir)
 
 	d.audience = newAudience(group.Frontends())
-	var reports sync.WaitGroup
-	defer reports.Wait()
-	reports.Go(func() { d.report(ctx, notices) })
-	stop, err := d.audience.start(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	d.postGames(ctx)
-	return nil
+	work.Go(func() error { return d.audience.run(ctx) })
+	work.Go(func() error { d.report(ctx, notices); return nil })
+	work.Go(func() error { d.postGames(ctx); return nil })
+	return work.Wait()
 }
 
 // postGames posts one event after the other until ctx ends.

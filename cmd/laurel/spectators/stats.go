@@ -101,7 +101,7 @@ func (s *stats) update(u client.Update) {
 func (s *stats) nobodyServed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all.Count() == 0 && s.streams == 0
+	return s.all.Count == 0 && s.streams == 0
 }
 
 func (s *stats) failedReads() (n int) {
@@ -117,7 +117,7 @@ func (s *stats) progress(now time.Time) string {
 	defer s.mu.Unlock()
 	seconds := max(now.Sub(s.progressTime).Seconds(), 1e-3)
 	line := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d",
-		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count())/seconds)),
+		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count)/seconds)),
 		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
 	if s.streams > 0 {
 		perSecond := int(float64(s.updates-s.updatesThen) / seconds)
@@ -134,8 +134,8 @@ func (s *stats) report(now time.Time) string {
 	var b strings.Builder
 	seconds := now.Sub(s.began).Seconds()
 	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n",
-		textfmt.Thousands(s.all.Count()), seconds,
-		textfmt.Thousands(int(float64(s.all.Count())/max(seconds, 1e-3))), s.failedReads(), s.older)
+		textfmt.Thousands(s.all.Count), seconds,
+		textfmt.Thousands(int(float64(s.all.Count)/max(seconds, 1e-3))), s.failedReads(), s.older)
 	for _, reason := range slices.Sorted(maps.Keys(s.failures)) {
 		fmt.Fprintf(&b, "  failed with %s: %d\n", reason, s.failures[reason])
 	}
@@ -144,15 +144,15 @@ func (s *stats) report(now time.Time) string {
 		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n",
 			textfmt.Thousands(s.streams), s.lost, s.redirected, textfmt.Thousands(s.updates))
 	}
-	if s.all.Count() == 0 {
+	if s.all.Count == 0 {
 		return b.String()
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "served by\treads\tshare\tp50\tp99\tmax\t")
 	row := func(name string, h *latency.Histogram) {
-		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.Count()),
-			100*float64(h.Count())/float64(s.all.Count()),
-			short(h.Quantile(0.5)), short(h.Quantile(0.99)), short(h.Max()))
+		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.Count),
+			100*float64(h.Count)/float64(s.all.Count),
+			short(h.Quantile(0.5)), short(h.Quantile(0.99)), short(h.Max))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.byFrontend)) {
 		row(name, s.byFrontend[name])
