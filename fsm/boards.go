@@ -21,7 +21,7 @@ import (
 // *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p ranking.Page, revision uint64, err error) {
+) (p score.Leaderboard, revision uint64, err error) {
 	for {
 		a := m.boards.Ask(contestID, q)
 		if a.Err == leaderboard.ErrNotLoaded {
@@ -38,7 +38,7 @@ func (m *Machine) Board(
 
 // BoardNow returns what Board would return if the board is in memory. If ok is false,
 // Board returns the page or the error.
-func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }

@@ -212,13 +212,6 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 		e, p := Decode(b)
 		return []Event{e}, p
 	}
-	if events = fastArray(b); events != nil {
-		return events, nil
-	}
-	return decodeArrayGeneral(b)
-}
-
-func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
@@ -254,35 +247,6 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 			"there is something after the array; want one array, or application/x-ndjson with one event a line")
 	}
 	return events, nil
-}
-
-func fastArray(b []byte) (events []Event) {
-	r := fastjson.NewReader(string(b))
-	if !r.Next('[') {
-		return nil
-	}
-	for len(events) < MaxArray {
-		r.Space()
-		from := r.Pos()
-		if !r.Skip() {
-			return nil
-		}
-		e, p := Decode(b[from:r.Pos()])
-		if p != nil {
-			return nil
-		}
-		events = append(events, e)
-		if r.Space() == ']' {
-			if r.Next(']'); !r.End() {
-				return nil
-			}
-			return events
-		}
-		if !r.Next(',') {
-			return nil
-		}
-	}
-	return nil
 }
 
 // Nearly every event is a play, a mark or a status in plain JSON, which package fastjson

@@ -79,7 +79,7 @@ func New(read MarkReader) *Boards {
 // Answer is a page, an error, or a build to wait for before asking again. Revision is that
 // of the last event that changed the contest, also if Err is a *score.Problem.
 type Answer struct {
-	Page     ranking.Page
+	Page     score.Leaderboard
 	Revision uint64
 	Err      error
 	Build    *Build
@@ -134,7 +134,7 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 		c.id, clip(asked), strings.Join(c.splits, ", ")).At("split")
 }
 
-func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
+func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 	c := b.contest
 	p, ok := b.marks.Page(q)
 	if !ok {

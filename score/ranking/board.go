@@ -175,9 +175,10 @@ func (b *Board) Remove(competitor string) bool {
 	return true
 }
 
-// Page returns the page that q asks for. ok is false if q.Around has no mark, or none in
+// Page returns the page that q asks for, without the contest and the names of competitors.
+// ok is false if q.Around has no mark, or none in
 // the category.
-func (b *Board) Page(q *Query) (p Page, ok bool) {
+func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {
 		if t = b.categories[q.Category]; t == nil {
@@ -199,22 +200,23 @@ func (b *Board) Page(q *Query) (p Page, ok bool) {
 			first++
 		}
 	}
-	p = Page{Split: q.Split, Category: q.Category, Total: total}
+	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
-		p.Next = p.Rows[n-1].cursor()
+		p.Next = cursorOf(&p.Rows[n-1]).String()
 	}
 	return p, true
 }
 
 // list returns n rows of a tree from index first on. It also looks at the rows before and
 // after them, which may be equal to the first and the last.
-func (b *Board) list(t *tree[entry], first, n int) []Row {
+func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 	if n <= 0 {
-		return []Row{}
+		return []score.LeaderboardRow{}
 	}
 	best := b.rows[t.at(0).number].value
-	list := make([]Row, 0, n)
+	list := make([]score.LeaderboardRow, 0, n)
+	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
 	above := entry{key: irmKey}
 	rank := 0
@@ -228,12 +230,11 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 		}
 		if i >= first {
 			mark, traits := b.rows[e.number], b.rowTraits(e.number)
-			r := Row{
+			r := score.LeaderboardRow{
 				Competitor:   mark.competitor,
 				IRM:          traits.irm,
 				Category:     traits.category,
 				Organisation: traits.organisation,
-				Mark:         mark.value,
 			}
 			if e.key != irmKey {
 				switch {
@@ -243,7 +244,9 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 					// The empty code comes before all others.
 					rank = t.index(b.position(e.key, "")) + 1
 				}
-				r.Rank, r.RankEqual, r.Diff = rank, equal, max(mark.value-best, best-mark.value)
+				r.Rank, r.RankEqual = rank, equal
+				r.Mark, r.Diff = &decimals[2*len(list)], &decimals[2*len(list)+1]
+				*r.Mark, *r.Diff = mark.value, max(mark.value-best, best-mark.value)
 			}
 			list = append(list, r)
 		}
