@@ -33,7 +33,7 @@ func (g *Group) newMember(id, http, peer string) *member {
 }
 
 func (m *member) startFirst() error {
-	if m.group.o.Lifetime == Detached {
+	if m.group.o.Detached {
 		for _, addr := range []string{m.f.HTTP, m.f.Peer} {
 			if !isFree(addr) {
 				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first "+
@@ -53,10 +53,10 @@ func (m *member) start() error {
 	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
 	cmd := exec.Command(g.o.Program, args...)
 	cmd.Env = g.o.Env
-	if g.o.Lifetime == Detached {
+	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
 	}
-	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Lifetime)
+	p, err := startProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Detached)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (m *member) awaitStart(ctx context.Context) error {
 	}
 	state := m.proc.State()
 	m.f.PID, m.f.State = 0, Down
-	if m.group.o.Lifetime == Detached && state.ExitCode() == cli.ExitRemoved {
+	if m.group.o.Detached && state.ExitCode() == cli.ExitRemoved {
 		m.f.State = Removed
 		return nil
 	}

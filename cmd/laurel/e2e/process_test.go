@@ -35,7 +35,7 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(cleanEnv(), env...)
 	var err error
-	if p.Process, err = localgroup.StartProcess(name, log, cmd, localgroup.Child); err != nil {
+	if p.Process, err = localgroup.StartProcess(name, log, cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Kill)
