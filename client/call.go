@@ -11,10 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"laurel/client/internal/reply"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -34,47 +34,105 @@ type call struct {
 // maxResponse is more than a thousand contests with a thousand competitors each.
 const maxResponse = 256 << 20
 
+// response is a complete response of a frontend, of any status.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// readResponse reads at most limit bytes of a response's body, and closes it.
+func readResponse(r *http.Response, limit int64) (response, error) {
+	defer r.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(r.Body, limit))
+	if err != nil {
+		return response{}, err
+	}
+	return response{r.StatusCode, r.Header, b}, nil
+}
+
+// readRefusal reads the response to a request for a stream, whose status is not 200.
+func readRefusal(r *http.Response) (response, error) {
+	a, err := readResponse(r, maxResult)
+	if err == nil {
+		err = a.problem()
+	}
+	if err == nil {
+		err = fmt.Errorf("answered with status %d; want 200", a.status)
+	}
+	return a, err
+}
+
+// transient reports whether another frontend, or the same one later, may give a better
+// response than one with this status.
+func transient(status int) bool {
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
+// problem returns the problem that the response describes; nil if it is not an error.
+func (r *response) problem() error {
+	if r.status < 400 {
+		return nil
+	}
+	var p score.Problem
+	if json.Unmarshal(r.body, &p) == nil && p.Code != "" {
+		return &p
+	}
+	// The response comes from a proxy, or from a server that is no frontend.
+	text := strings.TrimSpace(string(r.body[:min(len(r.body), 200)]))
+	return &score.Problem{
+		Type:   "about:blank",
+		Title:  http.StatusText(r.status),
+		Status: r.status,
+		Code:   score.Code(fmt.Sprintf("http_%d", r.status)),
+		Detail: fmt.Sprintf("not a response of Laurel: %q", text),
+	}
+}
+
+// retryAfter returns the delay of the Retry-After header, at most a minute.
+func (r *response) retryAfter() time.Duration {
+	seconds, _ := strconv.Atoi(r.header.Get("Retry-After"))
+	return time.Duration(min(max(seconds, 0), 60)) * time.Second
+}
+
 // do tries a call at one frontend after the other until one answers it or the deadline
 // has passed. mayHaveApplied is true if an earlier attempt may have been applied.
-func (c *Client) do(ctx context.Context, r call) (a reply.Reply, mayHaveApplied bool, err error) {
+func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bool, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
-	var last error
-	var problem *score.Problem
-	for round, n := 1, 1; ; n++ {
+	var problem *score.Problem // the last one
+	for failures := 1; ; failures++ {
 		url := c.frontends.pick()
-		attempt, stop := context.WithTimeout(ctx, c.o.AttemptTimeout)
-		a, last = c.attempt(attempt, url, r)
-		stop()
-		if last == nil && !reply.Transient(a.Status) {
+		a, err := c.attempt(ctx, url, r)
+		if err == nil && !transient(a.status) {
 			c.frontends.markOK(url)
 			c.refreshInBackground(false)
-			return a, mayHaveApplied, a.Problem()
+			return a.body, mayHaveApplied, a.problem()
 		}
 		if parent.Err() != nil {
-			return reply.Reply{}, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
+			return nil, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
 		}
-		if last == nil {
-			last = a.Problem()
-			problem, _ = errors.AsType[*score.Problem](last)
+		if err == nil {
+			err = a.problem()
+			problem, _ = errors.AsType[*score.Problem](err)
 		}
-		mayHaveApplied = mayHaveApplied || mayHaveArrived(last)
-		busy := a.Status == http.StatusTooManyRequests
+		mayHaveApplied = mayHaveApplied || mayHaveArrived(err)
+		unsafe := r.nonIdempotent && mayHaveApplied // to send again
+		busy := a.status == http.StatusTooManyRequests
 		if !busy {
-			c.frontends.markFailed(url, last)
+			c.frontends.markFailed(url, err)
 			c.refreshInBackground(true)
 		}
-		if (busy || n >= c.frontends.count()) && !(r.nonIdempotent && mayHaveApplied) {
-			pause := backoff(round)
+		if !unsafe {
+			pause := c.pause(failures, busy)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
-				pause = max(pause, a.RetryAfter())
+				pause = max(pause, a.retryAfter())
 			}
 			sleep(ctx, pause)
-			n, round = 0, round+1
 		}
-		if ctx.Err() != nil || r.nonIdempotent && mayHaveApplied {
-			return reply.Reply{}, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, last)
+		if ctx.Err() != nil || unsafe {
+			return nil, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, err)
 		}
 	}
 }
@@ -95,45 +153,43 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 }
 
 // attempt sends a call to one frontend. An error means that there is no complete response.
-func (c *Client) attempt(ctx context.Context, base string, r call) (reply.Reply, error) {
+func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
+	defer cancel()
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = errTooSlow
+		}
+		err = fmt.Errorf("%s: %w", base, withoutURL(err))
+	}
 	c.o.Attempted(Attempt{
 		URL:      base,
-		Frontend: a.Header.Get("Laurel-Frontend"),
+		Frontend: a.header.Get("Laurel-Frontend"),
 		Method:   r.method,
 		Path:     r.path,
-		Status:   a.Status,
+		Status:   a.status,
 		Took:     time.Since(begun),
 		Err:      err,
 	})
 	return a, err
 }
 
-func (c *Client) send(ctx context.Context, base string, r call) (reply.Reply, error) {
-	var body io.Reader
-	if r.body != nil {
-		body = bytes.NewReader(r.body)
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(base, r.path, r.query), body)
+func (c *Client) send(ctx context.Context, base string, r call) (response, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(base, r.path, r.query), bytes.NewReader(r.body))
 	if err != nil {
-		return reply.Reply{}, err
+		return response{}, err
 	}
 	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
-	if err == nil {
-		var a reply.Reply
-		if a, err = reply.Read(resp, maxResponse); err == nil {
-			return a, nil
-		}
+	if err != nil {
+		return response{}, err
 	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = errTooSlow
-	}
-	return reply.Reply{}, fmt.Errorf("%s: %w", base, withoutURL(err))
+	return readResponse(resp, maxResponse)
 }
 
 func requestURL(base, path string, q url.Values) string {
@@ -170,11 +226,11 @@ func (c *Client) request(ctx context.Context, r call, body, v any) (err error) {
 			return fmt.Errorf("encode the request: %w", err)
 		}
 	}
-	a, _, err := c.do(ctx, r)
+	b, _, err := c.do(ctx, r)
 	if err != nil || v == nil {
 		return err
 	}
-	if err := json.Unmarshal(a.Body, v); err != nil {
+	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("cannot read the response to %s %s: %w", r.method, r.path, err)
 	}
 	return nil
@@ -188,11 +244,5 @@ func get[T any](ctx context.Context, c *Client, path string, query url.Values) (
 
 // idPath appends an id, which may have slashes, to the path of its collection.
 func idPath(collection, id string) string {
-	var b strings.Builder
-	b.WriteString(collection)
-	for segment := range strings.SplitSeq(id, "/") {
-		b.WriteByte('/')
-		b.WriteString(url.PathEscape(segment))
-	}
-	return b.String()
+	return collection + "/" + strings.ReplaceAll(url.PathEscape(id), "%2F", "/")
 }

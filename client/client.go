@@ -1,6 +1,24 @@
+// Package client is the Go client of Laurel. It requests scores, posts events and watches
+// changes, at whichever frontend of the group can answer.
+//
+// A Client starts with one URL or several, and learns the other frontends from them. One
+// frontend is its home: the one that Options names or, without one, a serving frontend
+// with the least load. Calls go to the home. If that fails, the call goes on to the
+// frontend with the least load, and so on until its deadline. Later calls stay at the
+// frontend that answered, and return to the home when that reports that it serves again.
+//
+// Posts are safe to repeat, because every event has an identity: its source and seq, or
+// its id, which Post sets if there is none. However often an event is sent, and to
+// whichever frontend, it counts once. Stream posts many events over one connection. Watch
+// returns what is there and then every change, and continues at another frontend where
+// the last one ended.
+//
+// An error that Laurel reports is a *score.Problem, which errors.As finds. If no frontend
+// could be reached, the error is an *UnreachableError. Start reading at Client.
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -14,7 +32,6 @@ import (
 	"sync"
 	"time"
 
-	"laurel/client/internal/bearer"
 	"laurel/score"
 )
 
@@ -61,8 +78,9 @@ type Options struct {
 // Client talks to a group of frontends. It is safe for concurrent use.
 type Client struct {
 	o         Options
-	http      *http.Client
-	watches   *http.Client // it does not follow redirects
+	http      http.Client
+	watches   http.Client     // it does not follow redirects
+	own       *http.Transport // nil for Options.Transport
 	frontends *frontends
 
 	// ctx ends with Close. The refreshes of the list run under it, one at a time.
@@ -75,43 +93,35 @@ type Client struct {
 // New returns a client of the group to which the frontends at urls belong. One URL is
 // enough. A URL without a scheme means http. New sends no request.
 func New(urls []string, o Options) (*Client, error) {
-	if o.Notify == nil {
-		o.Notify = func(Notice) {}
-	}
 	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
 			n, ed25519.PrivateKeySize)
 	}
-	f, err := newFrontends(urls, o.Home, o.Notify)
-	if err != nil {
-		return nil, err
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, DefaultAttemptTimeout)
+	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
+	if o.Notify == nil {
+		o.Notify = func(Notice) {}
 	}
 	if o.Attempted == nil {
 		o.Attempted = func(Attempt) {}
 	}
-	if o.Timeout <= 0 {
-		o.Timeout = DefaultTimeout
+	f, err := newFrontends(urls, o)
+	if err != nil {
+		return nil, err
 	}
-	if o.AttemptTimeout <= 0 {
-		o.AttemptTimeout = DefaultAttemptTimeout
-	}
-	if o.Refresh <= 0 {
-		o.Refresh = DefaultRefresh
-	}
+	c := &Client{o: o, frontends: f}
 	transport := o.Transport
 	if transport == nil {
-		own := NewTransport(64)
-		own.TLSClientConfig = o.TLS.Clone()
-		transport = own
+		c.own = NewTransport(64)
+		c.own.TLSClientConfig = o.TLS.Clone()
+		transport = c.own
 	}
 	if o.Token != "" {
-		transport = &bearer.Transport{Authorization: "Bearer " + o.Token, RoundTripper: transport}
+		transport = &tokenTransport{"Bearer " + o.Token, transport}
 	}
-	c := &Client{o: o, frontends: f, http: &http.Client{Transport: transport}}
-	c.watches = &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http.Transport, c.watches.Transport = transport, transport
+	c.watches.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -135,9 +145,26 @@ func NewTransport(idle int) *http.Transport {
 func (c *Client) Close() {
 	c.cancel()
 	c.refreshes.Wait()
-	if c.o.Transport == nil {
-		c.http.CloseIdleConnections()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
 	}
+}
+
+// tokenTransport adds a token to each request that nobody else can read: over TLS or to
+// this machine.
+type tokenTransport struct {
+	authorization string
+	http.RoundTripper
+}
+
+func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	host := r.URL.Hostname()
+	ip := net.ParseIP(host)
+	if r.URL.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback() {
+		r = r.Clone(r.Context()) // a RoundTripper must not change the request
+		r.Header.Set("Authorization", t.authorization)
+	}
+	return t.RoundTripper.RoundTrip(r)
 }
 
 // NoticeKind is the kind of a Notice.
@@ -236,13 +263,15 @@ func defaultID(e *score.Event) string {
 
 var errTooSlow = errors.New("took too long to answer")
 
-// backoff returns the wait after every frontend has failed for the n-th time in a row. It
-// has jitter, and grows to 1 s.
-func backoff(n int) time.Duration {
-	d := time.Second
-	if n < 5 {
-		d = 50 * time.Millisecond << n
+// pause returns how long to wait after a number of failures in a row: not at all while
+// there are frontends that have not been tried in this round, unless the group is busy.
+// It has jitter, and grows to 1 s.
+func (c *Client) pause(failures int, busy bool) time.Duration {
+	n := c.frontends.count()
+	if failures%n > 0 && !busy {
+		return 0
 	}
+	d := min(100*time.Millisecond<<min((failures-1)/n, 4), time.Second)
 	return d/2 + mathrand.N(d/2)
 }
 

@@ -2,10 +2,12 @@ package client
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,13 +15,16 @@ import (
 	"time"
 
 	"laurel/score"
+
+	"github.com/go-json-experiment/json"
 )
 
 // frontends is what the client knows of the group: the URLs that it was given, and those
 // that the group lists. One of them is its home.
 type frontends struct {
-	given  []string
-	notify func(Notice)
+	given   []string
+	refresh time.Duration // for about how long a list is valid
+	notify  func(Notice)
 
 	mu          sync.Mutex
 	known       []frontend // the given ones first
@@ -32,19 +37,15 @@ type frontends struct {
 }
 
 type frontend struct {
-	url string
-	// As the group lists it; zero values if it does not.
-	id       string
-	state    string
-	watchers int
-	reads    int // a second
+	score.Frontend // as the group lists it; zero if it does not
 
+	url       string
 	failed    time.Time // zero if it has not failed since it last answered
 	untrusted bool      // the last failure was reported as NoticeUntrusted
 }
 
-func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, error) {
-	f := &frontends{homeID: home, notify: notify}
+func newFrontends(urls []string, o Options) (*frontends, error) {
+	f := &frontends{homeID: o.Home, refresh: o.Refresh, notify: o.Notify}
 	for _, given := range urls {
 		u, err := baseURL(given)
 		if err != nil {
@@ -81,31 +82,33 @@ func baseURL(given string) (string, error) {
 func (f *frontends) pick() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, url := range []string{f.home, f.current} {
-		if k := find(f.known, url); k != nil && k.failed.IsZero() {
-			return url
-		}
-	}
-	return best(f.known).url
+	return preferred(f.known, f.home, f.current)
 }
 
-// pickExcept is pick for a watch, whose home may be another than the client's, and which
-// some frontends have refused. It returns "" if all have.
-func (f *frontends) pickExcept(home string, refused func(url string) bool) string {
+// pickForWatch is pick without those that have refused a watch. It returns "" if all have.
+func (f *frontends) pickForWatch(refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	left := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return refused(k.url) })
 	if len(left) == 0 {
 		return ""
 	}
-	if k := find(left, home); k != nil && k.failed.IsZero() {
-		return home
+	return preferred(left, f.home)
+}
+
+// preferred returns the first of the urls at which a frontend of the list has not failed,
+// else the best of the list.
+func preferred(list []frontend, urls ...string) string {
+	for _, url := range urls {
+		if k := find(list, url); k != nil && k.failed.IsZero() {
+			return url
+		}
 	}
-	return best(left).url
+	return best(list).url
 }
 
 // serves reports whether a frontend serves, as far as the client knows.
-func (k frontend) serves() bool { return k.failed.IsZero() && k.state == score.Serving }
+func (k frontend) serves() bool { return k.failed.IsZero() && k.State == score.Serving }
 
 // best returns the best of some frontends: the least loaded of those that serve, else one
 // of unknown state, else one that does not serve, else the one that failed first.
@@ -115,7 +118,7 @@ func best(of []frontend) frontend {
 		return leastLoaded(serving)
 	}
 	return slices.MinFunc(of, func(a, b frontend) int {
-		return cmp.Or(a.failed.Compare(b.failed), cmp.Compare(min(len(a.state), 1), min(len(b.state), 1)))
+		return cmp.Or(a.failed.Compare(b.failed), cmp.Compare(min(len(a.State), 1), min(len(b.State), 1)))
 	})
 }
 
@@ -123,7 +126,7 @@ func best(of []frontend) frontend {
 // the fewest reads. Small differences do not count: all clients have the same numbers, a
 // moment old, and would all go to the same frontend. Reads vary from second to second.
 func leastLoaded(list []frontend) frontend {
-	watchers, reads := func(k frontend) int { return k.watchers }, func(k frontend) int { return k.reads }
+	watchers, reads := func(k frontend) int { return k.Watchers }, func(k frontend) int { return k.Reads }
 	list = withLoadUpTo(list, watchers, func(least int) int { return least + least/10 + 50 })
 	list = withLoadUpTo(list, reads, func(least int) int { return 2*least + 100 })
 	return list[mathrand.N(len(list))]
@@ -147,8 +150,8 @@ func (f *frontends) markOK(url string) {
 	f.mu.Lock()
 	from, home, been := f.current, f.home, f.visitedHome
 	f.current, f.visitedHome = url, been || url == home
-	f.clearFailure(url)
 	f.mu.Unlock()
+	f.markRecovered(url)
 	switch {
 	case from == "" || from == url || url == home && !been:
 	case url == home:
@@ -161,10 +164,6 @@ func (f *frontends) markOK(url string) {
 func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.clearFailure(url)
-}
-
-func (f *frontends) clearFailure(url string) {
 	if k := find(f.known, url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}
@@ -191,63 +190,55 @@ func (f *frontends) markFailed(url string, err error) {
 func (f *frontends) urls() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := make([]string, len(f.known))
-	for i, k := range f.known {
-		list[i] = k.url
+	return urlsOf(f.known)
+}
+
+func urlsOf(list []frontend) (urls []string) {
+	for _, k := range list {
+		urls = append(urls, k.url)
 	}
-	return list
+	return urls
 }
 
 func (f *frontends) count() int { return len(f.urls()) }
 
-// homeOf returns the id and the URL of a home: of the frontend with the id or, for "", of
-// the client's own. The URL is "" while it is not known.
-func (f *frontends) homeOf(id string) (string, string) {
+// homeNow returns the id and the URL of the home; "" while they are not known.
+func (f *frontends) homeNow() (id, url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id == "" || id == f.homeID {
-		return f.homeID, f.home
-	}
-	return id, f.urlOf(id)
+	return f.homeID, f.home
 }
 
-// urlOf returns the URL of a frontend, or "". f.mu must be held.
-func (f *frontends) urlOf(id string) string {
-	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.id == id }); i >= 0 {
-		return f.known[i].url
-	}
-	return ""
-}
-
-// learn takes in the group's list, and chooses a home from it if there is none. The list
-// is valid for about refresh.
-func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
+// learn takes in the list of the group that the frontend at url has sent, and chooses a
+// home from it if there is none.
+func (f *frontends) learn(g score.Frontends, url string) {
 	f.mu.Lock()
 	old := f.known
 	f.known = nil
-	for _, url := range f.given {
-		f.known = append(f.known, frontend{url: url})
+	for _, given := range f.given {
+		f.known = append(f.known, frontend{url: given})
 	}
 	for _, m := range g.Frontends {
-		url, err := baseURL(m.URL)
+		at, err := baseURL(m.URL)
 		if err != nil {
 			continue
 		}
-		k := find(f.known, url)
-		if k == nil {
-			f.known = append(f.known, frontend{url: url})
-			k = &f.known[len(f.known)-1]
+		if k := find(f.known, at); k != nil {
+			k.Frontend = m
+		} else {
+			f.known = append(f.known, frontend{Frontend: m, url: at})
 		}
-		k.id, k.state, k.watchers, k.reads = m.ID, m.State, m.Watchers, m.Reads
 	}
 	for i := range f.known {
-		if k := find(old, f.known[i].url); k != nil {
-			f.known[i].failed, f.known[i].untrusted = k.failed, k.untrusted
+		k := &f.known[i]
+		// A frontend that says of itself that it serves has recovered.
+		if was := find(old, k.url); was != nil && (k.url != url || k.State != score.Serving) {
+			k.failed, k.untrusted = was.failed, was.untrusted
 		}
 	}
 	// Jitter: clients that lost the same frontend at the same time must not all refresh,
 	// and return home, at the same time.
-	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
+	f.due = time.Now().Add(f.refresh/2 + mathrand.N(f.refresh))
 	chosen := f.updateHome(g)
 	f.mu.Unlock()
 	if chosen != "" {
@@ -258,38 +249,117 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 // updateHome updates the home from the list. It returns the URL of the home if it chose
 // another one.
 func (f *frontends) updateHome(g score.Frontends) (chosen string) {
-	isHome := func(m score.Frontend) bool { return m.ID == f.homeID }
-	if f.homeID != "" && slices.ContainsFunc(g.Frontends, isHome) {
-		// A frontend whose URL the group does not know yet has none in the list. It stays
-		// the home.
-		f.home = cmp.Or(f.urlOf(f.homeID), f.home)
+	i := slices.IndexFunc(g.Frontends, func(m score.Frontend) bool { return m.ID == f.homeID })
+	if f.homeID != "" && i >= 0 {
+		// It stays the home while the group does not know its URL.
+		if url, err := baseURL(g.Frontends[i].URL); err == nil {
+			f.home = url
+		}
 		return ""
 	}
-	serving := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return k.id == "" || !k.serves() })
+	serving := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return k.ID == "" || !k.serves() })
 	if len(serving) == 0 {
 		return ""
 	}
 	k := leastLoaded(serving)
-	f.homeID, f.home, f.choseHome, f.visitedHome = k.id, k.url, true, false
+	f.homeID, f.home, f.choseHome, f.visitedHome = k.ID, k.url, true, false
 	return k.url
 }
 
-// adoptable returns the id of the frontend at url, to which from has redirected a watch,
-// if it may become the client's home instead of from. That is so if the client itself
-// chose from, which had less room than the list said.
-func (f *frontends) adoptable(from, url string) (id string, ok bool) {
+// replaceHome makes the frontend at url, to which the home at from has redirected the first
+// watch, the home. It does so only if the client itself chose from, which had less room
+// than the list said.
+func (f *frontends) replaceHome(from, url string) bool {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	k := find(f.known, url)
-	if !f.choseHome || f.home != from || k == nil || k.id == "" {
-		return "", false
+	replace := f.choseHome && f.home == from && k != nil && k.ID != ""
+	if replace {
+		f.homeID, f.home, f.visitedHome = k.ID, url, false
 	}
-	return k.id, true
+	f.mu.Unlock()
+	if replace {
+		f.notify(Notice{Kind: NoticeHome, Frontend: url})
+	}
+	return replace
 }
 
-func (f *frontends) adopt(id, url string) {
+// homeRetry is the time after which a home that has failed is asked for the list again,
+// unless the list is refreshed more often.
+const homeRetry = time.Second
+
+// refreshOrder returns the frontends in the order in which to ask them for the list: the
+// one that calls go to, then the others. A home that has failed a while ago comes first:
+// its response is how the client learns that it is back.
+func (f *frontends) refreshOrder() []string {
 	f.mu.Lock()
-	f.homeID, f.home, f.visitedHome = id, url, false
-	f.mu.Unlock()
-	f.notify(Notice{Kind: NoticeHome, Frontend: url})
+	defer f.mu.Unlock()
+	first := preferred(f.known, f.home, f.current)
+	rank := func(k frontend) int {
+		switch {
+		case k.url == f.home && !k.failed.IsZero() && time.Since(k.failed) >= min(f.refresh, homeRetry):
+			return 0
+		case k.url == first:
+			return 1
+		}
+		return 2
+	}
+	order := slices.Clone(f.known)
+	slices.SortStableFunc(order, func(a, b frontend) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.failed.Compare(b.failed))
+	})
+	return urlsOf(order)
+}
+
+// overdue returns for how long a refresh has been due.
+func (f *frontends) overdue() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.due)
+}
+
+// refreshInBackground refreshes the list if it is old or now is true.
+func (c *Client) refreshInBackground(now bool) {
+	due := now || c.frontends.overdue() >= 0
+	if c.ctx.Err() != nil || !due || !c.refreshing.TryLock() {
+		return
+	}
+	c.refreshes.Go(func() {
+		defer c.refreshing.Unlock()
+		c.refresh(c.ctx)
+	})
+}
+
+// refresh requests the list from one frontend after the other, until one has answered. It
+// makes one round only; the next call refreshes again.
+func (c *Client) refresh(ctx context.Context) {
+	for _, url := range c.frontends.refreshOrder() {
+		a, err := c.attempt(ctx, url, call{method: http.MethodGet, path: "/v1/frontends"})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.frontends.markFailed(url, err)
+			continue
+		}
+		var g score.Frontends
+		if a.status == http.StatusOK && json.Unmarshal(a.body, &g) == nil {
+			c.frontends.learn(g, url)
+			return
+		}
+	}
+}
+
+// Frontends returns the group as one of its frontends sees it.
+func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
+	g, err := get[score.Frontends](ctx, c, "/v1/frontends", nil)
+	if err == nil {
+		c.frontends.learn(g, "")
+	}
+	return g, err
+}
+
+// Home returns the id of the client's home; "" while it has none.
+func (c *Client) Home() string {
+	id, _ := c.frontends.homeNow()
+	return id
 }

@@ -147,8 +147,8 @@ const (
 // Get requests any path of the API, such as "/v1/scores/OG50BC/CUR-M-GPA-01", and returns
 // the body of the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
-	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
-	return a.Body, err
+	body, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
+	return body, err
 }
 
 // ScorePath returns the path of one contest, for Get; for an empty id, that of the list.

@@ -1,13 +1,14 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"laurel/client/internal/reply"
 	"laurel/score"
 )
 
@@ -51,7 +52,8 @@ type Line struct {
 	// and Seq are then set from it. SendLine does not keep it.
 	Event *score.Event
 
-	form bool // JSON is the form to be signed, without the signature
+	unsigned  bool      // JSON is the form to be signed, without the signature
+	firstSent time.Time // zero if it was not sent yet
 }
 
 // Answer is the outcome of a line.
@@ -81,27 +83,20 @@ type Stream struct {
 	o      StreamOptions
 	ctx    context.Context
 	cancel context.CancelFunc
+	keyID  string        // "" if nothing is signed
 	more   chan struct{} // has a value when the writer must look at the queue again
 	done   chan struct{} // closed when the stream has ended
 
 	mu       sync.Mutex
-	room     sync.Cond     // the queue got shorter, or the stream ended
-	queue    []pendingLine // unanswered; the first sent of them were sent on the present connection
-	sent     int
-	bytes    int
+	room     sync.Cond // the queue got shorter, or the stream ended
+	queue    []Line    // unanswered
+	ready    int       // the first of the queue that are signed, if the client has a key
+	sent     int       // the first of those that were sent on the present connection
+	bytes    int       // of the queue
 	closed   bool
 	err      error
 	progress time.Time // the time of the last answer, or when an event came into the empty queue
 	stats    StreamStats
-
-	signer        *signer // nil if nothing is signed
-	unsigned      int     // events that the signer has; they are not in the queue yet
-	unsignedBytes int
-}
-
-type pendingLine struct {
-	Line
-	firstSent time.Time // zero if it was not sent yet
 }
 
 // StreamStats counts the failures of a stream so far.
@@ -113,12 +108,8 @@ type StreamStats struct {
 // Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it
 // at once; the events that are unanswered then may be applied or not.
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
-	if o.Window <= 0 {
-		o.Window = DefaultWindow
-	}
-	if o.Patience <= 0 {
-		o.Patience = DefaultPatience
-	}
+	o.Window = cmp.Or(o.Window, DefaultWindow)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	if o.Answered == nil {
 		o.Answered = func(Answer) {}
 	}
@@ -129,7 +120,7 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	s.room.L = &s.mu
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if len(c.o.Key) > 0 {
-		s.signer = newSigner(s, c.o.Key)
+		s.keyID = score.KeyID(c.o.Key.Public().(ed25519.PublicKey))
 	}
 	go s.run()
 	return s
@@ -145,7 +136,7 @@ func (s *Stream) Send(e *score.Event) error {
 	if e.ID == "" {
 		e.ID = defaultID(e)
 	}
-	if s.signer != nil && e.Time.IsZero() {
+	if s.keyID != "" && e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
 	return s.SendLine(Line{Event: e})
@@ -161,50 +152,37 @@ func (s *Stream) SendLine(l Line) error {
 		}
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for s.err == nil && !s.closed && !s.fits(&l) {
 		s.room.Wait()
 	}
-	if s.err != nil || s.closed {
-		defer s.mu.Unlock()
-		if s.err == nil {
-			return errors.New("the stream is closed")
-		}
+	if s.err != nil {
 		return s.err
 	}
-	if g := s.signer; g != nil {
-		// Lines that need no signature go through the signer too, to keep the order.
-		g.pending = append(g.pending, l)
-		s.unsigned++
-		s.unsignedBytes += len(l.JSON)
-		g.wake(s)
-		s.mu.Unlock()
-		return nil
+	if s.closed {
+		return errors.New("the stream is closed")
 	}
-	s.enqueue(l)
-	s.mu.Unlock()
-	s.notifyWriter()
-	return nil
-}
-
-// enqueue appends a line to the queue. The stream must be locked.
-func (s *Stream) enqueue(l Line) {
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
 	}
-	s.queue = append(s.queue, pendingLine{Line: l})
+	s.queue = append(s.queue, l)
 	s.bytes += len(l.JSON)
+	if s.keyID == "" {
+		s.ready++
+	}
+	if s.sent < s.ready || s.signable() > 0 {
+		s.wakeWriter()
+	}
+	return nil
 }
-
-// noMore reports whether the queue will get nothing more. The stream must be locked.
-func (s *Stream) noMore() bool { return s.closed && s.unsigned == 0 }
 
 func (s *Stream) fits(l *Line) bool {
 	window := s.o.Window
 	if l.Seq == 0 {
 		window = min(window, idWindow)
 	}
-	n := len(s.queue) + s.unsigned
-	return n == 0 || n < window && s.bytes+s.unsignedBytes+len(l.JSON) <= maxWaiting
+	n := len(s.queue)
+	return n == 0 || n < window && s.bytes+len(l.JSON) <= maxWaiting
 }
 
 // Close waits until every event is answered, and ends the stream. The error is a
@@ -215,9 +193,8 @@ func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
-	s.signer.wake(s)
 	s.mu.Unlock()
-	s.notifyWriter()
+	s.wakeWriter()
 	<-s.done
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,7 +208,7 @@ func (s *Stream) Stats() StreamStats {
 	return s.stats
 }
 
-func (s *Stream) notifyWriter() {
+func (s *Stream) wakeWriter() {
 	select {
 	case s.more <- struct{}{}:
 	default:
@@ -241,17 +218,12 @@ func (s *Stream) notifyWriter() {
 func (s *Stream) run() {
 	defer close(s.done)
 	defer s.cancel()
-	at := "" // where the last connection failed; "" if it did not
+	failedAt := "" // "" if the last connection did not fail
 	for failures := 0; s.waitForWork(); {
 		url := s.c.frontends.pick()
-		if at != "" && url != at {
-			s.count(func(n *StreamStats) { n.Failovers++ })
-		}
-		at = url
-		before := s.lastProgress()
-		err := s.postOver(url)
+		answers, err := s.postOver(url, failedAt != "" && url != failedAt)
 		if err == nil {
-			failures, at = 0, ""
+			failures, failedAt = 0, ""
 			continue
 		}
 		if isRefusal(err) || s.ctx.Err() != nil {
@@ -260,44 +232,39 @@ func (s *Stream) run() {
 		}
 		s.c.frontends.markFailed(url, err)
 		s.c.refreshInBackground(true)
-		s.count(func(n *StreamStats) { n.Retries++ })
+		s.mu.Lock()
+		s.stats.Retries++
+		quiet := time.Since(s.progress)
+		s.mu.Unlock()
 		s.o.Trouble(url, err)
-		if s.lastProgress() != before {
+		if failedAt = url; answers > 0 {
 			failures = 0
 		}
 		failures++
-		if quiet := time.Since(s.lastProgress()); quiet >= s.o.Patience {
+		if quiet >= s.o.Patience {
 			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
-		// Asking another frontend at once would make the overload of a group worse.
-		if n := s.c.frontends.count(); failures >= n || hasCode(err, score.RateLimited) {
-			sleep(s.ctx, backoff(1+failures/n))
-		}
+		sleep(s.ctx, s.c.pause(failures, hasCode(err, score.RateLimited)))
 	}
 }
 
 // waitForWork waits for an event to send. It returns false if there will be none.
 func (s *Stream) waitForWork() bool {
-	for {
+	for s.ctx.Err() == nil {
 		s.mu.Lock()
-		n, over := len(s.queue), s.noMore()
+		n, closed := len(s.queue), s.closed
 		s.mu.Unlock()
-		if s.ctx.Err() != nil {
-			s.finish(context.Cause(s.ctx))
-			return false
-		}
-		if n > 0 {
-			return true
-		}
-		if over {
-			return false
+		if n > 0 || closed {
+			return n > 0
 		}
 		select {
 		case <-s.more:
 		case <-s.ctx.Done():
 		}
 	}
+	s.finish(context.Cause(s.ctx))
+	return false
 }
 
 func (s *Stream) finish(err error) {
@@ -307,9 +274,8 @@ func (s *Stream) finish(err error) {
 		err = fmt.Errorf("the stream was cancelled with %d events unanswered: %w", len(s.queue), cause)
 	}
 	s.err = err
-	s.queue, s.bytes, s.sent = nil, 0, 0
+	s.queue, s.bytes, s.ready, s.sent = nil, 0, 0, 0
 	s.room.Broadcast()
-	s.signer.wake(s)
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {
@@ -322,17 +288,5 @@ func (s *Stream) exhausted(quiet time.Duration, last error) error {
 // isRefusal reports whether err is a problem that any frontend would report.
 func isRefusal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
-	return ok && !reply.Transient(p.Status)
-}
-
-func (s *Stream) lastProgress() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.progress
-}
-
-func (s *Stream) count(add func(*StreamStats)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	add(&s.stats)
+	return ok && !transient(p.Status)
 }

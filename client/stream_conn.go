@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
-	"laurel/client/internal/reply"
 	"laurel/score"
+	"laurel/trust/signing"
 
 	"github.com/go-json-experiment/json"
 )
@@ -23,6 +24,9 @@ const (
 	// idleLimit is the time without an event after which the request is ended, before a
 	// frontend would cut it off. The next event begins another request.
 	idleLimit = 10 * time.Second
+	// busyEvents is the number of unanswered events at which new events wait until they fill
+	// a tree: a signature of 256 events is no more work for a frontend than that of one.
+	busyEvents = 512
 )
 
 // streamConn is one streaming request to one frontend: it sends events while it reads
@@ -39,8 +43,9 @@ type streamConn struct {
 }
 
 // postOver posts the events of the queue, and those that come into it, to one frontend.
-// It returns nil when the request has ended and everything in it is answered.
-func (s *Stream) postOver(url string) error {
+// It returns the number of answers; the error is nil when the request has ended and
+// everything in it is answered.
+func (s *Stream) postOver(url string, failover bool) (answers int, err error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
@@ -49,6 +54,9 @@ func (s *Stream) postOver(url string) error {
 	defer v.stall.Stop()
 	s.mu.Lock()
 	s.sent = 0
+	if failover {
+		s.stats.Failovers++
+	}
 	s.mu.Unlock()
 
 	writing := make(chan struct{})
@@ -56,14 +64,14 @@ func (s *Stream) postOver(url string) error {
 		defer close(writing)
 		v.write(ctx)
 	}()
-	err := v.read(ctx, r)
+	err = v.read(ctx, r)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.As(err, new(*RefusedError)) {
 		err = cause
 	}
 	cancel(nil)
 	r.CloseWithError(io.ErrClosedPipe)
 	<-writing
-	return err
+	return v.answers, err
 }
 
 // write sends events as they come, as many in one write as there are.
@@ -102,23 +110,27 @@ func (v *streamConn) mayEnd(quiet bool) bool {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.ended = s.sent == len(s.queue) && (s.noMore() || quiet && s.sent == 0)
+	v.ended = s.sent == len(s.queue) && (s.closed || quiet && s.sent == 0)
 	if v.ended {
 		v.stall.Reset(s.c.o.AttemptTimeout)
 	}
 	return v.ended
 }
 
-// fill appends as many unsent events of the queue as fit to buf.
+// fill appends as many unsent events of the queue as fit to buf. It signs some if none is
+// ready.
 func (v *streamConn) fill(buf []byte) []byte {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sent == 0 && len(s.queue) > 0 {
+	if s.sent == s.ready && s.signable() > 0 {
+		s.sign()
+	}
+	if s.sent == 0 && s.ready > 0 {
 		v.stall.Reset(s.c.o.AttemptTimeout)
 	}
 	now := time.Now()
-	for s.sent < len(s.queue) {
+	for s.sent < s.ready {
 		e := &s.queue[s.sent]
 		if len(buf) > 0 && len(buf)+len(e.JSON)+1 > maxWrite {
 			break
@@ -145,7 +157,11 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 		return withoutURL(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return v.wholeResponse(resp)
+		a, err := readRefusal(resp)
+		if a.status == http.StatusTooManyRequests {
+			sleep(ctx, a.retryAfter())
+		}
+		return err
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewReaderSize(resp.Body, maxResult)
@@ -164,30 +180,14 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// wholeResponse returns the error of a response to the request as a whole, such as a 503.
-func (v *streamConn) wholeResponse(resp *http.Response) error {
-	a, err := reply.Read(resp, maxResult)
-	if err != nil {
-		return err
-	}
-	err = a.Problem()
-	if err == nil {
-		return fmt.Errorf("answered the stream with status %d; want 200", a.Status)
-	}
-	if a.Status == http.StatusTooManyRequests {
-		sleep(resp.Request.Context(), a.RetryAfter())
-	}
-	return err
-}
-
 // answered takes in one result, which belongs to the first unanswered event.
 func (v *streamConn) answered(r score.Result) error {
-	if r.Problem != nil && reply.Transient(r.Problem.Status) {
+	if r.Problem != nil && transient(r.Problem.Status) {
 		return r.Problem
 	}
 	s := v.s
 	s.mu.Lock()
-	var e pendingLine
+	var e Line
 	if s.sent > 0 {
 		e = s.queue[0]
 	}
@@ -199,8 +199,9 @@ func (v *streamConn) answered(r score.Result) error {
 		return fmt.Errorf("sent a result for event %q; the next one should be for %q", r.ID, e.ID)
 	}
 	now := time.Now()
-	s.queue[0] = pendingLine{}
+	s.queue[0] = Line{}
 	s.queue = s.queue[1:]
+	s.ready--
 	s.sent--
 	s.bytes -= len(e.JSON)
 	s.progress = now
@@ -211,13 +212,15 @@ func (v *streamConn) answered(r score.Result) error {
 		v.stall.Stop()
 	}
 	s.room.Broadcast()
-	s.signer.wake(s)
+	if s.signable() > 0 {
+		s.wakeWriter()
+	}
 	s.mu.Unlock()
 	s.c.frontends.markOK(v.url)
 	s.c.refreshInBackground(false)
-	s.o.Answered(Answer{Line: e.Line, Result: r, Took: now.Sub(e.firstSent)})
+	s.o.Answered(Answer{Line: e, Result: r, Took: now.Sub(e.firstSent)})
 	if r.Problem != nil {
-		return &RefusedError{e.Line, r.Problem}
+		return &RefusedError{e, r.Problem}
 	}
 	return nil
 }
@@ -225,7 +228,7 @@ func (v *streamConn) answered(r score.Result) error {
 // answeredBy reports whether r is the result of e. The refusal of a line that is not an
 // event has no id, but neither has that of a stream that broke off: then the line is
 // valid, and must be sent again.
-func (e *pendingLine) answeredBy(r score.Result) bool {
+func (e *Line) answeredBy(r score.Result) bool {
 	switch {
 	case e.JSON == nil:
 		return false
@@ -254,4 +257,59 @@ func (v *streamConn) endOfResponse(err error) error {
 		return errors.New("ended the stream before it began")
 	}
 	return nil
+}
+
+// prepare encodes the Event of a line, as the form to be signed if the stream signs.
+func (s *Stream) prepare(l *Line) (err error) {
+	e := l.Event
+	l.ID, l.Seq, l.Event, l.unsigned = e.ID, e.Seq, nil, s.keyID != ""
+	if l.unsigned {
+		signed := *e
+		signed.Key = s.keyID
+		l.JSON, err = signing.Form(&signed)
+	} else {
+		l.JSON, err = json.Marshal(e)
+	}
+	if err != nil {
+		return fmt.Errorf("encode event %q: %w", e.ID, err)
+	}
+	return nil
+}
+
+// signable returns how many of the events that are not ready should be signed now. The
+// stream must be locked.
+func (s *Stream) signable() int {
+	n := min(len(s.queue)-s.ready, score.MaxTree)
+	busy := s.ready >= min(busyEvents, (s.o.Window+1)/2)
+	if busy && n < score.MaxTree && !s.closed {
+		return 0
+	}
+	return n
+}
+
+// sign signs the next events of the queue, all at once. Lines that need no signature are
+// among them, which keeps the order. The stream must be locked; sign unlocks it meanwhile.
+// Only the writer signs, and it sends nothing meanwhile.
+func (s *Stream) sign() {
+	lines := slices.Clone(s.queue[s.ready : s.ready+s.signable()])
+	s.mu.Unlock()
+	var forms [][]byte
+	for _, l := range lines {
+		if l.unsigned {
+			forms = append(forms, l.JSON)
+		}
+	}
+	signatures := signing.SignForms(s.c.o.Key, forms) // New has checked the key
+	added := 0
+	for i := range lines {
+		if l := &lines[i]; l.unsigned {
+			form := len(l.JSON)
+			l.JSON, l.unsigned = signing.EventJSON(l.JSON, signatures[0]), false
+			added += len(l.JSON) - form
+			signatures = signatures[1:]
+		}
+	}
+	s.mu.Lock()
+	s.ready += copy(s.queue[s.ready:], lines)
+	s.bytes += added
 }

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"iter"
 	mathrand "math/rand/v2"
-	"net/http"
 	"net/url"
 	"time"
 
-	"laurel/client/internal/reply"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -25,7 +23,6 @@ type WatchOptions struct {
 	// Part is the part of each leaderboard. It has ten rows if Limit is 0, and at most a
 	// hundred. After is ignored.
 	Part BoardPart
-	Home string // the id of the preferred frontend; "" for the client's home
 }
 
 func (w WatchOptions) query() url.Values {
@@ -120,6 +117,9 @@ const (
 	retryDefault = 500 * time.Millisecond
 	// retryMax is the bound to which it grows.
 	retryMax = 10 * time.Second
+	// listDelay is how much older the list of frontends may get during a watch, which needs
+	// it only when its connection is lost.
+	listDelay = time.Minute
 )
 
 // Watch returns an iterator over what is watched: first all of it, then every change. It
@@ -137,7 +137,8 @@ func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, er
 	return func(yield func(Update, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		s := &watch{c: c, options: w, ctx: ctx, yield: yield, refused: map[string]time.Time{}, retry: retryDefault}
+		s := &watch{c: c, query: w.query(), ctx: ctx, yield: yield, retry: retryDefault,
+			refused: map[string]time.Time{}, revisions: map[subject]uint64{}}
 		s.run()
 	}
 }
@@ -145,25 +146,28 @@ func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, er
 // watch is the state of a Watch. It runs in its caller's goroutine.
 type watch struct {
 	c         *Client
-	options   WatchOptions
+	query     url.Values
 	ctx       context.Context
 	yield     func(Update, error) bool
 	brokenOff bool // the caller has left the loop
 
-	dedup   dedup
 	lastID  string
 	retry   time.Duration        // the delay that the server asked for
 	lastURL string               // of the last stream
 	refused map[string]time.Time // until when not to try the frontends that refused the watch
+
+	store     string             // of the last snapshot
+	revisions map[subject]uint64 // that the caller has been given
 }
 
 func (s *watch) run() {
-	if !s.c.frontends.isLearned() {
-		s.c.refresh(s.ctx) // to know the home
+	if _, home := s.c.frontends.homeNow(); home == "" {
+		s.c.refresh(s.ctx)
 	}
 	var last error
 	for round, tries := 0, 0; !s.ended(); {
-		url := s.pickFrontend()
+		now := time.Now()
+		url := s.c.frontends.pickForWatch(func(url string) bool { return now.Before(s.refused[url]) })
 		if url != "" {
 			conn, err := s.connect(url)
 			if err == nil {
@@ -173,7 +177,7 @@ func (s *watch) run() {
 				last, tries = err, tries+1
 				s.connectFailed(url, err)
 			}
-			if isFinal(last) && !s.ended() {
+			if isRefusal(last) && !s.ended() {
 				s.yield(Update{}, last)
 				return
 			}
@@ -194,13 +198,6 @@ func (s *watch) yieldUpdate(u Update) bool {
 	}
 	s.brokenOff = s.brokenOff || !s.yield(u, nil)
 	return !s.brokenOff
-}
-
-// pickFrontend returns the frontend to try next; "" while all have refused the watch.
-func (s *watch) pickFrontend() string {
-	now := time.Now()
-	_, home := s.c.frontends.homeOf(s.options.Home)
-	return s.c.frontends.pickExcept(home, func(url string) bool { return now.Before(s.refused[url]) })
 }
 
 func (s *watch) connectFailed(url string, err error) {
@@ -227,27 +224,14 @@ func (s *watch) wait(url string, round int, err error) {
 	bound := max(s.retry, min(s.retry<<min(round, 16), retryMax))
 	d := mathrand.N(bound)
 	if url == "" {
-		d += s.untilRetry()
+		least := retryMax
+		for _, until := range s.refused {
+			least = min(least, time.Until(until))
+		}
+		d += max(least, 0)
 	}
 	s.c.o.Notify(Notice{Kind: NoticeLost, Frontend: s.lastURL, Err: err, Wait: d})
-	home, _ := s.c.frontends.homeOf(s.options.Home)
-	if s.yieldUpdate(Update{Kind: UpdateLost, Frontend: s.lastURL, Home: home, Err: err, Wait: d}) {
+	if s.yieldUpdate(Update{Kind: UpdateLost, Frontend: s.lastURL, Home: s.c.Home(), Err: err, Wait: d}) {
 		sleep(s.ctx, d)
 	}
-}
-
-func (s *watch) untilRetry() time.Duration {
-	least := retryMax
-	for _, until := range s.refused {
-		if d := time.Until(until); d < least {
-			least = max(d, 0)
-		}
-	}
-	return least
-}
-
-// isFinal reports whether err is a problem that any frontend would report.
-func isFinal(err error) bool {
-	p, ok := errors.AsType[*score.Problem](err)
-	return ok && !reply.Transient(p.Status) && p.Status != http.StatusRequestTimeout
 }

@@ -1,18 +1,18 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"laurel/client/internal/reply"
-	"laurel/client/internal/sse"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -20,14 +20,13 @@ import (
 
 // watchConn is one stream of a watch.
 type watchConn struct {
-	url     string // of the frontend
-	from    string // the frontend that sent the watch there; "" for none
-	adoptAs string // the frontend's id, if it is to become the client's home
-	body    io.ReadCloser
-	events  *sse.Reader
-	cancel  context.CancelCauseFunc
-	ctx     context.Context
-	known   windows // what this stream has sent
+	url    string // of the frontend
+	from   string // the frontend that sent the watch there; "" for none
+	body   io.ReadCloser
+	events *eventReader
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+	known  windows // what this stream has sent
 }
 
 func (c *watchConn) close() {
@@ -61,9 +60,7 @@ func (s *watch) connect(base string) (*watchConn, error) {
 		err = errTooSlow
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
+		err = cmp.Or(context.Cause(ctx), err)
 		cancel(nil)
 		if errors.As(err, new(*refusal)) || errors.As(err, new(*score.Problem)) {
 			return nil, err
@@ -73,15 +70,15 @@ func (s *watch) connect(base string) (*watchConn, error) {
 	conn.body = resp.Body
 	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
 	quiet.Stop()
-	conn.events = sse.NewReader(&silenceReader{resp.Body, quiet}, maxResponse)
-	conn.events.ID, conn.events.Retry = s.lastID, s.retry
+	conn.events = newEventReader(&silenceReader{resp.Body, quiet}, maxResponse)
+	conn.events.id, conn.events.retry = s.lastID, s.retry
 	return conn, nil
 }
 
 // open sends the request for a stream. It follows one redirect to another frontend.
 func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, error) {
-	q := s.options.query()
-	if home, _ := s.c.frontends.homeOf(s.options.Home); home != "" {
+	q := maps.Clone(s.query)
+	if home := s.c.Home(); home != "" {
 		q.Set("home", home)
 	}
 	at := requestURL(conn.url, "/v1/watch", q)
@@ -104,23 +101,16 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 			if err != nil {
 				return nil, err
 			}
-			conn.from, conn.url, at = conn.url, base, s.adoptTarget(conn.url, base, to, conn)
+			if s.lastURL == "" && s.c.frontends.replaceHome(conn.url, base) {
+				q := to.Query()
+				q.Set("home", s.c.Home())
+				to.RawQuery = q.Encode()
+			}
+			conn.from, conn.url, at = conn.url, base, to.String()
 			continue
 		}
 		return resp, s.checkResponse(conn, resp)
 	}
-}
-
-// adoptTarget returns the URL to which a watch is redirected. If the home that the client
-// chose redirects its first watch, the client makes the target its home.
-func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
-	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
-		conn.adoptAs = id
-		q := target.Query()
-		q.Set("home", id)
-		target.RawQuery = q.Encode()
-	}
-	return target.String()
 }
 
 // redirectTarget returns the target of a redirect, and the URL of the frontend there.
@@ -146,16 +136,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 		}
 		return nil
 	}
-	a, err := reply.Read(resp, maxResult)
-	if err != nil {
-		return err
-	}
-	err = a.Problem()
-	switch {
-	case err == nil:
-		return fmt.Errorf("answered with status %d; want 200", a.Status)
-	case reply.Transient(a.Status):
-		return &refusal{conn.url, a.RetryAfter(), err}
+	a, err := readRefusal(resp)
+	if transient(a.status) {
+		return &refusal{conn.url, a.retryAfter(), err}
 	}
 	return err
 }
@@ -168,12 +151,12 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		return conn.url, nil
 	}
 	for {
-		m, err := conn.events.Next()
-		s.retry = max(conn.events.Retry, time.Millisecond)
+		m, err := conn.events.next()
+		s.retry = max(conn.events.retry, time.Millisecond)
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		if m.Name == "home" {
+		if m.name == "home" {
 			if home := s.goHome(conn, m); home != nil {
 				conn.close()
 				conn = home
@@ -187,7 +170,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		s.lastID = conn.events.ID
+		s.lastID = conn.events.id
 		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
 			return conn.url, nil
 		}
@@ -196,10 +179,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 
 // connected announces a new connection. It reports whether the caller wants more.
 func (s *watch) connected(conn *watchConn) bool {
-	if conn.adoptAs != "" {
-		s.c.frontends.adopt(conn.adoptAs, conn.url)
-	}
-	id, home := s.c.frontends.homeOf(s.options.Home)
+	id, home := s.c.frontends.homeNow()
 	atHome := conn.url == home
 	s.c.frontends.markRecovered(conn.url)
 	delete(s.refused, conn.url)
@@ -226,20 +206,17 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 		// Perhaps the frontend has ended only this stream. It costs little to try again.
 		return fmt.Errorf("%s: %w", conn.url, errEnded)
 	}
-	if cause != nil {
-		err = cause
-	}
-	err = fmt.Errorf("%s: %w", conn.url, err)
+	err = fmt.Errorf("%s: %w", conn.url, cmp.Or(cause, err))
 	s.c.frontends.markFailed(conn.url, err)
 	return err
 }
 
 // goHome connects to the home to which a frontend sends the watch; nil if that fails.
-func (s *watch) goHome(conn *watchConn, m sse.Event) *watchConn {
+func (s *watch) goHome(conn *watchConn, m serverEvent) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
-	if json.Unmarshal(m.Data, &to) != nil {
+	if json.Unmarshal(m.data, &to) != nil {
 		return nil
 	}
 	base, err := baseURL(to.URL)

@@ -151,9 +151,9 @@ func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
 func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 	t.Parallel()
 	var j noticeLog
-	g, c := group(t, 3, client.Options{Notify: j.note})
+	g, c := group(t, 3, client.Options{Home: "f1", Notify: j.note})
 	g.Frontends[2].Report(score.Serving, 100, 0)
-	a := startWatch(t, c, client.WatchOptions{Home: "f1"})
+	a := startWatch(t, c, client.WatchOptions{})
 	if u := a.await(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
 		t.Fatalf("connected to %+v; want f1, home", u)
 	}
@@ -246,7 +246,7 @@ func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
 		return slices.Equal(g.Frontends[1].Watches(), []string{"f2"})
 	})
 	// A home that the caller has named stays the home.
-	a = startWatch(t, c, client.WatchOptions{Home: "f1"})
+	a = startWatch(t, newClient(t, client.Options{Home: "f1"}, g.URLs()...), client.WatchOptions{})
 	if u := a.await(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
 		t.Errorf("connected to %+v; want f2, away from home", u)
 	}

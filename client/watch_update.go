@@ -1,10 +1,15 @@
 package client
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
+	"time"
 
-	"laurel/client/internal/sse"
 	"laurel/score"
 	"laurel/score/medal"
 
@@ -13,35 +18,38 @@ import (
 
 // update decodes a message. ok is false for an unknown message and for one with nothing
 // new, which is no error.
-func (s *watch) update(conn *watchConn, m sse.Event) (u Update, ok bool, err error) {
-	u.Kind = UpdateKind(m.Name)
+func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err error) {
+	u.Kind = UpdateKind(m.name)
 	switch u.Kind {
 	case UpdateSnapshot:
-		err = s.snapshot(conn, m.Data, &u)
+		err = s.snapshot(conn, m.data, &u)
 	case UpdateScore:
-		u.Scores, err = one[score.Record](m.Data)
+		u.Scores, err = one[score.Record](m.data)
 	case UpdateMedals:
-		u.Medals, err = one[medal.Standings](m.Data)
+		u.Medals, err = one[medal.Standings](m.data)
 	case UpdateTimeline:
-		u.Timeline, err = one[score.TimelineEvent](m.Data)
+		u.Timeline, err = one[score.TimelineEvent](m.data)
 	case UpdateLeaderboard:
 		var events []windowEvent
-		if events, err = one[windowEvent](m.Data); err == nil {
+		if events, err = one[windowEvent](m.data); err == nil {
 			u.Leaderboards, err = conn.known.take(events)
 		}
 	case UpdateHeartbeat:
-		err = json.Unmarshal(m.Data, &u.Beat)
-		s.c.refreshIfOld()
+		err = json.Unmarshal(m.data, &u.Beat)
+		if s.c.frontends.overdue() > listDelay {
+			s.c.refreshInBackground(false)
+		}
 	default:
 		return u, false, nil
 	}
 	switch {
 	case err != nil:
-		return u, false, fmt.Errorf("sent an invalid event %q: %w", m.Name, err)
+		return u, false, fmt.Errorf("sent an invalid event %q: %w", m.name, err)
 	case u.Kind == UpdateHeartbeat:
 		return u, true, nil
 	}
-	news := s.dedup.filter(&u)
+	s.dropKnown(&u)
+	news := len(u.Scores)+len(u.Medals)+len(u.Timeline)+len(u.Leaderboards) > 0
 	return u, news || u.Kind == UpdateSnapshot, nil
 }
 
@@ -67,15 +75,11 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 		return err
 	}
 	u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
-	u.NewStore = s.dedup.setStore(all.Store)
+	if u.NewStore = s.store != "" && s.store != all.Store; u.NewStore {
+		clear(s.revisions)
+	}
+	s.store = all.Store
 	return nil
-}
-
-// dedup records the revisions that the caller of a watch has been given, so that no
-// record goes back to a lower revision and no event comes twice.
-type dedup struct {
-	store     string
-	revisions map[subject]uint64
 }
 
 // subject is what has revisions of its own: a record, a timeline or a window.
@@ -84,23 +88,9 @@ type subject struct {
 	id   string
 }
 
-// setStore notes the store of a snapshot. It reports whether that is another one than
-// before: then revisions start over.
-func (s *dedup) setStore(store string) (anew bool) {
-	anew = s.revisions != nil && store != s.store
-	if anew {
-		clear(s.revisions)
-	}
-	s.store = store
-	return anew
-}
-
-// filter removes from u what the caller has been given, and notes the rest. It reports
-// whether anything is left.
-func (s *dedup) filter(u *Update) bool {
-	if s.revisions == nil {
-		s.revisions = map[subject]uint64{}
-	}
+// dropKnown removes from u what the caller has been given, and notes the rest, so that no
+// record goes back to a lower revision and no event comes twice.
+func (s *watch) dropKnown(u *Update) {
 	known := func(kind UpdateKind, id string, revision uint64) bool {
 		of := subject{kind, id}
 		if have, ok := s.revisions[of]; ok && revision <= have {
@@ -121,7 +111,6 @@ func (s *dedup) filter(u *Update) bool {
 	u.Leaderboards = slices.DeleteFunc(u.Leaderboards, func(w Window) bool {
 		return known(UpdateLeaderboard, w.ContestID, w.Revision)
 	})
-	return len(u.Scores)+len(u.Medals)+len(u.Timeline)+len(u.Leaderboards) > 0
 }
 
 // windowEvent is a window as a stream sends it: the order of its competitors, and the
@@ -158,4 +147,66 @@ func (known windows) take(events []windowEvent) (list []Window, err error) {
 		list = append(list, w)
 	}
 	return list, nil
+}
+
+// serverEvent is one server-sent event, as the HTML standard defines them.
+type serverEvent struct {
+	name string
+	data []byte // valid until the next event is read
+}
+
+// eventReader reads server-sent events.
+type eventReader struct {
+	lines *bufio.Scanner
+	max   int // bytes of one event
+	data  []byte
+
+	// id is the last id. It is valid only after next has returned, because an event that was
+	// cut off in the middle was not received.
+	id    string
+	retry time.Duration // the delay that the server asks for before reconnecting; 0 for none
+}
+
+// newEventReader returns a reader that refuses events of more than max bytes.
+func newEventReader(r io.Reader, max int) *eventReader {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, max)
+	lines.Split(func(data []byte, _ bool) (advance int, token []byte, err error) {
+		return bufio.ScanLines(data, false) // a line that was cut off was not received
+	})
+	return &eventReader{lines: lines, max: max}
+}
+
+// next reads up to the end of the next event that has data.
+func (r *eventReader) next() (serverEvent, error) {
+	event := "message"
+	r.data = r.data[:0]
+	for r.lines.Scan() {
+		line := r.lines.Bytes()
+		if len(line) == 0 {
+			if len(r.data) > 0 {
+				return serverEvent{event, bytes.TrimSuffix(r.data, []byte("\n"))}, nil
+			}
+			event = "message"
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "event":
+			event = string(value)
+		case "data":
+			r.data = append(append(r.data, value...), '\n')
+			if len(r.data) > r.max {
+				return serverEvent{}, fmt.Errorf("sent an event of more than %d bytes", r.max)
+			}
+		case "id":
+			r.id = string(value)
+		case "retry":
+			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
+				r.retry = time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+	return serverEvent{}, cmp.Or(r.lines.Err(), io.EOF)
 }

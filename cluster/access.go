@@ -16,13 +16,21 @@ import (
 // accessControl changes the access control in the store.
 type accessControl struct {
 	*replica
-	elections *elections
-	proposer  *proposer
+	proposer *proposer
 }
 
-// change commits a change and returns when it is applied here. The change gets this member's clock
-// if it has no time.
-func (a *accessControl) change(ctx context.Context, change access.Change) error {
+// Access returns the access control, as far as this member has applied the log. The value does not
+// change; call Access again for later changes.
+func (a *accessControl) Access() *access.State { return a.machine.Access() }
+
+// ChangeAccess makes a change of the access control, and returns when it is committed and applied
+// here. From its place in the log on, every frontend refuses what it forbids: a post that the
+// master accepts after ChangeAccess has returned comes after it. What followers decide without the
+// log changes when they have applied it, normally within 50 ms.
+//
+// Only the master can. The error is a *score.Problem: no_master at other members, the refusal of
+// the state machine, or outcome_unknown; then the audit trail tells.
+func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) error {
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
 	}
@@ -30,7 +38,7 @@ func (a *accessControl) change(ctx context.Context, change access.Change) error 
 	if err != nil {
 		return score.Problemf(score.InvalidEvent, "%v", err)
 	}
-	if a.elections.current() == nil {
+	if a.leadership() == nil {
 		return peer.NotMaster()
 	}
 	if p := checkAccessChange(&change); p != nil {
@@ -45,17 +53,13 @@ func checkAccessChange(c *access.Change) *score.Problem {
 	if c.Grant != nil {
 		for _, t := range c.Grant.Types {
 			if !slices.Contains(score.Types, t) {
-				p := score.Problemf(score.InvalidEvent, "unknown event type %q", t)
-				p.Field = "grant.types"
-				return p
+				return score.Problemf(score.InvalidEvent, "unknown event type %q", t).At("grant.types")
 			}
 		}
 	}
 	if len(c.AddAuthority) > 0 {
 		if cert, err := x509.ParseCertificate(c.AddAuthority); err != nil || !cert.IsCA {
-			p := score.Problemf(score.InvalidEvent, "not a certificate of an authority (%v)", err)
-			p.Field = "add_authority"
-			return p
+			return score.Problemf(score.InvalidEvent, "not a certificate of an authority (%v)", err).At("add_authority")
 		}
 	}
 	return nil

@@ -14,7 +14,7 @@ func TestInterruptedBootstrapIsRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.Stable().SetUint64([]byte(termKey), 1), s.Close()); err != nil {
+	if err := errors.Join(s.Stable.SetUint64([]byte(termKey), 1), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	n.start()

@@ -149,7 +149,7 @@ func TestFollowerCommitsOnlyTheEntryThatTheHintNames(t *testing.T) {
 	t.Parallel()
 	d := newCutOffMaster(t)
 	master := d.now.member()
-	hint := push.AppliedCommit(master.machine, master.storage.Log())
+	hint := push.AppliedCommit(master.machine, master.storage.Log)
 	if hint.Term != d.now.member().Epoch() || hint.Index < d.tail {
 		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
 	}
@@ -171,7 +171,7 @@ func TestFollowerCommitsNoMoreThanARequestProves(t *testing.T) {
 	d := newCutOffMaster(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
-	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {
+	if err := m.storage.Log.GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
 	leader := newFakePeer(t, "127.0.0.1:0", master.self)

@@ -195,7 +195,7 @@ func TestHonestFrontendsShowNoScoreThatACorruptMasterPushes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lead := master.member().elections.elected.Load()
+	lead := master.member().elected.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
 	to := master.member().machine.Revision() + 1
 	lead.push.Update(func(m *cache.Master, now time.Duration) {

@@ -23,7 +23,7 @@ func newStoppedNode(t *testing.T, snapshots bool) *node {
 	eventually(t, "the log is long enough", func() error {
 		mustPost(t, n, alerts("bard/a", seq, 1))
 		seq++
-		first, err := n.member().storage.Log().FirstIndex()
+		first, err := n.member().storage.Log.FirstIndex()
 		if snapshots && first < 5 {
 			return fmt.Errorf("it begins at %d", first)
 		}

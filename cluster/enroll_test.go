@@ -39,7 +39,7 @@ func request(t *testing.T, who pki.Options) (*ecdsa.PrivateKey, []byte) {
 
 func (g *secureGroup) token(ttl time.Duration, uses int) string {
 	g.t.Helper()
-	text, err := g.master().member().NewJoinToken(context.Background(), "operator", ttl, uses)
+	text, err := g.master().member().issuer.NewJoinToken(context.Background(), "operator", ttl, uses)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func (g *secureGroup) serveEnrollment(n *node) {
 		err := json.UnmarshalRead(r.Body, &e)
 		var issued *pki.IssuedCertificate
 		if err == nil {
-			issued, err = n.member().Enroll(r.Context(), e.Token, e.CSR, e.Member)
+			issued, err = n.member().issuer.Enroll(r.Context(), e.Token, e.CSR, e.Member)
 		}
 		if p := (*score.Problem)(nil); errors.As(err, &p) {
 			w.WriteHeader(p.Status)
@@ -117,7 +117,7 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	_, who := g.newJoiner()
 	_, csr := request(t, who)
 	enroll := func(text, member string) error {
-		_, err := m.Enroll(ctx, text, csr, member)
+		_, err := m.issuer.Enroll(ctx, text, csr, member)
 		return err
 	}
 	over := g.token(time.Minute, 5)
@@ -141,17 +141,17 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	taken := who
 	taken.Member = "f1@another"
 	_, theirs := request(t, taken)
-	_, err = m.Enroll(ctx, good, theirs, taken.Member)
+	_, err = m.issuer.Enroll(ctx, good, theirs, taken.Member)
 	refused(t, err, score.IDConflict)
 
 	if err := m.ChangeAccess(ctx, access.Change{By: "operator", Revoke: parsed.ID}); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, enroll(good, who.Member), score.Unauthorized)
-	if _, err := m.NewJoinToken(ctx, "operator", 0, 1); err == nil {
+	if _, err := m.issuer.NewJoinToken(ctx, "operator", 0, 1); err == nil {
 		t.Error("a token that is over at once was made")
 	}
-	if _, err := m.NewJoinToken(ctx, "operator", time.Hour, 0); err == nil {
+	if _, err := m.issuer.NewJoinToken(ctx, "operator", time.Hour, 0); err == nil {
 		t.Error("a token for nobody was made")
 	}
 }
@@ -167,7 +167,7 @@ func TestEachUseOfATokenAdmitsOneMember(t *testing.T) {
 		who := pki.Options{Member: fmt.Sprintf("g%d@x", i)}
 		_, csr := request(t, who)
 		in.Go(func() {
-			if _, err := m.Enroll(context.Background(), text, csr, who.Member); err == nil {
+			if _, err := m.issuer.Enroll(context.Background(), text, csr, who.Member); err == nil {
 				let <- who.Member
 			}
 		})
@@ -317,7 +317,7 @@ func TestAnyMasterCanEnrollAFrontend(t *testing.T) {
 	master := g.master()
 	_, who := g.newJoiner()
 	_, csr := request(t, who)
-	if _, err := master.member().Enroll(context.Background(), text, csr, who.Member); err != nil {
+	if _, err := master.member().issuer.Enroll(context.Background(), text, csr, who.Member); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -352,8 +352,8 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 		t.Helper()
 		eventually(t, "a step of the rotation", func() error { return step(g.master().member()) })
 	}
-	at(func(m *Member) error { return m.RotateAuthority(ctx, "operator") })
-	refused(t, g.master().member().RotateAuthority(ctx, "operator"), score.StatusConflict)
+	at(func(m *Member) error { return m.issuer.RotateAuthority(ctx, "operator") })
+	refused(t, g.master().member().issuer.RotateAuthority(ctx, "operator"), score.StatusConflict)
 	for _, n := range g.running() {
 		eventually(t, n.opts.ID+" has a certificate by the new authority", func() error {
 			if n.opts.Identity.IssuedBy() == old {
@@ -362,12 +362,12 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	if p := refused(t, g.master().member().FinishRotation(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
+	if p := refused(t, g.master().member().issuer.FinishRotation(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
 		t.Errorf("f3 is down, but it says %q", p.Detail)
 	}
 	g.nodes[2].start()
 	g.settle()
-	at(func(m *Member) error { return m.FinishRotation(ctx, "operator") })
+	at(func(m *Member) error { return m.issuer.FinishRotation(ctx, "operator") })
 	g.settle()
 	stop()
 	g.agree(<-posted)
@@ -399,7 +399,7 @@ func TestTokenDoesNotEnrollAConnectedMember(t *testing.T) {
 	master := g.master()
 	enroll := func(n *node) error {
 		_, csr := request(t, pki.Options{Member: n.opts.Identity.Member()})
-		_, err := master.member().Enroll(context.Background(), text, csr, n.opts.Identity.Member())
+		_, err := master.member().issuer.Enroll(context.Background(), text, csr, n.opts.Identity.Member())
 		return err
 	}
 	for _, n := range g.nodes {

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"laurel/internal/filefault"
+	"laurel/internal/testgroup/filefault"
 )
 
 func TestDatabaseThatCannotBeSyncedOnCloseIsAStorageErrorAndIsRebuilt(t *testing.T) {

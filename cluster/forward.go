@@ -10,8 +10,6 @@ import (
 	"net/http/httputil"
 	"time"
 
-	"laurel/cache"
-	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -34,15 +32,12 @@ const (
 // forwarder lets the master answer HTTP requests.
 type forwarder struct {
 	*replica
-	elections *elections
-	frontend  *cache.Frontend
 }
 
-// forward lets the master answer a request. It waits a moment for a master if there is none. With
-// an error, always a *score.Problem, nothing was written. A request other than GET and HEAD is sent
-// to one master only, because that may have acted on it. An answer that breaks off ends the request
-// with http.ErrAbortHandler.
-func (f *forwarder) forward(w http.ResponseWriter, r *http.Request) (err error) {
+// Forward lets the master answer a request. It waits a moment for a master if there is none. With
+// an error, always a *score.Problem, nothing was written. It sends a request other than GET and
+// HEAD to one master only. An answer that breaks off ends the request with http.ErrAbortHandler.
+func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request) (err error) {
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -61,7 +56,7 @@ func (f *forwarder) forward(w http.ResponseWriter, r *http.Request) (err error) 
 				return true
 			}
 		}
-		if f.elections.current() != nil || f.frontend.Leased() {
+		if f.leadership() != nil || f.frontend.Leased() {
 			err = peer.NotMaster() // this member can answer now; the client asks again here
 			return true
 		}
@@ -127,7 +122,7 @@ func (f *forwarder) forwardTo(
 			// may answer.
 			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
 			if resp.Header.Get(notMasterHeader) != "" || unavailable {
-				return batch.ErrNoMaster
+				return peer.NotMaster()
 			}
 			close(answered)
 			// The headers that this frontend has set already take precedence.
@@ -144,5 +139,5 @@ func (f *forwarder) forwardTo(
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	proxy.ServeHTTP(w, out)
-	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, batch.ErrNoMaster), failed
+	return failed != nil && !peer.DialFailed(failed) && score.CodeOf(failed) != score.NoMaster, failed
 }

@@ -65,8 +65,6 @@ func (g *gate) pass() error {
 	return err
 }
 
-func (g *gate) IsMonotonic() bool { return g.Backend.(raft.MonotonicLogStore).IsMonotonic() }
-
 func (g *gate) StoreLogs(l []*raft.Log) error {
 	if err := g.pass(); err != nil {
 		return err
@@ -97,7 +95,7 @@ func TestPostsThatArriveDuringAWriteShareTheNextEntry(t *testing.T) {
 	}
 	<-slow.held
 	eventually(t, "all have come", func() error {
-		if n := gathered(t, g.nodes[0]) + m.posts.batcher.Waiting(); n < posts+1 {
+		if n := gathered(t, g.nodes[0]) + m.poster.batcher.Waiting(); n < posts+1 {
 			return fmt.Errorf("%d have", n)
 		}
 		return nil
@@ -142,13 +140,13 @@ func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0
-	m.posts.batcher = batch.New(func(posts []*batch.Post) {
+	m.poster.batcher = batch.New(func(posts []*batch.Post) {
 		attempts++
 		if attempts == 1 {
-			batch.Finish(posts, nil, batch.ErrUnknown)
+			batch.Refuse(posts, outcomeUnknown())
 			return
 		}
-		batch.Finish(posts, nil, score.Problemf(score.RateLimited, "full"))
+		batch.Refuse(posts, score.Problemf(score.RateLimited, "full"))
 	}, func(int) {})
 	_, err := m.Post(context.Background(), alerts("bard/x", 1, 1))
 	refused(t, err, score.OutcomeUnknown)

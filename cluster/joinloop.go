@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,7 +30,6 @@ const (
 // group. A member that was in the group does not believe one answer; see status.RemovalCheck.
 type joinLoop struct {
 	*replica
-	elections  *elections
 	membership *membership
 	poller     *status.Poller
 	lastErr    string // that was logged
@@ -77,11 +75,7 @@ func (j *joinLoop) logOnce(log func(string, ...any), msg string, err error) {
 
 // isFinal reports whether the group has refused, and would refuse again.
 func isFinal(err error) bool {
-	var p *score.Problem
-	if !errors.As(err, &p) {
-		return false
-	}
-	switch p.Code {
+	switch score.CodeOf(err) {
 	case score.IDConflict, score.InvalidEvent, score.Forbidden, score.Unauthorized:
 		return true
 	}
@@ -92,7 +86,7 @@ func isFinal(err error) bool {
 // reported or, while none has reported, in the configuration that this member knows itself.
 func (j *joinLoop) joined() bool {
 	has := j.poller.Reports.Place()
-	if has == nil || j.elections.current() != nil {
+	if has == nil || j.leadership() != nil {
 		for _, s := range j.servers() {
 			if s.ID == j.self {
 				has = &status.Place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
@@ -107,8 +101,8 @@ func (j *joinLoop) joined() bool {
 func (j *joinLoop) join(self score.NewMember) error {
 	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(joinTimeout))
 	defer cancel()
-	if j.elections.current() != nil {
-		return j.membership.join(ctx, self)
+	if j.leadership() != nil {
+		return j.membership.Join(ctx, self)
 	}
 	body, err := json.Marshal(self)
 	if err != nil {

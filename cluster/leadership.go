@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,9 +21,6 @@ type elections struct {
 	*replica
 	access     *accessControl
 	pushConfig push.Config
-
-	elected atomic.Pointer[leadership] // since Raft elected this member
-	serving atomic.Pointer[leadership] // since the leadership serves
 }
 
 // leadership is the time of this member as master in one epoch. It begins when Raft elects the
@@ -99,10 +95,10 @@ func (e *elections) begin(epoch uint64) (end func()) {
 	return l.end
 }
 
-// current returns the leadership that serves; nil if this member is not the master, or not yet.
-func (e *elections) current() *leadership {
-	l := e.serving.Load()
-	if l == nil || e.raft.State() != raft.Leader || e.raft.CurrentTerm() != l.epoch {
+// leadership returns the leadership that serves; nil if this member is not the master, or not yet.
+func (r *replica) leadership() *leadership {
+	l := r.serving.Load()
+	if l == nil || r.raft.State() != raft.Leader || r.raft.CurrentTerm() != l.epoch {
 		return nil
 	}
 	return l
@@ -110,8 +106,8 @@ func (e *elections) current() *leadership {
 
 // committed looks a server up in the committed configuration that this member knows as the master.
 // leads is false if it is not the master.
-func (e *elections) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
-	l := e.current()
+func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
+	l := r.leadership()
 	if l == nil {
 		return s, false, false
 	}

@@ -7,15 +7,21 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"laurel/cache"
+	"laurel/cache/pull"
 	"laurel/cache/queries"
 	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
-	"laurel/cluster/polling"
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
+	"laurel/fsm"
+	"laurel/fsm/database"
+	"laurel/score"
+	"laurel/trust/signing"
 )
 
 const (
@@ -28,33 +34,42 @@ const (
 	// recheckEvery is how often, at a time scale of 1, the member looks for changes that end
 	// connections between members.
 	recheckEvery = 100 * time.Millisecond
+	// removedPath is where a member learns that it may have been removed, and asks the others.
+	removedPath = "/peer/v1/removed"
 )
 
-// Member is a member of the group. It is safe for concurrent use.
+// The errors of Start and Ended about the data directory.
+type (
+	StorageError       = raftlog.StorageError
+	ContradictionError = raftlog.ContradictionError
+	EmptyError         = raftlog.EmptyError
+)
+
+// ErrRemoved is the error of a member that was removed from its group.
+var ErrRemoved = raftlog.ErrRemoved
+
+// Member is a member of the group. It is safe for concurrent use. Its exported methods are those of
+// its parts, and the few here.
 type Member struct {
 	*replica
+	*reader
+	*readIndex
+	*poster
+	*forwarder
+	*polling
+	*accessControl
+	*membership
+	*transfers
+
 	transport *peer.Transport
 	auth      *peer.Authenticator // nil in an insecure group
-	frontend  *cache.Frontend
 	pushes    *push.Receiver
 	roster    *status.Roster
 	source    *status.Source
 	poller    *status.Poller
-
-	elections  *elections
-	proposer   *proposer
-	posts      *poster
-	forwarder  *forwarder
-	reader     *reader
-	readIndex  *readIndex
-	readiness  *readiness
-	mode       *cacheMode
-	puller     *polling.Puller
-	polls      *polling.Server
-	access     *accessControl
-	membership *membership
-	transfers  *transfers
-	issuer     *enroll.Issuer
+	elections *elections
+	proposer  *proposer
+	issuer    *enroll.Issuer
 }
 
 // Start opens the data directory and takes part in the group. It returns before there is a master.
@@ -110,7 +125,6 @@ func (m *Member) start() (err error) {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.Watch)
 	// Before Raft: the frontend counts the time of its leases from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.hooks.mutation)
 	reports := status.NewReports(m.scaled)
@@ -132,44 +146,59 @@ func (m *Member) start() (err error) {
 func (m *Member) wire(reports *status.Reports) {
 	r := m.replica
 	m.proposer = &proposer{replica: r}
-	m.elections = &elections{replica: r, pushConfig: m.pushConfig()}
-	m.access = &accessControl{replica: r, elections: m.elections, proposer: m.proposer}
-	m.elections.access = m.access
-	m.posts = &poster{replica: r, elections: m.elections, access: m.access, proposer: m.proposer}
-	m.posts.batcher = batch.New(m.posts.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
-	m.forwarder = &forwarder{replica: r, elections: m.elections, frontend: m.frontend}
-	m.reader = &reader{replica: r, frontend: m.frontend}
-	m.mode = &cacheMode{replica: r, elections: m.elections, frontend: m.frontend}
-	m.readIndex = &readIndex{replica: r, elections: m.elections, turn: make(chanMutex, 1)}
+	m.accessControl = &accessControl{r, m.proposer}
+	m.elections = &elections{r, m.accessControl, m.pushConfig()}
+	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
+	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
+	m.forwarder = &forwarder{r}
+	m.reader = &reader{r}
+	m.readIndex = &readIndex{replica: r, turn: make(chanMutex, 1)}
 	m.readIndex.round = m.readIndex.askVoters
-	m.readiness = &readiness{
-		replica: r, elections: m.elections, frontend: m.frontend, readIndex: m.readIndex, mode: m.mode,
-	}
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.puller, m.polls = newPolling(m.elections, m.readIndex, m.mode)
+	m.polling = &polling{replica: r, readIndex: m.readIndex, store: pull.NewStore(answersBytes)}
 
 	m.source = &status.Source{
 		Self: m.self, URL: m.opts.URL, Raft: m.raft, Machine: m.machine, Frontend: m.frontend, Store: m.storage,
-		Identity: m.opts.Identity, Roster: m.roster, Committed: m.elections.committed,
+		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
 	}
 	m.poller = status.NewPoller(status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Secure: m.opts.Identity != nil,
 		Every: m.scaled(status.PollEvery), Timeout: m.scaled(forwardTimeout),
 	})
-	m.transfers = &transfers{replica: r, elections: m.elections, poller: m.poller, proposer: m.proposer}
+	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{
-		replica: r, elections: m.elections, access: m.access, auth: m.auth, poller: m.poller, transfers: m.transfers,
+		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
 		changing: make(chanMutex, 1),
 	}
-	m.issuer = enroll.NewIssuer(enroll.Config{
-		Group: enrollGroup{r, m.elections, m.access, reports}, Self: m.self, Identity: m.opts.Identity,
-		Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
-	})
+	m.issuer = m.newIssuer(reports)
+}
+
+func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
+	return &enroll.Issuer{
+		Self: m.self, Identity: m.opts.Identity, Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
+		IsMaster:     func() bool { return m.leadership() != nil },
+		OtherMaster:  m.otherMaster,
+		Servers:      m.servers,
+		Access:       m.Access,
+		ChangeAccess: m.ChangeAccess,
+		IsVoter: func(id raft.ServerID) bool {
+			s, in, _ := m.committed(id)
+			return in && s.Suffrage == raft.Voter
+		},
+		Connected: func(id raft.ServerID) bool {
+			l := m.elected.Load()
+			return id == m.self || l != nil && l.push.Connected(id)
+		},
+		Certificates: func(id raft.ServerID) (enroll.Certificates, bool) {
+			s, fresh := reports.Last(id)
+			return s.Certificates, fresh
+		},
+	}
 }
 
 func (m *Member) pushConfig() push.Config {
 	return push.Config{
-		Self: m.self, Raft: m.raft, Log: m.storage.Log(), Machine: m.machine, Frontend: m.frontend,
+		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
 		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
 		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
@@ -181,22 +210,53 @@ func (m *Member) runAll(elected <-chan bool) {
 	removal := &status.RemovalCheck{
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
-	join := &joinLoop{replica: m.replica, elections: m.elections, membership: m.membership, poller: m.poller}
+	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
 	m.run(func() { m.poller.Run(m.ctx, removal.Run) })
-	m.run(m.puller.Run)
+	m.run(m.pollLoop)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {
-		renewer := enroll.NewRenewer(m.issuer.Config, m.issuer, m.scaled(enroll.RenewTimeout))
+		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }
 
+// ID returns the member's id.
+func (m *Member) ID() string { return m.opts.ID }
+
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
+
+// Store returns the name of the store; "" until this member knows it.
+func (m *Member) Store() string { return m.machine.Store() }
+
+// Epoch returns the Raft term.
+func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
+
+// Master reports whether this member believes to be the master. Only a round of readIndex proves
+// it.
+func (m *Member) Master() bool { return m.leadership() != nil }
+
+// Frontends returns the group as this member sees it.
+func (m *Member) Frontends() score.Frontends {
+	return m.source.Frontends(m.poller.Reports, m.CacheMode())
+}
+
+// Carry sets the function that returns the load of this frontend, which others see.
+func (m *Member) Carry(load func() score.Load) { m.source.SetLoad(load) }
+
+// Removed reports whether a server, id@instance, was a member of a secure group and is not one now,
+// as far as this member knows.
+func (m *Member) Removed(member string) bool { return m.auth.Removed(raft.ServerID(member)) }
+
+// Verifier returns the verifier of signatures, for events that are about to be posted.
+func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
+
+// Issuer returns the issuer of the group's certificates.
+func (m *Member) Issuer() *enroll.Issuer { return m.issuer }
 
 // Ended returns a channel that gets one error when the member cannot go on: ErrRemoved, a
 // *StorageError, a *ContradictionError, or the refusal of the group that it wants to join. The
@@ -206,19 +266,59 @@ func (m *Member) Ended() <-chan error { return m.ended }
 // ServeForwarded sets the handler of requests that other members forward to this one, and what
 // finds the question for a key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
-	m.polls.Parse = parse
+	m.polling.parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
-// HandOver makes another voter the master, if this member is the master and another voter answers.
-// ctx bounds the wait.
-func (m *Member) HandOver(ctx context.Context) { m.transfers.handOver(ctx) }
+// peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are calls
+// between members; with any other path a member forwards a client's request to the master, which
+// forwarded answers.
+func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := h(w, r); err != nil {
+				m.writePeerError(w, r, err)
+			}
+		})
+	}
+	handle("POST "+postsPath, m.serveForwarded)
+	handle("POST "+pollPath, m.polling.serve)
+	handle("GET "+termPath, m.readIndex.serveTerm)
+	handle("GET "+readyPath, m.readIndex.serveReady)
+	handle("GET "+status.Path, m.source.Serve)
+	handle("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
+	handle("POST "+enroll.KeysPath, m.issuer.ServeKeys)
+	handle("POST "+removedPath, func(http.ResponseWriter, *http.Request) error {
+		m.poller.PollNow()
+		return nil
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if m.leadership() == nil {
+			w.Header().Set(notMasterHeader, "1")
+			peer.WriteProblem(w, peer.NotMaster())
+			return
+		}
+		forwarded.ServeHTTP(w, r)
+	})
+	return m.auth.RequireMember(mux, m.source.ServeRemoved)
+}
+
+// writePeerError answers a call of another member with an error.
+func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err error) {
+	var p *score.Problem
+	if !errors.As(err, &p) {
+		r.log.Warn("a call of another member failed", "path", req.URL.Path, "err", err)
+		p = score.Problemf(score.InvalidEvent, "%s", err)
+	}
+	peer.WriteProblem(w, p)
+}
 
 // Close stops the member, which stays in the group. A master should HandOver first. Posts in flight
 // are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
-	m.posts.batcher.Close()
-	m.posts.batcher.Drain(m.scaled(drainTimeout))
+	m.poster.batcher.Close()
+	m.poster.batcher.Drain(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()
 	stopping := m.raft.Shutdown()
@@ -250,4 +350,26 @@ func (m *Member) release() error {
 		errs = append(errs, m.storage.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// closeMachine closes the state machine. If the disk fails, it returns a *StorageError:
+// the database is rebuilt at the next start, but the disk should be checked first.
+func (r *replica) closeMachine() error {
+	err := r.machine.Close()
+	var disk *database.DiskError
+	if errors.As(err, &disk) {
+		return &StorageError{Dir: r.opts.Dir, Err: err}
+	}
+	return err
+}
+
+// failApply ends the member because its state machine cannot go on. An entry that cannot
+// be read is not the disk's fault, and checking the disk would not help.
+func (r *replica) failApply(err error) {
+	var entry *fsm.EntryError
+	if errors.As(err, &entry) {
+		r.end(err)
+		return
+	}
+	r.fail(err)
 }

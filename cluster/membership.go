@@ -39,7 +39,6 @@ func (m chanMutex) Unlock() { <-m }
 // report it to each other.
 type membership struct {
 	*replica
-	elections *elections
 	access    *accessControl
 	auth      *peer.Authenticator
 	poller    *status.Poller
@@ -47,9 +46,10 @@ type membership struct {
 	changing  chanMutex // one change at a time
 }
 
-// join adds a member, or gives one that is back its new address, or a vote. The frontend must be
-// running: the master asks it for its id.
-func (m *membership) join(ctx context.Context, n score.NewMember) error {
+// Join adds a member, or gives one that is back its new address, or a vote. The frontend must be
+// running: the master asks it for its id. Repeating it is harmless. Only the master can; the error
+// is a *score.Problem.
+func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
 	defer cancel()
 	if p := checkNewMember(n); p != nil {
@@ -57,16 +57,12 @@ func (m *membership) join(ctx context.Context, n score.NewMember) error {
 	}
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
-		p := score.Problemf(score.NotReady,
-			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err)
-		p.Field = "peer"
-		return p
+		return score.Problemf(score.NotReady,
+			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err).At("peer")
 	}
 	if peer.MemberID(joiner.Member) != n.ID || n.Instance != "" && string(joiner.Member) != n.ID+"@"+n.Instance {
-		p := score.Problemf(score.IDConflict,
-			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID)
-		p.Field = "peer"
-		return p
+		return score.Problemf(score.IDConflict,
+			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID).At("peer")
 	}
 	done, err := m.add(joiner, n)
 	if done || err != nil {
@@ -91,12 +87,10 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	var p *score.Problem
 	switch {
 	case !validID(n.ID):
-		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID)
-		p.Field = "id"
+		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
 	case err != nil || host == "":
 		p = score.Problemf(score.InvalidEvent,
-			"got %q; want host:port on which the other members reach the frontend", n.Peer)
-		p.Field = "peer"
+			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
 	}
 	return p
 }
@@ -106,7 +100,7 @@ func checkNewMember(n score.NewMember) *score.Problem {
 func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if m.elections.current() == nil {
+	if m.leadership() == nil {
 		return false, peer.NotMaster()
 	}
 	// The frontend may not have heard of its removal.
@@ -142,9 +136,7 @@ func findJoiner(
 	servers []raft.Server, joiner status.Status, n score.NewMember,
 ) (known *raft.Server, refused *score.Problem) {
 	refuse := func(field, format string, args ...any) (*raft.Server, *score.Problem) {
-		p := score.Problemf(score.IDConflict, format, args...)
-		p.Field = field
-		return nil, p
+		return nil, score.Problemf(score.IDConflict, format, args...).At(field)
 	}
 	for _, s := range servers {
 		switch {
@@ -169,12 +161,12 @@ func findJoiner(
 // change makes one change of the configuration and waits until it is committed. m.changing must be
 // held.
 func (m *membership) change(f func() raft.IndexFuture) error {
-	lead := m.elections.current()
+	lead := m.leadership()
 	if lead == nil {
 		return peer.NotMaster()
 	}
 	lead.push.UpdateConfiguration()
-	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
+	if !lead.push.Await(m.ctx, (*cache.Master).CanChangeVoters) {
 		return peer.NotMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -195,8 +187,8 @@ func changeProblem(what string, err error) error {
 
 // awaitCatchUp waits until a new member has applied what this member has applied now.
 func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
-	lead, goal := m.elections.current(), m.machine.Applied()
-	for lead != nil && lead == m.elections.current() {
+	lead, goal := m.leadership(), m.machine.Applied()
+	for lead != nil && lead == m.leadership() {
 		s, err := m.poller.Ask(ctx, addr)
 		switch {
 		case err == nil && s.Applied >= goal:
@@ -215,10 +207,10 @@ func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
 	return peer.NotMaster()
 }
 
-// leave removes a member and tells it to stop. It needs force to leave the group without a second
-// copy of the data, or without a majority that answers. A master that is to leave transfers its
-// leadership first.
-func (m *membership) leave(ctx context.Context, id string, force bool) error {
+// Leave removes a member and tells it to stop. It needs force to leave the group without a second
+// copy of the data, or without a majority that answers. Only the master can; the error is a
+// *score.Problem.
+func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 	leaver, err := m.remove(ctx, id, force)
 	if err != nil {
 		return err
@@ -240,7 +232,7 @@ func (m *membership) leave(ctx context.Context, id string, force bool) error {
 func (m *membership) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if m.elections.current() == nil {
+	if m.leadership() == nil {
 		return nil, peer.NotMaster()
 	}
 	var stay []raft.Server
@@ -261,14 +253,14 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 	if leaver.ID == m.self {
 		return leaver, nil
 	}
-	lead := m.elections.current()
+	lead := m.leadership()
 	if lead == nil {
 		return nil, peer.NotMaster()
 	}
 	if m.opts.Identity != nil {
 		// Before the change of the configuration: if this master is lost in between, no removed
 		// member can still connect.
-		err := m.access.change(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
+		err := m.access.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
 		if err != nil {
 			return nil, err
 		}
@@ -312,7 +304,7 @@ func (m *membership) checkLeave(
 
 // leaveSelf transfers the leadership and lets the next master remove this member.
 func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
-	if err := m.transfers.transfer(ctx, ""); err != nil {
+	if err := m.transfers.Transfer(ctx, ""); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))

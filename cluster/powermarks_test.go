@@ -155,8 +155,6 @@ func (m *markingStore) around(before powerMark, after string, f func() error) er
 	return err
 }
 
-func (m *markingStore) IsMonotonic() bool { return m.Backend.(raft.MonotonicLogStore).IsMonotonic() }
-
 func (m *markingStore) StoreLog(l *raft.Log) error { return m.StoreLogs([]*raft.Log{l}) }
 
 func (m *markingStore) StoreLogs(l []*raft.Log) error {

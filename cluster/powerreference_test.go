@@ -224,7 +224,7 @@ func (ref *powerReference) openDir(p *powerPromise, id, dir string, fatal func(e
 		return 0, fmt.Errorf("it does not open: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := p.checkValues(s.Stable()); err != nil {
+	if err := p.checkValues(s.Stable); err != nil {
 		return 0, err
 	}
 	m, err := s.OpenMachine()
@@ -236,7 +236,7 @@ func (ref *powerReference) openDir(p *powerPromise, id, dir string, fatal func(e
 	if sum, err := stateSum(m); err != nil || sum != ref.states[applied] {
 		return 0, errors.Join(err, fmt.Errorf("its state after entry %d differs from the log", applied))
 	}
-	list, err := s.Snapshots().List()
+	list, err := s.Snapshots.List()
 	if err != nil {
 		return 0, err
 	}
@@ -244,7 +244,7 @@ func (ref *powerReference) openDir(p *powerPromise, id, dir string, fatal func(e
 	if len(list) > 0 {
 		has = max(has, list[0].Index)
 	}
-	entries, err := logEntries(s.Log())
+	entries, err := logEntries(s.Log)
 	if err != nil {
 		return 0, fmt.Errorf("its log cannot be read: %w", err)
 	}

@@ -171,7 +171,7 @@ func (r *powerRun) grow() {
 	behind := r.master().member().raft.LastIndex()
 	eventually(r.t, "the log begins after the entries that the follower has", func() error {
 		r.posts(powerEntries / 2)
-		first, err := r.master().member().storage.Log().FirstIndex()
+		first, err := r.master().member().storage.Log.FirstIndex()
 		if err == nil && first <= behind+1 {
 			err = fmt.Errorf("it begins with entry %d", first)
 		}

@@ -7,16 +7,29 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/fsm"
+	"laurel/score"
 	"laurel/score/ranking"
 )
 
-// reader answers reads from this member's own state. Its methods are documented at Member's.
+// reader answers reads from this member's own state.
 type reader struct {
 	*replica
-	frontend *cache.Frontend
 }
 
-func (r *reader) answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
+// Leased reports whether this member may answer from memory now.
+func (r *reader) Leased() bool { return r.frontend.Leased() }
+
+// Hit returns the answer to key if this member has it in memory and may give it now; else nil. The
+// answer is linearizable. Hit takes no lock and allocates nothing.
+func (r *reader) Hit(key []byte) *cache.Entry { return r.frontend.Hit(key) }
+
+// Invalidations returns what readers here may see anew. It has one consumer.
+func (r *reader) Invalidations() *cache.Invalidations { return r.frontend.Invalidations() }
+
+// Answer returns the answer to key, from memory or made by ask from this member's own state, and
+// how it came about. The answer is linearizable. The error cache.ErrNotLeased means that this
+// member may not answer now, but the master may. The tag names what makes the answer stale.
+func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	load := func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
 		if err = r.machine.Await(ctx, floor); err != nil {
 			return nil, 0, 0, err
@@ -34,9 +47,13 @@ func (r *reader) answer(ctx context.Context, key, tag string, ask queries.Ask) (
 	return r.frontend.Answer(ctx, key, tag, load)
 }
 
-func (r *reader) board(
+// Board returns a page of a leaderboard, made from this member's own state, the revision of the
+// last change of what the page shows, and how it came about. It is linearizable, also if the error
+// is a *score.Problem. The error cache.ErrNotLeased means that this member may not answer now, but
+// the master may.
+func (r *reader) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p ranking.Page, revision uint64, how string, err error) {
+) (p score.Leaderboard, revision uint64, how string, err error) {
 	how, err = r.frontend.Direct(ctx, r.machine, func() (uint64, error) {
 		var err error
 		p, revision, err = r.machine.Board(ctx, contestID, q)
@@ -45,9 +62,12 @@ func (r *reader) board(
 	return p, revision, how, err
 }
 
-func (r *reader) boardNow(
+// BoardNow is Board if there is nothing to wait for. If the page must wait only for its release, ok
+// is false and soon waits for that; it reports whether the page may be given then. Else, and if
+// soon is nil, use Board.
+func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
-) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
+) (p score.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
 	lease, ok := r.frontend.CheckLease()
 	if !ok || r.machine.Revision() < lease.Floor() {
 		return p, 0, false, nil
@@ -61,7 +81,10 @@ func (r *reader) boardNow(
 	return p, revision, true, nil
 }
 
-func (r *reader) stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
+// Stale calls f with this member's own state, whatever happened to the others. It returns for how
+// long that state may have been behind; known is false if it was never known to be complete since
+// the start.
+func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
 	err = r.machine.View(func(v *fsm.View) error {
 		revision = v.Revision()
@@ -71,9 +94,10 @@ func (r *reader) stale(f func(queries.View) error) (age time.Duration, known boo
 	return age, known, err
 }
 
-func (r *reader) staleBoard(
+// StaleBoard is Stale for a leaderboard.
+func (r *reader) StaleBoard(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
+) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
 	before := r.machine.Revision() // the leaderboard has at least that
 	p, revision, err = r.machine.Board(ctx, contestID, q)
 	age, known = r.frontend.Age(before)

@@ -10,14 +10,13 @@ import (
 	"github.com/hashicorp/raft"
 	"golang.org/x/sync/singleflight"
 
-	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
 
 const (
 	termPath  = "/peer/v1/term"  // see readIndex.serveTerm
-	readyPath = "/peer/v1/ready" // see readiness.serve
+	readyPath = "/peer/v1/ready" // see readIndex.serveReady
 
 	// roundTimeout bounds a round, at a time scale of 1.
 	roundTimeout = 300 * time.Millisecond
@@ -35,10 +34,9 @@ const (
 // Reads that wait at the same time share a round. A read never joins a round that began before it.
 type readIndex struct {
 	*replica
-	elections *elections
-	round     func() error
-	flights   singleflight.Group
-	turn      chanMutex // one round at a time
+	round   func() error
+	flights singleflight.Group
+	turn    chanMutex // one round at a time
 }
 
 // confirm waits for a round that began after the call, and returns its error, a *score.Problem.
@@ -63,7 +61,7 @@ func (r *readIndex) next() <-chan singleflight.Result {
 
 // askVoters is a round.
 func (r *readIndex) askVoters() error {
-	lead := r.elections.current()
+	lead := r.leadership()
 	if lead == nil {
 		return peer.NotMaster()
 	}
@@ -92,7 +90,7 @@ func (r *readIndex) askVoters() error {
 			break
 		}
 	}
-	if agree*2 <= len(voters) || r.elections.current() != lead {
+	if agree*2 <= len(voters) || r.leadership() != lead {
 		return peer.NotMaster()
 	}
 	return nil
@@ -108,24 +106,15 @@ func (r *readIndex) serveTerm(w http.ResponseWriter, _ *http.Request) error {
 	return json.MarshalWrite(w, termAnswer{r.self, r.raft.CurrentTerm()})
 }
 
-// readiness reports whether linearizable reads can be answered.
-type readiness struct {
-	*replica
-	elections *elections
-	frontend  *cache.Frontend
-	readIndex *readIndex
-	mode      *cacheMode
-}
-
-// check returns nil if this member can answer linearizable reads, itself or through the master. It
-// takes no longer than a forwarded read may take.
-func (r *readiness) check(ctx context.Context) error {
+// Ready returns nil if linearizable reads can be answered, here or by the master; else a
+// *score.Problem.
+func (r *readIndex) Ready(ctx context.Context) error {
 	if r.frontend.Leased() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.scaled(forwardTimeout))
 	defer cancel()
-	if r.elections.current() != nil {
+	if r.leadership() != nil {
 		return r.checkMaster(ctx)
 	}
 	master, _ := r.leader.Current()
@@ -140,18 +129,18 @@ func (r *readiness) check(ctx context.Context) error {
 
 // checkMaster returns nil if this member can answer as the master: by its lease, or in pull mode by
 // a proof that it is the master.
-func (r *readiness) checkMaster(ctx context.Context) error {
+func (r *readIndex) checkMaster(ctx context.Context) error {
 	switch {
 	case r.frontend.Leased():
 		return nil
-	case r.mode.get() == score.Push:
+	case r.CacheMode() == score.Push:
 		return peer.NoMaster() // without a lease
 	}
-	return r.readIndex.confirm(ctx)
+	return r.confirm(ctx)
 }
 
-func (r *readiness) serve(_ http.ResponseWriter, req *http.Request) error {
-	if r.elections.current() == nil {
+func (r *readIndex) serveReady(_ http.ResponseWriter, req *http.Request) error {
+	if r.leadership() == nil {
 		return peer.NotMaster()
 	}
 	return r.checkMaster(req.Context())

@@ -269,7 +269,7 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	eventually(t, "the entry is taken", func() error {
 		var last raft.Log
 		at := m.raft.LastIndex()
-		if err := m.storage.Log().GetLog(at, &last); err != nil {
+		if err := m.storage.Log.GetLog(at, &last); err != nil {
 			return err
 		}
 		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
@@ -342,7 +342,7 @@ func TestRosterIsRestoredFromASnapshot(t *testing.T) {
 	id := f4.member().self
 	postUntilSnapshots(t, g.master(), "bard/a", 2)
 	eventually(t, "the master has dropped what the follower lacks", func() error {
-		first, err := g.master().member().storage.Log().FirstIndex()
+		first, err := g.master().member().storage.Log.FirstIndex()
 		if err == nil && first <= had+20 {
 			mustPost(t, g.master(), alerts(fmt.Sprintf("bard/%d", first), 1, 1))
 			err = fmt.Errorf("its log begins at %d", first)

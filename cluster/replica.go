@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,19 +16,22 @@ import (
 	"laurel/fsm"
 )
 
-// replica is what all parts of a member share: its Raft, its state machine, its port, and its
-// lifetime.
+// replica is what all parts of a member share: its Raft, its state machine, its cache, its port, its
+// leadership if it is the master, and its lifetime.
 type replica struct {
-	opts    Options
-	self    raft.ServerID
-	log     *slog.Logger
-	metrics *metrics
-	clock   func() time.Duration
-	storage *raftlog.Store
-	machine *fsm.Machine
-	port    *peer.Port
-	raft    *raft.Raft
-	leader  *status.LeaderWatch
+	opts     Options
+	self     raft.ServerID
+	log      *slog.Logger
+	metrics  *metrics
+	clock    func() time.Duration
+	storage  *raftlog.Store
+	machine  *fsm.Machine
+	frontend *cache.Frontend
+	port     *peer.Port
+	raft     *raft.Raft
+	leader   *status.LeaderWatch
+	elected  atomic.Pointer[leadership] // since Raft elected this member
+	serving  atomic.Pointer[leadership] // since the leadership serves
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -61,7 +65,7 @@ func (r *replica) scaled(d time.Duration) time.Duration {
 func (r *replica) timings() cache.Timings { return cache.DefaultTimings.Scaled(r.opts.TimeScale) }
 
 // servers returns the latest configuration.
-func (r *replica) servers() []raft.Server { return status.Servers(r.raft) }
+func (r *replica) servers() []raft.Server { return peer.Servers(r.raft) }
 
 // voters returns the voters of the latest configuration.
 func (r *replica) voters() []raft.Server { return peer.Voters(r.raft) }

@@ -23,7 +23,7 @@ func postUntilSnapshots(t *testing.T, n *node, source string, count int) (posted
 	eventually(t, "snapshots are written", func() error {
 		mustPost(t, n, alerts(source, posted+1, 1))
 		posted++
-		list, err := n.member().storage.Snapshots().List()
+		list, err := n.member().storage.Snapshots.List()
 		if err == nil && len(list) < count {
 			err = fmt.Errorf("there are %d", len(list))
 		}
@@ -159,7 +159,7 @@ func TestDamagedSnapshotIsReplacedByTheLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustPost(t, n, alerts("bard/a", 11, 5))
-			list, err := n.member().storage.Snapshots().List()
+			list, err := n.member().storage.Snapshots.List()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,13 +185,13 @@ func TestDamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 	postUntilSnapshots(t, n, "bard/a", 2)
 	m := n.member()
 	eventually(t, "the log is shortened", func() error {
-		if first, err := m.storage.Log().FirstIndex(); err != nil || first == 1 {
+		if first, err := m.storage.Log.FirstIndex(); err != nil || first == 1 {
 			return fmt.Errorf("it begins at %d: %v", first, err)
 		}
 		return nil
 	})
 	n.stop()
-	list, err := m.storage.Snapshots().List()
+	list, err := m.storage.Snapshots.List()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,14 +236,14 @@ func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	g.agree(3)
 	late := g.others(g.master())[0]
-	had, err := late.member().storage.Log().LastIndex()
+	had, err := late.member().storage.Log.LastIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
 	late.stop()
 	revision := 3 + postUntilSnapshots(t, g.master(), "bard/b", 2)
 	eventually(t, "the master has dropped the entries that the follower lacks", func() error {
-		first, err := g.master().member().storage.Log().FirstIndex()
+		first, err := g.master().member().storage.Log.FirstIndex()
 		if err == nil && first <= had+1 {
 			err = fmt.Errorf("its log begins at %d", first)
 		}
@@ -254,7 +254,7 @@ func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing
 		g.settle()
 		mustPost(t, late, alerts("bard/c", i, 1))
 		g.agree(revision + i)
-		if first, err := late.member().storage.Log().FirstIndex(); err != nil || first <= had+1 {
+		if first, err := late.member().storage.Log.FirstIndex(); err != nil || first <= had+1 {
 			t.Errorf("its log begins at %d, %v, and ended at %d before", first, err, had)
 		}
 		late.stop()

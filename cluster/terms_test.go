@@ -114,7 +114,7 @@ func TestMemberEndsRatherThanForgetATermOrVote(t *testing.T) {
 			t.Parallel()
 			g := newGroup(t, 3)
 			n := g.others(g.master())[0]
-			stable := n.member().storage.Stable()
+			stable := n.member().storage.Stable
 			if err := stable.SetUint64([]byte(key), 50); err != nil {
 				t.Fatal(err)
 			}

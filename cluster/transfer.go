@@ -23,16 +23,16 @@ const (
 // transfers transfers the leadership to other members.
 type transfers struct {
 	*replica
-	elections *elections
-	poller    *status.Poller
-	proposer  *proposer
+	poller   *status.Poller
+	proposer *proposer
 }
 
-// transfer makes another voter the master: to, or any if to is "".
-func (t *transfers) transfer(ctx context.Context, to string) error {
+// Transfer makes another voter the master: to, or any if to is "". Only the master can; the error
+// is a *score.Problem.
+func (t *transfers) Transfer(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(transferTimeout))
 	defer cancel()
-	if t.elections.current() == nil {
+	if t.leadership() == nil {
 		return peer.NotMaster()
 	}
 	if to == t.opts.ID {
@@ -64,8 +64,9 @@ func (t *transfers) transfer(ctx context.Context, to string) error {
 	return score.Problemf(score.StatusConflict, "leadership was not transferred: %v", err)
 }
 
-// handOver makes another voter the master, if this member is the master and another voter answers.
-func (t *transfers) handOver(ctx context.Context) {
+// HandOver makes another voter the master, if this member is the master and another voter answers.
+// ctx bounds the wait.
+func (t *transfers) HandOver(ctx context.Context) {
 	if t.raft.State() != raft.Leader || len(t.voters()) < 2 {
 		return
 	}
@@ -82,7 +83,7 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 	if len(successors) == 0 {
 		return err
 	}
-	if l := t.elections.elected.Load(); l != nil {
+	if l := t.elected.Load(); l != nil {
 		l.push.BeginHandOver(ctx)
 		defer l.push.CancelHandOver() // without effect if another member is the master now
 	}

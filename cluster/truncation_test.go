@@ -13,7 +13,7 @@ func TestMemberEndsRatherThanDropAppliedEntries(t *testing.T) {
 	g.agree(3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	go m.storage.Log().DeleteRange(m.machine.Applied(), entries(m)) // does not return
+	go m.storage.Log.DeleteRange(m.machine.Applied(), entries(m)) // does not return
 	checkEndsByContradiction(t, n)
 	n.start() // nothing was removed
 	g.settle()
@@ -30,11 +30,11 @@ func TestMemberEndsRatherThanReplaceItsLogByAnOlderSnapshot(t *testing.T) {
 	m := n.member()
 	applied := m.machine.Applied()
 	var e raft.Log
-	if err := m.storage.Log().GetLog(applied-1, &e); err != nil {
+	if err := m.storage.Log.GetLog(applied-1, &e); err != nil {
 		t.Fatal(err)
 	}
-	m.storage.Log().SnapshotStored(e.Index, e.Term)
-	go m.storage.Log().DeleteRange(1, entries(m))
+	m.storage.Log.SnapshotStored(e.Index, e.Term)
+	go m.storage.Log.DeleteRange(1, entries(m))
 	checkEndsByContradiction(t, n)
 	n.start()
 	g.settle()

@@ -189,7 +189,7 @@ func (c *raftChecker) check(m *worldMember) {
 
 // installing reports whether Raft is installing a snapshot of the master.
 func (m *worldMember) installing() bool {
-	return m.storage.Snapshots().Installing()
+	return m.storage.Snapshots.Installing()
 }
 
 func (c *raftChecker) checkApplied(m *worldMember, s *memberState, term, applied uint64) {

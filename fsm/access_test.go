@@ -10,10 +10,8 @@ import (
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
@@ -100,12 +98,12 @@ func allChanges() []access.Change {
 	return list
 }
 
-func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
+func TestAccessChangesKeepTheFormatOfVersion3(t *testing.T) {
 	var all []byte
 	for _, c := range allChanges() {
 		all = protowire.AppendBytes(all, encodeChange(t, c))
 	}
-	all = golden(t, "entries-access-v1.hex", all)
+	all = golden(t, "entries-access-v3.hex", all)
 	m := newMachine(t)
 	for i, c := range allChanges() {
 		data, n := protowire.ConsumeBytes(all)
@@ -118,7 +116,7 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	snapshot := golden(t, "snapshot-access-v1.hex", snapshotOf(t, m))
+	snapshot := golden(t, "snapshot-access-v2.hex", snapshotOf(t, m))
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)
@@ -182,49 +180,9 @@ func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	wantAccess(t, reopened, want)
 }
 
-// The first version had no buckets for access control.
-func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
-	m := newMachine(t)
-	mustApply(t, m, alert, 1, 1, "old")
-	path := m.path()
-	if err := m.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, err := database.Open(path, discardLog())
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{database.Access, database.Audit, database.Index, database.Signatures} {
-			if err := tx.DeleteBucket(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := database.Close(path, db); err != nil {
-		t.Fatal(err)
-	}
-	var d logBuffer
-	old, err := Open(m.dir, d.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	if old.Revision() != 1 || d.Len() > 0 {
-		t.Errorf("the machine is at revision %d, and logged: %s", old.Revision(), d.String())
-	}
-	wantAccess(t, old, access.NewState())
-	mustApply(t, old, alert, 2, 2, "an unguarded store accepts unsigned events")
-	mustChange(t, old, access.Change{Guard: true})
-}
-
 func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 	rawChange := func(text string) []byte {
-		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
+		return protowire.AppendString(protowire.AppendTag([]byte{3}, 4, protowire.BytesType), text)
 	}
 	good := `{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true}`
 	if _, err := entry.Decode(rawChange(good)); err != nil {
@@ -371,7 +329,7 @@ func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
-	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
+	for old, damaged := range map[string]string{`"grants":{`: `"grants":[`, `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
 		fixChecksum(bad)
 		other := newMachine(t)

@@ -45,7 +45,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	outcome = make([][][]score.Result, len(entries))
-	if last <= m.applied.Load() || m.failed != nil {
+	if last <= m.Applied() || m.failed != nil {
 		return outcome, m.failed
 	}
 	b, err := m.openBatch()
@@ -53,7 +53,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		return nil, m.fail(err)
 	}
 	for i, e := range entries {
-		if e.Index <= m.applied.Load() {
+		if e.Index <= m.Applied() {
 			continue
 		}
 		if outcome[i], err = b.applyEntry(e); errors.Is(err, entry.ErrFormat) {
@@ -84,9 +84,9 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 // m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
-	m.access.Store(b.access)
-	m.revision.Store(b.revision)
-	m.applied.Store(index)
+	s := b.settings
+	s.Applied = index
+	m.settings.Store(&s)
 	m.progress.notify()
 	m.changes.notify()
 }
@@ -119,7 +119,7 @@ func (m *Machine) commit() error {
 		return m.failed
 	}
 	m.commitTimer.Stop()
-	if err := m.open.flush(m.applied.Load()); err != nil {
+	if err := m.open.flush(); err != nil {
 		return m.fail(err)
 	}
 	if err := m.open.tx.Commit(); err != nil {
@@ -140,63 +140,45 @@ func (m *Machine) beginRead() (*bolt.Tx, error) {
 	return m.db.Begin(false)
 }
 
-// event is a decoded event together with what the batch has found out about it.
-type event struct {
-	*entry.Event
-	checked          bool           // the signature was verified
-	signatureProblem *score.Problem // the result
-	voids            uint64         // the revision of the event that an event.void has voided
-}
-
 func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	command, err := entry.Decode(e.Data)
 	if err != nil {
 		return nil, err
 	}
 	if command.CacheMode != "" {
-		b.setCacheMode(command.CacheMode)
+		b.Mode, b.m.changes.mode = command.CacheMode, true
 	}
-	if command.Store != "" {
-		b.setStore(command.Store)
-	}
+	b.Store = cmp.Or(b.Store, command.Store)
 	if command.Refused != nil {
 		return [][]score.Result{{{Problem: command.Refused}}}, b.tx.Err()
 	}
 	if command.Access != nil {
 		return [][]score.Result{{b.changeAccess(command.Access)}}, b.tx.Err()
 	}
-	posts := make([][]event, len(command.Posts))
-	for i := range command.Posts {
-		posts[i] = make([]event, len(command.Posts[i].Events))
-		for j := range posts[i] {
-			posts[i][j].Event = &command.Posts[i].Events[j]
-		}
-	}
-	b.m.checkSignatures(b.access, posts)
-	outcome := make([][]score.Result, len(posts))
-	for i, events := range posts {
-		b.timeline.BeginPost(len(events))
-		outcome[i] = b.applyPost(events, command.Posts[i].Mode)
+	b.m.verifySignatures(b.access, command.Posts)
+	outcome := make([][]score.Result, len(command.Posts))
+	for i, p := range command.Posts {
+		outcome[i] = b.applyPost(p)
 		b.timeline.EndPost()
 	}
 	return outcome, b.tx.Err()
 }
 
-func (b *batch) applyPost(events []event, mode score.PostMode) []score.Result {
-	results := make([]score.Result, 0, len(events))
-	atomic := mode == score.AllOrNone && len(events) > 1
+func (b *batch) applyPost(p entry.Post) []score.Result {
+	results := make([]score.Result, 0, len(p.Events))
+	atomic := p.Mode == score.AllOrNone && len(p.Events) > 1
 	if atomic {
 		b.beginUndo()
-		defer b.endUndo()
+		defer b.tx.EndUndo()
 	}
-	for i := range events {
-		r := b.applyEvent(&events[i])
+	for i := range p.Events {
+		r := b.applyEvent(&p.Events[i])
 		if r.Problem == nil {
 			results = append(results, r)
 			continue
 		}
 		if atomic {
-			b.undo()
+			b.tx.Undo()
 			r.Problem.Index, r.Problem.ID = &i, r.ID
 			return []score.Result{r}
 		}
@@ -208,7 +190,7 @@ func (b *batch) applyPost(events []event, mode score.PostMode) []score.Result {
 // applyEvent applies one event. The event is a duplicate if it was applied before. It is
 // refused if it is invalid, or if its identity, access control or the present state does
 // not allow it.
-func (b *batch) applyEvent(e *event) score.Result {
+func (b *batch) applyEvent(e *entry.Event) score.Result {
 	if p := e.CheckEnvelope(); p != nil {
 		return refusal(e, p)
 	}
@@ -216,14 +198,14 @@ func (b *batch) applyEvent(e *event) score.Result {
 	digest := digestOf(e)
 	repeated, p := b.identify(s, e)
 	if repeated != 0 {
-		first := b.seqRecord(s.name, repeated)
+		first := b.seqRecord(s.Source, repeated)
 		if first.digest == digest {
 			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}
 		}
 		p = score.Problemf(score.IDConflict,
 			"seq %d of %s is already another event (id %q, revision %d); "+
 				"post a correction as a new event with the next seq (%d)",
-			repeated, s.name, first.id, first.revision, s.lastSeq+1)
+			repeated, s.Source, first.id, first.revision, s.LastSeq+1)
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {
 		return refusal(e, p)
@@ -234,21 +216,21 @@ func (b *batch) applyEvent(e *event) score.Result {
 	if p := e.CheckData(); p != nil {
 		return refusal(e, p)
 	}
-	e.Seq = s.lastSeq + 1
-	if p := b.applyEffect(e, b.revision+1); p != nil {
+	e.Seq, e.Revision = s.LastSeq+1, b.Revision+1
+	if p := b.applyEffect(e); p != nil {
 		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
 	}
-	b.revision++
+	b.Revision = e.Revision
 	b.m.changes.contests.add(e.ContestID)
 	_, defines := e.Data.(*score.ContestDefine)
 	_, voids := e.Data.(*score.EventVoid)
 	b.boardUpdates.Touch(e.ContestID, defines || voids)
 	b.recordEvent(s, e, digest)
-	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}
+	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.Revision, Status: score.Applied}
 }
 
 // refusal returns the result of an event that is not applied.
-func refusal(e *event, p *score.Problem) score.Result {
+func refusal(e *entry.Event, p *score.Problem) score.Result {
 	r := score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
 	if p.Field == "id" {
 		r.ID = "" // an invalid id may not even be text

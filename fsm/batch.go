@@ -12,7 +12,6 @@ import (
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/medal"
-	"laurel/trust/access"
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
@@ -25,22 +24,20 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
-	index         *index.Writer
-	revision      uint64
+	settings      // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
-	contests     map[string]bool // the ids of changed contests
-	tables       map[string]bool // the competitions of changed medal tables
-	sources      map[string]bool // the names of changed sources
-	totals       map[string]*int // numbers of marks, by key in the Splits bucket
-	access       *access.State
-	boardUpdates leaderboard.Updates
+	contests      map[string]bool  // the ids of changed contests
+	tables        map[string]bool  // the competitions of changed medal tables
+	sources       map[string]bool  // the names of changed sources
+	totals        map[splitKey]int // changed numbers of marks
+	accessChanged bool
+	boardUpdates  leaderboard.Updates
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest
 
-	copied       map[any]bool // values that were copied since beginUndo and may be changed
-	undoRevision uint64       // the revision at beginUndo
+	copied map[any]bool // values that were copied since beginUndo and may be changed
 }
 
 func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
@@ -49,46 +46,56 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
-		index:         index.NewWriter(tx),
-		revision:      m.revision.Load(),
-		startRevision: m.revision.Load(),
+		settings:      *m.settings.Load(),
+		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
 		sources:       map[string]bool{},
-		totals:        map[string]*int{},
-		access:        m.access.Load(),
+		totals:        map[splitKey]int{},
 	}
 }
 
-func (b *batch) isFull() bool { return b.revision-b.startRevision >= commitEvents }
+func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvents }
 
+// beginUndo starts to record changes, which b.tx.Undo reverts, until b.tx.EndUndo.
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
-	b.copied, b.undoRevision = map[any]bool{}, b.revision
-	b.boardUpdates.Savepoint()
+	b.copied = map[any]bool{}
+	revision, savepoint := b.Revision, b.boardUpdates.Savepoint()
+	b.tx.OnUndo(func() {
+		b.Revision = revision
+		b.timeline.UndoPost()
+		b.boardUpdates.Rollback(savepoint)
+	})
 }
 
-func (b *batch) endUndo() {
-	b.tx.EndUndo()
-	b.copied = nil
-}
-
-// undo reverts all changes since beginUndo.
-func (b *batch) undo() {
-	b.tx.Undo()
-	b.revision = b.undoRevision
-	b.timeline.UndoPost()
-	b.boardUpdates.Rollback()
+// set sets a value in memory. Undo reverts it.
+func set[K comparable, V any](b *batch, m map[K]V, key K, value V) {
+	if b.tx.Recording() {
+		old, existed := m[key]
+		b.tx.OnUndo(func() {
+			if existed {
+				m[key] = old
+			} else {
+				delete(m, key)
+			}
+		})
+	}
+	m[key] = value
 }
 
 // contest returns a contest, which the caller may change; nil if it is not defined.
 func (b *batch) contest(id string) *score.Contest {
-	if _, ok := b.m.cache.contests[id]; !ok {
-		c := new(score.Contest)
-		if b.contests[id] || !b.tx.GetJSON(database.Contests, []byte(id), c) {
-			return nil // not defined, or deleted in this transaction
+	c, known := b.m.cache.contests[id]
+	if !known {
+		c = new(score.Contest)
+		if !b.tx.GetJSON(database.Contests, []byte(id), c) {
+			return nil
 		}
 		b.m.cache.contests[id], b.m.cache.terms[id] = c, index.Terms(nil, c)
+	}
+	if c == nil {
+		return nil
 	}
 	return writable(b, b.m.cache.contests, id)
 }
@@ -116,51 +123,32 @@ func writable[T interface {
 	}
 	mine := v.Clone()
 	b.copied[mine] = true
-	cache[key] = mine
-	b.tx.OnUndo(func() { cache[key] = v })
+	set(b, cache, key, mine)
 	return mine
 }
 
 // putContest sets a contest. A nil contest is deleted.
 func (b *batch) putContest(id string, c *score.Contest) {
-	cache := b.m.cache.contests
 	if b.tx.Recording() {
-		old, ok := cache[id]
 		b.copied[c] = true
-		b.tx.OnUndo(func() {
-			if ok {
-				cache[id] = old
-			} else {
-				delete(cache, id)
-			}
-		})
 	}
 	b.markChanged(b.contests, id)
-	if c == nil {
-		delete(cache, id)
-	} else {
-		cache[id] = c
+	set(b, b.m.cache.contests, id, c)
+}
+
+func (b *batch) markChanged(changed map[string]bool, key string) {
+	if !changed[key] {
+		set(b, changed, key, true)
 	}
 }
 
-func (b *batch) markChanged(set map[string]bool, key string) {
-	if set[key] {
-		return
-	}
-	set[key] = true
-	if b.tx.Recording() {
-		b.tx.OnUndo(func() { delete(set, key) })
-	}
-}
-
-// flush writes what changed in memory, and the index of the last log entry applied. The
-// iteration order of the maps does not matter: each key is written once, and the layout of
-// the file is not part of the state.
-func (b *batch) flush(applied uint64) error {
+// flush writes what changed in memory. The iteration order of the maps does not matter:
+// each key is written once, and the layout of the file is not part of the state.
+func (b *batch) flush() error {
 	for id := range b.contests {
-		c, ok := b.m.cache.contests[id]
+		c := b.m.cache.contests[id]
 		b.updateIndex(id, c)
-		if ok {
+		if c != nil {
 			b.tx.PutJSON(database.Contests, []byte(id), c)
 		} else {
 			b.tx.Delete(database.Contests, []byte(id))
@@ -170,13 +158,19 @@ func (b *batch) flush(applied uint64) error {
 		b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition])
 	}
 	for name := range b.sources {
-		b.tx.Put(database.Sources, []byte(name), b.m.cache.sources[name].encode())
+		b.tx.PutJSON(database.Sources, []byte(name), b.m.cache.sources[name].Bard)
 	}
-	b.flushTotals()
-	last := binary.BigEndian.AppendUint64(nil, applied)
-	b.tx.Put(database.Index, index.AppliedKey, last)
-	b.tx.Put(database.Meta, database.AppliedKey, last)
-	b.tx.Put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
+	for k, n := range b.totals {
+		if n > 0 {
+			b.tx.Put(database.Splits, database.Key(k.contestID, k.split), binary.BigEndian.AppendUint64(nil, uint64(n)))
+		} else {
+			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
+		}
+	}
+	b.tx.PutJSON(database.Meta, settingsKey, b.m.settings.Load())
+	if b.accessChanged {
+		b.tx.PutJSON(database.Meta, accessKey, b.access)
+	}
 	return b.tx.Err()
 }
 
@@ -197,19 +191,5 @@ func (b *batch) updateIndex(id string, c *score.Contest) {
 	} else {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
-	b.index.Update(id, before, after)
-}
-
-// setStore names the store unless it already has a name.
-func (b *batch) setStore(name string) {
-	if b.m.Store() == "" {
-		b.m.store.Store(&name)
-		b.tx.Put(database.Meta, database.StoreKey, []byte(name))
-	}
-}
-
-func (b *batch) setCacheMode(mode score.CacheMode) {
-	b.m.setMode(mode)
-	b.m.changes.mode = true
-	b.tx.Put(database.Meta, database.CacheModeKey, []byte(mode))
+	index.Update(b.tx, id, before, after)
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"iter"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -20,7 +22,7 @@ import (
 // *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p ranking.Page, revision uint64, err error) {
+) (p score.Leaderboard, revision uint64, err error) {
 	for {
 		a := m.boards.Ask(contestID, q)
 		if a.Err == leaderboard.ErrNotLoaded {
@@ -37,7 +39,7 @@ func (m *Machine) Board(
 
 // BoardNow returns what Board would return if the board is in memory. If ok is false,
 // Board returns the page or the error.
-func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
@@ -45,30 +47,27 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, 
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	c := new(score.Contest)
-	found := false
-	err := m.commit()
-	if err == nil {
-		err = m.db.View(func(tx *bolt.Tx) (err error) {
-			found, err = database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), c)
-			return err
-		})
-	}
-	switch {
-	case err != nil:
-		a.Err = err
-		return a
-	case !found:
-		a.Revision = m.revision.Load()
-		a.Err = score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+	if a.Err = m.commit(); a.Err != nil {
 		return a
 	}
-	return m.boards.Load(c, split)
+	var c score.Contest
+	a.Err = m.db.View(func(tx *bolt.Tx) error {
+		found, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c)
+		if err == nil && !found {
+			a.Revision = m.Revision()
+			return score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+		}
+		return err
+	})
+	if a.Err != nil {
+		return a
+	}
+	return m.boards.Load(&c, split)
 }
 
 // readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
-	contestID, split string, begin func(total int) error, add func(score.Mark) error,
+	contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error,
 ) error {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -79,31 +78,24 @@ func (m *Machine) readMarks(
 	if err != nil {
 		return err
 	}
-	if total > 0 {
-		if err := begin(int(total)); err != nil {
-			return err
-		}
-	}
-	p := database.Prefix(contestID, split)
-	c := tx.Bucket(database.Marks).Cursor()
-	for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
-		v, err := database.Unseal(k, sealed)
-		if err != nil {
-			return err
-		}
-		var mark score.Mark
-		if err := json.Unmarshal(v, &mark); err != nil {
-			return err
-		}
-		if err := add(mark); err != nil {
-			return err
-		}
-	}
 	const manyMarks = 10_000 // reading them maps much of the database
 	if total > manyMarks {
-		database.DropPages(tx)
+		defer database.DropPages(tx)
 	}
-	return nil
+	return use(int(total), func(yield func(score.Mark, error) bool) {
+		p := database.Prefix(contestID, split)
+		c := tx.Bucket(database.Marks).Cursor()
+		for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
+			var mark score.Mark
+			v, err := database.Unseal(k, sealed)
+			if err == nil {
+				err = json.Unmarshal(v, &mark)
+			}
+			if !yield(mark, err) {
+				return
+			}
+		}
+	})
 }
 
 // updateBoards applies a batch to the leaderboards. m.applying must be held.
@@ -130,6 +122,8 @@ type contestMarks struct {
 	b       *batch
 	contest *score.Contest
 }
+
+type splitKey struct{ contestID, split string }
 
 // The first byte of the order in a key of the Boards bucket.
 const (
@@ -163,8 +157,8 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 		b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old))
 	} else {
 		total++
-		b.setTotal(database.Key(id, split), total)
-		b.index.AddMark(id, m.Competitor)
+		set(b, b.totals, splitKey{id, split}, total)
+		index.AddMark(b.tx, id, m.Competitor)
 	}
 	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
 	var err error
@@ -185,18 +179,17 @@ func (s *contestMarks) remove(split, competitor string) {
 	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
 	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
 	if !hasMark(b.tx.Tx, s.contest, competitor) {
-		b.index.RemoveMark(id, competitor)
+		index.RemoveMark(b.tx, id, competitor)
 	}
-	b.setTotal(database.Key(id, split), s.total(split)-1)
+	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
 	b.boardUpdates.RemoveMark(id, split, old)
 }
 
 func (s *contestMarks) total(split string) int {
-	k := database.Key(s.contest.ID, split)
-	if n := s.b.totals[string(k)]; n != nil {
-		return *n
+	if n, changed := s.b.totals[splitKey{s.contest.ID, split}]; changed {
+		return n
 	}
-	n, err := database.Counter(s.b.tx.Bucket(database.Splits), k)
+	n, err := database.Counter(s.b.tx.Bucket(database.Splits), database.Key(s.contest.ID, split))
 	s.b.tx.Fail(err)
 	return int(n)
 }
@@ -222,30 +215,4 @@ func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
 		}
 	}
 	return false
-}
-
-// setTotal sets the number of marks at a split, given its key. flushTotals writes it.
-func (b *batch) setTotal(key []byte, n int) {
-	before := b.totals[string(key)]
-	if before != nil && !b.tx.Recording() {
-		*before = n
-		return
-	}
-	now := n
-	b.totals[string(key)] = &now
-	if b.tx.Recording() {
-		b.tx.OnUndo(func() { b.totals[string(key)] = before })
-	}
-}
-
-func (b *batch) flushTotals() {
-	for k, n := range b.totals {
-		switch {
-		case n == nil: // the change was undone
-		case *n == 0:
-			b.tx.Delete(database.Splits, []byte(k))
-		default:
-			b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
-		}
-	}
 }

@@ -48,7 +48,7 @@ func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	m.changes = changes{contests: idSet{}, tables: idSet{}, boards: idSet{}, wake: make(chan struct{}, 1)}
-	return m.revision.Load(), m.changes.wake
+	return m.Revision(), m.changes.wake
 }
 
 // Changes lists what has changed.
@@ -70,7 +70,7 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	defer m.applying.Unlock()
 	c := &m.changes
 	taken := Changes{
-		To:       m.revision.Load(),
+		To:       m.Revision(),
 		Contests: slices.Collect(maps.Keys(c.contests)),
 		Tables:   slices.Collect(maps.Keys(c.tables)),
 		Boards:   slices.Collect(maps.Keys(c.boards)),

@@ -57,10 +57,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		}
 		add(before[0])
 		add(before[1])
-		post := append(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
+		post := append(protowire.AppendTag([]byte{3}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
 		add(post)
-		if _, err := entry.Decode(append([]byte{2}, b...)); err == nil {
-			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{2}, b...)})
+		if _, err := entry.Decode(append([]byte{3}, b...)); err == nil {
+			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{3}, b...)})
 		}
 		add(post)
 		last := uint64(len(entries))

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -20,23 +21,23 @@ type award struct {
 // applyEffect applies an event to contests and medals. If it returns a problem, nothing
 // has changed. An event type that is not handled here is refused, not recorded without an
 // effect.
-func (b *batch) applyEffect(e *event, revision uint64) *score.Problem {
+func (b *batch) applyEffect(e *entry.Event) *score.Problem {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
 		t := b.table(e.Competition())
 		t.Define(d)
-		b.tableChanged(t, e, revision)
+		b.tableChanged(t, e)
 		return nil
 	case *score.MedalAward:
-		return b.changeAward(e, d.AwardID, revision)
+		return b.changeAward(e, d.AwardID)
 	case *score.MedalRevoke:
-		return b.changeAward(e, d.AwardID, revision)
+		return b.changeAward(e, d.AwardID)
 	case *score.EventVoid:
-		return b.void(e, d, revision)
+		return b.void(e, d)
 	case *score.Alert:
 		return nil
 	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
-		return b.foldContest(e, revision)
+		return b.foldContest(e)
 	}
 	return unhandled(e.Type)
 }
@@ -45,7 +46,7 @@ func unhandled(t score.Type) *score.Problem {
 	return score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t).At("type")
 }
 
-func (b *batch) foldContest(e *event, revision uint64) *score.Problem {
+func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	c := b.contest(e.ContestID)
 	_, defines := e.Data.(*score.ContestDefine)
 	if c == nil && !defines {
@@ -55,16 +56,16 @@ func (b *batch) foldContest(e *event, revision uint64) *score.Problem {
 	if created {
 		c = score.NewContest(e.ContestID)
 	}
-	if p := c.Fold(&e.Event.Event, &contestMarks{b, c}, score.Live); p != nil {
+	if p := c.Fold(&e.Event, &contestMarks{b, c}, score.Live); p != nil {
 		return p
 	}
-	c.Revision = revision
+	c.Revision = e.Revision
 	if created {
 		b.putContest(e.ContestID, c)
 	} else {
 		b.markChanged(b.contests, e.ContestID)
 	}
-	b.updateMedalTable(e, revision)
+	b.updateMedalTable(e)
 	return nil
 }
 
@@ -75,7 +76,7 @@ func undefined(contestID string) *score.Problem {
 
 // updateMedalTable adds the organisations and the competition's name that an event has to
 // the medal table.
-func (b *batch) updateMedalTable(e *event, revision uint64) {
+func (b *batch) updateMedalTable(e *entry.Event) {
 	list := organisations(e.Data)
 	define, defines := e.Data.(*score.ContestDefine)
 	if len(list) == 0 && !defines {
@@ -90,12 +91,12 @@ func (b *batch) updateMedalTable(e *event, revision uint64) {
 		t.NameByContests, changed = define.CompetitionName, true
 	}
 	if changed {
-		b.tableChanged(t, e, revision)
+		b.tableChanged(t, e)
 	}
 }
 
-func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
-	t.Revision, t.UpdatedAt = revision, e.Time
+func (b *batch) tableChanged(t *medal.Table, e *entry.Event) {
+	t.Revision, t.UpdatedAt = e.Revision, e.Time
 	b.m.changes.tables.add(t.Competition)
 	b.markChanged(b.tables, t.Competition)
 }
@@ -106,11 +107,11 @@ func (b *batch) findAward(competition, id string) (a award) {
 	return a
 }
 
-func (b *batch) changeAward(e *event, id string, revision uint64) *score.Problem {
+func (b *batch) changeAward(e *entry.Event, id string) *score.Problem {
 	before := b.findAward(e.Competition(), id)
 	after, p := before.change(e.ContestID, id, e.Data)
 	if p == nil {
-		b.replaceAward(e, id, before, after, revision)
+		b.replaceAward(e, id, before, after)
 	}
 	return p
 }
@@ -150,7 +151,7 @@ func (a award) change(contestID, id string, d score.Data) (award, *score.Problem
 }
 
 // replaceAward replaces an award, in the medal table too. A zero award is none.
-func (b *batch) replaceAward(e *event, id string, before, after award, revision uint64) {
+func (b *batch) replaceAward(e *entry.Event, id string, before, after award) {
 	t := b.table(e.Competition())
 	none := award{}
 	if before != none && !before.Revoked {
@@ -159,7 +160,7 @@ func (b *batch) replaceAward(e *event, id string, before, after award, revision 
 	if after != none && !after.Revoked {
 		t.AddMedals(after.Organisation, after.Medal, 1)
 	}
-	b.tableChanged(t, e, revision)
+	b.tableChanged(t, e)
 	k := database.Key(e.Competition(), id)
 	if after == none {
 		b.tx.Delete(database.Awards, k)

@@ -72,9 +72,9 @@ func goldenPosts(t *testing.T) []score.Post {
 	}
 }
 
-func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
+func TestLogEntriesKeepTheFormatOfVersion3(t *testing.T) {
 	posts := goldenPosts(t)
-	data := golden(t, "entry-v1.hex", encodeEntry(t, posts...))
+	data := golden(t, "entry-v3.hex", encodeEntry(t, posts...))
 	e, err := entry.Decode(data)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := golden(t, "entry-mode-v1.hex", pull)
+	data := golden(t, "entry-mode-v3.hex", pull)
 	m := newMachine(t)
 	if mode := m.CacheMode(); mode != score.Push {
 		t.Errorf("a new group is in mode %q, want push", mode)
@@ -142,7 +142,7 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	}
 	for _, name := range []string{"first", "second"} {
 		index := reopened.Applied() + 1
-		data := golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))
+		data := golden(t, "entry-store-"+name+"-v3.hex", entry.EncodeStore(name))
 		if _, err := reopened.Apply([]Entry{{Index: index, Data: data}}, index); err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +157,7 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	}
 }
 
-func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
+func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	m := newMachine(t)
 	applyPosts(t, m, goldenPosts(t)...)
 	for _, text := range []string{
@@ -173,7 +173,7 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 	} {
 		mustApply(t, m, "%s", text)
 	}
-	snapshot := golden(t, "snapshot-v1.hex", snapshotOf(t, m))
+	snapshot := golden(t, "snapshot-v2.hex", snapshotOf(t, m))
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)

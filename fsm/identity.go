@@ -24,34 +24,18 @@ import (
 const idWindow = 1024
 
 type sourceState struct {
-	name    string
-	lastSeq uint64
-	lastID  string
+	score.Bard
 	// ids maps the last idWindow ids to their seqs. It is built when the source first
 	// posts an event without a seq.
 	ids map[string]uint64
-}
-
-func (s *sourceState) encode() []byte {
-	return append(binary.BigEndian.AppendUint64(nil, s.lastSeq), s.lastID...)
-}
-
-func (s *sourceState) decode(v []byte) error {
-	if len(v) < 8 {
-		return database.ErrDamaged
-	}
-	s.lastSeq, s.lastID = binary.BigEndian.Uint64(v), string(v[8:])
-	return nil
 }
 
 func (b *batch) source(name string) *sourceState {
 	if s, ok := b.m.cache.sources[name]; ok {
 		return s
 	}
-	s := &sourceState{name: name}
-	if v := b.tx.Get(database.Sources, []byte(name)); v != nil {
-		b.tx.Fail(s.decode(v))
-	}
+	s := &sourceState{Bard: score.Bard{Source: name}}
+	b.tx.GetJSON(database.Sources, []byte(name), &s.Bard)
 	b.m.cache.sources[name] = s
 	return s
 }
@@ -62,7 +46,7 @@ const digestSize = 16
 // out what a frontend filled in, and also the signature and the key: a signature is
 // different in each batch, and the key is if the bard's old key was revoked before it
 // heard of the event's result, or if it first posted the event with a token.
-func digestOf(e *event) [digestSize]byte {
+func digestOf(e *entry.Event) [digestSize]byte {
 	b := append(make([]byte, 0, 512), e.Type...)
 	b = append(b, 0)
 	b = append(b, e.ContestID...)
@@ -105,23 +89,23 @@ func (b *batch) seqRecord(source string, seq uint64) (r seqRecord) {
 
 // identify returns the seq of the event of the source that has the identity of e; 0 if
 // there is none.
-func (b *batch) identify(s *sourceState, e *event) (repeated uint64, p *score.Problem) {
+func (b *batch) identify(s *sourceState, e *entry.Event) (repeated uint64, p *score.Problem) {
 	switch {
-	case e.Seq > s.lastSeq+1:
+	case e.Seq > s.LastSeq+1:
 		p := score.Problemf(score.SeqGap,
 			"the last seq of %s is %d, so the next is %d, not %d; post the events between first",
-			s.name, s.lastSeq, s.lastSeq+1, e.Seq)
-		p.ExpectedSeq, p.Field = s.lastSeq+1, "seq"
+			s.Source, s.LastSeq, s.LastSeq+1, e.Seq)
+		p.ExpectedSeq, p.Field = s.LastSeq+1, "seq"
 		return 0, p
-	case e.Seq == s.lastSeq+1:
+	case e.Seq == s.LastSeq+1:
 		return 0, nil
 	case e.Seq > 0:
 		return e.Seq, nil
 	}
 	if s.ids == nil {
 		s.ids = make(map[string]uint64, 16)
-		for seq := max(1, s.lastSeq-min(s.lastSeq, idWindow-1)); seq <= s.lastSeq; seq++ {
-			s.ids[b.seqRecord(s.name, seq).id] = seq
+		for seq := max(1, s.LastSeq-min(s.LastSeq, idWindow-1)); seq <= s.LastSeq; seq++ {
+			s.ids[b.seqRecord(s.Source, seq).id] = seq
 		}
 	}
 	return s.ids[e.ID], nil
@@ -129,24 +113,24 @@ func (b *batch) identify(s *sourceState, e *event) (repeated uint64, p *score.Pr
 
 // recordEvent records the identity of the event just applied and appends the event to the
 // timeline.
-func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) {
+func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]byte) {
 	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.
-		before := sourceState{name: s.name, lastSeq: s.lastSeq, lastID: s.lastID}
-		b.tx.OnUndo(func() { *s = before })
+		before := s.Bard
+		b.tx.OnUndo(func() { *s = sourceState{Bard: before} })
 	}
-	b.markChanged(b.sources, s.name)
+	b.markChanged(b.sources, s.Source)
 	if s.ids != nil {
 		if e.Seq > idWindow {
-			old := b.seqRecord(s.name, e.Seq-idWindow)
+			old := b.seqRecord(s.Source, e.Seq-idWindow)
 			if s.ids[old.id] == e.Seq-idWindow {
 				delete(s.ids, old.id)
 			}
 		}
 		s.ids[e.ID] = e.Seq
 	}
-	s.lastSeq, s.lastID = e.Seq, e.ID
-	b.scratch = seqRecord{b.revision, digest, e.ID}.append(b.scratch[:0])
-	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.name), b.scratch)
-	b.timeline.Append(&entry.Stored{Event: *e.Event, Voids: e.voids}, b.revision)
+	s.LastSeq, s.LastID = e.Seq, e.ID
+	b.scratch = seqRecord{b.Revision, digest, e.ID}.append(b.scratch[:0])
+	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.Source), b.scratch)
+	b.timeline.Append(e)
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"laurel/fsm/database"
-	"laurel/fsm/index"
 	"laurel/score"
 )
 
@@ -16,7 +14,6 @@ func BenchmarkList(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()
 	manyContests(b, m, 100_000)
-	b.Run("building the index", func(b *testing.B) { benchmarkBuilding(b, m) })
 	for _, q := range []struct {
 		name string
 		f    score.Filter
@@ -41,23 +38,6 @@ func BenchmarkList(b *testing.B) {
 				b.Run(q.name+"/"+page+"/"+how, func(b *testing.B) { benchmarkList(b, m, q.f, after, find) })
 			}
 		}
-	}
-}
-
-func benchmarkBuilding(b *testing.B, m *Machine) {
-	began := cpuTime(b)
-	for b.Loop() {
-		if err := index.Build(m.db); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64((cpuTime(b)-began).Milliseconds())/float64(b.N), "cpu-ms/op")
-	err := m.View(func(v *View) error {
-		b.ReportMetric(float64(v.tx.Bucket(database.Index).Stats().KeyN), "postings")
-		return nil
-	})
-	if err != nil {
-		b.Fatal(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
-	"pgregory.net/rapid"
 
 	"laurel/fsm/database"
 	"laurel/fsm/index"
@@ -167,9 +165,7 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 		if _, err := database.Unseal(k, v); err != nil {
 			return err
 		}
-		if !bytes.Equal(k, index.AppliedKey) {
-			list = append(list, string(k))
-		}
+		list = append(list, string(k))
 		return nil
 	})
 	if err != nil {
@@ -203,52 +199,6 @@ func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// downgrade changes a closed database to what an older version leaves: without an index,
-// or with an outdated one.
-func downgrade(t tester, m *Machine, never bool) {
-	t.Helper()
-	db, err := database.Open(m.path(), discardLog())
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		if never {
-			return tx.DeleteBucket(database.Index)
-		}
-		bucket := tx.Bucket(database.Index)
-		k, _ := bucket.Cursor().Last()
-		if err := bucket.Delete(bytes.Clone(k)); err != nil {
-			return err
-		}
-		outdated := index.MarkTerm("none").Posting("G/none")
-		if err := bucket.Put(outdated, database.Seal(outdated, nil)); err != nil {
-			return err
-		}
-		return bucket.Put(index.AppliedKey, database.Seal(index.AppliedKey, make([]byte, 8)))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := database.Close(m.path(), db); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// older continues with the database as an older version would have left it.
-func (h *randomHistory) older(t *rapid.T) {
-	if h.m.Applied() == 0 {
-		t.Skip("nothing has been applied")
-	}
-	before := snapshotOf(t, h.m)
-	if err := h.m.Close(); err != nil {
-		t.Fatal(err)
-	}
-	downgrade(t, h.m, rapid.Bool().Draw(t, "never had an index"))
-	h.m = h.reopen(t, h.dir)
-	h.wantState(t, before)
-	wantLists(t, h.m)
 }
 
 func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {

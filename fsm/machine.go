@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,15 +44,45 @@ type Machine struct {
 	failed      error
 	onFail      func(error)
 
-	applied  atomic.Uint64 // the index of the last log entry applied
-	revision atomic.Uint64
-	mode     atomic.Pointer[score.CacheMode]
-	store    atomic.Pointer[string]
-	access   atomic.Pointer[access.State]
+	settings atomic.Pointer[settings]
 	verifier *signing.Verifier
 	progress progress
 	boards   *leaderboard.Boards
 	prepared atomic.Uint64 // counts the calls of Prepare
+}
+
+// settings are the parts of the state that are always in memory. They are immutable.
+type settings struct {
+	Applied  uint64          `json:"applied"`  // the index of the last log entry applied
+	Revision uint64          `json:"revision"` // the number of events applied
+	Store    string          `json:"store"`    // the name of the store; "" if it does not have one yet
+	Mode     score.CacheMode `json:"mode"`
+	access   *access.State
+}
+
+// The keys of the Meta bucket.
+var (
+	settingsKey = []byte("settings")
+	accessKey   = []byte("access") // access.State; none if nothing was ever changed
+)
+
+func loadSettings(db *bolt.DB) (*settings, error) {
+	s := &settings{Mode: score.Push, access: access.NewState()}
+	err := db.View(func(tx *bolt.Tx) error {
+		database.DropPages(tx)
+		_, err1 := database.GetJSON(tx.Bucket(database.Meta), settingsKey, s)
+		_, err2 := database.GetJSON(tx.Bucket(database.Meta), accessKey, s.access)
+		if a := s.access; a.Grants == nil || a.JoinTokens == nil || a.Removed == nil ||
+			slices.Contains(slices.Collect(maps.Values(a.Grants)), nil) ||
+			slices.Contains(slices.Collect(maps.Values(a.JoinTokens)), nil) {
+			err2 = cmp.Or(err2, database.ErrDamaged)
+		}
+		return cmp.Or(err1, err2)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of %s: %w", db.Path(), err)
+	}
+	return s, nil
 }
 
 const (
@@ -64,7 +96,7 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest
+	contests map[string]*score.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	terms    map[string][]index.Term // as in the database, of each contest in contests
@@ -105,73 +137,39 @@ func (c *recordCache) trim() {
 func Open(dir string, log *slog.Logger) (*Machine, error) {
 	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
 	m.boards = leaderboard.New(m.readMarks)
-	if err := database.RemoveUnfinished(m.path()); err != nil {
-		return nil, err
-	}
 	db, err := database.Open(m.path(), log)
 	if err != nil {
 		return nil, err
 	}
-	m.db = db
-	if err = index.BringUpToDate(db); err != nil {
-		err = fmt.Errorf("update the index of %s: %w", m.path(), err)
-	} else {
-		err = m.loadSettings()
-	}
+	s, err := loadSettings(db)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	m.db = db
+	m.settings.Store(s)
 	return m, nil
 }
 
 func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
 
-// loadSettings reads what is kept in memory.
-func (m *Machine) loadSettings() error {
-	return m.db.View(func(tx *bolt.Tx) error {
-		database.DropPages(tx)
-		meta := tx.Bucket(database.Meta)
-		applied, err1 := database.Counter(meta, database.AppliedKey)
-		revision, err2 := database.Counter(meta, database.RevisionKey)
-		mode, err3 := database.Get(meta, database.CacheModeKey)
-		store, err4 := database.Get(meta, database.StoreKey)
-		access, err5 := loadAccess(tx.Bucket(database.Access))
-		if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
-			return err
-		}
-		m.access.Store(access)
-		m.applied.Store(applied)
-		m.revision.Store(revision)
-		m.setMode(score.CacheMode(mode))
-		name := string(store)
-		m.store.Store(&name)
-		return nil
-	})
-}
-
 // Applied returns the index of the last log entry applied.
-func (m *Machine) Applied() uint64 { return m.applied.Load() }
+func (m *Machine) Applied() uint64 { return m.settings.Load().Applied }
 
 // Revision returns the number of events applied.
-func (m *Machine) Revision() uint64 { return m.revision.Load() }
+func (m *Machine) Revision() uint64 { return m.settings.Load().Revision }
 
 // Store returns the name of the store; "" if it does not have one yet.
-func (m *Machine) Store() string { return *m.store.Load() }
+func (m *Machine) Store() string { return m.settings.Load().Store }
 
 // Access returns the access control that results from everything applied. It is immutable.
-func (m *Machine) Access() *access.State { return m.access.Load() }
+func (m *Machine) Access() *access.State { return m.settings.Load().access }
 
 // Verifier returns the machine's signature verifier. Code that checks events before they
 // enter the log should use it, because it remembers the trees that it has verified.
 func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode returns the cache mode of the group.
-func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
-
-func (m *Machine) setMode(mode score.CacheMode) {
-	mode = cmp.Or(mode, score.Push)
-	m.mode.Store(&mode)
-}
+func (m *Machine) CacheMode() score.CacheMode { return m.settings.Load().Mode }
 
 // Close waits for the readers, syncs the database and closes it. After a
 // *database.DiskError the next Open does not trust the database.
@@ -195,14 +193,21 @@ var errReplacing error = score.Problemf(score.NotReady, "this frontend is replac
 
 // Discard replaces the database by an empty one and logs the reason.
 func (m *Machine) Discard(reason string) error {
-	return m.replace(func() (*bolt.DB, error) { return database.Replace(m.path(), m.log, reason) })
+	return m.replace(func() (*bolt.DB, *settings, error) {
+		db, err := database.Replace(m.path(), m.log, reason)
+		if err != nil {
+			return nil, nil, err
+		}
+		s, err := loadSettings(db)
+		return db, s, err
+	})
 }
 
 // replace replaces the database by the one that open returns. The old one is closed when
 // its views and snapshots are. replace does not wait for that, because Raft holds a
 // snapshot while it waits for its main goroutine, which may be waiting for Restore
 // (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
-func (m *Machine) replace(open func() (*bolt.DB, error)) error {
+func (m *Machine) replace(open func() (*bolt.DB, *settings, error)) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if m.failed != nil {
@@ -212,7 +217,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	m.rollback()
 	m.dbMu.Lock()
 	defer m.dbMu.Unlock()
-	db, err := open()
+	db, s, err := open()
 	if err != nil {
 		return m.fail(err)
 	}
@@ -223,9 +228,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 		}
 	})
 	m.db, m.cache = db, newRecordCache()
-	if err := m.loadSettings(); err != nil {
-		return m.fail(err)
-	}
+	m.settings.Store(s)
 	m.boards.Open()
 	m.progress.notify()
 	return nil

@@ -36,7 +36,6 @@ func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 			"restore": h.restore,
 			"rebuild": h.rebuild,
 			"replay":  h.replay,
-			"older":   h.older,
 		})
 		h.check(rt)
 	})

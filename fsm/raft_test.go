@@ -59,8 +59,8 @@ func TestAnEntryThatCannotBeDecodedStopsTheMachineOnce(t *testing.T) {
 	unknown := protowire.AppendVarint(protowire.AppendTag(bytes.Clone(good), 9, protowire.VarintType), 1)
 	for name, bad := range map[string][]byte{
 		"empty":         nil,
-		"garbage":       []byte("\x01garbage"),
-		"newer version": append([]byte{3}, good[1:]...),
+		"garbage":       []byte("\x03garbage"),
+		"newer version": append([]byte{4}, good[1:]...),
 		"truncated":     good[:len(good)-1],
 		"unknown field": unknown,
 	} {

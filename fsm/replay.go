@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/medal"
@@ -22,7 +23,7 @@ type replayer struct {
 }
 
 // apply applies one event, whose data must have been parsed.
-func (r *replayer) apply(s *timeline.Event) *score.Problem {
+func (r *replayer) apply(s *entry.Event) *score.Problem {
 	switch d := s.Data.(type) {
 	case *score.Alert:
 		return nil
@@ -52,11 +53,11 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 	return p
 }
 
-func (r *replayer) fold(s *timeline.Event) *score.Problem {
+func (r *replayer) fold(s *entry.Event) *score.Problem {
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
+	return r.contest.Fold(&s.Event, noMarks{}, score.Replay)
 }
 
 // noMarks ignores marks during a replay; replayMarks sets them afterwards.
@@ -68,7 +69,7 @@ func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 
 
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
-func (b *batch) replay(h *history, e *event, revision uint64) *score.Problem {
+func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	before := b.contest(e.ContestID)
 	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
 	for _, s := range h.replayOrder() {
@@ -84,13 +85,13 @@ func (b *batch) replay(h *history, e *event, revision uint64) *score.Problem {
 	if p := r.checkAwards(ids, e.Competition()); p != nil {
 		return p
 	}
-	r.replaceAwards(ids, e, revision)
-	r.redefineCompetition(e, revision)
+	r.replaceAwards(ids, e)
+	r.redefineCompetition(e)
 	if before == nil && r.contest == nil {
 		return nil
 	}
 	if r.contest != nil {
-		r.contest.Revision, r.contest.UpdatedAt = revision, e.Time
+		r.contest.Revision, r.contest.UpdatedAt = e.Revision, e.Time
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
@@ -101,7 +102,7 @@ func (b *batch) replay(h *history, e *event, revision uint64) *score.Problem {
 
 // dependent returns the problem of a void without whose target an event s cannot be
 // replayed.
-func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
+func dependent(s *entry.Event, p *score.Problem) *score.Problem {
 	return score.Problemf(score.StatusConflict,
 		"the event %q (%s, revision %d) depends on it: %s; void that event first",
 		s.ID, s.Type, s.Revision, p.Detail).At("data.voids")
@@ -153,25 +154,25 @@ func (r *replayer) checkAwards(ids []string, competition string) *score.Problem 
 	return nil
 }
 
-func (r *replayer) replaceAwards(ids []string, e *event, revision uint64) {
+func (r *replayer) replaceAwards(ids []string, e *entry.Event) {
 	for _, id := range ids {
 		before, after := r.b.findAward(e.Competition(), id), r.awards[id]
 		if before != after && (before.ContestID == "" || before.ContestID == r.contestID) {
-			r.b.replaceAward(e, id, before, after, revision)
+			r.b.replaceAward(e, id, before, after)
 		}
 	}
 }
 
 // redefineCompetition defines the competition by the last competition.define that is not
 // voided.
-func (r *replayer) redefineCompetition(e *event, revision uint64) {
+func (r *replayer) redefineCompetition(e *entry.Event) {
 	if e.ContestID != e.Competition() {
 		return
 	}
 	t := r.b.table(e.Competition())
 	if r.definition != nil || t.Name != "" || len(t.Neutral) > 0 {
 		t.Define(r.definition)
-		r.b.tableChanged(t, e, revision)
+		r.b.tableChanged(t, e)
 	}
 }
 
@@ -223,7 +224,7 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) *score.Result
 // refreshMedalTable updates what the medal table has besides medals: the organisations,
 // and the name that the contests give the competition. changed are the events that were
 // voided or restored, as the timeline has them now.
-func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision uint64) {
+func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 	var named []string           // the organisations of the changed events
 	orphans := map[string]bool{} // those of them that no event names
 	rename := false
@@ -265,6 +266,6 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 		t.NameByContests = name
 	}
 	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
-		b.tableChanged(t, e, revision)
+		b.tableChanged(t, e)
 	}
 }

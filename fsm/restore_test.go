@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -206,20 +207,36 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 }
 
 // Prepare reads what Open would read, before the database replaces another one.
-func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
-	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
-		b := []byte("LAURELSN\x01")
-		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {
-			b = append(b, byte(len(part)))
+func TestASnapshotWithInvalidSettingsIsNotPrepared(t *testing.T) {
+	for _, record := range [][2]string{
+		{"settings", `{"applied":-1}`},
+		{"settings", "bad"},
+		{"access", `{"grants":{"a":null}}`},
+		{"access", `{"join_tokens":{"a":null}}`},
+		{"access", `{"removed":null}`},
+		{"access", "null"},
+	} {
+		b := []byte("LAURELSN\x02\x08")
+		for _, part := range record {
+			b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 			b = append(b, part...)
 		}
-		b = append(b, 0, 1)
+		b = binary.BigEndian.AppendUint64(append(b, 0), 1)
 		b = append(b, 0, 0, 0, 0)
 		fixChecksum(b)
 		m := newMachine(t)
+		err := database.ReadSnapshot(bytes.NewReader(b), func(r database.Record) error {
+			if !bytes.Equal(r.Bucket, database.Meta) {
+				return errors.New("the record is in another bucket")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if p, err := m.Prepare(bytes.NewReader(b)); err == nil {
 			p.Discard()
-			t.Errorf("a snapshot with 3 bytes for %s was prepared", key)
+			t.Errorf("a snapshot with the %s %s was prepared", record[0], record[1])
 		}
 		wantOnlyDatabase(t, m.dir)
 	}

@@ -112,7 +112,7 @@ func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 				}
 			}
 			wantSigned(t, m, events)
-			wantRuns(t, m, 256, 43, 256, 143) // 1, 299, 1 and 399
+			wantRuns(t, m, 1, 256, 43, 1, 256, 143) // 1, 299, 1 and 399
 			restored := newMachine(t)
 			if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)
@@ -159,25 +159,5 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	wantSigned(t, m, slices.Concat(events[:5], []score.Event{token}, events[5:39], last))
 	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != void.ID {
 		t.Errorf("the voided event is %+v", l)
-	}
-}
-
-// Version 1 stores every signature with its event.
-func TestSignedEntriesAndSnapshotsOfVersion1AreReadable(t *testing.T) {
-	m := guardedMachine(t)
-	outcome, err := m.Apply([]Entry{{m.Applied() + 1, old(t, "entry-signed-v1.hex")}}, m.Applied()+1)
-	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {
-		t.Fatalf("got %+v, %v", outcome, err)
-	}
-	restored := newMachine(t)
-	if err := restored.Restore(bytes.NewReader(old(t, "snapshot-signed-v1.hex"))); err != nil {
-		t.Fatal(err)
-	}
-	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"),
-		unsignedAlert(1, "bard/a", 2, "hail")})
-	token := unsignedAlert(1, "bard/f", 1, "snow")
-	token.Key, token.Token = "", "feed"
-	for _, m := range []*Machine{m, restored} {
-		wantSigned(t, m, append(slices.Clone(events), token))
 	}
 }

@@ -218,7 +218,7 @@ func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 func encodeRawEvent(e *score.Event, data string) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), encodeEvent(e, []byte(data)))
-	return protowire.AppendBytes(protowire.AppendTag([]byte{1}, 1, protowire.BytesType), b)
+	return protowire.AppendBytes(protowire.AppendTag([]byte{3}, 1, protowire.BytesType), b)
 }
 
 func TestAMasterCannotRewriteSignedData(t *testing.T) {
@@ -286,12 +286,12 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	}
 }
 
-func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
+func TestSignedEntriesKeepTheFormatOfVersion3(t *testing.T) {
 	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"),
 		unsignedAlert(1, "bard/a", 2, "hail")})
 	token := unsignedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
-	data := golden(t, "entry-signed-v2.hex", encodeEntry(t, score.Post{Events: events}, singlePost(token)))
+	data := golden(t, "entry-signed-v3.hex", encodeEntry(t, score.Post{Events: events}, singlePost(token)))
 	m := guardedMachine(t)
 	outcome, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1)
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {

@@ -3,12 +3,12 @@ package fsm
 import (
 	"errors"
 	"io"
+	"os"
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
-	"laurel/fsm/index"
 )
 
 // Snapshot is the state at one moment. It implements raft.FSMSnapshot.
@@ -44,9 +44,9 @@ func (s *Snapshot) Write(w io.Writer) error { return database.WriteSnapshot(s.tx
 // Prepared is a complete database that was built from a snapshot beside the machine's
 // own. Its owner calls Install or Discard, once.
 type Prepared struct {
-	path              string
-	Applied, Revision uint64 // of the state
-	db                atomic.Pointer[bolt.DB]
+	path string
+	*settings
+	db atomic.Pointer[bolt.DB]
 }
 
 var errUsed = errors.New("the prepared state has already been installed or discarded")
@@ -59,18 +59,11 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The index is built here because readers would have to wait if Install built it. The
-	// settings are loaded here because a database without valid ones must not replace
-	// another.
-	loaded := &Machine{db: db}
-	err = index.Build(db)
-	if err == nil {
-		err = loaded.loadSettings()
-	}
-	if err != nil {
+	s, err := loadSettings(db)
+	if err != nil { // a database without valid settings must not replace another
 		return nil, errors.Join(err, database.Drop(path, db))
 	}
-	p := &Prepared{path: path, Applied: loaded.Applied(), Revision: loaded.Revision()}
+	p := &Prepared{path: path, settings: s}
 	p.db.Store(db)
 	return p, nil
 }
@@ -93,12 +86,10 @@ func (m *Machine) Install(p *Prepared) error {
 		return errUsed
 	}
 	installed := false
-	err := m.replace(func() (*bolt.DB, error) {
-		if err := database.Install(p.path, m.path()); err != nil {
-			return nil, err
-		}
-		installed = true
-		return db, nil
+	err := m.replace(func() (*bolt.DB, *settings, error) {
+		err := os.Rename(p.path, m.path()) // neither has a marker
+		installed = err == nil
+		return db, p.settings, err
 	})
 	if err != nil && !installed {
 		err = errors.Join(err, database.Drop(p.path, db))

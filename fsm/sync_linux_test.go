@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"laurel/fsm/database"
-	"laurel/internal/filefault"
+	"laurel/internal/testgroup/filefault"
 )
 
 func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {

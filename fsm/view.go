@@ -32,9 +32,11 @@ func (m *Machine) View(f func(*View) error) error {
 	}
 	defer tx.Rollback()
 	v := &View{tx: tx}
-	if v.revision, err = database.Counter(tx.Bucket(database.Meta), database.RevisionKey); err != nil {
+	var s settings
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), settingsKey, &s); err != nil {
 		return err
 	}
+	v.revision = s.Revision
 	return f(v)
 }
 
@@ -129,15 +131,8 @@ func (v *View) Medals(competition string) (t *medal.Table, ok bool, err error) {
 // Bard returns what the store knows of a source. ok is false if the source has not posted
 // anything.
 func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
-	value, err := database.Get(v.tx.Bucket(database.Sources), []byte(name))
-	if value == nil || err != nil {
-		return b, false, err
-	}
-	var s sourceState
-	if err := s.decode(value); err != nil {
-		return b, false, err
-	}
-	return score.Bard{Source: name, LastSeq: s.lastSeq, LastID: s.lastID}, true, nil
+	ok, err = database.GetJSON(v.tx.Bucket(database.Sources), []byte(name), &b)
+	return b, ok, err
 }
 
 // Audit returns the lines of the audit trail with numbers greater than after, at most

@@ -15,7 +15,7 @@ import (
 // it stay, whatever totals or statuses they found then. If one of them cannot be replayed
 // without the voided event, the void is refused and names it. A void can itself be
 // voided; the event that it voided then counts again.
-func (b *batch) void(e *event, d *score.EventVoid, revision uint64) *score.Problem {
+func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 	h, named := b.readHistory(e.ContestID, d.Voids)
 	target, p := chooseTarget(e, d.Voids, named)
 	if p != nil {
@@ -24,30 +24,29 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) *score.Probl
 	b.addAffectedMark(h, target)
 	// recordEvent adds the void to the timeline afterwards. Here it is one more event at
 	// the end.
-	stored := entry.Stored{Event: *e.Event, Voids: target.Revision}
-	h.events = append(h.events, &timeline.Event{Stored: stored, Revision: revision})
+	e.Voids = target.Revision
+	h.events = append(h.events, e)
 	h.voidedBy = voidedBy(h.events)
-	if p := b.replay(h, e, revision); p != nil {
+	if p := b.replay(h, e); p != nil {
 		return p
 	}
-	var changed []*timeline.Event
+	var changed []*entry.Event
 	for _, s := range h.events {
 		by := h.voidedBy[s.Revision]
-		if by != s.VoidedBy && s.Revision != revision {
+		if by != s.VoidedBy && s != e {
 			s.VoidedBy = by
-			b.timeline.Put(&s.Stored, s.Revision)
+			b.timeline.Put(s)
 			changed = append(changed, s)
 		}
 	}
-	e.voids = target.Revision
-	b.refreshMedalTable(e, changed, revision)
+	b.refreshMedalTable(e, changed)
 	return nil
 }
 
 // history is the part of a contest's timeline that a void can affect: not the marks of a
 // ranked contest, which are too many, except the one that the void affects.
 type history struct {
-	events   []*timeline.Event
+	events   []*entry.Event
 	voidedBy map[uint64]string // the ids of the voids, by the revisions of the voided events
 	marks    []markKey         // the marks to be set again
 }
@@ -56,7 +55,7 @@ type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns all events but the marks, and
 // the events that have the id, of any type.
-func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event) {
+func (b *batch) readHistory(contestID, id string) (h *history, named []*entry.Event) {
 	h = &history{}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
 		b.tx.Fail(err)
@@ -75,13 +74,13 @@ func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline
 	return h, named
 }
 
-func (b *batch) decode(r timeline.Row) *timeline.Event {
+func (b *batch) decode(r timeline.Row) *entry.Event {
 	s, err := r.Decode()
 	b.tx.Fail(err)
 	return &s
 }
 
-func (b *batch) dataOf(s *timeline.Event) score.Data {
+func (b *batch) dataOf(s *entry.Event) score.Data {
 	d, err := score.UnmarshalData(s.Type, s.JSON)
 	b.tx.Fail(err)
 	return d
@@ -89,9 +88,9 @@ func (b *batch) dataOf(s *timeline.Event) score.Data {
 
 // chooseTarget returns the event that a void names. Of several events with the id it
 // prefers those of the void's own source, and then those that are not voided.
-func chooseTarget(void *event, id string, found []*timeline.Event) (*timeline.Event, *score.Problem) {
-	found = prefer(found, func(s *timeline.Event) bool { return s.Source == void.Source })
-	found = prefer(found, func(s *timeline.Event) bool { return s.VoidedBy == "" })
+func chooseTarget(void *entry.Event, id string, found []*entry.Event) (*entry.Event, *score.Problem) {
+	found = prefer(found, func(s *entry.Event) bool { return s.Source == void.Source })
+	found = prefer(found, func(s *entry.Event) bool { return s.VoidedBy == "" })
 	var p *score.Problem
 	switch {
 	case len(found) == 0:
@@ -108,8 +107,8 @@ func chooseTarget(void *event, id string, found []*timeline.Event) (*timeline.Ev
 }
 
 // prefer returns the events for which keep returns true, or all if there is none.
-func prefer(list []*timeline.Event, keep func(*timeline.Event) bool) []*timeline.Event {
-	kept := slices.DeleteFunc(slices.Clone(list), func(s *timeline.Event) bool { return !keep(s) })
+func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
+	kept := slices.DeleteFunc(slices.Clone(list), func(s *entry.Event) bool { return !keep(s) })
 	if len(kept) == 0 {
 		return list
 	}
@@ -118,7 +117,7 @@ func prefer(list []*timeline.Event, keep func(*timeline.Event) bool) []*timeline
 
 // addAffectedMark adds the mark that the void of target affects, if there is one: target
 // itself, or, if target is a void, the mark at the end of the chain of voids.
-func (b *batch) addAffectedMark(h *history, target *timeline.Event) {
+func (b *batch) addAffectedMark(h *history, target *entry.Event) {
 	for target.Voids != 0 {
 		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
 		b.tx.Fail(err)
@@ -132,7 +131,7 @@ func (b *batch) addAffectedMark(h *history, target *timeline.Event) {
 		return
 	}
 	h.marks = append(h.marks, markKey{d.Split, d.Competitor})
-	byRevision := func(s *timeline.Event, revision uint64) int { return cmp.Compare(s.Revision, revision) }
+	byRevision := func(s *entry.Event, revision uint64) int { return cmp.Compare(s.Revision, revision) }
 	i, _ := slices.BinarySearchFunc(h.events, target.Revision, byRevision)
 	h.events = slices.Insert(h.events, i, target)
 }
@@ -140,7 +139,7 @@ func (b *batch) addAffectedMark(h *history, target *timeline.Event) {
 // voidedBy returns the ids of the voids of the voided events, by the revisions of the
 // voided events. A void counts unless a later one voids it, so the events are visited
 // from the last one.
-func voidedBy(events []*timeline.Event) map[uint64]string {
+func voidedBy(events []*entry.Event) map[uint64]string {
 	voided := map[uint64]string{}
 	for _, s := range slices.Backward(events) {
 		if s.Voids != 0 && voided[s.Revision] == "" {
@@ -152,8 +151,8 @@ func voidedBy(events []*timeline.Event) map[uint64]string {
 
 // replayOrder returns the events that are not voided and have an effect. Marks come last,
 // because the final definition of the contest decides whether it can take them.
-func (h *history) replayOrder() []*timeline.Event {
-	var list, marks []*timeline.Event
+func (h *history) replayOrder() []*entry.Event {
+	var list, marks []*entry.Event
 	for _, s := range h.events {
 		switch {
 		case h.voidedBy[s.Revision] != "" || s.Voids != 0:

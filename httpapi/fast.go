@@ -10,7 +10,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/score"
-	"laurel/score/ranking"
 )
 
 // hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then
@@ -44,7 +43,7 @@ func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Reques
 	start := time.Now()
 	if e.hit != nil {
 		if out, status := e.hit(ctx, dst, r); status != 0 {
-			f.done(ctx, e, r, status, start, nil)
+			finish(ctx, e, r.Method, r.Path, status, start, false, nil)
 			return out, true
 		}
 	}
@@ -74,19 +73,19 @@ func (f *fastHandler) answer(
 		if status == 0 {
 			status = statusClientGone
 		}
-		f.done(ctx, e, r, status, start, nil)
+		finish(ctx, e, r.Method, r.Path, status, start, false, nil)
 		return out, ok
 	}
 	if err != nil {
 		problem := s.problem(ctx, req, err)
 		if problem == nil {
-			f.done(ctx, e, r, statusClientGone, start, err)
+			finish(ctx, e, r.Method, r.Path, statusClientGone, start, false, err)
 			return dst, true // without an answer the connection ends
 		}
 		a = a.WithProblem(problem, r.Wait)
 	}
 	out := a.AppendTo(dst, r, req.Shared)
-	f.done(ctx, e, r, a.StatusCode(), start, err)
+	finish(ctx, e, r.Method, r.Path, a.StatusCode(), start, false, err)
 	return out, true
 }
 
@@ -104,16 +103,6 @@ func (f *fastHandler) admitted(
 	return e.answer(ctx, r)
 }
 
-func (f *fastHandler) done(
-	ctx context.Context, e *endpoint, r *fastpath.Request, status int, start time.Time, err error,
-) {
-	took := time.Since(start)
-	e.metrics.done(status, took, false)
-	if f.server.logs(ctx) {
-		f.server.logRequest(ctx, r.Method, string(r.Path), status, took, err)
-	}
-}
-
 // takesPost reports whether the fast path answers a post: one with a JSON body that does
 // not come from a web page.
 func (s *server) takesPost(r *fastpath.Request) bool {
@@ -129,7 +118,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	if len(r.Query) > 0 || !s.isPlainRead(r) || !s.gate.AllowRead(r.Peer) {
 		return dst, 0
 	}
-	e := s.reader.source.Hit(r.Path[len("/v1/"):])
+	e := s.group.Reader.Hit(r.Path[len("/v1/"):])
 	if e == nil || e.Body == nil {
 		return dst, 0
 	}
@@ -205,8 +194,8 @@ func etagOf(e *cache.Entry) string {
 }
 
 // board answers a question about a leaderboard from this frontend's state, linearizably.
-func (d *reader) board(ctx context.Context, b *question.BoardQuery) (*cache.Entry, string, error) {
-	page, revision, how, err := d.source.Board(ctx, b.Contest, &b.Query)
+func (a *API) board(ctx context.Context, b *question.BoardQuery) (*cache.Entry, string, error) {
+	page, revision, how, err := a.group.Reader.Board(ctx, b.Contest, &b.Query)
 	e := new(cache.Entry)
 	if e.Body, e.Revision, err = b.Body(&page, revision, err); err != nil {
 		return nil, "", err
@@ -221,7 +210,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {
 		return dst, 0
 	}
-	page, revision, ok, release := s.reader.source.BoardNow(q.Contest, &q.Query)
+	page, revision, ok, release := s.group.Reader.BoardNow(q.Contest, &q.Query)
 	how := cache.Hit
 	switch {
 	case ok:
@@ -268,10 +257,10 @@ func (s *server) awaitBoard(ctx context.Context, release func(context.Context) b
 // handler asks again and reports why.
 func (s *server) makeBoard(
 	ctx context.Context, q *question.BoardQuery,
-) (page ranking.Page, revision uint64, how string, ok bool) {
+) (page score.Leaderboard, revision uint64, how string, ok bool) {
 	ok = s.status.Leased() && s.awaitBoard(ctx, func(ctx context.Context) bool {
 		var err error
-		page, revision, how, err = s.reader.source.Board(ctx, q.Contest, &q.Query)
+		page, revision, how, err = s.group.Reader.Board(ctx, q.Contest, &q.Query)
 		return err == nil
 	})
 	return page, revision, how, ok

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -116,9 +117,11 @@ func New(g Group, o Options) *API {
 		MemberOf:   o.MemberOf,
 		Registerer: o.Registerer,
 	})
-	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
-	a.hub = watch.New(watchStore{own, g.Status}, runtime.GOMAXPROCS(0))
-	a.metrics.registerHub(o.Registerer, a.hub)
+	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
+	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "laurel_watchers",
+		Help: "Streams of watchers at this frontend.",
+	}, func() float64 { return float64(a.hub.Count()) })
 	g.Status.Carry((&loadMeter{hub: a.hub, counters: a.metrics.reads, start: time.Now()}).load)
 	a.balancer = &balancer{status: g.Status, hub: a.hub}
 	go a.balancer.sendHome(a.closed)
@@ -236,13 +239,13 @@ type Reader interface {
 	// cache.ErrNotLeased.
 	Board(
 		ctx context.Context, contestID string, q *ranking.Query,
-	) (p ranking.Page, revision uint64, how string, err error)
+	) (p score.Leaderboard, revision uint64, how string, err error)
 	// BoardNow is Board without waiting. If only the page's release is missing, release
 	// waits for it and reports whether the page may be given then. Otherwise, and if
 	// release is nil, ask Board.
 	BoardNow(
 		contestID string, q *ranking.Query,
-	) (p ranking.Page, revision uint64, ok bool, release func(context.Context) bool)
+	) (p score.Leaderboard, revision uint64, ok bool, release func(context.Context) bool)
 	// Pull returns the answer to key in pull mode: with cache.Hit from memory, else from
 	// the master. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
@@ -252,7 +255,7 @@ type Reader interface {
 	// StaleBoard is Stale for a leaderboard.
 	StaleBoard(
 		ctx context.Context, contestID string, q *ranking.Query,
-	) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
+	) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error)
 	// Invalidations returns the queue of what has changed for readers of this frontend.
 	// It has one consumer.
 	Invalidations() *cache.Invalidations

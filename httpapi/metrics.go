@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
-	"laurel/httpapi/watch"
 	"laurel/score"
 )
 
@@ -20,53 +20,47 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	problems *prometheus.CounterVec // by code
-	events   eventCounters
+	events   *prometheus.CounterVec // by status
 	reads    readCounters
 	hits     *atomic.Uint64 // of reads; found without a look-up, because hits are frequent
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
+	factory := promauto.With(r)
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_requests_total",
+		requests: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "laurel_http_requests_total",
 			Help: "Requests answered, by port (client, or peer for forwarded ones), route, method and status " +
-				"(499: the client did not wait)."},
-			[]string{"port", "route", "method", "status"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "laurel_http_request_seconds",
+				"(499: the client did not wait).",
+		}, []string{"port", "route", "method", "status"}),
+		seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "laurel_http_request_seconds",
 			Help:    "Time from a request's header to the end of its answer; NDJSON streams are left out.",
-			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
-			[]string{"port", "route", "method"}),
-		problems: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
-			Help: "Problems answered, by code; those of refused events included."}, []string{"code"}),
-		reads: newReadCounters(r),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"port", "route", "method"}),
+		problems: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "laurel_http_problems_total",
+			Help: "Problems answered, by code; those of refused events included.",
+		}, []string{"code"}),
+		inFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "laurel_http_requests_in_flight",
 			Help: "Requests being answered now.",
 		}),
+		events: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "laurel_http_events_total",
+			Help: "Events posted here, by their result.",
+		}, []string{"status"}),
+		reads: newReadCounters(factory),
 	}
 	m.hits = m.reads[cache.Hit]
+	// All children are shown from the start.
 	for _, c := range score.Codes() {
-		m.problems.WithLabelValues(string(c)) // shown from the start
+		m.problems.WithLabelValues(string(c))
 	}
-	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_events_total",
-		Help: "Events posted here, by their result."}, []string{"status"})
-	m.events = eventCounters{
-		applied:   events.WithLabelValues(score.Applied),
-		duplicate: events.WithLabelValues(score.Duplicate),
-		refused:   events.WithLabelValues("refused"),
-	}
-	if r != nil {
-		r.MustRegister(m.requests, m.seconds, m.inFlight, m.problems, events)
+	for _, status := range []string{score.Applied, score.Duplicate, refused} {
+		m.events.WithLabelValues(status)
 	}
 	return m
-}
-
-func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
-	if r != nil {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "laurel_watchers",
-			Help: "Streams of watchers at this frontend.",
-		}, func() float64 { return float64(h.Count()) }))
-	}
 }
 
 // readCounters count the reads by how they were answered. The map is not changed after it
@@ -79,22 +73,19 @@ const (
 	pulled  = "pulled" // from memory in pull mode
 )
 
-func newReadCounters(r prometheus.Registerer) readCounters {
+func newReadCounters(factory promauto.Factory) readCounters {
 	c := readCounters{}
 	for _, how := range []string{cache.Hit, cache.Wait, cache.Load, cache.Forward, cache.Stale, refused, pulled} {
 		n := new(atomic.Uint64)
 		c[how] = n
-		if r == nil {
-			continue
-		}
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		factory.NewCounterFunc(prometheus.CounterOpts{
 			Name: "laurel_reads_total",
 			Help: "Reads, by how they were answered: from memory at once (hit) or once released (wait), " +
 				"from this frontend's state (load), by the master (forward), from memory in pull mode (pulled), " +
 				"from old state if the client accepts that (stale), or not (refused). " +
 				"The master counts forwarded reads, too.",
 			ConstLabels: prometheus.Labels{"answered": how},
-		}, func() float64 { return float64(n.Load()) }))
+		}, func() float64 { return float64(n.Load()) })
 	}
 	return c
 }
@@ -120,46 +111,43 @@ func (c readCounters) count(a *answer) {
 
 func (m *metrics) countProblem(code score.Code) { m.problems.WithLabelValues(string(code)).Inc() }
 
-type eventCounters struct{ applied, duplicate, refused prometheus.Counter }
-
-func (c *eventCounters) count(results []score.Result) {
+func (m *metrics) countEvents(results []score.Result) {
+	counts := map[string]int{}
 	for i := range results {
-		switch {
-		case results[i].Problem != nil:
-			c.refused.Inc()
-		case results[i].Status == score.Duplicate:
-			c.duplicate.Inc()
-		default:
-			c.applied.Inc()
+		if results[i].Problem != nil {
+			counts[refused]++
+		} else {
+			counts[results[i].Status]++
 		}
+	}
+	for status, n := range counts {
+		m.events.WithLabelValues(status).Add(float64(n))
 	}
 }
 
 // requestMetrics are the metrics of one method of one route at one port.
 type requestMetrics struct {
 	seconds  prometheus.Observer
-	byStatus map[int]prometheus.Counter // not changed after it has been made
-	other    func(status int) prometheus.Counter
+	requests *prometheus.CounterVec     // by status
+	usual    map[int]prometheus.Counter // of requests; not changed after it has been made
 }
 
 func (m *metrics) request(port, route, method string) requestMetrics {
-	count := func(status int) prometheus.Counter {
-		return m.requests.WithLabelValues(port, route, method, strconv.Itoa(status))
-	}
-	usual := map[int]prometheus.Counter{}
+	of := prometheus.Labels{"port": port, "route": route, "method": method}
+	r := requestMetrics{m.seconds.With(of), m.requests.MustCurryWith(of), map[int]prometheus.Counter{}}
 	for _, status := range [...]int{
 		http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden,
 		http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable,
 	} {
-		usual[status] = count(status)
+		r.usual[status] = r.requests.WithLabelValues(strconv.Itoa(status))
 	}
-	return requestMetrics{seconds: m.seconds.WithLabelValues(port, route, method), byStatus: usual, other: count}
+	return r
 }
 
 func (m *requestMetrics) done(status int, took time.Duration, stream bool) {
-	counter, ok := m.byStatus[status]
-	if !ok {
-		counter = m.other(status)
+	counter := m.usual[status]
+	if counter == nil {
+		counter = m.requests.WithLabelValues(strconv.Itoa(status))
 	}
 	counter.Inc()
 	if !stream {

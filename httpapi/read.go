@@ -29,13 +29,6 @@ const (
 	leasePoll = 5 * time.Millisecond
 )
 
-type reader struct {
-	status    Status
-	source    Reader
-	forwarder *forwarder // nil for a reader that answers from this frontend alone
-	metrics   *metrics
-}
-
 // answer is the answer to a question, and how it came about.
 type answer struct {
 	entry *cache.Entry
@@ -47,9 +40,9 @@ type answer struct {
 	aged bool
 }
 
-// handler returns the handler of a read: from this frontend if it may answer, else from
-// the master, else, if the client accepts that, from what this frontend last knew.
-func (d *reader) handler(route *question.Route) handler.Func {
+// read returns the handler of a read: from this frontend if it may answer, else from the
+// master, else, if the client accepts that, from what this frontend last knew.
+func (s *server) read(route *question.Route) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		q, err := route.Parse(r.Name, r.Query)
 		if err != nil {
@@ -58,37 +51,33 @@ func (d *reader) handler(route *question.Route) handler.Func {
 		if !q.Stale.Accepted {
 			q.Stale = question.StalenessOf(r.CacheControl)
 		}
-		return d.respond(ctx, r, &q)
-	}
-}
-
-func (d *reader) respond(ctx context.Context, r *handler.Request, q *question.Question) (handler.Response, error) {
-	a, err := d.find(ctx, r, q)
-	switch {
-	case err != nil:
-		if ctx.Err() == nil {
-			d.metrics.reads[refused].Add(1)
+		a, err := s.find(ctx, r, &q)
+		switch {
+		case err != nil:
+			if ctx.Err() == nil {
+				s.metrics.reads[refused].Add(1)
+			}
+			return handler.Response{}, err
+		case a == nil:
+			s.metrics.reads[cache.Forward].Add(1)
+			return handler.Written, nil
 		}
-		return handler.Response{}, err
-	case a == nil:
-		d.metrics.reads[cache.Forward].Add(1)
-		return handler.Written, nil
+		s.metrics.reads.count(a)
+		if q.Board != nil && memoOf(a.entry) == nil {
+			a.entry.Memo.Store(&memo{etag: q.Board.ETag(s.status.Store(), a.entry.Revision)})
+		}
+		return a.response(r, &q)
 	}
-	d.metrics.reads.count(a)
-	if q.Board != nil && memoOf(a.entry) == nil {
-		a.entry.Memo.Store(&memo{etag: q.Board.ETag(d.status.Store(), a.entry.Revision)})
-	}
-	return a.response(r, q)
 }
 
 // find returns the answer, or nil if the master has written it.
-func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Question) (*answer, error) {
+func (s *server) find(ctx context.Context, r *handler.Request, q *question.Question) (*answer, error) {
 	start := time.Now()
 	for {
-		a, err := d.own(ctx, q)
+		a, err := s.own(ctx, q)
 		notLeased := errors.Is(err, cache.ErrNotLeased)
 		if notLeased {
-			if err = d.forward(r, q); err == nil {
+			if err = s.forwardRead(r, q); err == nil {
 				return nil, nil
 			}
 		}
@@ -96,30 +85,30 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Quest
 		switch {
 		case err == nil:
 			return a, nil
-		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !d.forwarder.enabled:
+		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !s.client:
 			return nil, err
-		case notLeased && (d.status.Master() || d.status.Leased()) && time.Since(start) < timeoutOf(q):
+		case notLeased && (s.status.Master() || s.status.Leased()) && time.Since(start) < timeoutOf(q):
 			// This frontend has become the master, whose lease follows, or has got a
 			// lease.
 			if err := sleep(ctx, leasePoll); err != nil {
 				return nil, err
 			}
 		default:
-			return d.staleAnswer(ctx, q, problem)
+			return s.staleAnswer(ctx, q, problem)
 		}
 	}
 }
 
-// forward has the master answer. A client that accepts an old answer waits only until
+// forwardRead has the master answer. A client that accepts an old answer waits only until
 // staleTimeout.
-func (d *reader) forward(r *handler.Request, q *question.Question) error {
+func (s *server) forwardRead(r *handler.Request, q *question.Question) error {
 	w, _ := r.Transport()
 	w.Header().Set("Laurel-Cache", cache.Forward)
 	var limit time.Duration
 	if q.Stale.Accepted {
 		limit = staleTimeout
 	}
-	err := d.forwarder.forwardWithin(limit, r)
+	err := s.forwardWithin(limit, r)
 	if err != nil {
 		w.Header().Del("Laurel-Cache")
 	}
@@ -138,26 +127,26 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // own returns the answer of this frontend by the rules of the mode. The error is
 // cache.ErrNotLeased if the master must be asked.
-func (d *reader) own(ctx context.Context, q *question.Question) (*answer, error) {
+func (a *API) own(ctx context.Context, q *question.Question) (*answer, error) {
 	timeout := timeoutOf(q)
-	if q.Board != nil && !q.Stale.Accepted && d.status.Master() {
+	if q.Board != nil && !q.Stale.Accepted && a.group.Status.Master() {
 		timeout = boardTimeout
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	e, how, err := d.current(limited, q)
+	e, how, err := a.current(limited, q)
 	switch {
 	case err == nil:
 		return &answer{entry: e, how: how, mode: score.Push}, nil
 	case limited.Err() != nil && ctx.Err() == nil:
 		return nil, cache.ErrNotLeased
-	case !errors.Is(err, cache.ErrNotLeased) || d.status.CacheMode() != score.Pull:
+	case !errors.Is(err, cache.ErrNotLeased) || a.group.Status.CacheMode() != score.Pull:
 		return nil, err
 	}
 	if !q.Stale.Accepted {
 		limited = ctx // Pull has time limits of its own
 	}
-	e, how, age, err := d.source.Pull(limited, q.Key)
+	e, how, age, err := a.group.Reader.Pull(limited, q.Key)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		return nil, score.Problemf(score.NoMaster, "the master did not answer within %s", staleTimeout)
@@ -168,14 +157,14 @@ func (d *reader) own(ctx context.Context, q *question.Question) (*answer, error)
 }
 
 // current returns the linearizable answer from this frontend's memory or state.
-func (d *reader) current(ctx context.Context, q *question.Question) (e *cache.Entry, how string, err error) {
+func (a *API) current(ctx context.Context, q *question.Question) (e *cache.Entry, how string, err error) {
 	if q.Board != nil {
-		return d.board(ctx, q.Board)
+		return a.board(ctx, q.Board)
 	}
-	if e := d.source.Hit([]byte(q.Key)); e != nil {
+	if e := a.group.Reader.Hit([]byte(q.Key)); e != nil {
 		return e, cache.Hit, nil
 	}
-	return d.source.Answer(ctx, q.Key, q.Tag, q.Ask)
+	return a.group.Reader.Answer(ctx, q.Key, q.Tag, q.Ask)
 }
 
 // timeoutOf returns how long the question waits for one way to a current answer before it
@@ -189,16 +178,16 @@ func timeoutOf(q *question.Question) time.Duration {
 
 // staleAnswer returns what this frontend last knew, if the client accepts that. why is
 // the reason why there is no current answer.
-func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
+func (s *server) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
 	if !q.Stale.Accepted {
 		return nil, why
 	}
-	e, age, known, err := d.staleEntry(ctx, q)
+	e, age, known, err := s.staleEntry(ctx, q)
 	switch {
 	case err != nil:
 		return nil, err
 	case q.Stale.Accepts(age, known):
-		return &answer{entry: e, how: cache.Stale, mode: d.status.CacheMode(), age: age, aged: known}, nil
+		return &answer{entry: e, how: cache.Stale, mode: s.status.CacheMode(), age: age, aged: known}, nil
 	case !known:
 		return nil, score.Problemf(score.NotReady,
 			"%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
@@ -207,18 +196,18 @@ func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *sco
 		"%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, question.FormatAge(age))
 }
 
-func (d *reader) staleEntry(
+func (a *API) staleEntry(
 	ctx context.Context, q *question.Question,
 ) (e *cache.Entry, age time.Duration, known bool, err error) {
 	e = new(cache.Entry)
 	if b := q.Board; b != nil {
 		ctx, cancel := context.WithTimeout(ctx, boardTimeout)
 		defer cancel()
-		page, revision, age, known, err := d.source.StaleBoard(ctx, b.Contest, &b.Query)
+		page, revision, age, known, err := a.group.Reader.StaleBoard(ctx, b.Contest, &b.Query)
 		e.Body, e.Revision, err = b.Body(&page, revision, err)
 		return e, age, known, err
 	}
-	age, known, err = d.source.Stale(func(v queries.View) (err error) {
+	age, known, err = a.group.Reader.Stale(func(v queries.View) (err error) {
 		e.Body, e.Revision, err = q.Ask(v)
 		return err
 	})

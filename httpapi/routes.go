@@ -3,19 +3,23 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"laurel/cache"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/web"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -46,15 +50,15 @@ func (s *server) routes() []route {
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
 	}
-	atMaster, plain := s.admin.AtMaster, handler.WithoutParameters
+	atMaster, plain := s.atMaster, handler.WithoutParameters
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
-	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.posts.Handle, fast: true}}
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.post, fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit
 		if r.Board {
 			hit = s.boardHit
 		}
-		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(&r), hit, true})
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.read(&r), hit, true})
 	}
 	return append(list,
 		get("/v1/keys", read, plain(s.admin.Keys)),
@@ -67,7 +71,7 @@ func (s *server) routes() []route {
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
 		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
-		on(http.MethodPost, "/v1/cluster/enroll", enroll, s.admin.RateLimited(atMaster(s.admin.Enroll))),
+		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(s.admin.Enroll)),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
 		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(s.admin.ChangeAuthority)),
 		get("/v1/access", operate, atMaster(plain(s.admin.Access))),
@@ -155,3 +159,72 @@ func (s *server) readyz(ctx context.Context, _ *handler.Request) (handler.Respon
 func ok() (handler.Response, error) {
 	return handler.Response{CacheControl: "no-store", Type: handler.TypeText, Body: []byte("ok\n")}, nil
 }
+
+// decodedPage is the data of the page from an entry. It is kept, so that an answer is
+// decoded once for all who load the page.
+type decodedPage struct {
+	entry *cache.Entry
+	data  web.Data
+}
+
+// frontPage answers browsers with the live page and other clients with an overview of the
+// interface.
+func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	vary := handler.Response{VaryAccept: true}
+	if !r.AcceptsHTML() {
+		return overviewPage(r)
+	}
+	data, err := s.pageData(ctx)
+	if err != nil {
+		return vary, err
+	}
+	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Store()
+	w, hr := r.Transport()
+	w.Header().Set("Vary", "Accept")
+	return handler.Written, web.Page(w, hr, data)
+}
+
+// pageData returns what this frontend knows, current or not: the page shows its age.
+func (s *server) pageData(ctx context.Context) (web.Data, error) {
+	q := question.Page()
+	a, err := s.own(ctx, &q)
+	var entry *cache.Entry
+	switch {
+	case err == nil:
+		entry = a.entry
+	case ctx.Err() != nil:
+		return web.Data{}, err
+	default:
+		entry, _, _, err = s.staleEntry(ctx, &q)
+	}
+	if err != nil {
+		return web.Data{}, err
+	}
+	if last := s.page.Load(); last != nil && last.entry == entry {
+		return last.data, nil
+	}
+	var data web.Data
+	if err := json.Unmarshal(entry.Body, &data); err != nil {
+		return web.Data{}, err
+	}
+	s.page.Store(&decodedPage{entry, data})
+	return data, nil
+}
+
+func overviewPage(r *handler.Request) (handler.Response, error) {
+	scheme := "http://"
+	if r.Peer().TLS != nil {
+		scheme = "https://"
+	}
+	_, hr := r.Transport()
+	return handler.Response{
+		VaryAccept:     true,
+		ReferrerPolicy: "no-referrer",
+		CacheControl:   "no-cache",
+		Type:           handler.TypeText,
+		Body:           []byte(strings.ReplaceAll(overview, "{url}", scheme+textfmt.OneLine(hr.Host))),
+	}, nil
+}
+
+//go:embed overview.txt
+var overview string

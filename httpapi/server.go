@@ -26,7 +26,6 @@ type server struct {
 	id     string // of the frontend
 	status Status
 	gate   *admission.Gate
-	reader *reader
 	posts  *posts.Posts
 	admin  *admin.Handlers
 }
@@ -34,21 +33,12 @@ type server struct {
 func (a *API) newServer(port string, gate *admission.Gate) *server {
 	status := a.group.Status
 	s := &server{API: a, port: port, client: port == "client", id: status.ID(), status: status, gate: gate}
-	f := &forwarder{to: a.group.Forwarder, id: s.id, enabled: s.client}
-	s.reader = &reader{status: status, source: a.group.Reader, forwarder: f, metrics: a.metrics}
 	s.posts = &posts.Posts{
-		Poster: a.group.Poster,
-		Gate:   gate,
-		Limits: &a.admission.Limits,
-		Logger: a.log,
-		CheckMaster: func() error {
-			if s.client || status.Master() {
-				return nil
-			}
-			return f.notMaster()
-		},
+		Poster:       a.group.Poster,
+		Gate:         gate,
+		Logger:       a.log,
 		CountProblem: a.metrics.countProblem,
-		CountEvents:  a.metrics.events.count,
+		CountEvents:  a.metrics.countEvents,
 	}
 	s.admin = &admin.Handlers{
 		Status:     status,
@@ -56,7 +46,6 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 		Trail:      a.group.Reader,
 		Membership: a.group.Membership,
 		Trust:      a.group.Trust,
-		Forward:    f.forward,
 		Gate:       gate,
 	}
 	return s
@@ -122,10 +111,19 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if !a.IsWritten() && out.status == 0 {
 		a.WriteTo(out, shared)
 	}
+	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
+}
+
+// finish counts and logs a request that has been answered. stream is true if the time that
+// it took means nothing.
+func finish[Path string | []byte](
+	ctx context.Context, e *endpoint, method string, path Path, status int, start time.Time, stream bool, err error,
+) {
 	took := time.Since(start)
-	e.metrics.done(out.code(), took, r.Stream)
-	if s.logs(ctx) {
-		s.logRequest(ctx, hr.Method, hr.URL.Path, out.code(), took, err)
+	e.metrics.done(status, took, stream)
+	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
+			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took), slog.Any("err", err))
 	}
 }
 
@@ -136,13 +134,6 @@ func (s *server) shared(method, origin string) handler.Shared {
 		shared.AllowOrigin, shared.VaryOrigin = s.origins.allow(origin)
 	}
 	return shared
-}
-
-func (s *server) logs(ctx context.Context) bool { return s.log.Enabled(ctx, slog.LevelDebug) }
-
-func (s *server) logRequest(ctx context.Context, method, path string, status int, took time.Duration, err error) {
-	s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-		slog.String("path", path), slog.Int("status", status), slog.Duration("took", took), slog.Any("err", err))
 }
 
 // problem returns the problem that reports err and counts it, nil if the client is gone.
@@ -191,38 +182,45 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // code returns the status that the client has got: 200 if the handler wrote nothing.
 func (w *statusWriter) code() int { return cmp.Or(w.status, http.StatusOK) }
 
-type forwarder struct {
-	to      Forwarder
-	id      string // of this frontend
-	enabled bool   // false at the peer port: a request is forwarded once
-}
-
-// forward has the master answer r. With an error nothing has been written.
-func (f *forwarder) forward(r *handler.Request) (handler.Response, error) {
-	return handler.Written, f.forwardWithin(0, r)
-}
-
-// forwardWithin is forward with a limit for the time until the answer begins, if it is
-// not 0.
-func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) error {
-	if !f.enabled {
-		return f.notMaster()
+// forwardWithin has the master answer r, and begin within limit, unless that is 0. With an
+// error nothing has been written. At the peer port it fails: a request is forwarded once.
+func (s *server) forwardWithin(limit time.Duration, r *handler.Request) error {
+	if !s.client {
+		return s.notMaster()
 	}
 	admission.SetForwardedCaller(r)
 	w, hr := r.Transport()
 	if limit == 0 {
-		return f.to.Forward(w, hr)
+		return s.group.Forwarder.Forward(w, hr)
 	}
 	ctx, cancel := context.WithCancel(hr.Context())
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
-	return f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
+	return s.group.Forwarder.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
 }
 
-func (f *forwarder) notMaster() error {
+func (s *server) notMaster() error {
 	return score.Problemf(score.NoMaster,
-		"this request was forwarded to %s, which cannot answer as the master now; retry it", f.id)
+		"this request was forwarded to %s, which cannot answer as the master now; retry it", s.id)
+}
+
+// atMaster returns a handler that answers by f at the master and forwards to it elsewhere.
+func (s *server) atMaster(f handler.Func) handler.Func {
+	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
+		if !s.status.Master() {
+			return handler.Written, s.forwardWithin(0, r)
+		}
+		return f(ctx, r)
+	}
+}
+
+// post takes events. Clients may post at any frontend, whose member asks the master.
+func (s *server) post(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	if !s.client && !s.status.Master() {
+		return handler.Response{}, s.notMaster()
+	}
+	return s.posts.Handle(ctx, r)
 }
 
 // startDeadlineWriter stops a timer when the answer begins.

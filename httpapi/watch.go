@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"laurel/cache"
@@ -64,8 +64,7 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
-				return s, nil, handler.FieldProblem(name,
-					"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
+				return s, nil, handler.Unwanted(name, value, "segments of letters, digits and ._~- joined by /")
 			}
 		}
 		count += len(values)
@@ -109,8 +108,7 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
-			return nil, handler.FieldProblem("limit",
-				"got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
+			return nil, handler.Unwanted("limit", given, "1 to %d rows of each leaderboard", maxWindow)
 		}
 	}
 	for _, w.ContestID = range boards {
@@ -142,20 +140,21 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	}
 	retry := minRetry + rand.N(retrySpread)
 	first = append(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()), first...)
-	conn, err := s.streamConn(w, hr, first)
+	s.setStreamFields(w.Header())
+	r.Stream = true
+	if hr.ProtoMajor > 1 {
+		s.relay(ctx, w, watcher, first)
+		return handler.Written, nil
+	}
+	conn, err := s.hijack(w, first)
 	if err != nil {
 		s.hub.Remove(watcher)
 		return handler.Response{}, err
 	}
-	r.Stream = true
 	if out, ok := w.(*statusWriter); ok {
 		out.status = http.StatusOK
 	}
 	s.hub.Attach(watcher, conn)
-	if c, ok := conn.(*streamConn); ok {
-		c.await(ctx)
-		s.hub.Remove(watcher)
-	}
 	return handler.Written, nil
 }
 
@@ -184,41 +183,56 @@ func (s *server) subscribe(
 	}
 }
 
-// streamFields are the header fields of a stream, in the order in which they are written.
-var streamFields = []string{
-	"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode",
-	"X-Accel-Buffering", "X-Content-Type-Options",
+func (s *server) setStreamFields(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	h.Set("Laurel-Mode", string(s.status.CacheMode()))
 }
 
-// streamConn writes the head and the first part of the stream and takes the connection
-// from net/http, so that an idle stream needs neither its buffers nor a goroutine. With
-// HTTP/2, where that is impossible, what is written goes through the response.
-func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
-	head := w.Header()
-	head.Set("Content-Type", "text/event-stream")
-	head.Set("Cache-Control", "no-store")
-	head.Set("X-Accel-Buffering", "no")
-	head.Set("Laurel-Mode", string(s.status.CacheMode()))
-	if r.ProtoMajor > 1 {
-		return newStreamConn(w, first, admission.AnswerTimeout)
-	}
+// hijack writes the head and the first part of the stream and takes the connection from
+// net/http, so that an idle stream needs neither its buffers nor a goroutine.
+func (s *server) hijack(w http.ResponseWriter, first []byte) (net.Conn, error) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
 	}
 	conn.SetDeadline(time.Now().Add(admission.AnswerTimeout))
-	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
-	for _, name := range streamFields {
-		if values := head[name]; len(values) > 0 {
-			b = append(b, name+": "+values[0]+"\r\n"...)
-		}
-	}
-	b = append(append(b, "\r\n"...), first...)
-	if _, err := conn.Write(b); err != nil {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+	_ = w.Header().Write(&b) // a Buffer does not fail
+	b.WriteString("\r\n")
+	b.Write(first)
+	if _, err := conn.Write(b.Bytes()); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+// relay writes the stream as a response of HTTP/2, whose connection cannot be taken. It
+// returns at the end of the stream. What the hub writes comes through a pipe.
+func (s *server) relay(ctx context.Context, w http.ResponseWriter, watcher *watch.Watcher, first []byte) {
+	out, in := net.Pipe()
+	defer out.Close()
+	defer context.AfterFunc(ctx, func() { out.Close() })()
+	s.hub.Attach(watcher, in)
+	defer s.hub.Remove(watcher)
+	control := http.NewResponseController(w)
+	buffer := make([]byte, 4<<10)
+	for b := first; ; {
+		// A deadline of HTTP/2 passes even while nothing is written.
+		_ = control.SetWriteDeadline(time.Now().Add(admission.AnswerTimeout))
+		if _, err := w.Write(b); err != nil || control.Flush() != nil {
+			return
+		}
+		_ = control.SetWriteDeadline(time.Time{})
+		n, err := out.Read(buffer)
+		if err != nil {
+			return
+		}
+		b = buffer[:n]
+	}
 }
 
 func watchProblem(err error) error {
@@ -239,83 +253,4 @@ func watchProblem(err error) error {
 			"this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
 	}
 	return err
-}
-
-// streamConn is a response as a connection: what is written to it is sent at once. It is
-// for HTTP/2, where the connection cannot be taken from net/http and the handler must not
-// return before the stream ends.
-type streamConn struct {
-	net.Conn // nil; only the methods below may be called
-	w        http.ResponseWriter
-	control  *http.ResponseController
-	closed   chan struct{}
-	once     sync.Once
-	writing  sync.Mutex // held during a write
-
-	mu   sync.Mutex
-	over bool // the handler returns: w must not be used any more
-}
-
-// newStreamConn begins a response without an end.
-func newStreamConn(w http.ResponseWriter, first []byte, timeout time.Duration) (net.Conn, error) {
-	c := &streamConn{w: w, control: http.NewResponseController(w), closed: make(chan struct{})}
-	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return nil, err
-	}
-	_, err := c.Write(first)
-	return c, err
-}
-
-// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while
-// nothing is written.
-func (c *streamConn) Write(b []byte) (int, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	select {
-	case <-c.closed:
-		return 0, net.ErrClosed
-	default:
-	}
-	n, err := c.w.Write(b)
-	if err == nil {
-		err = c.control.Flush()
-	}
-	if err == nil {
-		err = c.SetWriteDeadline(time.Time{})
-	}
-	return n, err
-}
-
-// SetDeadline bounds the current write and those that follow.
-func (c *streamConn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
-
-// SetWriteDeadline is SetDeadline.
-func (c *streamConn) SetWriteDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		return net.ErrClosed
-	}
-	return c.control.SetWriteDeadline(t)
-}
-
-// Close ends the response. It does not wait.
-func (c *streamConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return nil
-}
-
-// await waits until the response has ended or ctx ends, and no write is under way.
-func (c *streamConn) await(ctx context.Context) {
-	select {
-	case <-c.closed:
-	case <-ctx.Done():
-	}
-	c.Close()
-	_ = c.SetWriteDeadline(time.Unix(1, 0)) // ends a blocked write
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Contest is the state of one scored unit, folded from its events. What readers see
-// besides (order, ranks, winner) is derived by Record. The store allKept a Contest as
+// besides (order, ranks, winner) is derived by Record. The store keeps a Contest as
 // JSON, so the names of its members are part of the snapshot format.
 type Contest struct {
 	ID string `json:"id"`
@@ -185,10 +185,19 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	return nil
 }
 
-// checkOpen returns why the contest does not accept plays and marks now, or nil.
-func (c *Contest) checkOpen() *Problem {
+// checkOpen returns why a contest of the kind does not accept plays and marks now, or nil.
+// instead is the type of event for contests of the other kind. An event that was accepted
+// before, or has a reason, is accepted at any time: a walk-over is never RUNNING, and a
+// jury may correct an OFFICIAL contest.
+func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason string) *Problem {
 	switch {
-	case c.WasOfficial && c.Definition.Kind == Ranked:
+	case c.Definition.Kind == "":
+		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
+	case c.Definition.Kind != kind:
+		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
+	case mode != Live || reason != "":
+		return nil
+	case c.WasOfficial && kind == Ranked:
 		return conflict("",
 			"the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	case c.WasOfficial:
@@ -200,18 +209,6 @@ func (c *Contest) checkOpen() *Problem {
 		return conflict("",
 			"the contest has not started (schedule_status is %s); post a contest.status with RUNNING first",
 			c.ScheduleStatus)
-	}
-	return nil
-}
-
-// checkKind returns the problem of an event for another kind of contest, or nil. instead
-// is the type of event to use.
-func (c *Contest) checkKind(want, instead string) *Problem {
-	if c.Definition.Kind == "" {
-		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
-	}
-	if c.Definition.Kind != want {
-		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	}
 	return nil
 }
@@ -239,13 +236,8 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
-	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, ""); p != nil {
 		return p
-	}
-	if mode == Live {
-		if p := c.checkOpen(); p != nil {
-			return p
-		}
 	}
 	player := c.competitor(d.Competitor)
 	if player == nil {
@@ -345,15 +337,8 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 }
 
 func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
-	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, d.Reason); p != nil {
 		return p
-	}
-	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a
-	// jury may correct an OFFICIAL contest.
-	if mode == Live && d.Reason == "" {
-		if p := c.checkOpen(); p != nil {
-			return p
-		}
 	}
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, d.Period)
 	competitors := slices.Clone(c.Competitors)

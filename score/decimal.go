@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -28,49 +29,39 @@ var errDecimal = errors.New("want a plain number with at most three fraction dig
 // ParseDecimal parses a plain JSON number: without exponent, with at most three fraction
 // digits, and from -999999999999.999 to 999999999999.999.
 func ParseDecimal(s string) (Decimal, error) {
-	digits := s
-	negative := len(digits) > 0 && digits[0] == '-'
-	if negative {
-		digits = digits[1:]
+	unsigned, negative := strings.CutPrefix(s, "-")
+	whole, fraction, point := strings.Cut(unsigned, ".")
+	thousandths := strings.TrimRight(fraction, "0")
+	v, digits := appendDigits(0, whole)
+	if digits {
+		v, digits = appendDigits(v, thousandths)
 	}
-	if len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
+	switch {
+	case !digits, whole == "", point && fraction == "", len(whole) > 1 && whole[0] == '0':
 		return 0, fmt.Errorf("got %s; %w", clip(s), errDecimal)
+	case len(thousandths) > 3:
+		return 0, fmt.Errorf("got %s, which has more than three fraction digits; %w", clip(s), errDecimal)
+	case len(whole) > 12:
+		return 0, fmt.Errorf("got %s; the largest is %s", clip(s), MaxDecimal)
 	}
-	var v int64
-	whole, fraction, point := 0, 0, false
-	for i := range len(digits) {
-		c := digits[i]
-		switch {
-		case c == '.' && !point:
-			point = true
-			continue
-		case c < '0' || c > '9':
-			return 0, fmt.Errorf("got %s; %w", clip(s), errDecimal)
-		case point && fraction == 3 && c == '0':
-			continue
-		case point && fraction == 3:
-			return 0, fmt.Errorf("got %s, which has more than three fraction digits; %w", clip(s), errDecimal)
-		}
-		if point {
-			fraction++
-		} else {
-			whole++
-		}
-		if whole > 12 {
-			return 0, fmt.Errorf("got %s; the largest is %s", clip(s), MaxDecimal)
-		}
-		v = v*10 + int64(c-'0')
-	}
-	if whole == 0 || point && fraction == 0 {
-		return 0, fmt.Errorf("got %q; %w", clip(s), errDecimal)
-	}
-	for ; fraction < 3; fraction++ {
+	for range 3 - len(thousandths) {
 		v *= 10
 	}
 	if negative {
 		v = -v
 	}
 	return Decimal(v), nil
+}
+
+// appendDigits appends digits to those of v. ok is false if s has anything else.
+func appendDigits(v int64, s string) (_ int64, ok bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		v = v*10 + int64(s[i]-'0')
+	}
+	return v, true
 }
 
 // clip shortens input that a problem quotes. It cuts between runes, because a Problem is

@@ -45,7 +45,7 @@ func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
-	if w, d, ok := fastEvent(b, string(b)); ok {
+	if w, d, ok := fastEvent(string(b)); ok {
 		return w.event(d)
 	}
 	return decodeGeneral(b)
@@ -72,6 +72,8 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		Source:    w.Source,
 		Type:      w.Type,
 		ContestID: w.ContestID,
+		Key:       w.Key,
+		Signature: w.Signature,
 		IDGiven:   w.ID != "",
 		TimeGiven: w.Time != nil,
 	}
@@ -94,8 +96,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		c.Time("time", e.Time)
 	}
 	if w.Key != "" || w.Signature != nil {
-		e.Key, e.Signature = w.Key, w.Signature
-		w.checkSignature(&c)
+		e.checkSignature(&c)
 	}
 	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
 		return e, c.Problem
@@ -114,36 +115,19 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	return e, c.Problem
 }
 
-// checkSignature checks what can be checked without the key: the form of the signature,
-// and that the bard gave every member that is signed.
-func (w *envelope) checkSignature(c *Checker) {
-	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
-	switch {
-	case w.Key == "":
-		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
-	case !isKeyID(w.Key):
-		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
-	case len(w.Signature) == 0:
-		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
-	case w.ID == "":
-		c.Fail("id", "missing; %s", all)
-	case w.Source == "":
-		c.Fail("source", "missing; %s", all)
-	case w.Seq == nil:
-		c.Fail("seq", "missing; %s", all)
-	case w.Time == nil:
-		c.Fail("time", "missing; %s", all)
+// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
+// Decode.
+func UnmarshalData(t Type, b []byte) (Data, error) {
+	d, p := readData(t, b)
+	if p != nil {
+		return nil, p
 	}
-	if c.Problem == nil {
-		if _, err := ParseSignature(w.Signature); err != nil {
-			c.Fail("signature", "%s", err)
-		}
-	}
+	return d, nil
 }
 
 func readData(t Type, text []byte) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
-		if d := of.read(text, ""); d != nil {
+		if d := of.read(string(text)); d != nil {
 			return d, nil
 		}
 	}
@@ -202,13 +186,6 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 		e, p := Decode(b)
 		return []Event{e}, p
 	}
-	if events = fastArray(b); events != nil {
-		return events, nil
-	}
-	return decodeArrayGeneral(b)
-}
-
-func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
@@ -246,52 +223,13 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-func fastArray(b []byte) (events []Event) {
-	r := fastjson.NewReader(b, "")
-	if !r.Next('[') {
-		return nil
-	}
-	for len(events) < MaxArray {
-		r.Space()
-		from := r.Pos()
-		if !r.Skip() {
-			return nil
-		}
-		e, p := Decode(b[from:r.Pos()])
-		if p != nil {
-			return nil
-		}
-		events = append(events, e)
-		if r.Space() == ']' {
-			if r.Next(']'); !r.End() {
-				return nil
-			}
-			return events
-		}
-		if !r.Next(',') {
-			return nil
-		}
-	}
-	return nil
-}
-
 // Nearly every event is a play, a mark or a status in plain JSON, which package fastjson
 // reads. Where it succeeds, the general decoder must too, with the same result;
 // FuzzFastRead compares the two.
 
-// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
-// Decode.
-func UnmarshalData(t Type, b []byte) (Data, error) {
-	d, p := readData(t, b)
-	if p != nil {
-		return nil, p
-	}
-	return d, nil
-}
-
 // fastEvent reads an event. It reads the data last, because the type may come after it.
-func fastEvent(b []byte, s string) (w envelope, d Data, ok bool) {
-	r := fastjson.NewReader(b, s)
+func fastEvent(text string) (w envelope, d Data, ok bool) {
+	r := fastjson.NewReader(text)
 	var from, to int
 	ok = r.Object(func(name string) bool {
 		switch name {
@@ -325,7 +263,7 @@ func fastEvent(b []byte, s string) (w envelope, d Data, ok bool) {
 		return w, nil, false
 	}
 	if of := dataTypeOf(w.Type); of != nil {
-		d = of.read(b[from:to], s[from:to])
+		d = of.read(text[from:to])
 	}
 	return w, d, d != nil
 }

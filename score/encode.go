@@ -38,33 +38,28 @@ func writeFast(b []byte, d Data, canonical bool) (_ []byte, ok bool) {
 	return dataTypeOf(d.eventType()).write(b, d, canonical)
 }
 
-func fastWriteDecimal(w *fastjson.Writer, name string, d Decimal) {
-	w.Name(name)
+// fastWriteDecimal fails if a JSON reader with 64-bit floats would change d.
+func fastWriteDecimal(w *fastjson.Writer, d Decimal) {
+	if d > MaxDecimal || d < -MaxDecimal {
+		w.Fail()
+	}
 	w.B, _ = d.AppendText(w.B)
 }
 
-// maxFastTotals limits totals because their names are compared with each other.
-const maxFastTotals = 8
-
-func fastWriteTotals(w *fastjson.Writer, name string, t Totals) {
-	if len(t) > maxFastTotals {
-		w.Fail()
-		return
-	}
-	w.Name(name)
+// fastWriteTotals fails if the names are not distinct and in order, which in the canonical
+// form is that of UTF-16.
+func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {
 	w.B = append(w.B, '{')
-	for i := range t {
+	for i, n := range t {
 		if i > 0 {
 			w.B = append(w.B, ',')
 		}
-		for j := range i {
-			if t[i].Code == t[j].Code {
-				w.Fail()
-			}
+		if i > 0 && t[i-1].Code >= n.Code || canonical && !plainText(n.Code, len(n.Code), optional) {
+			w.Fail()
 		}
-		w.Quote(t[i].Code)
+		w.Quote(n.Code)
 		w.B = append(w.B, ':')
-		w.B, _ = t[i].Value.AppendText(w.B)
+		fastWriteDecimal(w, n.Value)
 	}
 	w.B = append(w.B, '}')
 }
@@ -108,22 +103,3 @@ func Canonicalize(data []byte) ([]byte, error) {
 	}
 	return canonical, nil
 }
-
-// canonical reports whether the fast writer writes t in canonical form: its names are in
-// order, and printable ASCII that needs no escapes, and its values are within bounds.
-func (t Totals) canonical() bool {
-	for i := range t {
-		for j := range len(t[i].Code) {
-			if c := t[i].Code[j]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-				return false
-			}
-		}
-		if i > 0 && t[i-1].Code >= t[i].Code || !bounded(t[i].Value) {
-			return false
-		}
-	}
-	return true
-}
-
-// bounded reports whether a 64-bit float holds d exactly.
-func bounded(d Decimal) bool { return d <= MaxDecimal && d >= -MaxDecimal }

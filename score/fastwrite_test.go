@@ -37,7 +37,7 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	for i := range many {
 		many[i].Code = string(rune('a' + i))
 	}
-	for _, text := range []string{"", "GAU", "Astérix", "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
+	for _, text := range []string{"", "GAU", "Astérix", `a"\b`, "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
 				compareWritten(t, &ScorePlay{

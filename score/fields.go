@@ -65,17 +65,14 @@ func (f *field) of(d reflect.Value) any { return d.Field(f.index).Addr().Interfa
 
 func (t *table) empty() Data { return reflect.New(t.data).Interface().(Data) }
 
-// read reads b, whose text is s; it makes s if that is empty. It returns nil if b is not
-// simple enough for the fast reader.
-func (t *table) read(b []byte, s string) Data {
+// read reads data from JSON. It returns nil if that is not simple enough for the fast
+// reader.
+func (t *table) read(text string) Data {
 	if t.general {
 		return nil
 	}
-	if s == "" {
-		s = string(b)
-	}
 	d := reflect.New(t.data).Elem()
-	r := fastjson.NewReader(b, s)
+	r := fastjson.NewReader(text)
 	next := 0 // the field to try first: stored data is in order
 	ok := r.Object(func(name string) bool {
 		for range t.fields {
@@ -123,7 +120,8 @@ func (t *table) write(b []byte, data Data, canonical bool) (_ []byte, ok bool) {
 	for i := range fields {
 		fields[i].write(&w, d.Elem(), canonical)
 	}
-	return w.End()
+	written, err := w.End()
+	return written, err == nil
 }
 
 func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
@@ -133,19 +131,16 @@ func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
 			w.Text(f.name, *m)
 		}
 	case **Decimal:
-		n := *m
-		if n != nil {
-			fastWriteDecimal(w, f.name, *n)
-		}
-		if n == nil && f.required || n != nil && canonical && !bounded(*n) {
+		if *m != nil {
+			w.Name(f.name)
+			fastWriteDecimal(w, **m)
+		} else if f.required {
 			w.Fail()
 		}
 	case *Totals:
 		if *m != nil || f.required {
-			fastWriteTotals(w, f.name, *m)
-		}
-		if canonical && !m.canonical() {
-			w.Fail()
+			w.Name(f.name)
+			fastWriteTotals(w, *m, canonical)
 		}
 	}
 }

@@ -2,9 +2,10 @@ package score
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"laurel/score/fastjson"
 )
 
 // Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no
@@ -19,26 +20,79 @@ type Mark struct {
 
 // AppendJSON appends m as json.Marshal would write it, but faster.
 func (m Mark) AppendJSON(b []byte) ([]byte, error) {
-	var err error
-	text := func(name, s string) {
-		if b = append(b, name...); err == nil {
-			b, err = jsontext.AppendQuote(b, s)
-		}
-	}
-	text(`{"c":`, m.Competitor)
+	w := fastjson.NewWriter(b)
+	w.Text("c", m.Competitor)
 	if m.Value != 0 {
-		b, _ = m.Value.AppendText(append(b, `,"v":`...))
+		w.Name("v")
+		w.B, _ = m.Value.AppendText(w.B)
 	}
-	if m.IRM != "" {
-		text(`,"irm":`, m.IRM)
+	w.OptionalText("irm", m.IRM)
+	w.OptionalText("cat", m.Category)
+	w.OptionalText("org", m.Organisation)
+	return w.End()
+}
+
+// AppendJSON appends l as json.Marshal would write it. It is faster, which matters because
+// pages are rarely cached: few readers ask for the same one.
+func (l *Leaderboard) AppendJSON(b []byte) []byte {
+	w := fastjson.NewWriter(b)
+	w.Text("contest_id", l.ContestID)
+	w.Text("split", l.Split)
+	w.OptionalText("category", l.Category)
+	w.Name("total")
+	w.B = strconv.AppendInt(w.B, int64(l.Total), 10)
+	w.Name("rows")
+	w.B = append(w.B, '[')
+	for i := range l.Rows {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		w.B = l.Rows[i].AppendJSON(w.B)
 	}
-	if m.Category != "" {
-		text(`,"cat":`, m.Category)
+	w.B = append(w.B, ']')
+	w.Text("next", l.Next)
+	b, _ = w.End() // bytes that are not UTF-8 have been replaced
+	return b
+}
+
+// AppendJSON appends r as json.Marshal would write it.
+func (r *LeaderboardRow) AppendJSON(b []byte) []byte {
+	w := fastjson.NewWriter(b)
+	w.Text("competitor", r.Competitor)
+	w.OptionalText("name", r.Name)
+	w.OptionalText("organisation", r.Organisation)
+	w.OptionalText("category", r.Category)
+	w.Name("mark")
+	w.B = appendOptional(w.B, r.Mark)
+	w.OptionalText("irm", r.IRM)
+	if r.Rank != 0 {
+		w.Name("rank")
+		w.B = strconv.AppendInt(w.B, int64(r.Rank), 10)
 	}
-	if m.Organisation != "" {
-		text(`,"org":`, m.Organisation)
+	w.Name("rank_equal")
+	w.B = strconv.AppendBool(w.B, r.RankEqual)
+	w.Name("diff")
+	w.B = appendOptional(w.B, r.Diff)
+	b, _ = w.End()
+	return b
+}
+
+func appendOptional(b []byte, d *Decimal) []byte {
+	if d == nil {
+		return append(b, "null"...)
 	}
-	return append(b, '}'), err
+	b, _ = d.AppendText(b)
+	return b
+}
+
+// Equal reports whether both rows are the same.
+func (r LeaderboardRow) Equal(other LeaderboardRow) bool {
+	equal := func(a, b *Decimal) bool { return a == b || a != nil && b != nil && *a == *b }
+	if !equal(r.Mark, other.Mark) || !equal(r.Diff, other.Diff) {
+		return false
+	}
+	r.Mark, r.Diff = other.Mark, other.Diff
+	return r == other
 }
 
 // Marks stores the marks of one ranked contest. There can be a million of them, so they
@@ -69,15 +123,8 @@ func (d *ContestDefine) AllSplits() []string {
 }
 
 func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
-	if p := c.checkKind(Ranked, string(TypeScorePlay)); p != nil {
+	if p := c.checkOpen(Ranked, TypeScorePlay, mode, d.Reason); p != nil {
 		return p
-	}
-	// With a reason, a jury may disqualify a competitor even after the contest is
-	// OFFICIAL.
-	if mode == Live && d.Reason == "" {
-		if p := c.checkOpen(); p != nil {
-			return p
-		}
 	}
 	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
 		return c.unknownCompetitor("data.competitor", d.Competitor)

@@ -7,5 +7,5 @@
 //
 // An [Issuer] is the master's side: it makes join tokens, issues certificates and rotates
 // the authority. A [Renewer] is the side of each member: it keeps the member's
-// certificate and keys up to date. Both work on the [Group] that the member implements.
+// certificate and keys up to date.
 package enroll

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -31,19 +32,82 @@ const (
 	maxTokenUses = 1000
 )
 
+// Certificates is what a member says of its certificates. All strings are fingerprints of
+// authorities.
+type Certificates struct {
+	// IssuedBy is the authority that issued the member's certificate.
+	IssuedBy string `json:"issued_by,omitzero"`
+	// Keys are the authorities whose private keys the member holds.
+	Keys []string `json:"keys,omitzero"`
+}
+
+// CertificatesOf returns the certificates of an identity, which may be nil.
+func CertificatesOf(i *pki.Identity) (c Certificates) {
+	if i != nil {
+		c.IssuedBy, c.Keys = i.IssuedBy(), i.Keys()
+	}
+	return c
+}
+
 // Issuer issues certificates and rotates the authority of the group, at the master. Its
 // exported methods return a *score.Problem where this member is not the master or the
 // group is insecure. It is safe for concurrent use.
-type Issuer struct{ Config }
+type Issuer struct {
+	Self     raft.ServerID
+	Identity *pki.Identity // nil in an insecure group
+	Auth     *peer.Authenticator
+	Port     *peer.Port
+	ValidID  func(id string) bool // reports whether a member may have an id
+	Logger   *slog.Logger
 
-// NewIssuer returns an Issuer.
-func NewIssuer(c Config) *Issuer { return &Issuer{c} }
+	// IsMaster reports whether this member is the master.
+	IsMaster func() bool
+	// OtherMaster returns the peer address of the master if that is another member; else
+	// "".
+	OtherMaster func() string
+	// Servers returns the latest configuration.
+	Servers func() []raft.Server
+	// IsVoter reports whether the master knows a server as a voter of the committed
+	// configuration.
+	IsVoter func(raft.ServerID) bool
+	// Connected reports whether the master has a stream to a server.
+	Connected func(raft.ServerID) bool
+	// Certificates returns what a server last said of its certificates. ok is false if
+	// that was too long ago.
+	Certificates func(raft.ServerID) (c Certificates, ok bool)
+	// Access returns the applied access control.
+	Access func() *access.State
+	// ChangeAccess commits a change of it. The error is a *score.Problem.
+	ChangeAccess func(context.Context, access.Change) error
+}
+
+// requireMaster returns a problem in an insecure group, and on a member that is not the
+// master.
+func (i *Issuer) requireMaster() *score.Problem {
+	if i.Identity == nil {
+		return score.Problemf(score.StatusConflict,
+			"this group is insecure: it has no certificates, and joining needs no token")
+	}
+	if !i.IsMaster() {
+		return peer.NotMaster()
+	}
+	return nil
+}
+
+// issuing returns the fingerprint of the authority that is to issue the group's
+// certificates.
+func (i *Issuer) issuing() string {
+	if list := i.Access().Authorities; len(list) > 0 {
+		return access.Fingerprint(list[len(list)-1])
+	}
+	return i.Identity.IssuedBy()
+}
 
 // NewJoinToken makes a token with which frontends may join uses times within ttl. It
 // returns the token's text, which is stored nowhere. by is the name of the operator. The
 // error is a *score.Problem.
 func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
-	if p := i.requireSecure(); p != nil {
+	if p := i.requireMaster(); p != nil {
 		return "", p
 	}
 	if ttl <= 0 || ttl > maxTokenTTL {
@@ -52,12 +116,9 @@ func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 	if uses < 1 || uses > maxTokenUses {
 		return "", invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
 	}
-	if p := i.requireMaster(); p != nil {
-		return "", p
-	}
 	now := i.Identity.Now()
 	token := pki.NewJoinToken(i.issuing())
-	err = i.Group.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, JoinToken: &access.JoinToken{
+	err = i.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, JoinToken: &access.JoinToken{
 		ID: token.ID, Hash: token.Hash(), Expires: now.Add(ttl).UTC(), Uses: uses,
 	}})
 	if err != nil {
@@ -67,9 +128,7 @@ func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 }
 
 func invalid(field, format string, args ...any) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, format, args...)
-	p.Field = field
-	return p
+	return score.Problemf(score.InvalidEvent, format, args...).At(field)
 }
 
 // Enroll issues the first certificate of a frontend that joins, for its request csr
@@ -93,7 +152,7 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if i.authority() == nil {
 		return nil, noKey()
 	}
-	err = i.Group.ChangeAccess(ctx, access.Change{At: i.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
+	err = i.ChangeAccess(ctx, access.Change{At: i.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +162,7 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 // checkToken returns a problem if a token is not valid. The problem does not reveal
 // whether there is or was a token of that name.
 func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
-	known := i.Group.Access().JoinTokens[t.ID]
+	known := i.Access().JoinTokens[t.ID]
 	if known == nil {
 		known = &access.JoinToken{Hash: make([]byte, 32)} // so that the check takes as long
 	}
@@ -130,18 +189,16 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 	}
 	taken := func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member }
 	conflict := func(format string, args ...any) *score.Problem {
-		p := score.Problemf(score.IDConflict, format, args...)
-		p.Field = "id"
-		return p
+		return score.Problemf(score.IDConflict, format, args...).At("id")
 	}
 	switch {
 	case i.Auth.Removed(member):
 		return score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
-	case slices.ContainsFunc(i.Group.Servers(), taken):
+	case slices.ContainsFunc(i.Servers(), taken):
 		return conflict("the id %q is taken by a frontend with other data; "+
 			"choose another id, or remove that frontend first", id)
-	case i.Group.Connected(member):
+	case i.Connected(member):
 		// Otherwise the owner of a join token could become any member whose name it
 		// knows.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
@@ -151,18 +208,14 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 
 // ServeCertificate answers a member's request for a new certificate.
 func (i *Issuer) ServeCertificate(w http.ResponseWriter, r *http.Request) error {
-	if !i.Group.IsMaster() {
-		return peer.NotMaster()
+	if p := i.requireMaster(); p != nil {
+		return p
 	}
 	csr, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		return err
 	}
-	member := peer.FromContext(r.Context())
-	if member == "" {
-		return score.Problemf(score.Forbidden, "this group has no certificates")
-	}
-	issued, err := i.issue(csr, member)
+	issued, err := i.issue(csr, peer.FromContext(r.Context()))
 	if err != nil {
 		return err
 	}
@@ -177,15 +230,15 @@ type keysAnswer struct {
 // ServeKeys answers a voter's request for the keys of the authorities that the group
 // trusts.
 func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
-	id := raft.ServerID(peer.FromContext(r.Context()))
-	if !i.Group.IsMaster() {
-		return peer.NotMaster()
+	if p := i.requireMaster(); p != nil {
+		return p
 	}
-	if i.Identity == nil || !i.Group.IsVoter(id) {
+	id := raft.ServerID(peer.FromContext(r.Context()))
+	if !i.IsVoter(id) {
 		return score.Problemf(score.Forbidden, "only voters get the key of the authority")
 	}
 	var answer keysAnswer
-	for _, der := range i.Group.Access().Authorities {
+	for _, der := range i.Access().Authorities {
 		if a := i.Identity.Authority(access.Fingerprint(der)); a != nil {
 			text, err := a.Encode()
 			if err != nil {
@@ -222,7 +275,7 @@ func noKey() *score.Problem {
 // they can go on with it if this master is lost; else the oldest one whose key this
 // member holds, nil if it holds none.
 func (i *Issuer) authority() *pki.Authority {
-	list := i.Group.Access().Authorities
+	list := i.Access().Authorities
 	if len(list) == 0 {
 		return i.Identity.Authority(i.Identity.IssuedBy())
 	}
@@ -242,12 +295,12 @@ func (i *Issuer) authority() *pki.Authority {
 // heldByMajority reports whether a majority of the voters hold the key of an authority.
 func (i *Issuer) heldByMajority(authority string) bool {
 	voters, holders := 0, 0
-	for _, s := range i.Group.Servers() {
+	for _, s := range i.Servers() {
 		if s.Suffrage != raft.Voter {
 			continue
 		}
 		voters++
-		if c, ok := i.Group.Certificates(s.ID); s.ID == i.Self || ok && slices.Contains(c.Keys, authority) {
+		if c, ok := i.Certificates(s.ID); s.ID == i.Self || ok && slices.Contains(c.Keys, authority) {
 			holders++
 		}
 	}

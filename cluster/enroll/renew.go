@@ -5,8 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
 	"laurel/trust/access"
@@ -25,19 +29,12 @@ const (
 
 // Renewer keeps a member's certificate and keys up to date.
 type Renewer struct {
-	Config
-	issuer  *Issuer
-	timeout time.Duration
+	*Issuer               // this member's own, for when it is the master
+	Timeout time.Duration // of a round of renewals
 
 	notBefore    time.Time // of the next attempt
 	expiryLogged time.Time
 	lastErr      string
-}
-
-// NewRenewer returns a Renewer. issuer is this member's own, for when it is the master. A
-// round of renewals takes at most timeout.
-func NewRenewer(c Config, issuer *Issuer, timeout time.Duration) *Renewer {
-	return &Renewer{Config: c, issuer: issuer, timeout: timeout}
 }
 
 // Run checks the certificate and the keys until ctx ends.
@@ -60,7 +57,7 @@ func (r *Renewer) check(ctx context.Context) {
 	if now.Before(r.notBefore) {
 		return
 	}
-	round, cancel := context.WithTimeout(ctx, r.timeout)
+	round, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), r.deleteKeys(), r.renew(round))
 	switch {
@@ -83,27 +80,26 @@ func (r *Renewer) check(ctx context.Context) {
 
 // addFirstAuthority records in the store the authority that the group was founded with.
 func (r *Renewer) addFirstAuthority(ctx context.Context) error {
-	if !r.Group.IsMaster() || len(r.Group.Access().Authorities) > 0 {
+	if !r.IsMaster() || len(r.Access().Authorities) > 0 {
 		return nil
 	}
 	a := r.Identity.Authority(r.Identity.IssuedBy())
 	if a == nil {
 		return errors.New("the store has no authority, and this frontend does not hold the key of its own one")
 	}
-	return r.Group.ChangeAccess(ctx, access.Change{By: r.by(), AddAuthority: a.Certificate.Raw})
+	return r.ChangeAccess(ctx, access.Change{By: peer.MemberID(r.Self), AddAuthority: a.Certificate.Raw})
 }
 
 // fetchKeys gets the keys that this voter lacks from the master.
 func (r *Renewer) fetchKeys(ctx context.Context) error {
-	if r.Identity.Authority(r.issuing()) != nil || r.Group.IsMaster() || !r.isVoter(r.Self) {
+	isVoter := slices.ContainsFunc(r.Servers(), func(s raft.Server) bool {
+		return s.ID == r.Self && s.Suffrage == raft.Voter
+	})
+	if r.Identity.Authority(r.issuing()) != nil || r.IsMaster() || !isVoter {
 		return nil
 	}
-	master := r.Group.OtherMaster()
-	if master == "" {
-		return peer.NoMaster()
-	}
 	var answer keysAnswer
-	if err := r.Port.Call(ctx, master, http.MethodPost, KeysPath, nil, &answer); err != nil {
+	if err := r.callMaster(ctx, KeysPath, nil, &answer); err != nil {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
@@ -125,7 +121,7 @@ func (r *Renewer) fetchKeys(ctx context.Context) error {
 // deleteKeys deletes the keys of authorities that the group no longer trusts. It keeps
 // one that is younger than those: the group does not trust it yet.
 func (r *Renewer) deleteKeys() error {
-	list := r.Group.Access().Authorities
+	list := r.Access().Authorities
 	if len(list) == 0 {
 		return nil
 	}
@@ -161,12 +157,10 @@ func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 		return err
 	}
 	issued := new(pki.IssuedCertificate)
-	if r.Group.IsMaster() {
-		issued, err = r.issuer.issue(csr, i.Member())
-	} else if master := r.Group.OtherMaster(); master == "" {
-		err = peer.NoMaster()
+	if r.IsMaster() {
+		issued, err = r.issue(csr, i.Member())
 	} else {
-		err = r.Port.Call(ctx, master, http.MethodPost, CertificatePath, bytes.NewReader(csr), issued)
+		err = r.callMaster(ctx, CertificatePath, bytes.NewReader(csr), issued)
 	}
 	if err != nil {
 		return err
@@ -179,4 +173,12 @@ func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 	}
 	r.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy())
 	return nil
+}
+
+func (r *Renewer) callMaster(ctx context.Context, path string, body io.Reader, answer any) error {
+	master := r.OtherMaster()
+	if master == "" {
+		return peer.NoMaster()
+	}
+	return r.Port.Call(ctx, master, http.MethodPost, path, body, answer)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/raft"
+
 	"laurel/cluster/peer"
 	"laurel/score"
 	"laurel/trust/access"
@@ -32,7 +34,7 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
 	}
-	list := i.Group.Access().Authorities
+	list := i.Access().Authorities
 	if len(list) != 1 {
 		return score.Problemf(score.StatusConflict,
 			"the group trusts %d authorities: a rotation is in progress and must be finished first, "+
@@ -52,7 +54,7 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if err := i.Identity.AddKey(next); err != nil {
 		return score.Problemf(score.NotReady, "store the key of the new authority: %v", err)
 	}
-	err = i.Group.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, AddAuthority: next.Certificate.Raw})
+	err = i.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, AddAuthority: next.Certificate.Raw})
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
 	}
-	list := i.Group.Access().Authorities
+	list := i.Access().Authorities
 	if len(list) < 2 {
 		return score.Problemf(score.StatusConflict, "no rotation of the authority is in progress")
 	}
@@ -81,7 +83,7 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	}
 	for _, der := range list[:len(list)-1] {
 		change := access.Change{At: i.Identity.Now().UTC(), By: by, DropAuthority: access.Fingerprint(der)}
-		if err := i.Group.ChangeAccess(ctx, change); err != nil {
+		if err := i.ChangeAccess(ctx, change); err != nil {
 			return err
 		}
 	}
@@ -92,12 +94,12 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 // notRenewed returns the members without a certificate of an authority, and the voters
 // without its key.
 func (i *Issuer) notRenewed(authority string) (ids []string) {
-	for _, s := range i.Group.Servers() {
-		c, ok := i.Group.Certificates(s.ID)
+	for _, s := range i.Servers() {
+		c, ok := i.Certificates(s.ID)
 		if s.ID == i.Self {
 			c, ok = CertificatesOf(i.Identity), true
 		}
-		hasKey := !i.isVoter(s.ID) || slices.Contains(c.Keys, authority)
+		hasKey := s.Suffrage != raft.Voter || slices.Contains(c.Keys, authority)
 		if !ok || c.IssuedBy != authority || !hasKey {
 			ids = append(ids, peer.MemberID(s.ID))
 		}

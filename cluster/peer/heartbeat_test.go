@@ -8,15 +8,19 @@ import (
 )
 
 func TestHeartbeatIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
-	calls := make(chan raft.RPC)
-	var direct []uint64
-	h := newHeartbeats(raft.RPCHeader{ID: []byte("f2")}, func(call raft.RPC) {
-		direct = append(direct, call.Command.(*raft.AppendEntriesRequest).Term)
-	})
-	h.follow = func() (uint64, raft.ServerID, uint64) { return 5, "f1", 17 }
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	h := &Transport{
+		Header: raft.RPCHeader{ID: []byte("f2")},
+		ctx:    ctx,
+		calls:  make(chan raft.RPC, 4), // as if Raft took them
+		beat:   make(chan raft.RPC, 1),
+		follow: func() (uint64, raft.ServerID, uint64) { return 5, "f1", 17 },
+	}
 	beat := func(term uint64, from string) *raft.RPCResponse {
 		answers := make(chan raft.RPCResponse, 1)
-		h.handle(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}, RespChan: answers})
+		request := &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}
+		h.answerHeartbeat(raft.RPC{Command: request, RespChan: answers})
 		select {
 		case a := <-answers:
 			return &a
@@ -42,18 +46,16 @@ func TestHeartbeatIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
 			t.Errorf("the heartbeat of term %d from %q was answered without Raft: %+v", c.term, c.from, answer.Response)
 		}
 	}
-	if len(direct) != 4 {
-		t.Errorf("Raft got the heartbeats of the terms %v; want 4 of them", direct)
+	if len(h.calls) != 4 {
+		t.Errorf("Raft got %d heartbeats; want 4", len(h.calls))
 	}
-	h.deliver = func(call raft.RPC) { calls <- call }
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go h.run(ctx)
-	if got := (<-calls).Command.(*raft.AppendEntriesRequest); got.Term != 5 {
+	h.calls = make(chan raft.RPC)
+	go h.deliverHeartbeats()
+	if got := (<-h.calls).Command.(*raft.AppendEntriesRequest); got.Term != 5 {
 		t.Errorf("Raft got a copy of term %d", got.Term)
 	}
 	select {
-	case <-h.latest:
+	case <-h.beat:
 		t.Error("there is more than one copy")
 	default:
 	}

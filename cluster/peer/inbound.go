@@ -1,80 +1,47 @@
 package peer
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"slices"
 
 	"github.com/hashicorp/raft"
-	"golang.org/x/time/rate"
 )
 
-// inbound checks the requests of other members' Rafts before this member's Raft sees
-// them. hashicorp/raft processes whatever the network delivers, in any order. inbound
-// passes on only what can be true and cannot undo what this member has promised to
-// others. docs/decisions names each fault of hashicorp/raft that it guards against.
-type inbound struct {
-	ctx      context.Context
-	calls    chan raft.RPC // read by Raft's main goroutine
-	beats    *heartbeats
-	reported func(r *raft.Raft, atLeast uint64) bool
-	maxEntry int
-	refusals *Refusals
-	steps    rate.Sometimes // of approach
-	run      func(func())
-
-	opened chan struct{} // closed when raft is set
-	raft   *raft.Raft
-}
-
-func newInbound(ctx context.Context, c TransportConfig, header raft.RPCHeader) *inbound {
-	in := &inbound{
-		ctx: ctx, calls: make(chan raft.RPC), reported: c.TermReported, maxEntry: c.MaxEntry,
-		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
-		steps:    rate.Sometimes{Interval: c.ApproachPause}, run: c.Go, opened: make(chan struct{}),
-	}
-	in.beats = newHeartbeats(header, in.deliver)
-	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	return in
-}
-
-func (in *inbound) open(r *raft.Raft) {
-	in.raft = r
-	close(in.opened)
-}
-
-func (in *inbound) serve(from <-chan raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+// Serve checks the requests of other members until the context ends. It gives snapshots
+// to install to snapshot, on a goroutine of their own, and all else to Raft. It waits for
+// Open.
+func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
 	select {
-	case <-in.opened:
-	case <-in.ctx.Done():
+	case <-t.opened:
+	case <-t.ctx.Done():
 		return
 	}
-	in.run(func() { in.beats.run(in.ctx) })
+	t.config.Go(t.deliverHeartbeats)
 	for {
 		select {
-		case call := <-from:
-			in.handle(call, snapshot)
-		case <-in.ctx.Done():
+		case call := <-t.NetworkTransport.Consumer():
+			t.handle(call, snapshot)
+		case <-t.ctx.Done():
 			return
 		}
 	}
 }
 
 // handle passes on a request, or answers it with an error.
-func (in *inbound) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	if err := in.check(call.Command); err != nil {
-		in.run(func() { answerError(call, err) })
+func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+	if err := t.check(call.Command); err != nil {
+		t.config.Go(func() { answerError(call, err) })
 		return
 	}
 	switch request := call.Command.(type) {
 	case *raft.InstallSnapshotRequest:
-		in.run(func() { snapshot(call, request) })
+		t.config.Go(func() { snapshot(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
 		boundCommit(request)
 	}
-	in.deliver(call)
+	t.Deliver(call)
 }
 
 // answerError answers a request with an error. It reads the body of a snapshot first, or the
@@ -96,67 +63,97 @@ func boundCommit(request *raft.AppendEntriesRequest) {
 	request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 }
 
-// deliver gives a request to Raft's main goroutine.
-func (in *inbound) deliver(call raft.RPC) {
-	select {
-	case in.calls <- call:
-	case <-in.ctx.Done():
-		call.Respond(nil, raft.ErrRaftShutdown)
+// following returns the term in which Raft follows a leader, the leader, and the index of
+// Raft's last entry. The term is 0 if Raft follows nobody.
+func (t *Transport) following() (term uint64, leader raft.ServerID, last uint64) {
+	if t.raft.State() != raft.Follower {
+		return 0, "", 0
 	}
+	_, leader = t.raft.LeaderWithID()
+	return t.raft.CurrentTerm(), leader, t.raft.LastIndex()
 }
 
 // heartbeat handles a heartbeat on the goroutine of its connection.
-func (in *inbound) heartbeat(call raft.RPC) {
+//
+// hashicorp/raft gives the transport a handler that processes each heartbeat there,
+// concurrently with Raft's main goroutine. A candidate that learns of a newer term in
+// this way still counts the votes of its own term, and becomes a second leader of the
+// newer one (hashicorp/raft#695). So that handler is not used. A heartbeat of the master
+// that Raft follows already changes nothing and is answered here, because a slow disk
+// under the main goroutine must not cost the master its majority, and Raft gets a copy
+// when it is free. Any other heartbeat waits for Raft.
+func (t *Transport) heartbeat(call raft.RPC) {
 	select {
-	case <-in.opened:
-	case <-in.ctx.Done():
+	case <-t.opened:
+	case <-t.ctx.Done():
 		call.Respond(nil, raft.ErrRaftShutdown)
 		return
 	}
-	if err := in.check(call.Command); err != nil {
+	if err := t.check(call.Command); err != nil {
 		call.Respond(nil, err)
 		return
 	}
-	in.beats.handle(call)
+	t.answerHeartbeat(call)
+}
+
+func (t *Transport) answerHeartbeat(call raft.RPC) {
+	beat := call.Command.(*raft.AppendEntriesRequest)
+	term, leader, last := t.follow()
+	if term == 0 || term != beat.Term || leader == "" || leader != raft.ServerID(beat.ID) {
+		t.Deliver(call)
+		return
+	}
+	call.Respond(&raft.AppendEntriesResponse{RPCHeader: t.Header, Term: term, LastLog: last, Success: true}, nil)
+	copied := *beat
+	select {
+	case <-t.beat: // the newer copy replaces it
+	default:
+	}
+	select {
+	case t.beat <- raft.RPC{Command: &copied, RespChan: make(chan raft.RPCResponse, 1)}:
+	default:
+	}
+}
+
+// deliverHeartbeats gives the copies of heartbeats to Raft until the context ends.
+func (t *Transport) deliverHeartbeats() {
+	for {
+		select {
+		case beat := <-t.beat:
+			t.Deliver(beat)
+		case <-t.ctx.Done():
+			return
+		}
+	}
 }
 
 // check returns an error if Raft must not see a request.
-func (in *inbound) check(request any) error {
-	if err := in.checkTerm(termOf(request)); err != nil {
-		in.approach(request)
+func (t *Transport) check(request any) error {
+	if err := t.checkTerm(termOf(request)); err != nil {
+		t.approach(request)
 		return err
 	}
-	if term := termOf(request); term > 0 && term < in.raft.CurrentTerm() {
+	if term := termOf(request); term > 0 && term < t.raft.CurrentTerm() {
 		return nil // Raft answers with its own term and ignores the rest of the request
 	}
-	for _, check := range []struct {
-		reason string
-		check  func(request any) error
-	}{
-		{reasonTerm, checkEntryTerms},
-		{reasonEntries, in.checkEntries},
-		{reasonTransfer, in.checkTransfer},
-		{reasonConfiguration, checkConfigurations},
-	} {
-		if err := check.check(request); err != nil {
-			return in.refuse(check.reason, err)
-		}
+	if reason, err := t.checkRequest(request); err != nil {
+		return t.refuse(reason, err)
 	}
 	return nil
 }
 
 // refuse counts a refused message, and returns its error.
-func (in *inbound) refuse(reason string, err error) error {
-	in.refusals.Note(slog.LevelWarn, reason, "refused a raft message of another member", "err", err)
+func (t *Transport) refuse(reason string, err error) error {
+	t.refusals.Note(slog.LevelWarn, reason, "refused a raft message of another member", "err", err)
 	return err
 }
 
 // checkTerm returns an error if a term, of a request or of an answer, cannot be believed.
-func (in *inbound) checkTerm(term uint64) error {
-	own := in.raft.CurrentTerm()
-	err := checkTerm(term, own, func(atLeast uint64) bool { return in.reported(in.raft, atLeast) })
+func (t *Transport) checkTerm(term uint64) error {
+	own := t.raft.CurrentTerm()
+	err := checkTerm(term, own, func(atLeast uint64) bool { return t.config.TermReported(t.raft, atLeast) })
 	if err != nil {
-		return in.refuse(reasonTerm, err)
+		return t.refuse(reasonTerm, err)
 	}
 	return nil
 }
@@ -166,7 +163,7 @@ func (in *inbound) checkTerm(term uint64) error {
 // refuses all lower ones, and would never be heard again. One step in each ApproachPause
 // uses up no terms, and makes the two meet. Raft sees the step as a request for a vote
 // with an empty log, which it refuses.
-func (in *inbound) approach(request any) {
+func (t *Transport) approach(request any) {
 	var voter raft.ServerID
 	switch r := request.(type) {
 	case *raft.RequestVoteRequest:
@@ -174,17 +171,17 @@ func (in *inbound) approach(request any) {
 	case *raft.RequestPreVoteRequest:
 		voter = raft.ServerID(r.ID)
 	}
-	known := slices.ContainsFunc(Voters(in.raft), func(s raft.Server) bool { return s.ID == voter })
-	if !known || in.raft.LastIndex() == 0 {
+	known := slices.ContainsFunc(Voters(t.raft), func(s raft.Server) bool { return s.ID == voter })
+	if !known || t.raft.LastIndex() == 0 {
 		return
 	}
 	step := &raft.RequestVoteRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(voter)},
-		Term:      in.raft.CurrentTerm() + MaxTermStep,
+		Term:      t.raft.CurrentTerm() + MaxTermStep,
 		// Without it Raft ignores the request while it knows a leader.
 		LeadershipTransfer: true,
 	}
-	in.steps.Do(func() {
-		in.run(func() { in.deliver(raft.RPC{Command: step, RespChan: make(chan raft.RPCResponse, 1)}) })
+	t.steps.Do(func() {
+		t.config.Go(func() { t.Deliver(raft.RPC{Command: step, RespChan: make(chan raft.RPCResponse, 1)}) })
 	})
 }

@@ -60,7 +60,8 @@ func TestWriteThatNobodyReadsTimesOut(t *testing.T) {
 		c.SetDeadline(time.Now().Add(time.Hour)) // as the transport does for a large snapshot
 		go far.Read(make([]byte, 1))
 		began := time.Now()
-		if _, err := c.Write([]byte{1, 2}); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Second {
+		_, err := c.Write([]byte{1, 2})
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("it ended after %v with %v", time.Since(began), err)
 		}
 	})

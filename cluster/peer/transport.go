@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 )
 
 // maxPooledConns is the number of idle Raft connections kept to each other member.
@@ -19,7 +20,7 @@ type TransportConfig struct {
 	Port          *Port
 	ServerID      raft.ServerID // of this member
 	Timeout       time.Duration // for one message, and for progress within a message
-	ApproachPause time.Duration // see inbound.approach
+	ApproachPause time.Duration // see approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
@@ -32,8 +33,10 @@ type TransportConfig struct {
 	RaftLogger hclog.Logger
 }
 
-// Transport is Raft's transport between members. It passes on a request or an answer only
-// if the checks of inbound allow it.
+// Transport is Raft's transport between members. hashicorp/raft processes whatever the
+// network delivers, in any order. Transport passes on only the requests and answers that
+// can be true and that cannot undo what this member has promised to others.
+// docs/decisions names each fault of hashicorp/raft that it guards against.
 //
 // Its methods with a receiver's address replace those of raft.NetworkTransport for two
 // reasons: they add the receiver's server id to the address, and an answer whose term
@@ -42,72 +45,82 @@ type TransportConfig struct {
 // it.
 type Transport struct {
 	*raft.NetworkTransport
-	serverID raft.ServerID
-	stopped  <-chan struct{}
-	in       *inbound
+	Header raft.RPCHeader // of this member's answers
+
+	config   TransportConfig
+	ctx      context.Context
+	calls    chan raft.RPC // read by Raft's main goroutine
+	beat     chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
+	refusals *Refusals
+	steps    rate.Sometimes                                          // of approach
+	follow   func() (term uint64, leader raft.ServerID, last uint64) // see following
+
+	opened chan struct{} // closed when raft is set
+	raft   *raft.Raft
 }
 
 // NewTransport returns a transport whose requests and answers are checked until ctx ends.
 func NewTransport(ctx context.Context, c TransportConfig) *Transport {
-	network := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: c.RaftLogger,
-	})
-	t := &Transport{NetworkTransport: network, serverID: c.ServerID, stopped: c.Stopped}
-	t.in = newInbound(ctx, c, t.Header())
+	t := &Transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: c.RaftLogger,
+		}),
+		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
+		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
+		steps:    rate.Sometimes{Interval: c.ApproachPause},
+	}
+	t.Header = raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(c.ServerID), Addr: t.EncodePeer(c.ServerID, t.LocalAddr()),
+	}
+	t.follow = t.following
 	return t
 }
 
-// Header returns the header of this member's answers.
-func (t *Transport) Header() raft.RPCHeader {
-	return raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(t.serverID),
-		Addr: t.EncodePeer(t.serverID, t.LocalAddr()),
+// Open admits requests: r is the Raft of this transport.
+func (t *Transport) Open(r *raft.Raft) {
+	t.raft = r
+	close(t.opened)
+}
+
+// Deliver gives a request to Raft's main goroutine without any check.
+func (t *Transport) Deliver(call raft.RPC) {
+	select {
+	case t.calls <- call:
+	case <-t.ctx.Done():
+		call.Respond(nil, raft.ErrRaftShutdown)
 	}
 }
-
-// Serve checks the requests of other members until the context ends. It gives snapshots
-// to install to snapshot, on a goroutine of their own, and all else to Raft. It waits for
-// Open.
-func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	t.in.serve(t.NetworkTransport.Consumer(), snapshot)
-}
-
-// Open admits requests: r is the Raft of this transport.
-func (t *Transport) Open(r *raft.Raft) { t.in.open(r) }
-
-// Deliver gives a request to Raft without any check.
-func (t *Transport) Deliver(call raft.RPC) { t.in.deliver(call) }
 
 // Call gives a request to Raft without any check, and returns the answer.
 func (t *Transport) Call(call raft.RPC) (raft.RPCResponse, error) {
 	answers := make(chan raft.RPCResponse, 1)
 	call.RespChan = answers
-	t.in.deliver(call)
+	t.Deliver(call)
 	select {
 	case answer := <-answers:
 		return answer, answer.Error
-	case <-t.stopped: // Raft may never answer, and does nothing more
+	case <-t.config.Stopped: // Raft may never answer, and does nothing more
 		return raft.RPCResponse{}, raft.ErrRaftShutdown
 	}
 }
 
 // Term returns Raft's term. It must not be called before Open.
-func (t *Transport) Term() uint64 { return t.in.raft.CurrentTerm() }
+func (t *Transport) Term() uint64 { return t.raft.CurrentTerm() }
 
 // Consumer returns the requests that Raft is to handle.
-func (t *Transport) Consumer() <-chan raft.RPC { return t.in.calls }
+func (t *Transport) Consumer() <-chan raft.RPC { return t.calls }
 
 // SetHeartbeatHandler ignores Raft's handler of heartbeats in favor of the transport's
-// own; see heartbeats.
+// own; see heartbeat.
 func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {
-	t.NetworkTransport.SetHeartbeatHandler(t.in.heartbeat)
+	t.NetworkTransport.SetHeartbeatHandler(t.heartbeat)
 }
 
 // checkAnswer returns err, or an error if the term of the answer cannot be believed. The
 // answer then has no term, because Raft may look at it despite the error.
 func (t *Transport) checkAnswer(err error, term *uint64) error {
 	if err == nil {
-		err = t.in.checkTerm(*term)
+		err = t.checkTerm(*term)
 	}
 	if err != nil {
 		*term = 0
@@ -121,7 +134,7 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p, t.in.checkTerm), nil
+	return newPipeline(p, t.checkTerm), nil
 }
 
 // AppendEntries sends log entries.
@@ -158,4 +171,54 @@ func (t *Transport) TimeoutNow(
 	id raft.ServerID, to raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse,
 ) error {
 	return t.NetworkTransport.TimeoutNow(id, Address(id, to), q, a)
+}
+
+// pipeline ends at the first answer that is not a success. hashicorp/raft reads no
+// answers after that one, and its own pipeline then takes no entries: the goroutine that
+// hands one over would hang, the follower would get no more entries from this master, and
+// Close would never return.
+type pipeline struct {
+	raft.AppendPipeline
+	checkTerm func(term uint64) error
+	answers   chan raft.AppendFuture
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+}
+
+func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *pipeline {
+	p := &pipeline{AppendPipeline: inner, checkTerm: checkTerm, answers: make(chan raft.AppendFuture)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	go p.run()
+	return p
+}
+
+// run passes answers on until the pipeline is closed.
+func (p *pipeline) run() {
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			if f.Error() != nil || !f.Response().Success || f.Response().Term > f.Request().Term {
+				p.AppendPipeline.Close()
+			}
+			if f.Error() == nil && p.checkTerm(f.Response().Term) != nil {
+				continue // Raft would step down because of it
+			}
+			select {
+			case p.answers <- f:
+			case <-p.ctx.Done():
+				return
+			}
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// Consumer returns the answers, in order.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
+
+// Close ends the pipeline. It may be called again.
+func (p *pipeline) Close() error {
+	p.cancel()
+	return p.AppendPipeline.Close()
 }

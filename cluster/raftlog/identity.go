@@ -31,12 +31,10 @@ const (
 type identity struct {
 	ID       string `json:"id"`
 	Instance string `json:"instance"`
-	// Joined is set once the member has been in a committed configuration of its group.
-	// If it is in no later one, it was removed. Before that it is still joining, and what
-	// it has heard of its place may be undone when the master changes.
-	Joined bool `json:"joined,omitzero"`
 	// JoinedAt is the index of the newest committed configuration known to contain the
-	// member.
+	// member; 0 before the first. If the member is in no later one, it was removed. Before
+	// the first it is still joining, and what it has heard of its place may be undone when
+	// the master changes.
 	JoinedAt uint64 `json:"joined_at,omitzero"`
 }
 
@@ -107,25 +105,24 @@ func (s *Store) ServerID() raft.ServerID { return NewServerID(s.identity.ID, s.i
 func (s *Store) Instance() string { return s.identity.Instance }
 
 // Joined reports whether the member has been in a committed configuration of its group.
-func (s *Store) Joined() bool { return s.joined.Load() }
+func (s *Store) Joined() bool { return s.JoinedAt() > 0 }
 
 // JoinedAt returns the index of the newest committed configuration known to contain the
-// member.
+// member; 0 if there was none.
 func (s *Store) JoinedAt() uint64 { return s.joinedAt.Load() }
 
 // MarkJoined stores that the member is in the committed configuration of the entry at
 // index. It is called by one goroutine at a time.
 func (s *Store) MarkJoined(index uint64) error {
-	if s.joined.Load() && index <= s.joinedAt.Load() {
+	if index <= s.JoinedAt() {
 		return nil
 	}
 	who := s.identity
-	who.Joined, who.JoinedAt = true, index
+	who.JoinedAt = index
 	if err := who.write(s.dir); err != nil {
 		return err
 	}
 	s.joinedAt.Store(index)
-	s.joined.Store(true)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package raftlog
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -23,7 +24,7 @@ import (
 //
 // Log also refuses to remove entries that were applied and are in no snapshot.
 type Log struct {
-	raft.LogStore
+	*raft.LogCache
 	contradicted func(error) // ends the member and does not return
 
 	mu      sync.RWMutex
@@ -68,7 +69,7 @@ func (l *Log) NoteApplied() {
 // Start returns the index of the first entry that the log has, or will have next if it is
 // empty.
 func (l *Log) Start() uint64 {
-	first, err := l.LogStore.FirstIndex()
+	first, err := l.LogCache.FirstIndex()
 	if err == nil && first > 0 {
 		return first
 	}
@@ -81,7 +82,7 @@ func (l *Log) Start() uint64 {
 // term alone, and for an entry that Raft still counts although it is gone, the index
 // alone.
 func (l *Log) GetLog(index uint64, to *raft.Log) error {
-	err := l.LogStore.GetLog(index, to)
+	err := l.LogCache.GetLog(index, to)
 	if !errors.Is(err, raft.ErrLogNotFound) {
 		return err
 	}
@@ -105,7 +106,7 @@ func (l *Log) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }
 
 // StoreLogs appends entries.
 func (l *Log) StoreLogs(e []*raft.Log) error {
-	err := l.LogStore.StoreLogs(e)
+	err := l.LogCache.StoreLogs(e)
 	if err == nil {
 		l.mu.Lock()
 		l.emptied = 0
@@ -124,7 +125,7 @@ func (l *Log) DeleteRange(from, to uint64) error {
 	if err := l.checkTruncation(from, to, last); err != nil {
 		l.contradicted(err)
 	}
-	if err := l.LogStore.DeleteRange(from, to); err != nil {
+	if err := l.LogCache.DeleteRange(from, to); err != nil {
 		return err
 	}
 	if now, err := l.LastIndex(); err != nil || now > 0 {
@@ -143,17 +144,42 @@ func (l *Log) checkTruncation(from, to, last uint64) error {
 	}
 	l.NoteApplied()
 	l.mu.RLock()
-	t := truncation{from: from, to: to, first: first, last: last, applied: l.applied}
-	t.snapshot.index, t.snapshot.term = l.newest.Index, l.newest.Term
+	newest := l.newest
+	t := truncation{from: from, to: to, first: first, last: last, applied: l.applied, snapshot: newest.Index}
 	l.mu.RUnlock()
 	var e raft.Log
-	t.inLog = t.snapshot.index >= first && l.LogStore.GetLog(t.snapshot.index, &e) == nil && e.Term == t.snapshot.term
+	t.inLog = newest.Index >= first && l.LogCache.GetLog(newest.Index, &e) == nil && e.Term == newest.Term
 	return t.check()
 }
 
-// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type
-// assertion.
-func (l *Log) IsMonotonic() bool {
-	log, ok := l.LogStore.(raft.MonotonicLogStore)
-	return ok && log.IsMonotonic()
+// truncation is a range of entries that Raft asks its log to remove. Raft removes entries
+// for three reasons: they are the end of the log, and the master has other entries in
+// their place; they are in a snapshot of this member; a snapshot of the master replaces
+// all of them. In no case may an entry be removed that was applied and is in no snapshot.
+type truncation struct {
+	from, to    uint64
+	first, last uint64 // of the log
+	applied     uint64 // index of the last entry ever applied here
+	snapshot    uint64 // index of the last entry of the newest snapshot
+	inLog       bool   // whether the log has that very entry
+}
+
+// check returns an error if the removal contradicts what this member has acknowledged.
+func (t truncation) check() error {
+	applied := min(t.to, t.applied)
+	switch {
+	case t.from > t.first && t.to < t.last:
+		return fmt.Errorf("entries %d to %d are to be removed from the middle of the log, which has %d to %d",
+			t.from, t.to, t.first, t.last)
+	case t.from > t.first && applied >= t.from:
+		return fmt.Errorf("entries %d to %d are to be removed from the end of the log, but those up to %d are applied",
+			t.from, t.to, applied)
+	case t.from <= t.first && applied >= t.from && t.snapshot < applied:
+		return fmt.Errorf("entries %d to %d are to be removed from the log, but those up to %d are applied "+
+			"and the newest snapshot ends at %d", t.from, t.to, applied, t.snapshot)
+	case t.from <= t.first && t.to >= t.last && t.inLog && t.snapshot < t.last:
+		return fmt.Errorf("entries %d to %d are to be removed for a snapshot that ends at entry %d, "+
+			"but the log continues after that very entry", t.from, t.to, t.snapshot)
+	}
+	return nil
 }

@@ -58,14 +58,14 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 		{ID: f.store.ServerID(), Address: f.address},
 		{ID: "f1", Address: f.master.LocalAddr()},
 	}}
-	if err := f.store.Stable().SetUint64([]byte(termKey), term); err != nil {
+	if err := f.store.Stable.SetUint64([]byte(termKey), term); err != nil {
 		t.Fatal(err)
 	}
 	if snapshot > 0 {
 		f.storeSnapshot(snapshot, 1)
 	}
 	for i := snapshot + 1; i <= last; i++ {
-		if err := f.store.log.StoreLog(f.entry(i, term)); err != nil {
+		if err := f.store.Log.StoreLog(f.entry(i, term)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog)
 	c.HeartbeatTimeout, c.ElectionTimeout = time.Minute, time.Minute // no election during the test
 	var err error
-	f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.log, f.store.Stable(), f.store.snapshots, over)
+	f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.Log, f.store.Stable, f.store.Snapshots, over)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func (f *follower) entry(index, term uint64) *raft.Log {
 // storeSnapshot stores a snapshot that ends with an entry.
 func (f *follower) storeSnapshot(index, term uint64) {
 	f.t.Helper()
-	sink, err := f.store.snapshots.Create(raft.SnapshotVersionMax, index, term, f.members, 1, f.master)
+	sink, err := f.store.Snapshots.Create(raft.SnapshotVersionMax, index, term, f.members, 1, f.master)
 	if err == nil {
 		err = sink.Close()
 	}
@@ -134,7 +134,7 @@ func (f *follower) checkLog(first, last, term uint64) {
 		f.t.Fatal(err)
 	}
 	var e raft.Log
-	if err := f.store.log.GetLog(gotLast, &e); err != nil || gotFirst != first || gotLast != last || e.Term != term {
+	if err := f.store.Log.GetLog(gotLast, &e); err != nil || gotFirst != first || gotLast != last || e.Term != term {
 		f.t.Errorf("the log has entries %d to %d of term %d, %v; want %d to %d of term %d",
 			gotFirst, gotLast, e.Term, err, first, last, term)
 	}
@@ -189,18 +189,18 @@ func TestFollowerThatInstallsASnapshotOfLessThanItsLogContinuesAfterIt(t *testin
 
 func TestLogKnowsItsSnapshotAfterARestart(t *testing.T) {
 	f := newFollower(t, 5, 8, 1)
-	f.store.log.ContinueAfter(3, 1) // an older one, stored late
+	f.store.Log.ContinueAfter(3, 1) // an older one, stored late
 	for range 2 {
 		var e raft.Log
-		if err := f.store.log.GetLog(5, &e); err != nil || e.Index != 5 || e.Term != 1 {
+		if err := f.store.Log.GetLog(5, &e); err != nil || e.Index != 5 || e.Term != 1 {
 			t.Errorf("entry 5 is %+v, %v; want term 1", e, err)
 		}
 		for _, i := range []uint64{0, 1, 3, 4, 9} {
-			if err := f.store.log.GetLog(i, &e); err != raft.ErrLogNotFound {
+			if err := f.store.Log.GetLog(i, &e); err != raft.ErrLogNotFound {
 				t.Errorf("entry %d, which does not exist, gives %v", i, err)
 			}
 		}
-		f.store.log = &Log{LogStore: f.store.log.LogStore}
+		f.store.Log = &Log{LogCache: f.store.Log.LogCache}
 		if err := f.store.continueAfterNewest(); err != nil {
 			t.Fatal(err)
 		}
@@ -210,12 +210,12 @@ func TestLogKnowsItsSnapshotAfterARestart(t *testing.T) {
 func TestLogThatIsEmptiedTwiceStillCountsItsEntries(t *testing.T) {
 	f := newFollower(t, 5, 8, 1)
 	for range 2 {
-		if err := f.store.log.DeleteRange(6, 8); err != nil {
+		if err := f.store.Log.DeleteRange(6, 8); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var e raft.Log
-	if err := f.store.log.GetLog(7, &e); err != nil || e.Index != 7 || e.Term != 0 {
+	if err := f.store.Log.GetLog(7, &e); err != nil || e.Index != 7 || e.Term != 0 {
 		t.Errorf("entry 7, which Raft still counts, is %+v, %v; want term 0", e, err)
 	}
 }
@@ -224,13 +224,51 @@ func TestLogThatIsEmptiedTwiceStillCountsItsEntries(t *testing.T) {
 // continue after it.
 func TestLogContinuesAfterASnapshotOnlyWhenItsStateIsThere(t *testing.T) {
 	f := newFollower(t, 0, 0, 1)
-	f.store.log.SnapshotStored(5, 1)
+	f.store.Log.SnapshotStored(5, 1)
 	var e raft.Log
-	if err := f.store.log.GetLog(5, &e); err != raft.ErrLogNotFound {
+	if err := f.store.Log.GetLog(5, &e); err != raft.ErrLogNotFound {
 		t.Errorf("entry 5 is %+v, %v, and the state of the snapshot is not there", e, err)
 	}
-	f.store.log.ContinueAfter(5, 1)
-	if err := f.store.log.GetLog(5, &e); err != nil || e.Term != 1 {
+	f.store.Log.ContinueAfter(5, 1)
+	if err := f.store.Log.GetLog(5, &e); err != nil || e.Term != 1 {
 		t.Errorf("entry 5 is %+v, %v; want term 1", e, err)
+	}
+}
+
+func TestAppliedEntryIsRemovedOnlyIfASnapshotHasIt(t *testing.T) {
+	for _, c := range []struct {
+		what       string
+		from, to   uint64
+		applied    uint64
+		snapshot   uint64
+		inLog, bad bool
+	}{
+		{what: "the end, of which another master has other entries", from: 15, to: 20, applied: 14},
+		{what: "the end, applied", from: 15, to: 20, applied: 15, bad: true},
+		{what: "the end, applied, with a snapshot of it", from: 15, to: 20, applied: 17, snapshot: 17, bad: true},
+		{what: "the beginning, with a snapshot", from: 10, to: 14, applied: 20, snapshot: 14},
+		{what: "the beginning, without a snapshot", from: 10, to: 14, applied: 20, bad: true},
+		{what: "the beginning, with a snapshot of less", from: 10, to: 14, applied: 20, snapshot: 13, bad: true},
+		{what: "the beginning, not applied", from: 10, to: 14, applied: 9},
+		{what: "all, for a snapshot of the master", from: 10, to: 20, applied: 12, snapshot: 30},
+		{what: "all, for a snapshot of another history", from: 10, to: 20, applied: 12, snapshot: 15},
+		{what: "all, for a snapshot of less than is applied", from: 10, to: 20, applied: 20, snapshot: 15, bad: true},
+		{
+			what: "all, for a snapshot whose last entry the log has",
+			from: 10, to: 20, applied: 15, snapshot: 15, inLog: true, bad: true,
+		},
+		{
+			what: "all, for a snapshot that ends where the log does",
+			from: 10, to: 20, applied: 20, snapshot: 20, inLog: true,
+		},
+		{what: "all, of which nothing was applied, for another master's entries", from: 10, to: 20, applied: 9},
+		{what: "the middle", from: 12, to: 14, bad: true},
+	} {
+		tr := truncation{
+			from: c.from, to: c.to, first: 10, last: 20, applied: c.applied, snapshot: c.snapshot, inLog: c.inLog,
+		}
+		if err := tr.check(); (err != nil) != c.bad {
+			t.Errorf("%s: %v; want an error: %v", c.what, err, c.bad)
+		}
 	}
 }

@@ -8,43 +8,20 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"laurel/fsm"
 )
 
-// The parts of a data directory are synced in an order in which no crash and no loss of
-// power leaves one of them without the parts that it depends on. So a part that is
-// missing was taken away. A voter that went on without it could vote for a master that
-// lacks what this voter had acknowledged.
-
-// checkJoined returns a contradiction if the directory is that of a member of a group and
-// lacks the entry that added it, or its term.
-func (s *Store) checkJoined() error {
-	if !s.identity.Joined {
-		return nil
-	}
-	last, err := s.backend.LastIndex()
+// newestSnapshot returns what the newest snapshot is of; the zero value if there is none.
+func (s *Store) newestSnapshot() (newest raft.SnapshotMeta, err error) {
+	list, err := s.Snapshots.List()
 	if err != nil {
-		return fmt.Errorf("read the log in %s: %w", s.dir, err)
-	}
-	list, err := s.snapshots.List()
-	if err != nil {
-		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+		return newest, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
 	}
 	if len(list) > 0 {
-		last = max(last, list[0].Index)
+		newest = *list[0]
 	}
-	if want := max(s.identity.JoinedAt, 1); last < want {
-		return contradiction(s.dir, "log and snapshots end at entry %d, and this frontend had entry %d", last, want)
-	}
-	switch term, err := s.watchdog.GetUint64([]byte(termKey)); {
-	case err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error(): // hashicorp/raft compares the text, too
-		return fmt.Errorf("read the term in %s: %w", s.dir, err)
-	case term == 0:
-		return contradiction(s.dir, "%s has no term", voteFile)
-	}
-	return nil
+	return newest, nil
 }
 
 // OpenMachine opens the state machine and brings it at least to the newest snapshot,
@@ -58,28 +35,24 @@ func (s *Store) OpenMachine() (*fsm.Machine, error) {
 		m.Close()
 		return nil, err
 	}
-	s.log.appliedIndex = m.Applied
+	s.Log.appliedIndex = m.Applied
 	return m, nil
 }
 
 func (s *Store) catchUp(m *fsm.Machine) error {
-	list, err := s.snapshots.List()
-	if err != nil {
-		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
-	}
-	newest := uint64(0)
-	if len(list) > 0 {
-		newest = list[0].Index
-	}
-	if err := s.checkLog(newest); err != nil {
-		return err
-	}
-	last, err := s.backend.LastIndex()
+	newest, err := s.newestSnapshot()
 	if err != nil {
 		return err
 	}
-	if m.Applied() > max(newest, last) {
-		if s.existing {
+	first, last, err := bounds(s.backend)
+	if err != nil {
+		return err
+	}
+	if err := s.checkLog(first, last, newest.Index); err != nil {
+		return err
+	}
+	if m.Applied() > max(newest.Index, last) {
+		if s.Existing {
 			return contradiction(s.dir, "the log ends at entry %d, but entry %d was applied: "+
 				"the end of the log is damaged", last, m.Applied())
 		}
@@ -87,12 +60,12 @@ func (s *Store) catchUp(m *fsm.Machine) error {
 			return err
 		}
 	}
-	if m.Applied() < newest {
-		if err := s.restoreNewest(m, list, newest); err != nil {
+	if m.Applied() < newest.Index {
+		if err := s.restoreNewest(m, newest.Index); err != nil {
 			return err
 		}
 	}
-	drop, err := s.superseded(list)
+	drop, err := s.superseded(newest)
 	if err == nil && drop {
 		err = clearLog(s.backend)
 	}
@@ -104,18 +77,13 @@ func (s *Store) catchUp(m *fsm.Machine) error {
 
 // checkLog returns a contradiction if entries are missing between the newest snapshot,
 // which ends at newest, and the log, or if the first or the last entry cannot be read.
-func (s *Store) checkLog(newest uint64) error {
-	first, err := s.backend.FirstIndex()
-	if err != nil || first == 0 {
-		return err
+func (s *Store) checkLog(first, last, newest uint64) error {
+	if first == 0 {
+		return nil
 	}
 	if first > newest+1 {
 		return contradiction(s.dir, "the log begins at entry %d, and no readable snapshot goes beyond entry %d",
 			first, newest)
-	}
-	last, err := s.backend.LastIndex()
-	if err != nil {
-		return err
 	}
 	for _, index := range []uint64{first, last} {
 		if err := s.backend.GetLog(index, new(raft.Log)); err != nil {
@@ -128,41 +96,34 @@ func (s *Store) checkLog(newest uint64) error {
 // superseded reports whether a snapshot of the master has replaced the log: the log ends
 // before it, or has another entry in the place of the snapshot's last one. A crash came
 // before Raft dropped the log, to which the next entry would not fit.
-func (s *Store) superseded(list []*raft.SnapshotMeta) (bool, error) {
-	if len(list) == 0 {
-		return false, nil
-	}
-	first, err := s.backend.FirstIndex()
-	if err != nil {
+func (s *Store) superseded(newest raft.SnapshotMeta) (bool, error) {
+	first, last, err := bounds(s.backend)
+	if err != nil || newest.Index == 0 || newest.Index < first {
 		return false, err
 	}
-	last, err := s.backend.LastIndex()
-	switch newest := list[0]; {
-	case err != nil || newest.Index < first:
-		return false, err
-	case last < newest.Index:
+	if last < newest.Index {
 		return true, nil
-	default:
-		var e raft.Log
-		err := s.backend.GetLog(newest.Index, &e)
-		return e.Term != newest.Term, err
 	}
+	var e raft.Log
+	err = s.backend.GetLog(newest.Index, &e)
+	return e.Term != newest.Term, err
 }
 
 // continueAfterNewest lets the log continue after the newest snapshot that can be used.
 func (s *Store) continueAfterNewest() error {
-	list, err := s.snapshots.List()
+	newest, err := s.newestSnapshot()
+	s.Log.SnapshotStored(newest.Index, newest.Term)
+	s.Log.ContinueAfter(newest.Index, newest.Term)
+	return err
+}
+
+// restoreNewest restores the state of the newest snapshot that can be used, and hides
+// those that cannot.
+func (s *Store) restoreNewest(m *fsm.Machine, newest uint64) error {
+	list, err := s.Snapshots.List()
 	if err != nil {
 		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
 	}
-	if len(list) > 0 {
-		s.log.SnapshotStored(list[0].Index, list[0].Term)
-		s.log.ContinueAfter(list[0].Index, list[0].Term)
-	}
-	return nil
-}
-
-func (s *Store) restoreNewest(m *fsm.Machine, list []*raft.SnapshotMeta, newest uint64) error {
 	var damaged []string
 	for _, meta := range list {
 		err := s.restore(m, meta)
@@ -181,7 +142,7 @@ func (s *Store) restoreNewest(m *fsm.Machine, list []*raft.SnapshotMeta, newest 
 }
 
 func (s *Store) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
-	_, r, err := s.snapshots.Open(meta.ID)
+	_, r, err := s.Snapshots.Open(meta.ID)
 	if err != nil {
 		return err
 	}
@@ -200,7 +161,7 @@ func (s *Store) setAside(damaged []string, from, newest uint64) error {
 		}
 	}
 	for _, id := range damaged {
-		if err := s.snapshots.SetAside(id); err != nil {
+		if err := s.Snapshots.SetAside(id); err != nil {
 			return fmt.Errorf("set a damaged snapshot aside: %w", err)
 		}
 	}

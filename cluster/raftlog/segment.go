@@ -1,7 +1,6 @@
 package raftlog
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,10 +13,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+
+	"laurel/cluster/internal/durable"
 )
 
 // segments makes and opens segments, the files of the log, for raft-wal. It adds a
@@ -26,12 +26,7 @@ import (
 type segments struct {
 	*segment.Filer
 	dir    string
-	size   int
 	failed atomic.Pointer[error] // why the last attempt to make a segment failed
-}
-
-func newSegments(dir string, size int) *segments {
-	return &segments{Filer: segment.NewFiler(dir, walfs.New()), dir: dir, size: size}
 }
 
 // keep keeps an error of making a segment.
@@ -57,7 +52,15 @@ func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 // reads here, so the file is synced first. It is also checked for damage that raft-wal
 // takes for a torn write.
 func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
-	if err := s.secureTail(filepath.Join(s.dir, segment.FileName(info))); err != nil {
+	path := filepath.Join(s.dir, segment.FileName(info))
+	if err := durable.SyncFile(path); err != nil { // openWAL has synced the directory
+		return nil, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the last file of the log: %w", err)
+	}
+	if err := lostCommit(b); err != nil {
 		return nil, err
 	}
 	w, err := s.Filer.RecoverTail(info)
@@ -65,22 +68,6 @@ func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, err
 		return nil, err
 	}
 	return &tailSegment{segments: s, info: info, w: w}, nil
-}
-
-func (s *segments) secureTail(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := file.Sync(); err != nil { // openWAL has synced the directory
-		return fmt.Errorf("sync the last file of the log: %w", err)
-	}
-	b, err := io.ReadAll(file)
-	if err != nil {
-		return fmt.Errorf("read the last file of the log: %w", err)
-	}
-	return lostCommit(b)
 }
 
 // Open opens a full segment.
@@ -125,14 +112,11 @@ type tailSegment struct {
 	segments *segments
 	info     types.SegmentInfo
 
-	mu     sync.RWMutex
-	w      types.SegmentWriter // nil if sealed is set
-	sealed *sealedSegment
-}
-
-// sealedSegment is a segment that is full and reopened.
-type sealedSegment struct {
-	types.SegmentReader
+	mu sync.RWMutex
+	w  types.SegmentWriter // nil if sealed is set
+	// sealed reads the segment that is full, whose last entry is last and whose table of
+	// entries is at index.
+	sealed      types.SegmentReader
 	last, index uint64
 }
 
@@ -165,14 +149,14 @@ func (t *tailSegment) reopen(at uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.w.Close() // all its data is on the disk
-	t.w, t.sealed = nil, &sealedSegment{SegmentReader: r, last: info.MaxIndex, index: at}
+	t.w, t.sealed, t.last, t.index = nil, r, info.MaxIndex, at
 }
 
 // Sealed reports whether the segment is full, and returns where its table of entries
 // begins.
 func (t *tailSegment) Sealed() (bool, uint64, error) {
 	if t.sealed != nil {
-		return true, t.sealed.index, nil
+		return true, t.index, nil
 	}
 	return t.w.Sealed()
 }
@@ -180,7 +164,7 @@ func (t *tailSegment) Sealed() (bool, uint64, error) {
 // ForceSeal ends the segment before it is full.
 func (t *tailSegment) ForceSeal() (uint64, error) {
 	if t.sealed != nil {
-		return t.sealed.index, nil
+		return t.index, nil
 	}
 	at, err := t.w.ForceSeal()
 	if err == nil {
@@ -194,7 +178,7 @@ func (t *tailSegment) LastIndex() uint64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.sealed != nil {
-		return t.sealed.last
+		return t.last
 	}
 	return t.w.LastIndex()
 }
@@ -232,7 +216,7 @@ func (l *segmentList) CommitState(state types.PersistentState) error {
 
 // Load returns the list. A crash while the last segment was being sealed can leave it
 // full but not yet listed as full; raft-wal would open it and never append again. Load
-// rewrites such a segment without its end.
+// lists such a segment as full, and the next one after it.
 func (l *segmentList) Load(dir string) (types.PersistentState, error) {
 	state, err := l.BoltMetaDB.Load(dir)
 	if err != nil || len(state.Segments) == 0 {
@@ -250,48 +234,90 @@ func (l *segmentList) Load(dir string) (types.PersistentState, error) {
 		return state, err
 	}
 	defer w.Close()
-	if sealed, _, err := w.Sealed(); err != nil || !sealed {
+	sealed, at, err := w.Sealed()
+	if err != nil || !sealed {
 		return state, err
 	}
-	rewritten, err := l.segments.copy(w, types.SegmentInfo{
+	last.SealTime, last.MaxIndex, last.IndexStart = time.Now(), w.LastIndex(), at
+	state.Segments = append(state.Segments, types.SegmentInfo{ // raft-wal makes its file
 		ID:         state.NextSegmentID,
-		BaseIndex:  last.MinIndex,
-		MinIndex:   last.MinIndex,
+		BaseIndex:  last.MaxIndex + 1,
+		MinIndex:   last.MaxIndex + 1,
 		Codec:      last.Codec,
+		SizeLimit:  last.SizeLimit,
 		CreateTime: time.Now(),
 	})
-	if err != nil {
-		return state, fmt.Errorf("repair the last file of the log: %w", err)
-	}
-	*last = rewritten
 	state.NextSegmentID++
 	return state, l.CommitState(state)
 }
 
-// frameBytes is more than raft-wal adds to an entry.
-const frameBytes = 32
+// The layout of raft-wal's segments that lostCommit reads (segment/format.go of raft-wal
+// v0.4.1). A segment begins with a header. Frames follow it, each with a header of a
+// type, three zero bytes and a length or, in a commit frame, the checksum of everything
+// since the previous commit frame.
+const (
+	segmentHeaderBytes = 32
+	frameHeaderBytes   = 8
+	// maxCommitStarts bounds how many places lostCommit tries as the start of one commit,
+	// so that a segment full of bytes that look like commit frames does not take
+	// quadratic time.
+	maxCommitStarts = 16
+)
 
-// copy writes the entries of a segment to a new one that is large enough not to be full
-// afterwards.
-func (s *segments) copy(from types.SegmentWriter, to types.SegmentInfo) (types.SegmentInfo, error) {
-	// A crash may have left an earlier copy that was never listed.
-	if err := s.Delete(to.BaseIndex, to.ID); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return to, err
-	}
-	var entries []types.LogEntry
-	to.SizeLimit = uint32(s.size)
-	for i := to.MinIndex; i <= from.LastIndex(); i++ {
-		b, err := from.GetLog(i)
-		if err != nil {
-			return to, fmt.Errorf("entry %d: %w", i, err)
+// lostCommit returns an error if b, the content of the last segment, has a complete
+// commit after the place where raft-wal stops reading. raft-wal takes any frame header
+// that it cannot read for a write that a crash has torn, and drops everything after it.
+// Each write is on the disk before the next one begins, so nothing complete can follow a
+// torn write. A complete commit there means that entries which may have been acknowledged
+// are damaged.
+func lostCommit(b []byte) error {
+	end, stop := walkFrames(b)
+	// A commit can begin where the one before it ends. It can also begin after the header
+	// at which the reading stopped, if that is the header of a damaged commit frame.
+	starts := []int{stop + frameHeaderBytes}
+	for at := end; at+frameHeaderBytes <= len(b); at += frameHeaderBytes {
+		if !isCommit(b[at:]) {
+			continue
 		}
-		entries = append(entries, types.LogEntry{Index: i, Data: bytes.Clone(b.Bs)})
-		to.SizeLimit += uint32(len(b.Bs)) + frameBytes
-		b.Close()
+		sum := binary.LittleEndian.Uint32(b[at+4:])
+		for _, start := range starts[max(0, len(starts)-maxCommitStarts):] {
+			if start < at && crc32.Checksum(b[start:at], castagnoli) == sum {
+				return fmt.Errorf("%w: the frame at byte %d of the last file cannot be read, "+
+					"and a complete write ends at byte %d after it", types.ErrCorrupt, stop, at)
+			}
+		}
+		starts = append(starts, at+frameHeaderBytes)
 	}
-	w, err := s.Create(to)
-	if err != nil {
-		return to, err
+	return nil
+}
+
+// walkFrames reads the frames of a segment as raft-wal does. It returns the end of the
+// last commit that raft-wal keeps, and where the reading stopped.
+func walkFrames(b []byte) (end, stop int) {
+	end, stop = segmentHeaderBytes, segmentHeaderBytes
+	start, previous := 0, segmentHeaderBytes // of the last commit read, and the end of the one before it
+	complete := true
+walk:
+	for stop+frameHeaderBytes <= len(b) {
+		at, length := stop, 0
+		switch b[at] {
+		case segment.FrameEntry, segment.FrameIndex:
+			length = int(binary.LittleEndian.Uint32(b[at+4:]))
+		case segment.FrameCommit:
+			complete = crc32.Checksum(b[start:at], castagnoli) == binary.LittleEndian.Uint32(b[at+4:])
+			previous, end, start = end, at+frameHeaderBytes, at+frameHeaderBytes
+		default:
+			break walk
+		}
+		stop = at + frameHeaderBytes + (length+frameHeaderBytes-1)&^(frameHeaderBytes-1)
 	}
-	return to, errors.Join(w.Append(entries), w.Close())
+	if !complete {
+		end = previous
+	}
+	return end, stop
+}
+
+// isCommit reports whether b begins with bytes that can be the header of a commit frame.
+func isCommit(b []byte) bool {
+	return b[0] == segment.FrameCommit && b[1] == 0 && b[2] == 0 && b[3] == 0
 }

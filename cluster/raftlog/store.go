@@ -13,8 +13,6 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"github.com/hashicorp/raft-wal/metadb"
-	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
@@ -46,6 +44,7 @@ type Options struct {
 // Backend is what hashicorp/raft stores its log, its term and its vote in.
 type Backend interface {
 	raft.LogStore
+	raft.MonotonicLogStore
 	raft.StableStore
 }
 
@@ -70,18 +69,19 @@ type splitStore struct {
 //
 // The stable store begins at watchdogStore, and below splitStore it is raft-boltdb.
 type Store struct {
-	dir       string
-	logger    *slog.Logger
-	identity  identity
-	joined    atomic.Bool   // identity.Joined, now
-	joinedAt  atomic.Uint64 // identity.JoinedAt, now
-	votes     *raftboltdb.BoltStore
-	wal       *walLog
-	backend   Backend // below the watchdog: recovery gets its errors back
-	watchdog  *watchdogStore
-	log       *Log
-	snapshots *snapshots.Store
-	existing  bool
+	Log       *Log
+	Stable    raft.StableStore // Raft's term and vote
+	Snapshots *snapshots.Store
+	Existing  bool // whether the directory had a member before it was opened
+
+	dir      string
+	logger   *slog.Logger
+	identity identity
+	joinedAt atomic.Uint64 // identity.JoinedAt, now
+	votes    *raftboltdb.BoltStore
+	wal      *walLog
+	backend  Backend // below the watchdog: recovery gets its errors back
+	watchdog *watchdogStore
 }
 
 // Open opens a data directory. It locks the directory until Close.
@@ -102,7 +102,6 @@ func Open(o Options) (s *Store, err error) {
 		return nil, err
 	}
 	s = &Store{identity: who, dir: o.Dir, logger: o.Logger}
-	s.joined.Store(who.Joined)
 	s.joinedAt.Store(who.JoinedAt)
 	if err := s.openVotes(); err != nil {
 		return nil, err
@@ -125,46 +124,12 @@ func Open(o Options) (s *Store, err error) {
 	return s, s.check(o)
 }
 
-// openVotes opens the database of Raft's term and vote. Its lock is that of the whole
-// directory.
-func (s *Store) openVotes() (err error) {
-	path := filepath.Join(s.dir, voteFile)
-	if err := makeVoteFile(path); err != nil {
-		return openFailure(s.dir, fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
-	}
-	if err := checkVoteFile(path); err != nil {
-		return contradiction(s.dir, "%s: %w", voteFile, err)
-	}
-	// New commits a transaction, which also syncs what a killed process may have left to
-	// the kernel.
-	s.votes, err = raftboltdb.New(raftboltdb.Options{
-		Path: path,
-		BoltOptions: &bbolt.Options{
-			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-		},
-	})
-	switch {
-	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
-	case err != nil:
-		return openFailure(s.dir, fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
-	}
-	return nil
-}
-
 // openWAL opens the log, which must match the term and vote: with only one of the two a
 // voter could let a master be elected that lacks acked events. Raft stores a term before
 // the first entry, and the log is made before that.
 func (s *Store) openWAL(segmentSize int) error {
 	if err := removeTemporary(s.dir); err != nil {
 		return fmt.Errorf("remove what a crash left in %s: %w", s.dir, err)
-	}
-	old, err := s.votes.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read %s in %s: %w", voteFile, s.dir, err)
-	}
-	if old > 0 {
-		return contradiction(s.dir, "%s contains a log, which an older version wrote", voteFile)
 	}
 	term, err := storedNumber(s.votes, termKey)
 	if err != nil {
@@ -183,15 +148,6 @@ func (s *Store) openWAL(segmentSize int) error {
 	return durable.SyncDir(s.dir)
 }
 
-// storedNumber returns a number of Raft's, 0 if it is not stored.
-func storedNumber(votes *raftboltdb.BoltStore, key string) (uint64, error) {
-	n, err := votes.GetUint64([]byte(key))
-	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
-		return 0, nil
-	}
-	return n, err
-}
-
 // wrap puts the wrappers around the log and the votes; see Store.
 func (s *Store) wrap(o Options) error {
 	s.backend = splitStore{s.wal, s.votes}
@@ -199,18 +155,19 @@ func (s *Store) wrap(o Options) error {
 		s.backend = o.Wrap(s.backend)
 	}
 	s.watchdog = newWatchdogStore(s.backend, o)
+	s.Stable = s.watchdog
 	cached, err := raft.NewLogCache(logCache, s.watchdog)
 	if err != nil {
 		return err
 	}
-	s.log = &Log{LogStore: cached, contradicted: func(err error) {
+	s.Log = &Log{LogCache: cached, contradicted: func(err error) {
 		s.watchdog.fail(&ContradictionError{s.dir, err})
 	}}
 	return nil
 }
 
 func (s *Store) openSnapshots() (err error) {
-	s.snapshots, err = snapshots.Open(s.dir, s.log, hclogger.New(s.logger))
+	s.Snapshots, err = snapshots.Open(s.dir, s.Log, hclogger.New(s.logger))
 	if err != nil {
 		return fmt.Errorf("open the snapshots in %s: %w", s.dir, err)
 	}
@@ -221,43 +178,52 @@ func (s *Store) openSnapshots() (err error) {
 }
 
 // check compares the parts of the directory with each other and with the options.
-func (s *Store) check(o Options) (err error) {
-	if s.existing, err = raft.HasExistingState(s.log, s.watchdog, s.snapshots); err != nil {
-		return fmt.Errorf("read the log in %s: %w", o.Dir, err)
+//
+// The parts are synced in an order in which no crash and no loss of power leaves one of
+// them without the parts that it depends on. So a part that is missing was taken away. A
+// voter that went on without it could vote for a master that lacks what this voter had
+// acknowledged.
+func (s *Store) check(o Options) error {
+	last, err := s.backend.LastIndex()
+	newest, err2 := s.newestSnapshot()
+	term, err3 := storedNumber(s.backend, termKey)
+	vote, err4 := storedNumber(s.backend, voteTermKey)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
+		return fmt.Errorf("read what %s holds: %w", s.dir, err)
 	}
-	if err := s.checkJoined(); err != nil {
-		return err
-	}
-	if s.existing && o.Bootstrap {
-		interrupted, err := s.bootstrapInterrupted()
-		if err != nil {
-			return fmt.Errorf("read what %s holds: %w", o.Dir, err)
-		}
-		s.existing = !interrupted
-	}
-	if !s.existing && !o.Bootstrap && !o.Join {
-		return &EmptyError{o.Dir}
+	last = max(last, newest.Index)
+	joined := s.JoinedAt()
+	switch {
+	case last < joined:
+		return contradiction(s.dir, "log and snapshots end at entry %d, and this frontend had entry %d", last, joined)
+	case joined > 0 && term == 0:
+		return contradiction(s.dir, "%s has no term", voteFile)
+	case o.Bootstrap && last == 0 && term <= 1 && vote == 0:
+		// An interrupted bootstrap left the directory like this. A member that was in a
+		// group has voted or has an entry.
+	case last > 0 || term > 0:
+		s.Existing = true
+	case !o.Bootstrap && !o.Join:
+		return &EmptyError{s.dir}
 	}
 	return nil
 }
 
-// Log returns Raft's log.
-func (s *Store) Log() *Log { return s.log }
+// Bootstrap makes the member the only one of a new group: it stores term 1 and the first
+// entry, as raft.BootstrapCluster does. Unlike that function, it can be repeated after a
+// crash between the two.
+func (s *Store) Bootstrap(first raft.Configuration) error {
+	if err := s.watchdog.SetUint64([]byte(termKey), 1); err != nil {
+		return fmt.Errorf("store the first term: %w", err)
+	}
+	entry := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(first)}
+	if err := s.Log.StoreLog(entry); err != nil {
+		return fmt.Errorf("store the first entry: %w", err)
+	}
+	return nil
+}
 
-// Stable returns the store of Raft's term and vote.
-func (s *Store) Stable() raft.StableStore { return s.watchdog }
-
-// Snapshots returns the store of Raft's snapshots.
-func (s *Store) Snapshots() *snapshots.Store { return s.snapshots }
-
-// Existing reports whether the directory had a member before it was opened.
-func (s *Store) Existing() bool { return s.existing }
-
-// Watch passes a write that takes longer than the stall timeout to Options.Fatal. It
-// returns after Release.
-func (s *Store) Watch() { s.watchdog.watch() }
-
-// Release ends Watch, and the goroutines whose call of the store has failed.
+// Release ends the goroutines whose call of the store has failed.
 func (s *Store) Release() { s.watchdog.stop() }
 
 // Close closes the log and unlocks the directory.

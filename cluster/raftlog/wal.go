@@ -12,7 +12,9 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
@@ -40,13 +42,7 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	if err := checkSegmentList(dir); err != nil {
 		return nil, err
 	}
-	list := filepath.Join(dir, metadb.FileName)
-	if _, err := os.Stat(list); err == nil {
-		if err := errors.Join(durable.SyncFile(list), durable.SyncDir(dir)); err != nil {
-			return nil, err
-		}
-	}
-	files := newSegments(dir, segmentSize)
+	files := &segments{Filer: segment.NewFiler(dir, walfs.New()), dir: dir}
 	index := &segmentList{segments: files}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
 		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log)))
@@ -60,10 +56,14 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 }
 
-// checkSegmentList refuses a log whose list of segments is missing: raft-wal would remove
-// the segments and begin an empty log.
+// checkSegmentList syncs the list of segments before it is trusted. It refuses a log whose
+// list is missing: raft-wal would remove the segments and begin an empty log.
 func checkSegmentList(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); !errors.Is(err, fs.ErrNotExist) {
+	err := durable.SyncFile(filepath.Join(dir, metadb.FileName))
+	if err == nil {
+		return durable.SyncDir(dir)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
@@ -142,14 +142,19 @@ func (l *walLog) Close() error {
 	return l.wal.Close()
 }
 
+// bounds returns the first and the last index of a log; 0 if it is empty.
+func bounds(l raft.LogStore) (first, last uint64, err error) {
+	first, err = l.FirstIndex()
+	if err == nil {
+		last, err = l.LastIndex()
+	}
+	return first, last, err
+}
+
 // clearLog removes all entries.
 func clearLog(l raft.LogStore) error {
-	first, err := l.FirstIndex()
+	first, last, err := bounds(l)
 	if err != nil || first == 0 {
-		return err
-	}
-	last, err := l.LastIndex()
-	if err != nil {
 		return err
 	}
 	return l.DeleteRange(first, last)

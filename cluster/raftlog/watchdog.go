@@ -1,10 +1,10 @@
 package raftlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -18,60 +18,64 @@ const DefaultStallTimeout = 5 * time.Second
 // stallTicks is the number of ticks in which the stall timeout is counted.
 const stallTicks = 10
 
+// The keys under which hashicorp/raft stores its term and its last vote. The candidate is
+// empty while a vote is being stored.
+const (
+	termKey          = "CurrentTerm"
+	voteTermKey      = "LastVoteTerm"
+	voteCandidateKey = "LastVoteCand"
+)
+
 // watchdogStore ends the member at the first read or write that fails, and when a write
 // stalls. After an error no call returns to Raft, which would otherwise continue with a
 // log that may lack its last entry.
 type watchdogStore struct {
 	Backend
-	dir          string
-	observeWrite func(time.Duration)
-	fatal        func(error)
-	stallTimeout time.Duration
-	stopped      chan struct{}
-	once         sync.Once
-	mu           sync.Mutex
-	writes       map[*write]struct{} // under way; Raft makes several at a time
+	opts    Options
+	stopped context.Context
+	stop    context.CancelFunc // also ends the goroutines that fail keeps waiting
 }
-
-// write is a write under way.
-type write struct{ ticks int } // of the watchdog since it began
 
 func newWatchdogStore(b Backend, o Options) *watchdogStore {
-	return &watchdogStore{
-		Backend:      b,
-		dir:          o.Dir,
-		observeWrite: o.ObserveWrite,
-		fatal:        o.Fatal,
-		stallTimeout: o.StallTimeout,
-		stopped:      make(chan struct{}),
-		writes:       map[*write]struct{}{},
-	}
+	d := &watchdogStore{Backend: b, opts: o}
+	d.stopped, d.stop = context.WithCancel(context.Background())
+	return d
 }
 
-// stop ends watch and the goroutines that fail keeps waiting.
-func (d *watchdogStore) stop() { d.once.Do(func() { close(d.stopped) }) }
-
 func (d *watchdogStore) write(what string, f func() error) error {
-	start := time.Now()
-	w := new(write)
-	d.mu.Lock()
-	d.writes[w] = struct{}{}
-	d.mu.Unlock()
+	start, done := time.Now(), make(chan struct{})
+	go d.watch(done)
 	err := f()
-	d.mu.Lock()
-	delete(d.writes, w)
-	d.mu.Unlock()
-	d.observeWrite(time.Since(start))
+	close(done)
+	d.opts.ObserveWrite(time.Since(start))
 	if err != nil {
 		d.fail(fmt.Errorf("%s: %w", what, err))
 	}
 	return nil
 }
 
+// watch passes a write that stalls to fatal. It returns when the write is done, or after
+// stop. It counts its own ticks instead of reading a clock, so that a process that was
+// suspended does not blame the disk.
+func (d *watchdogStore) watch(done <-chan struct{}) {
+	tick := time.NewTicker(d.opts.StallTimeout / stallTicks)
+	defer tick.Stop()
+	for range stallTicks {
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		case <-d.stopped.Done():
+			return
+		}
+	}
+	d.opts.Fatal(fmt.Errorf("a write of the log has not finished within %s", d.opts.StallTimeout))
+}
+
 // fail passes an error to fatal and does not return.
 func (d *watchdogStore) fail(err error) {
-	d.fatal(err)
-	<-d.stopped
+	d.opts.Fatal(err)
+	<-d.stopped.Done()
 	// Raft would panic, or answer a request, if it got the error back. Its goroutine has
 	// nothing left to do, because the member is closing.
 	runtime.Goexit()
@@ -84,13 +88,6 @@ func (d *watchdogStore) GetLog(index uint64, to *raft.Log) error {
 		d.fail(fmt.Errorf("read the log: %w", err))
 	}
 	return err
-}
-
-// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type
-// assertion.
-func (d *watchdogStore) IsMonotonic() bool {
-	log, ok := d.Backend.(raft.MonotonicLogStore)
-	return ok && log.IsMonotonic()
 }
 
 // StoreLog appends one entry.
@@ -111,10 +108,13 @@ func (d *watchdogStore) Set(k, v []byte) error {
 	return d.write("write Raft's vote", func() error { return d.Backend.Set(k, v) })
 }
 
-// SetUint64 stores a term of Raft's. It ends the member if the term would go down.
+// SetUint64 stores a term of Raft's, which never goes down: a member must not forget what
+// it has promised in a higher term. hashicorp/raft writes terms from more than one
+// goroutine (hashicorp/raft#695).
 func (d *watchdogStore) SetUint64(k []byte, v uint64) error {
-	if err := checkStable(d.Backend, k, v); err != nil {
-		d.fail(&ContradictionError{d.dir, err})
+	// On an error nothing is stored yet, or the write will fail likewise.
+	if before, err := d.Backend.GetUint64(k); err == nil && before > v {
+		d.fail(contradiction(d.opts.Dir, "raft is to store %d as its %s, but that is %d already", v, k, before))
 	}
 	if string(k) == voteTermKey {
 		// Raft writes the term of a vote and then its candidate. After a crash between
@@ -123,26 +123,4 @@ func (d *watchdogStore) SetUint64(k []byte, v uint64) error {
 		d.write("write Raft's vote", func() error { return d.Backend.Set([]byte(voteCandidateKey), nil) })
 	}
 	return d.write("write Raft's term", func() error { return d.Backend.SetUint64(k, v) })
-}
-
-// watch passes a write that stalls to fatal. It returns after stop. It counts its own
-// ticks instead of reading a clock, so that a process that was suspended does not blame
-// the disk.
-func (d *watchdogStore) watch() {
-	tick := time.NewTicker(d.stallTimeout / stallTicks)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.stopped:
-			return
-		case <-tick.C:
-		}
-		d.mu.Lock()
-		for w := range d.writes {
-			if w.ticks++; w.ticks > stallTicks {
-				d.fatal(fmt.Errorf("a write of the log has not finished within %s", d.stallTimeout))
-			}
-		}
-		d.mu.Unlock()
-	}
 }

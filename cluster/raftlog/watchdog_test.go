@@ -64,7 +64,6 @@ func TestStalledWriteIsSeenWhileOtherWritesPass(t *testing.T) {
 		}
 	})
 	var running sync.WaitGroup
-	running.Go(d.watch)
 	running.Go(func() { d.StoreLogs(nil) })
 	<-stalled
 	stop := make(chan struct{})

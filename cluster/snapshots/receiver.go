@@ -95,7 +95,7 @@ func (r *Receiver) Receive(call raft.RPC, request *raft.InstallSnapshotRequest) 
 	r.Received.WithLabelValues(outcome).Inc()
 	term := max(r.Transport.Term(), request.Term)
 	response := &raft.InstallSnapshotResponse{
-		RPCHeader: r.Transport.Header(),
+		RPCHeader: r.Transport.Header,
 		Term:      term,
 		Success:   err == nil && term == request.Term,
 	}

@@ -152,8 +152,8 @@ func newEventCommands() []*cobra.Command {
 	}
 }
 
-// newEventCommand returns a command that posts one event. Its argument is the contest or
-// competition of the event.
+// newEventCommand returns a command that posts one event about its argument, a contest or
+// a competition.
 func newEventCommand(
 	use, short, example string, t score.Type, data score.Data, comment *string, dataFlags []dataFlag,
 ) *cobra.Command {
@@ -194,15 +194,13 @@ func newEventCommand(
 		if err != nil {
 			return err
 		}
-		text := fmt.Sprintf("%s at revision %d, id %s", r.Status, r.Revision, r.ID)
+		text := fmt.Appendf(nil, "%s at revision %d, id %s", r.Status, r.Revision, r.ID)
 		if *asJSON {
-			b, err := json.Marshal(r)
-			if err != nil {
+			if text, err = json.Marshal(r); err != nil {
 				return err
 			}
-			text = string(b)
 		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+		_, err = cmd.OutOrStdout().Write(append(text, '\n'))
 		return err
 	}
 	return c
@@ -297,17 +295,12 @@ func entrantsFlag(p *[]score.Entrant) valueFlag {
 		e := score.Entrant{Code: fields[0], Order: len(*p) + 1}
 		for _, field := range fields[1:] {
 			name, value, _ := strings.Cut(field, "=")
-			switch name {
-			case "name":
-				e.Name = value
-			case "organisation":
-				e.Organisation = value
-			case "type":
-				e.Type = value
-			default:
+			to := map[string]*string{"name": &e.Name, "organisation": &e.Organisation, "type": &e.Type}[name]
+			if to == nil {
 				return fmt.Errorf("got %q; want a code, then any of name=, organisation=, type=, "+
 					"as in GAU,name=Gaul,type=T", field)
 			}
+			*to = value
 		}
 		*p = append(*p, e)
 		return nil

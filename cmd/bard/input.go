@@ -27,10 +27,9 @@ type input struct {
 	digest   string // of the first line without an identity; part of made sources and ids
 	numbered uint64 // events that were given a seq
 
-	// signs: the events will be signed, so that each is decoded and must have what a
-	// signed event needs.
-	signs bool
-	// keyName returns the name that precedes a made source. It may be nil.
+	// keyName returns the name of the key with which the events will be signed; it precedes
+	// a made source. Each event is then decoded and must have what a signed event needs.
+	// nil: the events are not signed.
 	keyName func() (string, error)
 }
 
@@ -41,20 +40,13 @@ type inputEvent struct {
 	made   bool      // its identity, or a part of it, was made here
 }
 
-type lineError struct {
-	number int
-	id     string
-	err    error
-}
-
-func (e *lineError) Error() string {
-	if e.id == "" {
-		return fmt.Sprintf("line %d: %v", e.number, e.err)
+// lineError adds the line, and the id if it is known, to an error about an event.
+func lineError(number int, id string, err error) error {
+	if id == "" {
+		return fmt.Errorf("line %d: %w", number, err)
 	}
-	return fmt.Sprintf("line %d, event %s: %v", e.number, e.id, e.err)
+	return fmt.Errorf("line %d, event %s: %w", number, id, err)
 }
-
-func (e *lineError) Unwrap() error { return e.err }
 
 // newInput reads from r, which may be compressed with gzip.
 func newInput(r io.Reader, source string) (*input, error) {
@@ -77,15 +69,15 @@ func (in *input) next() (inputEvent, error) {
 		in.number++
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return inputEvent{}, &lineError{in.number, "", score.Problemf(score.TooLarge,
-				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes)}
+			return inputEvent{}, lineError(in.number, "", score.Problemf(score.TooLarge,
+				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes))
 		case err != nil && err != io.EOF:
-			return inputEvent{}, &lineError{in.number, "", err}
+			return inputEvent{}, lineError(in.number, "", err)
 		}
 		if line = bytes.Trim(line, " \t\r\n"); len(line) > 0 {
 			e, err := in.parse(bytes.Clone(line))
 			if err != nil {
-				return inputEvent{}, &lineError{in.number, e.ID, err}
+				return inputEvent{}, lineError(in.number, e.ID, err)
 			}
 			return e, nil
 		}
@@ -98,7 +90,8 @@ func (in *input) next() (inputEvent, error) {
 // parse parses an event as far as sing needs it; a frontend checks the rest. An event that
 // will be signed is decoded, unless somebody else has signed it already.
 func (in *input) parse(line []byte) (inputEvent, error) {
-	if !in.signs {
+	signs := in.keyName != nil
+	if !signs {
 		var head struct {
 			ID     string    `json:"id"`
 			Source string    `json:"source"`
@@ -116,22 +109,22 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 	switch {
 	case problem != nil:
 		return parsed, problem
-	case in.signs && e.Key != "":
+	case signs && e.Key != "":
 		return parsed, nil
-	case in.signs && !e.TimeGiven:
+	case signs && !e.TimeGiven:
 		return parsed, errors.New("it has no time, which a signed event needs; " +
 			"a time made here would differ when the input is posted again")
-	case in.signs && e.Source != "" && e.Seq == 0:
+	case signs && e.Source != "" && e.Seq == 0:
 		return parsed, errors.New("it has a source but no seq, which a signed event needs; " +
 			"without a source it would be numbered here")
 	}
-	if parsed.made = !in.signs || e.Seq == 0 || e.ID == ""; parsed.made {
+	if parsed.made = !signs || e.Seq == 0 || e.ID == ""; parsed.made {
 		if err := in.identify(&e, line); err != nil {
 			return parsed, err
 		}
 		parsed.ID, parsed.Seq, parsed.source = e.ID, e.Seq, e.Source
 	}
-	if in.signs {
+	if signs {
 		parsed.JSON, parsed.Event = nil, &e
 		return parsed, nil
 	}
@@ -142,7 +135,7 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 
 // identify makes the missing parts of an event's identity: source and seq if it names no
 // source, and an id if it has none.
-func (in *input) identify(e *score.Event, line []byte) (err error) {
+func (in *input) identify(e *score.Event, line []byte) error {
 	if in.digest == "" {
 		// The first line distinguishes an input from others, whatever the name of its
 		// file.
@@ -151,14 +144,14 @@ func (in *input) identify(e *score.Event, line []byte) (err error) {
 	}
 	if e.Source == "" {
 		if in.source == "" {
-			prefix := ""
+			in.source = "sung/" + in.digest
 			if in.keyName != nil {
-				if prefix, err = in.keyName(); err != nil {
+				name, err := in.keyName()
+				if err != nil {
 					return err
 				}
-				prefix += "/"
+				in.source = name + "/" + in.source
 			}
-			in.source = prefix + "sung/" + in.digest
 		}
 		e.Source = in.source
 		in.numbered++

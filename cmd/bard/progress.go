@@ -25,7 +25,6 @@ type progress struct {
 	terminal int // its file descriptor; -1: out is no terminal
 
 	mu    sync.Mutex
-	drawn bool // the bar is on the current line
 	shown uint64
 	at    time.Time
 }
@@ -90,8 +89,8 @@ func (p *progress) show(answered uint64, share float64) {
 	if err != nil || width < 20 {
 		width = 80
 	}
-	fmt.Fprint(p.out, "\r\x1b[K"+bar(share, text, width-1))
-	p.drawn = true
+	p.clear()
+	fmt.Fprint(p.out, bar(share, text, width-1))
 }
 
 // bar returns text with a bar before it, at most width wide.
@@ -113,9 +112,9 @@ func (p *progress) println(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
+// clear removes the bar from the current line.
 func (p *progress) clear() {
-	if p.drawn {
+	if p.terminal >= 0 {
 		fmt.Fprint(p.out, "\r\x1b[K")
-		p.drawn = false
 	}
 }

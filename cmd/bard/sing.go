@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,15 +67,14 @@ answers.`,
 	to := cli.AddTarget(c, client.DefaultPatience,
 		"how long to continue without an acknowledgement, at one frontend after the other")
 	to.AddKey(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if s.source != "" && !score.ValidPath(s.source) {
 			return cli.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
 		}
-		in, size, err := open(cmd, args[0])
-		if err != nil {
+		if s.in, err = open(cmd, args[0]); err != nil {
 			return err
 		}
-		defer in.Close()
+		defer s.in.Close()
 		warn := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) }
 		entry := pidfile.Entry{Kind: pidfile.Bard, ID: cmp.Or(id, baseName(args[0]))}
 		leave := pidfile.RegisterOrWarn(run.Dir(), entry, warn)
@@ -89,16 +87,16 @@ answers.`,
 		if s.key, err = to.Key(); err != nil {
 			return err
 		}
-		s.client, s.patience, s.size = client, to.Patience, size
-		return s.run(cmd, in)
+		s.client, s.patience = client, to.Patience
+		return s.run(cmd)
 	}
 	return c
 }
 
 // run posts the input and prints the summary, also after a failure.
-func (s *singer) run(cmd *cobra.Command, in io.Reader) error {
+func (s *singer) run(cmd *cobra.Command) error {
 	s.progress = newProgress(cmd.ErrOrStderr())
-	err := s.sing(cmd.Context(), in)
+	err := s.sing(cmd.Context())
 	if s.began.IsZero() {
 		return err
 	}
@@ -116,27 +114,20 @@ func baseName(file string) string {
 	return cmp.Or(name, file)
 }
 
-// open opens a file, or standard input. The size is 0 if it is unknown.
-func open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
+// open opens a file, or standard input.
+func open(cmd *cobra.Command, name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(cmd.InOrStdin()), 0, nil
+		return io.NopCloser(cmd.InOrStdin()), nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("%s is a directory; want a file of events", name)
-	}
-	if err != nil {
+	if info, err := f.Stat(); err == nil && info.IsDir() {
 		f.Close()
-		return nil, 0, err
+		return nil, fmt.Errorf("%s is a directory; want a file of events", name)
 	}
-	if !info.Mode().IsRegular() {
-		return f, 0, nil
-	}
-	return f, info.Size(), nil
+	return f, nil
 }
 
 type singer struct {
@@ -146,18 +137,17 @@ type singer struct {
 	key      ed25519.PrivateKey // nil: events are not signed
 	patience time.Duration
 	progress *progress
-	size     int64 // of the file; 0: unknown
+	in       io.ReadCloser
 
-	read  atomic.Int64 // bytes of the file
-	began time.Time    // zero: nothing was sung
-	took  time.Duration
-	stats client.StreamStats
-	acked map[string]uint64 // the last acknowledged seq of each source before this input
+	began   time.Time // zero: nothing was sung
+	took    time.Duration
+	stats   client.StreamStats
+	acked   map[string]uint64 // the last acknowledged seq of each source before this input
+	skipped uint64            // events that were acknowledged before
 
 	mu         sync.Mutex
 	answered   uint64
 	duplicates uint64
-	skipped    uint64 // events that were acknowledged before
 	latencies  latency.Histogram
 }
 
@@ -165,14 +155,13 @@ type singer struct {
 // read.
 const maxAcked = 1024
 
-// sing posts all events of r and waits until they are acknowledged.
-func (s *singer) sing(ctx context.Context, r io.Reader) error {
-	in, err := newInput(&counter{r, &s.read}, s.source)
+// sing posts all events of the input and waits until they are acknowledged.
+func (s *singer) sing(ctx context.Context) error {
+	in, err := newInput(s.in, s.source)
 	if err != nil {
 		return err
 	}
 	if s.key != nil {
-		in.signs = true
 		in.keyName = func() (string, error) { return grantedName(ctx, s.client, s.key) }
 	}
 	s.began = time.Now()
@@ -215,9 +204,7 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 				return made, err
 			}
 			if e.Seq <= acked {
-				s.mu.Lock()
 				s.skipped++
-				s.mu.Unlock()
 				continue
 			}
 		}
@@ -236,7 +223,7 @@ func (s *singer) lastAcked(ctx context.Context, source string) (uint64, error) {
 		return last, nil
 	}
 	b, err := s.client.Bard(ctx, source)
-	if p, ok := errors.AsType[*score.Problem](err); ok && p.Code == score.NotFound {
+	if score.CodeOf(err) == score.NotFound {
 		b, err = score.Bard{}, nil
 	}
 	if err != nil {
@@ -268,20 +255,26 @@ func explain(err error, made bool) error {
 	if !ok {
 		return err
 	}
-	e := &lineError{r.Line.Number, r.Line.ID, r.Problem}
+	err = lineError(r.Line.Number, r.Line.ID, r.Problem)
 	if made && (r.Problem.Code == score.IDConflict || r.Problem.Code == score.SeqGap) {
 		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
-			"line was posted before; give this one a source with --source", e)
+			"line was posted before; give this one a source with --source", err)
 	}
-	return e
+	return err
 }
 
+// state returns the number of answered events and the share of the file that was read;
+// -1 if that is unknown.
 func (s *singer) state() (answered uint64, share float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	share = -1
-	if s.size > 0 {
-		share = float64(s.read.Load()) / float64(s.size)
+	if f, ok := s.in.(*os.File); ok {
+		at, seekErr := f.Seek(0, io.SeekCurrent) // fails for a pipe
+		info, err := f.Stat()
+		if seekErr == nil && err == nil && info.Size() > 0 {
+			share = float64(at) / float64(info.Size())
+		}
 	}
 	return s.answered, share
 }
@@ -362,19 +355,7 @@ func (p *pace) wait(ctx context.Context, at time.Time) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
-}
-
-type counter struct {
-	r io.Reader
-	n *atomic.Int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n.Add(int64(n))
-	return n, err
+	return ctx.Err()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 )
 
 // What is asked of a leaderboard.
@@ -92,7 +92,7 @@ type boardServers struct {
 
 func (r *boards) start(ctx context.Context, dir string) (_ *boardServers, stop func(), err error) {
 	s := &boardServers{boards: r, dir: dir, contest: "BENCH/OPEN"}
-	if s.group, err = r.startFrontends(ctx, dir); err != nil {
+	if s.group, err = r.startFrontends(ctx, dir, false); err != nil {
 		return nil, nil, err
 	}
 	if s.redis, err = startRedis(ctx, dir, r.players); err != nil {
@@ -167,33 +167,16 @@ func (s *boardServers) markers(ctx context.Context, n int) (list []load.Writer, 
 	return list, nil
 }
 
-func (s *boardServers) measureRedis(ctx context.Context, c boardsCell) (f figures, err error) {
-	if c.marks {
-		writers := s.redis.writers(scheduledWriters)
-		defer load.CloseAll(writers)
-		loadCtx, scheduled := load.StartScheduled(ctx, writers, s.rate)
-		ctx = loadCtx
-		defer func() {
-			written, stopErr := scheduled.Stop(loadCtx)
-			if err = errors.Join(err, stopErr); err == nil {
-				f[beside] = written
-			}
-		}()
+func (s *boardServers) measureRedis(ctx context.Context, c boardsCell) (figures, error) {
+	ask := func(ctx context.Context) (figures, error) {
+		return measuredAround([]*localgroup.Process{s.redis.process}, func() (figures, time.Duration, error) {
+			return s.redis.measure(ctx, c.what, s.duration)
+		})
 	}
-	before, err := used(s.redis.processes())
-	if err != nil {
-		return nil, err
+	if !c.marks {
+		return ask(ctx)
 	}
-	f, child, err := s.redis.measure(ctx, c.what, s.duration)
-	if err != nil {
-		return nil, err
-	}
-	after, err := used(s.redis.processes())
-	if err != nil {
-		return nil, err
-	}
-	after.since(before, child, f)
-	return f, nil
+	return s.whileWriting(ctx, nil, s.redis.writers, s.rate, ask)
 }
 
 // script has wrk ask for random players.

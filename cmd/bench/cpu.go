@@ -79,6 +79,23 @@ func measured(
 	return f, nil
 }
 
+// measuredAround adds to the figures of a load generator of others what the servers used while it ran.
+func measuredAround(servers []*localgroup.Process, run func() (figures, time.Duration, error)) (figures, error) {
+	before, err := used(servers)
+	if err != nil {
+		return nil, err
+	}
+	f, child, err := run()
+	if err != nil {
+		return nil, err
+	}
+	after, err := used(servers)
+	if err == nil {
+		after.since(before, child, f)
+	}
+	return f, err
+}
+
 // span returns the measured time of a cell that begins now.
 func (b *bench) span() load.Span {
 	from := time.Now().Add(b.warmup)

@@ -15,22 +15,18 @@ import (
 	"go.uber.org/zap"
 
 	"laurel/cmd/bench/load"
-	"laurel/internal/localgroup"
 )
 
 // etcdGroup is three members of etcd with their default settings.
 type etcdGroup struct {
-	list      []*localgroup.Process
-	args      [][]string
-	program   string
-	dir       string
+	members
 	endpoints []string
 	admin     *clientv3.Client
 }
 
 // startEtcd starts a group with new data directories and waits until it takes puts.
 func startEtcd(ctx context.Context, program, dir string) (*etcdGroup, error) {
-	g := &etcdGroup{program: program, dir: dir}
+	g := &etcdGroup{members: members{program: program, dir: dir}}
 	if err := g.start(ctx); err != nil {
 		g.stop()
 		return nil, err
@@ -57,18 +53,16 @@ func (g *etcdGroup) start(ctx context.Context) error {
 	for i := range groupSize {
 		name, client, peer := fmt.Sprintf("e%d", i+1), "http://"+ports[2*i], "http://"+ports[2*i+1]
 		// The quota costs nothing; a long run would meet the default one.
-		g.args = append(g.args, []string{
+		_, err := g.add(name, []string{
 			"--name", name, "--data-dir", filepath.Join(g.dir, name),
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-state", "new",
 			"--logger", "zap", "--log-level", "warn", "--quota-backend-bytes", strconv.Itoa(8 << 30),
 		})
-		p, err := startProcess(name, g.dir, g.program, g.args[i]...)
 		if err != nil {
 			return err
 		}
-		g.list = append(g.list, p)
 	}
 	for i, p := range g.list {
 		url := "http://" + g.endpoints[i] + "/health"
@@ -87,21 +81,13 @@ func connectEtcd(endpoints ...string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 }
 
-func (g *etcdGroup) name() string                     { return etcdName }
-func (g *etcdGroup) processes() []*localgroup.Process { return g.list }
+func (g *etcdGroup) name() string { return etcdName }
 
 func (g *etcdGroup) stop() {
 	if g.admin != nil {
 		g.admin.Close()
 	}
-	for _, p := range g.list {
-		p.Kill()
-	}
-}
-
-func (g *etcdGroup) restart(i int) (err error) {
-	g.list[i], err = startProcess(g.list[i].Name, g.dir, g.program, g.args[i]...)
-	return err
+	g.members.stop()
 }
 
 // order returns the members' endpoints, the leader last. Every member must answer.

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -21,90 +18,17 @@ import (
 	"laurel/trust/access"
 )
 
-const (
-	laurelName = "laurel"
-	etcdName   = "etcd"
-
-	groupSize = 3
-
-	// Which members are loaded.
-	toMaster = "master"
-	toAll    = "all" // in turn, the master last, so that a single poster is one that is forwarded
-)
-
-// system is a group of servers that takes durable writes.
-type system interface {
-	name() string
-	processes() []*localgroup.Process
-	// writers returns n writers that write to the master or to all members.
-	writers(ctx context.Context, to string, n int) ([]load.Writer, error)
-	// lastSeq returns the last seq of a source that the store has.
-	lastSeq(ctx context.Context, source string) (uint64, error)
-	stop()
-}
-
-func (b *bench) startSystem(ctx context.Context, name, dir string) (system, error) {
-	dir = filepath.Join(dir, name)
-	if name == etcdName {
-		return startEtcd(ctx, b.etcd, dir)
-	}
-	return b.startFrontends(ctx, dir)
-}
-
-// startSystems starts several systems. stop is never nil.
-func (b *bench) startSystems(ctx context.Context, dir string, names []string) (list map[string]system, stop func(), err error) {
-	list = map[string]system{}
-	stop = func() {
-		for _, s := range list {
-			s.stop()
-		}
-	}
-	for _, name := range names {
-		if list[name], err = b.startSystem(ctx, name, dir); err != nil {
-			delete(list, name)
-			stop()
-			return nil, nil, err
-		}
-	}
-	return list, stop, nil
-}
-
-// verify compares the events that were acknowledged with those that the store has.
-func verify(ctx context.Context, s system, writers ...load.Writer) error {
-	acked := map[string]uint64{} // writers may share a source
-	for _, w := range writers {
-		acked[w.Source()] += w.Acked()
-	}
-	for source, want := range acked {
-		got, err := s.lastSeq(ctx, source)
-		if err != nil {
-			return err
-		}
-		if got != want {
-			return fmt.Errorf("the store of %s is wrong: %d events of %s were acknowledged, it has %d", s.name(), want, source, got)
-		}
-	}
-	return nil
-}
-
 // frontends is a group of Laurel frontends.
 type frontends struct {
-	list     []*localgroup.Process
-	args     [][]string // of each
-	program  string
-	dir      string
+	members
 	urls     []string
 	operator string // token; "" in an insecure group
 }
 
-// startFrontends starts an insecure group with new data directories and waits until all of it serves.
-func (b *bench) startFrontends(ctx context.Context, dir string) (*frontends, error) {
-	return b.startGroup(ctx, dir, false)
-}
-
-// startGroup starts a group, with certificates if it is to be secure.
-func (b *bench) startGroup(ctx context.Context, dir string, secure bool) (*frontends, error) {
-	g := &frontends{program: b.laurel, dir: dir}
+// startFrontends starts a group with new data directories, with certificates if it is to be secure, and
+// waits until all of it serves.
+func (b *bench) startFrontends(ctx context.Context, dir string, secure bool) (*frontends, error) {
+	g := &frontends{members: members{program: b.laurel, dir: dir}}
 	ports, err := freePorts(2 * groupSize)
 	for i := 0; i < groupSize && err == nil; i++ {
 		f := localgroup.Frontend{ID: fmt.Sprintf("f%d", i+1), HTTP: ports[2*i], Peer: ports[2*i+1]}
@@ -149,11 +73,11 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 		args = append(args, "--join", g.urls[0])
 	}
 	args = append(args, more...)
-	p, err := startProcess(f.ID, g.dir, g.program, args...)
+	p, err := g.add(f.ID, args)
 	if err != nil {
 		return err
 	}
-	g.list, g.args, g.urls = append(g.list, p), append(g.args, args), append(g.urls, f.URL())
+	g.urls = append(g.urls, f.URL())
 	if err := await(ctx, p, func(ctx context.Context) error { return getJSON(ctx, f.URL()+"/readyz", nil) }); err != nil {
 		return err
 	}
@@ -169,20 +93,7 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 	})
 }
 
-func (g *frontends) name() string                     { return laurelName }
-func (g *frontends) processes() []*localgroup.Process { return g.list }
-
-func (g *frontends) stop() {
-	for _, p := range g.list {
-		p.Kill()
-	}
-}
-
-// restart starts a frontend that has ended again, with its data.
-func (g *frontends) restart(i int) (err error) {
-	g.list[i], err = startProcess(g.list[i].Name, g.dir, g.program, g.args[i]...)
-	return err
-}
+func (g *frontends) name() string { return laurelName }
 
 // view returns what a frontend knows of the group.
 func (g *frontends) view(ctx context.Context) (v score.Frontends, err error) {
@@ -332,7 +243,6 @@ func answers(ctx context.Context, addr string) (figures, error) {
 func parseAnswers(text string) (figures, error) {
 	f := figures{}
 	for line := range strings.Lines(text) {
-		var how string
 		var n float64
 		rest, found := strings.CutPrefix(line, `laurel_reads_total{answered="`)
 		if !found {
@@ -356,56 +266,5 @@ func (g *frontends) operate(ctx context.Context, path string, what, v any) error
 	if err != nil {
 		return err
 	}
-	_, answer, err := call(ctx, http.MethodPost, g.urls[0]+path, g.operator, body)
-	if err != nil || v == nil {
-		return err
-	}
-	return json.Unmarshal(answer, v)
-}
-
-// getJSON reads JSON into v, or nothing where v is nil.
-func getJSON(ctx context.Context, url string, v any) error {
-	_, body, err := call(ctx, http.MethodGet, url, "", nil)
-	if err != nil || v == nil {
-		return err
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("%s: %w", url, err)
-	}
-	return nil
-}
-
-// call makes one request. An answer without a 2xx status is an error.
-func call(ctx context.Context, method, url, token string, body []byte) (http.Header, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	res, answer, err := exchange(ctx, http.DefaultClient, method, url, token, body)
-	if err == nil && res.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s %s: status %s: %s", method, url, res.Status, load.Clip(answer))
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return res.Header, answer, nil
-}
-
-// exchange makes one request and returns the whole answer, whatever its status.
-func exchange(ctx context.Context, c *http.Client, method, url, token string, body []byte) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := c.Do(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	return res, answer, err
+	return callJSON(ctx, http.MethodPost, g.urls[0]+path, g.operator, body, v)
 }

@@ -99,7 +99,7 @@ func (v *overload) start(ctx context.Context, dir string) (_ *overloadServers, s
 			return nil, nil, err
 		}
 	}
-	g, err := v.startFrontends(ctx, filepath.Join(dir, laurelName))
+	g, err := v.startFrontends(ctx, filepath.Join(dir, laurelName), false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -153,7 +153,7 @@ const streamWindow = 4096
 
 // stream measures a stream to the master of a new group.
 func (b *bench) stream(ctx context.Context, dir string, c streamCell) (figures, error) {
-	g, err := b.startGroup(ctx, dir, c.secure)
+	g, err := b.startFrontends(ctx, dir, c.secure)
 	if err != nil {
 		return nil, err
 	}

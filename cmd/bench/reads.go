@@ -7,13 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,7 +78,7 @@ func writeRateFlag(f *pflag.FlagSet, to *float64) {
 
 // target is a server that is asked for the record.
 type target struct {
-	url, script string
+	url, script string // the script, in Lua, makes the requests of wrk; it may be ""
 	frontend    string // its host:port, if it is a frontend
 	processes   []*localgroup.Process
 	system      system // that takes the writes
@@ -165,7 +160,8 @@ func (r *reads) measure(ctx context.Context, targets map[string]target, c readsC
 	return ask(ctx)
 }
 
-// whileWriting runs the load while writers write on a schedule, and verifies what they wrote.
+// whileWriting runs the load while writers write on a schedule, and verifies what they wrote to s unless it
+// is nil.
 func (b *bench) whileWriting(
 	ctx context.Context, s system, make func(ctx context.Context, n int) ([]load.Writer, error), rate float64,
 	run func(context.Context) (figures, error),
@@ -182,115 +178,10 @@ func (b *bench) whileWriting(
 		return nil, err
 	}
 	f[beside] = written
-	return f, verify(ctx, s, writers...)
-}
-
-// wrk asks for --warmup and then for --duration.
-func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
-	w := wrkRun{url: t.url, script: t.script}
-	if b.warmup > 0 {
-		if _, _, err := w.run(ctx, b.warmup); err != nil {
-			return nil, err
-		}
+	if s != nil {
+		err = verify(ctx, s, writers...)
 	}
-	var epoch uint64
-	var earlier figures
-	g, isLaurel := t.system.(*frontends)
-	isLaurel = isLaurel && t.frontend != ""
-	if isLaurel {
-		var err1, err2 error
-		epoch, err1 = g.epoch(ctx)
-		earlier, err2 = answers(ctx, t.frontend)
-		if err := errors.Join(err1, err2); err != nil {
-			return nil, err
-		}
-	}
-	before, err := used(t.processes)
-	if err != nil {
-		return nil, err
-	}
-	f, child, err := w.run(ctx, b.duration)
-	if err != nil {
-		return nil, err
-	}
-	after, err := used(t.processes)
-	if err != nil {
-		return nil, err
-	}
-	after.since(before, child, f)
-	if !isLaurel {
-		return f, nil
-	}
-	later, err1 := answers(ctx, t.frontend)
-	now, err2 := g.epoch(ctx)
-	for how, n := range later {
-		f[how] = n - earlier[how]
-	}
-	f[elections] = float64(now - epoch)
-	if n := f[answeredBy+"stale"] + f[answeredBy+"pulled"]; n > 0 {
-		return nil, fmt.Errorf("%g answers may have been stale, and nobody asked for such", n)
-	}
-	return f, errors.Join(err1, err2)
-}
-
-// wrkRun is one run of wrk: a closed loop on each of its connections.
-type wrkRun struct {
-	url    string
-	script string // a file in Lua that makes the requests, or ""
-}
-
-// run returns what wrk measured and the processor time that it used. Any answer but 200 is an error.
-func (w wrkRun) run(ctx context.Context, d time.Duration) (figures, time.Duration, error) {
-	seconds := max(1, int((d+time.Second-1)/time.Second)) // wrk takes whole seconds
-	args := []string{
-		"--latency", "-t", "2", "-c", strconv.Itoa(readConnections),
-		"-d", strconv.Itoa(seconds) + "s", "--timeout", "5s",
-	}
-	if w.script != "" {
-		args = append(args, "-s", w.script)
-	}
-	cmd := exec.CommandContext(ctx, "wrk", append(args, w.url)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, 0, fmt.Errorf("wrk %s: %w: %s", w.url, err, load.Clip(out))
-	}
-	f, err := parseWrk(string(out))
-	if err != nil {
-		return nil, 0, fmt.Errorf("wrk %s: %w; it printed:\n%s", w.url, err, out)
-	}
-	return f, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
-}
-
-// parseWrk reads what wrk --latency prints.
-func parseWrk(out string) (figures, error) {
-	f := figures{}
-	for line := range strings.Lines(out) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		var err error
-		switch name := words[0]; {
-		case name == "Socket" && words[1] == "errors:", strings.HasPrefix(name, "Non-2xx"):
-			return nil, errors.New(strings.TrimSpace(line))
-		case name == "Requests/sec:":
-			if f[perSecond], err = strconv.ParseFloat(words[1], 64); err == nil && f[perSecond] <= 0 {
-				err = errors.New("want more than 0")
-			}
-		case name == "50%" || name == "99%":
-			var d time.Duration
-			d, err = time.ParseDuration(words[1]) // wrk writes minutes as m, as Go does
-			f["p"+strings.TrimSuffix(name, "%")] = float64(d)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
-		}
-	}
-	if len(f) != 3 {
-		return nil, errors.New("not what wrk --latency prints")
-	}
-	return f, nil
+	return f, err
 }
 
 // hotTargets makes a record in a group of frontends and returns its path and body.
@@ -364,75 +255,4 @@ func (g *etcdGroup) hotTargets(ctx context.Context, dir string, value []byte, ta
 		}
 	}
 	return nil
-}
-
-// nginxSettings have nginx serve files as fast as it can: a worker for each core, no log, the file kept
-// open, connections that are never closed for their age.
-const nginxSettings = `%[4]sdaemon off;
-pid %[1]s/pid;
-error_log stderr error;
-worker_processes %[2]d;
-events { worker_connections 1024; }
-http {
-	access_log off;
-	keepalive_requests 1000000000;
-	sendfile on;
-	tcp_nopush on;
-	open_file_cache max=16;
-	default_type application/json;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	server {
-		listen %[3]s;
-		root %[1]s/root;
-		log_not_found off;
-	}
-}
-`
-
-// startNginx has nginx serve a body from a file at a path. Stop it with Stop, so that it ends its workers.
-func startNginx(ctx context.Context, dir, path string, body []byte) (*localgroup.Process, string, error) {
-	if err := lookPath("nginx", "nginx"); err != nil {
-		return nil, "", err
-	}
-	dir = filepath.Join(dir, "nginx")
-	file := filepath.Join(dir, "root", filepath.FromSlash(path))
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return nil, "", err
-	}
-	if err := os.WriteFile(file, body, 0o644); err != nil {
-		return nil, "", err
-	}
-	user := ""
-	if os.Geteuid() == 0 {
-		user = "user root;\n" // another user could not read the file
-	}
-	ports, err := freePorts(1)
-	if err != nil {
-		return nil, "", err
-	}
-	settings := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(settings, fmt.Appendf(nil, nginxSettings, dir, runtime.NumCPU(), ports[0], user), 0o600); err != nil {
-		return nil, "", err
-	}
-	p, err := startProcess("nginx", dir, "nginx", "-p", dir, "-e", "stderr", "-c", settings)
-	if err != nil {
-		return nil, "", err
-	}
-	url := "http://" + ports[0]
-	err = await(ctx, p, func(ctx context.Context) error {
-		_, got, err := call(ctx, http.MethodGet, url+path, "", nil)
-		if err == nil && string(got) != string(body) {
-			err = fmt.Errorf("%s%s: not the file's bytes", url, path)
-		}
-		return err
-	})
-	if err != nil {
-		p.Stop(time.Second)
-		return nil, "", err
-	}
-	return p, url, nil
 }

@@ -154,6 +154,7 @@ it reaches no frontend within --patience at the start.`,
   laurel watch --leaderboard OG50BC/ATH-M-MAR --split 10km --around 2888 --limit 7`,
 	}
 	var w client.WatchOptions
+	var home string
 	var asJSON bool
 	flags := c.Flags()
 	flags.StringSliceVar(&w.Competitions, "competition", nil,
@@ -167,7 +168,7 @@ it reaches no frontend within --patience at the start.`,
 	flags.StringVar(&w.Part.Around, "around", "",
 		"leaderboards: the `competitor` in the middle (default the first rows)")
 	flags.IntVar(&w.Part.Limit, "limit", 0, "leaderboards: number of rows; 0 is the frontend's default")
-	flags.StringVar(&w.Home, "home", "", "`ID` of the preferred frontend (default the one with the least load)")
+	flags.StringVar(&home, "home", "", "`ID` of the preferred frontend (default the one with the least load)")
 	flags.BoolVar(&asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
 	cli.NoEnvironment(flags)
 	to := cli.AddRequestTarget(c)
@@ -177,6 +178,7 @@ it reaches no frontend within --patience at the start.`,
 			return cli.Usagef("--split, --category, --around and --limit select a window of a leaderboard; " +
 				"name the contest with --leaderboard")
 		}
+		to.Home = home
 		c, err := to.Client()
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -57,7 +58,6 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	s.signal = signalFlag(syscall.SIGTERM)
 	flags.Lookup("signal").DefValue = "TERM"
 	s.run = pidfile.AddDirFlag(c)
-	_ = c.RegisterFlagCompletionFunc("id", s.completeID) // fails only if there is no such flag
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.timeout <= 0 {
 			return cli.Usagef("--timeout is %s; want more than 0, such as 10s", s.timeout)
@@ -108,10 +108,7 @@ func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.P
 		return ofKind, nil
 	}
 	for _, id := range s.ids {
-		found := filter(ofKind, func(p *pidfile.Process) bool { return p.ID == id })
-		if len(found) == 0 {
-			found = filter(ofKind, func(p *pidfile.Process) bool { return strconv.Itoa(p.PID) == id })
-		}
+		found := filter(ofKind, func(p *pidfile.Process) bool { return p.ID == id || strconv.Itoa(p.PID) == id })
 		switch {
 		case len(found) == 0:
 			return nil, s.notFound(" "+id, list)
@@ -182,7 +179,7 @@ func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 	for i, p := range list {
 		errs[i] = p.Signal(syscall.Signal(s.signal))
 		if errs[i] == nil && s.signal != signalFlag(syscall.SIGKILL) {
-			errs[i] = p.Signal(signalContinue) // a paused process receives the signal only then
+			errs[i] = p.Signal(syscall.SIGCONT) // a paused process receives the signal only then
 		}
 	}
 	for i, p := range list {
@@ -193,26 +190,10 @@ func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 			errs[i] = fmt.Errorf("%s: %w", p, errs[i])
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "stopped %s with %s in %s\n", p, &s.signal, time.Since(began).Round(time.Millisecond))
+		took := time.Since(began).Round(time.Millisecond)
+		fmt.Fprintf(cmd.OutOrStdout(), "stopped %s with %s in %s\n", p, &s.signal, took)
 	}
 	return errors.Join(errs...)
-}
-
-func (s *stopRequest) completeID(
-	_ *cobra.Command, args []string, _ string,
-) ([]cobra.Completion, cobra.ShellCompDirective) {
-	list, err := pidfile.List(s.run.Dir())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer pidfile.CloseAll(list)
-	var ids []cobra.Completion
-	for _, p := range list {
-		if len(args) == 0 || args[0] == all || args[0] == p.Kind {
-			ids = append(ids, cobra.CompletionWithDesc(p.ID, p.String()))
-		}
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
 // signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a
@@ -227,7 +208,7 @@ func (f *signalFlag) Set(s string) error {
 		*f = signalFlag(n)
 		return nil
 	}
-	*f = signalFlag(signalNumber("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")))
+	*f = signalFlag(unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")))
 	if *f == 0 {
 		return fmt.Errorf("got %q; want a name such as TERM, KILL, INT, STOP or CONT, or a number", s)
 	}
@@ -237,7 +218,7 @@ func (f *signalFlag) Set(s string) error {
 func (f *signalFlag) Type() string { return "SIGNAL" }
 
 func (f *signalFlag) String() string {
-	if name := signalName(syscall.Signal(*f)); name != "" {
+	if name := unix.SignalName(syscall.Signal(*f)); name != "" {
 		return strings.TrimPrefix(name, "SIG")
 	}
 	return "signal " + strconv.Itoa(int(*f))

@@ -141,25 +141,24 @@ func isLoopback(addr string) bool {
 
 // hosts lists the names and addresses by which clients and members reach a frontend.
 func (f *frontendFlags) hosts() []string {
-	list := []string{"localhost", "127.0.0.1", "::1"}
-	add := func(host string) {
-		if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) && !slices.Contains(list, host) {
-			list = append(list, host)
-		}
-	}
 	host, _, _ := net.SplitHostPort(f.HTTP)
 	peer, _, _ := net.SplitHostPort(f.Member.Peer)
-	add(host)
-	add(peer)
+	list := []string{"localhost", "127.0.0.1", "::1", host, peer}
 	if u, err := url.Parse(f.Member.URL); err == nil {
-		add(u.Hostname())
+		list = append(list, u.Hostname())
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		if name, err := os.Hostname(); err == nil {
-			add(name)
-		}
+	if isUnspecified(host) {
+		name, _ := os.Hostname()
+		list = append(list, name)
 	}
-	return list
+	slices.Sort(list)
+	return slices.Compact(slices.DeleteFunc(list, isUnspecified))
+}
+
+// isUnspecified reports whether a host stands for all addresses of this machine.
+func isUnspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // setCertificate sets the certificate of --tls-cert and --tls-key, if there is one.

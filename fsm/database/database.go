@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +26,16 @@ import (
 // therefore trusted only after Close has synced it. A marker file beside the database
 // records that:
 //
-//	clean CHECKSUM
+//	clean 2 CHECKSUM
+//
+// where 2 is the version of the records' format.
 //
 // The marker exists only while the database is closed. Open removes it durably before the
 // first write. Close syncs the database and then writes the marker with a checksum of the
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
+
+const cleanMark = "clean 2 "
 
 func markerPath(path string) string { return path + ".mark" }
 
@@ -42,7 +45,7 @@ func writeMarker(path, checksum string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("clean " + checksum + "\n")
+	_, err = f.WriteString(cleanMark + checksum + "\n")
 	if err == nil {
 		err = f.Sync()
 	}
@@ -106,7 +109,7 @@ func open(path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range append(slices.Clone(stateBuckets), Index) {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -121,8 +124,11 @@ func open(path string) (*bolt.DB, error) {
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
-// new, empty one and logs why. The caller must bring the Index bucket up to date.
+// new, empty one and logs why.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
+	if err := removeUnfinished(path); err != nil {
+		return nil, err
+	}
 	reason := ""
 	_, missing := os.Stat(path)
 	if missing == nil {
@@ -146,7 +152,7 @@ func distrust(path string) string {
 	if err != nil {
 		return fmt.Sprintf("its marker cannot be read: %v", err)
 	}
-	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), "clean ")
+	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), cleanMark)
 	if !clean {
 		return "its marker is invalid"
 	}
@@ -184,7 +190,7 @@ func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Install(building, path); err != nil {
+	if err := os.Rename(building, path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -196,9 +202,6 @@ func create(path string) (*bolt.DB, error) {
 	}
 	return open(path)
 }
-
-// Install renames a new, open file to path, where it replaces a file that has no marker.
-func Install(building, path string) error { return os.Rename(building, path) }
 
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.
@@ -226,8 +229,8 @@ const unfinishedSuffix = ".restore-"
 // UnfinishedPath returns the path of the nth file that is restored for the database.
 func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
 
-// RemoveUnfinished removes the files that an earlier process was restoring.
-func RemoveUnfinished(path string) error {
+// removeUnfinished removes the files that an earlier process was restoring.
+func removeUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)
 	for _, entry := range list {

@@ -15,36 +15,24 @@ import (
 // part contains. Numbers in keys are 8 bytes, big-endian, so that keys sort by them.
 // Every value ends with a checksum (Seal).
 var (
-	Meta       = []byte("meta")       // see the keys below
+	Meta       = []byte("meta")       // "settings", "access"
 	Contests   = []byte("contests")   // contest_id -> score.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
-	Sources    = []byte("sources")    // source -> last seq and id
+	Sources    = []byte("sources")    // source -> score.Bard
 	Seqs       = []byte("seqs")       // source, seq -> revision, digest, id
 	Medals     = []byte("medals")     // competition -> medal.Table
 	Awards     = []byte("awards")     // competition, award_id -> award
 	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
-	Access     = []byte("access")     // kind, id -> access control
+	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
 )
 
-// Index is the bucket of the index of contests. It is derived from the state and not part
-// of snapshots.
-var Index = []byte("index")
-
-// The keys of the Meta bucket.
-var (
-	AppliedKey   = []byte("applied")  // the index of the last log entry applied
-	RevisionKey  = []byte("revision") // the number of events applied
-	StoreKey     = []byte("store")    // the name of the store
-	CacheModeKey = []byte("mode")     // the cache mode; push if there is none
-)
-
-// stateBuckets are the buckets of the state and of a snapshot, sorted by name.
-var stateBuckets = [][]byte{
-	Access, Audit, Awards, Boards, Contests, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+// buckets are all buckets, sorted by name.
+var buckets = [][]byte{
+	Audit, Awards, Boards, Contests, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -195,7 +183,7 @@ func (t *Tx) Put(bucket, key, value []byte) {
 
 // PutJSON writes a value as JSON.
 func (t *Tx) PutJSON(bucket, key []byte, v any) {
-	data, err := json.Marshal(v)
+	data, err := json.Marshal(v, json.Deterministic(true))
 	t.Fail(err)
 	t.Put(bucket, key, data)
 }

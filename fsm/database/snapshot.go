@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -16,23 +15,17 @@ import (
 )
 
 // A snapshot is a magic string and a version byte, then all records in the order of the
-// bucket names and of the keys, each as
+// buckets and of the keys, each as
 //
-//	length of the bucket's name, name, length of the key, key, length of the value, value
+//	number of the bucket, length of the key, key, length of the value, value
 //
-// with lengths as unsigned varints; then a zero byte, the number of records as a varint,
-// and a CRC-32C (Castagnoli) of everything before it. Equal states have equal snapshots,
-// byte for byte.
-const (
-	snapshotMagic   = "LAURELSN"
-	snapshotVersion = 1
-)
+// then a zero byte, the number of records, and a CRC-32C (Castagnoli) of everything before
+// it. The number of a bucket is a byte, its place in buckets counted from 1. The other
+// numbers have 4 bytes, big-endian, the number of records 8. Equal states have equal
+// snapshots, byte for byte.
+const snapshotMagic = "LAURELSN\x02"
 
-const (
-	maxName  = 64
-	maxKey   = bolt.MaxKeySize
-	maxValue = 64 << 20
-)
+const maxValue = 64 << 20
 
 var errSnapshot = errors.New("the snapshot is damaged, or was written by a newer version of laurel")
 
@@ -42,21 +35,20 @@ func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
 	sum := crc32.New(castagnoli)
 	buffer := bufio.NewWriterSize(w, 1<<16) // keeps its first error
 	out := io.MultiWriter(sum, buffer)
-	scratch := append([]byte(snapshotMagic), snapshotVersion)
-	out.Write(scratch)
+	out.Write([]byte(snapshotMagic))
+	var scratch []byte
 	records := uint64(0)
-	for _, name := range stateBuckets {
+	for i, name := range buckets {
 		c := tx.Bucket(name).Cursor()
 		for k, sealed := c.First(); k != nil; k, sealed = c.Next() {
 			v, err := Unseal(k, sealed)
 			if err != nil {
 				return fmt.Errorf("bucket %s: %w", name, err)
 			}
-			scratch = binary.AppendUvarint(scratch[:0], uint64(len(name)))
-			scratch = append(scratch, name...)
-			scratch = binary.AppendUvarint(scratch, uint64(len(k)))
+			scratch = append(scratch[:0], byte(i+1))
+			scratch = binary.BigEndian.AppendUint32(scratch, uint32(len(k)))
 			scratch = append(scratch, k...)
-			scratch = binary.AppendUvarint(scratch, uint64(len(v)))
+			scratch = binary.BigEndian.AppendUint32(scratch, uint32(len(v)))
 			out.Write(scratch)
 			if _, err := out.Write(v); err != nil {
 				return err
@@ -64,22 +56,22 @@ func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
 			records++
 		}
 	}
-	out.Write(binary.AppendUvarint([]byte{0}, records))
+	out.Write(binary.BigEndian.AppendUint64([]byte{0}, records))
 	buffer.Write(sum.Sum(nil))
 	return buffer.Flush()
 }
 
 const (
-	// StepBytes is the approximate number of bytes of records that one transaction writes
-	// while a database is built. It bounds the memory that building takes.
-	StepBytes = 4 << 20
-	// RecordOverhead is the approximate memory that a record takes in a transaction
+	// stepBytes is the approximate number of bytes of records that one transaction writes
+	// while a database is restored. It bounds the memory that this takes.
+	stepBytes = 4 << 20
+	// recordOverhead is the approximate memory that a record takes in a transaction
 	// beside its key and value.
-	RecordOverhead = 200
+	recordOverhead = 200
 )
 
-// Restore creates the database of a snapshot at path and leaves it open. Its Index bucket
-// is empty. An error leaves no file behind.
+// Restore creates the database of a snapshot at path and leaves it open. An error leaves
+// no file behind.
 func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	db, err := create(path)
 	if err != nil {
@@ -91,38 +83,36 @@ func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	return db, nil
 }
 
-// fill writes the records of a snapshot, in transactions of about StepBytes.
-func fill(db *bolt.DB, snapshot io.Reader) (err error) {
-	var tx *bolt.Tx
+// fill writes the records of a snapshot, in transactions of about stepBytes.
+func fill(db *bolt.DB, snapshot io.Reader) error {
+	var step []Record
 	size := 0
-	defer func() {
-		switch {
-		case tx == nil:
-		case err == nil:
-			err = tx.Commit()
-		default:
-			tx.Rollback()
-		}
-	}()
-	return ReadSnapshot(snapshot, func(r Record) (err error) {
-		if tx == nil {
-			if tx, err = db.Begin(true); err != nil {
-				return err
+	write := func() error {
+		size = 0
+		return db.Update(func(tx *bolt.Tx) error {
+			for _, r := range step {
+				bucket := tx.Bucket(r.Bucket)
+				bucket.FillPercent = 0.9 // the keys are sorted
+				if err := bucket.Put(r.Key, Seal(r.Key, r.Value)); err != nil {
+					return err
+				}
 			}
-			size = 0
-		}
-		bucket := tx.Bucket(r.Bucket)
-		bucket.FillPercent = 0.9 // the keys are sorted
-		if err := bucket.Put(r.Key, Seal(r.Key, r.Value)); err != nil {
-			return err
-		}
-		if size += RecordOverhead + len(r.Key) + len(r.Value); size < StepBytes {
+			clear(step)
+			step = step[:0]
+			return nil
+		})
+	}
+	err := ReadSnapshot(snapshot, func(r Record) error {
+		step = append(step, r)
+		if size += recordOverhead + len(r.Key) + len(r.Value); size < stepBytes {
 			return nil
 		}
-		full := tx
-		tx = nil
-		return full.Commit()
+		return write()
 	})
+	if err != nil {
+		return err
+	}
+	return write()
 }
 
 // Record is one record of a snapshot.
@@ -131,111 +121,75 @@ type Record struct{ Bucket, Key, Value []byte }
 // ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is damaged,
 // or with the first error of f.
 func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
-	in := &snapshotReader{r: bufio.NewReaderSize(snapshot, 1<<16), sum: crc32.New(castagnoli)}
-	if err := in.header(); err != nil {
-		return err
+	buffer, sum := bufio.NewReaderSize(snapshot, 1<<16), crc32.New(castagnoli)
+	in := io.TeeReader(buffer, sum)
+	magic, err := readBytes(in, len(snapshotMagic))
+	if err != nil || string(magic) != snapshotMagic {
+		return errSnapshot
 	}
-	var last Record
-	for records := uint64(0); ; records++ {
-		name, err := in.bytes(maxName)
+	records, lastBucket, lastKey := uint64(0), byte(0), []byte(nil)
+	for {
+		number, err := readBytes(in, 1)
 		if err != nil {
 			return err
 		}
-		if len(name) == 0 {
-			return in.end(records)
+		bucket := number[0]
+		if bucket == 0 {
+			break
 		}
-		r, err := in.record(name)
+		key, err := readPrefixed(in, bolt.MaxKeySize)
 		if err != nil {
 			return err
 		}
-		order := cmp.Or(bytes.Compare(last.Bucket, r.Bucket), bytes.Compare(last.Key, r.Key))
-		if order >= 0 {
+		value, err := readPrefixed(in, maxValue)
+		if err != nil {
+			return err
+		}
+		order := cmp.Or(cmp.Compare(lastBucket, bucket), bytes.Compare(lastKey, key))
+		if order >= 0 || int(bucket) > len(buckets) || len(key) == 0 {
 			return errSnapshot
 		}
-		if err := f(r); err != nil {
+		if err := f(Record{buckets[bucket-1], key, value}); err != nil {
 			return err
 		}
-		last = r
+		records, lastBucket, lastKey = records+1, bucket, key
 	}
-}
-
-// snapshotReader reads a snapshot from an untrusted source: it bounds lengths, and
-// allocates memory only for bytes that have arrived.
-type snapshotReader struct {
-	r   *bufio.Reader
-	sum hash.Hash32 // of what has been read
-	one [1]byte
-}
-
-// ReadByte reads one byte, for binary.ReadUvarint.
-func (s *snapshotReader) ReadByte() (byte, error) {
-	c, err := s.r.ReadByte()
-	if err == nil {
-		s.one[0] = c
-		s.sum.Write(s.one[:])
+	count, err := readBytes(in, 8)
+	if err != nil || binary.BigEndian.Uint64(count) != records {
+		return errSnapshot
 	}
-	return c, err
+	want := sum.Sum(nil)
+	got, err := readBytes(buffer, len(want))
+	if err != nil || !bytes.Equal(got, want) {
+		return errSnapshot
+	}
+	return nil
 }
 
-// bytes reads a length and as many bytes.
-func (s *snapshotReader) bytes(limit uint64) ([]byte, error) {
-	n, err := binary.ReadUvarint(s)
+// readPrefixed reads a length and as many bytes.
+func readPrefixed(in io.Reader, limit uint32) ([]byte, error) {
+	length, err := readBytes(in, 4)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errSnapshot, err)
+		return nil, err
 	}
+	n := binary.BigEndian.Uint32(length)
 	if n > limit {
 		return nil, errSnapshot
 	}
-	// A false length must not allocate memory.
+	return readBytes(in, int(n))
+}
+
+// readBytes reads n bytes. A false n does not allocate much more memory than bytes have
+// arrived.
+func readBytes(in io.Reader, n int) ([]byte, error) {
 	b := make([]byte, 0, min(n, 1<<16))
-	for uint64(len(b)) < n {
-		b = slices.Grow(b, int(min(n-uint64(len(b)), 1<<16)))
-		part := b[len(b):min(uint64(cap(b)), n)]
-		if _, err := io.ReadFull(s.r, part); err != nil {
+	for len(b) < n {
+		b = slices.Grow(b, min(n-len(b), 1<<16))
+		part := b[len(b):min(cap(b), n)]
+		if _, err := io.ReadFull(in, part); err != nil {
 			return nil, fmt.Errorf("%w: %w", errSnapshot, err)
 		}
 		b = b[:len(b)+len(part)]
 	}
-	s.sum.Write(b)
 	return b, nil
-}
-
-func (s *snapshotReader) header() error {
-	want := append([]byte(snapshotMagic), snapshotVersion)
-	h := make([]byte, len(want))
-	if _, err := io.ReadFull(s.r, h); err != nil || !bytes.Equal(h, want) {
-		return errSnapshot
-	}
-	s.sum.Write(h)
-	return nil
-}
-
-// record reads the rest of a record, which is in the bucket with the name.
-func (s *snapshotReader) record(name []byte) (r Record, err error) {
-	i := slices.IndexFunc(stateBuckets, func(b []byte) bool { return bytes.Equal(b, name) })
-	if i < 0 {
-		return r, errSnapshot
-	}
-	r.Bucket = stateBuckets[i]
-	if r.Key, err = s.bytes(maxKey); err != nil {
-		return r, err
-	}
-	if len(r.Key) == 0 {
-		return r, errSnapshot
-	}
-	r.Value, err = s.bytes(maxValue)
-	return r, err
-}
-
-func (s *snapshotReader) end(records uint64) error {
-	n, err := binary.ReadUvarint(s)
-	if err != nil || n != records {
-		return errSnapshot
-	}
-	want := s.sum.Sum(nil)
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(s.r, got); err != nil || !bytes.Equal(got, want) {
-		return errSnapshot
-	}
-	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/go-json-experiment/json"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -25,17 +24,15 @@ import (
 //	entry  { repeated post = 1; cache_mode = 2; store = 3; access_change = 4 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7;
-//	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15;
-//	         signature_delta = 16 }
+//	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15 }
 //
-// Stored events have the fields voided_by = 11, voids = 12 and signature_place = 17 in
-// addition (Stored). The data of an event and an access change are canonical JSON. The
-// golden files in testdata/format freeze the format.
+// A signature is a delta to the one of the event before it in the post (signatures.go).
+// Stored events have no signature, but may have voided_by = 11 and voids = 12. The data of
+// an event and an access change are canonical JSON. The golden files in testdata/format
+// freeze the format.
 //
-// An entry holds either posts, or a cache mode (1 is push, 2 is pull), or the name of the
-// store (only the first one in the log counts), or one access change. Version 2 adds
-// signature deltas (signatures.go); an entry is written as version 2 only if it
-// contains one.
+// An entry holds either posts, or a cache mode, or the name of the store (only the first
+// one in the log counts), or one access change.
 //
 // A frontend stops at an entry that it cannot parse, because skipping the entry would
 // make its state differ from the others'. That is an entry of an unknown version, with an
@@ -51,13 +48,10 @@ import (
 //	way, under the same version byte.
 //
 // An event type, a member of event data or of an access change, or a larger limit that is
-// added later must be refused for ever in entries of versions 1 and 2. It is written only
-// in entries of a later version, at which today's frontends stop. Signed events and access
+// added later must be refused for ever in entries of this version. It is written only in
+// entries of a later version, at which today's frontends stop. Signed events and access
 // changes must be written exactly as this encoder writes them.
-const (
-	version1          = 1
-	versionWithDeltas = 2
-)
+const version = 3 // versions 1 and 2 were never released
 
 // The field numbers of an entry and of a post.
 const (
@@ -72,10 +66,8 @@ const (
 
 // The fields that hold numbers, as bit sets. All other fields hold bytes.
 const (
-	entryNumbers = 1 << fieldCacheMode
 	postNumbers  = 1 << fieldPostMode
-	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven | 1<<fieldVoids |
-		1<<fieldSignaturePlace
+	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven | 1<<fieldVoids
 )
 
 const (
@@ -92,10 +84,6 @@ func Encode(posts []EncodedPost) []byte {
 	for _, p := range posts {
 		size += len(p.wire) + 8
 	}
-	version := byte(version1)
-	if slices.ContainsFunc(posts, func(p EncodedPost) bool { return p.hasDeltas }) {
-		version = versionWithDeltas
-	}
 	b := append(make([]byte, 0, size), version)
 	for _, p := range posts {
 		b = appendText(b, fieldPost, p.wire)
@@ -103,8 +91,11 @@ func Encode(posts []EncodedPost) []byte {
 	return b
 }
 
-// appendText appends a field that holds bytes.
+// appendText appends a field that holds bytes, unless there are none.
 func appendText[T string | []byte](b []byte, n protowire.Number, text T) []byte {
+	if len(text) == 0 {
+		return b
+	}
 	b = protowire.AppendTag(b, n, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(len(text)))
 	return append(b, text...)
@@ -119,21 +110,18 @@ func appendNumber(b []byte, n protowire.Number, number uint64) []byte {
 	return protowire.AppendVarint(b, number)
 }
 
-var modeNumbers = map[score.CacheMode]uint64{score.Push: 1, score.Pull: 2}
-
 // EncodeCacheMode encodes a change of the cache mode as a log entry.
 func EncodeCacheMode(mode score.CacheMode) ([]byte, error) {
-	number, ok := modeNumbers[mode]
-	if !ok {
+	if mode != score.Push && mode != score.Pull {
 		return nil, fmt.Errorf("there is no cache mode %q", mode)
 	}
-	return appendNumber([]byte{version1}, fieldCacheMode, number), nil
+	return appendText([]byte{version}, fieldCacheMode, string(mode)), nil
 }
 
 // EncodeStore encodes the name of the store as a log entry. Ids that clients hold begin
 // with this name, so that ids of another store are not mistaken for ids of this one.
 func EncodeStore(name string) []byte {
-	return appendText([]byte{version1}, fieldStore, name)
+	return appendText([]byte{version}, fieldStore, name)
 }
 
 // EncodeAccessChange encodes a change of access control as a log entry. The change must
@@ -143,13 +131,10 @@ func EncodeAccessChange(c access.Change) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the access change: %w", err)
 	}
-	if n := c.Actions(); n != 1 {
-		return nil, fmt.Errorf("the access change does %d things; want 1", n)
-	}
 	if _, p := decodeAccessChange(text); p != nil {
 		return nil, fmt.Errorf("the encoded access change cannot be decoded: %w", p)
 	}
-	return appendText([]byte{version1}, fieldAccessChange, text), nil
+	return appendText([]byte{version}, fieldAccessChange, text), nil
 }
 
 // Every version refuses what decodeAccessChange refuses (see above).
@@ -181,18 +166,14 @@ type Command struct {
 
 // Decode decodes a log entry. The posts alias b. The error is ErrFormat.
 func Decode(b []byte) (c Command, err error) {
-	if len(b) == 0 || b[0] != version1 && b[0] != versionWithDeltas {
+	if len(b) == 0 || b[0] != version {
 		return c, ErrFormat
 	}
-	err = eachField(b[1:], entryNumbers, func(n protowire.Number, number uint64, wire []byte) bool {
+	err = eachField(b[1:], 0, func(n protowire.Number, _ uint64, wire []byte) bool {
 		switch {
 		case n == fieldCacheMode:
-			for mode, known := range modeNumbers {
-				if known == number {
-					c.CacheMode = mode
-				}
-			}
-			return c.CacheMode != ""
+			c.CacheMode = score.CacheMode(wire)
+			return c.CacheMode == score.Push || c.CacheMode == score.Pull
 		case n == fieldStore:
 			if len(wire) <= maxStoreName {
 				c.Store = string(wire)

@@ -13,23 +13,21 @@ import (
 
 // The field numbers of an event.
 const (
-	fieldID             = 1
-	fieldSource         = 2
-	fieldSeq            = 3
-	fieldType           = 4
-	fieldSeconds        = 5
-	fieldNanos          = 6
-	fieldOffset         = 7
-	fieldContestID      = 8
-	fieldData           = 9
-	fieldGiven          = 10
-	fieldVoidedBy       = 11 // of a stored event
-	fieldVoids          = 12 // of a stored event
-	fieldKey            = 13
-	fieldSignature      = 14
-	fieldToken          = 15
-	fieldSignatureDelta = 16
-	fieldSignaturePlace = 17 // of a stored event
+	fieldID        = 1
+	fieldSource    = 2
+	fieldSeq       = 3
+	fieldType      = 4
+	fieldSeconds   = 5
+	fieldNanos     = 6
+	fieldOffset    = 7
+	fieldContestID = 8
+	fieldData      = 9
+	fieldGiven     = 10
+	fieldVoidedBy  = 11 // of a stored event
+	fieldVoids     = 12 // of a stored event
+	fieldKey       = 13
+	fieldSignature = 14
+	fieldToken     = 15
 )
 
 // The bits of fieldGiven.
@@ -47,6 +45,11 @@ type Event struct {
 	// JSON is the event's data. Data is nil until ParseData has been called.
 	JSON    []byte
 	invalid string // the field with a value that no encoder writes; "" if there is none
+
+	Verified bool   // the signature was verified; set by the state machine
+	Revision uint64 // of an applied event
+	VoidedBy string // the id of the event that voids this one; "" if none does
+	Voids    uint64 // the revision of the event that this one voids; 0 if it is not a void
 }
 
 // CheckEnvelope reports what is wrong with the event apart from its data. It must be
@@ -140,19 +143,14 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	b = appendText(b, fieldContestID, e.ContestID)
 	b = appendText(b, fieldData, data)
 	b = appendNumber(b, fieldGiven, given)
-	if e.Key != "" {
-		b = appendText(b, fieldKey, e.Key)
-	}
-	if e.Token != "" {
-		b = appendText(b, fieldToken, e.Token)
-	}
-	return b
+	b = appendText(b, fieldKey, e.Key)
+	return appendText(b, fieldToken, e.Token)
 }
 
 // decodeEvent decodes an event without judging its content, which CheckEnvelope and
-// ParseData do. JSON and Signature alias b. extra is called for fields that not every
-// event may have; it may be nil.
-func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes []byte) bool) (Event, error) {
+// ParseData do. The signature may be a delta to the previous one. JSON and Signature may
+// alias b.
+func decodeEvent(b, previous []byte) (Event, error) {
 	var e Event
 	var seconds, offset int64
 	var nanos uint64
@@ -182,11 +180,18 @@ func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes [
 		case fieldKey:
 			e.Key = string(bytes)
 		case fieldSignature:
-			e.Signature = bytes
+			var ok bool
+			if e.Signature, ok = readDelta(previous, bytes); !ok {
+				e.invalid = "signature"
+			}
 		case fieldToken:
 			e.Token = string(bytes)
+		case fieldVoidedBy:
+			e.VoidedBy = string(bytes)
+		case fieldVoids:
+			e.Voids = number
 		default:
-			return extra != nil && extra(n, number, bytes)
+			return false
 		}
 		return true
 	})
@@ -207,58 +212,28 @@ func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes [
 	return e, nil
 }
 
-// Stored is an event as the timeline stores it.
-type Stored struct {
-	Event
-	VoidedBy string // the id of the event that voids this one; "" if none does
-	Voids    uint64 // the revision of the event that this one voids; 0 if it is not a void
-	// SignaturePlace is the place of the event's signature in a run (package timeline),
-	// counted from 1; 0 if Signature holds it.
-	SignaturePlace uint64
-}
-
-// AppendStored appends an event as the timeline stores it.
-func AppendStored(b []byte, s *Stored) []byte {
-	b = appendUnsigned(b, &s.Event.Event, s.JSON)
-	if s.SignaturePlace == 0 {
-		b, _ = appendSignature(b, nil, s.Signature)
-	}
-	if s.VoidedBy != "" {
-		b = appendText(b, fieldVoidedBy, s.VoidedBy)
-	}
-	b = appendNumber(b, fieldVoids, s.Voids)
-	return appendNumber(b, fieldSignaturePlace, s.SignaturePlace)
+// AppendStored appends an event as the timeline stores it: without its signature, and
+// without its revision, which is in the key.
+func AppendStored(b []byte, e *Event) []byte {
+	b = appendUnsigned(b, &e.Event, e.JSON)
+	b = appendText(b, fieldVoidedBy, e.VoidedBy)
+	return appendNumber(b, fieldVoids, e.Voids)
 }
 
 var errStored = errors.New("the stored event is invalid")
 
-// DecodeStored decodes an event that AppendStored encoded. JSON and Signature alias b.
-func DecodeStored(b []byte) (Stored, error) {
-	var s Stored
-	var err error
-	s.Event, err = decodeEvent(b, func(n protowire.Number, number uint64, bytes []byte) bool {
-		switch n {
-		case fieldVoidedBy:
-			s.VoidedBy = string(bytes)
-		case fieldVoids:
-			s.Voids = number
-		case fieldSignaturePlace:
-			s.SignaturePlace = number
-			return number > 0
-		default:
-			return false
-		}
-		return true
-	})
+// DecodeStored decodes an event that AppendStored encoded. JSON aliases b.
+func DecodeStored(b []byte) (Event, error) {
+	e, err := decodeEvent(b, nil)
 	if err != nil {
-		return s, err
+		return e, err
 	}
-	year := s.Time.Year()
-	if s.invalid != "" || s.ID == "" || !score.ValidPath(s.Source) || !score.ValidPath(s.ContestID) ||
-		year < 0 || year > 9999 || isSenderTooLong(&s.Event.Event) {
-		return s, errStored
+	year := e.Time.Year()
+	if e.invalid != "" || e.ID == "" || !score.ValidPath(e.Source) || !score.ValidPath(e.ContestID) ||
+		year < 0 || year > 9999 || isSenderTooLong(&e.Event) {
+		return e, errStored
 	}
-	return s, nil
+	return e, nil
 }
 
 // Wire is an encoded stored event. Its methods read single fields.

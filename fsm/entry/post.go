@@ -21,9 +21,8 @@ const minEvent = 16
 // EncodedPost is a post in the form that it has in the log. It is encoded where the post
 // arrives, and forwarded and batched without being decoded.
 type EncodedPost struct {
-	wire      []byte
-	hasDeltas bool // some events have signature deltas
-	Events    int
+	wire   []byte
+	Events int
 	// Repeatable reports whether every event has a seq, so that the post can be repeated
 	// at any time without being applied twice. An id is not enough: a source may post a
 	// thousand other events in between. Repeatable is not transmitted.
@@ -47,7 +46,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(p.Mode))
 	var scratch, previous []byte
-	repeatable, hasDeltas := true, false
+	repeatable := true
 	for i := range p.Events {
 		e := &p.Events[i]
 		if p := checkForm(e); p != nil {
@@ -61,12 +60,15 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		repeatable = repeatable && e.Seq != 0
-		delta := false
-		scratch, delta = appendSignature(appendUnsigned(scratch[:0], e, data), previous, e.Signature)
-		previous, hasDeltas = e.Signature, hasDeltas || delta
+		scratch = appendUnsigned(scratch[:0], e, data)
+		if len(e.Signature) > 0 {
+			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
+			scratch = appendDelta(scratch, previous, e.Signature)
+		}
+		previous = e.Signature
 		b = appendText(b, fieldPostEvent, scratch)
 	}
-	return EncodedPost{b, hasDeltas, len(p.Events), repeatable}, nil
+	return EncodedPost{b, len(p.Events), repeatable}, nil
 }
 
 // ParsePost checks a post that another frontend encoded, and returns it with the latest
@@ -104,7 +106,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 			latest = e.Time
 		}
 	}
-	return EncodedPost{wire: wire, hasDeltas: decoded.hasDeltas, Events: len(decoded.Events)}, latest, nil
+	return EncodedPost{wire: wire, Events: len(decoded.Events)}, latest, nil
 }
 
 func countFields(post []byte) (n int, err error) {
@@ -114,9 +116,8 @@ func countFields(post []byte) (n int, err error) {
 
 // Post is a decoded post.
 type Post struct {
-	Mode      score.PostMode
-	Events    []Event
-	hasDeltas bool
+	Mode   score.PostMode
+	Events []Event
 }
 
 // decodePost decodes a post. Its events alias wire.
@@ -128,19 +129,18 @@ func decodePost(wire []byte) (Post, error) {
 		return p, err
 	}
 	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
-	var d eventDecoder
+	var previous []byte // the signature of the event before
 	err = eachField(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case fieldPostMode:
 			p.Mode = score.PostMode(number)
 			return number <= uint64(score.UntilRefused)
 		case fieldPostEvent:
-			e, err := d.decode(bytes)
-			p.Events = append(p.Events, e)
-			return err == nil
+			e, err := decodeEvent(bytes, previous)
+			p.Events, previous = append(p.Events, e), e.Signature
+			return err == nil && e.VoidedBy == "" && e.Voids == 0 // these are of stored events
 		}
 		return false
 	})
-	p.hasDeltas = d.hasDeltas
 	return p, err
 }

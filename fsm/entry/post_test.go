@@ -129,7 +129,7 @@ func TestAPostThatIsTooLargeForTheLogIsRefused(t *testing.T) {
 
 func TestAnEntryOfAnotherVersionIsNotDecoded(t *testing.T) {
 	encoded := Encode([]EncodedPost{encodePost(t, alert(1))})
-	for _, version := range []byte{0, 3, 255} {
+	for _, version := range []byte{0, 1, 2, 4, 255} {
 		_, err := Decode(append([]byte{version}, encoded[1:]...))
 		if err == nil || !strings.Contains(err.Error(), "newer version") {
 			t.Errorf("version %d: %v", version, err)

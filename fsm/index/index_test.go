@@ -1,13 +1,11 @@
 package index
 
 import (
-	"encoding/binary"
 	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -33,15 +31,12 @@ func contestOf(id, sport, status string, codes ...string) *score.Contest {
 	return c
 }
 
-// write writes in a transaction, with the index of the last entry applied.
-func write(t *testing.T, db *bolt.DB, applied uint64, f func(tx *database.Tx) error) {
+// write writes in a transaction.
+func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx)) {
 	t.Helper()
 	err := db.Update(func(boltTx *bolt.Tx) error {
 		tx := database.NewTx(boltTx)
-		if err := f(tx); err != nil {
-			return err
-		}
-		tx.Put(database.Meta, database.AppliedKey, binary.BigEndian.AppendUint64(nil, applied))
+		f(tx)
 		return tx.Err()
 	})
 	if err != nil {
@@ -49,23 +44,19 @@ func write(t *testing.T, db *bolt.DB, applied uint64, f func(tx *database.Tx) er
 	}
 }
 
-// fill writes three contests and a mark without their postings.
-func fill(t *testing.T, db *bolt.DB, applied uint64) {
+// fill writes three contests and a mark with their postings.
+func fill(t *testing.T, db *bolt.DB) {
 	t.Helper()
-	write(t, db, applied, func(tx *database.Tx) error {
+	write(t, db, func(tx *database.Tx) {
 		for _, c := range []*score.Contest{
 			contestOf("G/1", "stones", "RUNNING", "A", "B"),
 			contestOf("G/2", "stones", "FINISHED", "A", "C"),
 			contestOf("H/1", "race", "RUNNING", "C"),
 		} {
-			data, err := json.Marshal(c)
-			if err != nil {
-				return err
-			}
-			tx.Put(database.Contests, []byte(c.ID), data)
+			tx.PutJSON(database.Contests, []byte(c.ID), c)
+			Update(tx, c.ID, nil, Terms(nil, c))
 		}
-		tx.Put(database.Marks, database.Key("H/1", "finish", "D"), []byte("{}"))
-		return nil
+		AddMark(tx, "H/1", "D")
 	})
 }
 
@@ -100,10 +91,7 @@ func wantFound(t *testing.T, db *bolt.DB, f score.Filter, want string) {
 
 func TestFindIntersectsTheTermsOfAFilter(t *testing.T) {
 	db := openDatabase(t)
-	fill(t, db, 1)
-	if err := Build(db); err != nil {
-		t.Fatal(err)
-	}
+	fill(t, db)
 	for _, c := range []struct {
 		filter score.Filter
 		want   string
@@ -123,42 +111,16 @@ func TestFindIntersectsTheTermsOfAFilter(t *testing.T) {
 	}
 }
 
-func TestAnOutdatedIndexIsBuiltAgain(t *testing.T) {
+func TestUpdateChangesOnlyThePostingsThatDiffer(t *testing.T) {
 	db := openDatabase(t)
-	if err := BringUpToDate(db); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, db, 5) // as a version does that does not know the index
-	wantFound(t, db, score.Filter{Sport: "stones"}, "")
-	if err := BringUpToDate(db); err != nil {
-		t.Fatal(err)
-	}
-	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
-	err := db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(database.Index) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := BringUpToDate(db); err != nil {
-		t.Fatal(err)
-	}
-	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
-}
-
-func TestAWriterChangesOnlyThePostingsThatDiffer(t *testing.T) {
-	db := openDatabase(t)
-	fill(t, db, 1)
-	if err := Build(db); err != nil {
-		t.Fatal(err)
-	}
-	write(t, db, 2, func(tx *database.Tx) error {
-		w := NewWriter(tx)
+	fill(t, db)
+	write(t, db, func(tx *database.Tx) {
 		before := Terms(nil, contestOf("G/1", "stones", "RUNNING", "A", "B"))
 		after := Terms(nil, contestOf("G/1", "stones", "FINISHED", "A", "C"))
-		w.Update("G/1", before, after)
-		w.AddMark("G/1", "D")
-		w.AddMark("G/1", "D") // at another split
-		w.RemoveMark("H/1", "D")
-		return nil
+		Update(tx, "G/1", before, after)
+		AddMark(tx, "G/1", "D")
+		AddMark(tx, "G/1", "D") // at another split
+		RemoveMark(tx, "H/1", "D")
 	})
 	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
 	wantFound(t, db, score.Filter{Status: "RUNNING"}, "H/1")

@@ -10,6 +10,8 @@ package leaderboard
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -33,10 +35,9 @@ type Boards struct {
 	building    chan struct{} // limits concurrent builds
 }
 
-// MarkReader reads the marks of a split as of one state of the database that is not older
-// than the call. It calls begin with their number, then add for each, and stops at the
-// first error of theirs.
-type MarkReader func(contestID, split string, begin func(total int) error, add func(score.Mark) error) error
+// MarkReader calls use with the number of marks of a split and the marks, as of one state
+// of the database that is not older than the call. It returns the error of use.
+type MarkReader func(contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error) error
 
 const (
 	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130
@@ -79,7 +80,7 @@ func New(read MarkReader) *Boards {
 // Answer is a page, an error, or a build to wait for before asking again. Revision is that
 // of the last event that changed the contest, also if Err is a *score.Problem.
 type Answer struct {
-	Page     ranking.Page
+	Page     score.Leaderboard
 	Revision uint64
 	Err      error
 	Build    *Build
@@ -130,20 +131,20 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 	if slices.Contains(c.splits, asked) {
 		return asked, nil
 	}
-	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %q; want one of %s",
-		c.id, clip(asked), strings.Join(c.splits, ", ")).At("split")
+	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %.64q; want one of %s",
+		c.id, asked, strings.Join(c.splits, ", ")).At("split")
 }
 
-func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
+func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 	c := b.contest
 	p, ok := b.marks.Page(q)
 	if !ok {
 		category := ""
 		if q.Category != "" {
-			category = " in the category " + clip(q.Category)
+			category = fmt.Sprintf(" in the category %.64s", q.Category)
 		}
-		return p, score.Problemf(score.NotFound, "%q has no mark at %s of the contest %q%s",
-			clip(q.Around), b.split, c.id, category)
+		return p, score.Problemf(score.NotFound, "%.64q has no mark at %s of the contest %q%s",
+			q.Around, b.split, c.id, category)
 	}
 	p.ContestID, p.Split = c.id, b.split
 	for i := range p.Rows {
@@ -153,15 +154,6 @@ func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
 		}
 	}
 	return p, nil
-}
-
-// clip shortens a string that a client sent, for an error message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return strings.ToValidUTF8(s[:limit], "") + "..."
-	}
-	return s
 }
 
 // setMetadata updates everything about the contest but its marks. redefined reports that
@@ -259,9 +251,8 @@ func (b *Boards) Rows() int {
 
 // Updates collects the changes that a batch of events makes to leaderboards.
 type Updates struct {
-	marks     []markChange
-	contests  map[string]bool // changed contests; true if the definition may have changed
-	savepoint int             // the number of mark changes at Savepoint
+	marks    []markChange
+	contests map[string]bool // changed contests; true if the definition may have changed
 }
 
 type markChange struct {
@@ -289,12 +280,12 @@ func (u *Updates) Touch(contestID string, redefined bool) {
 	u.contests[contestID] = u.contests[contestID] || redefined
 }
 
-// Savepoint marks the place to which Rollback returns.
-func (u *Updates) Savepoint() { u.savepoint = len(u.marks) }
+// Savepoint returns the present place, to which Rollback can return.
+func (u *Updates) Savepoint() int { return len(u.marks) }
 
-// Rollback drops the mark changes since Savepoint. Contests stay recorded, which is
+// Rollback drops the mark changes since a savepoint. Contests stay recorded, which is
 // harmless.
-func (u *Updates) Rollback() { u.marks = u.marks[:u.savepoint] }
+func (u *Updates) Rollback(savepoint int) { u.marks = u.marks[:savepoint] }
 
 // Apply applies the updates to the boards in memory and clears them. It calls contest for
 // each contest that was touched; contest returns the contest, nil if it is not defined,
@@ -344,18 +335,19 @@ func (b *Boards) applyMark(change *markChange) {
 	board := c.boards[change.split]
 	switch {
 	case board == nil:
-	case board.marks == nil && board.build.changes == nil: // its build has not begun to read
-	case board.marks == nil && change.removed:
-		board.build.changes[change.mark.Competitor] = nil
-	case board.marks == nil:
-		mark := change.mark
-		board.build.changes[mark.Competitor] = &mark
-	case change.removed:
-		board.marks.Remove(change.mark.Competitor)
+	case board.marks != nil:
+		change.applyTo(board.marks)
 		b.addCost(board, board.len())
-	default:
-		board.marks.Set(change.mark)
-		b.addCost(board, board.len())
+	case board.build.changes != nil: // its build may have read the mark already
+		board.build.changes[change.mark.Competitor] = *change
+	}
+}
+
+func (c *markChange) applyTo(marks *ranking.Board) {
+	if c.removed {
+		marks.Remove(c.mark.Competitor)
+	} else {
+		marks.Set(c.mark)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ type store struct {
 	started, proceed chan struct{}
 }
 
-func (s *store) read(_, _ string, begin func(int) error, add func(score.Mark) error) error {
+func (s *store) read(_, _ string, use func(int, iter.Seq2[score.Mark, error]) error) error {
 	if s.started != nil {
 		s.started <- struct{}{}
 		<-s.proceed
@@ -27,15 +28,13 @@ func (s *store) read(_, _ string, begin func(int) error, add func(score.Mark) er
 	if s.err != nil {
 		return s.err
 	}
-	if err := begin(len(s.marks)); err != nil {
-		return err
-	}
-	for _, m := range s.marks {
-		if err := add(m); err != nil {
-			return err
+	return use(len(s.marks), func(yield func(score.Mark, error) bool) {
+		for _, m := range s.marks {
+			if !yield(m, nil) {
+				return
+			}
 		}
-	}
-	return nil
+	})
 }
 
 func contestOf(id string, revision uint64) *score.Contest {
@@ -94,9 +93,9 @@ func TestABoardIsBuiltOnceAndThenUpdated(t *testing.T) {
 	var u Updates
 	u.Touch("G/r", false)
 	u.SetMark("G/r", "finish", points("C", 0))
-	u.Savepoint()
+	savepoint := u.Savepoint()
 	u.SetMark("G/r", "finish", points("D", 0))
-	u.Rollback()
+	u.Rollback(savepoint)
 	u.RemoveMark("G/r", "finish", points("A", 2))
 	b.Apply(&u, func(string) (*score.Contest, bool) { return contestOf("G/r", 4), true })
 	wantOrder(t, b, "G/r", "4 C B")

@@ -2,13 +2,14 @@
 // the order of their revisions.
 //
 // A Writer writes events within a transaction. Contest and its variants read them as
-// Rows, of which single fields can be read without decoding the event. The signatures of
-// events that were posted together are stored apart, as runs (signatures.go).
+// Rows, of which single fields can be read without decoding the event. The signatures are
+// stored apart.
 package timeline
 
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -17,13 +18,8 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/score"
 )
-
-// Event is an event of the timeline.
-type Event struct {
-	entry.Stored
-	Revision uint64
-}
 
 // Row is an event that has not been decoded, so that a search can skip it by reading
 // single fields.
@@ -32,14 +28,15 @@ type Row struct {
 	entry.Wire
 }
 
-// Decode decodes the event, without a signature that is in a run. The result does not
-// alias the transaction's memory.
-func (r Row) Decode() (Event, error) {
-	stored, err := entry.DecodeStored(bytes.Clone(r.Wire))
-	if err != nil || stored.SignaturePlace > r.Revision {
-		return Event{}, fmt.Errorf("event %d of the timeline: %w", r.Revision, database.ErrDamaged)
+// Decode decodes the event, without its signature. The result does not alias the
+// transaction's memory.
+func (r Row) Decode() (entry.Event, error) {
+	e, err := entry.DecodeStored(bytes.Clone(r.Wire))
+	if err != nil {
+		return e, fmt.Errorf("event %d of the timeline: %w", r.Revision, database.ErrDamaged)
 	}
-	return Event{stored, r.Revision}, nil
+	e.Revision = r.Revision
+	return e, nil
 }
 
 func newRow(key, sealed []byte) (Row, error) {
@@ -54,10 +51,10 @@ func newRow(key, sealed []byte) (Row, error) {
 }
 
 // Load returns the event of a contest at a revision. There must be one.
-func Load(timeline *bolt.Bucket, contestID string, revision uint64) (Event, error) {
+func Load(timeline *bolt.Bucket, contestID string, revision uint64) (entry.Event, error) {
 	wire, err := database.Get(timeline, database.NumberedKey(revision, contestID))
 	if err != nil {
-		return Event{}, err
+		return entry.Event{}, err
 	}
 	return Row{revision, wire}.Decode()
 }
@@ -79,14 +76,17 @@ func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Ro
 func ContestBackward(timeline *bolt.Bucket, contestID string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		c := timeline.Cursor()
-		var k, v []byte
-		if behind, _ := c.Seek(database.NumberedKey(math.MaxUint64, contestID)); behind == nil {
-			k, v = c.Last()
-		} else {
-			k, v = c.Prev()
-		}
+		k, v := before(c, database.NumberedKey(math.MaxUint64, contestID))
 		scan(k, v, c.Prev, database.Prefix(contestID), yield)
 	}
+}
+
+// before returns the record before a key.
+func before(c *bolt.Cursor, key []byte) (k, v []byte) {
+	if next, _ := c.Seek(key); next == nil {
+		return c.Last()
+	}
+	return c.Prev()
 }
 
 // Competition returns the events of a competition that are not voided, contest by
@@ -116,26 +116,89 @@ func scan(k, v []byte, next func() (k, v []byte), prefix []byte, yield func(Row,
 	return true
 }
 
+// The signatures of events that were posted together are stored together, as runs of
+// events with consecutive revisions. The key of a run is the revision of its first event.
+
+// maxRun is the largest number of signatures in a run, and so the largest number that
+// must be decoded to read one.
+const maxRun = score.MaxTree
+
 // Writer writes events to the timeline of a transaction.
 type Writer struct {
-	tx      *database.Tx
-	scratch []byte
-	run     run
+	tx         *database.Tx
+	scratch    []byte
+	first      uint64   // the revision of the first event of the current run
+	signatures [][]byte // of the current run
 }
 
 // NewWriter returns a Writer for a transaction.
 func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
 
-// Append writes an event with its revision. If the event belongs to a post of several
-// events, its signature is added to the current run. The signature must not change before
-// EndPost.
-func (w *Writer) Append(e *entry.Stored, revision uint64) {
-	e.SignaturePlace = w.addToRun(e.Signature, revision)
-	w.Put(e, revision)
+// Append writes an event, and adds its signature to the current run. The signature must
+// not change before EndPost.
+func (w *Writer) Append(e *entry.Event) {
+	w.Put(e)
+	if len(w.signatures) == maxRun || len(e.Signature) == 0 {
+		w.EndPost()
+	}
+	if len(e.Signature) > 0 {
+		w.signatures = append(w.signatures, e.Signature)
+		w.first = e.Revision + 1 - uint64(len(w.signatures))
+	}
 }
 
-// Put writes an event as it is.
-func (w *Writer) Put(e *entry.Stored, revision uint64) {
+// Put writes an event without its signature.
+func (w *Writer) Put(e *entry.Event) {
 	w.scratch = entry.AppendStored(w.scratch[:0], e)
-	w.tx.Put(database.Timeline, database.NumberedKey(revision, e.ContestID), w.scratch)
+	w.tx.Put(database.Timeline, database.NumberedKey(e.Revision, e.ContestID), w.scratch)
+}
+
+// EndPost writes the current run unless it is empty.
+func (w *Writer) EndPost() {
+	if len(w.signatures) > 0 {
+		w.scratch = entry.AppendSignatures(w.scratch[:0], w.signatures)
+		w.tx.Put(database.Signatures, database.NumberedKey(w.first), w.scratch)
+		w.UndoPost()
+	}
+}
+
+// UndoPost drops the current run. The transaction reverts what has been written.
+func (w *Writer) UndoPost() { w.signatures = w.signatures[:0] }
+
+// SignatureReader reads signatures of events from their runs. It keeps the last run,
+// because the events of a timeline mostly have their signatures in order.
+type SignatureReader struct {
+	runs       *bolt.Cursor
+	first      uint64 // the key of the current run
+	signatures [][]byte
+}
+
+// NewSignatureReader returns a reader of a Signatures bucket.
+func NewSignatureReader(signatures *bolt.Bucket) *SignatureReader {
+	return &SignatureReader{runs: signatures.Cursor()}
+}
+
+var errRun = errors.New("the run of signatures is damaged")
+
+// Signature returns the signature of an event, nil if it has none.
+func (r *SignatureReader) Signature(e *entry.Event) ([]byte, error) {
+	if e.Key == "" {
+		return nil, nil
+	}
+	if e.Revision-r.first >= uint64(len(r.signatures)) {
+		k, sealed := before(r.runs, database.NumberedKey(e.Revision+1))
+		run, err := database.Unseal(k, sealed)
+		if err != nil {
+			return nil, err
+		}
+		var ok bool
+		if r.signatures, ok = entry.DecodeSignatures(run); !ok || len(k) != 8 {
+			return nil, errRun
+		}
+		r.first = binary.BigEndian.Uint64(k)
+	}
+	if e.Revision-r.first >= uint64(len(r.signatures)) {
+		return nil, errRun
+	}
+	return r.signatures[e.Revision-r.first], nil
 }

@@ -37,16 +37,15 @@ func signatureOf(revision uint64) []byte {
 // post appends a post of n signed events, beginning with a revision.
 func post(t *testing.T, w *Writer, contestID string, revision uint64, n int) {
 	t.Helper()
-	w.BeginPost(n)
 	for i := range uint64(n) {
-		e := &entry.Stored{Event: entry.Event{
+		w.Append(&entry.Event{
 			Event: score.Event{
 				ID: fmt.Sprint("e", revision+i), Source: "bard/a", Type: score.TypeAlert,
-				Time: time.Unix(0, 0).UTC(), ContestID: contestID, Signature: signatureOf(revision + i),
+				Time: time.Unix(0, 0).UTC(), ContestID: contestID, Key: "k", Signature: signatureOf(revision + i),
 			},
-			JSON: []byte(`{"text":"rain"}`),
-		}}
-		w.Append(e, revision+i)
+			JSON:     []byte(`{"text":"rain"}`),
+			Revision: revision + i,
+		})
 	}
 	w.EndPost()
 }
@@ -71,8 +70,8 @@ func TestEachEventHasItsSignatureWhereverItIsStored(t *testing.T) {
 		post(t, w, "G/2", maxRun+12, 3)
 	})
 	err := db.View(func(tx *bolt.Tx) error {
-		if n := tx.Bucket(database.Signatures).Stats().KeyN; n != 3 {
-			t.Errorf("there are %d runs; want 3", n)
+		if n := tx.Bucket(database.Signatures).Stats().KeyN; n != 4 {
+			t.Errorf("there are %d runs; want 4", n)
 		}
 		signatures, seen := NewSignatureReader(tx.Bucket(database.Signatures)), 0
 		timeline := tx.Bucket(database.Timeline)
@@ -113,10 +112,9 @@ func TestScansReturnTheEventsOfOneContestInOrder(t *testing.T) {
 		post(t, w, "G/10", 4, 1)
 		post(t, w, "G", 5, 1)
 		post(t, w, "G/1", 6, 1)
-		voided := &entry.Stored{Event: entry.Event{Event: score.Event{
+		w.Put(&entry.Event{Event: score.Event{
 			ID: "v", Source: "bard/a", Type: score.TypeAlert, Time: time.Unix(0, 0), ContestID: "G/1",
-		}}, VoidedBy: "x"}
-		w.Put(voided, 7)
+		}, VoidedBy: "x", Revision: 7})
 	})
 	err := db.View(func(tx *bolt.Tx) error {
 		timeline := tx.Bucket(database.Timeline)
@@ -155,7 +153,7 @@ func TestAnUndoneAppendLeavesNothing(t *testing.T) {
 	write(t, db, func(w *Writer, tx *database.Tx) {
 		tx.BeginUndo()
 		post(t, w, "G/1", 1, 3)
-		w.BeginPost(2)
+		w.Append(&entry.Event{Event: score.Event{ID: "x", Signature: signatureOf(4)}, Revision: 4})
 		tx.Undo()
 		w.UndoPost()
 		tx.EndUndo()

@@ -12,6 +12,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -28,7 +29,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 	} else {
 		b.WriteString("the store is open: anybody may do anything\n\n")
 	}
-	t := handler.NewTable(b, "ID", "NAME", "ROLE", "BY", "COMPETITIONS", "TYPES", "RATE", "EXPIRES", "STATE")
+	t := textfmt.NewTable("ID", "NAME", "ROLE", "BY", "COMPETITIONS", "TYPES", "RATE", "EXPIRES", "STATE")
 	for _, g := range v.Grants {
 		by, types, rate := "token", make([]string, len(g.Types)), "-"
 		if len(g.Public) > 0 {
@@ -50,18 +51,18 @@ func accessText(b *bytes.Buffer, v access.View) {
 		t.Row(g.ID, g.Name, string(g.Role), by, cmp.Or(strings.Join(g.Competitions, " "), "any"),
 			cmp.Or(strings.Join(types, " "), "any"), rate, formatTime(g.Expires), state)
 	}
-	t.End()
+	t.Write(b)
 	if len(v.JoinTokens) > 0 {
 		b.WriteString("\n")
-		t := handler.NewTable(b, "JOIN TOKEN", "USES LEFT", "EXPIRES")
+		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES")
 		for _, j := range v.JoinTokens {
 			t.Row(j.ID, strconv.Itoa(j.Uses), formatTime(j.Expires))
 		}
-		t.End()
+		t.Write(b)
 	}
 	if len(v.Authorities) > 0 {
 		b.WriteString("\n")
-		t := handler.NewTable(b, "AUTHORITY", "ISSUES")
+		t := textfmt.NewTable("AUTHORITY", "ISSUES")
 		for _, a := range v.Authorities {
 			issues := "no more"
 			if a.Issues {
@@ -69,7 +70,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 			}
 			t.Row(a.Fingerprint, issues)
 		}
-		t.End()
+		t.Write(b)
 	}
 }
 
@@ -149,7 +150,7 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return none, handler.FieldProblem("after", "got %s; want the number of a line", handler.Quoted(given))
+			return none, handler.Unwanted("after", given, "the number of a line")
 		}
 	}
 	var list []access.AuditEntry
@@ -171,11 +172,11 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 		page.Next = formatUint(next)
 	}
 	return r.Result(page, func(b *bytes.Buffer) {
-		t := handler.NewTable(b, "NUMBER", "AT", "BY", "WHAT")
+		t := textfmt.NewTable("NUMBER", "AT", "BY", "WHAT")
 		for _, line := range page.Audit {
 			t.Row(formatUint(line.Number), formatTime(line.At), line.By, line.What)
 		}
-		t.End()
+		t.Write(b)
 		handler.NextText(b, page.Next)
 	})
 }
@@ -202,7 +203,7 @@ func (h *Handlers) Key(_ context.Context, r *handler.Request) (handler.Response,
 }
 
 func keysText(b *bytes.Buffer, keys []access.KeyView) {
-	t := handler.NewTable(b, "ID", "NAME", "PUBLIC", "STATE")
+	t := textfmt.NewTable("ID", "NAME", "PUBLIC", "STATE")
 	for _, k := range keys {
 		state := "good"
 		if k.Revoked {
@@ -210,7 +211,7 @@ func keysText(b *bytes.Buffer, keys []access.KeyView) {
 		}
 		t.Row(k.ID, k.Name, base64.StdEncoding.EncodeToString(k.Public), state)
 	}
-	t.End()
+	t.Write(b)
 }
 
 const (
@@ -228,7 +229,7 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 	if body.TTL != "" {
 		var err error
 		if ttl, err = time.ParseDuration(body.TTL); err != nil {
-			return none, handler.FieldProblem("ttl", "got %s; want a duration such as 1h", handler.Quoted(body.TTL))
+			return none, handler.Unwanted("ttl", body.TTL, "a duration such as 1h")
 		}
 	}
 	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)

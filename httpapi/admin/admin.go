@@ -1,6 +1,5 @@
 // Package admin has the handlers that show and change the group: its members, its access
-// control and its certificates. Those that change something must be wrapped by
-// Handlers.AtMaster.
+// control and its certificates. Those that change something work at the master only.
 package admin
 
 import (
@@ -80,31 +79,7 @@ type Handlers struct {
 	Trail      AuditTrail
 	Membership Membership
 	Trust      Trust
-	// Forward has the master answer a request.
-	Forward func(r *handler.Request) (handler.Response, error)
-	Gate    *admission.Gate
-}
-
-// AtMaster returns a handler that answers by f at the master and forwards to it
-// elsewhere.
-func (h *Handlers) AtMaster(f handler.Func) handler.Func {
-	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if !h.Status.Master() {
-			return h.Forward(r)
-		}
-		return f(ctx, r)
-	}
-}
-
-// RateLimited returns a handler that answers by f, but not too often: anybody may call
-// it, and it is expensive.
-func (h *Handlers) RateLimited(f handler.Func) handler.Func {
-	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if problem := h.Gate.AllowEnrolment(); problem != nil {
-			return handler.Response{}, problem
-		}
-		return f(ctx, r)
-	}
+	Gate       *admission.Gate
 }
 
 var none handler.Response
@@ -121,8 +96,7 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		master = "the master is " + textfmt.OneLine(f.Master)
 	}
 	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
-	t := handler.NewTable(b,
-		"ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	t := textfmt.NewTable("ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -138,7 +112,7 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease,
 			formatUint(m.Pushed), formatUint(m.Released), formatUint(m.Revision), strconv.Itoa(m.Watchers))
 	}
-	t.End()
+	t.Write(b)
 }
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -167,17 +141,16 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 
 func checkMember(m *score.NewMember) error {
 	if !score.ValidPath(m.ID) {
-		return handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(m.ID))
+		return handler.Unwanted("id", m.ID, "letters, digits and ._~-")
 	}
 	switch {
 	case m.Peer == "":
 		return handler.FieldProblem("peer", "missing; want the host:port for the other members")
 	case !isAddress(m.Peer): // the audit trail could not store it
-		return handler.FieldProblem("peer", "got %s; want the host:port for the other members", handler.Quoted(m.Peer))
+		return handler.Unwanted("peer", m.Peer, "the host:port for the other members")
 	}
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return handler.FieldProblem("url",
-			"got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
+		return handler.Unwanted("url", m.URL, "the URL for clients, such as http://127.0.0.1:8001")
 	}
 	return nil
 }
@@ -220,12 +193,12 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if q.Has("force") {
 		given := q.Get("force")
 		if force, err = strconv.ParseBool(given); err != nil && given != "" {
-			return none, handler.FieldProblem("force", "got %s; want true or false", handler.Quoted(given))
+			return none, handler.Unwanted("force", given, "true or false")
 		}
 		force = force || given == ""
 	}
 	if !score.ValidPath(r.Name) {
-		return none, handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(r.Name))
+		return none, handler.Unwanted("id", r.Name, "letters, digits and ._~-")
 	}
 	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
 	// be the master.
@@ -247,7 +220,7 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 		return none, err
 	}
 	if body.To != "" && !score.ValidPath(body.To) {
-		return none, handler.FieldProblem("to", "got %s; want the id of a frontend", handler.Quoted(body.To))
+		return none, handler.Unwanted("to", body.To, "the id of a frontend")
 	}
 	if err := h.audit(ctx, r, "asked to transfer leadership to %s", cmp.Or(body.To, "any other")); err != nil {
 		return none, err
@@ -267,8 +240,7 @@ func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handle
 		return none, err
 	}
 	if body.Mode != score.Push && body.Mode != score.Pull {
-		return none, handler.FieldProblem("mode",
-			"got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
+		return none, handler.Unwanted("mode", string(body.Mode), "%s or %s", score.Push, score.Pull)
 	}
 	if err := h.Membership.SetCacheMode(ctx, body.Mode); err != nil {
 		return none, err

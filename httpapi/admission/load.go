@@ -56,17 +56,13 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 					"this request was not processed; post many events as %s",
 				g.Limits.PostsPerAddress, handler.TypeNDJSON))
 		}
+	case PermitEnroll:
+		if g.client && !g.enrolment.Allow() {
+			return nil, g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited,
+				"too many frontends try to join; retry in a moment"))
+		}
 	}
 	return func() {}, refused
-}
-
-// AllowEnrolment refuses an attempt to join if there are too many.
-func (g *Gate) AllowEnrolment() *score.Problem {
-	if g.client && !g.enrolment.Allow() {
-		return g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited,
-			"too many frontends try to join; retry in a moment"))
-	}
-	return nil
 }
 
 func take(n *atomic.Int64, limit int) bool {

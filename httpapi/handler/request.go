@@ -5,7 +5,7 @@
 // write to Request.Transport themselves and return Written.
 //
 // The package also has what handlers share: reading bodies (Bodies) and parameters
-// (Parameters), and writing text for people (Table).
+// (Parameters).
 package handler
 
 import (
@@ -113,14 +113,6 @@ func (r *Request) Authorization() []string {
 	return r.http.Header["Authorization"]
 }
 
-// Origin returns the header field of that name.
-func (r *Request) Origin() string {
-	if r.fast != nil {
-		return string(r.fast.Origin)
-	}
-	return r.http.Header.Get("Origin")
-}
-
 // Peer returns the other end of the connection.
 func (r *Request) Peer() *fastpath.Peer {
 	if r.fast != nil {
@@ -177,6 +169,41 @@ func httpRequest(r *fastpath.Request) *http.Request {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: h, Body: http.NoBody,
 	}
+}
+
+// WantsText reports whether the client prefers text/plain to JSON. Text must be named:
+// */* means JSON.
+func (r *Request) WantsText() bool {
+	var text, other float64
+	for _, list := range r.Accept {
+		for one := range strings.SplitSeq(list, ",") {
+			mediaType, params, _ := strings.Cut(one, ";")
+			switch strings.ToLower(strings.TrimSpace(mediaType)) {
+			case "text/plain", "text/*":
+				text = max(text, quality(params))
+			case TypeJSON, "application/*", "*/*":
+				other = max(other, quality(params))
+			}
+		}
+	}
+	return text > 0 && text >= other
+}
+
+// AcceptsHTML reports whether the client is a browser.
+func (r *Request) AcceptsHTML() bool {
+	return len(r.Accept) > 0 && strings.Contains(r.Accept[0], "text/html")
+}
+
+func quality(params string) float64 {
+	for one := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(one, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			if q, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && q >= 0 && q <= 1 {
+				return q
+			}
+		}
+	}
+	return 1
 }
 
 // AnyMember is the Member of a caller at the peer port whose name is not known.
@@ -253,13 +280,17 @@ func WithoutParameters(f Func) Func {
 
 // PageSize returns the parameter limit.
 func PageSize(q url.Values) (int, error) {
-	given := q.Get("limit")
-	if given == "" {
-		return DefaultPage, nil
+	if given := q.Get("limit"); given != "" {
+		return ParsePageSize(given)
 	}
+	return DefaultPage, nil
+}
+
+// ParsePageSize parses a value of the parameter limit.
+func ParsePageSize(given string) (int, error) {
 	n, err := strconv.Atoi(given)
 	if err != nil || n < 1 || n > MaxPage {
-		return 0, FieldProblem("limit", "got %s; want 1 to %d", Quoted(given), MaxPage)
+		return 0, Unwanted("limit", given, "1 to %d", MaxPage)
 	}
 	return n, nil
 }

@@ -1,18 +1,19 @@
 package handler
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
-	"maps"
+	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
@@ -159,6 +160,29 @@ func (a *Response) free() {
 	}
 }
 
+// Result returns an answer about the frontend or the group, which has no revision: value
+// as JSON, or what text writes for a client that prefers text.
+func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) {
+	a := Response{CacheControl: "no-store", VaryAccept: true}
+	if r.WantsText() {
+		var b bytes.Buffer
+		text(&b)
+		a.Type, a.Body = TypeText, b.Bytes()
+		return a, nil
+	}
+	var err error
+	a.Type = TypeJSON
+	a.Body, err = queries.Encode(value)
+	return a, err
+}
+
+// NextText tells how to get the next page, for users of the command line and of URLs.
+func NextText(b *bytes.Buffer, next string) {
+	if next != "" {
+		fmt.Fprintf(b, "\nmore: --after %s, or after=%[1]s in the URL\n", next)
+	}
+}
+
 // ETag returns a strong tag that follows from the body alone, so that every frontend tags
 // the same answer alike.
 func ETag(body []byte) string {
@@ -207,6 +231,9 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// connectionFields are the header fields that the connection writes.
+var connectionFields = map[string]bool{"Date": true, "Connection": true, "Transfer-Encoding": true}
+
 // AppendWritten appends what the handler has written to Transport on the fast path.
 // status is 0 if it has written nothing, ok false if that was too long to be held.
 func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
@@ -218,22 +245,15 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 		return dst, rec.status, false
 	}
 	h := rec.header
-	for _, name := range []string{"Date", "Connection", "Transfer-Encoding"} {
-		h.Del(name) // the connection writes them
-	}
 	if rec.status != http.StatusNotModified && h.Get("Content-Length") == "" {
 		h.Set("Content-Length", strconv.Itoa(len(rec.body)))
 	}
 	if r.Shared.VaryOrigin {
 		h.Add("Vary", "Origin")
 	}
-	dst = fastpath.AppendStatus(dst, rec.status)
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			dst = append(dst, name+": "+value+"\r\n"...)
-		}
-	}
-	return append(r.fast.AppendEnd(dst), rec.body...), rec.status, true
+	b := bytes.NewBuffer(fastpath.AppendStatus(dst, rec.status))
+	_ = h.WriteSubset(b, connectionFields) // a Buffer does not fail
+	return append(r.fast.AppendEnd(b.Bytes()), rec.body...), rec.status, true
 }
 
 // SetOn sets the shared header fields before a handler writes an answer itself, but for
@@ -275,6 +295,11 @@ func AppendProblem(b []byte, p *score.Problem) []byte {
 // FieldProblem returns an invalid_event about one member of a body or one parameter.
 func FieldProblem(name, format string, args ...any) *score.Problem {
 	return score.Problemf(score.InvalidEvent, format, args...).At(name)
+}
+
+// Unwanted is FieldProblem for a value that is not what is wanted.
+func Unwanted(name, given, want string, args ...any) *score.Problem {
+	return FieldProblem(name, "got %s; want "+want, append([]any{Quoted(given)}, args...)...)
 }
 
 // Quoted returns s for a detail: short, and readable whatever its bytes are.

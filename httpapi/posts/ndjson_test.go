@@ -2,7 +2,6 @@ package posts
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -12,14 +11,14 @@ import (
 )
 
 // readAll reads a whole stream.
-func readAll(r io.Reader) (events []score.Event, end error) {
+func readAll(r io.Reader) (events []score.Event, last *score.Result) {
 	in := newEventReader(r)
 	defer in.free()
 	for {
 		c := in.next()
 		events = append(events, c.events...)
-		if c.end != nil {
-			return events, c.end
+		if c.ended {
+			return events, c.last
 		}
 	}
 }
@@ -35,7 +34,7 @@ func TestChunkIsBounded(t *testing.T) {
 				t.Fatalf("a chunk of %d events of %d bytes", n, len(line))
 			}
 			seen += len(c.events)
-			if c.end != nil {
+			if c.ended {
 				break
 			}
 		}
@@ -51,9 +50,9 @@ func TestLineOfExactlyTheLimitIsTaken(t *testing.T) {
 	line += strings.Repeat(" ", score.MaxEventBytes-len(line)-1)
 	line = strings.Replace(line, "{", "{ ", 1)
 	for end, ok := range map[string]bool{"": true, "\n": true, "\r\n": true, " \r\n": false} {
-		events, err := readAll(strings.NewReader(line + end))
-		if ok != (len(events) == 1 && err == io.EOF) {
-			t.Errorf("ending %q: %d events, %v", end, len(events), err)
+		events, last := readAll(strings.NewReader(line + end))
+		if ok != (len(events) == 1 && last == nil) {
+			t.Errorf("ending %q: %d events, %+v", end, len(events), last)
 		}
 	}
 }
@@ -62,17 +61,20 @@ func TestCompleteLinesDoNotWaitForAnUnfinishedOne(t *testing.T) {
 	out, w := io.Pipe()
 	in := newEventReader(out)
 	go func() { _, _ = io.WriteString(w, alert("a", "")+"\n"+alert("b", "")+"\n"+`{"id":"c`) }()
-	if c := in.next(); len(c.events) != 2 || c.end != nil {
-		t.Errorf("got %d events, %v", len(c.events), c.end)
+	if c := in.next(); len(c.events) != 2 || c.ended {
+		t.Errorf("got %d events, ended %v", len(c.events), c.ended)
 	}
 	w.Close()
 }
 
-// FuzzEventReader: however the bytes arrive, the events are those of the lines, up to the first that is none.
+// FuzzEventReader checks that, however the bytes arrive, the events are those of the lines, up to
+// the first line that is not an event.
 func FuzzEventReader(f *testing.F) {
 	f.Add([]byte(alert("a", "")+"\n\n"+alert("b", "")+"\r\n"+alert("c", "")), true)
 	f.Add([]byte(alert("a", "")+"\n{\n"+alert("b", "")), false)
-	for _, line := range []string{"", "null", "7", "[]", "{", "{}", `{"type":"x"}`, `{"type":"alert","contest_id":"A/1","data":{}}`} {
+	for _, line := range []string{
+		"", "null", "7", "[]", "{", "{}", `{"type":"x"}`, `{"type":"alert","contest_id":"A/1","data":{}}`,
+	} {
 		f.Add([]byte(line+"\n"+alert("z", "")), true)
 	}
 	f.Fuzz(func(t *testing.T, stream []byte, slowly bool) {
@@ -93,18 +95,17 @@ func FuzzEventReader(f *testing.F) {
 		if slowly {
 			r = iotest.OneByteReader(r)
 		}
-		got, end := readAll(r)
-		if len(got) != len(want) || clean != (end == io.EOF) {
-			t.Fatalf("got %d events, %v; want %d, clean %v", len(got), end, len(want), clean)
+		got, last := readAll(r)
+		if len(got) != len(want) || clean != (last == nil) {
+			t.Fatalf("got %d events, %+v; want %d, clean %v", len(got), last, len(want), clean)
 		}
 		for i := range got {
 			if got[i].ID != want[i].ID || got[i].Type != want[i].Type || got[i].ContestID != want[i].ContestID {
 				t.Fatalf("event %d is %+v; want %+v", i, got[i], want[i])
 			}
 		}
-		var refused *lineError
-		if end != io.EOF && !errors.As(end, &refused) {
-			t.Fatalf("ended with %v", end)
+		if last != nil && (last.Problem == nil || last.Problem.Index == nil || *last.Problem.Index != len(want)) {
+			t.Fatalf("ended with %+v", last)
 		}
 	})
 }

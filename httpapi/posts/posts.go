@@ -32,19 +32,14 @@ type Poster interface {
 type Posts struct {
 	Poster Poster
 	Gate   *admission.Gate
-	Limits *admission.Limits
 	Logger *slog.Logger
-	// CheckMaster returns why posts cannot be taken at this port.
-	CheckMaster  func() error
+
 	CountProblem func(score.Code)
 	CountEvents  func([]score.Result)
 }
 
 // Handle takes one event or an array as JSON, or a stream of events as NDJSON.
 func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	if err := p.CheckMaster(); err != nil {
-		return handler.Response{}, err
-	}
 	mediaType, err := r.MediaType(handler.TypeJSON, handler.TypeNDJSON)
 	if err != nil {
 		return handler.Response{}, err

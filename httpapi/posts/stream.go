@@ -25,6 +25,17 @@ const (
 
 var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
 
+// stream is the answer to a stream of events.
+type stream struct {
+	*Posts
+	w       http.ResponseWriter
+	control *http.ResponseController
+	chunks  *prefetcher
+	posted  int // events that have been answered
+	begun   bool
+	buf     *handler.Buffer
+}
+
 // postStream posts a stream of events in chunks, each while the next one is read, and
 // answers each chunk as soon as it is durable. It stops at the first event that is
 // refused.
@@ -41,29 +52,23 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	chunks := prefetch(w, hr.Body, p.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
-	defer chunks.stop()
-	out := &streamWriter{w: w, chunks: chunks, idle: p.Limits.StreamIdle}
-	defer out.free()
-	posted := 0
+	s := &stream{Posts: p, w: w, control: control}
+	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	defer s.chunks.stop()
+	defer s.free()
 	for {
-		c := chunks.next()
-		n, refused, err := p.postChunk(ctx, c.events, posted, out)
-		if err != nil || refused {
+		c := s.chunks.next()
+		if refused, err := s.post(ctx, c.events); err != nil || refused {
 			return err
 		}
-		posted += n
-		if c.rejected != nil {
-			return p.abort(out, c.rejected, posted, c.end)
-		}
-		switch c.end {
-		case nil:
-		case io.EOF:
+		switch {
+		case c.forbidden:
+			return s.abort(c.last.ID, c.last.Problem)
+		case c.last != nil:
+			p.CountProblem(c.last.Problem.Code)
+			return s.write([]score.Result{*c.last})
+		case c.ended:
 			return nil
-		default:
-			id, problem := chunks.in.endProblem(c.end)
-			p.CountProblem(problem.Code)
-			return out.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
 }
@@ -72,76 +77,67 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 // while the previous chunk is posted.
 func (p *Posts) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
 	if n, refused := p.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
-		c.rejected, c.events, c.end = &c.events[n], c.events[:n], refused
+		c.end(c.events[n].ID, refused)
+		c.events, c.forbidden = c.events[:n], true
 	}
 }
 
-// postChunk posts events of a stream as fast as their grants allow, after the before
-// events posted so far. It returns how many it has answered, and whether one was refused.
-func (p *Posts) postChunk(
-	ctx context.Context, events []score.Event, before int, out *streamWriter,
-) (done int, refused bool, err error) {
-	for done < len(events) {
-		budget, n := p.Gate.Budget(events[done:])
+// post posts events of the stream as fast as their grants allow. It reports whether one
+// was refused, after which nothing more is posted.
+func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, err error) {
+	for len(events) > 0 {
+		budget, n := s.Gate.Budget(events)
 		if budget != nil {
 			if err := budget.WaitN(ctx, n); err != nil {
-				return done, false, err // the client is gone
+				return false, err // the client is gone
 			}
 		}
-		part := events[done : done+n]
+		part := events[:n]
 		setDefaults(part)
-		results, err := p.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused})
+		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused})
 		if err != nil {
-			return done, true, p.abort(out, &part[0], before+done, err)
+			return true, s.abort(part[0].ID, err)
 		}
 		last := &results[len(results)-1]
-		refused := last.Problem != nil
-		if refused {
-			last.Problem = atIndex(last.Problem, before+done+len(results)-1)
-			p.CountProblem(last.Problem.Code)
+		if refused = last.Problem != nil; refused {
+			last.Problem = atIndex(last.Problem, s.posted+len(results)-1)
+			s.CountProblem(last.Problem.Code)
 		}
-		if err := out.write(results); err != nil || refused {
-			return done, refused, err
+		if err := s.write(results); err != nil || refused {
+			return refused, err
 		}
-		done += len(results)
+		s.posted += n
+		events = events[n:]
 	}
-	return done, false, nil
+	return false, nil
 }
 
 // abort reports that a chunk as a whole failed or has an unknown outcome: by the status
 // if the answer has not begun, else in the last line, which names the first event
 // concerned.
-func (p *Posts) abort(out *streamWriter, first *score.Event, index int, err error) error {
-	if !out.begun {
-		out.begin()
+func (s *stream) abort(id string, err error) error {
+	if !s.begun {
+		s.begin()
 		return err
 	}
 	var problem *score.Problem
 	if !errors.As(err, &problem) {
 		return err // the client is gone
 	}
-	p.CountProblem(problem.Code)
-	return out.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
-}
-
-type streamWriter struct {
-	w      http.ResponseWriter
-	chunks *prefetcher
-	idle   time.Duration
-	begun  bool
-	buf    *handler.Buffer
+	s.CountProblem(problem.Code)
+	return s.write([]score.Result{{ID: id, Problem: atIndex(problem, s.posted)}})
 }
 
 // begin closes the connection after the answer unless the stream has been read to its
 // end. What is left of a stopped stream must not be taken for another request.
-func (s *streamWriter) begin() {
+func (s *stream) begin() {
 	s.begun = true
 	if !s.chunks.over.Load() {
 		s.w.Header().Set("Connection", "close")
 	}
 }
 
-func (s *streamWriter) write(results []score.Result) error {
+func (s *stream) write(results []score.Result) error {
 	if !s.begun {
 		s.begin()
 		s.w.Header()["Content-Type"] = headerNDJSON
@@ -153,19 +149,18 @@ func (s *streamWriter) write(results []score.Result) error {
 		b = append(b, '\n')
 	}
 	s.buf.B = b
-	rc := http.NewResponseController(s.w)
-	_ = rc.SetWriteDeadline(time.Now().Add(s.idle)) // fails without a connection
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.Gate.Limits.StreamIdle)) // fails without a connection
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}
-	if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := s.control.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	_ = rc.SetWriteDeadline(time.Time{})
+	_ = s.control.SetWriteDeadline(time.Time{})
 	return nil
 }
 
-func (s *streamWriter) free() {
+func (s *stream) free() {
 	if s.buf != nil {
 		s.buf.Free()
 	}
@@ -173,10 +168,11 @@ func (s *streamWriter) free() {
 
 // prefetcher reads the next chunk while one is being posted.
 type prefetcher struct {
-	in   *eventReader
-	body *idleBody
-	over atomic.Bool // the stream has been read to its end
-	done chan struct{}
+	body    io.Reader
+	control *http.ResponseController
+	idle    time.Duration // limit of each read of the body
+	over    atomic.Bool   // the stream has been read to its end
+	done    chan struct{}
 
 	mu      sync.Mutex
 	changed sync.Cond // pending or stopped has changed
@@ -185,15 +181,17 @@ type prefetcher struct {
 }
 
 // prefetch reads chunks from body and has check look at each of them.
-func prefetch(w http.ResponseWriter, body io.Reader, idle time.Duration, check func(*chunk)) *prefetcher {
-	b := &idleBody{body: body, rc: http.NewResponseController(w), idle: idle}
-	a := &prefetcher{in: newEventReader(b), body: b, done: make(chan struct{})}
+func prefetch(control *http.ResponseController, body io.Reader, idle time.Duration, check func(*chunk)) *prefetcher {
+	a := &prefetcher{body: body, control: control, idle: idle, done: make(chan struct{})}
 	a.changed.L = &a.mu
 	go func() {
 		defer close(a.done)
+		in := newEventReader(a)
+		defer in.free()
 		for more := true; more; {
-			c := a.in.next()
+			c := in.next()
 			check(&c)
+			a.over.Store(c.ended && c.last == nil)
 			more = a.add(c)
 		}
 	}()
@@ -203,22 +201,21 @@ func prefetch(w http.ResponseWriter, body io.Reader, idle time.Duration, check f
 // add appends c to the pending chunk once there is room for it. It reports whether to
 // read on.
 func (a *prefetcher) add(c chunk) bool {
-	a.over.Store(c.end == io.EOF)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for !a.stopped && !a.pending.hasRoomFor(&c) {
 		a.changed.Wait()
 	}
-	a.pending.add(&c)
+	a.pending.add(c)
 	a.changed.Signal()
-	return c.end == nil && !a.stopped
+	return !c.ended && !a.stopped
 }
 
-// next waits for the next chunk. There is none after one with an end.
+// next waits for the next chunk. There is none after one that has ended.
 func (a *prefetcher) next() chunk {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.pending.events) == 0 && a.pending.end == nil {
+	for len(a.pending.events) == 0 && !a.pending.ended {
 		a.changed.Wait()
 	}
 	c := a.pending
@@ -230,58 +227,38 @@ func (a *prefetcher) next() chunk {
 // stop ends the reading and waits until it has ended, because the body must not be read
 // after the handler has returned.
 func (a *prefetcher) stop() {
-	a.mu.Lock()
-	a.stopped = true
-	a.changed.Signal()
-	a.mu.Unlock()
 	// After the end of a body net/http waits for the next request. A deadline that passes
 	// then would end the connection.
 	over := a.over.Load()
+	a.mu.Lock()
+	a.stopped = true
 	if !over {
-		a.body.stop()
+		_ = a.control.SetReadDeadline(time.Unix(1, 0)) // fails without a connection, here and below
 	}
+	a.changed.Signal()
+	a.mu.Unlock()
 	<-a.done
 	if !over {
-		_ = a.body.rc.SetReadDeadline(time.Now().Add(linger)) // fails without a connection
+		_ = a.control.SetReadDeadline(time.Now().Add(linger))
 	}
-	a.in.free()
-}
-
-// idleBody is a body with a deadline for each read. It can be stopped.
-type idleBody struct {
-	body io.Reader
-	rc   *http.ResponseController
-	idle time.Duration
-
-	mu      sync.Mutex
-	stopped bool
 }
 
 var errStopped = errors.New("the stream was stopped")
 
-func (b *idleBody) Read(p []byte) (int, error) {
-	if !b.extend() {
+// Read reads from the body within the idle time, until the prefetcher is stopped.
+func (a *prefetcher) Read(b []byte) (int, error) {
+	a.mu.Lock()
+	stopped := a.stopped
+	if !stopped {
+		_ = a.control.SetReadDeadline(time.Now().Add(a.idle))
+	}
+	a.mu.Unlock()
+	if stopped {
 		return 0, errStopped
 	}
-	n, err := b.body.Read(p)
+	n, err := a.body.Read(b)
 	if err == io.EOF {
-		_ = b.rc.SetReadDeadline(time.Time{}) // posting the end may take longer
+		_ = a.control.SetReadDeadline(time.Time{}) // posting the end may take longer
 	}
 	return n, err
-}
-
-func (b *idleBody) extend() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.stopped {
-		_ = b.rc.SetReadDeadline(time.Now().Add(b.idle)) // fails without a connection
-	}
-	return !b.stopped
-}
-
-func (b *idleBody) stop() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.stopped = true
-	_ = b.rc.SetReadDeadline(time.Unix(1, 0))
 }

@@ -2,6 +2,7 @@ package question
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -24,15 +25,24 @@ type BoardQuery struct {
 	notFound *score.Problem // why there is no answer; nil while that is not known
 }
 
-var boardParameters = []string{"split", "category", "limit", "after", "around", maxStale}
+var boardParameters = []string{"split", "category", "limit", "after", "around"}
 
 func parseLeaderboard(id string, q url.Values) (Question, error) {
 	b := &BoardQuery{Contest: id}
-	if err := b.setParameters(q); err != nil {
+	if err := checkFilters(q, "split", "category", "around"); err != nil {
 		return Question{}, err
 	}
-	if !score.ValidPath(id) {
-		return Question{}, b.Missing()
+	for _, name := range boardParameters {
+		if given := q.Get(name); given != "" {
+			if err := b.set(name, given); err != nil {
+				return Question{}, err
+			}
+		}
+	}
+	b.Limit = cmp.Or(b.Limit, handler.DefaultPage)
+	if q.Get("after") != "" && b.Around != "" {
+		return Question{}, handler.FieldProblem("around",
+			"given with after; want only one of them, because each sets the beginning of the page")
 	}
 	return Question{
 		Key:     b.Key(),
@@ -43,92 +53,65 @@ func parseLeaderboard(id string, q url.Values) (Question, error) {
 	}, nil
 }
 
-func (b *BoardQuery) setParameters(q url.Values) (err error) {
-	for _, name := range []string{"split", "category", "around"} {
-		if given := q.Get(name); len(given) > MaxFilter {
-			return handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
+// set sets the field for a parameter, which is not empty.
+func (b *BoardQuery) set(name, given string) (err error) {
+	switch name {
+	case "split":
+		b.Split = given
+	case "category":
+		b.Category = given
+	case "around":
+		b.Around = given
+	case "limit":
+		b.Limit, err = handler.ParsePageSize(given)
+	case "after":
+		if b.After, err = ranking.ParseCursor(given); err != nil || len(given) > 2*MaxFilter {
+			return handler.Unwanted("after", given, "the next of an earlier answer")
 		}
 	}
-	b.Split, b.Category, b.Around = q.Get("split"), q.Get("category"), q.Get("around")
-	if b.Limit, err = handler.PageSize(q); err != nil {
-		return err
-	}
-	given := q.Get("after")
-	if b.After, err = ranking.ParseCursor(given); err != nil || len(given) > 2*MaxFilter {
-		return handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
-	}
-	if given != "" && b.Around != "" {
-		return handler.FieldProblem("around",
-			"given with after; want only one of them, because each sets the beginning of the page")
-	}
-	return nil
+	return err
 }
 
 // ParsePlain reads a question without allocating much. It reports false for all but the
 // plain form: no escapes, each parameter once and valid, and no page longer than the
-// default.
+// default, which would take a place among the reads under way.
 func (b *BoardQuery) ParsePlain(contest, query []byte) bool {
-	if bytes.IndexByte(query, '%') >= 0 || bytes.IndexByte(query, '+') >= 0 || bytes.IndexByte(query, ';') >= 0 {
+	if bytes.ContainsAny(query, "%+;") {
 		return false
 	}
-	const split, category, around, limit, after = 1, 2, 4, 8, 16
-	b.Contest, b.Limit = string(contest), handler.DefaultPage
-	seen := 0
+	b.Contest = string(contest)
+	given := 0 // a bit for each of boardParameters
 	for len(query) > 0 {
 		var one []byte
 		one, query, _ = bytes.Cut(query, []byte("&"))
 		name, value, _ := bytes.Cut(one, []byte("="))
-		if len(value) == 0 || len(value) > MaxFilter {
+		i := slices.Index(boardParameters, string(name))
+		switch {
+		case i < 0 || given&(1<<i) != 0 || len(value) == 0 || len(value) > MaxFilter:
+			return false
+		case b.set(boardParameters[i], string(value)) != nil:
 			return false
 		}
-		parameter := 0
-		switch string(name) {
-		case "split":
-			b.Split, parameter = string(value), split
-		case "category":
-			b.Category, parameter = string(value), category
-		case "around":
-			b.Around, parameter = string(value), around
-		case "limit":
-			n, err := strconv.Atoi(string(value))
-			if err != nil || n < 1 || n > handler.DefaultPage {
-				return false // a longer page takes a place among the reads under way
-			}
-			b.Limit, parameter = n, limit
-		case "after":
-			c, err := ranking.ParseCursor(string(value))
-			if err != nil {
-				return false
-			}
-			b.After, parameter = c, after
-		}
-		if parameter == 0 || seen&parameter != 0 {
-			return false
-		}
-		seen |= parameter
+		given |= 1 << i
 	}
-	return seen&(around|after) != around|after && score.ValidPath(b.Contest)
+	b.Limit = cmp.Or(b.Limit, handler.DefaultPage)
+	twoBeginnings := b.Around != "" && b.After != ranking.Cursor{}
+	return b.Limit <= handler.DefaultPage && !twoBeginnings && score.ValidPath(b.Contest)
 }
 
 // Key returns the key of the question.
 func (b *BoardQuery) Key() string {
-	chosen := url.Values{}
-	for name, value := range map[string]string{
-		"split":    b.Split,
-		"category": b.Category,
-		"after":    b.After.String(),
-		"around":   b.Around,
-	} {
-		if value != "" {
-			chosen.Set(name, value)
-		}
-	}
-	return keyOf("leaderboard/"+b.Contest, chosen, b.Limit)
+	return keyOf("leaderboard/"+b.Contest, url.Values{
+		"split":    {b.Split},
+		"category": {b.Category},
+		"after":    {b.After.String()},
+		"around":   {b.Around},
+	}, b.Limit)
 }
 
 // Body returns the answer, nil if there is no such leaderboard or its competitor is not
 // on it.
-func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
+func (b *BoardQuery) Body(p *score.Leaderboard, revision uint64, err error) ([]byte, uint64, error) {
 	switch {
 	case score.CodeOf(err) == score.NotFound:
 		errors.As(err, &b.notFound)
@@ -175,54 +158,18 @@ func (b *BoardQuery) ETag(store string, revision uint64) string {
 
 // leaderboardText writes a leaderboard without its empty columns.
 func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
-	columns := []boardColumn{
-		{"RANK", rankCell},
-		{"COMPETITOR", func(r *score.LeaderboardRow) string { return r.Competitor }},
-		{"NAME", func(r *score.LeaderboardRow) string { return r.Name }},
-		{"ORG", func(r *score.LeaderboardRow) string { return r.Organisation }},
-		{"CATEGORY", func(r *score.LeaderboardRow) string { return r.Category }},
-		{"MARK", markCell},
-		{"DIFF", func(r *score.LeaderboardRow) string { return decimalText(r.Diff) }},
-	}
-	columns = slices.DeleteFunc(columns, func(c boardColumn) bool {
-		used := func(r score.LeaderboardRow) bool { return c.cell(&r) != "" }
-		return len(page.Rows) > 0 && !slices.ContainsFunc(page.Rows, used)
-	})
-	cells := make([]string, len(columns))
-	for i, c := range columns {
-		cells[i] = c.heading
-	}
 	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(joinWords("  ", page.ContestID, page.Split, page.Category)))
-	t := handler.NewTable(b, cells...)
-	for i := range page.Rows {
-		for j, c := range columns {
-			cells[j] = c.cell(&page.Rows[i])
-		}
-		t.Row(cells...)
+	t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "CATEGORY", "MARK", "DIFF")
+	for _, r := range page.Rows {
+		t.Row(rankText(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, r.Category,
+			cmp.Or(r.IRM, decimalText(r.Mark)), decimalText(r.Diff))
 	}
-	t.End()
+	if len(page.Rows) > 0 {
+		t.DropEmpty("NAME", "ORG", "CATEGORY", "MARK", "DIFF")
+	}
+	t.Write(b)
 	fmt.Fprintf(b, "\n%d of %d\n", len(page.Rows), page.Total)
 	handler.NextText(b, page.Next)
-}
-
-type boardColumn struct {
-	heading string
-	cell    func(*score.LeaderboardRow) string
-}
-
-func rankCell(r *score.LeaderboardRow) string {
-	rank := rankText(r.Rank)
-	if r.RankEqual {
-		rank = "=" + rank
-	}
-	return rank
-}
-
-func markCell(r *score.LeaderboardRow) string {
-	if r.IRM != "" {
-		return r.IRM
-	}
-	return decimalText(r.Mark)
 }
 
 func decimalText(d *score.Decimal) string {

@@ -5,6 +5,8 @@ package question
 
 import (
 	"bytes"
+	"cmp"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -73,9 +75,12 @@ func Parse(path, query string) (Question, error) {
 // maxStale is a parameter of all questions. It is no part of their keys.
 const maxStale = "max_stale"
 
-// keyOf returns the key of a path and the parameters that differ from their defaults.
-// limit is another of them.
+// keyOf returns the key of a path and the parameters that are not empty. limit is another
+// of them, unless it is the default.
 func keyOf(path string, q url.Values, limit int) string {
+	maps.DeleteFunc(q, func(name string, values []string) bool {
+		return values[0] == "" || name == "limit" || name == maxStale
+	})
 	if limit != handler.DefaultPage {
 		q.Set("limit", strconv.Itoa(limit))
 	}
@@ -83,6 +88,41 @@ func keyOf(path string, q url.Values, limit int) string {
 		return path
 	}
 	return path + "?" + q.Encode()
+}
+
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the
+// store is longer.
+const MaxFilter = 512
+
+// checkFilters refuses the parameters of these names that are too long.
+func checkFilters(q url.Values, names ...string) error {
+	for _, name := range names {
+		if given := q.Get(name); len(given) > MaxFilter {
+			return handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
+		}
+	}
+	return nil
+}
+
+// position returns the parameter after of the page that begins behind n, "" for 0.
+func position(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// encoded returns an Ask that encodes what find returns: a value, nil if there is no such
+// thing, and the revision that last changed it, 0 for that of the view.
+func encoded(find func(v queries.View) (value any, revision uint64, err error)) queries.Ask {
+	return func(v queries.View) ([]byte, uint64, error) {
+		value, revision, err := find(v)
+		if err != nil || value == nil {
+			return nil, v.Revision(), err
+		}
+		body, err := queries.Encode(value)
+		return body, cmp.Or(revision, v.Revision()), err
+	}
 }
 
 // textRenderer returns a function that decodes an answer and has write write it as text.
@@ -107,18 +147,25 @@ type Route struct {
 	Pattern    string // a template of mux
 	Board      bool   // the question is about a leaderboard
 	parameters []string
-	parse      func(name string, q url.Values) (Question, error)
+	// exists is false for names of which nothing can exist; nil if parse decides.
+	exists func(name string) bool
+	parse  func(name string, q url.Values) (Question, error)
 }
 
 // Routes are the routes of questions. The first that matches a path is the right one.
 var Routes = []Route{
-	{"/v1/scores/{contest:.+}", false, []string{maxStale}, parseScore},
-	{"/v1/scores", false, scoresParameters, parseScores},
-	{"/v1/timeline/{contest:.+}", false, []string{"after", "limit", maxStale}, parseTimeline},
-	{"/v1/leaderboard/{contest:.+}", true, boardParameters, parseLeaderboard},
-	{"/v1/medals/{competition}", false, []string{maxStale}, parseMedals},
-	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, parseMedalRow},
-	{"/v1/bards/{source:.+}", false, []string{maxStale}, parseBard},
+	{"/v1/scores/{contest:.+}", false, []string{maxStale}, score.ValidPath, named(Score)},
+	{"/v1/scores", false, scoresParameters, nil, parseScores},
+	{"/v1/timeline/{contest:.+}", false, []string{"after", "limit", maxStale}, score.ValidPath, parseTimeline},
+	{"/v1/leaderboard/{contest:.+}", true, append(boardParameters, maxStale), score.ValidPath, parseLeaderboard},
+	{"/v1/medals/{competition}", false, []string{maxStale}, validCompetition, named(Medals)},
+	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, validRow, named(medalRow)},
+	{"/v1/bards/{source:.+}", false, []string{maxStale}, nil, parseBard},
+}
+
+// named returns a parse function for a question that only the path makes.
+func named(of func(name string) Question) func(string, url.Values) (Question, error) {
+	return func(name string, _ url.Values) (Question, error) { return of(name), nil }
 }
 
 // Parse reads a question from the end of a path and the query of a URL. The error is a
@@ -133,8 +180,14 @@ func (r *Route) Parse(name, query string) (Question, error) {
 		return Question{}, err
 	}
 	q, err := r.parse(name, parameters)
+	switch {
+	case err != nil:
+		return Question{}, err
+	case r.exists != nil && !r.exists(name):
+		return Question{}, q.Missing()
+	}
 	q.Stale = stale
-	return q, err
+	return q, nil
 }
 
 // Pattern matches paths. It knows the patterns of the routes that the fast path answers;
@@ -201,8 +254,7 @@ func parseStaleness(q url.Values) (Staleness, error) {
 	if !ok {
 		var err error
 		if bound, err = time.ParseDuration(given); err != nil || bound < 0 {
-			return Staleness{}, handler.FieldProblem(maxStale,
-				"got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
+			return Staleness{}, handler.Unwanted(maxStale, given, "how old an answer may be, such as 30s")
 		}
 	}
 	return Staleness{Accepted: true, bounded: true, bound: bound}, nil
@@ -249,7 +301,7 @@ func Keys(competition string) Question {
 	if competition != "" {
 		key += "?competition=" + url.QueryEscape(competition)
 	}
-	ask := func(v queries.View) ([]byte, uint64, error) {
+	ask := func(v queries.View) (any, uint64, error) {
 		list := []string{}
 		if competition != "" {
 			list = append(list, cache.MedalsKey(competition))
@@ -266,10 +318,9 @@ func Keys(competition string) Question {
 			}
 		}
 		slices.Sort(list)
-		body, err := queries.Encode(slices.Compact(list))
-		return body, v.Revision(), err
+		return slices.Compact(list), 0, nil
 	}
-	return Question{Key: key, Tag: cache.ListTag(competition), Ask: ask}
+	return Question{Key: key, Tag: cache.ListTag(competition), Ask: encoded(ask)}
 }
 
 // maxPageContests is how many contests the page has before its stream begins. It shows
@@ -278,10 +329,10 @@ const maxPageContests = 3 * handler.MaxPage
 
 // Page asks for the data of the live page, a web.Data. It has no route.
 func Page() Question {
-	return Question{Key: "page", Tag: cache.AnyTag, Ask: askPage}
+	return Question{Key: "page", Tag: cache.AnyTag, Ask: encoded(findPage)}
 }
 
-func askPage(v queries.View) ([]byte, uint64, error) {
+func findPage(v queries.View) (any, uint64, error) {
 	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []medal.Standings{}}
 	for list, err := range contestPages(v, score.Filter{}) {
 		if err != nil {
@@ -306,6 +357,5 @@ func askPage(v queries.View) ([]byte, uint64, error) {
 			data.Medals = append(data.Medals, table.Standings())
 		}
 	}
-	body, err := queries.Encode(data)
-	return body, v.Revision(), err
+	return data, 0, nil
 }

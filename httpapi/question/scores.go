@@ -15,6 +15,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // ScorePage is the answer to a question for contests.
@@ -22,10 +23,6 @@ type ScorePage struct {
 	Scores []score.Record `json:"scores"`
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
-
-// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the
-// store is longer.
-const MaxFilter = 512
 
 // scoresParameters are the parameters of a list of contests. The first four filter it.
 var scoresParameters = []string{"competition", "sport", "status", "competitor", "limit", "after", maxStale}
@@ -35,22 +32,12 @@ func parseScores(_ string, q url.Values) (Question, error) {
 	if err != nil {
 		return Question{}, err
 	}
-	key := url.Values{}
-	for _, name := range scoresParameters[:4] {
-		switch given := q.Get(name); {
-		case len(given) > MaxFilter:
-			return Question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
-		case given != "":
-			key.Set(name, given)
-		}
+	if err := checkFilters(q, scoresParameters[:4]...); err != nil {
+		return Question{}, err
 	}
 	after := q.Get("after")
-	if after != "" {
-		if !score.ValidPath(after) {
-			return Question{}, handler.FieldProblem("after",
-				"got %s; want the next of an earlier answer", handler.Quoted(after))
-		}
-		key.Set("after", after)
+	if after != "" && !score.ValidPath(after) {
+		return Question{}, handler.Unwanted("after", after, "the next of an earlier answer")
 	}
 	f := score.Filter{
 		Competition: q.Get("competition"),
@@ -59,16 +46,12 @@ func parseScores(_ string, q url.Values) (Question, error) {
 		Competitor:  q.Get("competitor"),
 	}
 	return Question{
-		Key: keyOf("scores", key, limit),
+		Key: keyOf("scores", q, limit),
 		Tag: cache.ListTag(score.CompetitionOf(f.Competition)),
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
-			if err != nil {
-				return nil, 0, err
-			}
-			body, err := queries.Encode(ScorePage{list, next})
-			return body, v.Revision(), err
-		},
+			return ScorePage{list, next}, 0, err
+		}),
 		Text: textRenderer(scoresText),
 	}, nil
 }
@@ -87,26 +70,17 @@ func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, erro
 	}
 }
 
-func parseScore(id string, _ url.Values) (Question, error) {
-	q := Score(id)
-	if !score.ValidPath(id) {
-		return Question{}, q.Missing()
-	}
-	return q, nil
-}
-
 // Score asks for the record of a contest.
 func Score(id string) Question {
 	return Question{
 		Key: cache.ScoreKey(id),
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			rec, ok, err := v.Contest(id)
 			if err != nil || !ok {
-				return nil, v.Revision(), err
+				return nil, 0, err
 			}
-			body, err := queries.Encode(rec)
-			return body, rec.Revision, err
-		},
+			return rec, rec.Revision, nil
+		}),
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound,
 				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
@@ -116,12 +90,12 @@ func Score(id string) Question {
 }
 
 func scoresText(b *bytes.Buffer, page *ScorePage) {
-	t := handler.NewTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
+	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
 		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, summary(rec))
 	}
-	t.End()
+	t.Write(b)
 	handler.NextText(b, page.Next)
 }
 
@@ -166,10 +140,10 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")
 	}
-	t := handler.NewTable(b, headings...)
+	t := textfmt.NewTable(headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
-		cells := []string{rankText(c.Rank), c.Code, c.Name, c.Organisation, resultText(c)}
+		cells := []string{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(c)}
 		for _, period := range periods {
 			cell := "-"
 			if v, ok := c.Periods.Get(period); ok {
@@ -182,15 +156,18 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 		}
 		t.Row(cells...)
 	}
-	t.End()
+	t.Write(b)
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}
 }
 
-func rankText(rank int) string {
-	if rank == 0 {
+func rankText(rank int, equal bool) string {
+	switch {
+	case rank == 0:
 		return "-"
+	case equal:
+		return "=" + strconv.Itoa(rank)
 	}
 	return strconv.Itoa(rank)
 }
@@ -244,4 +221,68 @@ func splitPeriod(name string) (stem string, number int) {
 	stem = strings.TrimRight(name, "0123456789")
 	number, _ = strconv.Atoi(name[len(stem):])
 	return stem, number
+}
+
+// Medals asks for the medal table of a competition.
+func Medals(competition string) Question {
+	return Question{
+		Key: cache.MedalsKey(competition),
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, 0, err
+			}
+			return t.Standings(), t.Revision, nil
+		}),
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound,
+				"no events of competition %s have been posted", handler.Quoted(competition))
+		},
+		Text: textRenderer(func(b *bytes.Buffer, m *medal.Standings) { medalsText(b, m.Rows, m.Outside) }),
+	}
+}
+
+// medalRow asks for one row of a medal table. name is "competition/organisation".
+func medalRow(name string) Question {
+	competition, organisation, _ := strings.Cut(name, "/")
+	return Question{
+		// An organisation may contain any character, a question mark too.
+		Key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
+		Tag: cache.MedalsKey(competition),
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, 0, err
+			}
+			row, ok := t.Row(organisation)
+			if !ok {
+				return nil, 0, nil
+			}
+			return row, t.Revision, nil
+		}),
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound,
+				"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
+				handler.Quoted(organisation), competition)
+		},
+		Text: textRenderer(func(b *bytes.Buffer, row *medal.Row) { medalsText(b, []medal.Row{*row}, nil) }),
+	}
+}
+
+func validRow(name string) bool {
+	competition, organisation, _ := strings.Cut(name, "/")
+	return validCompetition(competition) && organisation != "" && len(organisation) <= MaxFilter
+}
+
+func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
+
+func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
+	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	for _, list := range [][]medal.Row{rows, outside} {
+		for _, m := range list {
+			t.Row(rankText(m.Rank, m.RankEqual), m.Organisation,
+				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
+		}
+	}
+	t.Write(b)
 }

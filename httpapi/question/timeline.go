@@ -3,13 +3,13 @@ package question
 import (
 	"bytes"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -27,38 +27,24 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return Question{}, handler.FieldProblem("after",
-				"got %s; want the next of an earlier answer", handler.Quoted(given))
+			return Question{}, handler.Unwanted("after", given, "the next of an earlier answer")
 		}
 	}
-	page := Timeline(id, after, limit)
-	if !score.ValidPath(id) {
-		return Question{}, page.Missing()
-	}
-	return page, nil
+	return Timeline(id, after, limit), nil
 }
 
 // Timeline asks for at most limit events of a contest after a revision.
 func Timeline(id string, after uint64, limit int) Question {
-	key := url.Values{}
-	if after != 0 {
-		key.Set("after", strconv.FormatUint(after, 10))
-	}
 	return Question{
-		Key: keyOf("timeline/"+id, key, limit),
+		Key: keyOf("timeline/"+id, url.Values{"after": {position(after)}}, limit),
 		Tag: cache.TimelineTag(id),
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
 			if err != nil || len(list) == 0 && after == 0 {
-				return nil, v.Revision(), err
+				return nil, 0, err
 			}
-			page := TimelinePage{Events: list}
-			if next != 0 {
-				page.Next = strconv.FormatUint(next, 10)
-			}
-			body, err := queries.Encode(page)
-			return body, v.Revision(), err
-		},
+			return TimelinePage{list, position(next)}, 0, nil
+		}),
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
 		},
@@ -67,26 +53,17 @@ func Timeline(id string, after uint64, limit int) Question {
 }
 
 func timelineText(b *bytes.Buffer, page *TimelinePage) {
-	signed := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return grantText(&e) != "" })
-	headings := []string{"REVISION", "TIME", "TYPE", "ID", "DATA"}
-	if signed {
-		headings = slices.Insert(headings, 4, "BY")
-	}
-	t := handler.NewTable(b, headings...)
+	t := textfmt.NewTable("REVISION", "TIME", "TYPE", "ID", "BY", "DATA")
 	for _, e := range page.Events {
 		data := string(e.Data)
 		if e.VoidedBy != "" {
 			data = "(voided by " + e.VoidedBy + ") " + data
 		}
-		cells := []string{
-			strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data,
-		}
-		if signed {
-			cells = slices.Insert(cells, 4, grantText(&e))
-		}
-		t.Row(cells...)
+		t.Row(strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID,
+			grantText(&e), data)
 	}
-	t.End()
+	t.DropEmpty("BY")
+	t.Write(b)
 	handler.NextText(b, page.Next)
 }
 
@@ -106,29 +83,24 @@ func grantText(e *score.TimelineEvent) string {
 // posted is at 0, so that a new bard starts like any other.
 func parseBard(source string, _ url.Values) (Question, error) {
 	if !score.ValidPath(source) {
-		return Question{}, handler.FieldProblem("source",
-			"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
+		return Question{}, handler.Unwanted("source", source, "segments of letters, digits and ._~- joined by /")
 	}
 	return Question{
 		Key: "bards/" + source,
 		Tag: cache.AnyTag,
-		Ask: func(v queries.View) ([]byte, uint64, error) {
+		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			bard, ok, err := v.Bard(source)
-			if err != nil {
-				return nil, 0, err
-			}
 			if !ok {
 				bard = score.Bard{Source: source}
 			}
-			body, err := queries.Encode(bard)
-			return body, v.Revision(), err
-		},
+			return bard, 0, err
+		}),
 		Text: textRenderer(bardText),
 	}, nil
 }
 
 func bardText(b *bytes.Buffer, bard *score.Bard) {
-	t := handler.NewTable(b, "SOURCE", "LAST SEQ", "LAST ID")
+	t := textfmt.NewTable("SOURCE", "LAST SEQ", "LAST ID")
 	t.Row(bard.Source, strconv.FormatUint(bard.LastSeq, 10), bard.LastID)
-	t.End()
+	t.Write(b)
 }

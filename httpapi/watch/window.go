@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
-	"laurel/score/ranking"
 )
 
 const (
@@ -68,7 +67,7 @@ type window struct {
 type windowVersion struct {
 	id       uint64 // a unique time on Hub.clock
 	base     uint64 // id of the version that diff is relative to; 0 if there is none
-	page     ranking.Page
+	page     score.Leaderboard
 	revision uint64
 	full     *frame
 	diff     *frame
@@ -109,12 +108,12 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 	return nil
 }
 
-func samePage(a, b *ranking.Page) bool {
-	return a.Split == b.Split && a.Total == b.Total && slices.Equal(a.Rows, b.Rows)
+func samePage(a, b *score.Leaderboard) bool {
+	return a.Split == b.Split && a.Total == b.Total && slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
 }
 
 // publish makes a page the window's latest version. The caller holds win.fetching.
-func (win *window) publish(page ranking.Page, revision, id uint64) *windowVersion {
+func (win *window) publish(page score.Leaderboard, revision, id uint64) *windowVersion {
 	v := &windowVersion{id: id, page: page, revision: revision}
 	v.full = &frame{bytes: encode("leaderboard", win.encode(v, page.Rows))}
 	if win.announced == nil {
@@ -129,13 +128,13 @@ func (win *window) publish(page ranking.Page, revision, id uint64) *windowVersio
 }
 
 // changedRows returns the rows of after that are new or different from those of before.
-func changedRows(before, after []ranking.Row) (list []ranking.Row) {
+func changedRows(before, after []score.LeaderboardRow) (list []score.LeaderboardRow) {
 	known := make(map[string]int, len(before))
 	for i := range before {
 		known[before[i].Competitor] = i
 	}
 	for _, r := range after {
-		if i, ok := known[r.Competitor]; !ok || before[i] != r {
+		if i, ok := known[r.Competitor]; !ok || !before[i].Equal(r) {
 			list = append(list, r)
 		}
 	}
@@ -143,7 +142,7 @@ func changedRows(before, after []ranking.Row) (list []ranking.Row) {
 }
 
 // encode returns the data of an event: the order of all rows of a version, and some rows.
-func (win *window) encode(v *windowVersion, rows []ranking.Row) []byte {
+func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte {
 	b := make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows))
 	text := func(name, value string) {
 		b = append(b, name...)

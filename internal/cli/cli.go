@@ -72,6 +72,7 @@ func Main(root *cobra.Command) int {
 // Run is Main with a given context.
 func Run(ctx context.Context, root *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentPreRunE = readEnvironment
 	running := false
 	prepare(root, &running)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -91,19 +92,17 @@ func Run(ctx context.Context, root *cobra.Command) int {
 }
 
 func exitCode(err error) int {
-	var e *ExitError
-	var u *client.UnreachableError
-	switch {
-	case errors.As(err, &e):
+	if e, ok := errors.AsType[*ExitError](err); ok {
 		return e.Code
-	case errors.As(err, &u):
+	}
+	if errors.As(err, new(*client.UnreachableError)) {
 		return ExitUnreachable
 	}
 	return ExitFailed
 }
 
-// prepare makes cmd and its subcommands read their flags from the environment, and sets
-// running when one of them begins to run.
+// prepare makes the help of cmd and its subcommands name the variables of their flags, and
+// sets running when one of them begins to run.
 func prepare(cmd *cobra.Command, running *bool) {
 	for _, sub := range cmd.Commands() {
 		prepare(sub, running)
@@ -114,45 +113,31 @@ func prepare(cmd *cobra.Command, running *bool) {
 		cmd.Args = cobra.NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
-	if cmd.RunE == nil {
-		return
-	}
-	describeEnvironment(cmd.LocalFlags())
-	before, run := cmd.PreRunE, cmd.RunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if err := readEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
-			return err
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if v := variableOf(f); v != "" {
+			f.Usage += " [$" + v + "]"
 		}
-		if before != nil {
-			return before(cmd, args)
+	})
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*running = true
+			return run(cmd, args)
 		}
-		return nil
-	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		*running = true
-		return run(cmd, args)
 	}
 }
 
-// Annotations of flags.
-const (
-	variable  = "laurel_variable"  // its variable if not the default; "" if it has none
-	described = "laurel_described" // the usage text names the variable already
-)
+// variable is the annotation of a flag with its variable if that is not the default; "" if
+// it has none.
+const variable = "laurel_variable"
 
 // NoEnvironment excludes the flags that are defined so far from the environment. It is for
 // flags that describe a request: the LAUREL_ID of a frontend must not become the id of an
 // event.
 func NoEnvironment(flags *pflag.FlagSet) {
-	flags.VisitAll(func(f *pflag.Flag) { annotate(f, variable, "") })
+	flags.VisitAll(func(f *pflag.Flag) { setVariable(f, "") })
 }
 
-func annotate(f *pflag.Flag, key, value string) {
-	if f.Annotations == nil {
-		f.Annotations = map[string][]string{}
-	}
-	f.Annotations[key] = []string{value}
-}
+func setVariable(f *pflag.Flag, name string) { f.Annotations = map[string][]string{variable: {name}} }
 
 // variableOf returns the environment variable of a flag, "" if it has none. The default is
 // LAUREL_ and the name of the flag: LAUREL_TIME_SCALE for --time-scale.
@@ -166,34 +151,20 @@ func variableOf(f *pflag.Flag) string {
 	return "LAUREL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-func describeEnvironment(flags *pflag.FlagSet) {
-	flags.VisitAll(func(f *pflag.Flag) {
-		if _, done := f.Annotations[described]; done {
-			return
-		}
-		if v := variableOf(f); v != "" {
-			annotate(f, described, "")
-			f.Usage += " [$" + v + "]"
-		}
-	})
-}
-
 // readEnvironment sets the flags that are not on the command line from their variables,
 // if these are not empty.
-func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var failed error
+func readEnvironment(cmd *cobra.Command, _ []string) (err error) {
+	flags := cmd.Flags()
 	flags.VisitAll(func(f *pflag.Flag) {
-		v := variableOf(f)
-		if v == "" || f.Changed || failed != nil {
+		value := os.Getenv(variableOf(f))
+		if value == "" || f.Changed || err != nil {
 			return
 		}
-		if value, ok := lookup(v); ok && value != "" {
-			if err := flags.Set(f.Name, value); err != nil {
-				failed = fmt.Errorf("environment variable %s: %w", v, err)
-			}
+		if err = flags.Set(f.Name, value); err != nil {
+			err = fmt.Errorf("environment variable %s: %w", variableOf(f), err)
 		}
 	})
-	return failed
+	return err
 }
 
 // Version returns the version of the module. For a build from a checkout it contains the

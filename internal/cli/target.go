@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -23,6 +24,7 @@ const DefaultURL = "http://127.0.0.1:8001"
 type Target struct {
 	URLs     []string
 	Patience time.Duration
+	Home     string // the id of the preferred frontend; "" for none
 
 	keyFile string // "": events are not signed
 	token   string // or @ and the name of a file with it; "": none
@@ -38,7 +40,7 @@ func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&to.URLs, "to", []string{DefaultURL},
 		"`URL` of a frontend, or several separated by commas; the other frontends of the group are found from it")
-	annotate(flags.Lookup("to"), variable, "LAUREL_URL")
+	setVariable(flags.Lookup("to"), "LAUREL_URL")
 	flags.DurationVar(&to.Patience, "patience", patience, patienceUsage)
 	flags.StringVar(&to.token, "token", "",
 		"`TOKEN` to authenticate with, or @FILE; prefer the variable: other users can see a command line")
@@ -53,9 +55,26 @@ func AddRequestTarget(cmd *cobra.Command) *Target {
 		"how long to try the frontends, one after the other, until one answers")
 }
 
+// AddKey adds the flag --key, with which the clients of t sign events.
+func (t *Target) AddKey(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.keyFile, "key", "", "sign events with the private key in `FILE`; bard key new makes one")
+}
+
+// Key returns the private key of --key; nil without --key.
+func (t *Target) Key() (ed25519.PrivateKey, error) {
+	if t.keyFile == "" {
+		return nil, nil
+	}
+	key, err := ReadPrivateKey(t.keyFile)
+	if err != nil {
+		return nil, Usagef("--key: %w", err)
+	}
+	return key, nil
+}
+
 // Options returns the options of a client for the flags.
 func (t *Target) Options() (o client.Options, err error) {
-	o.Timeout, o.Notify = t.Patience, t.notices()
+	o.Timeout, o.Home, o.Notify = t.Patience, t.Home, t.notices()
 	if o.Key, err = t.Key(); err != nil {
 		return o, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"laurel/cluster"
+	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/httpapi"
 	"laurel/httpapi/admission"
@@ -128,16 +129,16 @@ func groupOf(m *cluster.Member) httpapi.Group {
 		Forwarder:  m,
 		Access:     m,
 		Membership: m,
-		Trust:      issuer{m},
+		Trust:      issuer{m.Issuer()},
 	}
 }
 
-// issuer is the member as package httpapi asks for certificates, without naming package pki.
-type issuer struct{ *cluster.Member }
+// issuer is the issuer as package httpapi asks for certificates, without naming package pki.
+type issuer struct{ *enroll.Issuer }
 
 // Enroll returns a *pki.IssuedCertificate.
 func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (any, error) {
-	return i.Member.Enroll(ctx, token, csr, member)
+	return i.Issuer.Enroll(ctx, token, csr, member)
 }
 
 // clientTLS returns the TLS configuration of the HTTP port, nil for none.

@@ -13,22 +13,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
-	"laurel/internal/cli"
-	"laurel/score"
+	"laurel/internal/pidfile"
+	"laurel/trust/pki"
 )
 
 // Options describe a group and how its frontends are started.
@@ -37,12 +35,12 @@ type Options struct {
 	// empty data.
 	Dir string
 	// Size is the number of frontends. For a detached group it is the least number, and 0
-	// means as many as there are, or DefaultSize.
+	// means as many as there are, or three.
 	Size     int
 	Program  string   // the path of laurel
 	Env      []string // of the frontends
 	RunDir   string   // the directory of their pid files
-	Lifetime Lifetime // of the frontends
+	Detached bool     // the frontends outlive this process and its terminal
 
 	// RestartAfter is the pause before a child that died is started again. 0: it is not.
 	RestartAfter time.Duration
@@ -50,24 +48,20 @@ type Options struct {
 	// called by several goroutines and must not call Close.
 	Notify func(Notice)
 
-	// StartWithin bounds Start. StopWithin is the time that a child has to end before it
-	// is killed. 0: the defaults below.
+	// StartWithin bounds Start; 0: 30 s. StopWithin is the time that a child has to end before
+	// it is killed; 0: 5 s.
 	StartWithin, StopWithin time.Duration
 }
 
-// Defaults of Options.
-const (
-	DefaultSize        = 3 // the least number that survives the death of one
-	DefaultStartWithin = 30 * time.Second
-	DefaultStopWithin  = 5 * time.Second
-)
+// defaultSize is the least number of frontends that survives the death of one.
+const defaultSize = 3
 
 // Group is a group of running frontends. It is safe for concurrent use.
 type Group struct {
 	o       Options
 	members []*member
-	formed  bool         // the first frontend has bootstrapped the group
-	claim   net.Listener // of the block of ports of a group of children
+	formed  bool           // the first frontend has bootstrapped the group
+	claims  []net.Listener // of the ports of children
 
 	ctx         context.Context
 	cancel      context.CancelFunc
@@ -107,26 +101,18 @@ func (f Frontend) Args(more ...string) []string {
 	return append(args, more...)
 }
 
-type member struct {
-	group *Group
-
-	mu   sync.Mutex
-	f    Frontend
-	proc *Process // nil: this process has not started it
-}
-
 // Start starts the frontends that do not run yet and waits until all of them are ready.
 // If it fails, no child stays behind; detached frontends that were started stay, and the
 // group is returned together with the error.
 func Start(ctx context.Context, o Options) (*Group, error) {
-	o.StartWithin = cmp.Or(o.StartWithin, DefaultStartWithin)
-	o.StopWithin = cmp.Or(o.StopWithin, DefaultStopWithin)
+	o.StartWithin = cmp.Or(o.StartWithin, 30*time.Second)
+	o.StopWithin = cmp.Or(o.StopWithin, 5*time.Second)
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.StartWithin, fmt.Errorf("not ready within %s", o.StartWithin))
 	defer cancel()
-	if o.Lifetime == Detached {
+	if o.Detached {
 		return startDetached(ctx, o)
 	}
 	for {
@@ -157,28 +143,62 @@ func startChildren(ctx context.Context, o Options) (*Group, error) {
 
 // placeChildren assigns ports and empty directories to the frontends.
 func (g *Group) placeChildren() error {
-	claim, https, peers, err := claimBlock(g.o.Size)
-	if err != nil {
-		return err
-	}
-	g.claim = claim
-	for i := range g.o.Size {
-		m := g.newMember("f"+strconv.Itoa(i+1), https[i], peers[i])
-		if err := os.RemoveAll(m.f.Dir); err != nil {
+	for range g.o.Size {
+		m, claim, err := g.addMember()
+		if err != nil {
 			return err
 		}
-		if err := os.Mkdir(m.f.Dir, 0o700); err != nil {
+		g.claims = append(g.claims, claim)
+		if err := errors.Join(os.RemoveAll(m.f.Dir), os.Mkdir(m.f.Dir, 0o700)); err != nil {
 			return err
 		}
-		g.members = append(g.members, m)
 	}
 	return nil
 }
 
-func (g *Group) newMember(id, http, peer string) *member {
-	m := &member{group: g, f: Frontend{ID: id, HTTP: http, Peer: peer}}
-	m.f.Dir, m.f.Log = filepath.Join(g.o.Dir, m.f.ID), filepath.Join(g.o.Dir, m.f.ID+".log")
-	return m
+// The first ports are those that the commands and the documentation take for granted.
+// They lie below the range that systems use for outgoing connections, so that a restarted
+// frontend finds its ports free.
+const (
+	firstHTTP  = 8001
+	firstPeer  = 9001
+	firstClaim = 10001
+	portCount  = 900 // of each kind
+)
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func isFree(addr string) bool {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
+}
+
+// addMember adds a frontend at free ports. claim reserves them until it is closed, also
+// while the frontend is down: other groups leave out the ports whose claim is taken.
+func (g *Group) addMember() (m *member, claim net.Listener, err error) {
+	for n := range portCount {
+		http, peer := loopback(firstHTTP+n), loopback(firstPeer+n)
+		taken := func(m *member) bool { return m.f.HTTP == http || m.f.Peer == peer }
+		if slices.ContainsFunc(g.members, taken) {
+			continue
+		}
+		claim, err := net.Listen("tcp", loopback(firstClaim+n))
+		if err != nil {
+			continue
+		}
+		if isFree(http) && isFree(peer) {
+			m := g.newMember("f"+strconv.Itoa(len(g.members)+1), http, peer)
+			g.members = append(g.members, m)
+			return m, claim, nil
+		}
+		claim.Close()
+	}
+	return nil, nil, fmt.Errorf("no port of 127.0.0.1 between %d and %d is free together with the one %d above it",
+		firstHTTP, firstHTTP+portCount-1, firstPeer-firstHTTP)
 }
 
 // start starts the frontends that do not run and waits for all.
@@ -189,7 +209,7 @@ func (g *Group) start(ctx context.Context) error {
 			return err
 		}
 		g.formed = true
-		if g.o.Lifetime == Detached {
+		if g.o.Detached {
 			if err := g.save(); err != nil {
 				return err
 			}
@@ -217,112 +237,6 @@ func (g *Group) startAll(ctx context.Context, list []*member) error {
 	return errors.Join(errs...)
 }
 
-func (m *member) startFirst() error {
-	if m.group.o.Lifetime == Detached {
-		for _, addr := range []string{m.f.HTTP, m.f.Peer} {
-			if !isFree(addr) {
-				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first "+
-					"(if it is this frontend, started with another --run-dir, name that directory)", m.f.ID, addr)
-			}
-		}
-	}
-	if err := m.start(); err != nil {
-		return err
-	}
-	m.f.State = Started
-	return nil
-}
-
-func (m *member) start() error {
-	g := m.group
-	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
-	cmd := exec.Command(g.o.Program, args...)
-	cmd.Env = g.o.Env
-	if g.o.Lifetime == Detached {
-		cmd.Dir = g.o.Dir // the current directory may be unmounted later
-	}
-	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Lifetime)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.proc, m.f.PID = p, p.PID()
-	return nil
-}
-
-// entryFlags returns the flags by which a frontend without data enters the group.
-func (m *member) entryFlags() []string {
-	if !m.group.formed {
-		return []string{"--bootstrap"}
-	}
-	var others []string
-	for _, o := range m.group.members {
-		if o != m {
-			others = append(others, o.frontend().URL())
-		}
-	}
-	if len(others) == 0 {
-		return nil
-	}
-	return []string{"--join", strings.Join(others, ",")}
-}
-
-var (
-	errEnded     = errors.New("the process has ended")
-	errPortTaken = errors.New("taken by another program")
-)
-
-// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil, errEnded
-// or the cause of ctx.
-func poll(ctx context.Context, done <-chan struct{}, ready func(context.Context) error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ready(ctx) == nil {
-			return nil
-		}
-		select {
-		case <-done:
-			return errEnded
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-// await waits until the frontend is ready or its process has ended.
-func (m *member) await(ctx context.Context) error {
-	var done <-chan struct{} // nil if this process has not started it
-	if m.proc != nil {
-		done = m.proc.Done()
-	}
-	return poll(ctx, done, m.f.ready)
-}
-
-// awaitStart waits until the frontend is ready and explains why it is not.
-func (m *member) awaitStart(ctx context.Context) error {
-	switch err := m.await(ctx); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, errEnded):
-		return fmt.Errorf("frontend %s runs (pid %d) but is not ready: %w; the end of %s:\n%s",
-			m.f.ID, m.f.PID, err, m.f.Log, logTail(m.f.Log))
-	}
-	state := m.proc.State()
-	m.f.PID, m.f.State = 0, Down
-	if m.group.o.Lifetime == Detached && state.ExitCode() == cli.ExitRemoved {
-		m.f.State = Removed
-		return nil
-	}
-	if !isFree(m.f.HTTP) || !isFree(m.f.Peer) {
-		return fmt.Errorf("the ports of frontend %s (%s, %s) were %w", m.f.ID, m.f.HTTP, m.f.Peer, errPortTaken)
-	}
-	return fmt.Errorf("frontend %s ended (%s) before it was ready; the end of %s:\n%s",
-		m.f.ID, state, m.f.Log, logTail(m.f.Log))
-}
-
 // Frontends lists the frontends in the order of their ids.
 func (g *Group) Frontends() []Frontend {
 	list := make([]Frontend, len(g.members))
@@ -330,12 +244,6 @@ func (g *Group) Frontends() []Frontend {
 		list[i] = m.frontend()
 	}
 	return list
-}
-
-func (m *member) frontend() Frontend {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.f
 }
 
 // Close asks all children to end, kills those that do not in time, and returns when they
@@ -351,47 +259,104 @@ func (g *Group) Close() {
 			}
 		}
 		stops.Wait()
-		if g.claim != nil {
-			g.claim.Close()
+		for _, claim := range g.claims {
+			claim.Close()
 		}
 	})
 }
 
-// ready returns nil if the frontend answers and has its vote. A frontend that has just joined
-// answers before it has a vote; until then the group does not survive the death of another
-// one.
-func (f Frontend) ready(ctx context.Context) error {
-	if _, err := get(ctx, f.URL()+"/readyz"); err != nil {
-		return err
-	}
-	b, err := get(ctx, f.URL()+"/v1/frontends")
-	if err != nil {
-		return err
-	}
-	var list score.Frontends
-	if err := json.Unmarshal(b, &list); err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter }) {
-		return errors.New("it has no vote yet")
-	}
-	return nil
+const (
+	groupFile = "group.json"
+	lockFile  = "up.lock"
+)
+
+// savedGroup is what is kept of a detached group beside its data.
+type savedGroup struct {
+	// Formed: the first frontend has bootstrapped the group. A second bootstrap, in an
+	// empty directory, would make another group.
+	Formed    bool       `json:"formed"`
+	Frontends []Frontend `json:"frontends"`
 }
 
-func get(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// startDetached starts what does not run yet of the group in o.Dir. What it started stays
+// when it fails.
+func startDetached(ctx context.Context, o Options) (*Group, error) {
+	if _, err := os.Stat(filepath.Join(o.Dir, "member.json")); err == nil {
+		return nil, fmt.Errorf("%s is the data directory of one frontend; a group needs a directory of its own", o.Dir)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of the group: %w", err)
+	}
+	unlock, err := pidfile.Lock(filepath.Join(o.Dir, lockFile))
 	if err != nil {
+		return nil, fmt.Errorf("another command starts frontends in %s at the moment: %w", o.Dir, err)
+	}
+	defer unlock()
+	g := &Group{o: o}
+	if err := g.load(); err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
+	if err := g.findRunning(); err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", url, resp.Status)
+	return g, g.start(ctx)
+}
+
+// load reads the saved group and adds frontends until there are as many as asked for.
+func (g *Group) load() error {
+	path := filepath.Join(g.o.Dir, groupFile)
+	var saved savedGroup
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err = json.Unmarshal(b, &saved); err != nil {
+			return fmt.Errorf("%s is damaged: %w; it holds the ids and addresses of the frontends, "+
+				"which the logs beside it name, too", path, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	g.formed = saved.Formed
+	for _, f := range saved.Frontends {
+		g.members = append(g.members, g.newMember(f.ID, f.HTTP, f.Peer))
+	}
+	size := g.o.Size
+	if size == 0 && len(g.members) == 0 {
+		size = defaultSize
+	}
+	if len(g.members) >= size {
+		return nil
+	}
+	for len(g.members) < size {
+		_, claim, err := g.addMember()
+		if err != nil {
+			return err
+		}
+		claim.Close()
+	}
+	return g.save()
+}
+
+func (g *Group) save() error {
+	b, err := json.Marshal(&savedGroup{g.formed, g.Frontends()}, jsontext.Multiline(true))
+	if err != nil {
+		return err
+	}
+	return pki.WritePrivateFile(filepath.Join(g.o.Dir, groupFile), append(b, '\n'))
+}
+
+// findRunning finds the frontends that run by their pid files.
+func (g *Group) findRunning() error {
+	list, err := pidfile.List(g.o.RunDir)
+	if err != nil {
+		return err
+	}
+	defer pidfile.CloseAll(list)
+	for _, p := range list {
+		for _, m := range g.members {
+			if p.Kind == pidfile.Frontend && p.Data == m.f.Dir {
+				m.f.PID, m.f.State = p.PID, Running
+			}
+		}
+	}
+	return nil
 }

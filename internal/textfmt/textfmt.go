@@ -3,6 +3,8 @@
 package textfmt
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -68,17 +70,25 @@ const (
 	minColumnWidth = 4 // narrower columns are not clipped
 )
 
+// DropEmpty removes those of the columns with the given headings that have only empty cells.
+func (t *Table) DropEmpty(headings ...string) {
+	t.columns = slices.DeleteFunc(t.columns, func(column []string) bool {
+		return slices.Contains(headings, column[0]) && strings.Join(column[1:], "") == ""
+	})
+}
+
+// Write writes the rows to b as lines of any width.
+func (t *Table) Write(b *bytes.Buffer) {
+	widths, _ := t.widths()
+	for row := range t.columns[0] {
+		b.WriteString(t.line(row, widths) + "\n")
+	}
+}
+
 // Lines returns the rows as lines of at most width characters. If the table is wider, the
 // widest columns are clipped. Width 0 is unlimited.
 func (t *Table) Lines(width int) []string {
-	widths := make([]int, len(t.columns))
-	total := -gap
-	for i, column := range t.columns {
-		for _, c := range column {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-		total += widths[i] + gap
-	}
+	widths, total := t.widths()
 	if width <= 0 {
 		width = total
 	}
@@ -96,15 +106,30 @@ func (t *Table) Lines(width int) []string {
 	}
 	lines := make([]string, len(t.columns[0]))
 	for row := range lines {
-		var b strings.Builder
-		for i, column := range t.columns {
-			cell := Clip(column[row], widths[i])
-			b.WriteString(cell)
-			if i < len(t.columns)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap))
-			}
-		}
-		lines[row] = Clip(strings.TrimRight(b.String(), " "), width)
+		lines[row] = Clip(strings.TrimRight(t.line(row, widths), " "), width)
 	}
 	return lines
+}
+
+func (t *Table) widths() (widths []int, total int) {
+	widths, total = make([]int, len(t.columns)), -gap
+	for i, column := range t.columns {
+		for _, c := range column {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+		total += widths[i] + gap
+	}
+	return widths, total
+}
+
+func (t *Table) line(row int, widths []int) string {
+	var b strings.Builder
+	for i, column := range t.columns {
+		cell := Clip(column[row], widths[i])
+		b.WriteString(cell)
+		if i < len(t.columns)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap))
+		}
+	}
+	return b.String()
 }

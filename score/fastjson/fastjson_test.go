@@ -7,7 +7,7 @@ import (
 
 // read reads an object of strings.
 func read(text string) (members map[string]string, ok bool) {
-	r := NewReader([]byte(text), text)
+	r := NewReader(text)
 	members = map[string]string{}
 	ok = r.Object(func(name string) bool {
 		var value string
@@ -48,13 +48,13 @@ func TestWriterQuotesAndFails(t *testing.T) {
 	w := NewWriter([]byte("before"))
 	w.Text("a", "Astérix")
 	w.Text("b", "\"\\\n")
-	b, ok := w.End()
-	if want := `before{"a":"Astérix","b":"\"\\\n"}`; !ok || string(b) != want {
-		t.Errorf("got %s, %t; want %s", b, ok, want)
+	b, err := w.End()
+	if want := `before{"a":"Astérix","b":"\"\\\n"}`; err != nil || string(b) != want {
+		t.Errorf("got %s, %v; want %s", b, err, want)
 	}
 	w = NewWriter(nil)
 	w.Text("a", "\xff")
-	if _, ok := w.End(); ok {
+	if _, err := w.End(); err == nil {
 		t.Error("a string that is not UTF-8 was written")
 	}
 }

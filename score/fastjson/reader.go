@@ -1,7 +1,6 @@
 package fastjson
 
 import (
-	"bytes"
 	"encoding/base64"
 	"time"
 	"unicode/utf8"
@@ -10,22 +9,20 @@ import (
 // Reader reads JSON from its beginning. Its methods report whether they succeeded. After a
 // failure its position is meaningless.
 type Reader struct {
-	b  []byte
-	s  string // equal to b: the strings that are read share its memory
+	s  string // the strings that are read share its memory
 	at int
 }
 
-// NewReader returns a reader of b. s must be equal to b; it may be empty if no strings and
-// numbers are read.
-func NewReader(b []byte, s string) Reader { return Reader{b: b, s: s} }
+// NewReader returns a reader of s.
+func NewReader(s string) Reader { return Reader{s: s} }
 
-// Pos returns the position in b.
+// Pos returns the position in the text.
 func (r *Reader) Pos() int { return r.at }
 
 // Space skips white space and returns the next byte, or 0 at the end.
 func (r *Reader) Space() byte {
-	for ; r.at < len(r.b); r.at++ {
-		switch c := r.b[r.at]; c {
+	for ; r.at < len(r.s); r.at++ {
+		switch c := r.s[r.at]; c {
 		case ' ', '\t', '\n', '\r':
 		default:
 			return c
@@ -44,7 +41,7 @@ func (r *Reader) Next(c byte) bool {
 // End reports whether only white space is left.
 func (r *Reader) End() bool {
 	r.Space()
-	return r.at == len(r.b)
+	return r.at == len(r.s)
 }
 
 // maxMembers limits the members of an object, because their names are compared with
@@ -98,17 +95,17 @@ func (r *Reader) Text(to *string) bool {
 	}
 	ascii := true
 	for i := r.at; ; i++ {
-		for i < len(r.b) && !special[r.b[i]] {
+		for i < len(r.s) && !special[r.s[i]] {
 			i++
 		}
 		switch {
-		case i >= len(r.b):
+		case i >= len(r.s):
 			return false
-		case r.b[i] == '"':
+		case r.s[i] == '"':
 			*to = r.s[r.at:i]
 			r.at = i + 1
 			return ascii || utf8.ValidString(*to)
-		case r.b[i] < utf8.RuneSelf:
+		case r.s[i] < utf8.RuneSelf:
 			return false
 		}
 		ascii = false
@@ -119,7 +116,7 @@ func (r *Reader) Text(to *string) bool {
 func (r *Reader) Number() string {
 	r.Space()
 	from := r.at
-	for r.at < len(r.b) && (r.b[r.at] == '-' || r.b[r.at] == '.' || '0' <= r.b[r.at] && r.b[r.at] <= '9') {
+	for r.at < len(r.s) && (r.s[r.at] == '-' || r.s[r.at] == '.' || '0' <= r.s[r.at] && r.s[r.at] <= '9') {
 		r.at++
 	}
 	return r.s[from:r.at]
@@ -143,25 +140,17 @@ func (r *Reader) Count(to *uint64) bool {
 // Time reads an RFC 3339 time.
 func (r *Reader) Time(to *time.Time) bool {
 	var s string
-	return r.Text(&s) && plainTime(s) && to.UnmarshalText(r.b[r.at-1-len(s):r.at-1]) == nil
+	return r.Text(&s) && plainTime(s) && to.UnmarshalText([]byte(s)) == nil
 }
 
 // Base64 reads a non-empty string in base64 of at most limit characters.
 func (r *Reader) Base64(to *[]byte, limit int) bool {
-	if !r.Next('"') {
+	var text string
+	if !r.Text(&text) || len(text) > limit {
 		return false
-	}
-	n := bytes.IndexByte(r.b[r.at:min(len(r.b), r.at+limit)], '"')
-	if n < 0 {
-		return false
-	}
-	text := r.b[r.at : r.at+n]
-	r.at += n + 1
-	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return false // AppendDecode would skip it
 	}
 	var err error
-	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(n)), text)
+	*to, err = base64.StdEncoding.DecodeString(text)
 	return err == nil && len(*to) > 0
 }
 
@@ -180,11 +169,11 @@ func (r *Reader) Skip() bool {
 	if r.Space() != '{' {
 		return false
 	}
-	for depth := 0; r.at < len(r.b); r.at++ {
-		switch r.b[r.at] {
+	for depth := 0; r.at < len(r.s); r.at++ {
+		switch r.s[r.at] {
 		case '"':
-			for r.at++; r.at < len(r.b) && r.b[r.at] != '"'; r.at++ {
-				if r.b[r.at] == '\\' {
+			for r.at++; r.at < len(r.s) && r.s[r.at] != '"'; r.at++ {
+				if r.s[r.at] == '\\' {
 					r.at++
 				}
 			}

@@ -1,6 +1,7 @@
 package fastjson
 
 import (
+	"errors"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -8,18 +9,21 @@ import (
 
 // Writer writes an object.
 type Writer struct {
-	B      []byte // what has been written
-	failed bool
+	B   []byte // what has been written
+	err error
 }
 
 // NewWriter returns a writer that has begun an object after b.
 func NewWriter(b []byte) Writer { return Writer{B: append(b, '{')} }
 
-// End ends the object. It returns what has been written, and whether that is valid.
-func (w *Writer) End() (_ []byte, ok bool) { return append(w.B, '}'), !w.failed }
+// End ends the object. It returns what has been written, or the first error. In the place
+// of bytes that are not UTF-8 there are replacement characters.
+func (w *Writer) End() ([]byte, error) { return append(w.B, '}'), w.err }
 
 // Fail makes the result invalid.
-func (w *Writer) Fail() { w.failed = true }
+func (w *Writer) Fail() { w.err = errFailed }
+
+var errFailed = errors.New("not plain JSON")
 
 // Name writes the name of a member, which needs no escapes.
 func (w *Writer) Name(name string) {
@@ -35,6 +39,13 @@ func (w *Writer) Text(name, s string) {
 	w.Quote(s)
 }
 
+// OptionalText writes a member whose value is a string, unless that is empty.
+func (w *Writer) OptionalText(name, s string) {
+	if s != "" {
+		w.Text(name, s)
+	}
+}
+
 // Quote writes a string.
 func (w *Writer) Quote(s string) {
 	plain := true
@@ -48,6 +59,6 @@ func (w *Writer) Quote(s string) {
 	}
 	var err error
 	if w.B, err = jsontext.AppendQuote(w.B, s); err != nil {
-		w.failed = true
+		w.err = err
 	}
 }

@@ -46,10 +46,10 @@ func TestALargeBuiltTreeChangesCorrectly(t *testing.T) {
 	shrink(t, tree)
 }
 
-// shrink removes nearly all items, so that leaves and inner nodes are merged.
+// shrink removes nearly all items, so that leaves and inner nodes become empty.
 func shrink(t *testing.T, tree *tree[int]) {
 	var left []int
-	tree.walk(0, func(x int) bool { left = append(left, x); return true })
+	tree.root.walk(0, func(x int) bool { left = append(left, x); return true })
 	random := rand.New(rand.NewPCG(1, 1))
 	for len(left) > 10 {
 		var next []int

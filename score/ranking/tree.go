@@ -1,14 +1,16 @@
 package ranking
 
-import "slices"
-
-const (
-	maxItems = 64           // items of a leaf, and children of an inner node; a larger node is split
-	minItems = maxItems / 4 // a smaller node is merged with its neighbour if both fit into one
+import (
+	"slices"
+	"sort"
 )
 
+const maxItems = 64 // items of a leaf, and children of an inner node; a larger node is split
+
 // tree is a B-tree that counts the items of each subtree, so that the index of an item is
-// found on the way down to it (an order-statistic tree). Only leaves hold items.
+// found on the way down to it (an order-statistic tree). Only leaves hold items. Small
+// nodes are not merged, but removed when they are empty: most removals are followed by an
+// insertion, because a mark has changed.
 //
 // A position in the tree is a function that compares an item with it: the result is
 // negative if the item comes before the position, 0 if it is there, and positive
@@ -38,27 +40,16 @@ func (n *node[T]) count() int {
 	return sum
 }
 
-// find returns the index of the node's first item that is not before the position.
-func (n *node[T]) find(position func(T) int) int {
-	i, end := 0, len(n.items)
-	for i < end {
-		if middle := (i + end) / 2; position(n.items[middle]) < 0 {
-			i = middle + 1
-		} else {
-			end = middle
-		}
-	}
-	return i
-}
-
-func (n *node[T]) has(i int, position func(T) int) bool {
-	return i < len(n.items) && position(n.items[i]) == 0
+// find returns the index of the node's first item that is not before the position, and
+// whether it is there.
+func (n *node[T]) find(position func(T) int) (i int, found bool) {
+	return sort.Find(len(n.items), func(i int) int { return -position(n.items[i]) })
 }
 
 // child returns the index of the child that contains the position.
 func (n *node[T]) child(position func(T) int) int {
-	i := n.find(position)
-	if n.has(i, position) {
+	i, found := n.find(position)
+	if found {
 		return i
 	}
 	return max(i-1, 0)
@@ -80,7 +71,8 @@ func (t *tree[T]) insert(position func(T) int, x T) {
 // insert returns the right half of n if it split n.
 func (n *node[T]) insert(position func(T) int, x T) (right *node[T]) {
 	if n.leaf() {
-		n.items = insertAt(n.items, n.find(position), x)
+		i, _ := n.find(position)
+		n.items = insertAt(n.items, i, x)
 		return n.split()
 	}
 	i := n.child(position)
@@ -143,46 +135,23 @@ func (t *tree[T]) remove(position func(T) int) bool {
 
 func (n *node[T]) remove(position func(T) int) bool {
 	if n.leaf() {
-		i := n.find(position)
-		if !n.has(i, position) {
-			return false
+		i, found := n.find(position)
+		if found {
+			n.items = slices.Delete(n.items, i, i+1)
 		}
-		n.items = slices.Delete(n.items, i, i+1)
-		return true
+		return found
 	}
 	i := n.child(position)
 	if !n.children[i].remove(position) {
 		return false
 	}
-	switch c := n.children[i]; {
-	case len(c.items) >= minItems:
+	if len(n.children[i].items) > 0 {
 		n.updateChild(i)
-	case i > 0 && n.merge(i-1), i+1 < len(n.children) && n.merge(i):
-	case len(c.items) == 0:
-		n.removeChild(i)
-	default:
-		n.updateChild(i)
+		return true
 	}
-	return true
-}
-
-func (n *node[T]) removeChild(i int) {
 	n.items = slices.Delete(n.items, i, i+1)
 	n.children = slices.Delete(n.children, i, i+1)
 	n.counts = slices.Delete(n.counts, i, i+1)
-}
-
-// merge merges the children i and i+1 if the result is at most half full.
-func (n *node[T]) merge(i int) bool {
-	a, b := n.children[i], n.children[i+1]
-	if len(a.items)+len(b.items) > maxItems/2 {
-		return false
-	}
-	a.items = append(a.items, b.items...)
-	a.children = append(a.children, b.children...)
-	a.counts = append(a.counts, b.counts...)
-	n.removeChild(i + 1)
-	n.updateChild(i)
 	return true
 }
 
@@ -196,18 +165,16 @@ func (t *tree[T]) index(position func(T) int) int {
 		}
 		n = n.children[i]
 	}
-	return before + n.find(position)
+	i, _ := n.find(position)
+	return before + i
 }
 
 func (t *tree[T]) at(i int) (x T) {
-	t.walk(i, func(item T) bool { x = item; return false })
+	t.root.walk(i, func(item T) bool { x = item; return false })
 	return x
 }
 
-func (t *tree[T]) walk(i int, f func(T) bool) {
-	t.root.walk(i, f)
-}
-
+// walk calls f for the items from index skip on, as long as f returns true.
 func (n *node[T]) walk(skip int, f func(T) bool) (more bool) {
 	if n.leaf() {
 		for _, x := range n.items[min(skip, len(n.items)):] {

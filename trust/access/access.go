@@ -133,15 +133,16 @@ type AuditEntry struct {
 	What   string    `json:"what"` // without secrets and hashes
 }
 
-// State is the access control state as of one position of the log. It is immutable.
+// State is the access control state as of one position of the log. It is immutable. The
+// names of its members are part of the snapshot format.
 type State struct {
-	Guarded     bool              // events need a signature or a token
-	Grants      map[string]*Grant // by id
-	JoinTokens  map[string]*JoinToken
-	Authorities [][]byte // trusted certificates, DER; the last one issues
+	Guarded     bool                  `json:"guarded,omitzero"` // events need a signature or a token
+	Grants      map[string]*Grant     `json:"grants"`           // by id
+	JoinTokens  map[string]*JoinToken `json:"join_tokens"`
+	Authorities [][]byte              `json:"authorities,omitzero"` // trusted certificates, DER; the last one issues
 	// Removed holds the server ids of removed members with the time of their removal.
 	// Entries are dropped after removedRetention.
-	Removed map[string]time.Time
+	Removed map[string]time.Time `json:"removed"`
 }
 
 // removedRetention is how long a removed member is remembered: longer than its
@@ -187,14 +188,8 @@ func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Pro
 		return unauthorized(e, "key", "no bard has the key %.40q; an operator can register it", e.Key)
 	}
 	// A bard cannot have signed what a frontend filled in.
-	for _, given := range [...]struct {
-		field string
-		ok    bool
-	}{{"id", e.IDGiven}, {"source", e.Source != ""}, {"seq", e.Seq > 0}, {"time", e.TimeGiven}} {
-		if !given.ok {
-			return unauthorized(e, given.field,
-				"missing; a signed event has the id, source, seq and time that its bard gave")
-		}
+	if !e.IDGiven || e.Source == "" || e.Seq == 0 || !e.TimeGiven {
+		return unauthorized(e, "key", "a signed event has the id, source, seq and time that its bard gave")
 	}
 	if p := g.CheckEvent(e); p != nil {
 		return p

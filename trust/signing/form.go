@@ -6,9 +6,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"laurel/score"
+	"laurel/score/fastjson"
 )
 
 // Form returns what the signature of e covers: the event as the timeline shows it,
@@ -22,46 +21,39 @@ func Form(e *score.Event) ([]byte, error) { return AppendForm(make([]byte, 0, 51
 
 // AppendForm appends the form of e.
 func AppendForm(b []byte, e *score.Event) ([]byte, error) {
-	b, err := appendHead(b, e)
-	if err != nil {
-		return b, err
-	}
-	if b, err = score.AppendCanonical(b, e.Data); err != nil {
-		return b, err
-	}
-	return appendTail(b, e), nil
+	return appendForm(b, e, func(b []byte) ([]byte, error) { return score.AppendCanonical(b, e.Data) })
 }
 
 // FormOf returns the form of e with data in the place of e.Data. It is an error if data
 // is written in another way than Laurel writes it, apart from the order of members.
 func FormOf(e *score.Event, data []byte) ([]byte, error) {
-	b, err := appendHead(nil, e)
-	if err != nil {
-		return nil, err
-	}
 	canonical, err := score.Canonicalize(data)
 	if err != nil {
 		return nil, err
 	}
-	return appendTail(append(b, canonical...), e), nil
+	return appendForm(nil, e, func(b []byte) ([]byte, error) { return append(b, canonical...), nil })
 }
 
-func appendHead(b []byte, e *score.Event) ([]byte, error) {
+func appendForm(b []byte, e *score.Event, appendData func(b []byte) ([]byte, error)) ([]byte, error) {
 	if err := checkComplete(e); err != nil {
 		return b, err
 	}
-	b = appendText(append(b, `{"contest_id":`...), e.ContestID)
-	return append(b, `,"data":`...), nil
-}
-
-func appendTail(b []byte, e *score.Event) []byte {
-	b = appendText(append(b, `,"id":`...), e.ID)
-	b = appendText(append(b, `,"key":`...), e.Key)
-	b = strconv.AppendUint(append(b, `,"seq":`...), e.Seq, 10)
-	b = appendText(append(b, `,"source":`...), e.Source)
-	b = e.Time.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
-	b = appendText(append(b, `","type":`...), string(e.Type))
-	return append(b, '}')
+	w := fastjson.NewWriter(b)
+	w.Text("contest_id", e.ContestID)
+	w.Name("data")
+	var err error
+	if w.B, err = appendData(w.B); err != nil {
+		return w.B, err
+	}
+	w.Text("id", e.ID)
+	w.Text("key", e.Key)
+	w.Name("seq")
+	w.B = strconv.AppendUint(w.B, e.Seq, 10)
+	w.Text("source", e.Source)
+	w.Name("time")
+	w.B = append(e.Time.AppendFormat(append(w.B, '"'), time.RFC3339Nano), '"')
+	w.Text("type", string(e.Type))
+	return w.End()
 }
 
 // checkComplete returns an error if a member that is signed is missing or cannot be
@@ -88,12 +80,6 @@ func checkComplete(e *score.Event) error {
 		return fmt.Errorf("the time's offset of %d s is not a whole minute", offset)
 	}
 	return nil
-}
-
-// appendText appends s as a JSON string. Bytes that are not UTF-8 are replaced.
-func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s)
-	return b
 }
 
 const maxQuoted = 300 // bytes of a form

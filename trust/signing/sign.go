@@ -22,8 +22,8 @@ func treeMessage(size int, root *hash) []byte {
 // Sign signs events and sets their Key and Signature. Up to [score.MaxTree] consecutive
 // events share one tree. Every event must have an ID, a Source, a Seq and a Time.
 func Sign(private ed25519.PrivateKey, events []score.Event) error {
-	if err := checkPrivate(private); err != nil {
-		return err
+	if len(private) != ed25519.PrivateKeySize {
+		return fmt.Errorf("the private key has %d bytes; an Ed25519 key has %d", len(private), ed25519.PrivateKeySize)
 	}
 	id := score.KeyID(private.Public().(ed25519.PublicKey))
 	forms := make([][]byte, len(events))
@@ -34,34 +34,20 @@ func Sign(private ed25519.PrivateKey, events []score.Event) error {
 			return fmt.Errorf("sign event %q: %w", events[i].ID, err)
 		}
 	}
-	signatures, err := SignForms(private, forms)
-	if err != nil {
-		return err
-	}
-	for i := range events {
-		events[i].Signature = signatures[i]
+	for i, signature := range SignForms(private, forms) {
+		events[i].Signature = signature
 	}
 	return nil
 }
 
 // SignForms returns the signatures of events whose forms the caller has made. The forms
-// must contain the id of the key.
-func SignForms(private ed25519.PrivateKey, forms [][]byte) (signatures [][]byte, err error) {
-	if err := checkPrivate(private); err != nil {
-		return nil, err
-	}
-	signatures = make([][]byte, 0, len(forms))
+// must contain the id of the key. It panics if the key has the wrong length.
+func SignForms(private ed25519.PrivateKey, forms [][]byte) [][]byte {
+	signatures := make([][]byte, 0, len(forms))
 	for tree := range slices.Chunk(forms, score.MaxTree) {
 		signatures = signTree(signatures, private, tree)
 	}
-	return signatures, nil
-}
-
-func checkPrivate(private ed25519.PrivateKey) error {
-	if len(private) != ed25519.PrivateKeySize {
-		return fmt.Errorf("the private key has %d bytes; an Ed25519 key has %d", len(private), ed25519.PrivateKeySize)
-	}
-	return nil
+	return signatures
 }
 
 func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [][]byte {

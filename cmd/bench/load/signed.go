@@ -72,12 +72,8 @@ func (s *Signer) sign(events []score.Event) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	signatures, err := signing.SignForms(s.key, forms)
-	if err != nil {
-		return nil, err
-	}
-	for i := range forms {
-		forms[i] = signing.EventJSON(forms[i], signatures[i])
+	for i, signature := range signing.SignForms(s.key, forms) {
+		forms[i] = signing.EventJSON(forms[i], signature)
 	}
 	return forms, nil
 }

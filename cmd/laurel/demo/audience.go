@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"laurel/client"
 	"laurel/cmd/laurel/spectators"
@@ -30,14 +33,11 @@ type audience struct {
 	urls []string
 	ids  map[string]string // of the frontends, by their URLs
 
-	// changed has room for one value: that a client is served by another frontend than
-	// before.
-	changed chan struct{}
+	competition atomic.Value // a string: the one that they follow
 
-	mu          sync.Mutex
-	spectators  []*spectator
-	competition string           // that they follow
-	moves       map[string]*move // by the frontend that is left or returned to
+	mu         sync.Mutex
+	spectators []*spectator
+	moves      map[string]*move // by the frontend that is left or returned to
 }
 
 // spectator is one client. The audience's mutex guards what changes.
@@ -52,7 +52,8 @@ type spectator struct {
 }
 
 func newAudience(frontends []localgroup.Frontend) *audience {
-	a := &audience{ids: map[string]string{}, changed: make(chan struct{}, 1), moves: map[string]*move{}}
+	a := &audience{ids: map[string]string{}, moves: map[string]*move{}}
+	a.competition.Store("")
 	for _, f := range frontends {
 		a.urls = append(a.urls, f.URL())
 		a.ids[f.URL()] = f.ID
@@ -64,27 +65,20 @@ func newAudience(frontends []localgroup.Frontend) *audience {
 	return a
 }
 
-// start starts the clients. They run until ctx ends or stop is called, which returns when
-// they have ended.
-func (a *audience) start(ctx context.Context) (stop func(), err error) {
-	ctx, cancel := context.WithCancel(ctx)
+// run runs the clients until ctx ends.
+func (a *audience) run(ctx context.Context) error {
 	transport := client.NewTransport(audienceSize)
-	var all sync.WaitGroup
-	stop = func() {
-		cancel()
-		all.Wait()
-		transport.CloseIdleConnections()
-	}
+	defer transport.CloseIdleConnections()
+	all, ctx := errgroup.WithContext(ctx)
 	for i, s := range a.spectators {
-		// The ith URL is that of its home, which it asks first before it knows the list
-		// of frontends.
-		c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
-			Attempted: func(t client.Attempt) { a.attempted(s, t) }})
-		if err != nil {
-			stop()
-			return nil, err
-		}
-		all.Go(func() {
+		all.Go(func() error {
+			// The ith URL is that of its home, which it asks first before it knows the
+			// list of frontends.
+			c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
+				Attempted: func(t client.Attempt) { a.attempted(s, t) }})
+			if err != nil {
+				return err
+			}
 			defer c.Close()
 			if !s.watching {
 				random := rand.New(rand.NewPCG(1, uint64(i)))
@@ -96,9 +90,10 @@ func (a *audience) start(ctx context.Context) (stop func(), err error) {
 			for ctx.Err() == nil {
 				a.watch(ctx, s, c)
 			}
+			return nil
 		})
 	}
-	return stop, nil
+	return all.Wait()
 }
 
 func (a *audience) attempted(s *spectator, t client.Attempt) {
@@ -135,17 +130,9 @@ func (a *audience) watch(ctx context.Context, s *spectator, c *client.Client) {
 	}
 }
 
-func (a *audience) follow(competition string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.competition = competition
-}
+func (a *audience) follow(competition string) { a.competition.Store(competition) }
 
-func (a *audience) followed() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.competition
-}
+func (a *audience) followed() string { return a.competition.Load().(string) }
 
 // served records that a client is served by the frontend with a URL, or by none if that
 // is "".
@@ -161,10 +148,6 @@ func (a *audience) served(s *spectator, url string, now time.Time) {
 		if at != s.last {
 			s.previous, s.last = s.last, at
 		}
-	}
-	select {
-	case a.changed <- struct{}{}:
-	default:
 	}
 }
 
@@ -219,9 +202,15 @@ func (d distribution) summary(before string) string {
 
 // move is that clients leave a frontend that died, or return to one that is back.
 type move struct {
+	frontend string
 	homeward bool
 	clients  []*spectator
 	began    time.Time
+
+	// Of a move that is finished:
+	moved int      // clients
+	to    []string // the frontends that serve them
+	took  time.Duration
 }
 
 const (
@@ -253,7 +242,7 @@ func (a *audience) frontendUp(id string, now time.Time) {
 func (a *audience) beginMove(id string, homeward bool, now time.Time, selected func(*spectator) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := &move{homeward: homeward, began: now}
+	m := &move{frontend: id, homeward: homeward, began: now}
 	for _, s := range a.spectators {
 		if selected(s) {
 			m.clients = append(m.clients, s)
@@ -264,43 +253,37 @@ func (a *audience) beginMove(id string, homeward bool, now time.Time, selected f
 	}
 }
 
-type moveResult struct {
-	frontend       string // that was left or returned to
-	homeward       bool
-	clients, moved int
-	to             []string // the frontends that serve those that have moved
-	took           time.Duration
-}
-
 // finishedMoves returns and forgets the moves that are complete or have taken too long.
-func (a *audience) finishedMoves(now time.Time) (list []moveResult) {
+func (a *audience) finishedMoves(now time.Time) (list []*move) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for id, m := range a.moves {
-		r := moveResult{frontend: id, homeward: m.homeward, clients: len(m.clients)}
-		for _, s := range m.clients {
-			if s.at == "" || (s.at == id) != m.homeward {
-				continue
-			}
-			r.moved++
-			r.took = max(r.took, s.since.Sub(m.began))
-			if !slices.Contains(r.to, s.at) {
-				r.to = append(r.to, s.at)
-			}
+		if m.finish(now) {
+			list = append(list, m)
+			delete(a.moves, id)
 		}
-		within := awayWithin
-		if m.homeward {
-			within = homeWithin
-		}
-		if r.moved < r.clients {
-			if now.Sub(m.began) < within {
-				continue
-			}
-			r.took = within
-		}
-		slices.Sort(r.to)
-		list = append(list, r)
-		delete(a.moves, id)
 	}
 	return list
+}
+
+// finish sets the outcome of the move. It reports false if the move goes on.
+func (m *move) finish(now time.Time) bool {
+	m.moved, m.to, m.took = 0, nil, 0
+	for _, s := range m.clients {
+		if s.at != "" && (s.at == m.frontend) == m.homeward {
+			m.moved++
+			m.to = append(m.to, s.at)
+			m.took = max(m.took, s.since.Sub(m.began))
+		}
+	}
+	slices.Sort(m.to)
+	m.to = slices.Compact(m.to)
+	if m.moved == len(m.clients) {
+		return true
+	}
+	m.took = awayWithin
+	if m.homeward {
+		m.took = homeWithin
+	}
+	return now.Sub(m.began) >= m.took
 }

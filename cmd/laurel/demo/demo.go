@@ -10,12 +10,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"laurel/client"
 	"laurel/cmd/laurel/spectators"
@@ -78,6 +78,7 @@ const (
 // run keeps all files in dir. When it returns, all frontends have ended.
 func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.println("Starting three frontends ...")
+	work, ctx := errgroup.WithContext(ctx)
 	notices := make(chan localgroup.Notice, 16)
 	options := d.o.Group
 	options.Dir, options.Size = dir, frontends
@@ -115,17 +116,10 @@ func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.intro(d.o, group.Frontends(), d.master, dir)
 
 	d.audience = newAudience(group.Frontends())
-	var reports sync.WaitGroup
-	defer reports.Wait()
-	reports.Go(func() { d.reportFrontends(ctx, notices) })
-	reports.Go(func() { d.reportAudience(ctx) })
-	stop, err := d.audience.start(ctx)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	d.postGames(ctx)
-	return nil
+	work.Go(func() error { return d.audience.run(ctx) })
+	work.Go(func() error { d.report(ctx, notices); return nil })
+	work.Go(func() error { d.postGames(ctx); return nil })
+	return work.Wait()
 }
 
 // postGames posts one event after the other until ctx ends.
@@ -224,9 +218,9 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 	var a agreement
 	first := ""
 	for _, f := range d.group.Frontends() {
-		body, revision, err := fetch(ctx, f.URL()+client.ScorePath(contestID))
+		body, revision, ok := fetch(ctx, f.URL()+client.ScorePath(contestID))
 		switch {
-		case err != nil:
+		case !ok:
 			a.silent = append(a.silent, f.ID)
 		case len(a.alike) == 0 || body == first:
 			first, a.revision = body, revision
@@ -239,32 +233,29 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 }
 
 // fetch reads a record from one frontend, without going on to another.
-func fetch(ctx context.Context, url string) (body, revision string, err error) {
+func fetch(ctx context.Context, url string) (body, revision string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", "", err
+		return "", "", false
 	}
-	c := http.Client{Timeout: 2 * time.Second}
-	resp, err := c.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", "", err
+		return "", "", false
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	return string(b), resp.Header.Get("Laurel-Revision"), err
+	b, err := io.ReadAll(resp.Body)
+	return string(b), resp.Header.Get("Laurel-Revision"), err == nil && resp.StatusCode == http.StatusOK
 }
 
-// reportFrontends prints what happens to the frontends, and the master afterwards, until
-// ctx ends.
-func (d *demo) reportFrontends(ctx context.Context, notices <-chan localgroup.Notice) {
+// report prints what happens to the frontends and the clients until ctx ends.
+func (d *demo) report(ctx context.Context, notices <-chan localgroup.Notice) {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	down := map[string]bool{}
 	var since time.Time // when the master became unknown; zero: it is known
-	for {
+	for printed := ""; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -282,6 +273,7 @@ func (d *demo) reportFrontends(ctx context.Context, notices <-chan localgroup.No
 			if !since.IsZero() && d.reportMaster(ctx, down, since) {
 				since = time.Time{}
 			}
+			printed = d.reportAudience(printed)
 		}
 	}
 }
@@ -301,26 +293,17 @@ func (d *demo) reportMaster(ctx context.Context, down map[string]bool, since tim
 	return true
 }
 
-// reportAudience prints, until ctx ends, when clients have moved, and their distribution
-// when all are at home or a frontend has lost all of them.
-func (d *demo) reportAudience(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for printed := ""; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.audience.changed:
-		case <-tick.C:
-		}
-		finished, now := d.audience.finishedMoves(time.Now()), d.audience.distribution()
-		for _, m := range finished {
-			d.out.move(m)
-		}
-		// A frontend may lose its clients without having died: it hangs, or is cut off.
-		if summary := now.summary(printed); len(finished) > 0 || summary != printed {
-			d.out.distribution(now)
-			printed = summary
-		}
+// reportAudience prints which clients have moved, and their distribution when all are at
+// home or a frontend has lost all of them. It returns the summary that was printed last.
+func (d *demo) reportAudience(printed string) string {
+	finished, now := d.audience.finishedMoves(time.Now()), d.audience.distribution()
+	for _, m := range finished {
+		d.out.move(m)
 	}
+	// A frontend may lose its clients without having died: it hangs, or is cut off.
+	summary := now.summary(printed)
+	if len(finished) > 0 || summary != printed {
+		d.out.distribution(now)
+	}
+	return summary
 }

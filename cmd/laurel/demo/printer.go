@@ -88,39 +88,27 @@ func (p *printer) notice(n localgroup.Notice) {
 	}
 }
 
-func (p *printer) move(r moveResult) {
-	clients := plural(r.clients, "client")
-	if r.moved < r.clients {
-		clients = fmt.Sprintf("%d of %s", r.moved, clients)
+func (p *printer) move(m *move) {
+	clients := fmt.Sprintf("%d clients", len(m.clients))
+	if len(m.clients) == 1 {
+		clients = "1 client"
 	}
+	took := fmt.Sprintf("in %.1f s", m.took.Seconds())
+	if m.took < 50*time.Millisecond {
+		took = "at once" // clients may have left before their frontend ended
+	}
+	complete := m.moved == len(m.clients)
 	switch {
-	case r.homeward && r.moved < r.clients:
-		p.println("  ** %s of %s are home again after %.0f s", clients, r.frontend, r.took.Seconds())
-	case r.homeward:
-		p.printlnIn(green, "  ** %s came home to %s %s", clients, r.frontend, r.duration())
-	case r.moved < r.clients:
-		p.printlnIn(red, "  ** %s of %s are elsewhere after %.0f s; the others still look",
-			clients, r.frontend, r.took.Seconds())
+	case complete && m.homeward:
+		p.printlnIn(green, "  ** %s came home to %s %s", clients, m.frontend, took)
+	case complete:
+		p.printlnIn(green, "  ** %s moved from %s to %s %s", clients, m.frontend, strings.Join(m.to, " and "), took)
+	case m.homeward:
+		p.println("  ** %d of %s of %s are home again after %.0f s", m.moved, clients, m.frontend, m.took.Seconds())
 	default:
-		p.printlnIn(green, "  ** %s moved from %s to %s %s",
-			clients, r.frontend, strings.Join(r.to, " and "), r.duration())
+		p.printlnIn(red, "  ** %d of %s of %s are elsewhere after %.0f s; the others still look",
+			m.moved, clients, m.frontend, m.took.Seconds())
 	}
-}
-
-// duration describes how long a move took. Clients may have left before their frontend
-// ended.
-func (r moveResult) duration() string {
-	if r.took < 50*time.Millisecond {
-		return "at once"
-	}
-	return fmt.Sprintf("in %.1f s", r.took.Seconds())
-}
-
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }
 
 func (p *printer) distribution(d distribution) {
@@ -305,12 +293,11 @@ func mark(v score.Decimal, resultType, unit string) string {
 	case resultType != "TIME" || unit != "s":
 		return strings.TrimSpace(v.String() + " " + unit)
 	}
-	d := time.Duration(v) * time.Millisecond
-	tenths := int64(d/(100*time.Millisecond)) % 10
-	if d < time.Hour {
-		return fmt.Sprintf("%d:%02d.%d", d/time.Minute, d/time.Second%60, tenths)
+	t := time.UnixMilli(int64(v)).UTC()
+	if h := int64(v) / 3_600_000; h > 0 {
+		return fmt.Sprintf("%d:%s", h, t.Format("04:05.0"))
 	}
-	return fmt.Sprintf("%d:%02d:%02d.%d", d/time.Hour, d/time.Minute%60, d/time.Second%60, tenths)
+	return t.Format("4:05.0")
 }
 
 // intro prints what runs and what to try.

@@ -199,8 +199,7 @@ func (s *spectator) read(ctx context.Context, due time.Time) {
 		return // the end of ctx is not the frontends' fault
 	}
 	// That a medal table does not exist yet is an answer, too.
-	p, refused := errors.AsType[*score.Problem](err)
-	if err != nil && !(refused && p.Code == score.NotFound) {
+	if err != nil && score.CodeOf(err) != score.NotFound {
 		s.stats.failed(err)
 		return
 	}

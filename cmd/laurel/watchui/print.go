@@ -1,7 +1,9 @@
 package watchui
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -30,17 +32,17 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
-		for i := range u.Scores {
-			fmt.Fprintln(&text, scoreLine(&u.Scores[i]))
+		for _, r := range u.Scores {
+			fmt.Fprintln(&text, scoreLine(&r))
 		}
 		for _, m := range u.Medals {
 			fmt.Fprintln(&text, medalsLine(m))
 		}
-		for i := range u.Leaderboards {
-			fmt.Fprintln(&text, windowLine(&u.Leaderboards[i]))
+		for _, w := range u.Leaderboards {
+			fmt.Fprintln(&text, windowLine(w))
 		}
-		for i := range u.Timeline {
-			fmt.Fprintln(&text, eventLine(&u.Timeline[i]))
+		for _, e := range u.Timeline {
+			fmt.Fprintln(&text, eventLine(&e))
 		}
 		if _, err := io.WriteString(out, text.String()); err != nil {
 			return err
@@ -63,39 +65,33 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		if err != nil {
 			return err
 		}
-		var lines []jsonLine
+		var text bytes.Buffer
+		add := func(event string, data any) {
+			err = errors.Join(err, json.MarshalWrite(&text, jsonLine{event, data}, json.Deterministic(true)))
+			text.WriteByte('\n')
+		}
 		switch u.Kind {
 		case client.UpdateHeartbeat:
-			lines = append(lines, jsonLine{"heartbeat", u.Beat})
+			add("heartbeat", u.Beat)
 		case client.UpdateConnected:
-			data := map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome}
-			lines = append(lines, jsonLine{"connected", data})
+			add("connected", map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome})
 		case client.UpdateLost:
-			data := map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()}
-			lines = append(lines, jsonLine{"lost", data})
+			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
 		}
 		for _, r := range u.Scores {
-			lines = append(lines, jsonLine{"score", r})
+			add("score", r)
 		}
 		for _, m := range u.Medals {
-			lines = append(lines, jsonLine{"medals", m})
+			add("medals", m)
 		}
 		for _, w := range u.Leaderboards {
-			lines = append(lines, jsonLine{"leaderboard", w})
+			add("leaderboard", w)
 		}
 		for _, e := range u.Timeline {
-			lines = append(lines, jsonLine{"timeline", e})
+			add("timeline", e)
 		}
-		var text []byte
-		for _, l := range lines {
-			b, err := json.Marshal(l, json.Deterministic(true))
-			if err != nil {
-				return err
-			}
-			text = append(append(text, b...), '\n')
-		}
-		if _, err := out.Write(text); err != nil {
-			return err
+		if _, writeErr := text.WriteTo(out); err != nil || writeErr != nil {
+			return errors.Join(err, writeErr)
 		}
 	}
 	return nil
@@ -134,13 +130,9 @@ func mark(r *score.Record, d score.Decimal) string {
 	if r.ResultType != "TIME" || d < 0 {
 		return d.String()
 	}
-	ms := int64(d)
-	s := fmt.Sprintf("%02d:%02d", ms/60_000%60, ms/1000%60)
-	if h := ms / 3_600_000; h > 0 {
-		s = fmt.Sprintf("%d:%s", h, s)
-	}
-	if ms%1000 != 0 {
-		s += strings.TrimRight(fmt.Sprintf(".%03d", ms%1000), "0")
+	s := time.UnixMilli(int64(d)).UTC().Format("04:05.999")
+	if h := d / 3_600_000; h > 0 {
+		s = fmt.Sprintf("%d:%s", int64(h), s)
 	}
 	return s
 }
@@ -190,11 +182,10 @@ func rankText(r *score.LeaderboardRow) string {
 	return fmt.Sprint(r.Rank)
 }
 
-func windowLine(w *client.Window) string {
+func windowLine(w client.Window) string {
 	var rows []string
-	for i := range w.Rows {
-		r := &w.Rows[i]
-		row := fmt.Sprintf("%s %s %s", rankText(r), r.Competitor, cmp.Or(r.IRM, decimalText(r.Mark)))
+	for _, r := range w.Rows {
+		row := fmt.Sprintf("%s %s %s", rankText(&r), r.Competitor, cmp.Or(r.IRM, decimalText(r.Mark)))
 		rows = append(rows, strings.TrimSpace(row))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))

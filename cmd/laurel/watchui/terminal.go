@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -21,11 +22,9 @@ const (
 	// drawing.
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-	// minDrawInterval is the shortest time between two drawings.
-	minDrawInterval = 100 * time.Millisecond
-	// redrawInterval is the time between drawings without a change: highlights end, a
-	// countdown goes on.
-	redrawInterval = 500 * time.Millisecond
+	// drawInterval is the time between two drawings. Without an update, too, highlights
+	// end and a countdown goes on.
+	drawInterval = 50 * time.Millisecond
 )
 
 // Terminal returns the terminal that out is, if it is one.
@@ -37,10 +36,8 @@ func Terminal(out io.Writer) (f *os.File, ok bool) {
 // Show draws the watch on a terminal until the watch ends, and restores the terminal.
 func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
 	signals := make(chan os.Signal, 4)
-	if len(terminalSignals) > 0 { // Notify without signals would catch all of them
-		signal.Notify(signals, terminalSignals...)
-		defer signal.Stop(signals)
-	}
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP) // another size; suspend
+	defer signal.Stop(signals)
 	s := &screen{out: out, size: func() (int, int) {
 		width, height, err := term.GetSize(int(out.Fd()))
 		if err != nil {
@@ -53,8 +50,9 @@ func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
 
 // screen is a terminal that shows a view.
 type screen struct {
-	out  io.Writer
-	size func() (width, height int)
+	out   io.Writer
+	size  func() (width, height int)
+	drawn string // what it shows
 
 	mu   sync.Mutex
 	view view
@@ -63,43 +61,31 @@ type screen struct {
 func (s *screen) run(signals <-chan os.Signal, updates iter.Seq2[client.Update, error]) error {
 	io.WriteString(s.out, enterScreen)
 	defer io.WriteString(s.out, leaveScreen)
-	changed, done := make(chan struct{}, 1), make(chan error, 1)
-	go func() { done <- s.applyAll(updates, changed) }()
-	redraw := time.NewTicker(redrawInterval)
-	defer redraw.Stop()
-	pause := time.NewTimer(0) // expires when the next drawing is allowed
-	defer pause.Stop()
-	due, allowed := true, false
+	done := make(chan error, 1)
+	go func() { done <- s.applyAll(updates) }()
+	draw := time.NewTicker(drawInterval)
+	defer draw.Stop()
 	for {
 		select {
-		case <-changed:
-			due = true
-		case <-redraw.C:
-			due = true
-		case <-pause.C:
-			allowed = true
+		case <-draw.C:
 		case sig := <-signals:
-			if isSuspend(sig) {
+			if sig == syscall.SIGTSTP {
 				io.WriteString(s.out, leaveScreen)
-				suspend()
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) // until the shell continues it
 				io.WriteString(s.out, enterScreen)
 			}
-			due, allowed = true, true
+			s.drawn = ""
 		case err := <-done:
 			return err
 		}
-		if due && allowed {
-			if err := s.draw(); err != nil {
-				return err
-			}
-			due, allowed = false, false
-			pause.Reset(minDrawInterval)
+		if err := s.draw(); err != nil {
+			return err
 		}
 	}
 }
 
-// applyAll applies the updates to the view and reports each on changed.
-func (s *screen) applyAll(updates iter.Seq2[client.Update, error], changed chan<- struct{}) error {
+// applyAll applies the updates to the view.
+func (s *screen) applyAll(updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {
 			return err
@@ -107,20 +93,22 @@ func (s *screen) applyAll(updates iter.Seq2[client.Update, error], changed chan<
 		s.mu.Lock()
 		s.view.apply(u, time.Now())
 		s.mu.Unlock()
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
 	}
 	return nil
 }
 
-// draw writes the whole screen at once over the old one, so that it does not flicker.
+// draw writes the whole screen, if it has changed, at once over the old one, so that it
+// does not flicker.
 func (s *screen) draw() error {
 	width, height := s.size()
 	s.mu.Lock()
 	lines := s.view.lines(width, height, time.Now())
 	s.mu.Unlock()
-	_, err := fmt.Fprintf(s.out, "\x1b[?2026h\x1b[H%s\x1b[K\x1b[J\x1b[?2026l", strings.Join(lines, "\x1b[K\r\n"))
+	text := fmt.Sprintf("\x1b[?2026h\x1b[H%s\x1b[K\x1b[J\x1b[?2026l", strings.Join(lines, "\x1b[K\r\n"))
+	if text == s.drawn {
+		return nil
+	}
+	s.drawn = text
+	_, err := io.WriteString(s.out, text)
 	return err
 }

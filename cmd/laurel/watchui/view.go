@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,14 +35,10 @@ type view struct {
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
 
-	connected bool
-	url       string
-	home      string // id
-	atHome    bool
-	beat      client.Beat // the last one of this connection; without a Frontend there was none yet
-	revision  uint64
-	err       error // why the connection was lost
-	retryAt   time.Time
+	connection client.Update // the last one about the connection: that it was made or lost
+	retryAt    time.Time     // if it was lost
+	beat       client.Beat   // the last one of this connection; without a Frontend there was none yet
+	revision   uint64
 }
 
 type contest struct {
@@ -56,11 +53,8 @@ func (v *view) apply(u client.Update, now time.Time) {
 		v.timeline, v.revision = nil, 0
 	}
 	switch u.Kind {
-	case client.UpdateConnected:
-		v.connected, v.url, v.home, v.atHome = true, u.Frontend, u.Home, u.AtHome
-		v.beat, v.err = client.Beat{}, nil
-	case client.UpdateLost:
-		v.connected, v.err, v.retryAt, v.url = false, u.Err, now.Add(u.Wait), u.Frontend
+	case client.UpdateConnected, client.UpdateLost:
+		v.connection, v.retryAt, v.beat = u, now.Add(u.Wait), client.Beat{}
 	case client.UpdateHeartbeat:
 		v.beat = u.Beat
 		v.revision = max(v.revision, u.Beat.Revision)
@@ -90,21 +84,18 @@ func (v *view) apply(u client.Update, now time.Time) {
 
 // status describes the connection in one line.
 func (v *view) status(now time.Time) string {
-	if !v.connected {
-		if v.err == nil {
-			return "connecting"
-		}
-		wait := max(v.retryAt.Sub(now), 0)
-		seconds := int((wait + time.Second - 1) / time.Second)
-		return textfmt.OneLine(fmt.Sprintf("reconnecting in %d s (%v)", seconds, v.err))
+	switch v.connection.Kind {
+	case "":
+		return "connecting"
+	case client.UpdateLost:
+		seconds := math.Ceil(max(v.retryAt.Sub(now).Seconds(), 0))
+		return textfmt.OneLine(fmt.Sprintf("reconnecting in %.0f s (%v)", seconds, v.connection.Err))
 	}
-	s := "live via " + cmp.Or(v.beat.Frontend, strings.TrimPrefix(v.url, "http://"))
-	if v.home != "" {
-		if v.atHome {
-			s += " (home)"
-		} else {
-			s += " (home " + v.home + ")"
-		}
+	s := "live via " + cmp.Or(v.beat.Frontend, strings.TrimPrefix(v.connection.Frontend, "http://"))
+	if v.connection.AtHome {
+		s += " (home)"
+	} else if v.connection.Home != "" {
+		s += " (home " + v.connection.Home + ")"
 	}
 	if v.beat.Mode != "" {
 		s += ", " + string(v.beat.Mode)

@@ -1,7 +1,0 @@
-//go:build !unix
-
-package localgroup
-
-import "syscall"
-
-func detachedAttributes() *syscall.SysProcAttr { return nil }

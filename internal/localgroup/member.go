@@ -1,0 +1,242 @@
+package localgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/internal/cli"
+	"laurel/score"
+)
+
+type member struct {
+	group *Group
+
+	mu   sync.Mutex
+	f    Frontend
+	proc *Process // nil: this process has not started it
+}
+
+func (g *Group) newMember(id, http, peer string) *member {
+	m := &member{group: g, f: Frontend{ID: id, HTTP: http, Peer: peer}}
+	m.f.Dir, m.f.Log = filepath.Join(g.o.Dir, m.f.ID), filepath.Join(g.o.Dir, m.f.ID+".log")
+	return m
+}
+
+func (m *member) startFirst() error {
+	if m.group.o.Detached {
+		for _, addr := range []string{m.f.HTTP, m.f.Peer} {
+			if !isFree(addr) {
+				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first "+
+					"(if it is this frontend, started with another --run-dir, name that directory)", m.f.ID, addr)
+			}
+		}
+	}
+	if err := m.start(); err != nil {
+		return err
+	}
+	m.f.State = Started
+	return nil
+}
+
+func (m *member) start() error {
+	g := m.group
+	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
+	cmd := exec.Command(g.o.Program, args...)
+	cmd.Env = g.o.Env
+	if g.o.Detached {
+		cmd.Dir = g.o.Dir // the current directory may be unmounted later
+	}
+	p, err := startProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Detached)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.proc, m.f.PID = p, p.PID()
+	return nil
+}
+
+// entryFlags returns the flags by which a frontend without data enters the group.
+func (m *member) entryFlags() []string {
+	if !m.group.formed {
+		return []string{"--bootstrap"}
+	}
+	var others []string
+	for _, o := range m.group.members {
+		if o != m {
+			others = append(others, o.frontend().URL())
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return []string{"--join", strings.Join(others, ",")}
+}
+
+var (
+	errEnded     = errors.New("the process has ended")
+	errPortTaken = errors.New("taken by another program")
+)
+
+// await waits until the frontend is ready. It returns errEnded if its process ends before,
+// or the cause of ctx.
+func (m *member) await(ctx context.Context) error {
+	var done <-chan struct{} // nil if this process has not started it
+	if m.proc != nil {
+		done = m.proc.Done()
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !m.f.isReady(ctx) {
+		select {
+		case <-done:
+			return errEnded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// awaitStart waits until the frontend is ready and explains why it is not.
+func (m *member) awaitStart(ctx context.Context) error {
+	switch err := m.await(ctx); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, errEnded):
+		return fmt.Errorf("frontend %s runs (pid %d) but is not ready: %w; the end of %s:\n%s",
+			m.f.ID, m.f.PID, err, m.f.Log, logTail(m.f.Log))
+	}
+	state := m.proc.State()
+	m.f.PID, m.f.State = 0, Down
+	if m.group.o.Detached && state.ExitCode() == cli.ExitRemoved {
+		m.f.State = Removed
+		return nil
+	}
+	if !isFree(m.f.HTTP) || !isFree(m.f.Peer) {
+		return fmt.Errorf("the ports of frontend %s (%s, %s) were %w", m.f.ID, m.f.HTTP, m.f.Peer, errPortTaken)
+	}
+	return fmt.Errorf("frontend %s ended (%s) before it was ready; the end of %s:\n%s",
+		m.f.ID, state, m.f.Log, logTail(m.f.Log))
+}
+
+func (m *member) frontend() Frontend {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.f
+}
+
+// isReady reports whether the frontend answers and has its vote. A frontend that has just
+// joined answers before it has a vote; until then the group does not survive the death of
+// another one.
+func (f Frontend) isReady(ctx context.Context) bool {
+	var list score.Frontends
+	return get(ctx, f.URL()+"/readyz", nil) && get(ctx, f.URL()+"/v1/frontends", &list) &&
+		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
+}
+
+// get reports whether a GET succeeds, and decodes the response into v unless that is nil.
+func get(ctx context.Context, url string, v any) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK && (v == nil || json.UnmarshalRead(resp.Body, v) == nil)
+}
+
+// maxRestartPause bounds the pause before the next attempt to restart a frontend that
+// keeps failing.
+const maxRestartPause = 30 * time.Second
+
+// Notice reports what happened to a child.
+type Notice struct {
+	Frontend Frontend
+	Kind     Kind
+	// Reason is how the process ended, such as "signal: killed", and RestartIn the pause
+	// before it is started again; 0 if it is not.
+	Reason    string
+	RestartIn time.Duration
+	// LogTail is the end of the log of a process that ended before it was ready.
+	LogTail string
+}
+
+// Kind is what happened to a child.
+type Kind uint8
+
+const (
+	Died         Kind = iota
+	Restarted         // and ready
+	Left              // removed from the group; it is not restarted
+	Contradicted      // its data directory contradicts the group; it is not restarted
+)
+
+// supervise restarts the frontend whenever it has died, until the group is closed.
+func (m *member) supervise() {
+	ctx, o := m.group.ctx, &m.group.o
+	ready, pause := true, o.RestartAfter
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.proc.Done():
+		}
+		switch m.proc.State().ExitCode() {
+		case cli.ExitRemoved:
+			o.Notify(Notice{Frontend: m.frontend(), Kind: Left})
+			return
+		case cli.ExitContradiction:
+			o.Notify(Notice{Frontend: m.frontend(), Kind: Contradicted, LogTail: m.proc.LogTail()})
+			return
+		}
+		n := Notice{Frontend: m.frontend(), Kind: Died, Reason: m.proc.State().String()}
+		if ready {
+			pause = o.RestartAfter
+		} else {
+			n.LogTail, pause = m.proc.LogTail(), nextPause(pause)
+		}
+		n.RestartIn = pause
+		o.Notify(n)
+		if pause == 0 || !m.restart(ctx, pause) {
+			return
+		}
+		if ready = m.await(ctx) == nil; ready {
+			o.Notify(Notice{Frontend: m.frontend(), Kind: Restarted})
+		}
+	}
+}
+
+// restart tries until a process has started. It reports false if the group was closed before.
+func (m *member) restart(ctx context.Context, pause time.Duration) bool {
+	for ; ; pause = nextPause(pause) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+		err := m.start()
+		if err == nil {
+			return true
+		}
+		m.group.o.Notify(Notice{Frontend: m.frontend(), Kind: Died, Reason: err.Error(), RestartIn: nextPause(pause)})
+	}
+}
+
+func nextPause(pause time.Duration) time.Duration { return min(2*pause, maxRestartPause) }
