@@ -27,6 +27,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -111,7 +112,7 @@ func write(w http.ResponseWriter, r *http.Request, contentType string, body []by
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept-Encoding")
-	if acceptsGzip(r) {
+	if handler.Weight(r.Header["Accept-Encoding"], "gzip") > 0 {
 		h.Set("Content-Encoding", "gzip")
 		body = compressed()
 	}
@@ -124,20 +125,6 @@ func write(w http.ResponseWriter, r *http.Request, contentType string, body []by
 type servedData struct {
 	Data
 	ServedAt int64 `json:"served_at"` // milliseconds since 1970
-}
-
-// acceptsGzip reports whether the client accepts gzip.
-func acceptsGzip(r *http.Request) bool {
-	for _, list := range r.Header.Values("Accept-Encoding") {
-		for one := range strings.SplitSeq(list, ",") {
-			coding, weight, _ := strings.Cut(one, ";")
-			if strings.TrimSpace(coding) == "gzip" {
-				weight = strings.ReplaceAll(weight, " ", "")
-				return weight != "q=0" && weight != "q=0.0" && weight != "q=0.00" && weight != "q=0.000"
-			}
-		}
-	}
-	return false
 }
 
 func compress(b []byte, level int) []byte {

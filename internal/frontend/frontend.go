@@ -101,7 +101,7 @@ func Start(o Options) (*Frontend, error) {
 	}
 	started.Store(member)
 	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
-	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
+	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(groupOf(member), o.API)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
 	f := &Frontend{
