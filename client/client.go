@@ -18,6 +18,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -96,9 +97,9 @@ func New(urls []string, o Options) (*Client, error) {
 		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
 			n, ed25519.PrivateKeySize)
 	}
-	o.Timeout = positiveOr(o.Timeout, DefaultTimeout)
-	o.AttemptTimeout = positiveOr(o.AttemptTimeout, DefaultAttemptTimeout)
-	o.Refresh = positiveOr(o.Refresh, DefaultRefresh)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, DefaultAttemptTimeout)
+	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
@@ -123,13 +124,6 @@ func New(urls []string, o Options) (*Client, error) {
 	c.watches.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
-}
-
-func positiveOr[T int | time.Duration](v, otherwise T) T {
-	if v > 0 {
-		return v
-	}
-	return otherwise
 }
 
 // NewTransport returns a transport, which many clients may share. It keeps up to idle

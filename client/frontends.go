@@ -37,13 +37,9 @@ type frontends struct {
 }
 
 type frontend struct {
-	url string
-	// As the group lists it; zero values if it does not.
-	id       string
-	state    string
-	watchers int
-	reads    int // a second
+	score.Frontend // as the group lists it; zero if it does not
 
+	url       string
 	failed    time.Time // zero if it has not failed since it last answered
 	untrusted bool      // the last failure was reported as NoticeUntrusted
 }
@@ -112,7 +108,7 @@ func preferred(list []frontend, urls ...string) string {
 }
 
 // serves reports whether a frontend serves, as far as the client knows.
-func (k frontend) serves() bool { return k.failed.IsZero() && k.state == score.Serving }
+func (k frontend) serves() bool { return k.failed.IsZero() && k.State == score.Serving }
 
 // best returns the best of some frontends: the least loaded of those that serve, else one
 // of unknown state, else one that does not serve, else the one that failed first.
@@ -122,7 +118,7 @@ func best(of []frontend) frontend {
 		return leastLoaded(serving)
 	}
 	return slices.MinFunc(of, func(a, b frontend) int {
-		return cmp.Or(a.failed.Compare(b.failed), cmp.Compare(min(len(a.state), 1), min(len(b.state), 1)))
+		return cmp.Or(a.failed.Compare(b.failed), cmp.Compare(min(len(a.State), 1), min(len(b.State), 1)))
 	})
 }
 
@@ -130,7 +126,7 @@ func best(of []frontend) frontend {
 // the fewest reads. Small differences do not count: all clients have the same numbers, a
 // moment old, and would all go to the same frontend. Reads vary from second to second.
 func leastLoaded(list []frontend) frontend {
-	watchers, reads := func(k frontend) int { return k.watchers }, func(k frontend) int { return k.reads }
+	watchers, reads := func(k frontend) int { return k.Watchers }, func(k frontend) int { return k.Reads }
 	list = withLoadUpTo(list, watchers, func(least int) int { return least + least/10 + 50 })
 	list = withLoadUpTo(list, reads, func(least int) int { return 2*least + 100 })
 	return list[mathrand.N(len(list))]
@@ -154,8 +150,8 @@ func (f *frontends) markOK(url string) {
 	f.mu.Lock()
 	from, home, been := f.current, f.home, f.visitedHome
 	f.current, f.visitedHome = url, been || url == home
-	f.clearFailure(url)
 	f.mu.Unlock()
+	f.markRecovered(url)
 	switch {
 	case from == "" || from == url || url == home && !been:
 	case url == home:
@@ -168,10 +164,6 @@ func (f *frontends) markOK(url string) {
 func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.clearFailure(url)
-}
-
-func (f *frontends) clearFailure(url string) {
 	if k := find(f.known, url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}
@@ -223,25 +215,24 @@ func (f *frontends) learn(g score.Frontends, url string) {
 	f.mu.Lock()
 	old := f.known
 	f.known = nil
-	for _, url := range f.given {
-		f.known = append(f.known, frontend{url: url})
+	for _, given := range f.given {
+		f.known = append(f.known, frontend{url: given})
 	}
 	for _, m := range g.Frontends {
-		url, err := baseURL(m.URL)
+		at, err := baseURL(m.URL)
 		if err != nil {
 			continue
 		}
-		k := find(f.known, url)
-		if k == nil {
-			f.known = append(f.known, frontend{url: url})
-			k = &f.known[len(f.known)-1]
+		if k := find(f.known, at); k != nil {
+			k.Frontend = m
+		} else {
+			f.known = append(f.known, frontend{Frontend: m, url: at})
 		}
-		k.id, k.state, k.watchers, k.reads = m.ID, m.State, m.Watchers, m.Reads
 	}
 	for i := range f.known {
 		k := &f.known[i]
 		// A frontend that says of itself that it serves has recovered.
-		if was := find(old, k.url); was != nil && (k.url != url || k.state != score.Serving) {
+		if was := find(old, k.url); was != nil && (k.url != url || k.State != score.Serving) {
 			k.failed, k.untrusted = was.failed, was.untrusted
 		}
 	}
@@ -266,12 +257,12 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 		}
 		return ""
 	}
-	serving := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return k.id == "" || !k.serves() })
+	serving := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return k.ID == "" || !k.serves() })
 	if len(serving) == 0 {
 		return ""
 	}
 	k := leastLoaded(serving)
-	f.homeID, f.home, f.choseHome, f.visitedHome = k.id, k.url, true, false
+	f.homeID, f.home, f.choseHome, f.visitedHome = k.ID, k.url, true, false
 	return k.url
 }
 
@@ -281,9 +272,9 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 func (f *frontends) replaceHome(from, url string) bool {
 	f.mu.Lock()
 	k := find(f.known, url)
-	replace := f.choseHome && f.home == from && k != nil && k.id != ""
+	replace := f.choseHome && f.home == from && k != nil && k.ID != ""
 	if replace {
-		f.homeID, f.home, f.visitedHome = k.id, url, false
+		f.homeID, f.home, f.visitedHome = k.ID, url, false
 	}
 	f.mu.Unlock()
 	if replace {

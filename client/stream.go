@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -107,7 +108,8 @@ type StreamStats struct {
 // Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it
 // at once; the events that are unanswered then may be applied or not.
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
-	o.Window, o.Patience = positiveOr(o.Window, DefaultWindow), positiveOr(o.Patience, DefaultPatience)
+	o.Window = cmp.Or(o.Window, DefaultWindow)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	if o.Answered == nil {
 		o.Answered = func(Answer) {}
 	}

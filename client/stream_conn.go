@@ -3,7 +3,6 @@ package client
 import (
 	"bufio"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -124,7 +123,7 @@ func (v *streamConn) fill(buf []byte) []byte {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sent == s.ready {
+	if s.sent == s.ready && s.signable() > 0 {
 		s.sign()
 	}
 	if s.sent == 0 && s.ready > 0 {
@@ -293,25 +292,15 @@ func (s *Stream) signable() int {
 // Only the writer signs, and it sends nothing meanwhile.
 func (s *Stream) sign() {
 	lines := slices.Clone(s.queue[s.ready : s.ready+s.signable()])
-	if len(lines) == 0 {
-		return
-	}
 	s.mu.Unlock()
-	added := signLines(s.c.o.Key, lines)
-	s.mu.Lock()
-	s.ready += copy(s.queue[s.ready:], lines)
-	s.bytes += added
-}
-
-// signLines adds signatures to lines. It returns the number of bytes that it added.
-func signLines(key ed25519.PrivateKey, lines []Line) (added int) {
 	var forms [][]byte
-	for i := range lines {
-		if lines[i].unsigned {
-			forms = append(forms, lines[i].JSON)
+	for _, l := range lines {
+		if l.unsigned {
+			forms = append(forms, l.JSON)
 		}
 	}
-	signatures := signing.SignForms(key, forms) // New has checked the key
+	signatures := signing.SignForms(s.c.o.Key, forms) // New has checked the key
+	added := 0
 	for i := range lines {
 		if l := &lines[i]; l.unsigned {
 			form := len(l.JSON)
@@ -320,5 +309,7 @@ func signLines(key ed25519.PrivateKey, lines []Line) (added int) {
 			signatures = signatures[1:]
 		}
 	}
-	return added
+	s.mu.Lock()
+	s.ready += copy(s.queue[s.ready:], lines)
+	s.bytes += added
 }

@@ -166,7 +166,7 @@ func (m *membership) change(f func() raft.IndexFuture) error {
 		return peer.NotMaster()
 	}
 	lead.push.UpdateConfiguration()
-	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
+	if !lead.push.Await(m.ctx, (*cache.Master).CanChangeVoters) {
 		return peer.NotMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
-	"laurel/cluster/push"
+	"laurel/cache"
 	"laurel/cluster/snapshots"
 	"laurel/score"
 )
@@ -118,9 +120,9 @@ func (m *metrics) observe(member *Member) {
 	gauge("laurel_answers_bytes", "Memory of the answers held in push mode, approximately.",
 		func() float64 { return float64(member.frontend.State().Bytes) })
 	gauge("laurel_push_behind", "Largest number of pushes that one frontend has not acknowledged, at the master.",
-		func() float64 { return member.elections.count((*push.Sender).MaxUnacked) })
+		func() float64 { return member.elections.count((*cache.Master).MaxUnacked) })
 	gauge("laurel_leases_withheld", "Frontends that get no lease now because they delayed writes, at the master.",
-		func() float64 { return member.elections.count((*push.Sender).Penalized) })
+		func() float64 { return member.elections.count((*cache.Master).Penalized) })
 	if i := member.opts.Identity; i != nil {
 		gauge("laurel_certificate_expiry_seconds",
 			"Time until this frontend's certificate expires; negative after that.",
@@ -148,10 +150,9 @@ func (m *metrics) countResults(results []score.Result) {
 }
 
 // count returns a count of the leadership since the election; 0 at a member that was not elected.
-func (e *elections) count(f func(*push.Sender) int) float64 {
-	l := e.elected.Load()
-	if l == nil {
-		return 0
+func (e *elections) count(f func(*cache.Master) int) (n float64) {
+	if l := e.elected.Load(); l != nil {
+		l.push.Read(func(m *cache.Master, _ time.Duration) { n = float64(f(m)) })
 	}
-	return float64(f(l.push))
+	return n
 }

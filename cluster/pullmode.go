@@ -54,7 +54,7 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	lead.push.Update(func(master *cache.Master, now time.Duration) {
 		master.SetGranting(m.machine.CacheMode() == score.Push, now)
 	})
-	if mode == score.Pull && !lead.push.Await(ctx, 2*m.timings().Lease, (*cache.Master).NoLeases) {
+	if mode == score.Pull && !lead.push.Await(ctx, (*cache.Master).NoLeases) {
 		return score.Problemf(score.OutcomeUnknown,
 			"the mode is set, but not all leases have ended yet; check the status of the frontends")
 	}

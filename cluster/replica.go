@@ -65,7 +65,7 @@ func (r *replica) scaled(d time.Duration) time.Duration {
 func (r *replica) timings() cache.Timings { return cache.DefaultTimings.Scaled(r.opts.TimeScale) }
 
 // servers returns the latest configuration.
-func (r *replica) servers() []raft.Server { return status.Servers(r.raft) }
+func (r *replica) servers() []raft.Server { return peer.Servers(r.raft) }
 
 // voters returns the voters of the latest configuration.
 func (r *replica) voters() []raft.Server { return peer.Voters(r.raft) }

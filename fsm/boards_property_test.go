@@ -73,26 +73,26 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 }
 
 // checkPages compares a board in pages of any size, and around each competitor.
-func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []ranking.Row) {
+func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []score.LeaderboardRow) {
 	q.Limit = rapid.IntRange(1, 4).Draw(t, "rows of a page")
-	var got []ranking.Row
+	var got []score.LeaderboardRow
 	for ask := q; ; {
 		p := boardOf(t, h.m, id, &ask)
 		if p.Total != len(want) || len(p.Rows) > q.Limit {
 			t.Fatalf("%s %+v: %d rows of %d; want %d in all", id, q, len(p.Rows), p.Total, len(want))
 		}
 		got = append(got, p.Rows...)
-		if ask.After = p.Next; ask.After == (ranking.Cursor{}) {
+		if ask.After = cursor(t, p.Next); p.Next == "" {
 			break
 		}
 	}
-	if !slices.Equal(got, want) {
+	if !slices.EqualFunc(got, want, score.LeaderboardRow.Equal) {
 		t.Fatalf("%s %+v:\n%+v\nwant\n%+v", id, q, got, want)
 	}
 	for i, row := range want {
 		q.Around = row.Competitor
 		first := max(0, min(i-(q.Limit-1)/2, len(want)-q.Limit))
-		if p, near := boardOf(t, h.m, id, &q), want[first:min(first+q.Limit, len(want))]; !slices.Equal(p.Rows, near) {
+		if p, near := boardOf(t, h.m, id, &q), want[first:min(first+q.Limit, len(want))]; !slices.EqualFunc(p.Rows, near, score.LeaderboardRow.Equal) {
 			t.Fatalf("%s %+v:\n%+v\nwant\n%+v", id, q, p.Rows, near)
 		}
 	}
@@ -103,13 +103,13 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 }
 
 // plainRows returns the rows of sorted marks.
-func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []ranking.Row) {
+func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []score.LeaderboardRow) {
 	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool {
 		return category != "" && m.Category != category
 	})
 	ranks := score.Ranks(marks)
 	for i, m := range marks {
-		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
+		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
 			Rank: ranks[i]}
 		for _, e := range c.Competitors {
 			if e.Code == m.Competitor {
@@ -117,10 +117,11 @@ func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []ra
 			}
 		}
 		if m.IRM == "" {
-			row.Mark = m.Value
-			if row.Diff = m.Value - marks[0].Value; !c.Definition.LowerIsBetter() {
-				row.Diff = -row.Diff
+			diff := m.Value - marks[0].Value
+			if !c.Definition.LowerIsBetter() {
+				diff = -diff
 			}
+			row.Mark, row.Diff = &m.Value, &diff
 			row.RankEqual = i > 0 && ranks[i-1] == ranks[i] || i+1 < len(ranks) && ranks[i+1] == ranks[i]
 		}
 		rows = append(rows, row)

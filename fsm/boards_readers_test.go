@@ -20,7 +20,7 @@ import (
 type observed struct {
 	contest  string
 	question ranking.Query
-	page     ranking.Page
+	page     score.Leaderboard
 	floor    uint64
 	revision uint64
 }
@@ -105,7 +105,10 @@ func readBoards(m *Machine, random *rand.Rand, done chan struct{}) (seen []obser
 		if o.revision < last[o.contest] {
 			return seen, fmt.Errorf("%s went back from revision %d to %d", o.contest, last[o.contest], o.revision)
 		}
-		last[o.contest], after = o.revision, o.page.Next
+		last[o.contest] = o.revision
+		if after, err = ranking.ParseCursor(o.page.Next); err != nil {
+			return seen, err
+		}
 		if len(seen) < 20_000 {
 			seen = append(seen, o)
 		}
@@ -172,14 +175,14 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 	want := plainRows(marks.contest, marks.all("finish"), o.question.Category)
 	total := len(want)
 	want = pageOf(t, want, &o.question)
-	if total != o.page.Total || !slices.Equal(want, o.page.Rows) {
+	if total != o.page.Total || !slices.EqualFunc(want, o.page.Rows, score.LeaderboardRow.Equal) {
 		t.Fatalf("%s at revision %d, %+v:\n%d %+v\nwant\n%d %+v", o.contest, o.revision, o.question, o.page.Total,
 			o.page.Rows, total, want)
 	}
 }
 
 // pageOf returns the rows of a descending board that a question asks for.
-func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
+func pageOf(t *testing.T, rows []score.LeaderboardRow, q *ranking.Query) []score.LeaderboardRow {
 	first := 0
 	if mark, competitor, given := strings.Cut(q.After.String(), ","); given {
 		value, err := score.ParseDecimal(cmp.Or(mark, "0"))
@@ -188,14 +191,14 @@ func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 		}
 		for _, r := range rows {
 			irm, after := r.IRM != "", mark == ""
-			if irm && !after || irm == after && (r.Mark < value || r.Mark == value && r.Competitor > competitor) {
+			if irm && !after || irm == after && (valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor) {
 				break
 			}
 			first++
 		}
 	}
 	if q.Around != "" {
-		at := slices.IndexFunc(rows, func(r ranking.Row) bool { return r.Competitor == q.Around })
+		at := slices.IndexFunc(rows, func(r score.LeaderboardRow) bool { return r.Competitor == q.Around })
 		first = max(0, min(at-(q.Limit-1)/2, len(rows)-q.Limit))
 	}
 	return rows[first:min(first+q.Limit, len(rows))]

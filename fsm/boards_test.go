@@ -11,7 +11,7 @@ import (
 )
 
 // askBoard asks again while too many boards are being built.
-func askBoard(m *Machine, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, err error) {
+func askBoard(m *Machine, contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, err error) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		p, revision, err = m.Board(context.Background(), contestID, q)
@@ -23,7 +23,7 @@ func askBoard(m *Machine, contestID string, q *ranking.Query) (p ranking.Page, r
 }
 
 // boardOf returns a page of a leaderboard, which must exist.
-func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) ranking.Page {
+func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) score.Leaderboard {
 	t.Helper()
 	p, revision, err := askBoard(m, contestID, q)
 	if err != nil {
@@ -61,20 +61,37 @@ type place struct {
 	CategoryPlace int           `json:"category_place"`
 }
 
+// cursor parses the next of a page.
+func cursor(t tester, next string) ranking.Cursor {
+	c, err := ranking.ParseCursor(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// valueOf returns the mark of a row, 0 for an IRM.
+func valueOf(mark *score.Decimal) score.Decimal {
+	if mark == nil {
+		return 0
+	}
+	return *mark
+}
+
 func compareBoard(t *testing.T, m *Machine, id, category string, last map[string]place) {
 	q := ranking.Query{Category: category, Limit: 1000}
-	var rows []ranking.Row
+	var rows []score.LeaderboardRow
 	for {
 		p := boardOf(t, m, id, &q)
 		rows = append(rows, p.Rows...)
-		if q.After = p.Next; q.After == (ranking.Cursor{}) {
+		if q.After = cursor(t, p.Next); p.Next == "" {
 			break
 		}
 	}
 	n, before := 0, 0
 	for i, row := range rows {
 		truth, known := last[row.Competitor]
-		if !known || truth.Mark != row.Mark || truth.Category != row.Category {
+		if !known || truth.Mark != valueOf(row.Mark) || truth.Category != row.Category {
 			t.Errorf("%s %s: row %d is %+v; recorded is %+v", id, category, i, row, truth)
 			return
 		}
@@ -82,7 +99,7 @@ func compareBoard(t *testing.T, m *Machine, id, category string, last map[string
 		if category != "" {
 			official = truth.CategoryPlace
 		}
-		equal := i > 0 && rows[i-1].Mark == row.Mark
+		equal := i > 0 && valueOf(rows[i-1].Mark) == valueOf(row.Mark)
 		if want := i + 1; !equal && row.Rank != want || equal && row.Rank != rows[i-1].Rank {
 			t.Errorf("%s %s: row %d has the rank %d", id, category, i, row.Rank)
 		}

@@ -107,7 +107,7 @@ const maxTotalReads = 3
 // window's competitor has no mark, the total is that of the same revision; in pull mode
 // it may be of a later one. Then the earlier revision is returned: with the later one,
 // the watcher would not be sent the competitor's mark that came with it.
-func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint64, error) {
+func (s watchStore) Board(ctx context.Context, w *watch.Window) (score.Leaderboard, uint64, error) {
 	around := question.BoardQuery{Contest: w.ContestID, Query: ranking.Query{
 		Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit,
 	}}
@@ -121,9 +121,9 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, u
 		page, at, err := s.page(ctx, &all)
 		switch {
 		case score.CodeOf(err) == score.NotFound:
-			return ranking.Page{}, at, nil
+			return score.Leaderboard{}, at, nil
 		case err != nil:
-			return ranking.Page{}, 0, err
+			return score.Leaderboard{}, 0, err
 		case at == revision || try == maxTotalReads:
 			page.Rows = nil
 			return page, min(revision, at), nil
@@ -133,7 +133,7 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, u
 
 // page answers a question about a leaderboard by the rules of the mode. The revision is
 // valid with the problem that there is no such page, too.
-func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (ranking.Page, uint64, error) {
+func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (score.Leaderboard, uint64, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	page, revision, _, err := s.api.group.Reader.Board(limited, b.Contest, &b.Query)
@@ -150,35 +150,6 @@ func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (ranking.P
 	case e.Body == nil:
 		return page, e.Revision, b.Missing()
 	}
-	var pulled score.Leaderboard
-	if err := json.Unmarshal(e.Body, &pulled); err != nil {
-		return page, 0, err
-	}
-	return pageOf(&pulled), e.Revision, nil
-}
-
-// pageOf returns the page that l was made from, without its next.
-func pageOf(l *score.Leaderboard) ranking.Page {
-	p := ranking.Page{
-		ContestID: l.ContestID,
-		Split:     l.Split,
-		Category:  l.Category,
-		Total:     l.Total,
-		Rows:      make([]ranking.Row, len(l.Rows)),
-	}
-	for i, r := range l.Rows {
-		p.Rows[i] = ranking.Row{
-			Competitor:   r.Competitor,
-			Name:         r.Name,
-			Organisation: r.Organisation,
-			Category:     r.Category,
-			IRM:          r.IRM,
-			Rank:         r.Rank,
-			RankEqual:    r.RankEqual,
-		}
-		if r.Mark != nil && r.Diff != nil {
-			p.Rows[i].Mark, p.Rows[i].Diff = *r.Mark, *r.Diff
-		}
-	}
-	return p
+	err = json.Unmarshal(e.Body, &page)
+	return page, e.Revision, err
 }

@@ -72,6 +72,8 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		Source:    w.Source,
 		Type:      w.Type,
 		ContestID: w.ContestID,
+		Key:       w.Key,
+		Signature: w.Signature,
 		IDGiven:   w.ID != "",
 		TimeGiven: w.Time != nil,
 	}
@@ -94,8 +96,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		c.Time("time", e.Time)
 	}
 	if w.Key != "" || w.Signature != nil {
-		e.Key, e.Signature = w.Key, w.Signature
-		w.checkSignature(&c)
+		e.checkSignature(&c)
 	}
 	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
 		return e, c.Problem
@@ -112,33 +113,6 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	}
 	e.checkContestID(&c)
 	return e, c.Problem
-}
-
-// checkSignature checks what can be checked without the key: the form of the signature,
-// and that the bard gave every member that is signed.
-func (w *envelope) checkSignature(c *Checker) {
-	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
-	switch {
-	case w.Key == "":
-		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
-	case !isKeyID(w.Key):
-		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
-	case len(w.Signature) == 0:
-		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
-	case w.ID == "":
-		c.Fail("id", "missing; %s", all)
-	case w.Source == "":
-		c.Fail("source", "missing; %s", all)
-	case w.Seq == nil:
-		c.Fail("seq", "missing; %s", all)
-	case w.Time == nil:
-		c.Fail("time", "missing; %s", all)
-	}
-	if c.Problem == nil {
-		if _, err := ParseSignature(w.Signature); err != nil {
-			c.Fail("signature", "%s", err)
-		}
-	}
 }
 
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
@@ -212,13 +186,6 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 		e, p := Decode(b)
 		return []Event{e}, p
 	}
-	if events = fastArray(b); events != nil {
-		return events, nil
-	}
-	return decodeArrayGeneral(b)
-}
-
-func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
@@ -254,35 +221,6 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 			"there is something after the array; want one array, or application/x-ndjson with one event a line")
 	}
 	return events, nil
-}
-
-func fastArray(b []byte) (events []Event) {
-	r := fastjson.NewReader(string(b))
-	if !r.Next('[') {
-		return nil
-	}
-	for len(events) < MaxArray {
-		r.Space()
-		from := r.Pos()
-		if !r.Skip() {
-			return nil
-		}
-		e, p := Decode(b[from:r.Pos()])
-		if p != nil {
-			return nil
-		}
-		events = append(events, e)
-		if r.Space() == ']' {
-			if r.Next(']'); !r.End() {
-				return nil
-			}
-			return events
-		}
-		if !r.Next(',') {
-			return nil
-		}
-	}
-	return nil
 }
 
 // Nearly every event is a play, a mark or a status in plain JSON, which package fastjson

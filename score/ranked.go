@@ -2,6 +2,7 @@ package score
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"laurel/score/fastjson"
@@ -29,6 +30,69 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	w.OptionalText("cat", m.Category)
 	w.OptionalText("org", m.Organisation)
 	return w.End()
+}
+
+// AppendJSON appends l as json.Marshal would write it. It is faster, which matters because
+// pages are rarely cached: few readers ask for the same one.
+func (l *Leaderboard) AppendJSON(b []byte) []byte {
+	w := fastjson.NewWriter(b)
+	w.Text("contest_id", l.ContestID)
+	w.Text("split", l.Split)
+	w.OptionalText("category", l.Category)
+	w.Name("total")
+	w.B = strconv.AppendInt(w.B, int64(l.Total), 10)
+	w.Name("rows")
+	w.B = append(w.B, '[')
+	for i := range l.Rows {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		w.B = l.Rows[i].AppendJSON(w.B)
+	}
+	w.B = append(w.B, ']')
+	w.Text("next", l.Next)
+	b, _ = w.End() // bytes that are not UTF-8 have been replaced
+	return b
+}
+
+// AppendJSON appends r as json.Marshal would write it.
+func (r *LeaderboardRow) AppendJSON(b []byte) []byte {
+	w := fastjson.NewWriter(b)
+	w.Text("competitor", r.Competitor)
+	w.OptionalText("name", r.Name)
+	w.OptionalText("organisation", r.Organisation)
+	w.OptionalText("category", r.Category)
+	w.Name("mark")
+	w.B = appendOptional(w.B, r.Mark)
+	w.OptionalText("irm", r.IRM)
+	if r.Rank != 0 {
+		w.Name("rank")
+		w.B = strconv.AppendInt(w.B, int64(r.Rank), 10)
+	}
+	w.Name("rank_equal")
+	w.B = strconv.AppendBool(w.B, r.RankEqual)
+	w.Name("diff")
+	w.B = appendOptional(w.B, r.Diff)
+	b, _ = w.End()
+	return b
+}
+
+func appendOptional(b []byte, d *Decimal) []byte {
+	if d == nil {
+		return append(b, "null"...)
+	}
+	b, _ = d.AppendText(b)
+	return b
+}
+
+// Equal reports whether both rows are the same.
+func (r LeaderboardRow) Equal(other LeaderboardRow) bool {
+	equal := func(a, b *Decimal) bool { return a == b || a != nil && b != nil && *a == *b }
+	if !equal(r.Mark, other.Mark) || !equal(r.Diff, other.Diff) {
+		return false
+	}
+	r.Mark, r.Diff = other.Mark, other.Diff
+	return r == other
 }
 
 // Marks stores the marks of one ranked contest. There can be a million of them, so they

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -51,29 +52,50 @@ func termOf(request any) uint64 {
 	return 0
 }
 
-// Voters returns the voters of r's latest configuration.
-func Voters(r *raft.Raft) []raft.Server {
+// Servers returns the servers of r's latest configuration. The slice is Raft's own.
+func Servers(r *raft.Raft) []raft.Server {
 	config := r.GetConfiguration()
 	if config.Error() != nil {
 		return nil
 	}
-	var voters []raft.Server
-	for _, s := range config.Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters = append(voters, s)
+	return config.Configuration().Servers
+}
+
+// Voters returns the voters of r's latest configuration.
+func Voters(r *raft.Raft) []raft.Server {
+	nonvoter := func(s raft.Server) bool { return s.Suffrage != raft.Voter }
+	return slices.DeleteFunc(slices.Clone(Servers(r)), nonvoter)
+}
+
+// checkRequest returns an error if Raft must not see a request, and the reason under which
+// that is counted.
+func (t *Transport) checkRequest(request any) (reason string, err error) {
+	switch r := request.(type) {
+	case *raft.AppendEntriesRequest:
+		return t.checkEntries(r)
+	case *raft.RequestVoteRequest:
+		return reasonTerm, checkLastTerm(r.Term-1, r.LastLogTerm)
+	case *raft.RequestPreVoteRequest:
+		return reasonTerm, checkLastTerm(r.Term-1, r.LastLogTerm)
+	case *raft.InstallSnapshotRequest:
+		if err := checkLastTerm(r.Term, r.LastLogTerm); err != nil {
+			return reasonTerm, err
 		}
+		if r.SnapshotVersion != raft.SnapshotVersionMax {
+			return reasonConfiguration, fmt.Errorf("got a snapshot of version %d; want %d",
+				r.SnapshotVersion, raft.SnapshotVersionMax)
+		}
+		return reasonConfiguration, checkConfiguration(r.Configuration, r.LastLogIndex)
+	case *raft.TimeoutNowRequest:
+		return reasonTransfer, t.checkTransfer(r)
 	}
-	return voters
+	return "", nil
 }
 
 // checkTransfer returns an error unless the leader that this member follows asks it to
 // take over. Raft checks neither the sender nor a term: any sender could depose the
 // master, and the election that follows skips the pre-vote.
-func (t *Transport) checkTransfer(request any) error {
-	r, ok := request.(*raft.TimeoutNowRequest)
-	if !ok {
-		return nil
-	}
+func (t *Transport) checkTransfer(r *raft.TimeoutNowRequest) error {
 	_, leader, _ := t.following()
 	if leader == "" || leader != raft.ServerID(r.ID) {
 		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", r.ID, leader)
@@ -81,94 +103,60 @@ func (t *Transport) checkTransfer(request any) error {
 	return nil
 }
 
-// checkEntryTerms returns an error if an entry that a request contains or names is of a
-// later term than the request. A voter compares logs by their last terms: a candidate
-// with such an entry would win every election.
-func checkEntryTerms(request any) error {
-	term := termOf(request)
-	var latest uint64 // the latest possible term of an entry
-	var last uint64   // the term of the last entry
-	switch r := request.(type) {
-	case *raft.AppendEntriesRequest:
-		latest, last = term, r.PrevLogTerm
-		for _, e := range r.Entries {
-			if e == nil || e.Term < last {
-				return fmt.Errorf("the terms of the entries after entry %d decrease", r.PrevLogEntry)
-			}
-			last = e.Term
-		}
-	case *raft.RequestVoteRequest:
-		latest, last = term-1, r.LastLogTerm
-	case *raft.RequestPreVoteRequest:
-		latest, last = term-1, r.LastLogTerm
-	case *raft.InstallSnapshotRequest:
-		latest, last = term, r.LastLogTerm
-	}
+// checkLastTerm returns an error if the last entry that a request contains or names is of
+// a later term than latest. A voter compares logs by their last terms: a candidate with
+// such an entry would win every election.
+func checkLastTerm(latest, last uint64) error {
 	if last > latest {
-		return fmt.Errorf("a request of term %d names an entry of term %d", term, last)
+		return fmt.Errorf("got an entry of term %d; the last term possible is %d", last, latest)
 	}
 	return nil
 }
 
 // checkEntries returns an error unless the entries of a request follow the one that it
-// names as the previous entry, as those of a leader do, and are of types that Raft knows:
-// it panics when an entry of another type is committed.
-func (t *Transport) checkEntries(request any) error {
-	r, ok := request.(*raft.AppendEntriesRequest)
-	if !ok {
-		return nil
-	}
+// names as the previous entry, as those of a leader do, and Raft can store and process
+// them: it panics when an entry of an unknown type is committed.
+func (t *Transport) checkEntries(r *raft.AppendEntriesRequest) (reason string, err error) {
+	term := r.PrevLogTerm
 	for i, e := range r.Entries {
 		if e == nil || e.Index != r.PrevLogEntry+1+uint64(i) {
-			return fmt.Errorf("entry %d of the request does not follow entry %d of the log", i+1, r.PrevLogEntry)
+			return reasonEntries, fmt.Errorf("entry %d of the request does not follow entry %d of the log",
+				i+1, r.PrevLogEntry)
 		}
+		if e.Term < term {
+			return reasonTerm, fmt.Errorf("the terms of the entries after entry %d decrease", r.PrevLogEntry)
+		}
+		term = e.Term
 		if size := len(e.Data) + len(e.Extensions); size > t.config.MaxEntry {
-			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, t.config.MaxEntry)
+			return reasonEntries, fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, t.config.MaxEntry)
 		}
 		if _, err := e.AppendedAt.MarshalBinary(); err != nil {
-			return fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)
+			return reasonEntries, fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)
 		}
 		switch e.Type {
-		case raft.LogCommand, raft.LogNoop, raft.LogBarrier, raft.LogConfiguration:
+		case raft.LogCommand, raft.LogNoop, raft.LogBarrier:
+		case raft.LogConfiguration:
+			if err := checkConfiguration(e.Data, e.Index); err != nil {
+				return reasonConfiguration, err
+			}
 		default:
-			return fmt.Errorf("entry %d is of type %d, which is unknown or of an old version of raft", e.Index, e.Type)
+			return reasonEntries, fmt.Errorf("entry %d is of type %d, which is unknown or of an old version of raft",
+				e.Index, e.Type)
 		}
 	}
-	return nil
+	return reasonTerm, checkLastTerm(r.Term, term)
 }
 
-// checkConfigurations returns an error if a request has a configuration that cannot be
-// decoded: Raft would panic.
-func checkConfigurations(request any) error {
-	switch r := request.(type) {
-	case *raft.AppendEntriesRequest:
-		for _, e := range r.Entries {
-			if e.Type != raft.LogConfiguration {
-				continue
-			}
-			if _, err := DecodeConfiguration(e.Data); err != nil {
-				return fmt.Errorf("entry %d: %w", e.Index, err)
-			}
-		}
-	case *raft.InstallSnapshotRequest:
-		if r.SnapshotVersion != raft.SnapshotVersionMax {
-			return fmt.Errorf("got a snapshot of version %d; want %d", r.SnapshotVersion, raft.SnapshotVersionMax)
-		}
-		if _, err := DecodeConfiguration(r.Configuration); err != nil {
-			return fmt.Errorf("snapshot at entry %d: %w", r.LastLogIndex, err)
-		}
-	}
-	return nil
-}
-
-// DecodeConfiguration is raft.DecodeConfiguration with an error instead of a panic.
-func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
+// checkConfiguration returns an error if the configuration of the entry at index cannot be
+// decoded: raft.DecodeConfiguration panics.
+func checkConfiguration(b []byte, index uint64) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the configuration of the group is damaged: %v", p)
+			err = fmt.Errorf("the configuration of entry %d is damaged: %v", index, p)
 		}
 	}()
-	return raft.DecodeConfiguration(b), nil
+	raft.DecodeConfiguration(b)
+	return nil
 }
 
 // logPause is the shortest time between two log lines about refusals for the same reason.

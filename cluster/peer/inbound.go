@@ -136,18 +136,8 @@ func (t *Transport) check(request any) error {
 	if term := termOf(request); term > 0 && term < t.raft.CurrentTerm() {
 		return nil // Raft answers with its own term and ignores the rest of the request
 	}
-	for _, check := range []struct {
-		reason string
-		check  func(request any) error
-	}{
-		{reasonTerm, checkEntryTerms},
-		{reasonEntries, t.checkEntries},
-		{reasonTransfer, t.checkTransfer},
-		{reasonConfiguration, checkConfigurations},
-	} {
-		if err := check.check(request); err != nil {
-			return t.refuse(check.reason, err)
-		}
+	if reason, err := t.checkRequest(request); err != nil {
+		return t.refuse(reason, err)
 	}
 	return nil
 }

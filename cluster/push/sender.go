@@ -105,21 +105,26 @@ func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 	s.changed = make(chan struct{})
 }
 
-// Await waits until reached reports true, for at most limit. It reports whether that
-// happened.
-func (s *Sender) Await(
-	ctx context.Context, limit time.Duration, reached func(m *cache.Master, now time.Duration) bool,
-) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// Read calls f with the master, which f must not change.
+func (s *Sender) Read(f func(m *cache.Master, now time.Duration)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.master, s.Clock())
+}
+
+// Await waits until reached reports true, but no longer than a lease can last. It reports
+// whether that happened.
+func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*s.Timings.Lease)
 	defer cancel()
 	return s.await(ctx, reached)
 }
 
 func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
 	for {
-		s.mu.Lock()
-		ok, changed := reached(s.master, s.Clock()), s.changed
-		s.mu.Unlock()
+		var ok bool
+		var changed <-chan struct{}
+		s.Read(func(m *cache.Master, now time.Duration) { ok, changed = reached(m, now), s.changed })
 		if ok {
 			return true
 		}
@@ -143,9 +148,7 @@ func (s *Sender) AwaitReleased(ctx context.Context, revision uint64) bool {
 // waits no longer than a lease can last.
 func (s *Sender) Revoke(ctx context.Context, id raft.ServerID) {
 	s.Update(func(m *cache.Master, now time.Duration) { m.BeginRemoval(string(id), now) })
-	s.Await(ctx, 2*s.Timings.Lease, func(m *cache.Master, now time.Duration) bool {
-		return m.Removable(string(id), now)
-	})
+	s.Await(ctx, func(m *cache.Master, now time.Duration) bool { return m.Removable(string(id), now) })
 }
 
 // BeginHandOver takes all leases back and tells the voters, so that the next master need
@@ -153,7 +156,7 @@ func (s *Sender) Revoke(ctx context.Context, id raft.ServerID) {
 // not enough, the next master waits instead.
 func (s *Sender) BeginHandOver(ctx context.Context) {
 	s.Update(func(m *cache.Master, now time.Duration) { m.BeginHandOver(now) })
-	s.Await(ctx, 2*s.Timings.Lease, func(m *cache.Master, _ time.Duration) bool { return m.HandedOver() })
+	s.Await(ctx, func(m *cache.Master, _ time.Duration) bool { return m.HandedOver() })
 }
 
 // CancelHandOver grants leases again. It has no effect after the epoch.
@@ -246,20 +249,6 @@ func (s *Sender) UpdateConfiguration() raft.Configuration {
 	})
 	s.dialMembers()
 	return latest
-}
-
-// MaxUnacked returns the largest number of pushes that one member has not acknowledged.
-func (s *Sender) MaxUnacked() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.master.MaxUnacked()
-}
-
-// Penalized returns the number of members whose leases are withheld.
-func (s *Sender) Penalized() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.master.Penalized()
 }
 
 // Connected reports whether there is a stream to a member.

@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+
+	"laurel/cluster/internal/durable"
 )
 
 // segments makes and opens segments, the files of the log, for raft-wal. It adds a
@@ -50,7 +52,15 @@ func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 // reads here, so the file is synced first. It is also checked for damage that raft-wal
 // takes for a torn write.
 func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
-	if err := s.secureTail(filepath.Join(s.dir, segment.FileName(info))); err != nil {
+	path := filepath.Join(s.dir, segment.FileName(info))
+	if err := durable.SyncFile(path); err != nil { // openWAL has synced the directory
+		return nil, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the last file of the log: %w", err)
+	}
+	if err := lostCommit(b); err != nil {
 		return nil, err
 	}
 	w, err := s.Filer.RecoverTail(info)
@@ -58,22 +68,6 @@ func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, err
 		return nil, err
 	}
 	return &tailSegment{segments: s, info: info, w: w}, nil
-}
-
-func (s *segments) secureTail(path string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := file.Sync(); err != nil { // openWAL has synced the directory
-		return fmt.Errorf("sync the last file of the log: %w", err)
-	}
-	b, err := io.ReadAll(file)
-	if err != nil {
-		return fmt.Errorf("read the last file of the log: %w", err)
-	}
-	return lostCommit(b)
 }
 
 // Open opens a full segment.

@@ -42,12 +42,6 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	if err := checkSegmentList(dir); err != nil {
 		return nil, err
 	}
-	list := filepath.Join(dir, metadb.FileName)
-	if _, err := os.Stat(list); err == nil {
-		if err := errors.Join(durable.SyncFile(list), durable.SyncDir(dir)); err != nil {
-			return nil, err
-		}
-	}
 	files := &segments{Filer: segment.NewFiler(dir, walfs.New()), dir: dir}
 	index := &segmentList{segments: files}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
@@ -62,10 +56,14 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 }
 
-// checkSegmentList refuses a log whose list of segments is missing: raft-wal would remove
-// the segments and begin an empty log.
+// checkSegmentList syncs the list of segments before it is trusted. It refuses a log whose
+// list is missing: raft-wal would remove the segments and begin an empty log.
 func checkSegmentList(dir string) error {
-	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); !errors.Is(err, fs.ErrNotExist) {
+	err := durable.SyncFile(filepath.Join(dir, metadb.FileName))
+	if err == nil {
+		return durable.SyncDir(dir)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))

@@ -64,7 +64,7 @@ func (p *Poller) Run(ctx context.Context, polled func()) {
 func (p *Poller) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.Every)
 	defer cancel()
-	p.Each(ctx, Servers(p.Source.Raft), func(s raft.Server, status Status, err error) {
+	p.Each(ctx, peer.Servers(p.Source.Raft), func(s raft.Server, status Status, err error) {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			p.Reports.addRefused(s.ID)
 		}

@@ -76,7 +76,7 @@ func (c *RemovalCheck) Run() {
 	if r.State() == raft.Leader || !store.Joined() {
 		return
 	}
-	servers, absentIn := Servers(r), c.Reports.absentIn()
+	servers, absentIn := peer.Servers(r), c.Reports.absentIn()
 	v := judge(servers, self, store.JoinedAt(), absentIn)
 	if index := c.Source.Roster.removedAt(); index > 0 && !contains(servers, self) && c.Reports.unlisted() {
 		// The log may end between the entry that removed this member and one that adds it

@@ -108,7 +108,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	case !leads:
 	case in:
 		status.Asker = &Place{Peer: string(server.Address), Voter: server.Suffrage == raft.Voter}
-	case !contains(Servers(s.Raft), from): // else it is being added or removed
+	case !contains(peer.Servers(s.Raft), from): // else it is being added or removed
 		status.Asker = &Place{}
 	}
 	return status
@@ -131,7 +131,7 @@ func (s *Source) Listing(id raft.ServerID) Listing {
 	if !in {
 		// A voter that has just started may not have applied everything that is
 		// committed. But the entry that added the member is in the logs of a majority.
-		in = contains(Servers(s.Raft), id)
+		in = contains(peer.Servers(s.Raft), id)
 	}
 	return Listing{index, in}
 }
@@ -140,20 +140,11 @@ func contains(servers []raft.Server, id raft.ServerID) bool {
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
 }
 
-// Servers returns the servers of r's latest configuration.
-func Servers(r *raft.Raft) []raft.Server {
-	config := r.GetConfiguration()
-	if config.Error() != nil {
-		return nil
-	}
-	return config.Configuration().Servers
-}
-
 // Frontends returns the group as this member sees it.
 func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Frontends {
 	addr, master := s.Raft.LeaderWithID()
 	f := score.Frontends{Mode: mode, Epoch: s.Raft.CurrentTerm(), Frontends: []score.Frontend{}}
-	for _, server := range Servers(s.Raft) {
+	for _, server := range peer.Servers(s.Raft) {
 		e := score.Frontend{
 			ID: peer.MemberID(server.ID), Peer: string(server.Address), Voter: server.Suffrage == raft.Voter,
 			Master: addr != "" && server.ID == master, State: score.Unreachable,

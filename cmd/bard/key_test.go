@@ -41,7 +41,8 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 		t.Fatal(err)
 	}
 	public = key.Public().(ed25519.PublicKey)
-	if out != cli.FormatPublicKey(public)+"\n" || !strings.Contains(errs, score.KeyID(public)) || !strings.Contains(errs, "laurel access grant bard/NAME --role bard --key "+cli.FormatPublicKey(public)) {
+	if out != cli.FormatPublicKey(public)+"\n" || !strings.Contains(errs, score.KeyID(public)) ||
+		!strings.Contains(errs, "laurel access grant bard/NAME --role bard --key "+cli.FormatPublicKey(public)) {
 		t.Errorf("stdout %q, stderr %q", out, errs)
 	}
 	return file, public
@@ -69,7 +70,8 @@ func TestANewKeyIsReadableByItsOwnerOnlyAndNeverOverwritten(t *testing.T) {
 	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if code, _, errs := alone(t, "key", "new", "--out", file); code != cli.ExitFailed || !strings.Contains(errs, "lost key cannot be restored") {
+	if code, _, errs := alone(t, "key", "new", "--out", file); code != cli.ExitFailed ||
+		!strings.Contains(errs, "lost key cannot be restored") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	if runtime.GOOS == "windows" {
@@ -78,7 +80,8 @@ func TestANewKeyIsReadableByItsOwnerOnlyAndNeverOverwritten(t *testing.T) {
 	if err := os.Chmod(file, 0o604); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := alone(t, "alert", "A", "--text", "x", "--key", file); code != cli.ExitUsage || !strings.Contains(errs, "chmod 600") {
+	if code, _, errs := alone(t, "alert", "A", "--text", "x", "--key", file); code != cli.ExitUsage ||
+		!strings.Contains(errs, "chmod 600") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
@@ -101,16 +104,19 @@ func TestAnEventCommandSignsUnderTheNameOfItsKey(t *testing.T) {
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitOK {
+		if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar",
+			"--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
 	t.Setenv("LAUREL_KEY", file)
-	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--source", "bard/cacofonix/2"); code != cli.ExitOK {
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar",
+		"--source", "bard/cacofonix/2"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	checkSigned(t, g, public, 3)
-	if got := g.Events("OG50BC", "OG50BC/1"); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 || got[2].Source != "bard/cacofonix/2" {
+	if got := g.Events("OG50BC", "OG50BC/1"); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 ||
+		got[2].Source != "bard/cacofonix/2" {
 		t.Errorf("accepted %+v", got)
 	}
 }
@@ -119,7 +125,8 @@ func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
 	t.Parallel()
 	g := group(t, 1)
 	file, _ := newKey(t)
-	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, "is not registered") {
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar",
+		"--key", file); code != cli.ExitFailed || !strings.Contains(errs, "is not registered") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
@@ -130,7 +137,8 @@ func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
 	for _, n := range []int{700, 2000} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != cli.ExitOK {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-",
+			"--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 		checkSigned(t, g, public, n)
@@ -148,7 +156,8 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 		song += fmt.Sprintf(`{"type":"alert","time":"2026-02-09T10:00:%02dZ","contest_id":"OG50BC","data":{"text":"line %d"}}`+"\n", i, i)
 	}
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-", "--key", file); code != cli.ExitOK {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-",
+			"--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
@@ -165,7 +174,8 @@ func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
 	second, _ := newKey(t)
 	g.Register("bard/cacofonix", public)
 	other.Register("bard/cacofonix", public)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-", "--key", file); code != cli.ExitOK {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-",
+		"--key", file); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	song := ""
@@ -176,7 +186,8 @@ func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
 		}
 		song += string(signing.EventJSON(form, e.Signature)) + "\n"
 	}
-	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != cli.ExitOK {
+	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-",
+		"--key", second); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	checkSigned(t, other, public, 10)
@@ -192,7 +203,8 @@ func TestALineThatCannotBeSignedIsNamed(t *testing.T) {
 		"line 1, event c: invalid_event: data.text":     `{"id":"c","source":"bard/c","seq":1,"time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{}}`,
 		"is not registered, so the events have no sour": `{"id":"d","time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{"text":"x"}}`,
 	} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(line), "sing", "-", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, want) {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(line), "sing", "-",
+			"--key", file); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("exit code %d: %s; want %s", code, errs, want)
 		}
 	}

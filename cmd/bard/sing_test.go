@@ -88,7 +88,8 @@ func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 			if !strings.HasPrefix(out, "events 2,000, duplicates ") {
 				t.Errorf("the summary is %q", out)
 			}
-			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != testgroup.None) || troubled != strings.Contains(errs, "continuing with what is not acknowledged") {
+			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != testgroup.None) ||
+				troubled != strings.Contains(errs, "continuing with what is not acknowledged") {
 				t.Errorf("the summary is %q, stderr %q", out, errs)
 			}
 		})
@@ -110,7 +111,8 @@ func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 		}
 		return testgroup.None
 	})
-	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != cli.ExitFailed || !strings.Contains(errs, "interrupted") {
+	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != cli.ExitFailed ||
+		!strings.Contains(errs, "interrupted") {
 		t.Fatalf("exit code %d, stderr %q; want it interrupted", code, errs)
 	}
 	g.Inject(nil)
@@ -124,7 +126,8 @@ func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 	var events, duplicates, skipped int
 	line, _, _ := strings.Cut(out, "\n")
 	const format = "events %d, duplicates %d, skipped (acknowledged before) %d"
-	if _, err := fmt.Sscanf(line, format, &events, &duplicates, &skipped); err != nil || skipped < acked || events+skipped != 1000 {
+	if _, err := fmt.Sscanf(line, format, &events, &duplicates, &skipped); err != nil || skipped < acked ||
+		events+skipped != 1000 {
 		t.Errorf("the summary is %q (%v); want %d or more skipped, and 1000 events in all", out, err, acked)
 	}
 }
@@ -133,8 +136,9 @@ func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 	t.Parallel()
 	bad := `{"id":"bad","source":"bard/cacofonix","seq":3,"type":"contest.status","contest_id":"OG50BC/1","data":{"period":"END1"}}` + "\n"
 	for name, c := range map[string]struct{ input, want string }{
-		"by the state":    {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
-		"by its form":     {alerts(2) + strings.Replace(bad, "period", "periods", 1), "bard: line 3, event bad: invalid_event: data.periods: "},
+		"by the state": {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
+		"by its form": {alerts(2) + strings.Replace(bad, "period", "periods", 1),
+			"bard: line 3, event bad: invalid_event: data.periods: "},
 		"a gap":           {alerts(2) + strings.Replace(bad, `:3`, `:7`, 1), "bard: line 3, event bad: seq_gap: "},
 		"not JSON":        {alerts(2) + "hail\n", "bard: line 3: invalid_event: not valid JSON"},
 		"torn":            {alerts(3)[:400], "bard: line 3, event c-3: invalid_event: "},
@@ -206,7 +210,8 @@ func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
 		for time, want := range []string{"events 3,000, duplicates 0,", "events 3,000, duplicates 3,000,"} {
 			code, out, errs := bard(t.Context(), g, strings.NewReader(anonymous(n)), args...)
 			if code != cli.ExitOK || !strings.HasPrefix(out, want) {
-				t.Fatalf("%q, time %d: exit code %d, stderr %q, the summary is %q; want %q", args, time, code, errs, out, want)
+				t.Fatalf("%q, time %d: exit code %d, stderr %q, the summary is %q; want %q", args, time, code, errs,
+					out, want)
 			}
 		}
 		wantAccepted(t, g, n)
@@ -228,7 +233,8 @@ func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
 	if code != cli.ExitFailed || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "--source") {
 		t.Errorf("exit code %d, stderr %q; want line 2 refused, and --source named", code, errs)
 	}
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-", "--source", "feed/other"); code != cli.ExitOK {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-",
+		"--source", "feed/other"); code != cli.ExitOK {
 		t.Errorf("with a source of its own: exit code %d: %s", code, errs)
 	}
 }
@@ -273,7 +279,8 @@ func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
 		t.Parallel()
 		g := group(t, 1)
 		g.Frontends[0].Detach()
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitUnreachable {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-",
+			"--patience", "200ms"); code != cli.ExitUnreachable {
 			t.Errorf("exit code %d, stderr %q; want %d", code, errs, cli.ExitUnreachable)
 		}
 	})
@@ -281,7 +288,8 @@ func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
 		t.Parallel()
 		g := group(t, 2)
 		g.Inject(every(1, testgroup.Unavailable))
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-",
+			"--patience", "200ms"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
 			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, cli.ExitFailed)
 		}
 	})
@@ -316,7 +324,8 @@ func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
 func TestEventsArePostedAtASpeed(t *testing.T) {
 	t.Parallel()
 	g := group(t, 1)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != cli.ExitOK {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000",
+		"-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	wantAccepted(t, g, 500)
@@ -325,14 +334,16 @@ func TestEventsArePostedAtASpeed(t *testing.T) {
 func TestWrongUsageOfSing(t *testing.T) {
 	t.Parallel()
 	g := group(t, 1)
-	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"}, {"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
+	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"},
+		{"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
 		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(""), args...); code != cli.ExitUsage {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, cli.ExitUsage)
 		}
 	}
 	for _, file := range []string{t.TempDir(), filepath.Join(t.TempDir(), "absent")} {
-		if code, _, errs := bard(t.Context(), g, nil, "sing", file); code != cli.ExitFailed || !strings.Contains(errs, file) {
+		if code, _, errs := bard(t.Context(), g, nil, "sing", file); code != cli.ExitFailed ||
+			!strings.Contains(errs, file) {
 			t.Errorf("bard sing %s: exit code %d, stderr %q; want the file named", file, code, errs)
 		}
 	}
@@ -344,7 +355,8 @@ func TestProgressIsPlainLinesWithoutATerminal(t *testing.T) {
 	p.at = p.at.Add(-10 * time.Second)
 	p.show(12_345, 0.5)
 	p.println("trouble")
-	if got := strings.Split(b.String(), "\n"); !strings.HasPrefix(got[0], "12,345 events, 1,23") || !strings.HasSuffix(got[0], "/s, 50 % of the file") || got[1] != "trouble" {
+	if got := strings.Split(b.String(), "\n"); !strings.HasPrefix(got[0], "12,345 events, 1,23") ||
+		!strings.HasSuffix(got[0], "/s, 50 % of the file") || got[1] != "trouble" {
 		t.Errorf("got %q", got)
 	}
 	if strings.ContainsAny(b.String(), "\r\x1b") {

@@ -42,7 +42,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		t.Skip("it starts real servers; not with -short")
 	}
 	laurel := t.TempDir() + "/laurel"
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", laurel, "./cmd/laurel").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", laurel,
+		"./cmd/laurel").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, c := range []struct {
@@ -53,10 +54,13 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		{"posts --systems laurel --posters 1,4", nil, []string{"| master | 1 | laurel |", "| all | 4 | laurel |"}},
 		{"posts --systems laurel,etcd --posters 2 --to master", []string{"etcd"}, []string{"| master | 2 | etcd |"}},
 		{"stream --ways plain,signed,secure,tls", nil, []string{"| plain |", "| signed |", "| secure |", "| tls |"}},
-		{"reads --targets laurel-follower,laurel-master,nginx", []string{"wrk", "nginx"}, []string{"| same | laurel-follower |", "| others | nginx |"}},
-		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"}, []string{"| none | etcd-follower |", "| same | etcd-leader |"}},
+		{"reads --targets laurel-follower,laurel-master,nginx", []string{"wrk", "nginx"},
+			[]string{"| same | laurel-follower |", "| others | nginx |"}},
+		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"},
+			[]string{"| none | etcd-follower |", "| same | etcd-leader |"}},
 		{"watchers --watchers 50", nil, []string{"| 50 |"}},
-		{"boards --players 1000", []string{"wrk", "redis-server"}, []string{"| rank | redis |", "| around | laurel-master |"}},
+		{"boards --players 1000", []string{"wrk", "redis-server"},
+			[]string{"| rank | redis |", "| around | laurel-master |"}},
 		{"overload --connections 60 --peak 8 --factors 2 --pin=false", nil, []string{"| 2x |"}},
 		{"failover --times 1 --etcd-times 0", nil, []string{"| laurel | SIGKILL of the leader |"}},
 		{"failover --times 0 --etcd-times 1", []string{"etcd"}, []string{"| etcd | SIGKILL of the leader |"}},
@@ -114,7 +118,8 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 	x.measure = func(_ context.Context, _ int, c cell) (figures, error) {
 		order = append(order, c)
 		n := float64(len(order))
-		return figures{perSecond: 1000 * n, p50: n * float64(time.Millisecond), stale: 1, answeredBy + "hit": n, answeredBy + "wait": 1}, nil
+		return figures{perSecond: 1000 * n, p50: n * float64(time.Millisecond), stale: 1, answeredBy + "hit": n,
+			answeredBy + "wait": 1}, nil
 	}
 	var out bytes.Buffer
 	b := &bench{rounds: 3, work: t.TempDir(), out: &out, etcd: "etcd"}
@@ -135,7 +140,8 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if !strings.Contains(out.String(), "round 1  a ") || !strings.Contains(out.String(), "rate (least-most) 1,000  p50 ms 1.00") {
+	if !strings.Contains(out.String(), "round 1  a ") ||
+		!strings.Contains(out.String(), "rate (least-most) 1,000  p50 ms 1.00") {
 		t.Errorf("the progress is\n%s", out.String())
 	}
 }
@@ -199,10 +205,12 @@ func TestTheLongestGapIsTheOneThatClientsFelt(t *testing.T) {
 func TestTheOutputOfOtherProgramsIsReadOrRefused(t *testing.T) {
 	const wrk = "  50%    1.50ms\n  75%  2ms\n  99%    0.10s \nRequests/sec:  1234.50\n"
 	f, err := parseWrk(wrk)
-	if err != nil || f[perSecond] != 1234.5 || f[p50] != float64(1500*time.Microsecond) || f[p99] != float64(100*time.Millisecond) {
+	if err != nil || f[perSecond] != 1234.5 || f[p50] != float64(1500*time.Microsecond) ||
+		f[p99] != float64(100*time.Millisecond) {
 		t.Errorf("wrk: %v, %v", f, err)
 	}
-	for _, bad := range []string{"", "Requests/sec: 5\n", wrk + "  Socket errors: connect 1\n", wrk + "  Non-2xx or 3xx responses: 9\n", "50% soon\n"} {
+	for _, bad := range []string{"", "Requests/sec: 5\n", wrk + "  Socket errors: connect 1\n", wrk +
+		"  Non-2xx or 3xx responses: 9\n", "50% soon\n"} {
 		if f, err := parseWrk(bad); err == nil {
 			t.Errorf("wrk: %q reads as %v", bad, f)
 		}
@@ -212,7 +220,8 @@ func TestTheOutputOfOtherProgramsIsReadOrRefused(t *testing.T) {
 	if err != nil || f[perSecond] != 98039.22 || f[p50] != float64(319*time.Microsecond) {
 		t.Errorf("redis-benchmark: %v, %v", f, err)
 	}
-	for _, bad := range []string{"", head, head + `"a","fast","1","1"`, strings.Replace(head, "rps", "rpm", 1) + `"a","1","1","1"`} {
+	for _, bad := range []string{"", head, head + `"a","fast","1","1"`, strings.Replace(head, "rps", "rpm", 1) +
+		`"a","1","1","1"`} {
 		if f, err := parseRedisBenchmark(bad); err == nil {
 			t.Errorf("redis-benchmark: %q reads as %v", bad, f)
 		}

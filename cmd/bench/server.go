@@ -94,7 +94,7 @@ func startProcess(name, dir, program string, args ...string) (*localgroup.Proces
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	return localgroup.StartProcess(name, filepath.Join(dir, name+".log"), cmd, localgroup.Child)
+	return localgroup.StartProcess(name, filepath.Join(dir, name+".log"), cmd)
 }
 
 // members is the processes of a group.

@@ -20,15 +20,18 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 		"access grant bard/a --role bard --key " + public:                                                        `{"name":"bard/a","role":"bard","public":"` + public + `"}`,
 	} {
 		code, out, errs, asked := run(t, answers(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(line)...)
-		if want := "POST /v1/access/grants application/json " + want; code != cli.ExitOK || len(asked) != 1 || asked[0] != want {
+		if want := "POST /v1/access/grants application/json " + want; code != cli.ExitOK || len(asked) != 1 ||
+			asked[0] != want {
 			t.Errorf("%s: exit code %d (%s), asked %q; want %q", line, code, errs, asked, want)
 		}
 		if out != "laurel-token-1.x\n" {
 			t.Errorf("%s: said %q; want the token alone, so that a script can take it", line, out)
 		}
 	}
-	for _, line := range []string{"access grant x", "access grant --role bard", "access grant x --role bard --expires yesterday", "access grant x --role bard --key nonsense"} {
-		if code, _, errs, asked := run(t, answers(`{"id":"1"}`), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+	for _, line := range []string{"access grant x", "access grant --role bard",
+		"access grant x --role bard --expires yesterday", "access grant x --role bard --key nonsense"} {
+		if code, _, errs, asked := run(t, answers(`{"id":"1"}`), strings.Fields(line)...); code != cli.ExitUsage ||
+			len(asked) > 0 {
 			t.Errorf("%s: exit code %d (%s), asked %q", line, code, errs, asked)
 		}
 	}
@@ -45,7 +48,8 @@ func TestTheTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
 		heard = r.Header.Get("Authorization")
 		fmt.Fprint(w, "{}")
 	}
-	for _, args := range [][]string{{"access", "--token", token.Text()}, {"access", "--token", "@" + file}, {"access"}} {
+	for _, args := range [][]string{{"access", "--token", token.Text()}, {"access", "--token", "@" + file},
+		{"access"}} {
 		t.Setenv("LAUREL_TOKEN", token.Text())
 		heard = ""
 		if code, _, errs, _ := run(t, listen, args...); code != cli.ExitOK || heard != "Bearer "+token.Text() {
@@ -54,10 +58,12 @@ func TestTheTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
 	}
 	t.Setenv("LAUREL_TOKEN", "")
 	wrong := token.Text()[:30]
-	if code, _, errs, asked := run(t, listen, "access", "--token", wrong); code != cli.ExitUsage || len(asked) > 0 || strings.Contains(errs, wrong) {
+	if code, _, errs, asked := run(t, listen, "access", "--token", wrong); code != cli.ExitUsage || len(asked) > 0 ||
+		strings.Contains(errs, wrong) {
 		t.Errorf("exit code %d, %q, asked %q", code, errs, asked)
 	}
-	if code, _, errs, _ := run(t, listen, "access", "--ca", file); code != cli.ExitUsage || !strings.Contains(errs, "no certificate") {
+	if code, _, errs, _ := run(t, listen, "access", "--ca", file); code != cli.ExitUsage ||
+		!strings.Contains(errs, "no certificate") {
 		t.Errorf("exit code %d, %q", code, errs)
 	}
 }

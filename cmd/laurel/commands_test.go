@@ -22,7 +22,8 @@ func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, 
 		}
 		body := new(bytes.Buffer)
 		_, _ = body.ReadFrom(r.Body)
-		asked = append(asked, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", r.Method, r.URL.RequestURI(), r.Header.Get("Accept"), body)))
+		asked = append(asked, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", r.Method, r.URL.RequestURI(),
+			r.Header.Get("Accept"), body)))
 		answer(w, r)
 	}))
 	defer s.Close()
@@ -88,8 +89,11 @@ func TestCommandsSendTheRequestOfTheirArguments(t *testing.T) {
 
 func TestWrongUsageSendsNoRequest(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
-	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard", "leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
-		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard",
+		"leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2",
+		"cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
+		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage ||
+			len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
 		}
 	}
@@ -98,7 +102,9 @@ func TestWrongUsageSendsNoRequest(t *testing.T) {
 func TestARefusedLeaveWarnsAndNamesForce(t *testing.T) {
 	answer := answersProblem(409, "status_conflict", "without f2 a single loss stops the group")
 	code, _, errs, asked := run(t, answer, "cluster", "leave", "f2", "f3")
-	if code != cli.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not removed: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
+	if code != cli.ExitFailed || !strings.Contains(errs,
+		"WARNING: f2 was not removed: without f2 a single loss stops the group") ||
+		!strings.Contains(errs, "leave f2 --force") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	if len(asked) != 1 {
@@ -119,7 +125,8 @@ func TestAProblemIsPrintedAsTheFrontendDescribesIt(t *testing.T) {
 func TestNoReachableFrontendHasItsOwnExitCode(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	if code, _, errs, _ := run(t, answers(""), "scores", "--to", s.URL, "--patience", "100ms"); code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
+	if code, _, errs, _ := run(t, answers(""), "scores", "--to", s.URL,
+		"--patience", "100ms"); code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
 		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
@@ -127,7 +134,8 @@ func TestNoReachableFrontendHasItsOwnExitCode(t *testing.T) {
 func TestTheModeOfTheGroupIsPrinted(t *testing.T) {
 	s := httptest.NewServer(answers(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
 	defer s.Close()
-	if code, out, errs, _ := run(t, answers(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK || out != "pull\n" {
+	if code, out, errs, _ := run(t, answers(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK ||
+		out != "pull\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
 	if code, out, _, _ := run(t, answers("{}"), "cluster", "mode", "push"); code != cli.ExitOK || out != "push\n" {

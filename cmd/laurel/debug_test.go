@@ -11,14 +11,18 @@ import (
 )
 
 func TestDebugIsForLoopbackAddressesOnly(t *testing.T) {
-	for _, addr := range []string{":6060", "0.0.0.0:6060", "10.0.0.1:6060", "[::]:6060", "scores.example:6060", "127.0.0.1"} {
+	for _, addr := range []string{":6060", "0.0.0.0:6060", "10.0.0.1:6060", "[::]:6060", "scores.example:6060",
+		"127.0.0.1"} {
 		t.Run(addr, func(t *testing.T) {
-			args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--insecure", "--debug", addr}
-			if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
+			args := []string{"frontend", "--id", "f1", "--data", t.TempDir(),
+				"--bootstrap", "--insecure", "--debug", addr}
+			if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage ||
+				!strings.Contains(errs, "--debug") {
 				t.Errorf("exit code %d, stderr %q; want wrong usage", code, errs)
 			}
 			t.Setenv("LAUREL_DEBUG", addr)
-			if code, _, errs, _ := run(t, answers(""), args[:7]...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
+			if code, _, errs, _ := run(t, answers(""), args[:7]...); code != cli.ExitUsage ||
+				!strings.Contains(errs, "--debug") {
 				t.Errorf("LAUREL_DEBUG: exit code %d, stderr %q; want wrong usage", code, errs)
 			}
 		})
@@ -52,10 +56,12 @@ func TestTheDebugServerServesProfilesUntilItIsStopped(t *testing.T) {
 		}
 		return res.StatusCode, string(b)
 	}
-	if status, body := get(url+"goroutine?debug=1", ""); status != http.StatusOK || !strings.Contains(body, "goroutine profile") {
+	if status, body := get(url+"goroutine?debug=1", ""); status != http.StatusOK ||
+		!strings.Contains(body, "goroutine profile") {
 		t.Errorf("%d %s", status, body)
 	}
-	for host, want := range map[string]int{"localhost:6060": 200, "localhost": 200, "[::1]:6060": 200, "evil.example": 403, "evil.example:6060": 403} {
+	for host, want := range map[string]int{"localhost:6060": 200, "localhost": 200, "[::1]:6060": 200,
+		"evil.example": 403, "evil.example:6060": 403} {
 		if status, _ := get(url, host); status != want {
 			t.Errorf("host %s: status %d; want %d", host, status, want)
 		}
@@ -86,7 +92,8 @@ func TestTheNextPageIsAFlagAndNotAQuery(t *testing.T) {
 
 func TestVersionIsPrintedByFlagAndCommand(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"--version"}} {
-		if code, out, errs, _ := run(t, answers(""), args...); code != cli.ExitOK || !strings.HasPrefix(out, "laurel ") || !strings.Contains(out, cli.Version()) {
+		if code, out, errs, _ := run(t, answers(""), args...); code != cli.ExitOK ||
+			!strings.HasPrefix(out, "laurel ") || !strings.Contains(out, cli.Version()) {
 			t.Errorf("laurel %s: exit code %d, %q %q", args[0], code, out, errs)
 		}
 	}

@@ -20,11 +20,13 @@ func TestAFrontendEndsWithTheExitCodeOfItsError(t *testing.T) {
 		err  error
 		want int
 	}{
-		"a disk that failed":                       {storage, 4},
-		"a start on a disk that failed":            {fmt.Errorf("start: %w", storage), 4},
-		"a database that could not be closed":      {errors.Join(nil, errors.Join(other, fmt.Errorf("close: %w", storage))), 4},
-		"a removal":                                {cluster.ErrRemoved, 5},
-		"a start after a removal":                  {fmt.Errorf("%w; start with another directory", cluster.ErrRemoved), 5},
+		"a disk that failed":            {storage, 4},
+		"a start on a disk that failed": {fmt.Errorf("start: %w", storage), 4},
+		"a database that could not be closed": {errors.Join(nil,
+			errors.Join(other, fmt.Errorf("close: %w", storage))), 4},
+		"a removal": {cluster.ErrRemoved, 5},
+		"a start after a removal": {fmt.Errorf("%w; start with another directory", cluster.ErrRemoved),
+			5},
 		"a removal, and a close that failed":       {errors.Join(cluster.ErrRemoved, storage), 5},
 		"a contradiction":                          {contradiction, 6},
 		"a contradiction, and a close that failed": {errors.Join(storage, contradiction), 6},

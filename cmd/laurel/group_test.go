@@ -75,7 +75,8 @@ func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
 			if err := json.Unmarshal([]byte(body), &rec); err != nil {
 				t.Fatal(err, body)
 			}
-			if got, want := rec.Competitors[0].Result.String(), fmt.Sprintf("%g", float64(i+1)/2); got != want || res.Header.Get("Laurel-Mode") != "push" {
+			if got, want := rec.Competitors[0].Result.String(), fmt.Sprintf("%g", float64(i+1)/2); got != want ||
+				res.Header.Get("Laurel-Mode") != "push" {
 				t.Fatalf("%s: got %s after %d plays; want %s; %v", f.URL, got, i+1, want, res.Header)
 			}
 			ways[res.Header.Get("Laurel-Cache")]++
@@ -119,14 +120,18 @@ func TestTheModeIsSwitchedForAllRunningFrontends(t *testing.T) {
 		})
 		request(t, "GET", f.URL+path, "")
 		res, body := request(t, "GET", f.URL+path, "")
-		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Mode") != "pull" || h.Get("Age") == "" || h.Get("Laurel-Cache") != "hit" {
+		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Mode") != "pull" || h.Get("Age") == "" ||
+			h.Get("Laurel-Cache") != "hit" {
 			t.Errorf("%s: got %d %v %s", f.URL, res.StatusCode, h, body)
 		}
-		if res, body := request(t, "GET", f.URL+"/v1/scores/OG50BC/NO", ""); res.StatusCode != 404 || res.Header.Get("Age") == "" {
+		if res, body := request(t, "GET", f.URL+"/v1/scores/OG50BC/NO", ""); res.StatusCode != 404 ||
+			res.Header.Get("Age") == "" {
 			t.Errorf("%s: got %d %v %s", f.URL, res.StatusCode, res.Header, body)
 		}
-		for _, path := range []string{"/v1/scores?competition=OG50BC&limit=5", "/v1/timeline/" + aContest, "/v1/bards/x", "/v1/medals/OG50BC/GAU"} {
-			if res, body := request(t, "GET", f.URL+path, "", "Accept: text/plain"); res.StatusCode != 200 || res.Header.Get("Laurel-Mode") != "pull" {
+		for _, path := range []string{"/v1/scores?competition=OG50BC&limit=5", "/v1/timeline/" + aContest,
+			"/v1/bards/x", "/v1/medals/OG50BC/GAU"} {
+			if res, body := request(t, "GET", f.URL+path, "", "Accept: text/plain"); res.StatusCode != 200 ||
+				res.Header.Get("Laurel-Mode") != "pull" {
 				t.Errorf("%s%s: got %d %v %s", f.URL, path, res.StatusCode, res.Header, body)
 			}
 		}
@@ -145,12 +150,14 @@ func TestTheModeIsSwitchedForAllRunningFrontends(t *testing.T) {
 	}
 	for _, f := range all {
 		testgroup.Eventually(t, func() error { return leased(f, true) })
-		if res, _ := request(t, "GET", f.URL+path, ""); res.Header.Get("Laurel-Mode") != "push" || res.Header.Get("Age") != "" {
+		if res, _ := request(t, "GET", f.URL+path, ""); res.Header.Get("Laurel-Mode") != "push" ||
+			res.Header.Get("Age") != "" {
 			t.Errorf("%s: got %v", f.URL, res.Header)
 		}
 	}
 	testgroup.Eventually(t, func() error { // the frontend must have polled the others
-		if got := run("cluster", "status"); !strings.HasPrefix(got, "mode push, epoch ") || strings.Count(got, " ms ") != 3 {
+		if got := run("cluster", "status"); !strings.HasPrefix(got, "mode push, epoch ") ||
+			strings.Count(got, " ms ") != 3 {
 			return fmt.Errorf("got %s", got)
 		}
 		return nil
@@ -179,9 +186,11 @@ func TestAFrontendThatIsCutOffAnswersOnlyWithinMaxStale(t *testing.T) {
 	if res, body := request(t, "GET", path, ""); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
 		t.Errorf("without consent: got %d %v %s", res.StatusCode, res.Header, body)
 	}
-	for _, c := range []struct{ query, header string }{{"?max_stale=60s", ""}, {"", "max-stale=60"}, {"?max_stale", ""}} {
+	for _, c := range []struct{ query, header string }{{"?max_stale=60s", ""}, {"", "max-stale=60"},
+		{"?max_stale", ""}} {
 		res, body := request(t, "GET", path+c.query, "", "Cache-Control: "+c.header)
-		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Cache") != "stale" || h.Get("Age") == "" || !strings.Contains(body, `"result":0.5`) {
+		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Cache") != "stale" || h.Get("Age") == "" ||
+			!strings.Contains(body, `"result":0.5`) {
 			t.Errorf("%v: got %d %v %s", c, res.StatusCode, h, body)
 		}
 	}

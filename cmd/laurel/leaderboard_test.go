@@ -28,7 +28,8 @@ func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.R
 	t.Helper()
 	testgroup.Eventually(t, func() error {
 		var body string
-		if res, body = request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+query, ""); res.StatusCode == http.StatusServiceUnavailable {
+		if res, body = request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+query,
+			""); res.StatusCode == http.StatusServiceUnavailable {
 			return fmt.Errorf("%s: %s", f.URL, body)
 		}
 		if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {
@@ -43,7 +44,8 @@ func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.R
 func postMark(t *testing.T, f *testgroup.Frontend, competitor string, mark int) {
 	t.Helper()
 	testgroup.Eventually(t, func() error {
-		if res, body := request(t, "POST", f.URL+"/v1/events", aMark(competitor, mark)); res.StatusCode != http.StatusOK {
+		if res, body := request(t, "POST", f.URL+"/v1/events",
+			aMark(competitor, mark)); res.StatusCode != http.StatusOK {
 			return fmt.Errorf("%d %s", res.StatusCode, body)
 		}
 		return nil
@@ -74,7 +76,8 @@ func TestEveryLeaderboardHasAMarkOnceItsPostIsAcknowledged(t *testing.T) {
 	path := "/v1/leaderboard/" + aRace + "?around=129&limit=1"
 	for _, f := range all {
 		for from, tag := range before {
-			if res, body := request(t, "GET", f.URL+path, "", "If-None-Match: "+tag); res.StatusCode != http.StatusNotModified {
+			if res, body := request(t, "GET", f.URL+path, "",
+				"If-None-Match: "+tag); res.StatusCode != http.StatusNotModified {
 				t.Errorf("%s did not know the tag of %s: got %d %s", f.URL, from, res.StatusCode, body)
 			}
 		}
@@ -85,7 +88,8 @@ func TestALeaderboardInPullModeHasAnAge(t *testing.T) {
 	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
-	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache",
+		`{"mode":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	for _, f := range all {
@@ -95,10 +99,12 @@ func TestALeaderboardInPullModeHasAnAge(t *testing.T) {
 			}
 			return nil
 		})
-		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?split=half", ""); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "10km") {
+		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?split=half",
+			""); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "10km") {
 			t.Errorf("%s: got %d %s", f.URL, res.StatusCode, body)
 		}
-		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?around=8", ""); res.StatusCode != http.StatusNotFound {
+		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?around=8",
+			""); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: got %d %s", f.URL, res.StatusCode, body)
 		}
 	}
@@ -127,7 +133,8 @@ func TestALeaderboardOfAFrontendThatIsCutOffNeedsMaxStale(t *testing.T) {
 	if res, body := request(t, "GET", path, ""); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
 		t.Errorf("without consent: got %d %v %s", res.StatusCode, res.Header, body)
 	}
-	if res, l := leaderboard(t, last, "?max_stale=60s"); res.Header.Get("Laurel-Cache") != "stale" || res.Header.Get("Age") == "" || l.Total != 1 {
+	if res, l := leaderboard(t, last, "?max_stale=60s"); res.Header.Get("Laurel-Cache") != "stale" ||
+		res.Header.Get("Age") == "" || l.Total != 1 {
 		t.Errorf("got %v %+v", res.Header, l)
 	}
 }

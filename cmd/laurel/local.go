@@ -72,7 +72,7 @@ ones.`,
 		if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 			return err
 		}
-		o.RunDir, o.Lifetime = run.Dir(), localgroup.Detached
+		o.RunDir, o.Detached = run.Dir(), true
 		g, err := localgroup.Start(cmd.Context(), o)
 		if g != nil {
 			printGroup(cmd.OutOrStdout(), g, o)

@@ -9,7 +9,8 @@ import (
 )
 
 func TestSignalsAreKnownByNameAndByNumber(t *testing.T) {
-	for line, want := range map[string]syscall.Signal{"TERM": syscall.SIGTERM, "sigkill": syscall.SIGKILL, "Int": syscall.SIGINT, "9": syscall.SIGKILL, "0": 0} {
+	for line, want := range map[string]syscall.Signal{"TERM": syscall.SIGTERM, "sigkill": syscall.SIGKILL,
+		"Int": syscall.SIGINT, "9": syscall.SIGKILL, "0": 0} {
 		var f signalFlag
 		if err := f.Set(line); err != nil || syscall.Signal(f) != want {
 			t.Errorf("%s is %d (%v); want %d", line, f, err, want)
@@ -41,7 +42,8 @@ func TestStopWithoutAProcessFailsAndNamesTheDirectory(t *testing.T) {
 
 func TestStopAndUpRefuseWrongUsage(t *testing.T) {
 	dir := t.TempDir()
-	for _, line := range []string{"stop", "stop everything", "stop all bard", "stop all --signal NOTHING", "stop all --timeout 0", "up --frontends 0", "up --frontends 10", "up f1", "up --patience 0"} {
+	for _, line := range []string{"stop", "stop everything", "stop all bard", "stop all --signal NOTHING",
+		"stop all --timeout 0", "up --frontends 0", "up --frontends 10", "up f1", "up --patience 0"} {
 		args := append(strings.Fields(line), "--run-dir", dir)
 		if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage {
 			t.Errorf("laurel %s: exit code %d, stderr %q; want wrong usage", line, code, errs)

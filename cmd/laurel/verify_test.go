@@ -33,8 +33,11 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 	events := make([]score.Event, n)
 	for i := range events {
 		delta := score.Points(int64(i))
-		events[i] = score.Event{ID: fmt.Sprintf("c-%d", i+1), Source: "bard/cacofonix", Seq: uint64(i + 1), Type: score.TypeScorePlay, ContestID: "A/1",
-			Time: time.Date(2026, 2, 9, 10, 0, i, 5e8, time.FixedZone("", 3600)), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta, Result: score.Totals{{Code: "ROM"}, {Code: "GAU", Value: delta}}}}
+		events[i] = score.Event{ID: fmt.Sprintf("c-%d", i+1), Source: "bard/cacofonix", Seq: uint64(i + 1),
+			Type: score.TypeScorePlay, ContestID: "A/1",
+			Time: time.Date(2026, 2, 9, 10, 0, i, 5e8, time.FixedZone("", 3600)),
+			Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta,
+				Result: score.Totals{{Code: "ROM"}, {Code: "GAU", Value: delta}}}}
 	}
 	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
@@ -45,7 +48,8 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, score.TimelineEvent{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Data: data, Revision: uint64(i + 10), Key: e.Key, Signature: e.Signature})
+		list = append(list, score.TimelineEvent{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time,
+			ContestID: e.ContestID, Data: data, Revision: uint64(i + 10), Key: e.Key, Signature: e.Signature})
 	}
 	return list
 }
@@ -60,7 +64,8 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 			keys := []access.KeyView{}
 			for _, name := range bards {
 				_, public := keyOf(name)
-				keys = append(keys, access.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public, Revoked: name == "old"})
+				keys = append(keys, access.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public,
+					Revoked: name == "old"})
 			}
 			body = map[string]any{"keys": keys}
 		case "/v1/timeline/A/1":
@@ -94,7 +99,8 @@ func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided by c-5)", "by token feed-1", "unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE\n"} {
+	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided by c-5)", "by token feed-1",
+		"unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
@@ -114,19 +120,24 @@ func TestVerifyFindsWhatIsFalse(t *testing.T) {
 			l[2].Data = jsontext.Value(strings.ReplaceAll(string(l[2].Data), "GAU", "ROM2"))
 			return l
 		}, "is not what the key"},
-		"another time":        {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Time = l[2].Time.Add(1); return l }, "is not what the key"},
-		"another offset":      {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Time = l[2].Time.UTC(); return l }, "is not what the key"},
-		"another id":          {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].ID = "c-9"; return l }, "is not what the key"},
-		"another source":      {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Source = "bard/x"; return l }, "is not what the key"},
-		"another seq":         {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Seq = 9; return l }, "is not what the key"},
+		"another time":   {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Time = l[2].Time.Add(1); return l }, "is not what the key"},
+		"another offset": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Time = l[2].Time.UTC(); return l }, "is not what the key"},
+		"another id": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].ID = "c-9"; return l },
+			"is not what the key"},
+		"another source": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Source = "bard/x"; return l }, "is not what the key"},
+		"another seq": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Seq = 9; return l },
+			"is not what the key"},
 		"another type":        {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Type = score.TypeScoreSet; return l }, "is not what the key"},
 		"another contest":     {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].ContestID = "A/2"; return l }, "it is about A/2"},
 		"a swapped signature": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Signature = l[1].Signature; return l }, "is not what the key"},
-		"no signature":        {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Signature = nil; return l }, "is not what the key"},
-		"no key":              {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = ""; return l }, "a signature and no key"},
-		"a key of nobody":     {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = "0123456789abcdef"; return l }, "the unknown key"},
-		"shown twice":         {func(l []score.TimelineEvent) []score.TimelineEvent { return append(l, l[2]) }, "comes after"},
-		"in another order":    {func(l []score.TimelineEvent) []score.TimelineEvent { l[1], l[2] = l[2], l[1]; return l }, "comes after"},
+		"no signature": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Signature = nil; return l },
+			"is not what the key"},
+		"no key": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = ""; return l },
+			"a signature and no key"},
+		"a key of nobody": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = "0123456789abcdef"; return l }, "the unknown key"},
+		"shown twice": {func(l []score.TimelineEvent) []score.TimelineEvent { return append(l, l[2]) },
+			"comes after"},
+		"in another order": {func(l []score.TimelineEvent) []score.TimelineEvent { l[1], l[2] = l[2], l[1]; return l }, "comes after"},
 		"data in two versions": {func(l []score.TimelineEvent) []score.TimelineEvent {
 			l[2].Data = jsontext.Value(`{"delta":9007199254740993}`)
 			return l
@@ -135,7 +146,8 @@ func TestVerifyFindsWhatIsFalse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			events := c.falsify(shown(t, 5))
 			code, out, errs, _ := run(t, frontendShows(t, events, "cacofonix"), "verify", "A/1", "--summary")
-			if code != cli.ExitFailed || !strings.Contains(out, "FALSE: ") || !strings.Contains(out, c.says) || !strings.Contains(out, " 1 FALSE\n") || !strings.Contains(errs, "1 events of A/1") {
+			if code != cli.ExitFailed || !strings.Contains(out, "FALSE: ") || !strings.Contains(out, c.says) ||
+				!strings.Contains(out, " 1 FALSE\n") || !strings.Contains(errs, "1 events of A/1") {
 				t.Errorf("exit code %d: %s%s", code, out, errs)
 			}
 			if strings.Contains(out, "verified by") {
@@ -156,14 +168,20 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 	if public, err := cli.ReadPublicKey(file); err != nil || !public.Equal(key.Public()) {
 		t.Error(public, err)
 	}
+	public := filepath.Join(t.TempDir(), "bard.pub")
+	if err := os.WriteFile(public, []byte(cli.FormatPublicKey(mine)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		keys []string
 		code int
 		says string
 	}{
 		{[]string{cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " + score.KeyID(mine)},
-		{[]string{cli.FormatPublicKey(other), cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " + score.KeyID(mine)},
+		{[]string{cli.FormatPublicKey(other), cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " +
+			score.KeyID(mine)},
 		{[]string{cli.FormatPublicKey(other)}, cli.ExitFailed, "not among those given"},
+		{[]string{public}, cli.ExitOK, "verified by " + score.KeyID(mine)},
 		{[]string{file}, cli.ExitFailed, "not among those given"},
 		{[]string{os.DevNull}, cli.ExitUsage, ""},
 		{[]string{"AAAA"}, cli.ExitUsage, ""},
@@ -182,7 +200,8 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 func TestVerifyReportsARevokedKey(t *testing.T) {
 	private, _ := keyOf("old")
 	delta := score.Points(1)
-	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1", Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
+	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1",
+		Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
 	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +210,10 @@ func TestVerifyReportsARevokedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := events[0]
-	list := []score.TimelineEvent{{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Data: data, Revision: 1, Key: e.Key, Signature: e.Signature}}
-	if code, out, errs, _ := run(t, frontendShows(t, list, "old"), "verify", "A/1"); code != cli.ExitOK || !strings.Contains(out, "(revoked since)") {
+	list := []score.TimelineEvent{{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time,
+		ContestID: e.ContestID, Data: data, Revision: 1, Key: e.Key, Signature: e.Signature}}
+	if code, out, errs, _ := run(t, frontendShows(t, list, "old"), "verify", "A/1"); code != cli.ExitOK ||
+		!strings.Contains(out, "(revoked since)") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }

@@ -25,7 +25,9 @@ func follow(t *testing.T, f *testgroup.Frontend, around string) *following {
 	t.Cleanup(c.Close)
 	v := &following{}
 	go func() {
-		for u, err := range c.Watch(t.Context(), client.WatchOptions{Leaderboards: []string{aRace}, Part: client.BoardPart{Split: "10km", Around: around, Page: client.Page{Limit: 3}}}) {
+		for u, err := range c.Watch(t.Context(),
+			client.WatchOptions{Leaderboards: []string{aRace},
+				Part: client.BoardPart{Split: "10km", Around: around, Page: client.Page{Limit: 3}}}) {
 			if err != nil {
 				return
 			}
@@ -72,7 +74,8 @@ func TestAWindowAroundARunnerIsCurrentAtEveryFrontendInBothModes(t *testing.T) {
 	for _, v := range watchers {
 		v.shows(t, "4", "7", "1")
 	}
-	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache",
+		`{"mode":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	post(t, all[0], aMark("5", 1992))

@@ -58,9 +58,11 @@ func openGames(t *testing.T, n int) (*testgroup.Group, *client.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	tell(t, c, score.Event{Type: score.TypeContestDefine, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
-		Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}},
-		score.Event{Type: score.TypeContestStatus, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}})
+	tell(t, c, score.Event{Type: score.TypeContestDefine,
+		Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
+			Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}},
+		score.Event{Type: score.TypeContestStatus,
+			Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}})
 	return g, c
 }
 
@@ -128,12 +130,17 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	}
 	mark := func(competitor string, seconds int64) score.Event {
 		d := score.Points(seconds)
-		return score.Event{Type: score.TypeResultSet, Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: &d, Category: "W"}}
+		return score.Event{Type: score.TypeResultSet,
+			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: &d, Category: "W"}}
 	}
-	race(score.Event{Type: score.TypeContestDefine, Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME", Splits: []string{"10km", "finish"}}},
-		score.Event{Type: score.TypeContestStatus, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+	race(score.Event{Type: score.TypeContestDefine,
+		Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME",
+			Splits: []string{"10km", "finish"}}},
+		score.Event{Type: score.TypeContestStatus,
+			Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
 		mark("7", 2000), mark("8", 2100), mark("9", 2200))
-	w := start(t, "watch", "--leaderboard", aRace, "--split", "10km", "--category", "W", "--around", "9", "--limit", "2", "--to", g.Frontends[0].URL)
+	w := start(t, "watch", "--leaderboard", aRace, "--split", "10km", "--category", "W", "--around", "9",
+		"--limit", "2", "--to", g.Frontends[0].URL)
 	w.out.awaitText(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
 	race(mark("9", 2050))
 	w.out.awaitText(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
@@ -143,7 +150,8 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	if got := g.Requests(); !slices.Contains(got, want) {
 		t.Errorf("asked %q; want %q", got, want)
 	}
-	if code, _, errs, _ := run(t, answers(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
+	if code, _, errs, _ := run(t, answers(""), "watch", aContest, "--around", "9",
+		"--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
 		t.Errorf("without a leaderboard the exit code is %d, stderr %q", code, errs)
 	}
 }
@@ -163,13 +171,15 @@ func TestClientReportsHowSpectatorsWereServed(t *testing.T) {
 	var out bytes.Buffer
 	errs := &output{}
 	c := newLaurelCommand()
-	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " + strings.Join(g.URLs(), ",")))
+	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " +
+		strings.Join(g.URLs(), ",")))
 	c.SetOut(&out)
 	c.SetErr(errs)
 	if code := cli.Run(t.Context(), c); code != cli.ExitOK {
 		t.Fatalf("exit code %d, stderr %q", code, errs.String())
 	}
-	for _, want := range []string{"10 spectators, contests running: 1", "1 s  ", "failed 0, older than seen before 0", "streams opened 10, lost 0", "served by", "f1", "f2", "all"} {
+	for _, want := range []string{"10 spectators, contests running: 1", "1 s  ", "failed 0, older than seen before 0",
+		"streams opened 10, lost 0", "served by", "f1", "f2", "all"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant %q", &out, want)
 		}
@@ -178,8 +188,10 @@ func TestClientReportsHowSpectatorsWereServed(t *testing.T) {
 }
 
 func TestClientRefusesInvalidFlags(t *testing.T) {
-	for _, line := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
-		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+	for _, line := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN",
+		"client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
+		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage ||
+			len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
 		}
 	}

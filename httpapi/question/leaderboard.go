@@ -111,7 +111,7 @@ func (b *BoardQuery) Key() string {
 
 // Body returns the answer, nil if there is no such leaderboard or its competitor is not
 // on it.
-func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
+func (b *BoardQuery) Body(p *score.Leaderboard, revision uint64, err error) ([]byte, uint64, error) {
 	switch {
 	case score.CodeOf(err) == score.NotFound:
 		errors.As(err, &b.notFound)

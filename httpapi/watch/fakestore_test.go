@@ -69,6 +69,12 @@ func (s *fakeStore) remove(id string) uint64 {
 	return s.revision
 }
 
+func (s *fakeStore) lastRevision() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision
+}
+
 func (s *fakeStore) setUnavailable(unavailable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,17 +127,17 @@ func (s *fakeStore) Keys(_ context.Context, competition string) (keys []string, 
 	return keys, nil
 }
 
-func (s *fakeStore) Board(_ context.Context, w *Window) (ranking.Page, uint64, error) {
+func (s *fakeStore) Board(_ context.Context, w *Window) (score.Leaderboard, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.boards[w.ContestID]
 	switch {
 	case s.unavailable:
-		return ranking.Page{}, 0, errUnavailable
+		return score.Leaderboard{}, 0, errUnavailable
 	case b == nil:
-		return ranking.Page{}, s.revision, nil
+		return score.Leaderboard{}, s.revision, nil
 	case w.Split != "" && w.Split != cmp.Or(b.split, "finish"):
-		return ranking.Page{}, b.revision, score.Problemf(score.InvalidEvent, "no such split")
+		return score.Leaderboard{}, b.revision, score.Problemf(score.InvalidEvent, "no such split")
 	}
 	return b.page(w), b.revision, nil
 }
@@ -219,7 +225,7 @@ func (b *fakeBoard) recordAnswers() {
 	}
 }
 
-func (b *fakeBoard) page(w *Window) ranking.Page {
+func (b *fakeBoard) page(w *Window) score.Leaderboard {
 	q := ranking.Query{Split: "finish", Category: w.Category, Around: w.Around, Limit: w.Limit}
 	p, ok := b.rows.Page(&q)
 	if !ok {
@@ -244,6 +250,20 @@ func (o *otherFrontend) Events(ctx context.Context, id string, after uint64, lim
 	return o.state.Events(ctx, id, after, limit)
 }
 
-func (o *otherFrontend) Board(ctx context.Context, w *Window) (ranking.Page, uint64, error) {
+func (o *otherFrontend) Board(ctx context.Context, w *Window) (score.Leaderboard, uint64, error) {
 	return o.state.Board(ctx, w)
+}
+
+// pullStore is a store in pull mode: changes are noticed one by one, without a revision.
+type pullStore struct{ *fakeStore }
+
+func (pullStore) Ordered() bool { return false }
+
+func (s pullStore) change(id string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	s.changed[id] = append(s.changed[id], s.revision)
+	s.invalidations.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, 0)
+	return s.revision
 }

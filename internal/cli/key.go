@@ -9,15 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
-const (
-	privateBlock = "PRIVATE KEY"
-	publicBlock  = "PUBLIC KEY"
-
-	// maxKeyFile is more than the size of any key.
-	maxKeyFile = 64 << 10
-)
+// privateBlock is the type of a PEM block with a private key.
+const privateBlock = "PRIVATE KEY"
 
 // NewPrivateKey makes a key and writes it to a new file that only the owner can read.
 func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
@@ -47,48 +43,31 @@ func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 
 // ReadPrivateKey reads an Ed25519 private key, PKCS #8 in PEM.
 func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
-	key, err := readKey(file)
-	if err != nil {
-		return nil, err
-	}
-	if private, ok := key.(ed25519.PrivateKey); ok {
-		return private, nil
-	}
-	return nil, fmt.Errorf("%s: a key of another type (%T); want an Ed25519 private key, as bard key new makes it",
-		file, key)
-}
-
-// readKey reads a private key (PKCS #8) or a public one (PKIX) in PEM.
-func readKey(file string) (any, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("%s is not a file with a key", file)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var key any
-	switch block, _ := pem.Decode(b); {
-	case block == nil:
-		return nil, fmt.Errorf("%s: not PEM; want a key, as bard key new makes it", file)
-	case block.Type == publicBlock:
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	case block.Type != privateBlock:
-		return nil, fmt.Errorf("%s: a %s; want an Ed25519 key, as bard key new makes it", file, block.Type)
-	case info.Mode().Perm()&0o007 != 0:
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != privateBlock {
+		return nil, fmt.Errorf("%s has no private key in PEM, as bard key new makes it", file)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
 		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, "+
 			"and make a new key if somebody may have read it", file, info.Mode().Perm())
-	default:
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return key, nil
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: a key of another type (%T); want Ed25519", file, key)
+	}
+	return private, nil
 }
 
 // FormatPublicKey returns a public key in base64, as it is passed on and granted a role.
@@ -96,21 +75,19 @@ func FormatPublicKey(public ed25519.PublicKey) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or a file
-// with the private key.
+// ReadPublicKey reads a public key from its text, or from a file with the text or with the
+// private key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {
-	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == ed25519.PublicKeySize {
-		return b, nil
+	content, _ := os.ReadFile(text) // without a file, text can still be the key
+	for _, s := range []string{text, string(content)} {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
+		if err == nil && len(key) == ed25519.PublicKeySize {
+			return key, nil
+		}
 	}
-	key, err := readKey(text)
+	key, err := ReadPrivateKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w; want an Ed25519 public key, 32 bytes in base64, or a file with a key", err)
 	}
-	switch key := key.(type) {
-	case ed25519.PublicKey:
-		return key, nil
-	case ed25519.PrivateKey:
-		return key.Public().(ed25519.PublicKey), nil
-	}
-	return nil, fmt.Errorf("%s: a key of another type (%T); want Ed25519", text, key)
+	return key.Public().(ed25519.PublicKey), nil
 }

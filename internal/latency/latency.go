@@ -12,23 +12,17 @@ const bucketsPerDoubling = 16
 
 // Histogram counts durations. The zero value is empty. It is not safe for concurrent use.
 type Histogram struct {
-	count   uint64
-	max     time.Duration
-	buckets [61 * bucketsPerDoubling]uint64
+	Count   int           // of durations
+	Max     time.Duration // the longest
+	buckets [61 * bucketsPerDoubling]int
 }
 
 // Add counts a duration.
 func (h *Histogram) Add(d time.Duration) {
-	h.count++
-	h.max = max(h.max, d)
+	h.Count++
+	h.Max = max(h.Max, d)
 	h.buckets[bucketOf(uint64(max(d, 0)/time.Microsecond))]++
 }
-
-// Count returns the number of durations.
-func (h *Histogram) Count() int { return int(h.count) }
-
-// Max returns the longest duration.
-func (h *Histogram) Max() time.Duration { return h.max }
 
 // bucketOf returns the bucket of a number of microseconds: one each for 0 to 15, and from
 // there on 16 for each power of two.
@@ -40,10 +34,9 @@ func bucketOf(us uint64) int {
 // Quantile returns a duration that a share q of all does not exceed; 0 for an empty
 // histogram.
 func (h *Histogram) Quantile(q float64) time.Duration {
-	rank := uint64(q * float64(h.count))
-	var counted uint64
+	rank, counted := int(q*float64(h.Count)), 0
 	for i, n := range h.buckets {
-		if counted += n; counted > rank || counted == h.count && counted > 0 {
+		if counted += n; counted > rank || counted == h.Count && counted > 0 {
 			shift := max(i/bucketsPerDoubling-1, 0)
 			return time.Duration(uint64(i-shift*bucketsPerDoubling+1)<<shift-1) * time.Microsecond
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +33,7 @@ func (g *Group) newMember(id, http, peer string) *member {
 }
 
 func (m *member) startFirst() error {
-	if m.group.o.Lifetime == Detached {
+	if m.group.o.Detached {
 		for _, addr := range []string{m.f.HTTP, m.f.Peer} {
 			if !isFree(addr) {
 				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first "+
@@ -54,10 +53,10 @@ func (m *member) start() error {
 	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
 	cmd := exec.Command(g.o.Program, args...)
 	cmd.Env = g.o.Env
-	if g.o.Lifetime == Detached {
+	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
 	}
-	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Lifetime)
+	p, err := startProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Detached)
 	if err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (m *member) await(ctx context.Context) error {
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for m.f.ready(ctx) != nil {
+	for !m.f.isReady(ctx) {
 		select {
 		case <-done:
 			return errEnded
@@ -121,7 +120,7 @@ func (m *member) awaitStart(ctx context.Context) error {
 	}
 	state := m.proc.State()
 	m.f.PID, m.f.State = 0, Down
-	if m.group.o.Lifetime == Detached && state.ExitCode() == cli.ExitRemoved {
+	if m.group.o.Detached && state.ExitCode() == cli.ExitRemoved {
 		m.f.State = Removed
 		return nil
 	}
@@ -138,43 +137,29 @@ func (m *member) frontend() Frontend {
 	return m.f
 }
 
-// ready returns nil if the frontend answers and has its vote. A frontend that has just joined
-// answers before it has a vote; until then the group does not survive the death of another
-// one.
-func (f Frontend) ready(ctx context.Context) error {
-	if _, err := get(ctx, f.URL()+"/readyz"); err != nil {
-		return err
-	}
-	b, err := get(ctx, f.URL()+"/v1/frontends")
-	if err != nil {
-		return err
-	}
+// isReady reports whether the frontend answers and has its vote. A frontend that has just
+// joined answers before it has a vote; until then the group does not survive the death of
+// another one.
+func (f Frontend) isReady(ctx context.Context) bool {
 	var list score.Frontends
-	if err := json.Unmarshal(b, &list); err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter }) {
-		return errors.New("it has no vote yet")
-	}
-	return nil
+	return get(ctx, f.URL()+"/readyz", nil) && get(ctx, f.URL()+"/v1/frontends", &list) &&
+		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
 }
 
-func get(ctx context.Context, url string) ([]byte, error) {
+// get reports whether a GET succeeds, and decodes the response into v unless that is nil.
+func get(ctx context.Context, url string, v any) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return false
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return false
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode == http.StatusOK && (v == nil || json.UnmarshalRead(resp.Body, v) == nil)
 }
 
 // maxRestartPause bounds the pause before the next attempt to restart a frontend that

@@ -3,24 +3,12 @@ package localgroup
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
 	"time"
-)
-
-// Lifetime is how long a process lives.
-type Lifetime uint8
-
-const (
-	// Child processes end with this process. On Linux the kernel kills them when this
-	// process dies.
-	Child Lifetime = iota
-	// Detached processes outlive this process and its terminal.
-	Detached
 )
 
 // Process is a running program whose output is appended to a log.
@@ -33,15 +21,20 @@ type Process struct {
 }
 
 // StartProcess starts cmd and appends its output to the file log. It sets the output and
-// the attributes of cmd.
-func StartProcess(name, log string, cmd *exec.Cmd, lifetime Lifetime) (*Process, error) {
+// the attributes of cmd. The process ends with this one: on Linux the kernel kills it when
+// this process dies.
+func StartProcess(name, log string, cmd *exec.Cmd) (*Process, error) {
+	return startProcess(name, log, cmd, false)
+}
+
+func startProcess(name, log string, cmd *exec.Cmd, detached bool) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	if lifetime == Detached {
+	if detached {
 		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err = cmd.Start()
@@ -128,18 +121,10 @@ func (p *Process) LogTail() string { return logTail(p.Log) }
 // cannot be read it returns the reason.
 func logTail(path string) string {
 	const maxBytes, maxLines = 8 << 10, 12
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxBytes {
-		_, _ = f.Seek(-maxBytes, io.SeekEnd) // if this fails, the beginning is shown
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxBytes))
-	if err != nil {
-		return err.Error()
-	}
-	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace(b[max(0, len(b)-maxBytes):]), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-maxLines):], []byte("\n")))
 }

@@ -3,6 +3,7 @@ package ranking
 import (
 	"slices"
 	"strings"
+	"unique"
 
 	"laurel/score"
 )
@@ -20,17 +21,15 @@ type Board struct {
 	free          []uint32 // rows to use again
 	all           *tree[entry]
 	categories    map[string]*tree[entry]
-	traits        []traits
-	traitNumbers  map[traits]uint32
 }
 
 type row struct {
 	competitor string
 	value      score.Decimal
-	traits     uint32
+	traits     unique.Handle[traits]
 }
 
-// traits is what many marks have in common. Each combination is stored once.
+// traits is what many marks have in common.
 type traits struct{ irm, category, organisation string }
 
 // entry is a row in a tree. The key is stored beside the row's number, because a search
@@ -50,11 +49,10 @@ func New(lowerIsBetter bool) *Board {
 		numbers:       map[string]uint32{},
 		all:           newTree[entry](),
 		categories:    map[string]*tree[entry]{},
-		traitNumbers:  map[traits]uint32{},
 	}
 }
 
-func (b *Board) rowTraits(number uint32) *traits { return &b.traits[b.rows[number].traits] }
+func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
 func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 	switch {
@@ -68,7 +66,7 @@ func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 
 func (b *Board) entry(number uint32) entry {
 	r := b.rows[number]
-	return entry{b.key(r.value, b.traits[r.traits].irm != ""), number}
+	return entry{b.key(r.value, r.traits.Value().irm != ""), number}
 }
 
 // compare compares an entry with a key and a competitor. The competitor's code makes the
@@ -95,7 +93,7 @@ func (b *Board) Set(m score.Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
-		b.fill(&b.rows[number], m)
+		fill(&b.rows[number], m)
 	} else {
 		number = b.addRow(strings.Clone(m.Competitor), m)
 	}
@@ -108,7 +106,7 @@ func (b *Board) Set(m score.Mark) {
 	category := b.categories[m.Category]
 	if category == nil {
 		category = newTree[entry]()
-		b.categories[b.rowTraits(number).category] = category
+		b.categories[b.traits(number).category] = category
 	}
 	category.insert(position, e)
 }
@@ -123,34 +121,22 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 	}
 	r := &b.rows[number]
 	r.competitor = competitor
-	b.fill(r, m)
+	fill(r, m)
 	b.numbers[competitor] = number
 	return number
 }
 
-func (b *Board) fill(r *row, m score.Mark) {
-	r.value, r.traits = m.Value, b.addTraits(m)
+func fill(r *row, m score.Mark) {
+	r.value, r.traits = m.Value, unique.Make(traits{m.IRM, m.Category, m.Organisation})
 	if m.IRM != "" {
 		r.value = 0
 	}
 }
 
-func (b *Board) addTraits(m score.Mark) (number uint32) {
-	t := traits{m.IRM, m.Category, m.Organisation}
-	number, ok := b.traitNumbers[t]
-	if !ok {
-		t = traits{strings.Clone(t.irm), strings.Clone(t.category), strings.Clone(t.organisation)}
-		number = uint32(len(b.traits))
-		b.traits = append(b.traits, t)
-		b.traitNumbers[t] = number
-	}
-	return number
-}
-
 func (b *Board) removeFromTrees(number uint32) {
 	position := b.position(b.entry(number).key, b.rows[number].competitor)
 	b.all.remove(position)
-	name := b.rowTraits(number).category
+	name := b.traits(number).category
 	if category := b.categories[name]; category != nil {
 		if category.remove(position); category.len() == 0 {
 			delete(b.categories, name)
@@ -169,15 +155,15 @@ func (b *Board) Remove(competitor string) bool {
 	b.rows[number] = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.rows, b.free, b.traits = nil, nil, nil
-		clear(b.traitNumbers)
+		b.rows, b.free = nil, nil
 	}
 	return true
 }
 
-// Page returns the page that q asks for. ok is false if q.Around has no mark, or none in
+// Page returns the page that q asks for, without the contest and the names of competitors.
+// ok is false if q.Around has no mark, or none in
 // the category.
-func (b *Board) Page(q *Query) (p Page, ok bool) {
+func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {
 		if t = b.categories[q.Category]; t == nil {
@@ -188,7 +174,7 @@ func (b *Board) Page(q *Query) (p Page, ok bool) {
 	switch {
 	case q.Around != "":
 		number, ok := b.numbers[q.Around]
-		if !ok || q.Category != "" && b.rowTraits(number).category != q.Category {
+		if !ok || q.Category != "" && b.traits(number).category != q.Category {
 			return p, false
 		}
 		index := t.index(b.position(b.entry(number).key, q.Around))
@@ -199,22 +185,23 @@ func (b *Board) Page(q *Query) (p Page, ok bool) {
 			first++
 		}
 	}
-	p = Page{Split: q.Split, Category: q.Category, Total: total}
+	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
-		p.Next = p.Rows[n-1].cursor()
+		p.Next = cursorOf(&p.Rows[n-1]).String()
 	}
 	return p, true
 }
 
 // list returns n rows of a tree from index first on. It also looks at the rows before and
 // after them, which may be equal to the first and the last.
-func (b *Board) list(t *tree[entry], first, n int) []Row {
+func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 	if n <= 0 {
-		return []Row{}
+		return []score.LeaderboardRow{}
 	}
 	best := b.rows[t.at(0).number].value
-	list := make([]Row, 0, n)
+	list := make([]score.LeaderboardRow, 0, n)
+	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
 	above := entry{key: irmKey}
 	rank := 0
@@ -227,13 +214,12 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 			return false
 		}
 		if i >= first {
-			mark, traits := b.rows[e.number], b.rowTraits(e.number)
-			r := Row{
+			mark, traits := b.rows[e.number], b.traits(e.number)
+			r := score.LeaderboardRow{
 				Competitor:   mark.competitor,
 				IRM:          traits.irm,
 				Category:     traits.category,
 				Organisation: traits.organisation,
-				Mark:         mark.value,
 			}
 			if e.key != irmKey {
 				switch {
@@ -243,7 +229,9 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 					// The empty code comes before all others.
 					rank = t.index(b.position(e.key, "")) + 1
 				}
-				r.Rank, r.RankEqual, r.Diff = rank, equal, max(mark.value-best, best-mark.value)
+				r.Rank, r.RankEqual = rank, equal
+				r.Mark, r.Diff = &decimals[2*len(list)], &decimals[2*len(list)+1]
+				*r.Mark, *r.Diff = mark.value, max(mark.value-best, best-mark.value)
 			}
 			list = append(list, r)
 		}
@@ -300,7 +288,7 @@ func (b *Builder) Board() *Board {
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
 	for _, e := range b.entries {
-		if category := board.rowTraits(e.number).category; category != "" {
+		if category := board.traits(e.number).category; category != "" {
 			categories[category] = append(categories[category], e)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // plainSort returns the rows of a board by sorting the marks.
-func plainSort(marks map[string]score.Mark, lower bool, category string) []Row {
+func plainSort(marks map[string]score.Mark, lower bool, category string) []score.LeaderboardRow {
 	var list []score.Mark
 	for _, m := range marks {
 		if category == "" || m.Category == category {
@@ -29,18 +29,20 @@ func plainSort(marks map[string]score.Mark, lower bool, category string) []Row {
 		}
 		return cmp.Or(byValue, strings.Compare(a.Competitor, b.Competitor))
 	})
-	rows := []Row{}
+	rows := []score.LeaderboardRow{}
 	for i, m := range list {
-		r := Row{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM}
+		r := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM}
 		if m.IRM == "" {
 			equal := func(j int) bool { return j >= 0 && j < len(list) && list[j].IRM == "" && list[j].Value == m.Value }
-			r.Mark, r.Rank, r.RankEqual = m.Value, i+1, equal(i-1) || equal(i+1)
+			r.Mark, r.Rank, r.RankEqual = &m.Value, i+1, equal(i-1) || equal(i+1)
 			if equal(i - 1) {
 				r.Rank = rows[i-1].Rank
 			}
-			if r.Diff = m.Value - list[0].Value; !lower {
-				r.Diff = -r.Diff
+			diff := m.Value - list[0].Value
+			if !lower {
+				diff = -diff
 			}
+			r.Diff = &diff
 		}
 		rows = append(rows, r)
 	}
@@ -110,25 +112,25 @@ func changeMark(random *rand.Rand, board *Board, marks map[string]score.Mark) {
 
 // checkPages compares all pages of a random size, and the page around a random
 // competitor, with want.
-func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
+func checkPages(t *testing.T, random *rand.Rand, board *Board, want []score.LeaderboardRow, category string) {
 	t.Helper()
 	q := Query{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}
-	var got []Row
+	var got []score.LeaderboardRow
 	for {
 		p, ok := board.Page(&q)
 		if !ok || p.Total != len(want) {
 			t.Fatalf("%+v: a page of %d, %v; want %d", q, p.Total, ok, len(want))
 		}
 		got = append(got, p.Rows...)
-		next, err := ParseCursor(p.Next.String())
-		if err != nil || next != p.Next {
+		next, err := ParseCursor(p.Next)
+		if err != nil || next.String() != p.Next {
 			t.Fatalf("the cursor %q reads as %+v, %v", p.Next, next, err)
 		}
 		if q.After = next; q.After == (Cursor{}) {
 			break
 		}
 	}
-	if !slices.Equal(got, want) {
+	if !slices.EqualFunc(got, want, score.LeaderboardRow.Equal) {
 		t.Errorf("pages of %d of %q:\n%v\nwant\n%v", q.Limit, category, got, want)
 		return
 	}
@@ -138,7 +140,7 @@ func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, categ
 	at := random.IntN(len(want))
 	p, ok := board.Page(&Query{Category: category, Limit: q.Limit, Around: want[at].Competitor})
 	first := max(0, min(at-(q.Limit-1)/2, len(want)-q.Limit))
-	if around := want[first:min(first+q.Limit, len(want))]; !ok || !slices.Equal(p.Rows, around) {
+	if around := want[first:min(first+q.Limit, len(want))]; !ok || !slices.EqualFunc(p.Rows, around, score.LeaderboardRow.Equal) {
 		t.Errorf("%d around %s:\n%v, %v\nwant\n%v", q.Limit, want[at].Competitor, p.Rows, ok, around)
 	}
 }

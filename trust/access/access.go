@@ -188,14 +188,8 @@ func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Pro
 		return unauthorized(e, "key", "no bard has the key %.40q; an operator can register it", e.Key)
 	}
 	// A bard cannot have signed what a frontend filled in.
-	for _, given := range [...]struct {
-		field string
-		ok    bool
-	}{{"id", e.IDGiven}, {"source", e.Source != ""}, {"seq", e.Seq > 0}, {"time", e.TimeGiven}} {
-		if !given.ok {
-			return unauthorized(e, given.field,
-				"missing; a signed event has the id, source, seq and time that its bard gave")
-		}
+	if !e.IDGiven || e.Source == "" || e.Seq == 0 || !e.TimeGiven {
+		return unauthorized(e, "key", "a signed event has the id, source, seq and time that its bard gave")
 	}
 	if p := g.CheckEvent(e); p != nil {
 		return p

@@ -143,7 +143,8 @@ func TestWhatIsAckedIsInTheStore(t *testing.T) {
 		}
 		defer p.Close()
 		next := func(dst []byte) ([]byte, error) { return append(dst, `{"type":"alert"}`...), nil }
-		if err := p.Stream(t.Context(), next, 64, NewMeter(Span{})); err == nil || !strings.Contains(err.Error(), "invalid_event") {
+		if err := p.Stream(t.Context(), next, 64, NewMeter(Span{})); err == nil ||
+			!strings.Contains(err.Error(), "invalid_event") {
 			t.Errorf("got %v; want what was wrong", err)
 		}
 	})
@@ -168,7 +169,8 @@ func TestWhatIsAckedIsInTheStore(t *testing.T) {
 		if err != nil || tally.Good == 0 {
 			t.Fatalf("in turn: %+v, %v", tally, err)
 		}
-		if tally, err = flood.Offer(t.Context(), 500, soon(200*time.Millisecond)); err != nil || tally.Offered < 90 || tally.Good == 0 {
+		if tally, err = flood.Offer(t.Context(), 500, soon(200*time.Millisecond)); err != nil || tally.Offered < 90 ||
+			tally.Good == 0 {
 			t.Errorf("offered: %+v, %v", tally, err)
 		}
 		sources := 0
@@ -222,7 +224,8 @@ func TestAWatcherIsNotToldOfWhatWasNotPublished(t *testing.T) {
 func TestAnAnswerIsReadWholeOrNotAtAll(t *testing.T) {
 	const whole = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nRetry-After: 3\r\nLaurel-Cache: hit\r\n\r\n{}"
 	a, ok, err := parseAnswer([]byte(whole))
-	if err != nil || !ok || a.Status != 429 || a.RetryAfter != 3*time.Second || string(a.Cache) != "hit" || string(a.Body) != "{}" {
+	if err != nil || !ok || a.Status != 429 || a.RetryAfter != 3*time.Second || string(a.Cache) != "hit" ||
+		string(a.Body) != "{}" {
 		t.Errorf("%+v, %t, %v", a, ok, err)
 	}
 	for n := range len(whole) {

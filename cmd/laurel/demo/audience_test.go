@@ -83,7 +83,8 @@ func TestAMoveIsPrintedOnceWhenTheLastClientHasMoved(t *testing.T) {
 	s.after(time.Second) // until the next look
 	s.prints("** 10 clients moved from f2 to f1 and f3 in 1.0 s")
 	s.prints("")
-	if got := s.distribution(); got.at["f1"] != 15 || got.at["f2"] != 0 || got.at["f3"] != 15 || got.looking != 0 || got.atHome != 20 {
+	if got := s.distribution(); got.at["f1"] != 15 || got.at["f2"] != 0 || got.at["f3"] != 15 || got.looking != 0 ||
+		got.atHome != 20 {
 		t.Errorf("the distribution is %+v", got)
 	}
 

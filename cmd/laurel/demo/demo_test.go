@@ -43,7 +43,8 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.MarshalWrite(w, p)
 		return
 	}
-	fmt.Fprintf(w, `{"revision":1,"results":[{"id":%q,"seq":%d,"revision":%d,"status":"applied"}]}`, e.ID, e.Seq, len(s.got))
+	fmt.Fprintf(w, `{"revision":1,"results":[{"id":%q,"seq":%d,"revision":%d,"status":"applied"}]}`, e.ID, e.Seq,
+		len(s.got))
 }
 
 func newTestDemo(t *testing.T, s *scripted) (*demo, *bytes.Buffer) {
@@ -60,7 +61,8 @@ func newTestDemo(t *testing.T, s *scripted) (*demo, *bytes.Buffer) {
 }
 
 func TestAnEventIsPostedUnderOneSeqUntilItIsDurable(t *testing.T) {
-	s := &scripted{answers: []*score.Problem{score.Problemf(score.NoMaster, "not now"), score.Problemf(score.RateLimited, "slowly"), nil, nil}}
+	s := &scripted{answers: []*score.Problem{score.Problemf(score.NoMaster, "not now"),
+		score.Problemf(score.RateLimited, "slowly"), nil, nil}}
 	d, _ := newTestDemo(t, s)
 	games := newPlaylist()
 	first, _ := games.next()
@@ -80,7 +82,8 @@ func TestAnEventIsPostedUnderOneSeqUntilItIsDurable(t *testing.T) {
 }
 
 func TestAfterARefusalThePostsContinueAtTheSeqOfTheStore(t *testing.T) {
-	s := &scripted{lastSeq: 7, answers: []*score.Problem{nil, score.Problemf(score.IDConflict, "somebody has used it"), nil}}
+	s := &scripted{lastSeq: 7, answers: []*score.Problem{nil, score.Problemf(score.IDConflict, "somebody has used it"),
+		nil}}
 	d, printed := newTestDemo(t, s)
 	games := newPlaylist()
 	var accepted []bool

@@ -131,8 +131,10 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.intro(Options{KillCommand: long}, three, "f2", "/tmp/laurel-demo-1234567890")
 	short := func(id string) string { return "kill " + id }
 	out.intro(Options{KillCommand: short}, three, "f2", "/tmp/laurel-demo-1234567890")
-	for _, kind := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
-		out.notice(localgroup.Notice{Frontend: three[2], Kind: kind, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
+	for _, kind := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left,
+		localgroup.Contradicted} {
+		out.notice(localgroup.Notice{Frontend: three[2], Kind: kind, Reason: "signal: segmentation fault",
+			RestartIn: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)
 	out.newMaster("f3", false, 1234*time.Millisecond)
@@ -149,10 +151,12 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, differ: []string{"f2", "f3"}})
 	out.agreement(id, agreement{silent: []string{"f1", "f2", "f3"}})
-	out.medals(medal.Standings{Name: "Games of 50 BC", Rows: []medal.Row{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
+	out.medals(medal.Standings{Name: "Games of 50 BC",
+		Rows:    []medal.Row{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
 		Outside: []medal.Row{{Organisation: "NEU", Bronze: 1, Total: 1}}})
 	checkLines(t, b.Bytes())
-	for _, want := range []string{"kill f2", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
+	for _, want := range []string{"kill f2", "http://127.0.0.1:8003", "f2 f3: another answer", "master",
+		"clients  f1 10  f2 0  f3 10  (10 look for one)"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("nothing says %q", want)
 		}

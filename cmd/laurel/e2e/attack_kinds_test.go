@@ -157,7 +157,8 @@ func slowBody(ctx context.Context, f *frontend, settled func()) error {
 }
 
 func largeSlowBody(ctx context.Context, f *frontend, settled func()) error {
-	return says(ctx, f.http, postHead+"application/json\r\nContent-Length: 4000000\r\n\r\n["+strings.Repeat(" ", 1<<20), " ", settled)
+	return says(ctx, f.http, postHead+"application/json\r\nContent-Length: 4000000\r\n\r\n["+strings.Repeat(" ", 1<<20),
+		" ", settled)
 }
 
 func silentStream(ctx context.Context, f *frontend, settled func()) error {
@@ -238,7 +239,8 @@ func rapidReset(ctx context.Context, f *frontend, settled func()) error {
 	b := bytes.NewBufferString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	frame := func(kind, flags byte, stream uint32, payload string) {
 		n := len(payload)
-		b.Write([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)})
+		b.Write([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16),
+			byte(stream >> 8), byte(stream)})
 		b.WriteString(payload)
 	}
 	const headers, reset, settings = 1, 3, 4

@@ -99,7 +99,8 @@ func (s *attackTest) addBard(i int) {
 	for _, f := range s.frontends {
 		urls = append(urls, "https://"+f.http)
 	}
-	if b.client, err = laurel.New(urls, laurel.Options{Home: s.frontends[i].id, Key: key, TLS: s.trust, Timeout: patience}); err != nil {
+	if b.client, err = laurel.New(urls, laurel.Options{Home: s.frontends[i].id, Key: key, TLS: s.trust,
+		Timeout: patience}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.client.Close)
@@ -116,7 +117,8 @@ func (s *attackTest) addBard(i int) {
 }
 
 func (b *loadBard) post(kind, data string) error {
-	e, problem := score.Decode(fmt.Appendf(nil, `{"source":%q,"type":%q,"contest_id":%q,"data":%s}`, b.source, kind, b.contest, data))
+	e, problem := score.Decode(fmt.Appendf(nil, `{"source":%q,"type":%q,"contest_id":%q,"data":%s}`, b.source, kind,
+		b.contest, data))
 	if problem != nil {
 		return problem
 	}
@@ -146,7 +148,9 @@ func (s *attackTest) record(of *[]time.Duration, start time.Time) {
 
 // httpClient returns a new client. With fresh it makes a connection for each request.
 func (s *attackTest) httpClient(fresh bool) *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: s.trust.Clone(), DisableKeepAlives: fresh, IdleConnTimeout: time.Second}}
+	return &http.Client{Timeout: 10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: s.trust.Clone(), DisableKeepAlives: fresh,
+			IdleConnTimeout: time.Second}}
 }
 
 // readLoop reads from a frontend until ctx ends. An answer must be correct, but a request
@@ -199,7 +203,8 @@ func (s *attackTest) checkRead(web *http.Client, f *frontend, b *loadBard) error
 	}
 	shown, err := scoreOf(r)
 	if err != nil || shown.value < least || shown.value > most {
-		return fmt.Errorf("%s shows %s of %s, of which %d to %d points are true: %w", f.id, body, b.source, least, most, err)
+		return fmt.Errorf("%s shows %s of %s, of which %d to %d points are true: %w", f.id, body, b.source, least, most,
+			err)
 	}
 	return nil
 }
@@ -210,7 +215,8 @@ func (s *attackTest) beginPeriod() {
 	defer s.mu.Unlock()
 	if s.seen.posts == nil {
 		n := len(s.frontends)
-		s.seen = period{posts: make([][]time.Duration, n), kept: make([][]time.Duration, n), fresh: make([][]time.Duration, n)}
+		s.seen = period{posts: make([][]time.Duration, n), kept: make([][]time.Duration, n),
+			fresh: make([][]time.Duration, n)}
 	}
 	for _, of := range [][][]time.Duration{s.seen.posts, s.seen.kept, s.seen.fresh} {
 		clear(of)
@@ -223,7 +229,8 @@ func (s *attackTest) endPeriod() period {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clone := func(of [][]time.Duration) [][]time.Duration { return append([][]time.Duration(nil), of...) }
-	return period{lasted: time.Since(s.seen.began), posts: clone(s.seen.posts), kept: clone(s.seen.kept), fresh: clone(s.seen.fresh)}
+	return period{lasted: time.Since(s.seen.began), posts: clone(s.seen.posts), kept: clone(s.seen.kept),
+		fresh: clone(s.seen.fresh)}
 }
 
 // resources is what a frontend uses of the machine.

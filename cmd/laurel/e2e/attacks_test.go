@@ -94,7 +94,8 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 			t.Errorf("%s has %d MiB more for %d connections", f.id, n, conns)
 		}
 		if p.posts[i] == nil || p.kept[i] == nil || p.fresh[i] == nil {
-			t.Errorf("at %s %d posts were acked, and %d reads by one connection and %d by new ones were answered", f.id, len(p.posts[i]), len(p.kept[i]), len(p.fresh[i]))
+			t.Errorf("at %s %d posts were acked, and %d reads by one connection and %d by new ones were answered", f.id,
+				len(p.posts[i]), len(p.kept[i]), len(p.fresh[i]))
 		}
 		if most[i].mib-before[i].mib > most[worst].mib-before[worst].mib {
 			worst = i
@@ -103,8 +104,10 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	if s.calm.lasted == 0 {
 		s.calm = p
 	}
-	t.Logf("| %s | %d | %d | %.0f | %.2f | %.0f | %.0f | %.0f | %.0f | %.2f | %d, %d | %d, %d |", a.name, a.conns, strangers.ended.Load(),
-		p.rate(p.posts), p.rate(p.posts)/s.calm.rate(s.calm.posts), slowest(p.posts), p.rate(p.kept)+p.rate(p.fresh), p.rate(p.fresh), slowest(slices.Concat(p.kept, p.fresh)), cores,
+	t.Logf("| %s | %d | %d | %.0f | %.2f | %.0f | %.0f | %.0f | %.0f | %.2f | %d, %d | %d, %d |", a.name, a.conns,
+		strangers.ended.Load(),
+		p.rate(p.posts), p.rate(p.posts)/s.calm.rate(s.calm.posts), slowest(p.posts), p.rate(p.kept)+p.rate(p.fresh),
+		p.rate(p.fresh), slowest(slices.Concat(p.kept, p.fresh)), cores,
 		before[worst].mib, most[worst].mib, before[worst].goroutines, most[worst].goroutines)
 }
 

@@ -46,7 +46,8 @@ func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	startWatchers(g)
 	c := &watcherCounts{g: g, began: time.Now()}
 	defer c.print()
-	c.await("all watch, and evenly", patience, func(n []int) bool { return sumOf(n) == 3*watchersPerHome && spread(n) <= nearly })
+	c.await("all watch, and evenly", patience,
+		func(n []int) bool { return sumOf(n) == 3*watchersPerHome && spread(n) <= nearly })
 
 	victim := g.frontends[1]
 	victim.Kill()
@@ -57,7 +58,8 @@ func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	})
 	c.holds(awayFor-time.Since(died), func(n []int) error {
 		if above(n) > tooMuch {
-			return fmt.Errorf("one of those that are left has %.0f %% more than its share; want at most %.0f %%: %d", 100*above(n), 100*tooMuch, n)
+			return fmt.Errorf("one of those that are left has %.0f %% more than its share; want at most %.0f %%: %d",
+				100*above(n), 100*tooMuch, n)
 		}
 		return nil
 	})
@@ -83,7 +85,8 @@ func startWatchers(g *group) {
 	transport := laurel.NewTransport(8)
 	for i := range watchersPerHome * len(g.frontends) {
 		k := i % len(g.frontends)
-		c, err := laurel.New(strings.Split(g.urlsFrom(k), ","), laurel.Options{Home: g.frontends[k].id, Transport: transport})
+		c, err := laurel.New(strings.Split(g.urlsFrom(k), ","),
+			laurel.Options{Home: g.frontends[k].id, Transport: transport})
 		if err != nil {
 			g.t.Fatal(err)
 		}

@@ -68,7 +68,8 @@ func TestACorrectionReachesEveryAnswerAtEveryFrontend(t *testing.T) {
 	post := func(id, kind, contest, data string) {
 		t.Helper()
 		posted++
-		apply(t, g.frontends[posted%3], fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data))
+		apply(t, g.frontends[posted%3], fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest,
+			data))
 	}
 	void := func(id, contest, event string) {
 		t.Helper()
@@ -91,10 +92,12 @@ func TestACorrectionReachesEveryAnswerAtEveryFrontend(t *testing.T) {
 	void("v-goal", correctedMatch, "g2")
 	says(correctedMatch, "1 GAU 1, 2 ROM 0; won: GAU; voided: g2 by v-goal")
 
-	post("race", "contest.define", correctedRace, `{"kind":"ranked","sport":"menhir-run","result_type":"TIME","competition":"OG50BC"}`)
+	post("race", "contest.define", correctedRace,
+		`{"kind":"ranked","sport":"menhir-run","result_type":"TIME","competition":"OG50BC"}`)
 	post("off", "contest.status", correctedRace, `{"schedule_status":"RUNNING"}`)
 	for i, code := range []string{"ASTERIX", "EDIFIS", "MARATHONUS"} {
-		post(code, "result.set", correctedRace, fmt.Sprintf(`{"competitor":%q,"split":"finish","mark":%d,"organisation":"%s"}`, code, 100+i, code[:3]))
+		post(code, "result.set", correctedRace,
+			fmt.Sprintf(`{"competitor":%q,"split":"finish","mark":%d,"organisation":"%s"}`, code, 100+i, code[:3]))
 	}
 	post("again", "result.set", correctedRace, `{"competitor":"MARATHONUS","split":"finish","mark":99}`)
 	says(correctedRace, "1 MARATHONUS 99, 2 ASTERIX 100, 3 EDIFIS 101; won: ; voided: ")
@@ -103,17 +106,21 @@ func TestACorrectionReachesEveryAnswerAtEveryFrontend(t *testing.T) {
 	says(correctedRace, "1 ASTERIX 100, 2 EDIFIS 101, 3 MARATHONUS 102; won: ASTERIX; voided: again by v-double")
 	post("gold", "medal.award", correctedRace, `{"award_id":"run","medal":"GOLD","organisation":"AST"}`)
 
-	refused(t, g.frontends[2], score.StatusConflict, `{"type":"result.set","contest_id":"`+correctedRace+`","data":{"competitor":"ASTERIX","split":"finish","irm":"DSQ"}}`)
-	mustRun(t, "bard", "mark", correctedRace, "--competitor", "ASTERIX", "--split", "finish", "--irm", "DSQ", "--reason", "magic potion", "--to", urls(g.frontends))
+	refused(t, g.frontends[2], score.StatusConflict,
+		`{"type":"result.set","contest_id":"`+correctedRace+`","data":{"competitor":"ASTERIX","split":"finish","irm":"DSQ"}}`)
+	mustRun(t, "bard", "mark", correctedRace, "--competitor", "ASTERIX", "--split", "finish", "--irm", "DSQ",
+		"--reason", "magic potion", "--to", urls(g.frontends))
 	post("back", "medal.revoke", correctedRace, `{"award_id":"run","reason":"magic potion"}`)
 	post("gold2", "medal.award", correctedRace, `{"award_id":"run","medal":"GOLD","organisation":"EDI"}`)
 	says(correctedRace, "1 EDIFIS 101, 2 MARATHONUS 102, 0 ASTERIX DSQ; won: EDIFIS; voided: again by v-double")
-	refused(t, g.frontends[1], score.StatusConflict, `{"type":"event.void","contest_id":"`+correctedRace+`","data":{"voids":"back","reason":"the second gold stands on it"}}`)
+	refused(t, g.frontends[1], score.StatusConflict,
+		`{"type":"event.void","contest_id":"`+correctedRace+`","data":{"voids":"back","reason":"the second gold stands on it"}}`)
 	for _, f := range g.frontends {
 		if got := f.golds(t); got != "1 EDI 1" {
 			t.Errorf("%s: the medal table is %s", f.id, got)
 		}
-		for query, want := range map[string]string{"competitor=ASTERIX": correctedRace, "status=OFFICIAL": correctedMatch + ", " + correctedRace, "status=OFFICIAL&competitor=GAU": correctedMatch,
+		for query, want := range map[string]string{"competitor=ASTERIX": correctedRace,
+			"status=OFFICIAL": correctedMatch + ", " + correctedRace, "status=OFFICIAL&competitor=GAU": correctedMatch,
 			"sport=menhir-run&competitor=MARATHONUS&competition=OG50BC": correctedRace, "status=RUNNING": ""} {
 			if got := f.search(t, query); got != want {
 				t.Errorf("%s: %s finds %q, want %q", f.id, query, got, want)

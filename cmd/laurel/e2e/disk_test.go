@@ -158,7 +158,8 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		stop func(f *frontend)
 		do   func(t testing.TB, file *os.File, size int64)
 	}{
-		{"its first pages are zeros", (*frontend).stop, func(t testing.TB, file *os.File, size int64) { write(t, file, 0, make([]byte, 4*page)) }},
+		{"its first pages are zeros", (*frontend).stop,
+			func(t testing.TB, file *os.File, size int64) { write(t, file, 0, make([]byte, 4*page)) }},
 		{"its second half is cut off", (*frontend).stop, func(t testing.TB, file *os.File, size int64) {
 			if err := file.Truncate(size / 2); err != nil {
 				t.Fatal(err)
@@ -224,7 +225,8 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join again") || !strings.Contains(output, f.data) {
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join again") ||
+			!strings.Contains(output, f.data) {
 			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}

@@ -64,7 +64,8 @@ const (
 )
 
 func newNemesis(g *group, cuts *network, h *history, seed uint64) *nemesis {
-	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, undo: map[kindOfFault]repair{}}
+	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{},
+		undo: map[kindOfFault]repair{}}
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
@@ -144,7 +145,8 @@ func (n *nemesis) injectFault() {
 		return
 	}
 	n.done[what]++
-	n.g.t.Logf("%8.3f s: %s; f%d is the master; the victim is f%d for %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
+	n.g.t.Logf("%8.3f s: %s; f%d is the master; the victim is f%d for %.1f s", time.Since(n.h.began).Seconds(), what,
+		master+1, victim+1, lasts.Seconds())
 	if undo != nil {
 		n.undo[kind] = repair{time.Now().Add(lasts), undo}
 	}
@@ -272,7 +274,8 @@ func (n *nemesis) start4th() {
 func (n *nemesis) leave() {
 	if !n.removed {
 		seen := n.see(n.joiner)
-		n.removed = slices.ContainsFunc(seen.Frontends, func(f score.Frontend) bool { return f.ID == n.joiner.id && f.Voter })
+		n.removed = slices.ContainsFunc(seen.Frontends,
+			func(f score.Frontend) bool { return f.ID == n.joiner.id && f.Voter })
 	}
 	if !n.removed {
 		return
@@ -371,7 +374,8 @@ func (n *nemesis) heal() {
 		n.joiner.waitReady()
 	}
 	eventually(g.t, "the group is in push mode", func() error {
-		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/cache", `{"mode":"push"}`, "Content-Type", "application/json")
+		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/cache", `{"mode":"push"}`, "Content-Type",
+			"application/json")
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%d %s", a.status, a.body)
 		}

@@ -230,7 +230,8 @@ func (g *group) expectRevision(revision uint64) {
 					g.t.Fatalf("%s has revision %d after %d events", f.id, m.Revision, revision)
 				}
 				if m.Revision != revision || m.State != score.Serving {
-					return fmt.Errorf("%s sees %s %s at revision %d; want it %s at %d", asked.id, f.id, m.State, m.Revision, score.Serving, revision)
+					return fmt.Errorf("%s sees %s %s at revision %d; want it %s at %d", asked.id, f.id, m.State,
+						m.Revision, score.Serving, revision)
 				}
 			}
 			return nil

@@ -8,7 +8,8 @@ import (
 
 func TestTheSpecificationAcceptsWhatMayBeRead(t *testing.T) {
 	op := func(call, back int64, v verb, revision uint64, value int64) porcupine.Operation {
-		return porcupine.Operation{Input: request{thing: "A", verb: v, to: value}, Call: call, Return: back, Output: observation{revision, value}}
+		return porcupine.Operation{Input: request{thing: "A", verb: v, to: value}, Call: call, Return: back,
+			Output: observation{revision, value}}
 	}
 	first, second := op(1, 2, add, 1, 0), op(5, 8, add, 3, 0)
 	for _, c := range []struct {
@@ -21,15 +22,19 @@ func TestTheSpecificationAcceptsWhatMayBeRead(t *testing.T) {
 		{"the old score while the new is posted", true, []porcupine.Operation{op(6, 7, look, 1, 1)}},
 		{"the new score before its ack", true, []porcupine.Operation{op(6, 7, look, 3, 2)}},
 		{"the new score and then the old", false, []porcupine.Operation{op(5, 6, look, 3, 2), op(7, 8, look, 1, 1)}},
-		{"the new score and, begun earlier, the old", true, []porcupine.Operation{op(5, 6, look, 3, 2), op(6, 8, look, 1, 1)}},
+		{"the new score and, begun earlier, the old", true,
+			[]porcupine.Operation{op(5, 6, look, 3, 2), op(6, 8, look, 1, 1)}},
 		{"the new score before it was posted", false, []porcupine.Operation{op(3, 4, look, 3, 2)}},
 		{"another value than its revision's", false, []porcupine.Operation{op(9, 10, look, 3, 1)}},
 		{"a revision that no event made", false, []porcupine.Operation{op(6, 7, look, 2, unseen)}},
 		{"a revision without its value", true, []porcupine.Operation{op(9, 10, look, 3, unseen)}},
-		{"an event of unknown outcome that had an effect late", true, []porcupine.Operation{op(3, never, add, 4, 0), op(9, 10, look, 3, 2), op(11, 12, look, 4, 3)}},
-		{"an event of unknown outcome, before it was posted", false, []porcupine.Operation{op(11, never, add, 4, 0), op(9, 10, look, 4, 3)}},
+		{"an event of unknown outcome that had an effect late", true,
+			[]porcupine.Operation{op(3, never, add, 4, 0), op(9, 10, look, 3, 2), op(11, 12, look, 4, 3)}},
+		{"an event of unknown outcome, before it was posted", false,
+			[]porcupine.Operation{op(11, never, add, 4, 0), op(9, 10, look, 4, 3)}},
 		{"what a correction set", true, []porcupine.Operation{op(9, 10, set, 4, 7), op(11, 12, look, 4, 7)}},
-		{"what was there before a correction", false, []porcupine.Operation{op(9, 10, set, 4, 7), op(11, 12, look, 3, 2)}},
+		{"what was there before a correction", false,
+			[]porcupine.Operation{op(9, 10, set, 4, 7), op(11, 12, look, 3, 2)}},
 		{"an event that is acked at an older revision", false, []porcupine.Operation{op(9, 10, add, 2, 0)}},
 	} {
 		h := newHistory()
@@ -57,7 +62,8 @@ func TestTheSpecificationAcceptsWhatAListMayShow(t *testing.T) {
 	} {
 		h := newHistory()
 		for i, thing := range []string{"A", "B", "A", "B"} {
-			h.known = append(h.known, porcupine.Operation{Input: request{thing: thing, verb: add}, Call: 1, Return: 9, Output: observation{revision: uint64(i + 1)}})
+			h.known = append(h.known, porcupine.Operation{Input: request{thing: thing, verb: add}, Call: 1, Return: 9,
+				Output: observation{revision: uint64(i + 1)}})
 		}
 		h.chain()
 		h.lists = []map[string]uint64{c.list}
@@ -91,7 +97,8 @@ func TestTheCheckerFindsALostAckedEvent(t *testing.T) {
 
 func TestAnAnswerMayBeAsOldAsItsAge(t *testing.T) {
 	op := func(call, back int64, v verb, revision uint64, value int64) porcupine.Operation {
-		return porcupine.Operation{Input: request{thing: "A", verb: v}, Call: call, Return: back, Output: observation{revision, value}}
+		return porcupine.Operation{Input: request{thing: "A", verb: v}, Call: call, Return: back,
+			Output: observation{revision, value}}
 	}
 	for _, c := range []struct {
 		what string

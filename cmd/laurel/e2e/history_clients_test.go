@@ -73,7 +73,8 @@ func newClientPool(urls []string, h *history, seed uint64) *clientPool {
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	for i, url := range urls {
 		for k := range readersEach + writersEach {
-			one := newClient(fmt.Sprintf("%s%d-%d", map[bool]string{true: "r", false: "w"}[k < readersEach], i+1, k), url, urls, h, rand.New(rand.NewPCG(seed, uint64(i*100+k))))
+			one := newClient(fmt.Sprintf("%s%d-%d", map[bool]string{true: "r", false: "w"}[k < readersEach], i+1, k),
+				url, urls, h, rand.New(rand.NewPCG(seed, uint64(i*100+k))))
 			if k < readersEach {
 				c.asking.Go(func() { one.every(c.stopped, readPause, one.read) })
 			} else {
@@ -166,7 +167,8 @@ func (c *client) readOnce(path string, saw func(a answer, see func(thing string,
 	case err != nil:
 		c.h.count("read: " + failureKind(err))
 		return false
-	case a.status == http.StatusServiceUnavailable || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout:
+	case a.status == http.StatusServiceUnavailable || a.status == http.StatusBadGateway ||
+		a.status == http.StatusGatewayTimeout:
 		c.h.count("read: refused")
 		return false
 	case a.status != http.StatusOK:
@@ -249,32 +251,33 @@ func (c *client) readList(i int) bool {
 // without it the answer is stale.
 func (c *client) readTimeline(id string) bool {
 	after := max(c.seen[id], 1) - 1
-	return c.readOnce(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after), func(a answer, see func(string, observation)) error {
-		var page struct {
-			Events []score.TimelineEvent `json:"events"`
-			Next   string                `json:"next"`
-		}
-		if err := json.Unmarshal([]byte(a.body), &page); err != nil {
-			return err
-		}
-		s := observation{value: unseen}
-		for _, e := range page.Events {
-			if e.Revision <= s.revision {
-				return fmt.Errorf("revision %d after %d", e.Revision, s.revision)
+	return c.readOnce(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after),
+		func(a answer, see func(string, observation)) error {
+			var page struct {
+				Events []score.TimelineEvent `json:"events"`
+				Next   string                `json:"next"`
 			}
-			s.revision = e.Revision
-		}
-		if page.Next != "" {
-			c.seen[id] = s.revision
+			if err := json.Unmarshal([]byte(a.body), &page); err != nil {
+				return err
+			}
+			s := observation{value: unseen}
+			for _, e := range page.Events {
+				if e.Revision <= s.revision {
+					return fmt.Errorf("revision %d after %d", e.Revision, s.revision)
+				}
+				s.revision = e.Revision
+			}
+			if page.Next != "" {
+				c.seen[id] = s.revision
+				return nil
+			}
+			// Any number of events may precede the last one that was seen.
+			if s.revision > 0 || a.header.Get("Age") == "" {
+				see(id, s)
+			}
+			c.seen[id] = max(c.seen[id], s.revision)
 			return nil
-		}
-		// Any number of events may precede the last one that was seen.
-		if s.revision > 0 || a.header.Get("Age") == "" {
-			see(id, s)
-		}
-		c.seen[id] = max(c.seen[id], s.revision)
-		return nil
-	})
+		})
 }
 
 func (c *client) readMedals(i int) bool {

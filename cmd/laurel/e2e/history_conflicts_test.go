@@ -53,7 +53,8 @@ func conflicts(known, suspects []porcupine.Operation) string {
 					last = returned[i]
 				}
 			}
-			if last.Output != nil && (revision(o) < revision(last) || revision(o) == revision(last) && o.Input.(request).verb != look) {
+			if last.Output != nil && (revision(o) < revision(last) || revision(o) == revision(last) &&
+				o.Input.(request).verb != look) {
 				accuse("first %s\n  then %s", moment(last), moment(o))
 			}
 			if o.Input.(request).verb != look {
@@ -105,7 +106,8 @@ func moment(o porcupine.Operation) string {
 	if o.Return != never {
 		back = fmt.Sprintf("%.6f s", float64(o.Return)/1e9)
 	}
-	return fmt.Sprintf("[%.6f s, %s] %s", float64(o.Call)/1e9, back, describe(o.Input.(request), o.Output.(observation)))
+	return fmt.Sprintf("[%.6f s, %s] %s", float64(o.Call)/1e9, back,
+		describe(o.Input.(request), o.Output.(observation)))
 }
 
 // text returns the whole history, object by object, sorted by call.

@@ -46,7 +46,8 @@ func (c *client) event(id string) (request, string) {
 	switch n := c.rand.IntN(100); {
 	case n < 10:
 		r.verb, r.to = set, int64(c.rand.IntN(1000))
-		kind, data = score.TypeScoreSet, fmt.Sprintf(`{"result":{"GAU":%d},"reason":"the sages have looked again"}`, r.to)
+		kind, data = score.TypeScoreSet, fmt.Sprintf(`{"result":{"GAU":%d},"reason":"the sages have looked again"}`,
+			r.to)
 	case n < 20:
 		i := c.rand.IntN(meets)
 		r.thing, contest = medalsOfGaul(i), ceremonies(i)

@@ -137,7 +137,8 @@ func (h *history) acked(call int64, r request, revision uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	back := h.now()
-	h.known = append(h.known, porcupine.Operation{Input: r, Call: call, Output: observation{revision: revision}, Return: back})
+	h.known = append(h.known, porcupine.Operation{Input: r, Call: call, Output: observation{revision: revision},
+		Return: back})
 	h.posted = append(h.posted, back)
 }
 
@@ -160,7 +161,8 @@ func (h *history) close(timelines map[string]uint64) (events int, err error) {
 		}
 		events++
 		if at, there := timelines[r.event]; !there || at != o.Output.(observation).revision {
-			wrong = append(wrong, fmt.Errorf("%s: %s; its timeline has it at revision %d", r.thing, describe(r, o.Output.(observation)), at))
+			wrong = append(wrong, fmt.Errorf("%s: %s; its timeline has it at revision %d", r.thing,
+				describe(r, o.Output.(observation)), at))
 		}
 		delete(expected, r.event)
 	}
@@ -200,7 +202,8 @@ const judging = 2 * time.Minute
 // clients' clocks do not contradict.
 func (h *history) check() error {
 	if r := porcupine.CheckOperationsTimeout(scoreboard, h.known, judging); r != porcupine.Ok {
-		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, conflicts(h.known, h.known))
+		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r,
+			conflicts(h.known, h.known))
 	}
 	if output := conflicts(h.known, h.aged); output != "" {
 		return fmt.Errorf("answers were older than their age:\n%s", output)

@@ -57,7 +57,8 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
 	form := byForm(
-		killForm{[]string{"curling", "tokyo2020para", "worldcup2026"}, 7 * time.Second, 1200 * time.Millisecond, 900 * time.Millisecond},
+		killForm{[]string{"curling", "tokyo2020para", "worldcup2026"}, 7 * time.Second, 1200 * time.Millisecond,
+			900 * time.Millisecond},
 		killForm{allGames[1:], 16 * time.Second, 2 * time.Second, 1500 * time.Millisecond},
 		killForm{allGames, 5 * time.Minute, 2 * time.Second, 1500 * time.Millisecond})
 	all := load(t, form.names...)

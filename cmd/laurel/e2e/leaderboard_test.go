@@ -81,7 +81,8 @@ func (c *boardClient) run(stop *atomic.Bool) error {
 			return err
 		}
 		// All marks up to this seq have been acknowledged.
-		n, _ := slices.BinarySearchFunc(c.race.all, told.LastSeq+1, func(of markOf, seq uint64) int { return cmp.Compare(c.race.least[of], seq) })
+		n, _ := slices.BinarySearchFunc(c.race.all, told.LastSeq+1,
+			func(of markOf, seq uint64) int { return cmp.Compare(c.race.least[of], seq) })
 		if n == 0 {
 			continue
 		}
@@ -140,7 +141,8 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 		return fmt.Errorf("%s: the mark is not there: %+v", q.Encode(), l)
 	}
 	for _, m := range marks {
-		if r := &l.Rows[i]; m.seq >= c.race.least[of] && m.IRM == r.IRM && (m.Mark == nil) == (r.Mark == nil) && (m.Mark == nil || *m.Mark == *r.Mark) {
+		if r := &l.Rows[i]; m.seq >= c.race.least[of] && m.IRM == r.IRM && (m.Mark == nil) == (r.Mark == nil) &&
+			(m.Mark == nil || *m.Mark == *r.Mark) {
 			return nil
 		}
 	}
@@ -185,7 +187,8 @@ func consistent(l *score.Leaderboard, top bool) error {
 			}
 			continue
 		}
-		if i > 0 && (rows[i-1].Mark == nil || *rows[i-1].Mark > *r.Mark || *rows[i-1].Mark == *r.Mark && rows[i-1].Competitor >= r.Competitor) {
+		if i > 0 && (rows[i-1].Mark == nil || *rows[i-1].Mark > *r.Mark || *rows[i-1].Mark == *r.Mark &&
+			rows[i-1].Competitor >= r.Competitor) {
 			return fmt.Errorf("row %d is out of order", i)
 		}
 		same := i > 0 && *rows[i-1].Mark == *r.Mark
@@ -227,7 +230,8 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	var asking sync.WaitGroup
 	clients := make([]*boardClient, 6)
 	for i := range clients {
-		c := &boardClient{race: r, rand: rand.New(rand.NewPCG(uint64(i), 1)), newest: map[string]uint64{}, totals: map[string]int{}, asked: map[string]int{}}
+		c := &boardClient{race: r, rand: rand.New(rand.NewPCG(uint64(i), 1)), newest: map[string]uint64{},
+			totals: map[string]int{}, asked: map[string]int{}}
 		for _, f := range g.frontends {
 			c.urls = append(c.urls, f.url)
 		}
@@ -290,13 +294,16 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 		for i, r := range rows {
 			first, _ := slices.BinarySearch(ordered, ordered[i])
 			next, _ := slices.BinarySearch(ordered, ordered[i]+1)
-			if r.Mark == nil || *r.Mark != marks[r.Competitor] || *r.Mark != ordered[i] || r.Rank != first+1 || r.RankEqual != (next-first > 1) || *r.Diff != ordered[i]-ordered[0] {
-				t.Fatalf("%s %q at %s: row %d is %+v; want the mark %s and the rank %d", id, category, f.id, i, r, ordered[i], first+1)
+			if r.Mark == nil || *r.Mark != marks[r.Competitor] || *r.Mark != ordered[i] || r.Rank != first+1 ||
+				r.RankEqual != (next-first > 1) || *r.Diff != ordered[i]-ordered[0] {
+				t.Fatalf("%s %q at %s: row %d is %+v; want the mark %s and the rank %d", id, category, f.id, i, r,
+					ordered[i], first+1)
 			}
 			// Official places continue where marks are equal and include finishers that
 			// are missing in the source. A better mark always has a better place.
 			if i > 0 && *rows[i-1].Mark < *r.Mark && places[rows[i-1].Competitor] >= places[r.Competitor] {
-				t.Errorf("%s %q at %s: %s has the place %d, and %s, who is behind, %d", id, category, f.id, rows[i-1].Competitor, places[rows[i-1].Competitor], r.Competitor, places[r.Competitor])
+				t.Errorf("%s %q at %s: %s has the place %d, and %s, who is behind, %d", id, category, f.id,
+					rows[i-1].Competitor, places[rows[i-1].Competitor], r.Competitor, places[r.Competitor])
 			}
 		}
 		for range 20 {
@@ -315,7 +322,8 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 }
 
 func sameRow(a, b score.LeaderboardRow) bool {
-	return a.Competitor == b.Competitor && *a.Mark == *b.Mark && a.Rank == b.Rank && a.RankEqual == b.RankEqual && *a.Diff == *b.Diff
+	return a.Competitor == b.Competitor && *a.Mark == *b.Mark && a.Rank == b.Rank && a.RankEqual == b.RankEqual &&
+		*a.Diff == *b.Diff
 }
 
 func wholeBoard(t testing.TB, f *frontend, id, category string) (rows []score.LeaderboardRow) {

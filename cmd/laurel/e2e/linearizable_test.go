@@ -138,7 +138,8 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 		g.expectTheSame()
 	}
 	if len(h.wrong) > 0 {
-		t.Errorf("%d answers that no fault excuses, the first: %v", len(h.wrong), errors.Join(h.wrong[:min(len(h.wrong), 5)]...))
+		t.Errorf("%d answers that no fault excuses, the first: %v", len(h.wrong),
+			errors.Join(h.wrong[:min(len(h.wrong), 5)]...))
 	}
 	if len(h.posted) < 100 || len(h.read) < 1000 {
 		t.Errorf("%d events acked and %d reads answered are too few to show anything", len(h.posted), len(h.read))
@@ -276,7 +277,8 @@ func row(seed uint64, h *history, done map[string]int, from, to int64, verdict s
 	}
 	post, postAt := gap(h.posted, from, to)
 	read, readAt := gap(h.read, from, to)
-	return fmt.Sprintf("| %d | %d | %s | %d | %d, %d | %s | %.1f at %.0f, %.1f at %.0f | %s |", seed, len(h.known)+len(h.aged), strings.Join(reads, ", "), refused, len(h.posted), unknown,
+	return fmt.Sprintf("| %d | %d | %s | %d | %d, %d | %s | %.1f at %.0f, %.1f at %.0f | %s |", seed,
+		len(h.known)+len(h.aged), strings.Join(reads, ", "), refused, len(h.posted), unknown,
 		strings.Join(faults, ", "), post, postAt, read, readAt, verdict)
 }
 

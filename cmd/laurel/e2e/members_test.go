@@ -93,7 +93,8 @@ func TestLeadershipIsTransferredToTheNamedFrontendOrToAny(t *testing.T) {
 	if m := g.master(); m == before {
 		t.Errorf("%s is still the master after a transfer to any other", m.id)
 	}
-	if o := command(t, "laurel", "cluster", "transfer", "nobody", "--to", urls(g.frontends)); o.code != 1 || !strings.Contains(o.err, "nobody") {
+	if o := command(t, "laurel", "cluster", "transfer", "nobody", "--to", urls(g.frontends)); o.code != 1 ||
+		!strings.Contains(o.err, "nobody") {
 		t.Errorf("a transfer to a frontend that is not in the group: %v; want exit code 1 and its name", o)
 	}
 }
@@ -106,7 +107,8 @@ func TestAJoinerWithATakenIDIsRefusedWithTheReason(t *testing.T) {
 	other := g.add()
 	taken := g.frontends[1]
 	g.frontends = g.frontends[:2]
-	imposter := start(t, g.logs, "imposter", nil, program(t, "laurel"), "frontend", "--id", taken.id, "--data", filepath.Join(g.dir, "imposter"),
+	imposter := start(t, g.logs, "imposter", nil, program(t, "laurel"), "frontend", "--id", taken.id,
+		"--data", filepath.Join(g.dir, "imposter"),
 		"--http", other.http, "--peer", other.peer, "--join", urls(g.frontends), "--insecure")
 	if code := imposter.exit(t); code != 1 {
 		t.Errorf("exit code %d; want 1\n%s", code, imposter.output(t))
@@ -199,8 +201,10 @@ func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
 	gone.entry = nil
 	gone.start()
 	master := g.frontends[0].awaitMasterID()
-	if code := gone.exit(t); code != 5 || !strings.Contains(gone.output(t), "entry ") || !strings.Contains(gone.output(t), "empty data directory") {
-		t.Errorf("started again, it ended with exit code %d; want 5, the entry that removed it, and what to do\n%s", code, gone.output(t))
+	if code := gone.exit(t); code != 5 || !strings.Contains(gone.output(t), "entry ") ||
+		!strings.Contains(gone.output(t), "empty data directory") {
+		t.Errorf("started again, it ended with exit code %d; want 5, the entry that removed it, and what to do\n%s",
+			code, gone.output(t))
 	}
 	if now := g.frontends[0].awaitMasterID(); now != master {
 		t.Errorf("the master was %s and is %s after a removed frontend was started again", master, now)

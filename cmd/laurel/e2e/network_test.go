@@ -93,7 +93,8 @@ func newNetwork(t testing.TB, n int) *network {
 	programs.dir, programs.build = dir, func() error { return nil }
 	w := &network{t: t}
 	w.free(nil)
-	w.ip(nil, "link add "+bridge+" type bridge", "addr add 127.77.0.254/24 scope global dev "+bridge, "link set "+bridge+" up")
+	w.ip(nil, "link add "+bridge+" type bridge", "addr add 127.77.0.254/24 scope global dev "+bridge,
+		"link set "+bridge+" up")
 	for i := range n {
 		hold := exec.Command("sleep", "infinity")
 		hold.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
@@ -105,9 +106,11 @@ func newNetwork(t testing.TB, n int) *network {
 			_ = hold.Wait()         // the error is that it was killed
 		})
 		w.sites = append(w.sites, hold)
-		w.ip(nil, fmt.Sprintf("link add site%d type veth peer name eth0 netns %d", i, hold.Process.Pid), fmt.Sprintf("link set site%d master %s up", i, bridge))
+		w.ip(nil, fmt.Sprintf("link add site%d type veth peer name eth0 netns %d", i, hold.Process.Pid),
+			fmt.Sprintf("link set site%d master %s up", i, bridge))
 		w.free(hold)
-		w.ip(hold, "link set eth0 address "+siteMAC(i), "addr add "+siteAddr(i)+"/24 scope global dev eth0", "link set eth0 up")
+		w.ip(hold, "link set eth0 address "+siteMAC(i), "addr add "+siteAddr(i)+"/24 scope global dev eth0",
+			"link set eth0 up")
 	}
 	for i := range n {
 		for j := range n {

@@ -102,7 +102,8 @@ func askStopped(f *frontend, sent chan<- struct{}, want int64) error {
 		return fmt.Errorf("%s %s: %w", res.Status, body, err)
 	}
 	if len(r.Competitors) == 0 || *r.Competitors[0].Result != score.Points(want) {
-		return fmt.Errorf("an old score is shown (Laurel-Cache %s); want %d: %s", res.Header.Get("Laurel-Cache"), want, body)
+		return fmt.Errorf("an old score is shown (Laurel-Cache %s); want %d: %s", res.Header.Get("Laurel-Cache"), want,
+			body)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(cleanEnv(), env...)
 	var err error
-	if p.Process, err = localgroup.StartProcess(name, log, cmd, localgroup.Child); err != nil {
+	if p.Process, err = localgroup.StartProcess(name, log, cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Kill)
@@ -113,7 +113,8 @@ func logs(t testing.TB) string {
 			lines := bytes.SplitAfter(b, []byte("\n"))
 			const last = 40
 			if n := len(lines) - last; n > 0 {
-				lines = append([][]byte{fmt.Appendf(nil, "... %d lines before; keep them all with -artifacts\n", n)}, lines[n:]...)
+				lines = append([][]byte{fmt.Appendf(nil, "... %d lines before; keep them all with -artifacts\n", n)},
+					lines[n:]...)
 			}
 			t.Logf("%s:\n%s", filepath.Base(p), bytes.Join(lines, nil))
 		}
@@ -151,7 +152,8 @@ func commandEnv(t testing.TB, env []string, name string, args ...string) result 
 	overdue := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
 	err := c.Wait()
 	if !overdue.Stop() {
-		t.Fatalf("%s %s still ran after %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), patience, &out, &errs)
+		t.Fatalf("%s %s still ran after %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), patience, &out,
+			&errs)
 	}
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)

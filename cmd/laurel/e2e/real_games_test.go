@@ -239,7 +239,8 @@ func (s *stream) expectContests(t testing.TB, f *frontend) {
 	asking.Wait()
 	if n := len(wrong); n > 0 {
 		slices.Sort(wrong)
-		t.Errorf("%s at %s: %d of %d contests do not show the truth:\n%s", s.name, f.id, n, len(s.truth.Contests), strings.Join(wrong[:min(n, 20)], "\n"))
+		t.Errorf("%s at %s: %d of %d contests do not show the truth:\n%s", s.name, f.id, n, len(s.truth.Contests),
+			strings.Join(wrong[:min(n, 20)], "\n"))
 	}
 }
 
@@ -345,18 +346,21 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 		t.Fatalf("%s at %s: shows %d competitors; want %d", id, f.id, len(got.Competitors), want)
 	}
 	if got.Split != "finish" || got.Winner != got.Competitors[0].Code {
-		t.Errorf("%s at %s: split %q, winner %q; want finish and the first, %q", id, f.id, got.Split, got.Winner, got.Competitors[0].Code)
+		t.Errorf("%s at %s: split %q, winner %q; want finish and the first, %q", id, f.id, got.Split, got.Winner,
+			got.Competitors[0].Code)
 	}
 	for i, c := range got.Competitors {
 		mark, known := marks[c.Code]
 		if !known || c.Result == nil || *c.Result != mark || mark != ordered[i] {
-			t.Errorf("%s at %s: number %d is %s with %v; want the mark %v, and theirs is %v", id, f.id, i+1, c.Code, c.Result, ordered[i], mark)
+			t.Errorf("%s at %s: number %d is %s with %v; want the mark %v, and theirs is %v", id, f.id, i+1, c.Code,
+				c.Result, ordered[i], mark)
 			continue
 		}
 		first, _ := slices.BinarySearch(ordered, mark)
 		next, _ := slices.BinarySearch(ordered, mark+1)
 		if c.Rank != first+1 || places[c.Code] < c.Rank || places[c.Code] > next {
-			t.Errorf("%s at %s: the rank of %s is %d; want %d, among the official places %d (theirs is %d) to %d", id, f.id, c.Code, c.Rank, first+1, first+1, places[c.Code], next)
+			t.Errorf("%s at %s: the rank of %s is %d; want %d, among the official places %d (theirs is %d) to %d", id,
+				f.id, c.Code, c.Rank, first+1, first+1, places[c.Code], next)
 		}
 	}
 }
@@ -387,7 +391,8 @@ func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFi
 	for _, want := range finishers {
 		if got := stored[want.Competitor]; got == nil || *got != want.Mark {
 			if missing++; missing < 10 {
-				t.Errorf("%s at %s: the timeline's mark of %s is %v; want %v", id, f.id, want.Competitor, got, want.Mark)
+				t.Errorf("%s at %s: the timeline's mark of %s is %v; want %v", id, f.id, want.Competitor, got,
+					want.Mark)
 			}
 		}
 	}

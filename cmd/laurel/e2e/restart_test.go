@@ -29,7 +29,8 @@ func (f *frontend) answers(all []*stream) answers {
 	t.Helper()
 	output := answers{}
 	keep := func(path string, a answer) {
-		output[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
+		output[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"),
+			a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
 	}
 	list := func(path string) {
 		n := 0

@@ -87,7 +87,8 @@ func (g *secureGroup) must(f *frontend, method, path, body string) (a answer) {
 func (g *secureGroup) joinToken(uses int) {
 	g.t.Helper()
 	var made access.JoinTokenResponse
-	if err := json.Unmarshal([]byte(g.must(g.running()[0], "POST", "/v1/cluster/tokens", fmt.Sprintf(`{"uses":%d}`, uses)).body), &made); err != nil {
+	if err := json.Unmarshal([]byte(g.must(g.running()[0], "POST", "/v1/cluster/tokens",
+		fmt.Sprintf(`{"uses":%d}`, uses)).body), &made); err != nil {
 		g.t.Fatal(err)
 	}
 	g.secret(made.Token)
@@ -105,7 +106,8 @@ func (g *secureGroup) post(f *frontend) {
 func (f *frontend) holdKey() {
 	f.group.t.Helper()
 	eventually(f.group.t, f.id+" holds the key of the authority", func() error {
-		if found, err := filepath.Glob(filepath.Join(f.data, "trust", "authority-*.pem")); err != nil || len(found) == 0 {
+		if found, err := filepath.Glob(filepath.Join(f.data, "trust", "authority-*.pem")); err != nil ||
+			len(found) == 0 {
 			return errors.Join(err, errors.New("there is none"))
 		}
 		return nil
@@ -210,7 +212,8 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 	g.post(stays)
 	eventually(t, "the refusal is counted", func() error {
 		for _, f := range g.running() {
-			if a := get(t, f.url+"/metrics"); strings.Contains(a.body, `laurel_peer_refused_total{reason="removed"}`) && !strings.Contains(a.body, `laurel_peer_refused_total{reason="removed"} 0`) {
+			if a := get(t, f.url+"/metrics"); strings.Contains(a.body, `laurel_peer_refused_total{reason="removed"}`) &&
+				!strings.Contains(a.body, `laurel_peer_refused_total{reason="removed"} 0`) {
 				return nil
 			}
 		}
@@ -269,7 +272,8 @@ func TestAnInsecureFrontendListensOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	run := func(more ...string) result {
-		return command(t, "laurel", append([]string{"frontend", "--id", "f1", "--data", dir, "--bootstrap", "--insecure"}, more...)...)
+		return command(t, "laurel", append([]string{"frontend", "--id", "f1", "--data", dir,
+			"--bootstrap", "--insecure"}, more...)...)
 	}
 	for _, more := range [][]string{
 		{"--http", "0.0.0.0:0", "--peer", "127.0.0.1:0"}, {"--http", ":0", "--peer", "127.0.0.1:0"},

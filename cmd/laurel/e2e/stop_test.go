@@ -112,7 +112,8 @@ func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
 	song := filepath.Join(t.TempDir(), "saga.ndjson")
 	lines := ""
 	for i, at := range []string{"2026-02-09T10:00:00Z", "2026-02-09T20:00:00Z"} { // ten hours of silence
-		lines += fmt.Sprintf(`{"type":"alert","contest_id":"OG50BC","id":"s%d","time":%q,"data":{"text":"hear"}}`+"\n", i, at)
+		lines += fmt.Sprintf(`{"type":"alert","contest_id":"OG50BC","id":"s%d","time":%q,"data":{"text":"hear"}}`+"\n",
+			i, at)
 	}
 	if err := os.WriteFile(song, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
@@ -131,7 +132,8 @@ func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
 	}
 	first, second, third := sing("first"), sing("second"), sing("third", "--id", "cacofonix")
 
-	if o := stop(t, env, 1, "bard", "--id", "saga"); !strings.Contains(o.err, "nothing was done") || first.Ended() || second.Ended() {
+	if o := stop(t, env, 1, "bard", "--id", "saga"); !strings.Contains(o.err, "nothing was done") || first.Ended() ||
+		second.Ended() {
 		t.Errorf("of two bards called saga, one was stopped: %v", o)
 	}
 	stop(t, env, 0, "bard", "--id", "cacofonix")
@@ -197,7 +199,8 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	endAfter(t, env)
 
 	terminal, shell := openTerminal(t)
-	c := exec.Command("/bin/sh", "-c", `"$0" up --data "$1"; echo the shell waits; exec sleep 3600`, program(t, "laurel"), data)
+	c := exec.Command("/bin/sh", "-c", `"$0" up --data "$1"; echo the shell waits; exec sleep 3600`,
+		program(t, "laurel"), data)
 	c.Env = append(cleanEnv(), env)
 	c.Stdin, c.Stdout, c.Stderr = shell, shell, shell
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

@@ -17,7 +17,8 @@ func (g *group) startBards(all []*stream, speed func(*stream) string) []*process
 
 func (g *group) startBard(s *stream, first int, speed string) *process {
 	g.t.Helper()
-	return start(g.t, g.logs, "bard-"+s.name, nil, program(g.t, "bard"), "sing", "--to", g.urlsFrom(first), "--speed", speed, s.file)
+	return start(g.t, g.logs, "bard-"+s.name, nil, program(g.t, "bard"), "sing", "--to", g.urlsFrom(first),
+		"--speed", speed, s.file)
 }
 
 func atFullSpeed(*stream) string { return "max" }

@@ -20,7 +20,8 @@ func TestTheTourWorksAtAnyFrontend(t *testing.T) {
 	// Only the data: source, seq, id and time are left out.
 	for i, body := range []string{define, running} {
 		p := apply(t, g.frontends[i], body)
-		if len(p.Results) != 1 || p.Results[0].Status != score.Applied || p.Results[0].ID == "" || p.Results[0].Revision != uint64(i)+1 || p.Revision != uint64(i)+1 {
+		if len(p.Results) != 1 || p.Results[0].Status != score.Applied || p.Results[0].ID == "" ||
+			p.Results[0].Revision != uint64(i)+1 || p.Revision != uint64(i)+1 {
 			t.Fatalf("the result is %+v; want it applied as revision %d, with an id", p, i+1)
 		}
 	}
@@ -40,11 +41,13 @@ func TestTheTourWorksAtAnyFrontend(t *testing.T) {
 	for _, f := range g.frontends {
 		r := get(t, f.url+contest)
 		rec := decode[score.Record](t, r)
-		if rec.ScheduleStatus != "RUNNING" || rec.Period != "END1" || rec.Revision != 3 || rec.Winner != "" || rec.Competitors[1].Rank != 2 {
+		if rec.ScheduleStatus != "RUNNING" || rec.Period != "END1" || rec.Revision != 3 || rec.Winner != "" ||
+			rec.Competitors[1].Rank != 2 {
 			t.Errorf("%s: %+v", f.id, rec)
 		}
 		for name, want := range map[string]string{
-			"Laurel-Revision": "^3$", "Laurel-Frontend": "^" + f.id + "$", "Laurel-Cache": "^(hit|wait|load|forward)$", "Laurel-Mode": "^[a-z]+$",
+			"Laurel-Revision": "^3$", "Laurel-Frontend": "^" + f.id + "$", "Laurel-Cache": "^(hit|wait|load|forward)$",
+			"Laurel-Mode":   "^[a-z]+$",
 			"Cache-Control": "^no-cache$", "Etag": `^"[^"]+"$`, "Content-Type": "^application/json", "Vary": "Accept",
 		} {
 			if got := r.header.Get(name); !regexp.MustCompile(want).MatchString(got) {
@@ -55,16 +58,19 @@ func TestTheTourWorksAtAnyFrontend(t *testing.T) {
 		for _, other := range g.frontends {
 			n, err := ask("GET", other.url+contest, "", "If-None-Match", r.header.Get("ETag"))
 			if err != nil || n.status != http.StatusNotModified || n.body != "" {
-				t.Errorf("%s with the ETag of %s: %d %q %v; want 304 and nothing", other.id, f.id, n.status, n.body, err)
+				t.Errorf("%s with the ETag of %s: %d %q %v; want 304 and nothing", other.id, f.id, n.status, n.body,
+					err)
 			}
 		}
 		table := get(t, f.url+contest, "Accept", "text/plain")
-		if !strings.HasPrefix(table.header.Get("Content-Type"), "text/plain") || !regexp.MustCompile(`(?m)GAU.*\b2\b`).MatchString(table.body) {
+		if !strings.HasPrefix(table.header.Get("Content-Type"), "text/plain") ||
+			!regexp.MustCompile(`(?m)GAU.*\b2\b`).MatchString(table.body) {
 			t.Errorf("%s: as text/plain: %s\n%s", f.id, table.header.Get("Content-Type"), table.body)
 		}
 	}
 	apply(t, b, play("end-2", 1))
-	if n, err := ask("GET", a.url+contest, "", "If-None-Match", get(t, b.url+contest).header.Get("ETag")); err != nil || n.status != http.StatusNotModified {
+	if n, err := ask("GET", a.url+contest, "", "If-None-Match", get(t, b.url+contest).header.Get("ETag")); err != nil ||
+		n.status != http.StatusNotModified {
 		t.Errorf("%d %v; want 304", n.status, err)
 	}
 	g.expectGaul(3)
@@ -102,7 +108,8 @@ func TestARefusedEventIsExplainedAndChangesNothing(t *testing.T) {
 				t.Errorf("%s: the fault is in %q (%s); want %q", f.id, p.Field, p.Detail, bad.field)
 			}
 		}
-		gap := refused(t, f, score.SeqGap, strings.Replace(play("bard-3", 1), `{`, `{"source":"bard/cacofonix","seq":3,`, 1))
+		gap := refused(t, f, score.SeqGap, strings.Replace(play("bard-3", 1), `{`,
+			`{"source":"bard/cacofonix","seq":3,`, 1))
 		if gap.ExpectedSeq != 1 {
 			t.Errorf("%s: expected_seq is %d; want 1", f.id, gap.ExpectedSeq)
 		}
@@ -115,7 +122,8 @@ func TestARefusedEventIsExplainedAndChangesNothing(t *testing.T) {
 	g.expectRevision(2)
 	g.expectGaul(0)
 
-	for path, code := range map[string]score.Code{"/v1/scores/OG50BC/NONE": score.NotFound, "/v1/medals/NONE": score.NotFound, "/v1/nothing": score.NotFound} {
+	for path, code := range map[string]score.Code{"/v1/scores/OG50BC/NONE": score.NotFound,
+		"/v1/medals/NONE": score.NotFound, "/v1/nothing": score.NotFound} {
 		n, err := ask("GET", g.frontends[1].url+path, "")
 		if err != nil {
 			t.Fatal(err)
@@ -132,8 +140,10 @@ func TestAStreamStopsAtTheFirstRefusedEvent(t *testing.T) {
 	for i, f := range g.frontends {
 		lines := []string{one.Replace(define), one.Replace(running)}
 		id := string(rune('a' + i))
-		lines = append(lines, play(id+"1", 1), play(id+"2", 1), strings.Replace(play(id+"3", 1), "GAU", "EGY", 1), play(id+"4", 1))
-		a, err := ask("POST", f.url+"/v1/events", strings.Join(lines, "\n")+"\n", "Content-Type", "application/x-ndjson")
+		lines = append(lines, play(id+"1", 1), play(id+"2", 1), strings.Replace(play(id+"3", 1), "GAU", "EGY", 1),
+			play(id+"4", 1))
+		a, err := ask("POST", f.url+"/v1/events", strings.Join(lines, "\n")+"\n", "Content-Type",
+			"application/x-ndjson")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +151,8 @@ func TestAStreamStopsAtTheFirstRefusedEvent(t *testing.T) {
 		for r := range results(t, a) {
 			got = append(got, r)
 		}
-		if len(got) != 5 || got[3].Status != score.Applied || got[4].Problem == nil || got[4].Problem.Code != score.InvalidEvent || got[4].ID != id+"3" {
+		if len(got) != 5 || got[3].Status != score.Applied || got[4].Problem == nil ||
+			got[4].Problem.Code != score.InvalidEvent || got[4].ID != id+"3" {
 			t.Fatalf("%s: the results are %+v; want four applied and the fifth refused as the last", f.id, got)
 		}
 		g.expectGaul(int64(i+1) * 2)
@@ -155,7 +166,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 	award := func(id, medal, organisation string) string {
-		return `{"id":"` + id + `","type":"medal.award","contest_id":"OG50BC/MENHIR","data":{"award_id":"` + id + `","medal":"` + medal + `","organisation":"` + organisation + `"}}`
+		return `{"id":"` + id + `","type":"medal.award","contest_id":"OG50BC/MENHIR","data":{"award_id":"` + id +
+			`","medal":"` + medal + `","organisation":"` + organisation + `"}}`
 	}
 	apply(t, a, "["+award("m1", "GOLD", "GAU")+","+award("m2", "SILVER", "ROM")+","+award("m3", "SILVER", "EGY")+"]")
 	apply(t, b, award("m4", "BRONZE", "BRI"))
@@ -163,7 +175,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	for _, f := range g.frontends {
 		table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/OG50BC"))
 		want := []medal.Row{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
-			{Organisation: "EGY", Silver: 1, Total: 1, Rank: 2, RankEqual: true}, {Organisation: "ROM", Silver: 1, Total: 1, Rank: 2, RankEqual: true}}
+			{Organisation: "EGY", Silver: 1, Total: 1, Rank: 2, RankEqual: true},
+			{Organisation: "ROM", Silver: 1, Total: 1, Rank: 2, RankEqual: true}}
 		if len(table.Rows) != len(want) {
 			t.Fatalf("%s: the medal table is %+v", f.id, table)
 		}
@@ -172,10 +185,12 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 				t.Errorf("%s: row %d is %+v; want %+v", f.id, i, row, want[i])
 			}
 		}
-		if row := decode[medal.Row](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
+		if row := decode[medal.Row](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 ||
+			row.Organisation != "BRI" {
 			t.Errorf("%s: the row of BRI is %+v; want zeros", f.id, row)
 		}
-		if text := get(t, f.url+"/v1/medals/OG50BC", "Accept", "text/plain").body; !regexp.MustCompile(`(?m)^\s*1\s+GAU\s+1\s+0\s+0\s+1`).MatchString(text) {
+		if text := get(t, f.url+"/v1/medals/OG50BC", "Accept",
+			"text/plain").body; !regexp.MustCompile(`(?m)^\s*1\s+GAU\s+1\s+0\s+0\s+1`).MatchString(text) {
 			t.Errorf("%s: the medals as text/plain are\n%s", f.id, text)
 		}
 	}
@@ -195,7 +210,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 		if r := decode[score.Record](t, get(t, f.url+contest)); *r.Competitors[0].Result != 0 || r.Revision != 9 {
 			t.Errorf("%s: after the void: %+v", f.id, r)
 		}
-		if bard := decode[score.Bard](t, get(t, f.url+"/v1/bards/anonymous")); bard.LastID != "undo" || bard.LastSeq != 9 {
+		if bard := decode[score.Bard](t, get(t, f.url+"/v1/bards/anonymous")); bard.LastID != "undo" ||
+			bard.LastSeq != 9 {
 			t.Errorf("%s: who posts without a source is %+v", f.id, bard)
 		}
 		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/frontends"} {
@@ -212,7 +228,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	if text := mustRun(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
 		t.Errorf("laurel medals prints\n%s", text)
 	}
-	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
+	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") ||
+		!strings.Contains(text, "f3") {
 		t.Errorf("laurel cluster status prints\n%s", text)
 	}
 }

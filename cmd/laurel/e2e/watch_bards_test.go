@@ -30,7 +30,8 @@ func newWatchedBards(g *group) *watchedBards {
 			 "competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU"},{"code":"ROM","name":"Rome","organisation":"ROM"}]}}`,
 			`"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`,
 		} {
-			output := apply(g.t, g.frontends[0], fmt.Sprintf(`{"id":"begin-%d-%d","type":`+body, i, k, watchedContest(i)))
+			output := apply(g.t, g.frontends[0],
+				fmt.Sprintf(`{"id":"begin-%d-%d","type":`+body, i, k, watchedContest(i)))
 			b.acked[i] = append(b.acked[i], output.Results[0].Revision)
 		}
 	}
@@ -67,11 +68,13 @@ func (b *watchedBards) singOne(i int, s *laurel.Stream) {
 		what := `"score.play","data":{"competitor":"GAU","delta":1}`
 		switch {
 		case seq%10 == 0:
-			what = fmt.Sprintf(`"event.void","data":{"voids":"w%d-%d","reason":"the stone was over the line"}`, i, seq-1)
+			what = fmt.Sprintf(`"event.void","data":{"voids":"w%d-%d","reason":"the stone was over the line"}`, i,
+				seq-1)
 		case seq%15 == 1:
 			what = fmt.Sprintf(`"medal.award","data":{"award_id":%q,"medal":"GOLD","organisation":"GAU"}`, id)
 		}
-		line := fmt.Sprintf(`{"id":%q,"source":"bard/w%d","seq":%d,"contest_id":%q,"type":%s}`, id, i, seq, watchedContest(i), what)
+		line := fmt.Sprintf(`{"id":%q,"source":"bard/w%d","seq":%d,"contest_id":%q,"type":%s}`, id, i, seq,
+			watchedContest(i), what)
 		if s.SendLine(laurel.Line{ID: id, Seq: seq, JSON: []byte(line)}) != nil {
 			return // end reports why
 		}

@@ -57,7 +57,8 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	}
 	var bare []*rawWatcher
 	for i := range 2 * len(g.frontends) {
-		o := newRawWatcher(g, i, laurel.WatchOptions{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
+		o := newRawWatcher(g, i, laurel.WatchOptions{Contests: []string{watchedContest(i % watchedEach)},
+			Timelines: []string{watchedContest(i % watchedEach)}})
 		bare = append(bare, o)
 		watching.Go(func() { o.watch(ctx) })
 	}
@@ -67,7 +68,8 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 
 	b.sing(ctx)
 	for _, victim := range []func() *frontend{
-		func() *frontend { return g.frontends[0] }, func() *frontend { return g.frontends[1] }, func() *frontend { return g.frontends[2] }, g.master,
+		func() *frontend { return g.frontends[0] }, func() *frontend { return g.frontends[1] },
+		func() *frontend { return g.frontends[2] }, g.master,
 	} {
 		v := victim()
 		t.Logf("%s is killed; the master is %s; %d events are in", v.id, g.master().id, b.count())
@@ -94,7 +96,8 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 		}
 	}
 	for _, o := range bare {
-		t.Logf("%s: %d streams of which %d went on after an id, %d refused, %d events of timelines", o.name, o.streams, o.resumed, o.refused, len(o.events()))
+		t.Logf("%s: %d streams of which %d went on after an id, %d refused, %d events of timelines", o.name, o.streams,
+			o.resumed, o.refused, len(o.events()))
 		if o.resumed < 5 {
 			t.Errorf("%s went on after an id %d times; that is too little to show anything", o.name, o.resumed)
 		}
@@ -130,7 +133,8 @@ func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 				next = page.Events[len(page.Events)-1].Revision
 			}
 			if got := revisionsOf(one.events[id]); !slices.Equal(got, b.acked[i]) {
-				t.Fatalf("%s: the timeline of %s has revisions %d; the bards were answered %d", f.id, id, got, b.acked[i])
+				t.Fatalf("%s: the timeline of %s has revisions %d; the bards were answered %d", f.id, id, got,
+					b.acked[i])
 			}
 		}
 		one.medals = decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
@@ -162,12 +166,14 @@ type received struct {
 }
 
 func newReceived(name string) received {
-	return received{name: name, scores: map[string]score.Record{}, medals: map[string]medal.Standings{}, timeline: map[string][]score.TimelineEvent{}}
+	return received{name: name, scores: map[string]score.Record{}, medals: map[string]medal.Standings{},
+		timeline: map[string][]score.TimelineEvent{}}
 }
 
 // add adds what was received. The revision of a record must be higher than the one
 // before, or with again not lower; that of an event must always be higher. s.mu is held.
-func (s *received) add(from string, again bool, scores []score.Record, medals []medal.Standings, events []score.TimelineEvent) {
+func (s *received) add(from string, again bool, scores []score.Record, medals []medal.Standings,
+	events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
 			s.fail(fmt.Errorf("%s sent %s with revision %d after %d", from, what, now, before))
@@ -227,12 +233,14 @@ func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 	for id, want := range truth.scores {
 		if slices.Contains(w.Contests, id) || len(w.Competitions) > 0 {
 			if got := s.scores[id]; !reflect.DeepEqual(got, want) {
-				errs = append(errs, fmt.Errorf("its last score of %s is of revision %d; want that of %d:\n%+v\n%+v", id, got.Revision, want.Revision, got, want))
+				errs = append(errs, fmt.Errorf("its last score of %s is of revision %d; want that of %d:\n%+v\n%+v", id,
+					got.Revision, want.Revision, got, want))
 			}
 		}
 	}
 	if got := s.medals[watchedMeet]; len(w.Competitions) > 0 && !reflect.DeepEqual(got, truth.medals) {
-		errs = append(errs, fmt.Errorf("its last medals are of revision %d; want those of %d:\n%+v\n%+v", got.Revision, truth.medals.Revision, got, truth.medals))
+		errs = append(errs, fmt.Errorf("its last medals are of revision %d; want those of %d:\n%+v\n%+v", got.Revision,
+			truth.medals.Revision, got, truth.medals))
 	}
 	for _, id := range w.Timelines {
 		got, want := s.timeline[id], truth.events[id]

@@ -33,8 +33,10 @@ func games(t *testing.T, frontends, contests int) *testgroup.Group {
 			status = "SCHEDULED"
 		}
 		_, err := c.Post(t.Context(), []score.Event{
-			{Type: score.TypeContestDefine, ContestID: id, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"}},
-			{Type: score.TypeContestStatus, ContestID: id, Data: &score.ContestStatus{ScheduleStatus: status, ResultStatus: "LIVE"}}})
+			{Type: score.TypeContestDefine, ContestID: id,
+				Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"}},
+			{Type: score.TypeContestStatus, ContestID: id,
+				Data: &score.ContestStatus{ScheduleStatus: status, ResultStatus: "LIVE"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,8 @@ func TestSpectatorsReadAtTheRateAndInTheMixOfTheOptions(t *testing.T) {
 		t.Errorf("served by %v; want all three", by)
 	}
 	text := out.String()
-	for _, want := range []string{`50 spectators, contests running: 4`, `(?m)^ +\d+ s  [\d,]+ reads/s  p50 `, `failed 0, older than seen before 0`, `(?m)^ *f1 +[\d,]+ +[\d.]+ % `, `(?m)^ *all +[\d,]+ +100.0 % `} {
+	for _, want := range []string{`50 spectators, contests running: 4`, `(?m)^ +\d+ s  [\d,]+ reads/s  p50 `,
+		`failed 0, older than seen before 0`, `(?m)^ *f1 +[\d,]+ +[\d.]+ % `, `(?m)^ *all +[\d,]+ +100.0 % `} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("got\n%s\nwant %s", text, want)
 		}
@@ -152,7 +155,8 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := out.String()
-	if !strings.Contains(text, "failed 0, older than seen before 0") || strings.Contains(text, "streams opened 30,") || !regexp.MustCompile(`failovers [1-9]`).MatchString(text) {
+	if !strings.Contains(text, "failed 0, older than seen before 0") || strings.Contains(text, "streams opened 30,") ||
+		!regexp.MustCompile(`failovers [1-9]`).MatchString(text) {
 		t.Errorf("got\n%s\nwant no read failed, failovers, and streams opened again", text)
 	}
 }
@@ -179,7 +183,8 @@ func TestOlderAnswersAreCounted(t *testing.T) {
 
 func TestAStoreWithoutContestsIsAnError(t *testing.T) {
 	g := testgroup.Start(t, 1)
-	if err := Run(t.Context(), Options{URLs: g.URLs(), Count: 1, Rate: 1, Out: &buffer{}}); err == nil || !strings.Contains(err.Error(), "no contest") {
+	if err := Run(t.Context(), Options{URLs: g.URLs(), Count: 1, Rate: 1, Out: &buffer{}}); err == nil ||
+		!strings.Contains(err.Error(), "no contest") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -25,11 +25,10 @@ type stats struct {
 	byFrontend map[string]*latency.Histogram // by the frontend that answered
 	failures   map[string]int                // reads that failed, by reason
 	older      int                           // answers older than what the same spectator had seen
-	failovers  int                           // reads that continued at another frontend
-	wentHome   int
-	attempts   int // that failed
-
-	streams, lost, redirected, updates int
+	notices    map[client.NoticeKind]int     // what clients did by themselves
+	streams    int                           // that were opened
+	lost       int                           // streams
+	updates    int
 
 	// Since the last line of progress:
 	recent       latency.Histogram
@@ -43,6 +42,7 @@ func newStats(now time.Time) *stats {
 		progressTime: now,
 		byFrontend:   map[string]*latency.Histogram{},
 		failures:     map[string]int{},
+		notices:      map[client.NoticeKind]int{},
 	}
 }
 
@@ -70,20 +70,10 @@ func (s *stats) failed(err error) {
 	s.failures[reason]++
 }
 
-// notice counts what a client did by itself.
 func (s *stats) notice(n client.Notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n.Kind {
-	case client.NoticeFailed:
-		s.attempts++
-	case client.NoticeFailover:
-		s.failovers++
-	case client.NoticeWentHome:
-		s.wentHome++
-	case client.NoticeRedirected:
-		s.redirected++
-	}
+	s.notices[n.Kind]++
 }
 
 func (s *stats) update(u client.Update) {
@@ -101,7 +91,7 @@ func (s *stats) update(u client.Update) {
 func (s *stats) nobodyServed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all.Count() == 0 && s.streams == 0
+	return s.all.Count == 0 && s.streams == 0
 }
 
 func (s *stats) failedReads() (n int) {
@@ -117,8 +107,9 @@ func (s *stats) progress(now time.Time) string {
 	defer s.mu.Unlock()
 	seconds := max(now.Sub(s.progressTime).Seconds(), 1e-3)
 	line := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d",
-		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count())/seconds)),
-		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
+		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count)/seconds)),
+		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(),
+		s.notices[client.NoticeFailover], s.notices[client.NoticeWentHome])
 	if s.streams > 0 {
 		perSecond := int(float64(s.updates-s.updatesThen) / seconds)
 		line += fmt.Sprintf("  streams lost %d  updates/s %s", s.lost, textfmt.Thousands(perSecond))
@@ -134,25 +125,26 @@ func (s *stats) report(now time.Time) string {
 	var b strings.Builder
 	seconds := now.Sub(s.began).Seconds()
 	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n",
-		textfmt.Thousands(s.all.Count()), seconds,
-		textfmt.Thousands(int(float64(s.all.Count())/max(seconds, 1e-3))), s.failedReads(), s.older)
+		textfmt.Thousands(s.all.Count), seconds,
+		textfmt.Thousands(int(float64(s.all.Count)/max(seconds, 1e-3))), s.failedReads(), s.older)
 	for _, reason := range slices.Sorted(maps.Keys(s.failures)) {
 		fmt.Fprintf(&b, "  failed with %s: %d\n", reason, s.failures[reason])
 	}
-	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n", s.failovers, s.wentHome, s.attempts)
+	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n",
+		s.notices[client.NoticeFailover], s.notices[client.NoticeWentHome], s.notices[client.NoticeFailed])
 	if s.streams > 0 {
 		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n",
-			textfmt.Thousands(s.streams), s.lost, s.redirected, textfmt.Thousands(s.updates))
+			textfmt.Thousands(s.streams), s.lost, s.notices[client.NoticeRedirected], textfmt.Thousands(s.updates))
 	}
-	if s.all.Count() == 0 {
+	if s.all.Count == 0 {
 		return b.String()
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "served by\treads\tshare\tp50\tp99\tmax\t")
 	row := func(name string, h *latency.Histogram) {
-		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.Count()),
-			100*float64(h.Count())/float64(s.all.Count()),
-			short(h.Quantile(0.5)), short(h.Quantile(0.99)), short(h.Max()))
+		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.Count),
+			100*float64(h.Count)/float64(s.all.Count),
+			short(h.Quantile(0.5)), short(h.Quantile(0.99)), short(h.Max))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.byFrontend)) {
 		row(name, s.byFrontend[name])

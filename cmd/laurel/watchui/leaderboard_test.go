@@ -24,26 +24,33 @@ func TestAMoveInALeaderboardIsHighlightedForAMoment(t *testing.T) {
 	name := row("7", 2, 8100)
 	name.Name = "Obelix\x1b[2J"
 	dnf := score.LeaderboardRow{Competitor: "99", IRM: "DNF"}
-	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Leaderboards: []client.Window{windowOf(3, row("2888", 1, 8000), name, dnf)}})
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot,
+		Leaderboards: []client.Window{windowOf(3, row("2888", 1, 8000), name, dnf)}})
 	lines := v.lines(100, 24, now)
-	for i, want := range []string{"live via", "", "OG/MAR at finish, of 900", "RANK  COMPETITOR  NAME        ORG  MARK  DIFF", "1     2888                         8000  0", "2     7           Obelix [2J       8100  100",
+	for i, want := range []string{"live via", "", "OG/MAR at finish, of 900",
+		"RANK  COMPETITOR  NAME        ORG  MARK  DIFF", "1     2888                         8000  0",
+		"2     7           Obelix [2J       8100  100",
 		"      99                           DNF"} {
 		if !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want)
 		}
 	}
-	v.apply(client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{windowOf(4, row("2888", 1, 8000), row("31", 2, 8050), row("7", 3, 8100))}}, now)
+	v.apply(client.Update{Kind: client.UpdateLeaderboard,
+		Leaderboards: []client.Window{windowOf(4, row("2888", 1, 8000), row("31", 2, 8050), row("7", 3, 8100))}}, now)
 	lines = v.lines(100, 24, now.Add(time.Second))
-	if strings.Contains(lines[4], "\x1b") || !strings.HasPrefix(lines[5], "\x1b[7m2     31") || !strings.HasPrefix(lines[6], "\x1b[7m3     7") {
+	if strings.Contains(lines[4], "\x1b") || !strings.HasPrefix(lines[5], "\x1b[7m2     31") ||
+		!strings.HasPrefix(lines[6], "\x1b[7m3     7") {
 		t.Errorf("got %q; want the new one and the one that fell back highlighted", lines)
 	}
-	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") || !strings.Contains(lines[0], "revision 4") {
+	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") ||
+		!strings.Contains(lines[0], "revision 4") {
 		t.Errorf("got %q; want no highlight any more", lines)
 	}
 }
 
 func TestLeaderboardsFitEveryTerminal(t *testing.T) {
-	u := client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 3, "RUNNING")}, Medals: []medal.Standings{{Competition: "A", Rows: []medal.Row{{Organisation: "GAU", Gold: 1}}}}}
+	u := client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 3, "RUNNING")},
+		Medals: []medal.Standings{{Competition: "A", Rows: []medal.Row{{Organisation: "GAU", Gold: 1}}}}}
 	for _, id := range []string{"OG/MAR", "OG/RACE-2"} {
 		w := windowOf(2)
 		w.ContestID, w.Category, w.Around = id, "W", "2888"
@@ -79,7 +86,9 @@ func TestLeaderboardsFitEveryTerminal(t *testing.T) {
 func TestPrintWritesALineForEachChangeOfALeaderboard(t *testing.T) {
 	equal := row("31", 2, 8001)
 	equal.RankEqual = true
-	updates := []client.Update{{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{windowOf(9, row("2888", 1, 8000), equal, score.LeaderboardRow{Competitor: "99", IRM: "DNF"})}}}
+	updates := []client.Update{{Kind: client.UpdateLeaderboard,
+		Leaderboards: []client.Window{windowOf(9, row("2888", 1, 8000), equal,
+			score.LeaderboardRow{Competitor: "99", IRM: "DNF"})}}}
 	var out, notes bytes.Buffer
 	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)

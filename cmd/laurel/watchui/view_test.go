@@ -21,7 +21,8 @@ var now = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 
 func match(id string, revision uint64, points int64, status string) score.Record {
 	gaul, rome := score.Points(points), score.Points(0)
-	return score.Record{ContestID: id, Kind: score.HeadToHead, Title: "Gaul – Rome", ScheduleStatus: status, Period: "END1", Revision: revision,
+	return score.Record{ContestID: id, Kind: score.HeadToHead, Title: "Gaul – Rome", ScheduleStatus: status,
+		Period: "END1", Revision: revision,
 		Competitors: []score.Standing{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
 }
 
@@ -48,9 +49,11 @@ func TestTheStatusDescribesTheConnection(t *testing.T) {
 	is("connecting", now)
 	v.apply(connected(), now)
 	is("live via f2:8001 (home f1), revision 0", now)
-	v.apply(client.Update{Kind: client.UpdateHeartbeat, Beat: client.Beat{Revision: 8123, Epoch: 7, Mode: score.Push, Frontend: "f2"}}, now)
+	v.apply(client.Update{Kind: client.UpdateHeartbeat,
+		Beat: client.Beat{Revision: 8123, Epoch: 7, Mode: score.Push, Frontend: "f2"}}, now)
 	is("live via f2 (home f1), push, revision 8123, epoch 7", now)
-	v.apply(client.Update{Kind: client.UpdateLost, Frontend: "http://f2:8001", Err: errors.New("f2 is gone"), Wait: 2500 * time.Millisecond}, now)
+	v.apply(client.Update{Kind: client.UpdateLost, Frontend: "http://f2:8001", Err: errors.New("f2 is gone"),
+		Wait: 2500 * time.Millisecond}, now)
 	is("reconnecting in 3 s (f2 is gone)", now)
 	is("reconnecting in 1 s (f2 is gone)", now.Add(2*time.Second))
 	is("reconnecting in 0 s (f2 is gone)", now.Add(time.Minute))
@@ -59,10 +62,12 @@ func TestTheStatusDescribesTheConnection(t *testing.T) {
 }
 
 func TestAChangeIsHighlightedForAMoment(t *testing.T) {
-	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}})
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot,
+		Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}})
 	v.apply(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/2", 3, 2, "RUNNING")}}, now)
 	lines := v.lines(100, 24, now.Add(time.Second))
-	if strings.Contains(lines[3], "\x1b") || !strings.HasPrefix(lines[4], "\x1b[7mA/2") || !strings.Contains(lines[4], "GAU 2, ROM 0") {
+	if strings.Contains(lines[3], "\x1b") || !strings.HasPrefix(lines[4], "\x1b[7mA/2") ||
+		!strings.Contains(lines[4], "GAU 2, ROM 0") {
 		t.Errorf("got %q; want the second contest alone to be highlighted", lines)
 	}
 	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") {
@@ -83,7 +88,8 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 		u.Medals = append(u.Medals, m)
 	}
 	for i := range 40 {
-		u.Timeline = append(u.Timeline, score.TimelineEvent{ContestID: "A/1", Type: "alert", Data: []byte(`{"text":"` + strings.Repeat("x", i*10) + `"}`)})
+		u.Timeline = append(u.Timeline, score.TimelineEvent{ContestID: "A/1", Type: "alert",
+			Data: []byte(`{"text":"` + strings.Repeat("x", i*10) + `"}`)})
 	}
 	v := viewOf(connected(), u)
 	for width := 0; width < 200; width += 19 {
@@ -108,8 +114,9 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 }
 
 func TestLiveContestsComeFirst(t *testing.T) {
-	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),
-		match("A/3", 3, 0, "RUNNING"), match("A/2", 4, 0, "RUNNING")}})
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot,
+		Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),
+			match("A/3", 3, 0, "RUNNING"), match("A/2", 4, 0, "RUNNING")}})
 	var got []string
 	for _, e := range v.sorted() {
 		got = append(got, e.ContestID)
@@ -130,7 +137,8 @@ func TestNamesCannotControlTheTerminal(t *testing.T) {
 
 func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
 	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 100, 0, "RUNNING")}},
-		client.Update{Kind: client.UpdateSnapshot, NewStore: true, Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
+		client.Update{Kind: client.UpdateSnapshot, NewStore: true,
+			Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
 	if len(v.scores) != 1 || v.revision != 1 {
 		t.Errorf("got %v at revision %d", v.scores, v.revision)
 	}
@@ -145,9 +153,12 @@ func TestResultsAreFormattedForPeople(t *testing.T) {
 	}
 	second := score.Points(59)
 	for want, r := range map[string]score.Record{
-		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead, Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)}, {Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
-		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total, Competitors: []score.Standing{{Code: "7", Result: &mark},
-			{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
+		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead,
+			Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)},
+				{Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
+		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total,
+			Competitors: []score.Standing{{Code: "7", Result: &mark},
+				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
 		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
 	} {
 		if got := result(&r); got != want {
@@ -173,10 +184,13 @@ func updatesThen(err error, updates ...client.Update) iter.Seq2[client.Update, e
 func TestPrintWritesALineForEachChange(t *testing.T) {
 	var out, notes bytes.Buffer
 	refused := errors.New("refused")
-	medals := medal.Standings{Competition: "A", Revision: 5, Rows: []medal.Row{{Organisation: "GAU", Gold: 2, Silver: 1}}}
-	updates := []client.Update{connected(), {Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 3, 2, "RUNNING")}}, {Kind: client.UpdateHeartbeat},
+	medals := medal.Standings{Competition: "A", Revision: 5,
+		Rows: []medal.Row{{Organisation: "GAU", Gold: 2, Silver: 1}}}
+	updates := []client.Update{connected(), {Kind: client.UpdateSnapshot,
+		Scores: []score.Record{match("A/1", 3, 2, "RUNNING")}}, {Kind: client.UpdateHeartbeat},
 		{Kind: client.UpdateMedals, Medals: []medal.Standings{medals}},
-		{Kind: client.UpdateTimeline, Timeline: []score.TimelineEvent{{Revision: 6, ContestID: "A/1", Type: "alert", Time: now, Data: []byte(`{"text":"hail"}`)}}},
+		{Kind: client.UpdateTimeline, Timeline: []score.TimelineEvent{{Revision: 6, ContestID: "A/1", Type: "alert",
+			Time: now, Data: []byte(`{"text":"hail"}`)}}},
 		{Kind: client.UpdateLost, Err: errors.New("gone"), Wait: time.Second}}
 	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {
 		t.Errorf("got %v; want what ended the watch", err)
@@ -193,8 +207,10 @@ func TestPrintWritesALineForEachChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, prefix := range []string{`{"event":"connected","data":{"at_home":false,"home":"f1","url":"http://f2:8001"}}`, `{"event":"score","data":{"contest_id":"A/1",`,
-		`{"event":"heartbeat","data":{"revision":0,`, `{"event":"medals","data":{"competition":"A",`, `{"event":"timeline","data":{"id":"",`, `{"event":"lost","data":{"error":"gone",`} {
+	for i, prefix := range []string{`{"event":"connected","data":{"at_home":false,"home":"f1","url":"http://f2:8001"}}`,
+		`{"event":"score","data":{"contest_id":"A/1",`,
+		`{"event":"heartbeat","data":{"revision":0,`, `{"event":"medals","data":{"competition":"A",`,
+		`{"event":"timeline","data":{"id":"",`, `{"event":"lost","data":{"error":"gone",`} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], prefix) {
 			t.Errorf("line %d of %q; want %s", i, lines, prefix)
 		}
@@ -232,7 +248,8 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 	go func() {
 		done <- s.run(signals, func(yield func(client.Update, error) bool) {
 			yield(connected(), nil)
-			yield(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("OG50BC/CUR-M-GPA-01", 3, 2, "RUNNING")}}, nil)
+			yield(client.Update{Kind: client.UpdateSnapshot,
+				Scores: []score.Record{match("OG50BC/CUR-M-GPA-01", 3, 2, "RUNNING")}}, nil)
 			<-end
 		})
 	}()

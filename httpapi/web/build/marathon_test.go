@@ -76,7 +76,7 @@ func stream(ctx context.Context, url string, events []score.Event) error {
 }
 
 // showsRows is true if the leaderboard has exactly these competitors and ranks.
-func showsRows(rows []ranking.Row) string {
+func showsRows(rows []score.LeaderboardRow) string {
 	var competitors, ranks []string
 	for _, r := range rows {
 		rank := fmt.Sprint(r.Rank)
