@@ -10,7 +10,6 @@ import (
 	"net/http/httputil"
 	"time"
 
-	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -123,7 +122,7 @@ func (f *forwarder) forwardTo(
 			// may answer.
 			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
 			if resp.Header.Get(notMasterHeader) != "" || unavailable {
-				return batch.ErrNoMaster
+				return peer.NotMaster()
 			}
 			close(answered)
 			// The headers that this frontend has set already take precedence.
@@ -140,5 +139,5 @@ func (f *forwarder) forwardTo(
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	proxy.ServeHTTP(w, out)
-	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, batch.ErrNoMaster), failed
+	return failed != nil && !peer.DialFailed(failed) && score.CodeOf(failed) != score.NoMaster, failed
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"encoding/binary"
 	"runtime"
+	"slices"
 	"sync"
 
 	"laurel/fsm/database"
@@ -66,16 +67,12 @@ func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 			}
 		}
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(signed)/minParallel)
-	if workers < 2 {
-		verify(signed)
-		return
-	}
+	// Adjacent events are mostly signed in the same tree, so each goroutine gets as many
+	// as possible.
+	part := max(minParallel, (len(signed)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
-	for i := range workers {
-		// Adjacent events are mostly signed in the same tree.
-		part := signed[i*len(signed)/workers : (i+1)*len(signed)/workers]
-		all.Go(func() { verify(part) })
+	for list := range slices.Chunk(signed, part) {
+		all.Go(func() { verify(list) })
 	}
 	all.Wait()
 }

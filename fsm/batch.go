@@ -24,7 +24,6 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
-	index         *index.Writer
 	settings      // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
@@ -47,7 +46,6 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
-		index:         index.NewWriter(tx),
 		settings:      *m.settings.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
@@ -193,5 +191,5 @@ func (b *batch) updateIndex(id string, c *score.Contest) {
 	} else {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
-	b.index.Update(id, before, after)
+	index.Update(b.tx, id, before, after)
 }

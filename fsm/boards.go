@@ -10,6 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -46,25 +47,22 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p score.Leaderbo
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	c := new(score.Contest)
-	found := false
-	err := m.commit()
-	if err == nil {
-		err = m.db.View(func(tx *bolt.Tx) (err error) {
-			found, err = database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), c)
-			return err
-		})
-	}
-	switch {
-	case err != nil:
-		a.Err = err
-		return a
-	case !found:
-		a.Revision = m.Revision()
-		a.Err = score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+	if a.Err = m.commit(); a.Err != nil {
 		return a
 	}
-	return m.boards.Load(c, split)
+	var c score.Contest
+	a.Err = m.db.View(func(tx *bolt.Tx) error {
+		found, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c)
+		if err == nil && !found {
+			a.Revision = m.Revision()
+			return score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
+		}
+		return err
+	})
+	if a.Err != nil {
+		return a
+	}
+	return m.boards.Load(&c, split)
 }
 
 // readMarks is a leaderboard.MarkReader.
@@ -160,7 +158,7 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 	} else {
 		total++
 		set(b, b.totals, splitKey{id, split}, total)
-		b.index.AddMark(id, m.Competitor)
+		index.AddMark(b.tx, id, m.Competitor)
 	}
 	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
 	var err error
@@ -181,7 +179,7 @@ func (s *contestMarks) remove(split, competitor string) {
 	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
 	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
 	if !hasMark(b.tx.Tx, s.contest, competitor) {
-		b.index.RemoveMark(id, competitor)
+		index.RemoveMark(b.tx, id, competitor)
 	}
 	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
 	b.boardUpdates.RemoveMark(id, split, old)

@@ -137,9 +137,6 @@ func (c *recordCache) trim() {
 func Open(dir string, log *slog.Logger) (*Machine, error) {
 	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
 	m.boards = leaderboard.New(m.readMarks)
-	if err := database.RemoveUnfinished(m.path()); err != nil {
-		return nil, err
-	}
 	db, err := database.Open(m.path(), log)
 	if err != nil {
 		return nil, err

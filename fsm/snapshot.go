@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"io"
+	"os"
 	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
@@ -86,7 +87,7 @@ func (m *Machine) Install(p *Prepared) error {
 	}
 	installed := false
 	err := m.replace(func() (*bolt.DB, *settings, error) {
-		err := database.Install(p.path, m.path())
+		err := os.Rename(p.path, m.path()) // neither has a marker
 		installed = err == nil
 		return db, p.settings, err
 	})

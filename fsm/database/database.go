@@ -126,6 +126,9 @@ func open(path string) (*bolt.DB, error) {
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
 // new, empty one and logs why.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
+	if err := removeUnfinished(path); err != nil {
+		return nil, err
+	}
 	reason := ""
 	_, missing := os.Stat(path)
 	if missing == nil {
@@ -187,7 +190,7 @@ func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := Install(building, path); err != nil {
+	if err := os.Rename(building, path); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -199,9 +202,6 @@ func create(path string) (*bolt.DB, error) {
 	}
 	return open(path)
 }
-
-// Install renames a new, open file to path, where it replaces a file that has no marker.
-func Install(building, path string) error { return os.Rename(building, path) }
 
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.
@@ -229,8 +229,8 @@ const unfinishedSuffix = ".restore-"
 // UnfinishedPath returns the path of the nth file that is restored for the database.
 func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
 
-// RemoveUnfinished removes the files that an earlier process was restoring.
-func RemoveUnfinished(path string) error {
+// removeUnfinished removes the files that an earlier process was restoring.
+func removeUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)
 	for _, entry := range list {

@@ -143,13 +143,8 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	b = appendText(b, fieldContestID, e.ContestID)
 	b = appendText(b, fieldData, data)
 	b = appendNumber(b, fieldGiven, given)
-	if e.Key != "" {
-		b = appendText(b, fieldKey, e.Key)
-	}
-	if e.Token != "" {
-		b = appendText(b, fieldToken, e.Token)
-	}
-	return b
+	b = appendText(b, fieldKey, e.Key)
+	return appendText(b, fieldToken, e.Token)
 }
 
 // decodeEvent decodes an event without judging its content, which CheckEnvelope and
@@ -221,9 +216,7 @@ func decodeEvent(b, previous []byte) (Event, error) {
 // without its revision, which is in the key.
 func AppendStored(b []byte, e *Event) []byte {
 	b = appendUnsigned(b, &e.Event, e.JSON)
-	if e.VoidedBy != "" {
-		b = appendText(b, fieldVoidedBy, e.VoidedBy)
-	}
+	b = appendText(b, fieldVoidedBy, e.VoidedBy)
 	return appendNumber(b, fieldVoids, e.Voids)
 }
 

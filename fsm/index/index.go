@@ -1,9 +1,8 @@
 // Package index finds contests by sport, status and competitor.
 //
 // It keeps an inverted index in a bucket of the state machine's database: for each term
-// (Terms) a posting for each contest that has it. A Writer updates the postings in the
-// transaction that changes a contest. Find intersects the postings of the terms of a
-// filter.
+// (Terms) a posting for each contest that has it. The transaction that changes a contest
+// updates its postings. Find intersects the postings of the terms of a filter.
 package index
 
 import (
@@ -77,42 +76,135 @@ func (t Term) prefix() []byte {
 // Posting returns the key of the term's posting for a contest.
 func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
 
-// Writer updates the index within a transaction.
-type Writer struct {
-	tx     *database.Tx
-	cursor *bolt.Cursor // on the Index bucket; nil until it is used
-}
-
-// NewWriter returns a Writer for a transaction.
-func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
-
 // Update changes the postings of a contest from its terms before to those after.
-func (w *Writer) Update(contestID string, before, after []Term) {
+func Update(tx *database.Tx, contestID string, before, after []Term) {
 	before, after = distinct(before), distinct(after)
 	for _, t := range before {
 		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); !stays {
-			w.tx.Delete(database.Index, t.Posting(contestID))
+			tx.Delete(database.Index, t.Posting(contestID))
 		}
 	}
 	for _, t := range after {
 		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); !existed {
-			w.tx.Put(database.Index, t.Posting(contestID), nil)
+			tx.Put(database.Index, t.Posting(contestID), nil)
 		}
 	}
 }
 
 // AddMark makes a contest findable by a competitor who has a mark in it.
-func (w *Writer) AddMark(contestID, competitor string) {
-	if w.cursor == nil {
-		w.cursor = w.tx.Bucket(database.Index).Cursor()
-	}
+func AddMark(tx *database.Tx, contestID, competitor string) {
 	k := MarkTerm(competitor).Posting(contestID)
-	if found, _ := w.cursor.Seek(k); !bytes.Equal(found, k) { // not added for another split
-		w.tx.Put(database.Index, k, nil)
+	if tx.Get(database.Index, k) == nil { // not added for another split
+		tx.Put(database.Index, k, nil)
 	}
 }
 
 // RemoveMark reverts AddMark. The competitor must not have a mark at another split.
-func (w *Writer) RemoveMark(contestID, competitor string) {
-	w.tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
+func RemoveMark(tx *database.Tx, contestID, competitor string) {
+	tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
+}
+
+// idList is a sorted list of contest ids.
+type idList interface {
+	// Seek returns the first id that is not less than id; nil if there is none.
+	// Successive calls must pass ascending ids.
+	Seek(id []byte) ([]byte, error)
+}
+
+// postings is the list of the ids behind a common key prefix in a bucket.
+type postings struct {
+	cursor  *bolt.Cursor
+	prefix  []byte
+	current []byte // the id at the cursor; nil before the first Seek
+	end     bool
+}
+
+// Seek implements idList.
+func (p *postings) Seek(id []byte) ([]byte, error) {
+	if p.end || p.current != nil && bytes.Compare(p.current, id) >= 0 {
+		return p.current, nil
+	}
+	var k, sealed []byte
+	if p.current != nil {
+		// The id is nearly always the next one.
+		k, sealed = p.cursor.Next()
+	}
+	if p.current == nil || p.has(k) && bytes.Compare(k[len(p.prefix):], id) < 0 {
+		k, sealed = p.cursor.Seek(append(p.prefix[:len(p.prefix):len(p.prefix)], id...))
+	}
+	if !p.has(k) {
+		p.current, p.end = nil, true
+		return nil, nil
+	}
+	p.current = k[len(p.prefix):]
+	_, err := database.Unseal(k, sealed)
+	return p.current, err
+}
+
+func (p *postings) has(k []byte) bool { return k != nil && bytes.HasPrefix(k, p.prefix) }
+
+// union is the list of the ids that are in one list or the other.
+type union [2]idList
+
+// Seek implements idList.
+func (u union) Seek(id []byte) ([]byte, error) {
+	a, err := u[0].Seek(id)
+	if err != nil {
+		return nil, err
+	}
+	b, err := u[1].Seek(id)
+	if a == nil || b != nil && bytes.Compare(b, a) < 0 {
+		a = b
+	}
+	return a, err
+}
+
+// Matches is the sorted list of the ids of the contests that match a filter. It is the
+// intersection of several lists: each list seeks the largest id that another one has
+// reached, so finding the next id takes no more steps than the shortest list has entries.
+type Matches struct {
+	lists  []idList
+	prefix []byte
+}
+
+// Find returns the ids of the contests in the database that match a filter.
+func Find(tx *bolt.Tx, f score.Filter) Matches {
+	posted := func(kind byte, value string) idList {
+		return &postings{cursor: tx.Bucket(database.Index).Cursor(), prefix: Term{kind, value}.prefix()}
+	}
+	m := Matches{}
+	if f.Competition != "" {
+		m.prefix = []byte(f.Competition + "/")
+	}
+	if f.Sport != "" {
+		m.lists = append(m.lists, posted(kindSport, f.Sport))
+	}
+	if f.Status != "" {
+		m.lists = append(m.lists, posted(kindStatus, f.Status))
+	}
+	if f.Competitor != "" {
+		m.lists = append(m.lists, union{posted(kindName, f.Competitor), posted(kindMark, f.Competitor)})
+	}
+	if len(m.lists) == 0 {
+		m.lists = append(m.lists, &postings{cursor: tx.Bucket(database.Contests).Cursor()})
+	}
+	return m
+}
+
+// Prefix returns the common prefix of the ids.
+func (m Matches) Prefix() []byte { return m.prefix }
+
+// Seek returns the first matching id that is not less than id; nil if there is none.
+// Successive calls must pass ascending ids. The result is valid until the next call.
+func (m Matches) Seek(id []byte) ([]byte, error) {
+	for agree, i := 0, 0; agree < len(m.lists); i = (i + 1) % len(m.lists) {
+		at, err := m.lists[i].Seek(id)
+		if at == nil || !bytes.HasPrefix(at, m.prefix) || err != nil {
+			return nil, err
+		}
+		if agree++; !bytes.Equal(at, id) {
+			id, agree = at, 1
+		}
+	}
+	return id, nil
 }

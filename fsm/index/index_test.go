@@ -32,11 +32,11 @@ func contestOf(id, sport, status string, codes ...string) *score.Contest {
 }
 
 // write writes in a transaction.
-func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx, w *Writer)) {
+func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx)) {
 	t.Helper()
 	err := db.Update(func(boltTx *bolt.Tx) error {
 		tx := database.NewTx(boltTx)
-		f(tx, NewWriter(tx))
+		f(tx)
 		return tx.Err()
 	})
 	if err != nil {
@@ -47,16 +47,16 @@ func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx, w *Writer)) {
 // fill writes three contests and a mark with their postings.
 func fill(t *testing.T, db *bolt.DB) {
 	t.Helper()
-	write(t, db, func(tx *database.Tx, w *Writer) {
+	write(t, db, func(tx *database.Tx) {
 		for _, c := range []*score.Contest{
 			contestOf("G/1", "stones", "RUNNING", "A", "B"),
 			contestOf("G/2", "stones", "FINISHED", "A", "C"),
 			contestOf("H/1", "race", "RUNNING", "C"),
 		} {
 			tx.PutJSON(database.Contests, []byte(c.ID), c)
-			w.Update(c.ID, nil, Terms(nil, c))
+			Update(tx, c.ID, nil, Terms(nil, c))
 		}
-		w.AddMark("H/1", "D")
+		AddMark(tx, "H/1", "D")
 	})
 }
 
@@ -111,16 +111,16 @@ func TestFindIntersectsTheTermsOfAFilter(t *testing.T) {
 	}
 }
 
-func TestAWriterChangesOnlyThePostingsThatDiffer(t *testing.T) {
+func TestUpdateChangesOnlyThePostingsThatDiffer(t *testing.T) {
 	db := openDatabase(t)
 	fill(t, db)
-	write(t, db, func(tx *database.Tx, w *Writer) {
+	write(t, db, func(tx *database.Tx) {
 		before := Terms(nil, contestOf("G/1", "stones", "RUNNING", "A", "B"))
 		after := Terms(nil, contestOf("G/1", "stones", "FINISHED", "A", "C"))
-		w.Update("G/1", before, after)
-		w.AddMark("G/1", "D")
-		w.AddMark("G/1", "D") // at another split
-		w.RemoveMark("H/1", "D")
+		Update(tx, "G/1", before, after)
+		AddMark(tx, "G/1", "D")
+		AddMark(tx, "G/1", "D") // at another split
+		RemoveMark(tx, "H/1", "D")
 	})
 	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
 	wantFound(t, db, score.Filter{Status: "RUNNING"}, "H/1")

@@ -17,11 +17,11 @@ const maxBuilds = 2
 // to the board after the marks have been read. Collecting begins before the state that is
 // read is chosen, so a change may be both read and collected, with the same result.
 type Build struct {
-	done      chan struct{}          // closed when the build has ended
-	err       error                  // why it failed
-	cancelled atomic.Bool            // the board is no longer wanted
-	reserved  int                    // the number of rows that it will have
-	changes   map[string]*score.Mark // by competitor; nil for a removed mark
+	done      chan struct{}         // closed when the build has ended
+	err       error                 // why it failed
+	cancelled atomic.Bool           // the board is no longer wanted
+	reserved  int                   // the number of rows that it will have
+	changes   map[string]markChange // the last ones, by competitor
 }
 
 // Wait waits until the build has ended; the question can then be asked again.
@@ -81,7 +81,7 @@ func (b *Boards) run(board *board, build *Build) {
 	b.building <- struct{}{}
 	defer func() { <-b.building }()
 	b.mu.Lock()
-	build.changes = map[string]*score.Mark{}
+	build.changes = map[string]markChange{}
 	lowIsBest := board.contest.lowIsBest // cannot change without the board being dropped
 	b.mu.Unlock()
 	var built *ranking.Board
@@ -136,12 +136,8 @@ func (b *Boards) finish(board *board, build *Build, marks *ranking.Board, err er
 		b.drop(board)
 		return
 	}
-	for competitor, mark := range build.changes {
-		if mark == nil {
-			marks.Remove(competitor)
-		} else {
-			marks.Set(*mark)
-		}
+	for _, change := range build.changes {
+		change.applyTo(marks)
 	}
 	board.marks, board.build = marks, nil
 	board.used.Store(b.uses.Add(1))

@@ -10,6 +10,7 @@ package leaderboard
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -130,8 +131,8 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 	if slices.Contains(c.splits, asked) {
 		return asked, nil
 	}
-	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %q; want one of %s",
-		c.id, clip(asked), strings.Join(c.splits, ", ")).At("split")
+	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %.64q; want one of %s",
+		c.id, asked, strings.Join(c.splits, ", ")).At("split")
 }
 
 func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
@@ -140,10 +141,10 @@ func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 	if !ok {
 		category := ""
 		if q.Category != "" {
-			category = " in the category " + clip(q.Category)
+			category = fmt.Sprintf(" in the category %.64s", q.Category)
 		}
-		return p, score.Problemf(score.NotFound, "%q has no mark at %s of the contest %q%s",
-			clip(q.Around), b.split, c.id, category)
+		return p, score.Problemf(score.NotFound, "%.64q has no mark at %s of the contest %q%s",
+			q.Around, b.split, c.id, category)
 	}
 	p.ContestID, p.Split = c.id, b.split
 	for i := range p.Rows {
@@ -153,15 +154,6 @@ func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 		}
 	}
 	return p, nil
-}
-
-// clip shortens a string that a client sent, for an error message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return strings.ToValidUTF8(s[:limit], "") + "..."
-	}
-	return s
 }
 
 // setMetadata updates everything about the contest but its marks. redefined reports that
@@ -343,18 +335,19 @@ func (b *Boards) applyMark(change *markChange) {
 	board := c.boards[change.split]
 	switch {
 	case board == nil:
-	case board.marks == nil && board.build.changes == nil: // its build has not begun to read
-	case board.marks == nil && change.removed:
-		board.build.changes[change.mark.Competitor] = nil
-	case board.marks == nil:
-		mark := change.mark
-		board.build.changes[mark.Competitor] = &mark
-	case change.removed:
-		board.marks.Remove(change.mark.Competitor)
+	case board.marks != nil:
+		change.applyTo(board.marks)
 		b.addCost(board, board.len())
-	default:
-		board.marks.Set(change.mark)
-		b.addCost(board, board.len())
+	case board.build.changes != nil: // its build may have read the mark already
+		board.build.changes[change.mark.Competitor] = *change
+	}
+}
+
+func (c *markChange) applyTo(marks *ranking.Board) {
+	if c.removed {
+		marks.Remove(c.mark.Competitor)
+	} else {
+		marks.Set(c.mark)
 	}
 }
 

@@ -4,6 +4,7 @@ package textfmt
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,15 +53,17 @@ type Table struct {
 
 // NewTable returns a table with the given headings.
 func NewTable(headings ...string) *Table {
-	t := &Table{columns: make([][]string, len(headings))}
-	t.Row(headings...)
+	t := new(Table)
+	for _, h := range headings {
+		t.columns = append(t.columns, []string{h})
+	}
 	return t
 }
 
-// Row appends a row. It has as many cells as there are headings.
-func (t *Table) Row(cells ...string) {
+// Row appends a row. It has as many cells as there are headings, formatted by fmt.Sprint.
+func (t *Table) Row(cells ...any) {
 	for i, c := range cells {
-		t.columns[i] = append(t.columns[i], OneLine(c))
+		t.columns[i] = append(t.columns[i], OneLine(fmt.Sprint(c)))
 	}
 }
 
