@@ -39,7 +39,7 @@ func TestPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	// Forwarded by another member, it is not appended to the log.
 	last := master.member().raft.LastIndex()
 	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
-	var answers []batch.Answer
+	var answers []batch.Outcome
 	err := g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
 		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())

@@ -10,7 +10,6 @@ import (
 	"net/http/httputil"
 	"time"
 
-	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -75,11 +74,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwarded))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", large.Limit)
-	case err != nil:
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", maxForwarded)
+	}
+	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "read the body: %v", err)
 	}
 	return body, nil
@@ -123,7 +121,7 @@ func (f *forwarder) forwardTo(
 			// may answer.
 			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
 			if resp.Header.Get(notMasterHeader) != "" || unavailable {
-				return batch.ErrNoMaster
+				return peer.NotMaster()
 			}
 			close(answered)
 			// The headers that this frontend has set already take precedence.
@@ -140,5 +138,5 @@ func (f *forwarder) forwardTo(
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	proxy.ServeHTTP(w, out)
-	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, batch.ErrNoMaster), failed
+	return failed != nil && !peer.DialFailed(failed) && score.CodeOf(failed) != score.NoMaster, failed
 }

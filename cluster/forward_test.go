@@ -111,7 +111,7 @@ func TestWholeBodyIsSentToTheNextMaster(t *testing.T) {
 	echo := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
-	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || !errors.Is(err, batch.ErrNoMaster) {
+	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || score.CodeOf(err) != score.NoMaster {
 		t.Errorf("who is not the master has acted on it: %v", err)
 	}
 	if _, err := n.member().forwarder.forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
@@ -174,7 +174,7 @@ func TestTruncatedForwardedPostsAreRefused(t *testing.T) {
 		t.Fatal("the test's varint is one byte")
 	}
 	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
-		var answers []batch.Answer
+		var answers []batch.Outcome
 		err := m.port.Call(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 		refused(t, err, score.InvalidEvent)
 	}

@@ -143,10 +143,10 @@ func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	m.poster.batcher = batch.New(func(posts []*batch.Post) {
 		attempts++
 		if attempts == 1 {
-			batch.Finish(posts, nil, batch.ErrUnknown)
+			batch.Refuse(posts, outcomeUnknown())
 			return
 		}
-		batch.Finish(posts, nil, score.Problemf(score.RateLimited, "full"))
+		batch.Refuse(posts, score.Problemf(score.RateLimited, "full"))
 	}, func(int) {})
 	_, err := m.Post(context.Background(), alerts("bard/x", 1, 1))
 	refused(t, err, score.OutcomeUnknown)

@@ -1,14 +1,19 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/batch"
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -21,6 +26,13 @@ const (
 	postTimeout = 5 * time.Second
 	// retryPause is the longest wait between two attempts while there is no new master.
 	retryPause = 50 * time.Millisecond
+	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the results of
+	// the old master after the master has changed.
+	resultGrace = 50 * time.Millisecond
+	// maxForwardedPosts bounds what one member forwards at once, in bytes.
+	maxForwardedPosts = 64 << 20
+
+	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
 
 // poster is the path of posts: into the log at the master, and to the master elsewhere.
@@ -39,45 +51,47 @@ type poster struct {
 // master did commit is a duplicate then. It repeats a post of unknown outcome only if all its
 // events have a seq. Others end with outcome_unknown, and the client may repeat them with the same
 // ids.
-func (p *poster) Post(ctx context.Context, post score.Post) (results []score.Result, err error) {
+func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, error) {
 	encoded, err := entry.EncodePost(post)
 	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "%v", err)
 	}
 	if p.raft.State() == raft.Leader {
-		if err := checkTimes(post.Events); err != nil {
-			return nil, err
+		if problem := checkTimes(post.Events); problem != nil {
+			return nil, problem
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.scaled(postTimeout))
 	defer cancel()
-	uncertain := false          // an earlier attempt may be applied
-	pause := rand.N(retryPause) // the posts of a lost master do not come to the next one all at once
+	var outcome batch.Outcome
+	uncertain := false // an attempt may be applied
+	// The posts of a lost master do not come to the next one all at once.
+	pause := retryPause/2 + rand.N(retryPause/2)
 	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
-		results, err = p.attempt(ctx, encoded)
+		outcome = p.attempt(ctx, encoded)
 		switch {
-		case err == nil:
+		case outcome.Problem == nil:
 			return true
-		case errors.Is(err, batch.ErrUnknown):
+		case outcome.Problem.Code == score.OutcomeUnknown:
 			uncertain = true
 			if !encoded.Repeatable {
 				return true
 			}
-		case !errors.Is(err, batch.ErrNoMaster):
+		case outcome.Problem.Code != score.NoMaster:
 			return true
 		}
 		p.metrics.retries.Inc()
 		return false
 	})
 	switch {
-	case err == nil:
-		return results, nil
+	case outcome.Problem == nil:
+		return outcome.Results, nil
 	case uncertain:
 		return nil, outcomeUnknown()
 	case timedOut != nil:
 		return nil, score.Problemf(score.NoMaster, "no master was found within %s; retry", p.scaled(postTimeout))
 	}
-	return nil, err
+	return nil, outcome.Problem
 }
 
 func outcomeUnknown() *score.Problem {
@@ -87,7 +101,7 @@ func outcomeUnknown() *score.Problem {
 }
 
 // checkTimes returns a problem if the time of an event is too far ahead of this member's clock.
-func checkTimes(events []score.Event) error {
+func checkTimes(events []score.Event) *score.Problem {
 	limit := time.Now().Add(maxClockSkew)
 	for i := range events {
 		if t := events[i].Time; t.After(limit) {
@@ -107,17 +121,17 @@ func tooFarAhead(t time.Time) *score.Problem {
 		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew).At("time")
 }
 
-// attempt sends a post once.
-func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) ([]score.Result, error) {
+// attempt sends a post once. The problem no_master means that it was not proposed.
+func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) batch.Outcome {
 	post := batch.NewPost(encoded)
-	if err := p.batcher.Add(post); err != nil {
-		return nil, err
+	if problem := p.batcher.Add(post); problem != nil {
+		return batch.Outcome{Problem: problem}
 	}
 	select {
-	case o := <-post.Done():
-		return o.Results, o.Err
+	case o := <-post.Done:
+		return o
 	case <-ctx.Done():
-		return nil, batch.ErrUnknown
+		return batch.Outcome{Problem: outcomeUnknown()}
 	}
 }
 
@@ -130,23 +144,21 @@ func (p *poster) send(posts []*batch.Post) {
 	var own []*batch.Post
 	for _, post := range posts {
 		if post.Forwarded {
-			post.Finish(batch.Outcome{Err: batch.ErrNoMaster})
+			post.Refuse(peer.NotMaster())
 			continue
 		}
 		own = append(own, post)
 	}
-	if len(own) == 0 {
-		return
+	if len(own) > 0 {
+		p.forward(own)
 	}
-	outcomes, err := p.forward(own)
-	batch.Finish(own, outcomes, err)
 }
 
 // propose makes one log entry of posts and waits until all frontends may show it.
 func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || p.access.unguarded() {
-		batch.Finish(posts, nil, batch.ErrNoMaster) // elected, but the leadership has not begun
+		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -156,30 +168,25 @@ func (p *poster) propose(posts []*batch.Post) {
 	start := time.Now()
 	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
 	p.metrics.commit.Observe(time.Since(start).Seconds())
-	switch {
-	case err == nil:
-	case notAppended(err):
-		batch.Finish(posts, nil, batch.ErrNoMaster)
-		return
-	default:
-		batch.Finish(posts, nil, batch.ErrUnknown)
+	if notAppended(err) {
+		batch.Refuse(posts, peer.NotMaster())
 		return
 	}
 	applied, ok := response.(fsm.Outcome)
 	if !ok || len(applied) != len(posts) {
-		batch.Finish(posts, nil, batch.ErrUnknown) // committed, but this member's state machine has failed
+		batch.Refuse(posts, outcomeUnknown()) // perhaps not committed, or this member's state machine has failed
 		return
 	}
 	start = time.Now()
 	released := l.push.AwaitReleased(p.ctx, p.revealed(applied))
 	p.observeRelease(time.Since(start))
 	if !released {
-		batch.Finish(posts, nil, batch.ErrUnknown)
+		batch.Refuse(posts, outcomeUnknown())
 		return
 	}
 	for i, post := range posts {
 		p.metrics.countResults(applied[i])
-		post.Finish(batch.Outcome{Results: applied[i]})
+		post.Done <- batch.Outcome{Results: applied[i]}
 	}
 }
 
@@ -206,4 +213,80 @@ func (p *poster) revealed(o fsm.Outcome) (revision uint64) {
 		}
 	}
 	return revision
+}
+
+// forward sends posts to the master and waits for its answer, at most resultGrace longer than it
+// stays the master.
+func (p *poster) forward(posts []*batch.Post) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.scaled(postTimeout))
+	defer cancel()
+	master, changed := p.leader.Current()
+	if master == "" {
+		batch.Refuse(posts, peer.NoMaster())
+		return
+	}
+	go func() {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		// A master that transferred its leadership still answers for what it has proposed.
+		select {
+		case <-time.After(p.scaled(resultGrace)):
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	p.metrics.forwarded.Add(float64(len(posts)))
+	var outcomes []batch.Outcome
+	err := p.port.Call(ctx, master, http.MethodPost, postsPath, bytes.NewReader(batch.Encode(posts)), &outcomes)
+	problem, refused := errors.AsType[*score.Problem](err)
+	switch {
+	case err == nil && len(outcomes) == len(posts):
+		for i, post := range posts {
+			post.Done <- outcomes[i]
+		}
+	case refused:
+		batch.Refuse(posts, problem) // nothing was proposed
+	case peer.DialFailed(err):
+		batch.Refuse(posts, peer.NoMaster())
+	default:
+		batch.Refuse(posts, outcomeUnknown())
+	}
+}
+
+// serveForwarded answers forwarded posts at the master. With an error, nothing was proposed.
+func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
+	if p.raft.State() != raft.Leader {
+		return peer.NotMaster()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwardedPosts))
+	if err != nil {
+		return err
+	}
+	posts, err := batch.Decode(body)
+	if err != nil {
+		return err
+	}
+	limit := time.Now().Add(maxClockSkew)
+	for _, post := range posts {
+		if post.Latest.After(limit) {
+			post.Refuse(tooFarAhead(post.Latest))
+		} else if problem := p.batcher.Add(post); problem != nil {
+			post.Refuse(problem)
+		}
+	}
+	outcomes := make([]batch.Outcome, len(posts))
+	for i, post := range posts {
+		select {
+		case outcomes[i] = <-post.Done:
+		case <-r.Context().Done():
+			return nil // nobody reads the answer
+		}
+		if outcomes[i].Problem == batch.ErrStopping {
+			outcomes[i].Problem = peer.NotMaster() // not soon: the post goes to the next master
+		}
+	}
+	return json.MarshalWrite(w, outcomes)
 }

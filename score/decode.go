@@ -72,6 +72,8 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		Source:    w.Source,
 		Type:      w.Type,
 		ContestID: w.ContestID,
+		Key:       w.Key,
+		Signature: w.Signature,
 		IDGiven:   w.ID != "",
 		TimeGiven: w.Time != nil,
 	}
@@ -94,8 +96,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		c.Time("time", e.Time)
 	}
 	if w.Key != "" || w.Signature != nil {
-		e.Key, e.Signature = w.Key, w.Signature
-		w.checkSignature(&c)
+		e.checkSignature(&c)
 	}
 	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
 		return e, c.Problem
@@ -112,33 +113,6 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	}
 	e.checkContestID(&c)
 	return e, c.Problem
-}
-
-// checkSignature checks what can be checked without the key: the form of the signature,
-// and that the bard gave every member that is signed.
-func (w *envelope) checkSignature(c *Checker) {
-	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
-	switch {
-	case w.Key == "":
-		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
-	case !isKeyID(w.Key):
-		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
-	case len(w.Signature) == 0:
-		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
-	case w.ID == "":
-		c.Fail("id", "missing; %s", all)
-	case w.Source == "":
-		c.Fail("source", "missing; %s", all)
-	case w.Seq == nil:
-		c.Fail("seq", "missing; %s", all)
-	case w.Time == nil:
-		c.Fail("time", "missing; %s", all)
-	}
-	if c.Problem == nil {
-		if _, err := ParseSignature(w.Signature); err != nil {
-			c.Fail("signature", "%s", err)
-		}
-	}
 }
 
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of

@@ -6,6 +6,6 @@
 // Raft nor a database to know what an event is.
 //
 // Start with [Event] and the types of [Data] (what a bard reports), [Contest.Fold] (what
-// an event does to a contest), and [Contest.Record] (what readers see). [MedalTable] is
-// the medal table.
+// an event does to a contest), and [Contest.Record] (what readers see).
+// Package medal counts the medals.
 package score

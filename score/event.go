@@ -1,6 +1,11 @@
 package score
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -116,19 +121,9 @@ func (e *Event) CheckEnvelope() *Problem {
 	if e.Seq > maxSeq {
 		c.Fail("seq", "got %d; the most is %d", e.Seq, uint64(maxSeq))
 	}
-	if !writable(e.Time) {
-		c.Fail("time", "cannot be written in RFC 3339; want a time in the years 1 to 9999 in UTC")
-	}
+	c.Time("time", e.Time)
 	c.Path("contest_id", e.ContestID, MaxContestID)
 	return c.Problem
-}
-
-// writable reports whether JSON can hold t as it is: the year is within 1 to 9999 in UTC
-// and within 0 to 9999 in t's own zone, whose offset is a whole number of minutes.
-func writable(t time.Time) bool {
-	_, offset := t.Zone()
-	utc, local := t.UTC().Year(), t.Year()
-	return utc >= 1 && utc <= 9999 && local >= 0 && local <= 9999 && offset%60 == 0 && !t.IsZero()
 }
 
 // ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.
@@ -162,16 +157,101 @@ func (e *Event) CheckSignature() *Problem {
 	if e.Key == "" && len(e.Signature) == 0 {
 		return nil
 	}
-	c, w := Checker{}, envelope{Source: e.Source, Key: e.Key, Signature: e.Signature}
-	if e.IDGiven {
-		w.ID = e.ID
-	}
-	if e.Seq > 0 {
-		w.Seq = &e.Seq
-	}
-	if e.TimeGiven {
-		w.Time = &e.Time
-	}
-	w.checkSignature(&c)
+	c := Checker{}
+	e.checkSignature(&c)
 	return c.Problem
+}
+
+// checkSignature checks what can be checked without the key: the form of the signature,
+// and that the bard gave every member that is signed.
+func (e *Event) checkSignature(c *Checker) {
+	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
+	switch {
+	case e.Key == "":
+		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
+	case !isKeyID(e.Key):
+		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(e.Key), keyDigits)
+	case len(e.Signature) == 0:
+		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
+	case !e.IDGiven:
+		c.Fail("id", "missing; %s", all)
+	case e.Source == "":
+		c.Fail("source", "missing; %s", all)
+	case e.Seq == 0:
+		c.Fail("seq", "missing; %s", all)
+	case !e.TimeGiven:
+		c.Fail("time", "missing; %s", all)
+	}
+	if c.Problem == nil {
+		if _, err := ParseSignature(e.Signature); err != nil {
+			c.Fail("signature", "%s", err)
+		}
+	}
+}
+
+const (
+	// MaxTree is the largest number of events that one signature covers.
+	MaxTree = 256
+	// MaxSignature is the largest size of an event's signature in bytes.
+	MaxSignature = signatureHead + maxPath*sha256.Size
+
+	// A signature begins with an Ed25519 signature, the size of the tree, and the event's
+	// index, two bytes each.
+	signatureHead = ed25519.SignatureSize + 4
+	maxPath       = 8 // hashes in the audit path of a tree of MaxTree events
+)
+
+// Signature is the signature of an event, split into its parts. Package signing makes and
+// verifies signatures.
+type Signature struct {
+	Ed25519 []byte // the signature of the Merkle tree
+	Size    int    // events in the tree
+	Index   int    // the event's leaf, from 0
+	Path    []byte // the audit path: the hashes beside the way from the leaf to the root
+}
+
+// ParseSignature splits a signature and checks everything that can be checked without the
+// event.
+func ParseSignature(b []byte) (s Signature, err error) {
+	if len(b) < signatureHead || len(b) > MaxSignature {
+		return s, fmt.Errorf("has %d bytes; a signature has %d to %d", len(b), signatureHead, MaxSignature)
+	}
+	numbers := b[ed25519.SignatureSize:signatureHead]
+	s = Signature{
+		Ed25519: b[:ed25519.SignatureSize],
+		Size:    int(binary.BigEndian.Uint16(numbers)),
+		Index:   int(binary.BigEndian.Uint16(numbers[2:])),
+		Path:    b[signatureHead:],
+	}
+	if s.Size < 1 || s.Size > MaxTree || s.Index >= s.Size {
+		return s, fmt.Errorf(
+			"is for event %d of %d; one signature covers 1 to %d, counted from 0", s.Index, s.Size, MaxTree)
+	}
+	want := 0
+	for width, i := s.Size, s.Index; width > 1; width, i = (width+1)/2, i/2 {
+		if i^1 < width {
+			want += sha256.Size
+		}
+	}
+	if len(s.Path) != want {
+		return s, fmt.Errorf("has %d bytes for the path; event %d of %d has %d", len(s.Path), s.Index, s.Size, want)
+	}
+	return s, nil
+}
+
+const keyDigits = 16 // of a KeyID
+
+// KeyID returns the id of a public key: the first 8 bytes of its SHA-256, in hexadecimal.
+func KeyID(public ed25519.PublicKey) string {
+	sum := sha256.Sum256(public)
+	return hex.EncodeToString(sum[:keyDigits/2])
+}
+
+func isKeyID(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == keyDigits
 }

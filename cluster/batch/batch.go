@@ -1,10 +1,12 @@
 // Package batch makes one log entry of the posts that arrive while others are in flight:
 // group commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for
-// its [Outcome]. wire.go is the form in which a frontend forwards a batch to the master.
+// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the master.
 package batch
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -25,16 +27,8 @@ const (
 	maxInFlight = 2
 )
 
-// Errors of an Outcome, besides a *score.Problem.
-var (
-	// ErrNoMaster means that there is no master, or that the member asked is not the
-	// master. Nothing was proposed.
-	ErrNoMaster = errors.New("no master")
-	// ErrUnknown means that the post may have been committed, or may be later.
-	ErrUnknown = errors.New("outcome unknown")
-	// ErrStopping means that this frontend is closing. Nothing was proposed.
-	ErrStopping error = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
-)
+// ErrStopping is the outcome of a post at a frontend that is closing. Nothing was proposed.
+var ErrStopping = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
 
 // Post is a post that waits for its outcome.
 type Post struct {
@@ -42,33 +36,26 @@ type Post struct {
 	// Forwarded is true if another member forwarded the post, so that it is not forwarded
 	// again.
 	Forwarded bool
-	Latest    time.Time // the latest time of its events, if it was forwarded
-	done      chan Outcome
+	Latest    time.Time    // the latest time of its events, if it was forwarded
+	Done      chan Outcome // gets the outcome
 }
 
-// Outcome is what became of a post.
+// Outcome is what became of a post, and the master's answer to a forwarded one.
 type Outcome struct {
-	Results []score.Result
-	Err     error
+	Results []score.Result `json:"results,omitzero"`
+	Problem *score.Problem `json:"problem,omitzero"` // refuses the whole post
 }
 
 // NewPost returns a post of this member.
-func NewPost(e entry.EncodedPost) *Post { return &Post{EncodedPost: e, done: make(chan Outcome, 1)} }
+func NewPost(e entry.EncodedPost) *Post { return &Post{EncodedPost: e, Done: make(chan Outcome, 1)} }
 
-// Finish gives the post its outcome. It is called once.
-func (p *Post) Finish(o Outcome) { p.done <- o }
+// Refuse gives the post a problem as its outcome.
+func (p *Post) Refuse(problem *score.Problem) { p.Done <- Outcome{Problem: problem} }
 
-// Done returns a channel that gets the outcome.
-func (p *Post) Done() <-chan Outcome { return p.done }
-
-// Finish gives each post of a batch its outcome, or err to all if it is not nil.
-func Finish(batch []*Post, outcomes []Outcome, err error) {
-	for i, p := range batch {
-		if err != nil {
-			p.Finish(Outcome{Err: err})
-			continue
-		}
-		p.Finish(outcomes[i])
+// Refuse gives each post of a batch a problem as its outcome.
+func Refuse(batch []*Post, problem *score.Problem) {
+	for _, p := range batch {
+		p.Refuse(problem)
 	}
 }
 
@@ -92,7 +79,7 @@ func New(send func([]*Post), observe func(events int)) *Batcher {
 }
 
 // Add queues a post. It refuses one that the queue has no room for.
-func (b *Batcher) Add(p *Post) error {
+func (b *Batcher) Add(p *Post) *score.Problem {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -152,9 +139,7 @@ func (b *Batcher) Close() {
 		return
 	}
 	b.closed = true
-	for _, p := range b.queue {
-		p.Finish(Outcome{Err: ErrStopping})
-	}
+	Refuse(b.queue, ErrStopping)
 	b.queue, b.bytes = nil, 0
 	b.closeIfDrained()
 }
@@ -178,4 +163,33 @@ func (b *Batcher) Waiting() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue)
+}
+
+// Encode returns the body with which a batch is forwarded: each post with its length
+// before it.
+func Encode(batch []*Post) (body []byte) {
+	for _, p := range batch {
+		body = binary.AppendUvarint(body, uint64(p.Size()))
+		body = append(body, p.Bytes()...)
+	}
+	return body
+}
+
+// Decode returns the forwarded posts of a body.
+func Decode(body []byte) (batch []*Post, err error) {
+	for len(body) > 0 {
+		size, n := binary.Uvarint(body)
+		if n <= 0 || size > uint64(len(body)-n) {
+			return nil, errors.New("the forwarded posts are truncated")
+		}
+		post, latest, err := entry.ParsePost(body[n : n+int(size)])
+		if err != nil {
+			return nil, fmt.Errorf("forwarded post %d: %w", len(batch), err)
+		}
+		body = body[n+int(size):]
+		p := NewPost(post)
+		p.Forwarded, p.Latest = true, latest
+		batch = append(batch, p)
+	}
+	return batch, nil
 }

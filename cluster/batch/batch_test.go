@@ -29,7 +29,9 @@ func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan s
 	g = New(func(batch []*Post) {
 		sent <- batch
 		<-proceed
-		Finish(batch, make([]Outcome, len(batch)), nil)
+		for _, p := range batch {
+			p.Done <- Outcome{}
+		}
 	}, func(int) {})
 	t.Cleanup(func() {
 		g.Close()
@@ -65,9 +67,8 @@ func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 			t.Errorf("%d posts of %d bytes wait", waiting, e.Size())
 		}
 		for range 100 {
-			var p *score.Problem
-			if err := g.Add(NewPost(e)); !errors.As(err, &p) || p.Code != score.RateLimited {
-				t.Fatalf("a full queue got %v", err)
+			if p := g.Add(NewPost(e)); p == nil || p.Code != score.RateLimited {
+				t.Fatalf("a full queue got %v", p)
 			}
 		}
 		if n := g.Waiting(); n != waiting {
@@ -75,7 +76,7 @@ func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 		}
 		close(proceed)
 		for _, p := range queued {
-			<-p.Done()
+			<-p.Done
 		}
 		add(t, g, e)
 	}
@@ -101,7 +102,7 @@ func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
 		}
 		close(proceed)
 		for _, it := range items {
-			<-it.Done()
+			<-it.Done
 		}
 		for carried := 0; carried < len(items); {
 			batch := <-sent
@@ -123,8 +124,8 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	}
 	waits := add(t, g, e)
 	g.Close()
-	if o := <-waits.Done(); !errors.Is(o.Err, ErrStopping) {
-		t.Errorf("got %v", o.Err)
+	if o := <-waits.Done; !errors.Is(o.Problem, ErrStopping) {
+		t.Errorf("got %v", o.Problem)
 	}
 	if err := g.Add(NewPost(e)); !errors.Is(err, ErrStopping) {
 		t.Errorf("a post after that got %v", err)

@@ -238,10 +238,11 @@ func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 // certificates are no longer accepted. It reports whether some of the latter stay open
 // for recheckGrace.
 func (p *Port) Recheck() (pending bool) {
-	if p.auth == nil {
+	auth := p.config.Auth
+	if auth == nil {
 		return false
 	}
-	p.auth.UpdateTrust()
+	auth.UpdateTrust()
 	p.mu.Lock()
 	open := make([]*conn, 0, len(p.open))
 	for c := range p.open {
@@ -253,8 +254,8 @@ func (p *Port) Recheck() (pending bool) {
 	now := time.Now()
 	for _, c := range open {
 		reason, err := reasonRemoved, errRemoved
-		if !p.auth.Removed(c.peer) {
-			if _, err = p.auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {
+		if !auth.Removed(c.peer) {
+			if _, err = auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {
 				continue
 			}
 			c.rejectedSince.CompareAndSwap(0, now.UnixNano())
@@ -264,7 +265,7 @@ func (p *Port) Recheck() (pending bool) {
 			}
 			reason = refusalReason(err)
 		}
-		p.auth.refuse(reason, c.raw.RemoteAddr(), err)
+		auth.refuse(reason, c.raw.RemoteAddr(), err)
 		c.Close()
 	}
 	return pending
@@ -334,7 +335,7 @@ func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
 			return
 		case <-tick.C:
 		}
-		newServers, newState := p.auth.Servers(), p.auth.Access()
+		newServers, newState := p.config.Auth.Servers(), p.config.Auth.Access()
 		if newState == state && slices.Equal(servers, newServers) && time.Since(last) < reverifyEvery {
 			continue
 		}

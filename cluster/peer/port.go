@@ -50,11 +50,9 @@ type Config struct {
 
 // Port is the one port between members. All methods are safe for concurrent use.
 type Port struct {
+	config   Config
 	listener net.Listener
 	address  Addr
-	serverID raft.ServerID
-	dial     Dialer
-	auth     *Authenticator
 	raft     chan net.Conn
 	http     chan net.Conn
 	push     chan net.Conn
@@ -96,14 +94,15 @@ func Listen(c Config) (*Port, error) {
 		return nil, err
 	}
 	p := &Port{
-		listener: l, address: Addr(net.JoinHostPort(host, number)), serverID: c.ServerID, dial: c.Dial, auth: c.Auth,
+		config: c, listener: l, address: Addr(net.JoinHostPort(host, number)),
 		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, httpBacklog),
-		open: map[*conn]struct{}{},
+		open:   map[*conn]struct{}{},
+		server: &http.Server{ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return p.connect(ctx, addr, p.auth.memberAt(addr), []byte{ProtocolHTTP})
+			return p.connect(ctx, addr, p.config.Auth.memberAt(addr), []byte{ProtocolHTTP})
 		},
 		MaxIdleConnsPerHost: maxIdleHTTPConns,
 		IdleConnTimeout:     httpIdleTimeout / 2,
@@ -163,7 +162,7 @@ func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, pream
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
-	dialed, err := p.dial(ctx, "tcp", addr)
+	dialed, err := p.config.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +170,7 @@ func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, pream
 	if err != nil {
 		return nil, err
 	}
-	if err := p.auth.clientHandshake(ctx, c, to); err != nil {
+	if err := p.config.Auth.clientHandshake(ctx, c, to); err != nil {
 		c.Close()
 		// The request has not been sent, so DialFailed must report true.
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: Addr(addr), Err: err}
@@ -218,16 +217,16 @@ func (p *Port) route(c *conn) {
 // greet authenticates the dialing member and reads the preamble. It returns the channel
 // of the connection's protocol.
 func (p *Port) greet(c *conn) (chan net.Conn, error) {
-	defer p.auth.addPending(c)()
+	defer p.config.Auth.addPending(c)()
 	deadline := time.Now().Add(HandshakeTimeout)
-	if err := p.auth.serverHandshake(p.ctx, c, deadline); err != nil {
+	if err := p.config.Auth.serverHandshake(p.ctx, c, deadline); err != nil {
 		return nil, err
 	}
 	c.SetReadDeadline(deadline)
 	to, err := p.readPreamble(c)
 	// A removed member may still use HTTP, where it is told that it was removed.
-	if err == nil && to != p.http && p.auth.Removed(c.peer) {
-		p.auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
+	if err == nil && to != p.http && p.config.Auth.Removed(c.peer) {
+		p.config.Auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
 		err = errRemoved
 	}
 	return to, err
@@ -260,7 +259,7 @@ func (p *Port) readPreamble(r io.Reader) (chan net.Conn, error) {
 			return nil, err
 		}
 		id := b[1 : 1+int(b[0])]
-		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.serverID {
+		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.config.ServerID {
 			return to, nil
 		}
 	}
@@ -270,10 +269,7 @@ func (p *Port) readPreamble(r io.Reader) (chan net.Conn, error) {
 // HandleHTTP serves HTTP requests of other members with h until the port is closed. It
 // may be called once.
 func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
-	p.server = &http.Server{
-		Handler: h, ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	p.server.Handler, p.server.ErrorLog = h, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	go p.server.Serve(p.layer(p.http))
 }
 
@@ -294,9 +290,6 @@ func (p *Port) HandlePush(serve func(net.Conn)) {
 
 // Shutdown takes no more HTTP requests and waits for those under way, for at most limit.
 func (p *Port) Shutdown(limit time.Duration) {
-	if p.server == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	p.server.Shutdown(ctx)
@@ -313,9 +306,7 @@ func (p *Port) Close() error {
 		return nil
 	}
 	err := p.listener.Close()
-	if p.server != nil {
-		p.server.Close()
-	}
+	p.server.Close()
 	for c := range open {
 		c.raw.Close()
 	}

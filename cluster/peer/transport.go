@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -182,15 +181,13 @@ type pipeline struct {
 	raft.AppendPipeline
 	checkTerm func(term uint64) error
 	answers   chan raft.AppendFuture
-	closed    chan struct{}
-	once      sync.Once
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
 }
 
 func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *pipeline {
-	p := &pipeline{
-		AppendPipeline: inner, checkTerm: checkTerm,
-		answers: make(chan raft.AppendFuture), closed: make(chan struct{}),
-	}
+	p := &pipeline{AppendPipeline: inner, checkTerm: checkTerm, answers: make(chan raft.AppendFuture)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
 }
@@ -208,10 +205,10 @@ func (p *pipeline) run() {
 			}
 			select {
 			case p.answers <- f:
-			case <-p.closed:
+			case <-p.ctx.Done():
 				return
 			}
-		case <-p.closed:
+		case <-p.ctx.Done():
 			return
 		}
 	}
@@ -222,6 +219,6 @@ func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 
 // Close ends the pipeline. It may be called again.
 func (p *pipeline) Close() error {
-	p.once.Do(func() { close(p.closed) })
+	p.cancel()
 	return p.AppendPipeline.Close()
 }

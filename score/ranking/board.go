@@ -1,8 +1,10 @@
 package ranking
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"unique"
 
 	"laurel/score"
 )
@@ -20,17 +22,15 @@ type Board struct {
 	free          []uint32 // rows to use again
 	all           *tree[entry]
 	categories    map[string]*tree[entry]
-	traits        []traits
-	traitNumbers  map[traits]uint32
 }
 
 type row struct {
 	competitor string
 	value      score.Decimal
-	traits     uint32
+	traits     unique.Handle[traits]
 }
 
-// traits is what many marks have in common. Each combination is stored once.
+// traits is what many marks have in common.
 type traits struct{ irm, category, organisation string }
 
 // entry is a row in a tree. The key is stored beside the row's number, because a search
@@ -50,11 +50,10 @@ func New(lowerIsBetter bool) *Board {
 		numbers:       map[string]uint32{},
 		all:           newTree[entry](),
 		categories:    map[string]*tree[entry]{},
-		traitNumbers:  map[traits]uint32{},
 	}
 }
 
-func (b *Board) rowTraits(number uint32) *traits { return &b.traits[b.rows[number].traits] }
+func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
 func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 	switch {
@@ -68,7 +67,7 @@ func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 
 func (b *Board) entry(number uint32) entry {
 	r := b.rows[number]
-	return entry{b.key(r.value, b.traits[r.traits].irm != ""), number}
+	return entry{b.key(r.value, r.traits.Value().irm != ""), number}
 }
 
 // compare compares an entry with a key and a competitor. The competitor's code makes the
@@ -95,7 +94,7 @@ func (b *Board) Set(m score.Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
-		b.fill(&b.rows[number], m)
+		fill(&b.rows[number], m)
 	} else {
 		number = b.addRow(strings.Clone(m.Competitor), m)
 	}
@@ -108,7 +107,7 @@ func (b *Board) Set(m score.Mark) {
 	category := b.categories[m.Category]
 	if category == nil {
 		category = newTree[entry]()
-		b.categories[b.rowTraits(number).category] = category
+		b.categories[b.traits(number).category] = category
 	}
 	category.insert(position, e)
 }
@@ -123,34 +122,22 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 	}
 	r := &b.rows[number]
 	r.competitor = competitor
-	b.fill(r, m)
+	fill(r, m)
 	b.numbers[competitor] = number
 	return number
 }
 
-func (b *Board) fill(r *row, m score.Mark) {
-	r.value, r.traits = m.Value, b.addTraits(m)
+func fill(r *row, m score.Mark) {
+	r.value, r.traits = m.Value, unique.Make(traits{m.IRM, m.Category, m.Organisation})
 	if m.IRM != "" {
 		r.value = 0
 	}
 }
 
-func (b *Board) addTraits(m score.Mark) (number uint32) {
-	t := traits{m.IRM, m.Category, m.Organisation}
-	number, ok := b.traitNumbers[t]
-	if !ok {
-		t = traits{strings.Clone(t.irm), strings.Clone(t.category), strings.Clone(t.organisation)}
-		number = uint32(len(b.traits))
-		b.traits = append(b.traits, t)
-		b.traitNumbers[t] = number
-	}
-	return number
-}
-
 func (b *Board) removeFromTrees(number uint32) {
 	position := b.position(b.entry(number).key, b.rows[number].competitor)
 	b.all.remove(position)
-	name := b.rowTraits(number).category
+	name := b.traits(number).category
 	if category := b.categories[name]; category != nil {
 		if category.remove(position); category.len() == 0 {
 			delete(b.categories, name)
@@ -169,8 +156,7 @@ func (b *Board) Remove(competitor string) bool {
 	b.rows[number] = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.rows, b.free, b.traits = nil, nil, nil
-		clear(b.traitNumbers)
+		b.rows, b.free = nil, nil
 	}
 	return true
 }
@@ -189,7 +175,7 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 	switch {
 	case q.Around != "":
 		number, ok := b.numbers[q.Around]
-		if !ok || q.Category != "" && b.rowTraits(number).category != q.Category {
+		if !ok || q.Category != "" && b.traits(number).category != q.Category {
 			return p, false
 		}
 		index := t.index(b.position(b.entry(number).key, q.Around))
@@ -229,7 +215,7 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 			return false
 		}
 		if i >= first {
-			mark, traits := b.rows[e.number], b.rowTraits(e.number)
+			mark, traits := b.rows[e.number], b.traits(e.number)
 			r := score.LeaderboardRow{
 				Competitor:   mark.competitor,
 				IRM:          traits.irm,
@@ -303,7 +289,7 @@ func (b *Builder) Board() *Board {
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
 	for _, e := range b.entries {
-		if category := board.rowTraits(e.number).category; category != "" {
+		if category := board.traits(e.number).category; category != "" {
 			categories[category] = append(categories[category], e)
 		}
 	}
@@ -337,4 +323,60 @@ func buildTree[T any](items []T) *tree[T] {
 		t.root = level[0]
 	}
 	return t
+}
+
+// Query selects a page of a board.
+type Query struct {
+	Split    string // "" for the contest's current split
+	Category string // "" for all
+	Limit    int    // rows, at least 1
+	After    Cursor // the row before the page
+	Around   string // the competitor in the middle of the page; takes precedence over After
+}
+
+// Cursor is a position on a board. The row that was there may have been removed since.
+// The zero Cursor means "none".
+type Cursor struct {
+	competitor string
+	value      score.Decimal
+	irm, given bool
+}
+
+var errCursor = errors.New("want the value of next in an answer")
+
+// ParseCursor parses the result of String: the mark, a comma, and the competitor's code.
+// A position with an IRM has no mark. The empty string is the zero Cursor.
+func ParseCursor(s string) (c Cursor, err error) {
+	if s == "" {
+		return c, nil
+	}
+	mark, competitor, ok := strings.Cut(s, ",")
+	if !ok {
+		return c, errCursor
+	}
+	c = Cursor{competitor: competitor, irm: mark == "", given: true}
+	if !c.irm {
+		if c.value, err = score.ParseDecimal(mark); err != nil {
+			return Cursor{}, errCursor
+		}
+	}
+	return c, nil
+}
+
+func (c Cursor) String() string {
+	switch {
+	case !c.given:
+		return ""
+	case c.irm:
+		return "," + c.competitor
+	}
+	return c.value.String() + "," + c.competitor
+}
+
+func cursorOf(r *score.LeaderboardRow) Cursor {
+	c := Cursor{competitor: r.Competitor, irm: r.Mark == nil, given: true}
+	if r.Mark != nil {
+		c.value = *r.Mark
+	}
+	return c
 }
