@@ -124,11 +124,7 @@ type move struct {
 // decide returns which watchers to send home now. guests are counted by their homes,
 // without the departing watchers, which were sent home but are still here.
 func (h homes) decide(b balance, guests map[string]int, departing int, now time.Time) (moves []move) {
-	for id := range h {
-		if _, serves := b.serving[id]; !serves {
-			delete(h, id)
-		}
-	}
+	maps.DeleteFunc(h, func(id string, _ time.Time) bool { return b.serving[id].ID == "" })
 	spare := b.own - departing - int(b.share*(1+tolerance)) // how many may go until this frontend has too few
 	for home, count := range guests {
 		f, serves := b.serving[home]
@@ -169,7 +165,8 @@ func (b *balancer) sendHome(stop <-chan struct{}) {
 			continue
 		}
 		for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
-			if data, err := json.Marshal(map[string]string{"id": m.home.ID, "url": m.home.URL}, json.Deterministic(true)); err == nil {
+			home := map[string]string{"id": m.home.ID, "url": m.home.URL}
+			if data, err := json.Marshal(home, json.Deterministic(true)); err == nil {
 				b.hub.SendHome(m.home.ID, data, m.count)
 			}
 		}

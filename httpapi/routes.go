@@ -51,7 +51,7 @@ func (s *server) routes() []route {
 		return on(http.MethodGet, pattern, p, h)
 	}
 	atMaster, plain := s.atMaster, handler.WithoutParameters
-	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
+	metricsPage := promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{})
 	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.post, fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit

@@ -58,7 +58,6 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	s.signal = signalFlag(syscall.SIGTERM)
 	flags.Lookup("signal").DefValue = "TERM"
 	s.run = pidfile.AddDirFlag(c)
-	_ = c.RegisterFlagCompletionFunc("id", s.completeID) // fails only if there is no such flag
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.timeout <= 0 {
 			return cli.Usagef("--timeout is %s; want more than 0, such as 10s", s.timeout)
@@ -191,26 +190,10 @@ func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 			errs[i] = fmt.Errorf("%s: %w", p, errs[i])
 			continue
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "stopped %s with %s in %s\n", p, &s.signal, time.Since(began).Round(time.Millisecond))
+		took := time.Since(began).Round(time.Millisecond)
+		fmt.Fprintf(cmd.OutOrStdout(), "stopped %s with %s in %s\n", p, &s.signal, took)
 	}
 	return errors.Join(errs...)
-}
-
-func (s *stopRequest) completeID(
-	_ *cobra.Command, args []string, _ string,
-) ([]cobra.Completion, cobra.ShellCompDirective) {
-	list, err := pidfile.List(s.run.Dir())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer pidfile.CloseAll(list)
-	var ids []cobra.Completion
-	for _, p := range list {
-		if len(args) == 0 || args[0] == all || args[0] == p.Kind {
-			ids = append(ids, cobra.CompletionWithDesc(p.ID, p.String()))
-		}
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
 // signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a

@@ -174,24 +174,27 @@ func httpRequest(r *fastpath.Request) *http.Request {
 // WantsText reports whether the client prefers text/plain to JSON. Text must be named:
 // */* means JSON.
 func (r *Request) WantsText() bool {
-	var text, other float64
-	for _, list := range r.Accept {
-		for one := range strings.SplitSeq(list, ",") {
-			mediaType, params, _ := strings.Cut(one, ";")
-			switch strings.ToLower(strings.TrimSpace(mediaType)) {
-			case "text/plain", "text/*":
-				text = max(text, quality(params))
-			case TypeJSON, "application/*", "*/*":
-				other = max(other, quality(params))
-			}
-		}
-	}
-	return text > 0 && text >= other
+	text := Weight(r.Accept, "text/plain", "text/*")
+	return text > 0 && text >= Weight(r.Accept, TypeJSON, "application/*", "*/*")
 }
 
 // AcceptsHTML reports whether the client is a browser.
 func (r *Request) AcceptsHTML() bool {
 	return len(r.Accept) > 0 && strings.Contains(r.Accept[0], "text/html")
+}
+
+// Weight returns the highest weight of one of names in the lists of a header field such as
+// Accept, 0 if none is accepted.
+func Weight(lists []string, names ...string) (weight float64) {
+	for _, list := range lists {
+		for one := range strings.SplitSeq(list, ",") {
+			name, params, _ := strings.Cut(one, ";")
+			if slices.Contains(names, strings.ToLower(strings.TrimSpace(name))) {
+				weight = max(weight, quality(params))
+			}
+		}
+	}
+	return weight
 }
 
 func quality(params string) float64 {
@@ -293,4 +296,23 @@ func ParsePageSize(given string) (int, error) {
 		return 0, Unwanted("limit", given, "1 to %d", MaxPage)
 	}
 	return n, nil
+}
+
+// After returns the parameter after of a list whose entries have numbers, 0 if there is
+// none.
+func After(q url.Values, want string) (after uint64, err error) {
+	if given := q.Get("after"); given != "" {
+		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
+			return 0, Unwanted("after", given, want)
+		}
+	}
+	return after, nil
+}
+
+// Position returns n as a parameter after, "" for 0.
+func Position(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
 }

@@ -1,11 +1,18 @@
 package watch
 
 import (
+	"bytes"
+	"fmt"
+	"maps"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"laurel/cache"
 )
 
 const (
@@ -40,6 +47,9 @@ type Watcher struct {
 	pending []*frame
 	index   map[string]int // position in pending by frame key, if there are many
 	events  int            // pending timeline events
+	// latest is the last event of each timeline that was sent or is pending. In pull mode
+	// the dispatches repeat events.
+	latest  map[string]uint64
 	windows []watchedWindow
 	dirty   bool   // a window may have changed
 	known   uint64 // frames up to this revision are in the beginning or a later snapshot
@@ -69,6 +79,7 @@ func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	defer w.mu.Unlock()
 	clear(w.pending)
 	w.pending, w.index, w.events, w.known = w.pending[:0], nil, 0, revision
+	w.latest = maps.Clone(snapshot.latest)
 	w.addLocked(snapshot)
 	w.enqueueLocked(revision)
 }
@@ -95,6 +106,10 @@ func (w *Watcher) addLocked(f *frame) {
 		return
 	}
 	if f.keep {
+		if f.revision <= w.latest[f.key] {
+			return
+		}
+		w.latest[f.key] = f.revision
 		if w.events++; w.events > maxPendingEvents {
 			w.closeLocked()
 			return
@@ -248,4 +263,66 @@ func (h *Hub) writeBlocking(w *Watcher, b []byte) {
 	} else if w.writeDone() {
 		h.queue <- w
 	}
+}
+
+// frame is an encoded event of the stream without its final blank line, because each watcher
+// decides whether an id line follows. A frame is immutable.
+type frame struct {
+	key      string            // a newer frame replaces a pending one with the same key, unless keep
+	keep     bool              // an event of the timeline of the contest key, which is never replaced
+	open     bool              // a snapshot without leaderboards and closing brace; see appendFramesLocked
+	latest   map[string]uint64 // the last event of each timeline in a snapshot
+	revision uint64
+	bytes    []byte
+}
+
+func recordFrame(key string, e *cache.Entry) *frame {
+	event := "score"
+	if strings.HasPrefix(key, "medals/") {
+		event = "medals"
+	}
+	return &frame{key: key, revision: e.Revision, bytes: encode(event, e.Body)}
+}
+
+func eventFrame(contest string, e Event) *frame {
+	return &frame{key: contest, keep: true, revision: e.Revision, bytes: encode("timeline", e.Body)}
+}
+
+// encode returns the lines of an event. The data is JSON with at most one line break, at
+// its end.
+func encode(event string, data []byte) []byte {
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n", event, bytes.TrimRight(data, "\n"))
+}
+
+// position states what a watcher has received: every record as of one revision, and every
+// event of its timelines up to another. They differ only in the middle of a write, where
+// events are sent one by one.
+type position struct{ records, events uint64 }
+
+// appendID appends an id line that states to any hub of the store what a watcher has
+// received. In pull mode no id can, so a watcher that resumes gets a snapshot.
+func (h *Hub) appendID(b []byte, p position) []byte {
+	b = append(append(b, "id: "...), h.store.ID()...)
+	if !h.store.Ordered() {
+		return append(b, "-pull\n"...)
+	}
+	b = strconv.AppendUint(append(b, '-'), p.records, 10)
+	if p.events != p.records {
+		b = strconv.AppendUint(append(b, '-'), p.events, 10)
+	}
+	return append(b, '\n')
+}
+
+// parsePosition parses an event id. It reports false if the id is malformed or belongs to
+// another store.
+func parsePosition(store, id string) (p position, ok bool) {
+	revisions, ok := strings.CutPrefix(id, store+"-")
+	records, events, two := strings.Cut(revisions, "-")
+	if !two {
+		events = records
+	}
+	var recordsErr, eventsErr error
+	p.records, recordsErr = strconv.ParseUint(records, 10, 64)
+	p.events, eventsErr = strconv.ParseUint(events, 10, 64)
+	return p, ok && recordsErr == nil && eventsErr == nil && p.events >= p.records
 }

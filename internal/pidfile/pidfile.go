@@ -50,10 +50,6 @@ type Entry struct {
 
 func (e Entry) String() string { return fmt.Sprintf("%s %s (pid %d)", e.Kind, e.ID, e.PID) }
 
-// runDirVariable is also read here, as the completion of a flag's value runs before
-// package cli reads the environment.
-const runDirVariable = "LAUREL_RUN_DIR"
-
 // DefaultDir returns the default run directory of this user.
 func DefaultDir() string {
 	// After a change of user the variable may name a directory that does not exist or
@@ -77,18 +73,17 @@ func AddDirFlag(c *cobra.Command) *DirFlag {
 
 // Dir returns the absolute path of the run directory.
 func (f *DirFlag) Dir() string {
-	dir := cmp.Or(f.value, os.Getenv(runDirVariable))
-	if dir == "" {
+	if f.value == "" {
 		return DefaultDir()
 	}
-	if abs, err := filepath.Abs(dir); err == nil {
+	if abs, err := filepath.Abs(f.value); err == nil {
 		return abs
 	}
-	return dir
+	return f.value
 }
 
 // IsSet reports whether the user has chosen the run directory.
-func (f *DirFlag) IsSet() bool { return f.value != "" || os.Getenv(runDirVariable) != "" }
+func (f *DirFlag) IsSet() bool { return f.value != "" }
 
 // check refuses a directory into which another user could write. In a shared temporary
 // directory every user can make names.

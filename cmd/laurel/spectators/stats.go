@@ -25,11 +25,10 @@ type stats struct {
 	byFrontend map[string]*latency.Histogram // by the frontend that answered
 	failures   map[string]int                // reads that failed, by reason
 	older      int                           // answers older than what the same spectator had seen
-	failovers  int                           // reads that continued at another frontend
-	wentHome   int
-	attempts   int // that failed
-
-	streams, lost, redirected, updates int
+	notices    map[client.NoticeKind]int     // what clients did by themselves
+	streams    int                           // that were opened
+	lost       int                           // streams
+	updates    int
 
 	// Since the last line of progress:
 	recent       latency.Histogram
@@ -43,6 +42,7 @@ func newStats(now time.Time) *stats {
 		progressTime: now,
 		byFrontend:   map[string]*latency.Histogram{},
 		failures:     map[string]int{},
+		notices:      map[client.NoticeKind]int{},
 	}
 }
 
@@ -70,20 +70,10 @@ func (s *stats) failed(err error) {
 	s.failures[reason]++
 }
 
-// notice counts what a client did by itself.
 func (s *stats) notice(n client.Notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n.Kind {
-	case client.NoticeFailed:
-		s.attempts++
-	case client.NoticeFailover:
-		s.failovers++
-	case client.NoticeWentHome:
-		s.wentHome++
-	case client.NoticeRedirected:
-		s.redirected++
-	}
+	s.notices[n.Kind]++
 }
 
 func (s *stats) update(u client.Update) {
@@ -118,7 +108,8 @@ func (s *stats) progress(now time.Time) string {
 	seconds := max(now.Sub(s.progressTime).Seconds(), 1e-3)
 	line := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d",
 		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count)/seconds)),
-		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
+		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(),
+		s.notices[client.NoticeFailover], s.notices[client.NoticeWentHome])
 	if s.streams > 0 {
 		perSecond := int(float64(s.updates-s.updatesThen) / seconds)
 		line += fmt.Sprintf("  streams lost %d  updates/s %s", s.lost, textfmt.Thousands(perSecond))
@@ -139,10 +130,11 @@ func (s *stats) report(now time.Time) string {
 	for _, reason := range slices.Sorted(maps.Keys(s.failures)) {
 		fmt.Fprintf(&b, "  failed with %s: %d\n", reason, s.failures[reason])
 	}
-	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n", s.failovers, s.wentHome, s.attempts)
+	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n",
+		s.notices[client.NoticeFailover], s.notices[client.NoticeWentHome], s.notices[client.NoticeFailed])
 	if s.streams > 0 {
 		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n",
-			textfmt.Thousands(s.streams), s.lost, s.redirected, textfmt.Thousands(s.updates))
+			textfmt.Thousands(s.streams), s.lost, s.notices[client.NoticeRedirected], textfmt.Thousands(s.updates))
 	}
 	if s.all.Count == 0 {
 		return b.String()

@@ -1,7 +1,9 @@
 package watchui
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -63,39 +65,33 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		if err != nil {
 			return err
 		}
-		var lines []jsonLine
+		var text bytes.Buffer
+		add := func(event string, data any) {
+			err = errors.Join(err, json.MarshalWrite(&text, jsonLine{event, data}, json.Deterministic(true)))
+			text.WriteByte('\n')
+		}
 		switch u.Kind {
 		case client.UpdateHeartbeat:
-			lines = append(lines, jsonLine{"heartbeat", u.Beat})
+			add("heartbeat", u.Beat)
 		case client.UpdateConnected:
-			data := map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome}
-			lines = append(lines, jsonLine{"connected", data})
+			add("connected", map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome})
 		case client.UpdateLost:
-			data := map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()}
-			lines = append(lines, jsonLine{"lost", data})
+			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
 		}
 		for _, r := range u.Scores {
-			lines = append(lines, jsonLine{"score", r})
+			add("score", r)
 		}
 		for _, m := range u.Medals {
-			lines = append(lines, jsonLine{"medals", m})
+			add("medals", m)
 		}
 		for _, w := range u.Leaderboards {
-			lines = append(lines, jsonLine{"leaderboard", w})
+			add("leaderboard", w)
 		}
 		for _, e := range u.Timeline {
-			lines = append(lines, jsonLine{"timeline", e})
+			add("timeline", e)
 		}
-		var text []byte
-		for _, l := range lines {
-			b, err := json.Marshal(l, json.Deterministic(true))
-			if err != nil {
-				return err
-			}
-			text = append(append(text, b...), '\n')
-		}
-		if _, err := out.Write(text); err != nil {
-			return err
+		if _, writeErr := text.WriteTo(out); err != nil || writeErr != nil {
+			return errors.Join(err, writeErr)
 		}
 	}
 	return nil
