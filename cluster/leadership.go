@@ -113,7 +113,7 @@ func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, in = status.Find(l.members, id)
+	s, in = status.Find(l.members.Servers, id)
 	return s, in, true
 }
 

@@ -328,7 +328,7 @@ func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
 	defer tick.Stop()
 	var servers []raft.Server
 	var state *access.State
-	last := time.Now()
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():

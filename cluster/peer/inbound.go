@@ -12,9 +12,7 @@ import (
 // to install to snapshot, on a goroutine of their own, and all else to Raft. It waits for
 // Open.
 func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	select {
-	case <-t.opened:
-	case <-t.ctx.Done():
+	if !t.awaitOpen() {
 		return
 	}
 	t.config.Go(t.deliverHeartbeats)
@@ -83,9 +81,7 @@ func (t *Transport) following() (term uint64, leader raft.ServerID, last uint64)
 // under the main goroutine must not cost the master its majority, and Raft gets a copy
 // when it is free. Any other heartbeat waits for Raft.
 func (t *Transport) heartbeat(call raft.RPC) {
-	select {
-	case <-t.opened:
-	case <-t.ctx.Done():
+	if !t.awaitOpen() {
 		call.Respond(nil, raft.ErrRaftShutdown)
 		return
 	}
@@ -150,9 +146,7 @@ func (t *Transport) refuse(reason string, err error) error {
 
 // checkTerm returns an error if a term, of a request or of an answer, cannot be believed.
 func (t *Transport) checkTerm(term uint64) error {
-	own := t.raft.CurrentTerm()
-	err := checkTerm(term, own, func(atLeast uint64) bool { return t.config.TermReported(t.raft, atLeast) })
-	if err != nil {
+	if err := checkTerm(term, t.raft.CurrentTerm(), t.config.TermReported); err != nil {
 		return t.refuse(reasonTerm, err)
 	}
 	return nil

@@ -71,7 +71,7 @@ func Enroll(
 	if err != nil {
 		return nil, nil, err
 	}
-	issued, err := postEnrollment(ctx, target, body, token.pinned(i.now))
+	issued, err := postEnrollment(ctx, target, body, token.pinned(i.Now))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +79,7 @@ func Enroll(
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
-	if err := token.verify(chain, i.now()); err != nil {
+	if err := token.verify(chain, i.Now()); err != nil {
 		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
 	return key, issued, nil
