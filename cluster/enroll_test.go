@@ -136,7 +136,7 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	refused(t, enroll(pki.NewJoinToken(parsed.Fingerprint).Text(), who.Member), score.Unauthorized)
 	refused(t, enroll("laurel-join-1.x", who.Member), score.Unauthorized)
 	refused(t, enroll(good, "f9@other"), score.InvalidEvent)
-	refused(t, enroll(good, m.opts.Identity.Member()), score.InvalidEvent)
+	refused(t, enroll(good, m.opts.Identity.Member), score.InvalidEvent)
 
 	// The id of a member is taken.
 	taken := who
@@ -401,8 +401,8 @@ func TestTokenDoesNotEnrollAConnectedMember(t *testing.T) {
 	text := g.token(time.Hour, 1)
 	master := g.master()
 	enroll := func(n *node) error {
-		_, csr := request(t, pki.Options{Member: n.opts.Identity.Member()})
-		_, err := master.member().issuer.Enroll(context.Background(), text, csr, n.opts.Identity.Member())
+		_, csr := request(t, pki.Options{Member: n.opts.Identity.Member})
+		_, err := master.member().issuer.Enroll(context.Background(), text, csr, n.opts.Identity.Member)
 		return err
 	}
 	for _, n := range g.nodes {

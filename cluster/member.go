@@ -105,8 +105,8 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	m.self = m.storage.ServerID()
-	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
-		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member(), m.opts.Dir, m.self)
+	if i := m.opts.Identity; i != nil && i.Member != string(m.self) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member, m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
