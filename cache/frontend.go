@@ -81,7 +81,7 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 	}
 	switch m := m.(type) {
 	case *Beat:
-		return f.beat(l, m, term, now)
+		return f.beat(l, m, term, now), nil
 	case *Start:
 		f.start(l, m)
 		f.freshness.pushed(m.At, now)
@@ -114,8 +114,9 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		s.release(m.Released)
 		return nil, nil
 	case *Grant:
-		if err := l.checkGrant(m, now); err != nil {
-			return nil, err
+		if m.Remaining > l.maxLease || m.At > now {
+			return nil, fmt.Errorf("%w: it lasts %v, where %v is the longest, and counts from %v ago",
+				errGrant, m.Remaining, l.maxLease, now-m.At)
 		}
 		f.grant(s, m, now)
 		return nil, nil
@@ -156,12 +157,12 @@ func (f *Frontend) start(l *Link, m *Start) {
 
 // beat acks a round, but only while this frontend knows of no later term: the ack
 // promises that there was no later master yet.
-func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Message, error) {
+func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) *Ack {
 	if s := f.session.Load(); s != nil && s.epoch == l.epoch {
 		s.release(m.Released)
 	}
 	if term != l.epoch {
-		return f.ack(0, now), nil
+		return f.ack(0, now)
 	}
 	if !l.own || !f.mutation.has(MutationForgetOwnAcks) {
 		if f.latest.epoch != l.epoch {
@@ -169,7 +170,7 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 		}
 		f.latest = epochAcks{epoch: l.epoch, last: now}
 	}
-	return f.ack(m.Round, now), nil
+	return f.ack(m.Round, now)
 }
 
 func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
@@ -262,16 +263,6 @@ func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Mes
 		before = f.older
 	}
 	return &Welcome{Age: now - before.last, NoLease: before.retired}, nil
-}
-
-// checkGrant returns an error for a grant that lasts longer than the lease that the
-// stream's Hello named, or counts from the future.
-func (l *Link) checkGrant(m *Grant, now time.Duration) error {
-	if m.Remaining > l.maxLease || m.At > now {
-		return fmt.Errorf("%w: it lasts %v, where %v is the longest, and counts from %v ago",
-			errGrant, m.Remaining, l.maxLease, now-m.At)
-	}
-	return nil
 }
 
 // freshness records, per revision, the latest time at which a state at that revision was

@@ -115,9 +115,8 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 	for _, entry := range list {
 		mb := m.members[entry.ID]
 		if mb == nil {
-			votersChanged = votersChanged || entry.Voter
-			m.members[entry.ID] = &member{id: entry.ID, voter: entry.Voter}
-			continue
+			mb = &member{id: entry.ID}
+			m.members[entry.ID] = mb
 		}
 		votersChanged = votersChanged || mb.voter != entry.Voter
 		mb.voter = entry.Voter

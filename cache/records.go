@@ -126,10 +126,7 @@ func (r *records) apply(p *Push) {
 		r.put(&Entry{Revision: rec.Revision, Body: rec.Body, view: max(p.To, rec.Revision), home: s, tag: s})
 		s.markChanged(rec.Revision)
 	}
-	if s := (*r.shard(AnyTag).Load())[AnyTag]; s != nil {
-		s.markChanged(p.To)
-	}
-	for _, tag := range p.Stale {
+	for _, tag := range append([]string{AnyTag}, p.Stale...) {
 		if s := (*r.shard(tag).Load())[tag]; s != nil {
 			s.markChanged(p.To)
 		}

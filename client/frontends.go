@@ -150,8 +150,8 @@ func (f *frontends) markOK(url string) {
 	f.mu.Lock()
 	from, home, been := f.current, f.home, f.visitedHome
 	f.current, f.visitedHome = url, been || url == home
+	f.clearFailure(url)
 	f.mu.Unlock()
-	f.markRecovered(url)
 	switch {
 	case from == "" || from == url || url == home && !been:
 	case url == home:
@@ -164,6 +164,10 @@ func (f *frontends) markOK(url string) {
 func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.clearFailure(url)
+}
+
+func (f *frontends) clearFailure(url string) {
 	if k := find(f.known, url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}

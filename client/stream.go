@@ -152,15 +152,12 @@ func (s *Stream) SendLine(l Line) error {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for s.err == nil && !s.closed && !s.fits(&l) {
 		s.room.Wait()
 	}
-	if s.err != nil {
-		return s.err
-	}
-	if s.closed {
-		return errors.New("the stream is closed")
+	if s.err != nil || s.closed {
+		defer s.mu.Unlock()
+		return cmp.Or(s.err, errors.New("the stream is closed"))
 	}
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
@@ -170,7 +167,9 @@ func (s *Stream) SendLine(l Line) error {
 	if s.keyID == "" {
 		s.ready++
 	}
-	if s.sent < s.ready || s.signable() > 0 {
+	due := s.sent < s.ready || s.signable() > 0
+	s.mu.Unlock()
+	if due {
 		s.wakeWriter()
 	}
 	return nil

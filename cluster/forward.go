@@ -74,11 +74,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwarded))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", large.Limit)
-	case err != nil:
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", maxForwarded)
+	}
+	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "read the body: %v", err)
 	}
 	return body, nil

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/hashicorp/raft"
-
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
 	"laurel/score"
@@ -87,10 +85,8 @@ func isFinal(err error) bool {
 func (j *joinLoop) joined() bool {
 	has := j.poller.Reports.Place()
 	if has == nil || j.leadership() != nil {
-		for _, s := range j.servers() {
-			if s.ID == j.self {
-				has = &status.Place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
-			}
+		if s, in := status.Find(j.servers(), j.self); in {
+			has = status.PlaceOf(s)
 		}
 	}
 	return has != nil && has.Peer == j.opts.Peer && (has.Voter || j.opts.Nonvoter)

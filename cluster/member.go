@@ -91,8 +91,7 @@ func Start(opts Options) (*Member, error) {
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	m := &Member{replica: r}
 	if err := m.start(); err != nil {
-		var storage *StorageError
-		if errors.As(err, &storage) {
+		if _, failed := errors.AsType[*StorageError](err); failed {
 			go m.release() // it may hang
 			return nil, err
 		}
@@ -106,8 +105,8 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	m.self = m.storage.ServerID()
-	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
-		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member(), m.opts.Dir, m.self)
+	if i := m.opts.Identity; i != nil && i.Member != string(m.self) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member, m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
@@ -137,7 +136,7 @@ func (m *Member) start() (err error) {
 	}
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
-	m.metrics.observe(m)
+	m.registerGauges()
 	m.runAll(elected)
 	return nil
 }
@@ -162,8 +161,8 @@ func (m *Member) wire(reports *status.Reports) {
 		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
 	}
 	m.poller = status.NewPoller(status.Poller{
-		Reports: reports, Source: m.source, Port: m.port, Secure: m.opts.Identity != nil,
-		Every: m.scaled(status.PollEvery), Timeout: m.scaled(forwardTimeout),
+		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
+		Timeout: m.scaled(forwardTimeout),
 	})
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{
@@ -306,8 +305,8 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 
 // writePeerError answers a call of another member with an error.
 func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err error) {
-	var p *score.Problem
-	if !errors.As(err, &p) {
+	p, ok := errors.AsType[*score.Problem](err)
+	if !ok {
 		r.log.Warn("a call of another member failed", "path", req.URL.Path, "err", err)
 		p = score.Problemf(score.InvalidEvent, "%s", err)
 	}
@@ -356,8 +355,7 @@ func (m *Member) release() error {
 // the database is rebuilt at the next start, but the disk should be checked first.
 func (r *replica) closeMachine() error {
 	err := r.machine.Close()
-	var disk *database.DiskError
-	if errors.As(err, &disk) {
+	if _, failed := errors.AsType[*database.DiskError](err); failed {
 		return &StorageError{Dir: r.opts.Dir, Err: err}
 	}
 	return err
@@ -366,8 +364,7 @@ func (r *replica) closeMachine() error {
 // failApply ends the member because its state machine cannot go on. An entry that cannot
 // be read is not the disk's fault, and checking the disk would not help.
 func (r *replica) failApply(err error) {
-	var entry *fsm.EntryError
-	if errors.As(err, &entry) {
+	if _, unreadable := errors.AsType[*fsm.EntryError](err); unreadable {
 		r.end(err)
 		return
 	}

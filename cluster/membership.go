@@ -110,24 +110,21 @@ func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, er
 		return false, p
 	}
 	addr := raft.ServerAddress(n.Peer)
-	addNonvoter := func() raft.IndexFuture {
-		return m.raft.AddNonvoter(joiner.Member, addr, 0, m.scaled(changeTimeout))
-	}
+	voter := known != nil && known.Suffrage == raft.Voter
 	switch {
 	case known == nil:
 		m.log.Info("adding a frontend", "member", n.ID, "peer", n.Peer)
-		err = m.change(addNonvoter)
-		return err != nil || !n.Voter, err
-	case known.Address != addr && known.Suffrage == raft.Voter:
-		m.log.Info("a frontend has a new peer address", "member", n.ID, "peer", n.Peer, "old", known.Address)
-		return true, m.change(func() raft.IndexFuture {
-			return m.raft.AddVoter(joiner.Member, addr, 0, m.scaled(changeTimeout))
-		})
 	case known.Address != addr:
 		m.log.Info("a frontend has a new peer address", "member", n.ID, "peer", n.Peer, "old", known.Address)
-		err = m.change(addNonvoter)
+	default:
+		return voter || !n.Voter, nil
 	}
-	return err != nil || !n.Voter || known.Suffrage == raft.Voter, err
+	set := m.raft.AddNonvoter
+	if voter {
+		set = m.raft.AddVoter
+	}
+	err = m.change(func() raft.IndexFuture { return set(joiner.Member, addr, 0, m.scaled(changeTimeout)) })
+	return err != nil || voter || !n.Voter, err
 }
 
 // findJoiner returns the server of a frontend that joins; nil if it is new. The problem says why it
@@ -172,7 +169,8 @@ func (m *membership) change(f func() raft.IndexFuture) error {
 	if err := m.await(m.ctx, f()); err != nil {
 		return changeProblem("membership", err)
 	}
-	lead.setCommitted(lead.push.UpdateConfiguration())
+	committed := lead.push.UpdateConfiguration()
+	lead.members.Store(&committed)
 	return nil
 }
 
@@ -232,7 +230,8 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 func (m *membership) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if m.leadership() == nil {
+	lead := m.leadership()
+	if lead == nil {
 		return nil, peer.NotMaster()
 	}
 	var stay []raft.Server
@@ -252,10 +251,6 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 	}
 	if leaver.ID == m.self {
 		return leaver, nil
-	}
-	lead := m.leadership()
-	if lead == nil {
-		return nil, peer.NotMaster()
 	}
 	if m.opts.Identity != nil {
 		// Before the change of the configuration: if this master is lost in between, no removed

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
 	"laurel/cluster/snapshots"
@@ -11,7 +12,6 @@ import (
 )
 
 type metrics struct {
-	registry          prometheus.Registerer
 	events            *prometheus.CounterVec
 	entryEvents       prometheus.Histogram
 	commit            prometheus.Histogram
@@ -33,27 +33,18 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
-	if r == nil {
-		r = prometheus.NewRegistry()
-	}
+	register := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-		r.MustRegister(c)
-		return c
+		return register.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	counters := func(name, label, help string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
-		r.MustRegister(c)
-		return c
+		return register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	}
 	histogram := func(name string, buckets []float64, help string) prometheus.Histogram {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
-		r.MustRegister(h)
-		return h
+		return register.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 	}
 	seconds := prometheus.ExponentialBuckets(0.0001, 2, 16) // 0.1 ms to 3.3 s
 	m := &metrics{
-		registry: r,
 		events: counters("laurel_events_total", "result",
 			"Events that this frontend proposed as master, by result: applied, duplicate, or the code of the refusal."),
 		entryEvents: histogram("laurel_gathered_events", prometheus.ExponentialBuckets(1, 2, 11),
@@ -98,40 +89,40 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// observe registers gauges that read the member.
-func (m *metrics) observe(member *Member) {
+// registerGauges registers gauges that read the member.
+func (m *Member) registerGauges() {
 	gauge := func(name, help string, f func() float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+		promauto.With(m.opts.Metrics).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
 	gauge("laurel_revision", "Events in this frontend's database.",
-		func() float64 { return float64(member.machine.Revision()) })
+		func() float64 { return float64(m.machine.Revision()) })
 	gauge("laurel_applied_index", "Index of the last log entry in this frontend's database.",
-		func() float64 { return float64(member.machine.Applied()) })
+		func() float64 { return float64(m.machine.Applied()) })
 	gauge("laurel_log_index", "Index of the last entry in this frontend's log.",
-		func() float64 { return float64(member.raft.LastIndex()) })
+		func() float64 { return float64(m.raft.LastIndex()) })
 	gauge("laurel_epoch", "The Raft term.",
-		func() float64 { return float64(member.raft.CurrentTerm()) })
+		func() float64 { return float64(m.raft.CurrentTerm()) })
 	gauge("laurel_lease_seconds", "Rest of this frontend's lease; 0 without one.",
-		func() float64 { return member.frontend.State().Lease.Seconds() })
+		func() float64 { return m.frontend.State().Lease.Seconds() })
 	gauge("laurel_pushed_revision", "P: this frontend's cache has every change up to this revision.",
-		func() float64 { return float64(member.frontend.State().Pushed) })
+		func() float64 { return float64(m.frontend.State().Pushed) })
 	gauge("laurel_released_revision", "R: the changes up to this revision may be shown here.",
-		func() float64 { return float64(member.frontend.State().Released) })
+		func() float64 { return float64(m.frontend.State().Released) })
 	gauge("laurel_answers_bytes", "Memory of the answers held in push mode, approximately.",
-		func() float64 { return float64(member.frontend.State().Bytes) })
+		func() float64 { return float64(m.frontend.State().Bytes) })
 	gauge("laurel_push_behind", "Largest number of pushes that one frontend has not acknowledged, at the master.",
-		func() float64 { return member.elections.count((*cache.Master).MaxUnacked) })
+		func() float64 { return m.count((*cache.Master).MaxUnacked) })
 	gauge("laurel_leases_withheld", "Frontends that get no lease now because they delayed writes, at the master.",
-		func() float64 { return member.elections.count((*cache.Master).Penalized) })
-	if i := member.opts.Identity; i != nil {
+		func() float64 { return m.count((*cache.Master).Penalized) })
+	if i := m.opts.Identity; i != nil {
 		gauge("laurel_certificate_expiry_seconds",
 			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
-		func() float64 { return float64(member.poster.batcher.Waiting()) })
+		func() float64 { return float64(m.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
-		if member.leadership() != nil {
+		if m.leadership() != nil {
 			return 1
 		}
 		return 0
@@ -150,8 +141,8 @@ func (m *metrics) countResults(results []score.Result) {
 }
 
 // count returns a count of the leadership since the election; 0 at a member that was not elected.
-func (e *elections) count(f func(*cache.Master) int) (n float64) {
-	if l := e.elected.Load(); l != nil {
+func (r *replica) count(f func(*cache.Master) int) (n float64) {
+	if l := r.elected.Load(); l != nil {
 		l.push.Read(func(m *cache.Master, _ time.Duration) { n = float64(f(m)) })
 	}
 	return n

@@ -68,9 +68,16 @@ func validID(s string) bool {
 	return score.ValidPath(s) && len(s) <= maxID && !strings.Contains(s, "/")
 }
 
+func checkID(id string) error {
+	if validID(id) {
+		return nil
+	}
+	return fmt.Errorf("invalid frontend id %q: want at most %d letters, digits and ._~-", id, maxID)
+}
+
 func (o *Options) check() error {
-	if !validID(o.ID) {
-		return fmt.Errorf("invalid frontend id %q: want at most %d letters, digits and ._~-", o.ID, maxID)
+	if err := checkID(o.ID); err != nil {
+		return err
 	}
 	host, _, err := net.SplitHostPort(o.Peer)
 	if err != nil {
@@ -86,8 +93,8 @@ func (o *Options) check() error {
 // ServerID returns the name, id@instance, of the member with an id and a data directory, which is
 // made if it does not exist. A certificate for it is made before the member starts.
 func ServerID(dir, id string) (string, error) {
-	if !validID(id) {
-		return "", fmt.Errorf("invalid frontend id %q: want at most %d letters, digits and ._~-", id, maxID)
+	if err := checkID(id); err != nil {
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the data directory: %w", err)

@@ -117,24 +117,20 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 func (t *transfers) reachable(ctx context.Context, servers []raft.Server) []raft.Server {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(roundTimeout))
 	defer cancel()
-	type progress struct {
-		raft.Server
-		applied uint64
-	}
 	var mu sync.Mutex
-	var all []progress
+	applied := map[raft.ServerID]uint64{}
 	t.poller.Each(ctx, servers, func(s raft.Server, status status.Status, err error) {
 		if err != nil || status.Member != s.ID {
 			return
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		all = append(all, progress{s, status.Applied})
+		applied[s.ID] = status.Applied
 	})
-	slices.SortFunc(all, func(a, b progress) int { return cmp.Compare(b.applied, a.applied) })
-	reachable := make([]raft.Server, len(all))
-	for i, p := range all {
-		reachable[i] = p.Server
-	}
+	reachable := slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool {
+		_, answered := applied[s.ID]
+		return !answered
+	})
+	slices.SortFunc(reachable, func(a, b raft.Server) int { return cmp.Compare(applied[b.ID], applied[a.ID]) })
 	return reachable
 }

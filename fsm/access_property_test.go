@@ -145,7 +145,8 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 	e := unsignedAlert(who, source, uint64(seq), rapid.SampledFrom([]string{"rain", "hail"}).Draw(t, "text"))
 	e.ContestID = rapid.SampledFrom([]string{"G/1", "G/2", "X/1"}).Draw(t, "contest")
 	if rapid.IntRange(0, 5).Draw(t, "define") == 0 {
-		e.Type, e.ContestID, e.Data = score.TypeCompetitionDefine, e.Competition(), &score.CompetitionDefine{Name: "Games"}
+		e.Type, e.ContestID = score.TypeCompetitionDefine, e.Competition()
+		e.Data = &score.CompetitionDefine{Name: "Games"}
 	}
 	return h.sign(t, e, who)
 }

@@ -81,7 +81,8 @@ func mustChange(t tester, m *Machine, changes ...access.Change) {
 // allChanges returns one change of each kind. They can be applied in this order.
 func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
-	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
+	bounded.Competitions, bounded.Types = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}
+	bounded.Rate, bounded.Expires = 2.5, accessDay.AddDate(1, 0, 0)
 	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
 	list := []access.Change{
 		{Guard: true},
@@ -89,7 +90,8 @@ func allChanges() []access.Change {
 		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
 		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
 		{Revoke: "feed"},
-		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
+		{JoinToken: join}, {UseJoinToken: "j1"},
+		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
 	for i := range list {
@@ -193,13 +195,14 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 		"two things":      rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
 		"unknown member":  rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
 		"unknown, beside": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
-		"unknown, deep":   rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
-		"spaces":          rawChange(strings.ReplaceAll(good, ",", ", ")),
-		"other order":     rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
-		"empty member":    rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
-		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
-		"no JSON":         rawChange(good[:len(good)-1]),
-		"null":            rawChange(`null`),
+		"unknown, deep": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix",` +
+			`"grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
+		"spaces":       rawChange(strings.ReplaceAll(good, ",", ", ")),
+		"other order":  rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
+		"empty member": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"other time":   rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
+		"no JSON":      rawChange(good[:len(good)-1]),
+		"null":         rawChange(`null`),
 		"too large": rawChange(
 			`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", 128<<10) + `"}`),
 	} {

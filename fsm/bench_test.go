@@ -79,7 +79,8 @@ func BenchmarkVoid(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()
 	applyAll(b, m, readStream(b, "marathon", noLimit), 512)
-	const text = `{"type":"event.void","contest_id":"BOS-2013/OPEN","data":{"voids":"boston2013-%06d","reason":"wrong"}}`
+	const text = `{"type":"event.void","contest_id":"BOS-2013/OPEN",` +
+		`"data":{"voids":"boston2013-%06d","reason":"wrong"}}`
 	next := 5000
 	for b.Loop() {
 		r := score.Result{}

@@ -88,8 +88,9 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 			value := score.Decimal((from*7919 + n*104729) % 5_000_000)
 			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)),
 				Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
-				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true, Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: &value, Category: []string{"F", "M"}[from%2],
-					Organisation: "O" + strconv.Itoa(from%100)}})
+				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true,
+				Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: &value,
+					Category: []string{"F", "M"}[from%2], Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1
 		}
 		for _, r := range applyPosts(b, m, score.Post{Events: events, Mode: score.UntilRefused})[0] {

@@ -18,7 +18,8 @@ func startRace(t tester, m *Machine, id, more string) {
 }
 
 func setMark(t tester, m *Machine, id, competitor string, mark int) score.Result {
-	return mustApply(t, m, `{"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":"finish","mark":%d}}`, id, competitor, mark)
+	return mustApply(t, m, `{"type":"result.set","contest_id":%q,`+
+		`"data":{"competitor":%q,"split":"finish","mark":%d}}`, id, competitor, mark)
 }
 
 // leadersOf returns the competitors of a board's first page with their ranks.
@@ -45,7 +46,9 @@ func TestABoardIsReversedWithItsContest(t *testing.T) {
 	mustVoid(t, m, "v1", "G/r", first.ID)
 	mustVoid(t, m, "v2", "G/r", second.ID)
 	wantLeaders(t, m, "G/r", "")
-	mustApply(t, m, `{"type":"contest.define","contest_id":"G/r","data":{"kind":"ranked","sport":"stones","sort":"desc","competitors":[{"code":"A","name":"Asterix"},{"code":"B"}]}}`)
+	mustApply(t, m, `{"type":"contest.define","contest_id":"G/r",`+
+		`"data":{"kind":"ranked","sport":"stones","sort":"desc",`+
+		`"competitors":[{"code":"A","name":"Asterix"},{"code":"B"}]}}`)
 	setMark(t, m, "G/r", "A", 10)
 	setMark(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1B 2A")
@@ -113,7 +116,8 @@ func TestUnusedBoardsAreDroppedWhenThereAreTooManyRows(t *testing.T) {
 
 func TestAMissingBoardIsExplained(t *testing.T) {
 	m := newMachine(t)
-	mustApply(t, m, `{"type":"contest.define","contest_id":"G/m","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}}`)
+	mustApply(t, m, `{"type":"contest.define","contest_id":"G/m",`+
+		`"data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}}`)
 	startRace(t, m, "G/r", `,"splits":["half","end"]`)
 	for _, c := range []struct {
 		contest string

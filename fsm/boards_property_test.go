@@ -92,7 +92,8 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 	for i, row := range want {
 		q.Around = row.Competitor
 		first := max(0, min(i-(q.Limit-1)/2, len(want)-q.Limit))
-		if p, near := boardOf(t, h.m, id, &q), want[first:min(first+q.Limit, len(want))]; !slices.EqualFunc(p.Rows, near, score.LeaderboardRow.Equal) {
+		p, near := boardOf(t, h.m, id, &q), want[first:min(first+q.Limit, len(want))]
+		if !slices.EqualFunc(p.Rows, near, score.LeaderboardRow.Equal) {
 			t.Fatalf("%s %+v:\n%+v\nwant\n%+v", id, q, p.Rows, near)
 		}
 	}
@@ -109,7 +110,8 @@ func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []sc
 	})
 	ranks := score.Ranks(marks)
 	for i, m := range marks {
-		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
+		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category,
+			IRM:  m.IRM,
 			Rank: ranks[i]}
 		for _, e := range c.Competitors {
 			if e.Code == m.Competitor {

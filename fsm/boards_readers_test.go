@@ -34,8 +34,10 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	w := &markWriter{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
 		w.post(t, score.UntilRefused,
-			decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
-			decodeEvent(t, `{"source":"s","type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id))
+			decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,`+
+				`"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
+			decodeEvent(t, `{"source":"s","type":"contest.status","contest_id":%q,`+
+				`"data":{"schedule_status":"RUNNING"}}`, id))
 	}
 	done := make(chan struct{})
 	seen := make([][]observed, 4)
@@ -138,18 +140,21 @@ func (w *markWriter) postSome(t *testing.T) {
 		switch n := w.random.IntN(40); {
 		case n == 0:
 			events = append(events,
-				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
+				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,`+
+					`"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
 		case n < 8 && len(w.plain.events) > 10:
 			e := w.plain.events[4+w.random.IntN(len(w.plain.events)-4)]
 			events = append(events,
-				decodeEvent(t, `{"source":"s","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
+				decodeEvent(t, `{"source":"s","type":"event.void","contest_id":%q,`+
+					`"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
 		default:
 			what := fmt.Sprintf(`"mark":%d`, w.random.IntN(30))
 			if n < 12 {
 				what = `"irm":"DNF"`
 			}
 			events = append(events,
-				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
+				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,`+
+					`"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
 					id, w.random.IntN(60), what, categories[1+w.random.IntN(2)]))
 		}
 	}
@@ -191,7 +196,8 @@ func pageOf(t *testing.T, rows []score.LeaderboardRow, q *ranking.Query) []score
 		}
 		for _, r := range rows {
 			irm, after := r.IRM != "", mark == ""
-			if irm && !after || irm == after && (valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor) {
+			worse := valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor
+			if irm && !after || irm == after && worse {
 				break
 			}
 			first++

@@ -11,9 +11,12 @@ func wantAll(string) bool  { return true }
 func wantNone(string) bool { return false }
 
 const (
-	defineRun = `{"id":"d","type":"contest.define","contest_id":"OG/RUN","data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"],"competitors":[{"code":"A","organisation":"GAU"}]}}`
+	defineRun = `{"id":"d","type":"contest.define","contest_id":"OG/RUN",` +
+		`"data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"],` +
+		`"competitors":[{"code":"A","organisation":"GAU"}]}}`
 	startRun  = `{"id":"s","type":"contest.status","contest_id":"OG/RUN","data":{"schedule_status":"RUNNING"}}`
-	goldMedal = `{"id":"m","type":"medal.award","contest_id":"OG/MEN","data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU"}}`
+	goldMedal = `{"id":"m","type":"medal.award","contest_id":"OG/MEN",` +
+		`"data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU"}}`
 )
 
 func TestChangesNamesEachChangedRecordOnce(t *testing.T) {

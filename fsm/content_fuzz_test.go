@@ -25,10 +25,14 @@ func FuzzApplyNeverFails(f *testing.F) {
 		f.Add(encodeChange(f, c)[1:])
 	}
 	contest := []string{
-		`{"id":"d","source":"s","seq":1,"type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"x","splits":["a","b"]}}`,
-		`{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING"}}`,
-		`{"id":"m","source":"s","seq":3,"type":"result.set","contest_id":"G/1","data":{"competitor":"A","split":"a","mark":1}}`,
-		`{"id":"w","source":"s","seq":4,"type":"medal.award","contest_id":"G/1","data":{"award_id":"g","medal":"GOLD","organisation":"GAU"}}`,
+		`{"id":"d","source":"s","seq":1,"type":"contest.define","contest_id":"G/1",` +
+			`"data":{"kind":"ranked","sport":"x","splits":["a","b"]}}`,
+		`{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1",` +
+			`"data":{"schedule_status":"RUNNING"}}`,
+		`{"id":"m","source":"s","seq":3,"type":"result.set","contest_id":"G/1",` +
+			`"data":{"competitor":"A","split":"a","mark":1}}`,
+		`{"id":"w","source":"s","seq":4,"type":"medal.award","contest_id":"G/1",` +
+			`"data":{"award_id":"g","medal":"GOLD","organisation":"GAU"}}`,
 		`{"id":"k","source":"s","seq":5,"type":"medal.revoke","contest_id":"G/1","data":{"award_id":"g","reason":"x"}}`,
 		`{"id":"v","source":"s","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"m","reason":"x"}}`,
 		`{"id":"u","source":"s","seq":7,"type":"event.void","contest_id":"G/1","data":{"voids":"v","reason":"x"}}`,

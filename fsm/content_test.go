@@ -25,7 +25,8 @@ type invalidEvent struct {
 // invalidEvents returns one invalid event for each rule, by what is wrong.
 func invalidEvents(t tester) map[string]invalidEvent {
 	t.Helper()
-	good := decodeEvent(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain","data":{"text":"x"}}`)
+	good := decodeEvent(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain",`+
+		`"data":{"text":"x"}}`)
 	all := map[string]invalidEvent{}
 	addData := func(name, field string, typ score.Type, data string) {
 		e := good
@@ -210,7 +211,8 @@ func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 		}
 		return r
 	}
-	define := decodeEvent(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	define := decodeEvent(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain",`+
+		`"data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	feed(encodeEntry(t, singlePost(define)), with, alike, without)
 	seq := 0
 	next := func() []byte {

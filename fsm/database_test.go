@@ -24,14 +24,16 @@ func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte
 		for _, body := range []string{
 			`"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"race","sort":"asc"}`,
 			`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`,
-			`"type":"result.set","contest_id":%q,"data":{"competitor":"X","split":"finish","mark":9.58,"organisation":"OX"}`,
+			`"type":"result.set","contest_id":%q,` +
+				`"data":{"competitor":"X","split":"finish","mark":9.58,"organisation":"OX"}`,
 			`"type":"result.set","contest_id":%q,"data":{"competitor":"Y","split":"finish","mark":9.69}`,
 			`"type":"alert","contest_id":%q,"data":{"text":"a long jump of a text that fills the pages"}`,
 		} {
 			events = append(events, decodeEvent(t, `{"id":"e-%d-%d","source":"bard/a",`+body+`}`, i, len(events),
 				contest))
 		}
-		award := `{"id":"a-%d","source":"bard/a","type":"medal.award","contest_id":%q,"data":{"award_id":"x%d","medal":"GOLD","organisation":"OX"}}`
+		award := `{"id":"a-%d","source":"bard/a","type":"medal.award","contest_id":%q,` +
+			`"data":{"award_id":"x%d","medal":"GOLD","organisation":"OX"}}`
 		events = append(events, decodeEvent(t, award, i, contest, i))
 		applyPosts(t, m, score.Post{Events: events})
 	}

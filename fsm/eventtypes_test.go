@@ -171,7 +171,8 @@ func TestAnEventWithMissingMembersIsRefusedOrApplied(t *testing.T) {
 				full := maps.Clone(all)
 				maps.Copy(full, extra)
 				for name := range full {
-					without, null, alone := maps.Clone(full), maps.Clone(full), map[string]jsontext.Value{name: full[name]}
+					without, null := maps.Clone(full), maps.Clone(full)
+					alone := map[string]jsontext.Value{name: full[name]}
 					delete(without, name)
 					null[name] = jsontext.Value("null")
 					variants = append(variants, without, null, alone)
@@ -226,7 +227,8 @@ func applyVariant(
 			continue
 		}
 		for _, voids := range []string{e.ID, "void " + e.ID} {
-			postEvent(t, m, `{"id":%q,"source":"bard/corrupt","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"r"}}`,
+			postEvent(t, m, `{"id":%q,"source":"bard/corrupt","type":"event.void","contest_id":%q,`+
+				`"data":{"voids":%q,"reason":"r"}}`,
 				"void "+voids, contest, voids)
 		}
 	}

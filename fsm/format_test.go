@@ -59,12 +59,21 @@ func old(t *testing.T, name string) []byte {
 func goldenPosts(t *testing.T) []score.Post {
 	return []score.Post{
 		{Mode: score.AllOrNone, Events: []score.Event{
-			decodeEvent(t, `{"id":"b1-000001","source":"bard/cacofonix","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01",
-				"data":{"kind":"head_to_head","sport":"stone-curling","competition":"OG50BC","competition_name":"Stone-age Games","title":"GAU vs ROM","start_time":"2026-02-09T11:00:00+01:00","medal_event":1,"result_type":"POINTS","sort":"desc",
-				"tiebreak_periods":["SO"],"competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","type":"T","order":2}]}}`),
-			decodeEvent(t, `{"id":"b1-000002","source":"bard/cacofonix","seq":2,"type":"contest.status","time":"2026-02-09T11:16:40.125+01:00","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`),
-			decodeEvent(t, `{"id":"b1-000003","source":"bard/cacofonix","seq":3,"type":"score.play","time":"2026-02-09T10:16:40Z","contest_id":"OG50BC/CUR-M-GPA-01",
-				"data":{"period":"END1","action":"END","competitor":"GAU","delta":2.5,"result":{"ROM":0,"GAU":2.5},"stats_delta":{"stones":8},"comment":"by Toutatis"}}`),
+			decodeEvent(t, `{"id":"b1-000001","source":"bard/cacofonix","seq":1,
+				"type":"contest.define","time":"2026-02-09T10:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01",
+				"data":{"kind":"head_to_head","sport":"stone-curling","competition":"OG50BC",
+				"competition_name":"Stone-age Games","title":"GAU vs ROM","start_time":"2026-02-09T11:00:00+01:00",
+				"medal_event":1,"result_type":"POINTS","sort":"desc","tiebreak_periods":["SO"],
+				"competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":1},
+				{"code":"ROM","name":"Rome","organisation":"ROM","type":"T","order":2}]}}`),
+			decodeEvent(t, `{"id":"b1-000002","source":"bard/cacofonix","seq":2,`+
+				`"type":"contest.status","time":"2026-02-09T11:16:40.125+01:00",`+
+				`"contest_id":"OG50BC/CUR-M-GPA-01",`+
+				`"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`),
+			decodeEvent(t, `{"id":"b1-000003","source":"bard/cacofonix","seq":3,
+				"type":"score.play","time":"2026-02-09T10:16:40Z","contest_id":"OG50BC/CUR-M-GPA-01",
+				"data":{"period":"END1","action":"END","competitor":"GAU","delta":2.5,"result":{"ROM":0,"GAU":2.5},
+				"stats_delta":{"stones":8},"comment":"by Toutatis"}}`),
 		}},
 		{Mode: score.UntilRefused, Events: []score.Event{
 			decodeEvent(t, `{"id":"hand-1","type":"alert","contest_id":"OG50BC","data":{"text":"the sky is falling"}}`),
@@ -98,7 +107,8 @@ func TestLogEntriesKeepTheFormatOfVersion3(t *testing.T) {
 			}
 		}
 	}
-	const play = `{"competitor":"GAU","delta":2.5,"period":"END1","action":"END","result":{"GAU":2.5,"ROM":0},"stats_delta":{"stones":8},"comment":"by Toutatis"}`
+	const play = `{"competitor":"GAU","delta":2.5,"period":"END1","action":"END",` +
+		`"result":{"GAU":2.5,"ROM":0},"stats_delta":{"stones":8},"comment":"by Toutatis"}`
 	if got := string(decoded[0].Events[2].JSON); got != play {
 		t.Errorf("the play's data is\n%s, want\n%s", got, play)
 	}
@@ -161,15 +171,24 @@ func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	m := newMachine(t)
 	applyPosts(t, m, goldenPosts(t)...)
 	for _, text := range []string{
-		`{"id":"b1-000004","source":"bard/cacofonix","seq":4,"type":"event.void","contest_id":"OG50BC","data":{"voids":"hand-1","reason":"it is not"}}`,
-		`{"id":"b1-000005","source":"bard/cacofonix","seq":5,"type":"competition.define","contest_id":"OG50BC","data":{"name":"Games of 50 BC","neutral":["EGY"]}}`,
-		`{"id":"b1-000006","source":"bard/cacofonix","seq":6,"type":"medal.award","contest_id":"OG50BC/MEN","data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU","competitor":"Obelix"}}`,
-		`{"id":"b1-000007","source":"bard/cacofonix","seq":7,"type":"medal.award","contest_id":"OG50BC/MEN","data":{"award_id":"men-2","medal":"SILVER","organisation":"ROM"}}`,
-		`{"id":"b1-000008","source":"bard/cacofonix","seq":8,"type":"medal.revoke","contest_id":"OG50BC/MEN","data":{"award_id":"men-2","reason":"potion"}}`,
-		`{"id":"b1-000009","source":"bard/cacofonix","seq":9,"type":"contest.define","contest_id":"OG50BC/RUN","data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"]}}`,
-		`{"id":"b1-000010","source":"bard/cacofonix","seq":10,"type":"contest.status","contest_id":"OG50BC/RUN","data":{"schedule_status":"RUNNING"}}`,
-		`{"id":"b1-000011","source":"bard/cacofonix","seq":11,"type":"result.set","contest_id":"OG50BC/RUN","data":{"competitor":"Asterix","split":"half","mark":59.125,"category":"M","organisation":"GAU"}}`,
-		`{"id":"b1-000012","source":"bard/cacofonix","seq":12,"type":"result.set","contest_id":"OG50BC/RUN","data":{"competitor":"Marathonus","split":"half","irm":"DNF"}}`,
+		`{"id":"b1-000004","source":"bard/cacofonix","seq":4,"type":"event.void","contest_id":"OG50BC",` +
+			`"data":{"voids":"hand-1","reason":"it is not"}}`,
+		`{"id":"b1-000005","source":"bard/cacofonix","seq":5,"type":"competition.define","contest_id":"OG50BC",` +
+			`"data":{"name":"Games of 50 BC","neutral":["EGY"]}}`,
+		`{"id":"b1-000006","source":"bard/cacofonix","seq":6,"type":"medal.award","contest_id":"OG50BC/MEN",` +
+			`"data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU","competitor":"Obelix"}}`,
+		`{"id":"b1-000007","source":"bard/cacofonix","seq":7,"type":"medal.award","contest_id":"OG50BC/MEN",` +
+			`"data":{"award_id":"men-2","medal":"SILVER","organisation":"ROM"}}`,
+		`{"id":"b1-000008","source":"bard/cacofonix","seq":8,"type":"medal.revoke","contest_id":"OG50BC/MEN",` +
+			`"data":{"award_id":"men-2","reason":"potion"}}`,
+		`{"id":"b1-000009","source":"bard/cacofonix","seq":9,"type":"contest.define","contest_id":"OG50BC/RUN",` +
+			`"data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"]}}`,
+		`{"id":"b1-000010","source":"bard/cacofonix","seq":10,"type":"contest.status","contest_id":"OG50BC/RUN",` +
+			`"data":{"schedule_status":"RUNNING"}}`,
+		`{"id":"b1-000011","source":"bard/cacofonix","seq":11,"type":"result.set","contest_id":"OG50BC/RUN",` +
+			`"data":{"competitor":"Asterix","split":"half","mark":59.125,"category":"M","organisation":"GAU"}}`,
+		`{"id":"b1-000012","source":"bard/cacofonix","seq":12,"type":"result.set","contest_id":"OG50BC/RUN",` +
+			`"data":{"competitor":"Marathonus","split":"half","irm":"DNF"}}`,
 	} {
 		mustApply(t, m, "%s", text)
 	}

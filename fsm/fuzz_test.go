@@ -18,7 +18,8 @@ const fuzzLimit = 1 << 14
 // the resulting access control.
 func FuzzApplyEntry(f *testing.F) {
 	one := decodeEvent(f, alert, 1, 1, "one")
-	define := decodeEvent(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	define := decodeEvent(f, `{"id":"d","type":"contest.define","contest_id":"G/1",`+
+		`"data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	f.Add(encodeEntry(f, score.Post{Events: []score.Event{one, define}},
 		score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{3})
@@ -53,7 +54,8 @@ func FuzzRestore(f *testing.F) {
 	m := openMachine(f, f.TempDir())
 	f.Add(snapshotOf(f, m))
 	mustApply(f, m, alert, 1, 1, "one")
-	mustApply(f, m, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	mustApply(f, m, `{"id":"d","type":"contest.define","contest_id":"G/1",`+
+		`"data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	mustChange(f, m, allChanges()...)
 	good := snapshotOf(f, m)
 	f.Add(good)
@@ -119,9 +121,13 @@ func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 func FuzzParsePost(f *testing.F) {
 	f.Add(encodePost(f, singlePost(decodeEvent(f, alert, 1, 1, "one"))).Bytes())
 	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: []score.Event{
-		decodeEvent(f, `{"id":"d","source":"s","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00+01:00","contest_id":"G/1","data":{"kind":"head_to_head","sport":"x","competitors":[{"code":"A"}]}}`),
-		decodeEvent(f, `{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING"}}`),
-		decodeEvent(f, `{"id":"p","source":"s","seq":3,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`),
+		decodeEvent(f, `{"id":"d","source":"s","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00+01:00",`+
+			`"contest_id":"G/1",`+
+			`"data":{"kind":"head_to_head","sport":"x","competitors":[{"code":"A"}]}}`),
+		decodeEvent(f, `{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1",`+
+			`"data":{"schedule_status":"RUNNING"}}`),
+		decodeEvent(f, `{"id":"p","source":"s","seq":3,"type":"score.play","contest_id":"G/1",`+
+			`"data":{"competitor":"A","delta":1}}`),
 	}}).Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {

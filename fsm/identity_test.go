@@ -41,10 +41,13 @@ func TestAnotherEventUnderASeqIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"data":    `{"id":"e1","source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"other"}}`,
 		"contest": `{"id":"e1","source":"bard/a","seq":1,"type":"alert","contest_id":"H","data":{"text":"one"}}`,
-		"type":    `{"id":"e1","source":"bard/a","seq":1,"type":"competition.define","contest_id":"G","data":{"name":"one"}}`,
-		"id":      `{"id":"other","source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`,
-		"no id":   `{"source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`,
-		"time":    `{"id":"e1","source":"bard/a","seq":1,"time":"2026-02-09T12:00:00Z","type":"alert","contest_id":"G","data":{"text":"one"}}`,
+		"type": `{"id":"e1","source":"bard/a","seq":1,"type":"competition.define","contest_id":"G",` +
+			`"data":{"name":"one"}}`,
+		"id":    `{"id":"other","source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`,
+		"no id": `{"source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`,
+		"time": `{"id":"e1","source":"bard/a","seq":1,"time":"2026-02-09T12:00:00Z","type":"alert",` +
+			`"contest_id":"G",` +
+			`"data":{"text":"one"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			mustRefuse(t, m, score.IDConflict, `"e1"`, "%s", text)
@@ -68,7 +71,8 @@ func TestASeqGapIsRefusedWithTheExpectedSeq(t *testing.T) {
 func TestARefusedEventDoesNotUseItsSeq(t *testing.T) {
 	m := newMachine(t)
 	mustRefuse(t, m, score.NotFound, "not defined",
-		`{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+		`{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1",`+
+			`"data":{"competitor":"A","delta":1}}`)
 	mustApply(t, m, alert, 1, 1, "one")
 }
 
@@ -91,7 +95,8 @@ func TestATimeThatAFrontendFilledInIsNotPartOfTheIdentity(t *testing.T) {
 
 func TestAGivenTimeIsTheSameInstantInAnyZone(t *testing.T) {
 	m := newMachine(t)
-	const timed = `{"id":"e1","source":"bard/a","seq":1,"time":%q,"type":"alert","contest_id":"G","data":{"text":"one"}}`
+	const timed = `{"id":"e1","source":"bard/a","seq":1,"time":%q,"type":"alert","contest_id":"G",` +
+		`"data":{"text":"one"}}`
 	first := mustApply(t, m, timed, "2026-02-09T12:00:00.5Z")
 	wantDuplicate(t, postEvent(t, m, timed, "2026-02-09T13:00:00.5+01:00"), first)
 	mustRefuse(t, m, score.IDConflict, "", timed, "2026-02-09T12:00:00.6Z")
@@ -169,17 +174,24 @@ func TestAnArrayIsAppliedAsAWholeOrNotAtAll(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	play := func(seq, delta int) score.Event {
-		return decodeEvent(t, `{"id":"p%d","source":"bard/a","seq":%d,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":%d,"result":{"A":%d}}}`, seq, seq, delta, delta)
+		return decodeEvent(t, `{"id":"p%d","source":"bard/a","seq":%d,"type":"score.play","contest_id":"G/1",`+
+			`"data":{"competitor":"A","delta":%d,"result":{"A":%d}}}`, seq, seq, delta, delta)
 	}
 	before := stateOf(t, m)
 	bad := score.Post{Events: []score.Event{
 		play(1, 1),
-		decodeEvent(t, `{"id":"d2","source":"bard/a","seq":2,"type":"contest.define","contest_id":"G/2","data":{"kind":"ranked","sport":"race","competition_name":"New"}}`),
-		decodeEvent(t, `{"id":"s3","source":"bard/a","seq":3,"type":"contest.status","contest_id":"G/2","data":{"schedule_status":"RUNNING"}}`),
-		decodeEvent(t, `{"id":"m4","source":"bard/a","seq":4,"type":"result.set","contest_id":"G/2","data":{"competitor":"X","split":"finish","mark":1,"organisation":"NEW"}}`),
-		decodeEvent(t, `{"id":"a5","source":"bard/a","seq":5,"type":"medal.award","contest_id":"G/1","data":{"award_id":"x","medal":"GOLD","organisation":"NEW"}}`),
-		decodeEvent(t, `{"id":"v6","source":"bard/a","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"p1","reason":"wrong"}}`),
-		decodeEvent(t, `{"id":"p7","source":"bard/a","seq":7,"type":"score.play","contest_id":"G/none","data":{"competitor":"A","delta":1}}`),
+		decodeEvent(t, `{"id":"d2","source":"bard/a","seq":2,"type":"contest.define","contest_id":"G/2",`+
+			`"data":{"kind":"ranked","sport":"race","competition_name":"New"}}`),
+		decodeEvent(t, `{"id":"s3","source":"bard/a","seq":3,"type":"contest.status","contest_id":"G/2",`+
+			`"data":{"schedule_status":"RUNNING"}}`),
+		decodeEvent(t, `{"id":"m4","source":"bard/a","seq":4,"type":"result.set","contest_id":"G/2",`+
+			`"data":{"competitor":"X","split":"finish","mark":1,"organisation":"NEW"}}`),
+		decodeEvent(t, `{"id":"a5","source":"bard/a","seq":5,"type":"medal.award","contest_id":"G/1",`+
+			`"data":{"award_id":"x","medal":"GOLD","organisation":"NEW"}}`),
+		decodeEvent(t, `{"id":"v6","source":"bard/a","seq":6,"type":"event.void","contest_id":"G/1",`+
+			`"data":{"voids":"p1","reason":"wrong"}}`),
+		decodeEvent(t, `{"id":"p7","source":"bard/a","seq":7,"type":"score.play","contest_id":"G/none",`+
+			`"data":{"competitor":"A","delta":1}}`),
 		play(8, 1),
 	}}
 	r := applyPosts(t, m, bad)[0]
@@ -226,6 +238,9 @@ func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 // startMatch defines the match G/1 of A and B and starts it.
 func startMatch(t *testing.T, m *Machine) {
 	t.Helper()
-	mustApply(t, m, `{"id":"define","source":"desk","type":"contest.define","contest_id":"G/1","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)
-	mustApply(t, m, `{"id":"run","source":"desk","type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING","period":"P1"}}`)
+	mustApply(t, m, `{"id":"define","source":"desk","type":"contest.define","contest_id":"G/1",`+
+		`"data":{"kind":"head_to_head","sport":"stones",`+
+		`"competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)
+	mustApply(t, m, `{"id":"run","source":"desk","type":"contest.status","contest_id":"G/1",`+
+		`"data":{"schedule_status":"RUNNING","period":"P1"}}`)
 }

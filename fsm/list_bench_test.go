@@ -77,11 +77,15 @@ func manyContests(t tester, m *Machine, n int) {
 		status := `"schedule_status":"RUNNING"`
 		race := i%10 == 7
 		if race {
-			add(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"sport-%02d","title":"A race of many","splits":["half","finish"]}}`, id, i*7%40)
+			add(`{"type":"contest.define","contest_id":%q,`+
+				`"data":{"kind":"ranked","sport":"sport-%02d","title":"A race of many","splits":["half","finish"]}}`,
+				id, i*7%40)
 		} else {
 			a := i * 31 % 2000
 			b := (a + 1 + i%1999) % 2000
-			add(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"sport-%02d","title":"A match of two","competitors":[{"code":"T%04d","name":"The first team"},{"code":"T%04d","name":"The second team"}]}}`,
+			add(`{"type":"contest.define","contest_id":%q,`+
+				`"data":{"kind":"head_to_head","sport":"sport-%02d","title":"A match of two",`+
+				`"competitors":[{"code":"T%04d","name":"The first team"},{"code":"T%04d","name":"The second team"}]}}`,
 				id, i*7%40, a, b)
 		}
 		add(`{"type":"contest.status","contest_id":%q,"data":{%s}}`, id, status)
@@ -92,7 +96,8 @@ func manyContests(t tester, m *Machine, n int) {
 			}
 		}
 		if i%100 != 13 {
-			add(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`, id)
+			add(`{"type":"contest.status","contest_id":%q,`+
+				`"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`, id)
 		}
 	}
 	if len(events) > 0 {

@@ -242,7 +242,8 @@ func TestARestoredContestIsFoundAgain(t *testing.T) {
 	wantLists(t, m)
 	// Deleted and defined again in one transaction.
 	applyPosts(t, m, score.Post{Events: []score.Event{
-		decodeEvent(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
+		decodeEvent(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2",`+
+			`"data":{"voids":"dG/2","reason":"wrong"}}`),
 		decodeEvent(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`,
 			strings.ReplaceAll(about, "stones", "race")),
 	}})

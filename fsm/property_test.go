@@ -164,8 +164,8 @@ func (h *randomHistory) body(t *rapid.T) string {
 			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""),
 			maybe(`,"competition_name":"Menhir Games"`),
 			pick("list", "",
-				`,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","name":"Obelix","organisation":"OZ"},{"code":"D"},`+
-					`{"code":"E"},{"code":"F"},{"code":"G"},{"code":"H"}]`,
+				`,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","name":"Obelix","organisation":"OZ"},`+
+					`{"code":"D"},{"code":"E"},{"code":"F"},{"code":"G"},{"code":"H"}]`,
 				`,"competitors":[{"code":"A","organisation":"OX"},{"code":"B"}]`),
 		)
 	case "competition":

@@ -139,7 +139,8 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	token.Key, token.Token = "", "feed"
 	mustPosted(score.Post{Events: slices.Concat(events[:5], []score.Event{token}, events[5:10]),
 		Mode: score.UntilRefused})
-	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused}) // begins with duplicates
+	// This post begins with duplicates.
+	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused})
 	forged := slices.Clone(events[15:25])
 	forged[6].Data = &score.Alert{Text: "sun"}
 	before := stateOf(t, m)

@@ -21,7 +21,8 @@ func mustVoid(t *testing.T, m *Machine, id, contest, target string) score.Result
 func wantVoidRefused(t *testing.T, m *Machine, code score.Code, words, contest, target string) {
 	t.Helper()
 	p := mustRefuse(t, m, code, words,
-		`{"source":"desk","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
+		`{"source":"desk","type":"event.void","contest_id":%q,`+
+			`"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
 	if p.Field != "data.voids" {
 		t.Errorf("the field is %q", p.Field)
 	}
@@ -152,9 +153,11 @@ func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d1", "contest.define", "G/1",
-		`{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
+		`{"kind":"ranked","sport":"race","competition_name":"Old Games",`+
+			`"competitors":[{"code":"A","organisation":"OA"}]}`)
 	mustPost(t, m, "d2", "contest.define", "G/2",
-		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
+		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes",`+
+			`"competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
 	table := func() (t2 *medal.Table) {
 		if err := m.View(func(v *View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
 			t.Fatal(err)
@@ -333,11 +336,13 @@ func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, `already, by "v"`, "G/1", "g")
 
 	for _, source := range []string{"bard/a", "bard/b"} {
-		mustApply(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`, source)
+		mustApply(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1",`+
+			`"data":{"competitor":"A","delta":1}}`, source)
 	}
 	wantVoidRefused(t, m, score.IDConflict, "2 events", "G/1", "same")
 	// The void of a bard means the event of that bard.
-	mustApply(t, m, `{"id":"va","source":"bard/b","seq":2,"type":"event.void","contest_id":"G/1","data":{"voids":"same","reason":"mine"}}`)
+	mustApply(t, m, `{"id":"va","source":"bard/b","seq":2,"type":"event.void","contest_id":"G/1",`+
+		`"data":{"voids":"same","reason":"mine"}}`)
 	// Then only one event is left that the void can mean.
 	mustVoid(t, m, "v2", "G/1", "same")
 	wantResult(t, m, "G/1", "A", "0")
@@ -349,5 +354,6 @@ func TestARepeatedVoidIsADuplicate(t *testing.T) {
 	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
 	first := mustVoid(t, m, "v", "G/1", "g")
 	wantDuplicate(t, postEvent(t, m,
-		`{"id":"v","source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g","reason":"it was wrong"}}`), first)
+		`{"id":"v","source":"desk","type":"event.void","contest_id":"G/1",`+
+			`"data":{"voids":"g","reason":"it was wrong"}}`), first)
 }

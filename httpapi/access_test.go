@@ -100,7 +100,7 @@ func guardedServer(t testing.TB, o Options) (*guardedGroup, *API, *httptest.Serv
 // refusals returns the number of refusals that the metrics count for a reason.
 func refusals(a *API, reason string) (n float64) {
 	w := httptest.NewRecorder()
-	promhttp.HandlerFor(a.gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	promhttp.HandlerFor(a.options.Registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	_, rest, _ := strings.Cut(w.Body.String(), `laurel_http_refused_total{reason="`+reason+`"} `)
 	_, _ = fmt.Sscan(rest, &n) // 0 if it was never counted
 	return n
@@ -153,7 +153,7 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	r := prometheus.NewRegistry()
 	g := &testMember{id: "f1", store: newStore(t)}
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a := New(groupOf(g), Options{Registerer: r, Gatherer: r, Logger: logger})
+	a := New(groupOf(g), Options{Registry: r, Logger: logger})
 	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.Handler())
 	wrong := c.operator

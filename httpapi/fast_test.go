@@ -79,7 +79,7 @@ func serveFront(t testing.TB, a *API) string {
 
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	w := &way{group: &testMember{id: "f1", store: newStore(t)}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
-	o := Options{Registerer: w.registry, Gatherer: w.registry, Limits: admission.Limits{MaxBodyBytes: 3000},
+	o := Options{Registry: w.registry, Limits: admission.Limits{MaxBodyBytes: 3000},
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range tune {
 		f(&o)
@@ -253,7 +253,7 @@ func counted(t *testing.T, r *prometheus.Registry) string {
 func TestFastPostIsNotAnsweredAfterClose(t *testing.T) {
 	g := &ctxGroup{begun: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	a := New(groupOf(g), Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
+	a := New(groupOf(g), Options{Registry: registry, Logger: slog.New(slog.DiscardHandler)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -81,7 +83,9 @@ func FuzzWatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, lastID string) {
 		subjects, q, err := parseSubjects(query)
 		if err == nil {
-			one, first, failed := a.hub.Subscribe(t.Context(), subjects, lastID, q.Get("home"))
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			one, first, failed := a.hub.Subscribe(ctx, subjects, lastID, q.Get("home"))
 			if failed == nil {
 				a.hub.Remove(one)
 				if !bytes.HasSuffix(first, []byte("\n\n")) && len(first) > 0 {

@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,10 +52,9 @@ const (
 // Options of an API.
 type Options struct {
 	Logger *slog.Logger // slog.Default() if nil
-	// Registerer gets the API's metrics; nil for none. It takes one API only.
-	Registerer prometheus.Registerer
-	// Gatherer is what /metrics shows; nil for an empty page.
-	Gatherer prometheus.Gatherer
+	// Registry gets the API's metrics and is what /metrics shows; nil for one of its own.
+	// It takes one API only.
+	Registry *prometheus.Registry
 	Limits   admission.Limits // zero members are the defaults
 	// Secure is true for a frontend of a group with certificates. It requires callers to
 	// authenticate even while this frontend has not applied yet what the log says.
@@ -80,32 +78,27 @@ type Options struct {
 type API struct {
 	group     Group
 	log       *slog.Logger
+	options   Options
 	metrics   *metrics
-	gatherer  prometheus.Gatherer
 	origins   *origins
-	tls       *tls.Config
 	admission *admission.Control
 	hub       *watch.Hub
 	balancer  *balancer
-	page      atomic.Pointer[decodedPage] // shown last
 	closed    chan struct{}
 	close     sync.Once
 }
 
-// New returns the API of the frontend that g belongs to. It panics if o.Registerer has
-// the metrics of an API already.
+// New returns the API of the frontend that g belongs to. It panics if o.Registry has the
+// metrics of an API already.
 func New(g Group, o Options) *API {
+	o.Registry = cmp.Or(o.Registry, prometheus.NewRegistry())
 	a := &API{
-		group:    g,
-		log:      cmp.Or(o.Logger, slog.Default()),
-		metrics:  newMetrics(o.Registerer),
-		gatherer: o.Gatherer,
-		origins:  newOrigins(g.Status, o),
-		tls:      o.TLS,
-		closed:   make(chan struct{}),
-	}
-	if a.gatherer == nil {
-		a.gatherer = prometheus.NewRegistry()
+		group:   g,
+		log:     cmp.Or(o.Logger, slog.Default()),
+		options: o,
+		metrics: newMetrics(o.Registry),
+		origins: newOrigins(g.Status, o),
+		closed:  make(chan struct{}),
 	}
 	a.admission = admission.New(admission.Options{
 		Access:     g.Access.Access,
@@ -115,16 +108,16 @@ func New(g Group, o Options) *API {
 		Private:    o.Private,
 		Verify:     o.Verify,
 		MemberOf:   o.MemberOf,
-		Registerer: o.Registerer,
+		Registerer: o.Registry,
 	})
 	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
-	promauto.With(o.Registerer).NewGaugeFunc(prometheus.GaugeOpts{
+	promauto.With(o.Registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",
 		Help: "Streams of watchers at this frontend.",
 	}, func() float64 { return float64(a.hub.Count()) })
-	g.Status.Carry((&loadMeter{hub: a.hub, counters: a.metrics.reads, start: time.Now()}).load)
-	a.balancer = &balancer{status: g.Status, hub: a.hub}
-	go a.balancer.sendHome(a.closed)
+	a.balancer = &balancer{status: g.Status, hub: a.hub, counters: a.metrics.reads}
+	g.Status.Carry(a.balancer.load)
+	go a.balancer.run(a.closed)
 	go a.admission.MonitorScheduler(a.closed)
 	return a
 }
@@ -176,8 +169,8 @@ func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())
 	f := fastpath.New(s, client.fastHandler(s), admission.AnswerTimeout)
-	if a.tls != nil {
-		f.TLS(a.tls, func(err error) {
+	if a.options.TLS != nil {
+		f.TLS(a.options.TLS, func(err error) {
 			a.admission.Count(admission.ReasonHandshake)
 			a.log.Debug("TLS handshake failed", "err", err)
 		})

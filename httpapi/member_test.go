@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -259,10 +258,6 @@ func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 // newTestAPI returns a group whose frontend is the master, and its API.
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
-	if o.Registerer == nil {
-		r := prometheus.NewRegistry()
-		o.Registerer, o.Gatherer = r, r
-	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Verify, o.MemberOf = new(signing.Verifier).VerifyEvent, pki.MemberOf
 	return g, New(groupOf(g), o)

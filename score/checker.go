@@ -99,10 +99,12 @@ func ValidPath(s string) bool {
 	return c.Problem == nil
 }
 
-// Time checks that t is in the years 1 to 9999 in UTC, and not the zero time, which means
-// "not given".
+// Time checks that JSON can hold t as it is: the year is within 1 to 9999 in UTC and within
+// 0 to 9999 in t's own zone, whose offset is a whole number of minutes. The zero time, which
+// means "not given", is out of range.
 func (c *Checker) Time(field string, t time.Time) {
-	if y := t.UTC().Year(); y < 1 || y > 9999 || t.IsZero() {
+	utc, local := t.UTC().Year(), t.Year()
+	if _, offset := t.Zone(); utc < 1 || utc > 9999 || local < 0 || local > 9999 || offset%60 != 0 || t.IsZero() {
 		c.Fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
 	}
 }

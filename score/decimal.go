@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -64,17 +63,13 @@ func appendDigits(v int64, s string) (_ int64, ok bool) {
 	return v, true
 }
 
-// clip shortens input that a problem quotes. It cuts between runes, because a Problem is
-// JSON and must stay UTF-8.
+// clip shortens input that a problem quotes. A Problem is JSON and must stay UTF-8.
 func clip(s string) string {
-	n := 40
-	if len(s) <= n {
+	const limit = 40
+	if len(s) <= limit {
 		return s
 	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "..."
+	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
 
 // Add returns d+e. ok is false if the sum is beyond MaxDecimal.

@@ -121,19 +121,9 @@ func (e *Event) CheckEnvelope() *Problem {
 	if e.Seq > maxSeq {
 		c.Fail("seq", "got %d; the most is %d", e.Seq, uint64(maxSeq))
 	}
-	if !writable(e.Time) {
-		c.Fail("time", "cannot be written in RFC 3339; want a time in the years 1 to 9999 in UTC")
-	}
+	c.Time("time", e.Time)
 	c.Path("contest_id", e.ContestID, MaxContestID)
 	return c.Problem
-}
-
-// writable reports whether JSON can hold t as it is: the year is within 1 to 9999 in UTC
-// and within 0 to 9999 in t's own zone, whose offset is a whole number of minutes.
-func writable(t time.Time) bool {
-	_, offset := t.Zone()
-	utc, local := t.UTC().Year(), t.Year()
-	return utc >= 1 && utc <= 9999 && local >= 0 && local <= 9999 && offset%60 == 0 && !t.IsZero()
 }
 
 // ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.

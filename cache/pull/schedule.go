@@ -106,9 +106,6 @@ func NewSchedule(budget float64) *Schedule {
 // goroutine may call it at any time, even after the record was removed.
 func (it *Item) Read() { it.reads.Add(1) }
 
-// Reads returns how often the record has been read.
-func (it *Item) Reads() uint64 { return it.reads.Load() }
-
 // Add begins to check the record key, which was loaded at now, and returns its item, on
 // which its readers count. A key that is held already keeps its item.
 func (s *Schedule) Add(key string, now time.Duration) *Item {

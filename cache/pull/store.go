@@ -1,3 +1,12 @@
+// Package pull holds the answers of a frontend in pull mode, in which nobody has a lease:
+// the frontend asks the master again and again whether its answers have changed. A Store
+// holds the answers with the time at which each was last known to be true. A Schedule
+// decides which of them are checked next, so that a bounded number of checks leaves as
+// few stale reads as possible.
+//
+// Like package cache it is pure: readings of a clock and the master's answers come in,
+// keys to poll come out. The goroutine that polls is in package cluster. Start reading at
+// Store.
 package pull
 
 import (
@@ -117,7 +126,7 @@ func (s *Store) Take(key string, polled *Polled, sent, now time.Duration) (outco
 		a.entry, a.sum = polled.entry(), Sum(polled.Body)
 	}
 	a.checked = max(a.checked, sent)
-	if reads := a.item.Reads(); reads != a.reads {
+	if reads := a.item.reads.Load(); reads != a.reads {
 		a.reads, a.read = reads, now
 	}
 	s.schedule.Checked(key, !polled.Same, now)

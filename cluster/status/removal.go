@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
-	"laurel/score"
 )
 
 // RemovalCheck finds out whether this member was removed from its group.
@@ -77,24 +75,24 @@ func (c *RemovalCheck) Run() {
 		return
 	}
 	servers, absentIn := peer.Servers(r), c.Reports.absentIn()
-	v := judge(servers, self, store.JoinedAt(), absentIn)
-	if index := c.Source.Roster.removedAt(); index > 0 && !contains(servers, self) && c.Reports.unlisted() {
-		// The log may end between the entry that removed this member and one that adds it
-		// again. While a master sends entries, more may follow.
-		if master, _ := r.LeaderWithID(); master == "" {
-			c.remove(fmt.Sprintf("entry %d of its log", index))
-			return
-		}
-	}
-	var evidence []string
-	for _, id := range v.by {
-		evidence = append(evidence, fmt.Sprintf("%s (configuration of entry %d)", peer.MemberID(id), absentIn[id]))
-	}
-	if v.removed {
-		c.remove(strings.Join(evidence, ", "))
+	_, listed := Find(servers, self)
+	master, _ := r.LeaderWithID()
+	// The log may end between the entry that removed this member and one that adds it again. While
+	// a master sends entries, more may follow.
+	if at := c.Source.Roster.removedAt(); at > 0 && !listed && master == "" && c.Reports.unlisted() {
+		c.remove(fmt.Sprintf("entry %d of its log", at))
 		return
 	}
-	c.logDoubt(v, strings.Join(evidence, ", "))
+	v := judge(servers, self, store.JoinedAt(), absentIn)
+	reports := make([]string, len(v.by))
+	for i, id := range v.by {
+		reports[i] = fmt.Sprintf("%s (configuration of entry %d)", peer.MemberID(id), absentIn[id])
+	}
+	if evidence := strings.Join(reports, ", "); v.removed {
+		c.remove(evidence)
+	} else {
+		c.logDoubt(v, evidence)
+	}
 }
 
 // logDoubt logs that some voters, too few, report the removal. It waits for the second
@@ -124,17 +122,4 @@ func (c *RemovalCheck) remove(by string) {
 		}
 		c.Removed()
 	})
-}
-
-// ServeRemoved answers a request of a member that was removed. It answers with this
-// member's own committed configuration, so every voter can do it.
-func (s *Source) ServeRemoved(w http.ResponseWriter, r *http.Request) {
-	id := raft.ServerID(peer.FromContext(r.Context()))
-	w.Header().Set("Connection", "close")
-	l := s.Listing(id)
-	if l.Listed {
-		peer.WriteProblem(w, peer.NotMaster()) // the removal is not committed yet
-		return
-	}
-	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", peer.MemberID(id)))
 }

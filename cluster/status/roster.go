@@ -2,6 +2,7 @@ package status
 
 import (
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -28,25 +29,23 @@ func NewRoster(self raft.ServerID, joined func(index uint64)) *Roster {
 	return &Roster{self: self, joined: joined}
 }
 
-// Find returns a server of a configuration.
-func Find(c raft.Configuration, id raft.ServerID) (raft.Server, bool) {
-	for _, s := range c.Servers {
-		if s.ID == id {
-			return s, true
-		}
+// Find returns the server with an id.
+func Find(servers []raft.Server, id raft.ServerID) (s raft.Server, ok bool) {
+	if i := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == id }); i >= 0 {
+		return servers[i], true
 	}
-	return raft.Server{}, false
+	return s, false
 }
 
 // update takes over the configuration of the entry at index, unless it is not newer.
 func (r *Roster) update(index uint64, c raft.Configuration) {
-	_, in := Find(c, r.self)
+	_, in := Find(c.Servers, r.self)
 	r.mu.Lock()
 	if index <= r.index {
 		r.mu.Unlock()
 		return
 	}
-	_, was := Find(r.config, r.self)
+	_, was := Find(r.config.Servers, r.self)
 	switch {
 	case in:
 		r.removed = 0
@@ -73,7 +72,7 @@ func (r *Roster) UpdateFromSnapshots(snapshots raft.SnapshotStore) error {
 func (r *Roster) Lists(id raft.ServerID) (index uint64, in bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, in = Find(r.config, id)
+	_, in = Find(r.config.Servers, id)
 	return r.index, in
 }
 
@@ -111,4 +110,53 @@ func (f FSM) Restore(in io.ReadCloser) error {
 		return err
 	}
 	return f.Roster.UpdateFromSnapshots(f.Snapshots)
+}
+
+// LeaderWatch knows the master and announces changes. Raft reports more than those: a
+// member that loses the master becomes candidate and follower again before it knows
+// another. Waiters wake only for another master, or for one that begins to serve.
+type LeaderWatch struct {
+	raft *raft.Raft
+
+	mu      sync.Mutex
+	master  raft.ServerAddress
+	changed chan struct{}
+}
+
+// NewLeaderWatch returns a watch of r.
+func NewLeaderWatch(r *raft.Raft) *LeaderWatch {
+	w := &LeaderWatch{raft: r, changed: make(chan struct{})}
+	// The filter is all of the observer: Raft calls it with each observation.
+	r.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
+		if _, ok := o.Data.(raft.LeaderObservation); ok {
+			w.Current()
+		}
+		return false
+	}))
+	return w
+}
+
+// Current returns the master's peer address, "" if there is none, and a channel that is
+// closed when that changes.
+func (w *LeaderWatch) Current() (master string, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if addr, _ := w.raft.LeaderWithID(); addr != w.master {
+		w.master = addr
+		w.wake()
+	}
+	return string(w.master), w.changed
+}
+
+// Notify wakes all waiters, because the master is ready now.
+func (w *LeaderWatch) Notify() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wake()
+}
+
+// wake wakes all waiters. w.mu must be held.
+func (w *LeaderWatch) wake() {
+	close(w.changed)
+	w.changed = make(chan struct{})
 }

@@ -1,8 +1,13 @@
+// Package status is what the members of a group know of each other.
+//
+// Each member serves a [Status] of itself, made by a [Source], and polls that of the
+// others with a [Poller], which stores it in [Reports]. A [Roster] is the newest
+// committed configuration that the member has applied. From these a [RemovalCheck]
+// decides whether the member was removed from its group.
 package status
 
 import (
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +57,11 @@ type Status struct {
 type Place struct {
 	Peer  string `json:"peer,omitzero"`
 	Voter bool   `json:"voter,omitzero"`
+}
+
+// PlaceOf returns the place of a server.
+func PlaceOf(s raft.Server) *Place {
+	return &Place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
 }
 
 // Listing is whether a configuration has a member.
@@ -104,11 +114,11 @@ func (s *Source) Status(from raft.ServerID) Status {
 	}
 	listing := s.Listing(from)
 	status.Roster = &listing
+	_, latest := Find(peer.Servers(s.Raft), from)
 	switch {
-	case !leads:
-	case in:
-		status.Asker = &Place{Peer: string(server.Address), Voter: server.Suffrage == raft.Voter}
-	case !contains(peer.Servers(s.Raft), from): // else it is being added or removed
+	case leads && in:
+		status.Asker = PlaceOf(server)
+	case leads && !latest: // else it is being added or removed
 		status.Asker = &Place{}
 	}
 	return status
@@ -123,6 +133,19 @@ func (s *Source) Serve(w http.ResponseWriter, r *http.Request) error {
 	return json.MarshalWrite(w, s.Status(raft.ServerID(from)))
 }
 
+// ServeRemoved answers a request of a member that was removed. It answers with this
+// member's own committed configuration, so every voter can do it.
+func (s *Source) ServeRemoved(w http.ResponseWriter, r *http.Request) {
+	id := raft.ServerID(peer.FromContext(r.Context()))
+	w.Header().Set("Connection", "close")
+	l := s.Listing(id)
+	if l.Listed {
+		peer.WriteProblem(w, peer.NotMaster()) // the removal is not committed yet
+		return
+	}
+	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", peer.MemberID(id)))
+}
+
 func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // Listing returns whether the committed configuration has a member.
@@ -131,13 +154,9 @@ func (s *Source) Listing(id raft.ServerID) Listing {
 	if !in {
 		// A voter that has just started may not have applied everything that is
 		// committed. But the entry that added the member is in the logs of a majority.
-		in = contains(peer.Servers(s.Raft), id)
+		_, in = Find(peer.Servers(s.Raft), id)
 	}
 	return Listing{index, in}
-}
-
-func contains(servers []raft.Server, id raft.ServerID) bool {
-	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
 }
 
 // Frontends returns the group as this member sees it.

@@ -128,7 +128,7 @@ func (v *verification) printPage(out io.Writer, events []score.TimelineEvent) er
 			result += " (voided by " + e.VoidedBy + ")"
 		}
 		if err != nil || !v.summary {
-			table.Row(fmt.Sprint(e.Revision), e.Source, fmt.Sprint(e.Seq), string(e.Type), e.ID, result)
+			table.Row(e.Revision, e.Source, e.Seq, e.Type, e.ID, result)
 		}
 	}
 	lines := table.Lines(0)

@@ -96,9 +96,12 @@ func TestADatabaseWithoutAValidMarkerIsDeleted(t *testing.T) {
 		spoil  func(t *testing.T, path string)
 		reason string
 	}{
-		"no marker":      {func(t *testing.T, path string) { os.Remove(markerPath(path)) }, "was not closed cleanly"},
-		"empty marker":   {func(t *testing.T, path string) { mark(t, path, "") }, "its marker is invalid"},
-		"older format":   {func(t *testing.T, path string) { mark(t, path, "clean 00000000") }, "its marker is invalid"},
+		"no marker":    {func(t *testing.T, path string) { os.Remove(markerPath(path)) }, "was not closed cleanly"},
+		"empty marker": {func(t *testing.T, path string) { mark(t, path, "") }, "its marker is invalid"},
+		"older format": {
+			func(t *testing.T, path string) { mark(t, path, "clean 00000000") },
+			"its marker is invalid",
+		},
 		"garbage":        {func(t *testing.T, path string) { mark(t, path, "\x00\xff") }, "its marker is invalid"},
 		"no checksum":    {func(t *testing.T, path string) { mark(t, path, cleanMark) }, "its marker is invalid"},
 		"wrong checksum": {func(t *testing.T, path string) { mark(t, path, cleanMark+"00000000") }, changedSinceClose},

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -31,12 +32,9 @@ func accessText(b *bytes.Buffer, v access.View) {
 	}
 	t := textfmt.NewTable("ID", "NAME", "ROLE", "BY", "COMPETITIONS", "TYPES", "RATE", "EXPIRES", "STATE")
 	for _, g := range v.Grants {
-		by, types, rate := "token", make([]string, len(g.Types)), "-"
+		by, rate := "token", "-"
 		if len(g.Public) > 0 {
 			by = "key"
-		}
-		for i := range g.Types {
-			types[i] = string(g.Types[i])
 		}
 		if g.Rate > 0 {
 			rate = strconv.FormatFloat(g.Rate, 'g', -1, 64) + "/s"
@@ -48,15 +46,14 @@ func accessText(b *bytes.Buffer, v access.View) {
 		case admission.Expired(&g):
 			state = "expired"
 		}
-		t.Row(g.ID, g.Name, string(g.Role), by, cmp.Or(strings.Join(g.Competitions, " "), "any"),
-			cmp.Or(strings.Join(types, " "), "any"), rate, formatTime(g.Expires), state)
+		t.Row(g.ID, g.Name, g.Role, by, orAny(g.Competitions), orAny(g.Types), rate, formatTime(g.Expires), state)
 	}
 	t.Write(b)
 	if len(v.JoinTokens) > 0 {
 		b.WriteString("\n")
 		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES")
 		for _, j := range v.JoinTokens {
-			t.Row(j.ID, strconv.Itoa(j.Uses), formatTime(j.Expires))
+			t.Row(j.ID, j.Uses, formatTime(j.Expires))
 		}
 		t.Write(b)
 	}
@@ -72,6 +69,11 @@ func accessText(b *bytes.Buffer, v access.View) {
 		}
 		t.Write(b)
 	}
+}
+
+// orAny returns the items of a limit, or "any" if there is none.
+func orAny[S ~string](items []S) string {
+	return cmp.Or(strings.Trim(fmt.Sprint(items), "[]"), "any")
 }
 
 // formatTime returns a time as text, "-" for none.
@@ -147,11 +149,9 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	if err != nil {
 		return none, err
 	}
-	var after uint64
-	if given := q.Get("after"); given != "" {
-		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return none, handler.Unwanted("after", given, "the number of a line")
-		}
+	after, err := handler.After(q, "the number of a line")
+	if err != nil {
+		return none, err
 	}
 	var list []access.AuditEntry
 	var next uint64
@@ -164,17 +164,11 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	if err != nil {
 		return none, err
 	}
-	page := access.AuditPage{Audit: list}
-	if page.Audit == nil {
-		page.Audit = []access.AuditEntry{}
-	}
-	if next > 0 {
-		page.Next = formatUint(next)
-	}
+	page := access.AuditPage{Audit: list, Next: handler.Position(next)}
 	return r.Result(page, func(b *bytes.Buffer) {
 		t := textfmt.NewTable("NUMBER", "AT", "BY", "WHAT")
 		for _, line := range page.Audit {
-			t.Row(formatUint(line.Number), formatTime(line.At), line.By, line.What)
+			t.Row(line.Number, formatTime(line.At), line.By, line.What)
 		}
 		t.Write(b)
 		handler.NextText(b, page.Next)

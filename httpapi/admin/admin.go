@@ -107,15 +107,12 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		}
 		lease := "-"
 		if m.Leased {
-			lease = strconv.FormatInt(m.LeaseMS, 10) + " ms"
+			lease = fmt.Sprint(m.LeaseMS, " ms")
 		}
-		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease,
-			formatUint(m.Pushed), formatUint(m.Released), formatUint(m.Revision), strconv.Itoa(m.Watchers))
+		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease, m.Pushed, m.Released, m.Revision, m.Watchers)
 	}
 	t.Write(b)
 }
-
-func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // Join adds a member, or changes what is known about one. It answers with the group, as
 // Leave and Transfer do.
@@ -189,13 +186,11 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if err != nil {
 		return none, err
 	}
-	force := false
-	if q.Has("force") {
-		given := q.Get("force")
-		if force, err = strconv.ParseBool(given); err != nil && given != "" {
+	force := q.Has("force")
+	if given := q.Get("force"); given != "" {
+		if force, err = strconv.ParseBool(given); err != nil {
 			return none, handler.Unwanted("force", given, "true or false")
 		}
-		force = force || given == ""
 	}
 	if !score.ValidPath(r.Name) {
 		return none, handler.Unwanted("id", r.Name, "letters, digits and ._~-")

@@ -104,14 +104,6 @@ func checkFilters(q url.Values, names ...string) error {
 	return nil
 }
 
-// position returns the parameter after of the page that begins behind n, "" for 0.
-func position(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatUint(n, 10)
-}
-
 // encoded returns an Ask that encodes what find returns: a value, nil if there is no such
 // thing, and the revision that last changed it, 0 for that of the view.
 func encoded(find func(v queries.View) (value any, revision uint64, err error)) queries.Ask {

@@ -143,16 +143,16 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	t := textfmt.NewTable(headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
-		cells := []string{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(c)}
+		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(c)}
 		for _, period := range periods {
-			cell := "-"
 			if v, ok := c.Periods.Get(period); ok {
-				cell = v.String()
+				cells = append(cells, v)
+			} else {
+				cells = append(cells, "-")
 			}
-			cells = append(cells, cell)
 		}
 		if tiebreak {
-			cells = append(cells, c.Tiebreak.String())
+			cells = append(cells, c.Tiebreak)
 		}
 		t.Row(cells...)
 	}
@@ -280,8 +280,7 @@ func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
 	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, list := range [][]medal.Row{rows, outside} {
 		for _, m := range list {
-			t.Row(rankText(m.Rank, m.RankEqual), m.Organisation,
-				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
+			t.Row(rankText(m.Rank, m.RankEqual), m.Organisation, m.Gold, m.Silver, m.Bronze, m.Total)
 		}
 	}
 	t.Write(b)

@@ -3,7 +3,6 @@ package question
 import (
 	"bytes"
 	"net/url"
-	"strconv"
 	"time"
 
 	"laurel/cache"
@@ -24,11 +23,9 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 	if err != nil {
 		return Question{}, err
 	}
-	var after uint64
-	if given := q.Get("after"); given != "" {
-		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return Question{}, handler.Unwanted("after", given, "the next of an earlier answer")
-		}
+	after, err := handler.After(q, "the next of an earlier answer")
+	if err != nil {
+		return Question{}, err
 	}
 	return Timeline(id, after, limit), nil
 }
@@ -36,14 +33,14 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 // Timeline asks for at most limit events of a contest after a revision.
 func Timeline(id string, after uint64, limit int) Question {
 	return Question{
-		Key: keyOf("timeline/"+id, url.Values{"after": {position(after)}}, limit),
+		Key: keyOf("timeline/"+id, url.Values{"after": {handler.Position(after)}}, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
 			if err != nil || len(list) == 0 && after == 0 {
 				return nil, 0, err
 			}
-			return TimelinePage{list, position(next)}, 0, nil
+			return TimelinePage{list, handler.Position(next)}, 0, nil
 		}),
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
@@ -59,8 +56,7 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 		if e.VoidedBy != "" {
 			data = "(voided by " + e.VoidedBy + ") " + data
 		}
-		t.Row(strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID,
-			grantText(&e), data)
+		t.Row(e.Revision, e.Time.UTC().Format(time.RFC3339), e.Type, e.ID, grantText(&e), data)
 	}
 	t.DropEmpty("BY")
 	t.Write(b)
@@ -101,6 +97,6 @@ func parseBard(source string, _ url.Values) (Question, error) {
 
 func bardText(b *bytes.Buffer, bard *score.Bard) {
 	t := textfmt.NewTable("SOURCE", "LAST SEQ", "LAST ID")
-	t.Row(bard.Source, strconv.FormatUint(bard.LastSeq, 10), bard.LastID)
+	t.Row(bard.Source, bard.LastSeq, bard.LastID)
 	t.Write(b)
 }

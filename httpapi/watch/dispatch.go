@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -54,9 +53,8 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	slices.Sort(c.Names)
 	h.mu.Lock()
 	from := h.delivered
-	ended := make(chan struct{})
-	defer close(ended)
-	h.dispatchEnded = ended
+	h.begun++
+	defer h.endDispatch()
 	var changes []*change
 	for _, name := range slices.Compact(c.Names) {
 		if list := h.watchersOf(name); len(list) > 0 {
@@ -66,12 +64,8 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	h.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxFetches)
-	to := c.Revision
-	if !h.store.Ordered() {
-		to = math.MaxUint64
-	}
 	for _, one := range changes {
-		group.Go(func() error { return h.fetch(ctx, one, from, to) })
+		group.Go(func() error { return h.fetch(ctx, one, from, c.Revision) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -118,7 +112,7 @@ func competitionOf(key string) (competition string, isRecord bool) {
 func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
 		return h.eachEvent(ctx, contest, from, to, func(e Event) {
-			c.frames = append(c.frames, eventFrame(e))
+			c.frames = append(c.frames, eventFrame(c.name, e))
 		})
 	}
 	e, err := h.store.Record(ctx, c.name)
@@ -133,15 +127,17 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	return nil
 }
 
-// eachEvent calls f for the events of a contest after revision from, up to revision to.
+// eachEvent calls f for the events of a contest after revision from, up to revision to. In
+// pull mode it calls f for all after from: their timeline may not be invalidated again.
 func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f func(Event)) error {
+	ordered := h.store.Ordered()
 	for {
 		list, err := h.store.Events(ctx, contest, from, eventPage)
 		if err != nil {
 			return err
 		}
 		for _, e := range list {
-			if e.Revision > to {
+			if ordered && e.Revision > to {
 				return nil
 			}
 			from = e.Revision
@@ -177,10 +173,16 @@ func (h *Hub) deliver(changes []*change, revision uint64) {
 		}
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.delivered = max(h.delivered, revision)
-	close(h.advanced)
-	h.advanced = make(chan struct{})
-	h.mu.Unlock()
+}
+
+func (h *Hub) endDispatch() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended++
+	close(h.progress)
+	h.progress = make(chan struct{})
 }
 
 // resetWatchers queues a new snapshot for the watchers of a removed record: no other event
@@ -208,7 +210,7 @@ func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uin
 				if err != nil {
 					return err
 				}
-				snapshots[key] = snapshot
+				snapshots[key] = &snapshot
 			}
 			w.reset(snapshots[key], revision)
 		}

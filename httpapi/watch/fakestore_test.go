@@ -69,6 +69,12 @@ func (s *fakeStore) remove(id string) uint64 {
 	return s.revision
 }
 
+func (s *fakeStore) lastRevision() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision
+}
+
 func (s *fakeStore) setUnavailable(unavailable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,4 +252,18 @@ func (o *otherFrontend) Events(ctx context.Context, id string, after uint64, lim
 
 func (o *otherFrontend) Board(ctx context.Context, w *Window) (score.Leaderboard, uint64, error) {
 	return o.state.Board(ctx, w)
+}
+
+// pullStore is a store in pull mode: changes are noticed one by one, without a revision.
+type pullStore struct{ *fakeStore }
+
+func (pullStore) Ordered() bool { return false }
+
+func (s pullStore) change(id string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	s.changed[id] = append(s.changed[id], s.revision)
+	s.invalidations.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, 0)
+	return s.revision
 }

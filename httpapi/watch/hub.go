@@ -93,18 +93,17 @@ type Hub struct {
 	count atomic.Int64
 	clock atomic.Uint64 // logical clock of window fetches and window versions
 
-	mu          sync.Mutex
-	delivered   uint64        // every change up to this revision is queued for its watchers
-	dispatching uint64        // the highest revision that a dispatch has begun for
-	advanced    chan struct{} // closed and replaced when delivered advances
-	// dispatchEnded is closed when the last dispatch that has begun to fetch has ended.
-	dispatchEnded chan struct{}
-	topics        map[string]watcherSet // see Subjects.topics
-	watchers      watcherSet
-	lastSlot      int                      // the heartbeat slot of the last watcher
-	boards        map[string]*boardWindows // by contest
-	windows       map[Window]*window
-	rows          int // cost of all windows
+	mu           sync.Mutex
+	delivered    uint64                // every change up to this revision is queued for its watchers
+	dispatching  uint64                // the highest revision that a dispatch has begun for
+	begun, ended uint64                // dispatches that have begun to fetch, and that have ended
+	progress     chan struct{}         // closed and replaced when a dispatch ends
+	topics       map[string]watcherSet // see Subjects.topics
+	watchers     watcherSet
+	lastSlot     int                      // the heartbeat slot of the last watcher
+	boards       map[string]*boardWindows // by contest
+	windows      map[Window]*window
+	rows         int // cost of all windows
 }
 
 type watcherSet map[*Watcher]bool
@@ -112,17 +111,15 @@ type watcherSet map[*Watcher]bool
 // New returns a hub that writes from the given number of goroutines. Close stops it.
 func New(s Store, writers int) *Hub {
 	h := &Hub{
-		store:         s,
-		queue:         make(chan *Watcher, 2*MaxWatchers),
-		batches:       rate.NewLimiter(rate.Every(batchPause), 1),
-		advanced:      make(chan struct{}),
-		dispatchEnded: make(chan struct{}),
-		topics:        map[string]watcherSet{},
-		watchers:      watcherSet{},
-		boards:        map[string]*boardWindows{},
-		windows:       map[Window]*window{},
+		store:    s,
+		queue:    make(chan *Watcher, 2*MaxWatchers),
+		batches:  rate.NewLimiter(rate.Every(batchPause), 1),
+		progress: make(chan struct{}),
+		topics:   map[string]watcherSet{},
+		watchers: watcherSet{},
+		boards:   map[string]*boardWindows{},
+		windows:  map[Window]*window{},
 	}
-	close(h.dispatchEnded)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for range writers {
 		h.tasks.Go(h.runWriter)
@@ -147,25 +144,21 @@ func (h *Hub) Close() {
 
 func (h *Hub) run() {
 	invalidations := h.store.Invalidations()
-	var failed cache.Invalidated // changes that could not be dispatched yet
-	retry := time.NewTimer(time.Hour)
-	retry.Stop()
 	for {
 		select {
 		case <-h.ctx.Done():
 			return
 		case <-invalidations.Wake():
-		case <-retry.C:
 		}
 		c := invalidations.Take()
 		h.markBoardsDirty(c.Names, c.All)
-		c.Names = append(c.Names, failed.Names...)
-		c.All = c.All || failed.All
-		c.Revision = max(c.Revision, failed.Revision)
-		failed = cache.Invalidated{}
-		if err := h.dispatch(c); err != nil {
-			failed = c
-			retry.Reset(retryDelay)
+		if err := h.dispatch(c); err == nil {
+			continue
+		}
+		invalidations.Add(c.Names, c.All, c.Revision)
+		select {
+		case <-time.After(retryDelay):
+		case <-h.ctx.Done():
 		}
 	}
 }

@@ -2,10 +2,12 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"laurel/cache"
 )
@@ -231,4 +233,51 @@ func TestWatcherThatJoinsWhileEverythingIsDispatchedMissesNoEvent(t *testing.T) 
 			}
 		}
 	})
+}
+
+// A watcher resumes at a frontend that has not delivered yet what the watcher has received.
+// Its stream begins when the frontend has, or not at all.
+func TestResumedStreamNeverBeginsBeforeItsID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		began := s.change("C/1")
+		h := newHub(t, s)
+		awaitDelivered(t, h, began)
+		ahead, last := fmt.Sprint("fake-", began+1), began+2
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, first, err := h.Subscribe(ctx, Subjects{Timelines: []string{"C/1"}}, ahead, "")
+		if !errors.Is(err, cache.ErrNotLeased) || h.Count() != 0 {
+			t.Errorf("got %q, %v, and %d watchers; want ErrNotLeased", first, err, h.Count())
+		}
+		joins := subscribe(t, h, Subjects{Timelines: []string{"C/1"}}, ahead)
+		time.Sleep(time.Minute)
+		s.change("C/1", "C/1")
+		if e := (<-joins).mustNext(); e.event != "timeline" || e.data.Revision != last {
+			t.Errorf("got %+v; want the event of revision %d", e, last)
+		}
+	})
+}
+
+func TestInPullModeEveryEventOfATimelineIsSentOnce(t *testing.T) {
+	s := pullStore{newFakeStore()}
+	h := newHub(t, s)
+	awaitDelivered(t, h, s.fakeStore.change("C/1"))
+	subjects := Subjects{Timelines: []string{"C/1"}}
+	last := uint64(1)
+	var clients []*client
+	for range 4 {
+		c := watch(t, h, subjects, "fake-1")
+		e := c.mustNext()
+		if n := len(e.data.Timeline); e.event != "snapshot" || n != int(last) || e.data.Timeline[n-1].Revision != last {
+			t.Errorf("got %+v; want a snapshot with the events up to revision %d", e, last)
+		}
+		clients = append(clients, c)
+		last = s.change("C/1")
+		for _, c := range clients {
+			if e := c.mustNext(); e.event != "timeline" || e.data.Revision != last {
+				t.Errorf("got %s of revision %d; want the event of revision %d", e.event, e.data.Revision, last)
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -13,13 +14,11 @@ import (
 	"laurel/cache"
 )
 
-const (
-	// maxSnapshot bounds the records that a stream begins with.
-	maxSnapshot = 10_000
-	// catchUpTimeout is how long a watcher that resumes waits until this hub has delivered
-	// everything that the watcher received elsewhere.
-	catchUpTimeout = 2 * time.Second
-)
+// maxSnapshot bounds the records that a stream begins with.
+const maxSnapshot = 10_000
+
+// snapshotKey is the key of a pending snapshot. No record has it.
+const snapshotKey = "snapshot"
 
 // ErrTooManyRecords is returned when the subjects have more records than one stream carries.
 var ErrTooManyRecords = fmt.Errorf("more than %d records", maxSnapshot)
@@ -39,20 +38,16 @@ type Subjects struct {
 const competitionTopic = "competition/"
 
 // topics returns names of single records and timelines, and topics of competitions.
-func (s *Subjects) topics() []string {
-	var topics []string
-	for _, id := range s.Contests {
-		topics = append(topics, cache.ScoreKey(id))
+func (s *Subjects) topics() (topics []string) {
+	add := func(ids []string, topicOf func(string) string) {
+		for _, id := range ids {
+			topics = append(topics, topicOf(id))
+		}
 	}
-	for _, competition := range s.Medals {
-		topics = append(topics, cache.MedalsKey(competition))
-	}
-	for _, id := range s.Timelines {
-		topics = append(topics, cache.TimelineTag(id))
-	}
-	for _, competition := range s.Competitions {
-		topics = append(topics, competitionTopic+competition)
-	}
+	add(s.Contests, cache.ScoreKey)
+	add(s.Medals, cache.MedalsKey)
+	add(s.Timelines, cache.TimelineTag)
+	add(s.Competitions, func(id string) string { return competitionTopic + id })
 	if s.Everything {
 		topics = append(topics, competitionTopic)
 	}
@@ -69,43 +64,49 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		h.count.Add(-1)
 		return nil, nil, ErrFull
 	}
+	w = &Watcher{
+		Home:     home,
+		subjects: s,
+		hub:      h,
+		queued:   true,
+		pending:  map[string]*frame{},
+		latest:   map[string]uint64{},
+	}
 	received, resumes := parsePosition(h.store.ID(), lastID)
-	resumes = resumes && h.awaitDelivered(ctx, received.events)
-	w = &Watcher{Home: home, subjects: s, hub: h, queued: true}
-	if err := h.add(w); err != nil {
+	if resumes = resumes && h.store.Ordered(); resumes {
+		// With less than it has received elsewhere the stream would go back.
+		err = h.await(ctx, func() bool { return h.delivered >= received.events })
+	}
+	if err == nil {
+		err = h.add(w)
+	}
+	if err != nil {
 		h.count.Add(-1)
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			h.Remove(w)
-		}
-	}()
-	if resumes {
-		first, err = h.changesSince(ctx, w, received)
-	} else {
-		first, err = h.firstSnapshot(ctx, w)
+	if first, err = h.begin(ctx, w, received, resumes); err != nil {
+		h.Remove(w)
+		return nil, nil, err
 	}
-	return w, first, err
+	return w, first, nil
 }
 
-// awaitDelivered waits until this hub has delivered a revision, and reports whether it has.
-func (h *Hub) awaitDelivered(ctx context.Context, revision uint64) bool {
-	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
-	defer cancel()
+// await waits until reached returns true. It calls reached with h.mu held, now and whenever
+// a dispatch has ended.
+func (h *Hub) await(ctx context.Context, reached func() bool) error {
 	for {
 		h.mu.Lock()
-		reached, advanced := h.delivered >= revision, h.advanced
+		done, progress := reached(), h.progress
 		h.mu.Unlock()
-		if reached {
-			return true
+		if done {
+			return nil
 		}
 		select {
-		case <-advanced:
+		case <-progress:
 		case <-ctx.Done():
-			return false
+			return cache.ErrNotLeased // the frontend cannot answer for what has changed
 		case <-h.ctx.Done():
-			return false
+			return cache.ErrNotLeased
 		}
 	}
 }
@@ -189,67 +190,53 @@ func (h *Hub) expand(ctx context.Context, topics []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// record is a record as it was read for a watcher. The body of its entry is nil if there is
-// no such record.
-type record struct {
-	key   string
-	entry *cache.Entry
-}
-
-// records returns the records that w watches, sorted by key.
-func (h *Hub) records(ctx context.Context, w *Watcher) ([]record, error) {
+// records returns the records that w watches, by key. The body of an entry is nil if there
+// is no such record.
+func (h *Hub) records(ctx context.Context, w *Watcher) (map[string]*cache.Entry, error) {
 	names, err := h.expand(ctx, w.subjects.topics())
 	if err != nil {
 		return nil, err
 	}
-	var list []record
-	for _, name := range names {
-		if _, isRecord := competitionOf(name); isRecord {
-			list = append(list, record{key: name})
-		}
-	}
-	if len(list) > maxSnapshot {
+	names = slices.DeleteFunc(names, func(name string) bool {
+		_, isRecord := competitionOf(name)
+		return !isRecord
+	})
+	if len(names) > maxSnapshot {
 		return nil, ErrTooManyRecords
 	}
-	for i := range list {
-		if list[i].entry, err = h.store.Record(ctx, list[i].key); err != nil {
+	records := make(map[string]*cache.Entry, len(names))
+	for _, name := range names {
+		if records[name], err = h.store.Record(ctx, name); err != nil {
 			return nil, err
 		}
 	}
-	return list, nil
-}
-
-// firstSnapshot returns the beginning of a stream for a watcher that has received nothing.
-func (h *Hub) firstSnapshot(ctx context.Context, w *Watcher) ([]byte, error) {
-	records, err := h.records(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	snapshot, err := h.snapshot(ctx, w, records, w.start)
-	if err != nil {
-		return nil, err
-	}
-	return h.begin(ctx, w, records, []*frame{snapshot}, w.start)
+	return records, nil
 }
 
 // snapshot returns an open snapshot of the records and events that w watches, without its
 // windows, which appendFramesLocked adds. The events are those up to the revision; the records
 // may be newer.
-func (h *Hub) snapshot(ctx context.Context, w *Watcher, records []record, revision uint64) (*frame, error) {
+func (h *Hub) snapshot(
+	ctx context.Context, w *Watcher, records map[string]*cache.Entry, revision uint64,
+) (frame, error) {
 	var scores, medals, events [][]byte
-	for _, r := range records {
-		switch body := bytes.TrimRight(r.entry.Body, "\n"); {
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		switch body := bytes.TrimRight(records[key].Body, "\n"); {
 		case body == nil:
-		case strings.HasPrefix(r.key, "medals/"):
+		case strings.HasPrefix(key, "medals/"):
 			medals = append(medals, body)
 		default:
 			scores = append(scores, body)
 		}
 	}
+	latest := map[string]uint64{}
 	for _, id := range w.subjects.Timelines {
-		err := h.eachEvent(ctx, id, 0, revision, func(e Event) { events = append(events, e.Body) })
+		err := h.eachEvent(ctx, id, 0, revision, func(e Event) {
+			events = append(events, e.Body)
+			latest[cache.TimelineTag(id)] = e.Revision
+		})
 		if err != nil {
-			return nil, err
+			return frame{}, err
 		}
 	}
 	comma := []byte(",")
@@ -257,84 +244,87 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher, records []record, revisi
 		"event: snapshot\ndata: "+`{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
 		h.store.ID(), // letters and digits only
 		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
-	return &frame{key: "snapshot", open: true, revision: revision, bytes: body}, nil
+	return frame{key: snapshotKey, open: true, latest: latest, revision: revision, bytes: body}, nil
 }
 
-// changesSince returns the beginning of a stream for a watcher that resumes: what has
-// changed since the position it had reached, as single events, and its windows.
-func (h *Hub) changesSince(ctx context.Context, w *Watcher, received position) ([]byte, error) {
-	records, err := h.records(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	var frames []*frame
-	for _, r := range records {
-		if r.entry.Body == nil && strings.HasPrefix(r.key, "scores/") {
-			return h.firstSnapshot(ctx, w) // the contest may have been removed meanwhile
-		}
-		if r.entry.Body != nil && r.entry.Revision > received.records {
-			frames = append(frames, recordFrame(r.key, r.entry))
+// changesSince returns the frames of what has changed since a watcher had received a position.
+func (h *Hub) changesSince(
+	ctx context.Context, w *Watcher, records map[string]*cache.Entry, received position,
+) (frames []*frame, err error) {
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if e := records[key]; e.Body != nil && e.Revision > received.records {
+			frames = append(frames, recordFrame(key, e))
 		}
 	}
 	for _, id := range w.subjects.Timelines {
-		err := h.eachEvent(ctx, id, received.events, w.start, func(e Event) {
-			frames = append(frames, eventFrame(e))
+		err = h.eachEvent(ctx, id, received.events, w.start, func(e Event) {
+			frames = append(frames, eventFrame(cache.TimelineTag(id), e))
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	return h.begin(ctx, w, records, frames, received.records)
+	return frames, nil
 }
 
-// begin returns the beginning of a stream for a watcher that has received the records up to
-// revision since: the frames and the watcher's windows. The frames were made from records.
-func (h *Hub) begin(
-	ctx context.Context, w *Watcher, records []record, frames []*frame, since uint64,
-) ([]byte, error) {
+// begin returns the beginning of a stream: a snapshot, or for a watcher that resumes what
+// has changed since the position that it had reached, as single events and its windows.
+func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes bool) ([]byte, error) {
+	records, err := h.records(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for key, e := range records {
+		if e.Body == nil && strings.HasPrefix(key, "scores/") {
+			resumes = false // the contest may have been removed meanwhile
+		}
+	}
+	snapshot := &frame{}
+	frames, since := []*frame{snapshot}, w.start
+	if resumes {
+		since = received.records
+		frames, err = h.changesSince(ctx, w, records, received)
+	} else {
+		*snapshot, err = h.snapshot(ctx, w, records, w.start)
+	}
+	if err != nil {
+		return nil, err
+	}
 	for i := range w.windows {
 		if err := h.refresh(ctx, w.windows[i].window, false); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.awaitDispatchEnd(ctx); err != nil {
+	// A dispatch that is under way may have fetched a record before a newer one was read
+	// above. Once it has ended, its frames are pending. Later dispatches fetch nothing older
+	// than what was read.
+	h.mu.Lock()
+	begun := h.begun
+	h.mu.Unlock()
+	if err := h.await(ctx, func() bool { return h.ended >= begun }); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if slices.ContainsFunc(w.pending, func(f *frame) bool { return f.open }) {
+	if w.pending[snapshotKey] != nil {
 		// A contest was removed meanwhile. The pending snapshot may be older than this
 		// beginning and has everything that the watcher must get, so it comes instead.
 		return nil, nil
 	}
-	w.dropOlderLocked(records)
+	w.dropOlderLocked(records, snapshot.latest)
 	w.dirty = true // every window
 	return w.appendFramesLocked(nil, w.arrangeLocked(frames), since, w.start), nil
 }
 
-// awaitDispatchEnd waits until the dispatch that is under way has ended. That dispatch may have
-// fetched a record before the caller read a newer one. Once it has ended, its frames are
-// pending. Later dispatches fetch nothing older than what the caller has read.
-func (h *Hub) awaitDispatchEnd(ctx context.Context) error {
-	h.mu.Lock()
-	ended := h.dispatchEnded
-	h.mu.Unlock()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return cache.ErrNotLeased // the frontend cannot answer for what has changed
-	}
-}
-
-// dropOlderLocked drops the pending frames that are not newer than the given records, which
-// are sorted by key. The beginning of the stream has those records.
-func (w *Watcher) dropOlderLocked(records []record) {
-	w.index = nil // addLocked builds a new one
-	w.pending = slices.DeleteFunc(w.pending, func(f *frame) bool {
-		i, ok := slices.BinarySearchFunc(records, f.key, func(r record, key string) int {
-			return strings.Compare(r.key, key)
-		})
-		return ok && f.revision <= records[i].entry.Revision
+// dropOlderLocked drops the pending frames that are not newer than the given records, and
+// the last events of timelines. The beginning of the stream has those.
+func (w *Watcher) dropOlderLocked(records map[string]*cache.Entry, latest map[string]uint64) {
+	maps.DeleteFunc(w.pending, func(key string, f *frame) bool {
+		e := records[key]
+		return e != nil && f.revision <= e.Revision
 	})
+	w.events = slices.DeleteFunc(w.events, func(f *frame) bool { return f.revision <= latest[f.key] })
+	for timeline, revision := range latest {
+		w.latest[timeline] = max(w.latest[timeline], revision)
+	}
 }

@@ -1,11 +1,19 @@
 package watch
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"laurel/cache"
 )
 
 const (
@@ -13,8 +21,8 @@ const (
 	// it the connection is closed; the client reconnects with its event id and gets the
 	// rest from the store.
 	maxPendingEvents = 4096
-	// indexThreshold is the number of pending frames above which they are found by an index.
-	indexThreshold = 16
+	// maxKept is the number of pending frames above which their map is not kept.
+	maxKept = 64
 	// slowWriteTimeout bounds the write of what a connection did not accept at once.
 	slowWriteTimeout = 10 * time.Second
 	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
@@ -36,10 +44,12 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	conn    net.Conn
-	raw     syscall.RawConn // nil if the connection has no file descriptor to write to
-	pending []*frame
-	index   map[string]int // position in pending by frame key, if there are many
-	events  int            // pending timeline events
+	raw     syscall.RawConn   // nil if the connection has no file descriptor to write to
+	pending map[string]*frame // by key
+	events  []*frame          // pending timeline events
+	// latest is the last event of each timeline that was sent or is pending. In pull mode
+	// the dispatches repeat events.
+	latest  map[string]uint64
 	windows []watchedWindow
 	dirty   bool   // a window may have changed
 	known   uint64 // frames up to this revision are in the beginning or a later snapshot
@@ -67,8 +77,9 @@ func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.pending)
-	w.pending, w.index, w.events, w.known = w.pending[:0], nil, 0, revision
+	w.dropPendingLocked()
+	w.known = revision
+	w.latest = maps.Clone(snapshot.latest)
 	w.addLocked(snapshot)
 	w.enqueueLocked(revision)
 }
@@ -91,50 +102,38 @@ func (w *Watcher) departing() bool {
 
 // addLocked adds a pending frame. It replaces an older frame with the same key.
 func (w *Watcher) addLocked(f *frame) {
-	if w.closed {
-		return
-	}
-	if f.keep {
-		if w.events++; w.events > maxPendingEvents {
+	switch {
+	case w.closed:
+	case !f.keep:
+		w.pending[f.key] = f
+	case f.revision > w.latest[f.key]:
+		w.latest[f.key] = f.revision
+		if w.events = append(w.events, f); len(w.events) > maxPendingEvents {
 			w.closeLocked()
-			return
-		}
-		w.pending = append(w.pending, f)
-		return
-	}
-	if i := w.find(f.key); i >= 0 {
-		w.pending[i] = f
-		return
-	}
-	w.pending = append(w.pending, f)
-	if w.index != nil {
-		w.index[f.key] = len(w.pending) - 1
-	} else if len(w.pending) > indexThreshold {
-		w.index = make(map[string]int, 4*indexThreshold)
-		for i, p := range w.pending {
-			if !p.keep {
-				w.index[p.key] = i
-			}
 		}
 	}
 }
 
-// find returns the position of the pending frame with a key, or -1.
-func (w *Watcher) find(key string) int {
-	if w.index != nil {
-		if i, ok := w.index[key]; ok {
-			return i
-		}
-		return -1
+func (w *Watcher) dropPendingLocked() {
+	if len(w.pending)+len(w.events) > maxKept {
+		w.pending, w.events = map[string]*frame{}, nil
+		return
 	}
-	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.keep && p.key == key })
+	clear(w.pending)
+	clear(w.events)
+	w.events = w.events[:0]
+}
+
+// hasPendingLocked reports whether there is something to write.
+func (w *Watcher) hasPendingLocked() bool {
+	return !w.closed && (len(w.pending) > 0 || len(w.events) > 0 || w.dirty)
 }
 
 // enqueueLocked notes that everything up to the revision is pending, and queues the watcher
 // for writing.
 func (w *Watcher) enqueueLocked(revision uint64) {
 	w.upTo = max(w.upTo, revision)
-	if !w.queued && !w.closed && (len(w.pending) > 0 || w.dirty) {
+	if !w.queued && w.hasPendingLocked() {
 		w.queued = true
 		w.hub.queue <- w
 	}
@@ -148,14 +147,12 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	if w.closed {
 		return b, false
 	}
-	w.pending = w.arrangeLocked(w.pending)
-	b = w.appendFramesLocked(b, w.pending, w.sent, w.upTo)
+	frames := make([]*frame, 0, len(w.pending)+len(w.events)+len(w.windows))
+	frames = slices.AppendSeq(frames, maps.Values(w.pending))
+	frames = w.arrangeLocked(append(frames, w.events...))
+	b = w.appendFramesLocked(b, frames, w.sent, w.upTo)
 	w.sent = w.upTo
-	clear(w.pending)
-	w.pending, w.index, w.events = w.pending[:0], nil, 0
-	if cap(w.pending) > 4*indexThreshold {
-		w.pending = nil
-	}
+	w.dropPendingLocked()
 	return b, true
 }
 
@@ -183,7 +180,7 @@ func (w *Watcher) appendFramesLocked(b []byte, frames []*frame, records, end uin
 func (w *Watcher) writeDone() (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queued = (len(w.pending) > 0 || w.dirty) && !w.closed
+	w.queued = w.hasPendingLocked()
 	return w.queued
 }
 
@@ -248,4 +245,85 @@ func (h *Hub) writeBlocking(w *Watcher, b []byte) {
 	} else if w.writeDone() {
 		h.queue <- w
 	}
+}
+
+// writeNow writes to the watcher's file descriptor without blocking. It returns the number
+// of bytes that the connection accepted, which is 0 if there is no descriptor.
+func writeNow(w *Watcher, b []byte) (n int, err error) {
+	if w.raw == nil {
+		return 0, nil
+	}
+	closed := w.raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), b)
+		return true
+	})
+	switch {
+	case closed != nil:
+		return 0, closed
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return 0, nil
+	}
+	return n, err
+}
+
+// frame is an encoded event of the stream without its final blank line, because each watcher
+// decides whether an id line follows. A frame is immutable.
+type frame struct {
+	key      string            // a newer frame replaces a pending one with the same key, unless keep
+	keep     bool              // an event of the timeline key, which is never replaced
+	open     bool              // a snapshot without leaderboards and closing brace; see appendFramesLocked
+	latest   map[string]uint64 // the last event of each timeline in a snapshot
+	revision uint64
+	bytes    []byte
+}
+
+func recordFrame(key string, e *cache.Entry) *frame {
+	event := "score"
+	if strings.HasPrefix(key, "medals/") {
+		event = "medals"
+	}
+	return &frame{key: key, revision: e.Revision, bytes: encode(event, e.Body)}
+}
+
+func eventFrame(timeline string, e Event) *frame {
+	return &frame{key: timeline, keep: true, revision: e.Revision, bytes: encode("timeline", e.Body)}
+}
+
+// encode returns the lines of an event. The data is JSON with at most one line break, at
+// its end.
+func encode(event string, data []byte) []byte {
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n", event, bytes.TrimRight(data, "\n"))
+}
+
+// position states what a watcher has received: every record as of one revision, and every
+// event of its timelines up to another. They differ only in the middle of a write, where
+// events are sent one by one.
+type position struct{ records, events uint64 }
+
+// appendID appends an id line that states to any hub of the store what a watcher has
+// received. In pull mode no id can, so a watcher that resumes gets a snapshot.
+func (h *Hub) appendID(b []byte, p position) []byte {
+	b = append(append(b, "id: "...), h.store.ID()...)
+	if !h.store.Ordered() {
+		return append(b, "-pull\n"...)
+	}
+	b = strconv.AppendUint(append(b, '-'), p.records, 10)
+	if p.events != p.records {
+		b = strconv.AppendUint(append(b, '-'), p.events, 10)
+	}
+	return append(b, '\n')
+}
+
+// parsePosition parses an event id. It reports false if the id is malformed or belongs to
+// another store.
+func parsePosition(store, id string) (p position, ok bool) {
+	revisions, ok := strings.CutPrefix(id, store+"-")
+	records, events, two := strings.Cut(revisions, "-")
+	if !two {
+		events = records
+	}
+	var recordsErr, eventsErr error
+	p.records, recordsErr = strconv.ParseUint(records, 10, 64)
+	p.events, eventsErr = strconv.ParseUint(events, 10, 64)
+	return p, ok && recordsErr == nil && eventsErr == nil && p.events >= p.records
 }

@@ -1,16 +1,41 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
 )
+
+const (
+	// refreshPause is the time between two refreshes of a contest's windows: a race brings
+	// more marks than anybody can read.
+	refreshPause = 500 * time.Millisecond
+	// refreshBatch is the number of windows that are refreshed together, and batchPause the
+	// time between batches. Without it thousands of windows that change at once would
+	// delay scores.
+	refreshBatch = 16
+	batchPause   = 2 * time.Millisecond
+	// maxWindowRows bounds the cost of all windows of a hub: the rows of each, plus
+	// windowCost. A window counts once, however many watch it.
+	maxWindowRows = 500_000
+	windowCost    = 10
+	// boardPrefix begins the tag of a contest's leaderboards.
+	boardPrefix = "leaderboard/"
+)
+
+// ErrTooManyRows is returned when the watched windows would cost more than maxWindowRows.
+var ErrTooManyRows = errors.New("too many rows of leaderboards")
 
 // Window is a part of a leaderboard: its first rows, or those around a competitor.
 type Window struct {
@@ -20,6 +45,8 @@ type Window struct {
 	Around    string // a competitor, or ""
 	Limit     int    // rows
 }
+
+func (w *Window) cost() int { return w.Limit + windowCost }
 
 // window is a Window that somebody watches.
 type window struct {
@@ -152,4 +179,196 @@ func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte 
 func (v *windowVersion) body() []byte {
 	const head = "event: leaderboard\ndata: "
 	return v.full.bytes[len(head) : len(v.full.bytes)-1]
+}
+
+// boardWindows holds the watched windows of a contest's leaderboards. Hub.mu guards it.
+type boardWindows struct {
+	windows    map[*window]struct{}
+	dirty      bool // something has changed since the last refresh began
+	refreshing bool // refreshLoop runs
+}
+
+// watchedWindow is a window of a watcher. Watcher.mu guards it.
+type watchedWindow struct {
+	window *window
+	sent   uint64 // id of the version that the watcher last received
+}
+
+// addWindows makes w a watcher of its windows. h.mu must be held.
+func (h *Hub) addWindows(w *Watcher) error {
+	rows := 0
+	for _, one := range w.subjects.Windows {
+		if h.windows[one] == nil {
+			rows += one.cost()
+		}
+	}
+	if h.rows+rows > maxWindowRows {
+		return ErrTooManyRows
+	}
+	h.rows += rows
+	for _, one := range w.subjects.Windows {
+		win := h.windows[one]
+		if win == nil {
+			win = &window{Window: one, watchers: watcherSet{}, fetching: make(chan struct{}, 1)}
+			h.windows[one] = win
+			b := h.boards[one.ContestID]
+			if b == nil {
+				b = &boardWindows{windows: map[*window]struct{}{}}
+				h.boards[one.ContestID] = b
+			}
+			b.windows[win] = struct{}{}
+		}
+		win.watchers[w] = true
+		w.windows = append(w.windows, watchedWindow{window: win})
+	}
+	return nil
+}
+
+// removeWindows removes w from the watchers of its windows. h.mu must be held.
+func (h *Hub) removeWindows(w *Watcher) {
+	for i := range w.windows {
+		win := w.windows[i].window
+		delete(win.watchers, w)
+		if len(win.watchers) > 0 {
+			continue
+		}
+		h.rows -= win.cost()
+		delete(h.windows, win.Window)
+		b := h.boards[win.ContestID]
+		delete(b.windows, win)
+		if len(b.windows) == 0 {
+			delete(h.boards, win.ContestID)
+		}
+	}
+}
+
+// markBoardsDirty has the windows of the named leaderboards refreshed, or all windows.
+// Windows are not part of a dispatch: a watcher of a score does not wait until thousands of
+// windows are fetched.
+func (h *Hub) markBoardsDirty(names []string, all bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range names {
+		if contest, ok := strings.CutPrefix(name, boardPrefix); ok {
+			h.markDirtyLocked(h.boards[contest])
+		}
+	}
+	if all {
+		for _, b := range h.boards {
+			h.markDirtyLocked(b)
+		}
+	}
+}
+
+func (h *Hub) markDirtyLocked(b *boardWindows) {
+	if b == nil {
+		return
+	}
+	b.dirty = true
+	if !b.refreshing {
+		b.refreshing = true
+		h.tasks.Go(func() { h.refreshLoop(b) })
+	}
+}
+
+// refreshLoop refreshes a contest's windows, with a pause after each time, until nothing
+// has changed meanwhile.
+func (h *Hub) refreshLoop(b *boardWindows) {
+	for {
+		h.mu.Lock()
+		if !b.dirty || h.ctx.Err() != nil {
+			b.refreshing = false
+			h.mu.Unlock()
+			return
+		}
+		b.dirty = false
+		windows := slices.Collect(maps.Keys(b.windows))
+		h.mu.Unlock()
+		if !h.refreshAll(windows) {
+			h.mu.Lock()
+			b.dirty = true
+			h.mu.Unlock()
+		}
+		select {
+		case <-time.After(refreshPause):
+		case <-h.ctx.Done():
+		}
+	}
+}
+
+// refreshAll refreshes windows and notifies their watchers. When this frontend cannot answer
+// for one, refreshAll returns false without asking for the rest, since each may take long.
+func (h *Hub) refreshAll(windows []*window) bool {
+	for batch := range slices.Chunk(windows, refreshBatch) {
+		_ = h.batches.Wait(h.ctx) // an error means that the hub is closed
+		ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
+		var group errgroup.Group
+		for _, win := range batch {
+			group.Go(func() error { return h.refresh(ctx, win, true) })
+		}
+		err := group.Wait()
+		cancel()
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// notifyWatchers queues a window's watchers because it has a new version. Their event ids
+// stay as they are: these cover records and events only, since a resumed stream begins with
+// full windows.
+func (h *Hub) notifyWatchers(win *window) {
+	h.mu.Lock()
+	watchers := slices.Collect(maps.Keys(win.watchers))
+	h.mu.Unlock()
+	for _, w := range watchers {
+		w.mu.Lock()
+		w.dirty = true
+		w.enqueueLocked(0)
+		w.mu.Unlock()
+	}
+}
+
+// arrangeLocked sorts frames by revision, then by key, and adds changed windows, unless
+// there is an open snapshot, which will include them.
+func (w *Watcher) arrangeLocked(frames []*frame) []*frame {
+	slices.SortFunc(frames, func(a, b *frame) int {
+		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
+	})
+	if !w.dirty {
+		return frames
+	}
+	w.dirty = false
+	if slices.ContainsFunc(frames, func(f *frame) bool { return f.open }) {
+		return frames
+	}
+	for i := range w.windows {
+		one := &w.windows[i]
+		v := one.window.latest.Load()
+		switch one.sent {
+		case v.id:
+		case v.base:
+			frames = append(frames, v.diff)
+		default:
+			frames = append(frames, v.full)
+		}
+		one.sent = v.id
+	}
+	return frames
+}
+
+// closeSnapshotLocked closes an open snapshot, which other watchers may share, with the
+// windows of this one.
+func (w *Watcher) closeSnapshotLocked(b []byte) []byte {
+	b = append(b, `,"leaderboards":[`...)
+	for i := range w.windows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		v := w.windows[i].window.latest.Load()
+		w.windows[i].sent = v.id
+		b = append(b, v.body()...)
+	}
+	return append(b, "]}\n"...)
 }

@@ -49,7 +49,7 @@ func testAssembledWindows(t *testing.T) {
 		} else {
 			s.setMarks("C/1", code, rand.N(60), fmt.Sprint(rand.N(codes)), rand.N(60))
 		}
-		other.invalidations.Add(changed, false, 0)
+		other.invalidations.Add(changed, false, s.lastRevision())
 		time.Sleep(time.Millisecond)
 	}
 	close(stop)
@@ -59,8 +59,7 @@ func testAssembledWindows(t *testing.T) {
 	for i := range 2*codes + 1 {
 		last = append(last, fmt.Sprint("F-last", i), 1000)
 	}
-	s.setMarks("C/1", last...)
-	other.invalidations.Add(changed, false, 0)
+	other.invalidations.Add(changed, false, s.setMarks("C/1", last...))
 	close(final)
 	watchers.Wait()
 }

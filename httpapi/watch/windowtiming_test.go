@@ -67,11 +67,6 @@ func TestFirstChangeOfAWindowIsSentAtOnceAndTheNextAfterThePause(t *testing.T) {
 	})
 }
 
-// pullStore is a store in pull mode.
-type pullStore struct{ *fakeStore }
-
-func (pullStore) Ordered() bool { return false }
-
 func TestInPullModeAWindowIsRefreshedWithoutAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeStore()

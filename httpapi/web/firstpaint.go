@@ -59,13 +59,9 @@ type badge struct{ Class, Text string }
 
 type table struct {
 	Title string
-	Rows  []medalRow
-	More  string // URL of the whole table, or "" if this is the whole table
-}
-
-type medalRow struct {
-	medal.Row
-	Name string
+	Rows  []medal.Row
+	Names map[string]string // of organisations
+	More  string            // URL of the whole table, or "" if this is the whole table
 }
 
 // Asset returns the URL of a file in dist, or "" if there is none. The template calls it.
@@ -183,10 +179,7 @@ func tables(all []medal.Standings, names map[string]string) []table {
 	slices.SortFunc(all, func(a, b medal.Standings) int { return cmp.Compare(b.Revision, a.Revision) })
 	var list []table
 	for _, m := range all {
-		t := table{Title: cmp.Or(m.Name, m.Competition)}
-		for _, r := range m.Rows[:min(len(m.Rows), maxRows)] {
-			t.Rows = append(t.Rows, medalRow{r, names[r.Organisation]})
-		}
+		t := table{Title: cmp.Or(m.Name, m.Competition), Rows: m.Rows[:min(len(m.Rows), maxRows)], Names: names}
 		if len(m.Rows) > maxRows || len(m.Outside) > 0 {
 			t.More = fragment("#/medals/", m.Competition)
 		}

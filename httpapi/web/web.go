@@ -27,6 +27,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -46,10 +47,6 @@ type Data struct {
 	// Store identifies the store, if it has an id yet. When the id changes, the page forgets
 	// what it knew: the revisions of a new store at the same address mean something else.
 	Store string `json:"store,omitzero"`
-	// LastEventID, if not empty, is the event id with which the script resumes a stream
-	// without a snapshot. It must be set only if Scores and Medals are complete, and is not
-	// used if the page has more contests than it shows at first.
-	LastEventID string `json:"last_event_id,omitzero"`
 }
 
 // policy returns the content security policy: the page loads only its own files and connects
@@ -80,7 +77,13 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // concurrent use.
 func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	shown := sections(d.Scores)
-	data := servedData{onlyShown(d, shown), time.Now().UnixMilli()}
+	data := servedData{d, time.Now().UnixMilli()}
+	data.Scores = nil // the stream's snapshot brings those that are not shown
+	for _, s := range shown {
+		for _, r := range s.contests {
+			data.Scores = append(data.Scores, *r)
+		}
+	}
 	served, err := json.Marshal(data, jsontext.EscapeForHTML(true))
 	if err != nil {
 		return fmt.Errorf("encode the page's data: %w", err)
@@ -96,20 +99,25 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 		return fmt.Errorf("render the page: %w", err)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy(&d))
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
+	write(w, r, "text/html; charset=utf-8", b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
+	return nil
+}
+
+// write writes a body, compressed for clients that accept gzip.
+func write(w http.ResponseWriter, r *http.Request, contentType string, body []byte, compressed func() []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept-Encoding")
-	body := b.Bytes()
-	if acceptsGzip(r) {
+	if handler.Weight(r.Header["Accept-Encoding"], "gzip") > 0 {
 		h.Set("Content-Encoding", "gzip")
-		body = compress(body, gzip.BestSpeed)
+		body = compressed()
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // an error means that the client is gone
-	return nil
 }
 
 // servedData is the JSON in the page that the script starts from. It has the time because a
@@ -117,36 +125,6 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 type servedData struct {
 	Data
 	ServedAt int64 `json:"served_at"` // milliseconds since 1970
-}
-
-// onlyShown returns d with only the contests of the given sections, to keep the page small.
-// The stream's snapshot brings the others.
-func onlyShown(d Data, shown []section) Data {
-	var chosen []score.Record
-	for _, s := range shown {
-		for _, r := range s.contests {
-			chosen = append(chosen, *r)
-		}
-	}
-	if len(chosen) < len(d.Scores) {
-		d.LastEventID = ""
-	}
-	d.Scores = chosen
-	return d
-}
-
-// acceptsGzip reports whether the client accepts gzip.
-func acceptsGzip(r *http.Request) bool {
-	for _, list := range r.Header.Values("Accept-Encoding") {
-		for one := range strings.SplitSeq(list, ",") {
-			coding, weight, _ := strings.Cut(one, ";")
-			if strings.TrimSpace(coding) == "gzip" {
-				weight = strings.ReplaceAll(weight, " ", "")
-				return weight != "q=0" && weight != "q=0.0" && weight != "q=0.00" && weight != "q=0.000"
-			}
-		}
-	}
-	return false
 }
 
 func compress(b []byte, level int) []byte {
@@ -216,17 +194,7 @@ func Assets() http.Handler {
 			http.NotFound(w, r)
 			return
 		}
-		h := w.Header()
-		h.Set("Content-Type", a.contentType)
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Add("Vary", "Accept-Encoding")
-		body := a.body
-		if acceptsGzip(r) {
-			h.Set("Content-Encoding", "gzip")
-			body = a.compressed
-		}
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body)
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		write(w, r, a.contentType, a.body, func() []byte { return a.compressed })
 	})
 }

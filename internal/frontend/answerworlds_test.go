@@ -115,7 +115,7 @@ func eventually(t *testing.T, f func() error) {
 
 func leased(f *Frontend, want bool) error {
 	if f.member.Leased() != want {
-		return fmt.Errorf("%s: want a lease: %t", f.url, want)
+		return fmt.Errorf("%s: want a lease: %t", f.options.URL, want)
 	}
 	return nil
 }
@@ -189,7 +189,7 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 func startLostWorld(t *testing.T, fast bool) *answerWorld {
 	first, kill := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
 	sow(t, first, "")
-	f, _ := startWorldFrontend(t, 2, cluster.Options{Join: []string{first.url}}, httpapi.Options{})
+	f, _ := startWorldFrontend(t, 2, cluster.Options{Join: []string{first.options.URL}}, httpapi.Options{})
 	eventually(t, func() error { return leased(f, true) })
 	eventually(t, func() error {
 		for _, m := range f.member.Frontends().Frontends {

@@ -7,7 +7,6 @@ package frontend
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,38 +45,26 @@ type Options struct {
 	Certificate *pki.Files
 }
 
-const (
-	readyPoll = 20 * time.Millisecond
-	// closeLimit bounds the transfer of leadership and the last answers of a frontend that stops.
-	closeLimit = 5 * time.Second
-)
+// closeLimit bounds the transfer of leadership and the last answers of a frontend that stops.
+const closeLimit = 5 * time.Second
 
 // Frontend is a running frontend. Its methods may be called by any goroutine.
 type Frontend struct {
-	member *cluster.Member
-	api    *httpapi.API
-	server *fastpath.Server
-	served chan error // gets the error with which the server ended
-	addr   string
-	url    string
-	dir    string
-	log    *slog.Logger
-	// founds is true where the frontend makes a new secure group, which needs a first operator.
-	founds bool
+	options cluster.Options
+	member  *cluster.Member
+	api     *httpapi.API
+	server  *fastpath.Server
+	served  chan error // gets the error with which the server ended
+	addr    string
+	log     *slog.Logger
 }
 
 // Start starts a frontend. It returns once the member runs and the HTTP port is open, which is
-// before it can answer: see Ready.
+// before it can answer.
 func Start(o Options) (*Frontend, error) {
 	if o.Member.Logger == nil {
 		o.Member.Logger = slog.Default()
 	}
-	var started atomic.Pointer[cluster.Member]
-	removed := func(member string) bool {
-		m := started.Load()
-		return m != nil && m.Removed(member)
-	}
-	o.API.TLS = clientTLS(o.Member.Identity, o.Certificate, removed)
 	listener, err := net.Listen("tcp", o.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
@@ -101,36 +87,35 @@ func Start(o Options) (*Frontend, error) {
 		listener.Close()
 		return nil, err
 	}
-	started.Store(member)
+	switch {
+	case secure:
+		o.API.TLS = o.Member.Identity.PublicConfig(o.Certificate, member.Removed)
+	case o.Certificate != nil:
+		o.API.TLS = o.Certificate.Config()
+	}
 	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
-	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
-	api := httpapi.New(groupOf(member), o.API)
+	o.API.Logger, o.API.Registry = o.Member.Logger, registry
+	api := httpapi.New(httpapi.Group{
+		Status:     member,
+		Reader:     member,
+		Poster:     member,
+		Forwarder:  member,
+		Access:     member,
+		Membership: member,
+		Trust:      issuer{member.Issuer()},
+	}, o.API)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
 	f := &Frontend{
-		member: member,
-		api:    api,
-		server: api.Front(),
-		served: make(chan error, 1),
-		addr:   listener.Addr().String(),
-		url:    o.Member.URL,
-		dir:    o.Member.Dir,
-		log:    o.Member.Logger,
-		founds: o.Member.Bootstrap && secure,
+		options: o.Member,
+		member:  member,
+		api:     api,
+		server:  api.Front(),
+		served:  make(chan error, 1),
+		addr:    listener.Addr().String(),
+		log:     o.Member.Logger,
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
-}
-
-func groupOf(m *cluster.Member) httpapi.Group {
-	return httpapi.Group{
-		Status:     m,
-		Reader:     m,
-		Poster:     m,
-		Forwarder:  m,
-		Access:     m,
-		Membership: m,
-		Trust:      issuer{m.Issuer()},
-	}
 }
 
 // issuer is the issuer as package httpapi asks for certificates, without naming package pki.
@@ -139,17 +124,6 @@ type issuer struct{ *enroll.Issuer }
 // Enroll returns a *pki.IssuedCertificate.
 func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (any, error) {
 	return i.Issuer.Enroll(ctx, token, csr, member)
-}
-
-// clientTLS returns the TLS configuration of the HTTP port, nil for none.
-func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
-	switch {
-	case i != nil:
-		return i.PublicConfig(files, removed)
-	case files != nil:
-		return files.Config()
-	}
-	return nil
 }
 
 // byMember names the member of the connection's certificate as the caller of a request that a
@@ -169,17 +143,11 @@ func (f *Frontend) Member() *cluster.Member { return f.member }
 // Addr returns the host:port on which the frontend serves clients.
 func (f *Frontend) Addr() string { return f.addr }
 
-// URL returns the address at which clients reach the frontend.
-func (f *Frontend) URL() string { return f.url }
-
-// Ready returns nil if the frontend can answer linearizable reads now.
-func (f *Frontend) Ready(ctx context.Context) error { return f.member.Ready(ctx) }
-
 // Run serves until ctx ends or the frontend cannot go on, and closes it. It returns nil after an
 // orderly end.
 func (f *Frontend) Run(ctx context.Context) error {
 	go f.logReady(ctx)
-	if f.founds {
+	if f.options.Bootstrap && f.options.Identity != nil { // a new secure group needs a first operator
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		go f.makeFirstOperator(ctx)
@@ -207,16 +175,27 @@ func (f *Frontend) Kill() error {
 	return errors.Join(f.server.Close(), f.member.Close())
 }
 
-// logReady logs once that linearizable reads can be answered.
-func (f *Frontend) logReady(ctx context.Context) {
-	for f.member.Ready(ctx) != nil {
+// poll calls done until it returns true or ctx ends.
+func poll(ctx context.Context, interval time.Duration, done func() bool) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for ctx.Err() == nil && !done() {
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(readyPoll):
+		case <-tick.C:
 		}
 	}
-	f.log.Info("frontend is ready", "url", f.url, "peer", f.member.Peer())
+}
+
+// logReady logs once that linearizable reads can be answered.
+func (f *Frontend) logReady(ctx context.Context) {
+	poll(ctx, 20*time.Millisecond, func() bool {
+		if f.member.Ready(ctx) != nil {
+			return false
+		}
+		f.log.Info("frontend is ready", "url", f.options.URL, "peer", f.member.Peer())
+		return true
+	})
 }
 
 func (f *Frontend) close() error {
@@ -239,40 +218,33 @@ const operatorFile = "operator.token"
 // makeFirstOperator gives a new group an operator once this frontend is its master, and leaves the
 // token in the data directory. It does nothing in a group that has ever had an operator.
 func (f *Frontend) makeFirstOperator(ctx context.Context) {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
+	file := filepath.Join(f.options.Dir, operatorFile)
 	logged := ""
-	for {
-		if f.member.Master() {
-			for _, g := range f.member.Access().Grants {
-				if g.Role == access.RoleOperator {
-					return
-				}
-			}
-			err := makeOperator(ctx, f.member, f.dir)
-			if err == nil {
-				f.log.Info("made the group's first operator; "+
-					"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
-					"file", filepath.Join(f.dir, operatorFile))
-				return
-			}
-			if s := err.Error(); s != logged && ctx.Err() == nil {
-				logged = s
-				f.log.Warn("could not make the group's first operator; trying again", "err", err)
+	poll(ctx, 100*time.Millisecond, func() bool {
+		if !f.member.Master() {
+			return false
+		}
+		for _, g := range f.member.Access().Grants {
+			if g.Role == access.RoleOperator {
+				return true
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+		err := makeOperator(ctx, f.member, file)
+		if err == nil {
+			f.log.Info("made the group's first operator; "+
+				"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN", "file", file)
+		} else if s := err.Error(); s != logged && ctx.Err() == nil {
+			logged = s
+			f.log.Warn("could not make the group's first operator; trying again", "err", err)
 		}
-	}
+		return err == nil
+	})
 }
 
 // makeOperator writes the token to the disk before it proposes the grant: a grant whose token was
 // lost would be useless, and after a crash the same token is proposed again.
-func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
-	token, err := operatorToken(filepath.Join(dir, operatorFile))
+func makeOperator(ctx context.Context, m *cluster.Member, file string) error {
+	token, err := operatorToken(file)
 	if err != nil {
 		return err
 	}

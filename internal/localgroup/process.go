@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -34,43 +33,29 @@ func startProcess(name, log string, cmd *exec.Cmd, detached bool) (*Process, err
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = childAttributes()
 	if detached {
 		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		err = cmd.Start()
-	} else {
-		cmd.SysProcAttr = childAttributes()
-		err = startChild(cmd)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	started := make(chan error)
 	go func() {
-		defer close(p.done)
-		_ = cmd.Wait() // the result is in cmd.ProcessState
-	}()
-	return p, nil
-}
-
-// starter returns the queue of a goroutine that starts all children from one operating
-// system thread and never ends. Linux kills a child that asked for it when the thread that
-// started it ends, not the process.
-var starter = sync.OnceValue(func() chan<- func() {
-	starts := make(chan func())
-	go func() {
+		// Linux kills a child that asked for it when the thread that started it ends, not the
+		// process.
 		runtime.LockOSThread()
-		for start := range starts {
-			start()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // the result is in cmd.ProcessState
+			close(p.done)
 		}
 	}()
-	return starts
-})
-
-func startChild(cmd *exec.Cmd) error {
-	result := make(chan error)
-	starter() <- func() { result <- cmd.Start() }
-	return <-result
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return p, nil
 }
 
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -105,11 +90,9 @@ func (p *Process) Stop(within time.Duration) {
 		p.Kill() // it has ended already, or there is no SIGTERM here
 		return
 	}
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
 	select {
 	case <-p.done:
-	case <-deadline.C:
+	case <-time.After(within):
 		p.Kill()
 	}
 }

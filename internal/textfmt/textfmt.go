@@ -4,6 +4,7 @@ package textfmt
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,12 +27,11 @@ func OneLine(s string) string {
 // Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces what
 // is cut off.
 func Clip(s string, width int) string {
-	s = OneLine(s)
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	runes := []rune(s)
-	if width <= 1 {
+	runes := []rune(OneLine(s))
+	switch {
+	case len(runes) <= width:
+		return string(runes)
+	case width <= 1:
 		return string(runes[:max(width, 0)])
 	}
 	return string(runes[:width-1]) + "…"
@@ -53,15 +53,17 @@ type Table struct {
 
 // NewTable returns a table with the given headings.
 func NewTable(headings ...string) *Table {
-	t := &Table{columns: make([][]string, len(headings))}
-	t.Row(headings...)
+	t := new(Table)
+	for _, h := range headings {
+		t.columns = append(t.columns, []string{h})
+	}
 	return t
 }
 
-// Row appends a row. It has as many cells as there are headings.
-func (t *Table) Row(cells ...string) {
+// Row appends a row. It has as many cells as there are headings, formatted by fmt.Sprint.
+func (t *Table) Row(cells ...any) {
 	for i, c := range cells {
-		t.columns[i] = append(t.columns[i], OneLine(c))
+		t.columns[i] = append(t.columns[i], OneLine(fmt.Sprint(c)))
 	}
 }
 
@@ -92,17 +94,8 @@ func (t *Table) Lines(width int) []string {
 	if width <= 0 {
 		width = total
 	}
-	for ; total > width; total-- {
-		widest := 0
-		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
-			}
-		}
-		if widths[widest] <= minColumnWidth {
-			break
-		}
-		widths[widest]--
+	for ; total > width && slices.Max(widths) > minColumnWidth; total-- {
+		widths[slices.Index(widths, slices.Max(widths))]--
 	}
 	lines := make([]string, len(t.columns[0]))
 	for row := range lines {

@@ -1,10 +1,10 @@
 package signing
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"laurel/score"
 	"laurel/score/fastjson"
@@ -89,11 +89,7 @@ const maxQuoted = 300 // bytes of a form
 func WrongSignature(e *score.Event, form []byte) *score.Problem {
 	quoted := form
 	if len(quoted) > maxQuoted {
-		n := maxQuoted
-		for n > 0 && !utf8.RuneStart(quoted[n]) {
-			n--
-		}
-		quoted = append(quoted[:n:n], "..."...)
+		quoted = append(bytes.ToValidUTF8(form[:maxQuoted], nil), "..."...)
 	}
 	p := score.Problemf(score.Unauthorized,
 		"not a signature by the key %s of this event; the signature must cover these %d bytes: %s",

@@ -252,7 +252,6 @@ const stream = new Stream(
   (m) => tabs.message(m),
   (l) => tabs.status(l),
 )
-stream.setPosition({ id: served.last_event_id ?? '', competitions: '' })
 const tabs = new Tabs(stream, {
   message,
   status: onStatus,

@@ -156,7 +156,6 @@ export interface Served {
   revision: number
   frontend: string
   store?: string
-  last_event_id?: string
   served_at: number
 }
 
