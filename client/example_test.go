@@ -210,7 +210,9 @@ func ExampleOptions_notify() {
 		}
 		return url
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(
+		_ []string, a slog.Attr,
+	) slog.Attr {
 		switch {
 		case a.Key == slog.TimeKey || a.Key == "err":
 			return slog.Attr{}

@@ -172,7 +172,8 @@ func TestEachAttemptIsReportedWithTheFrontendThatAnswered(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if a.Path == "/v1/scores" {
-			list = append(list, fmt.Sprint(a.Method, " ", a.Frontend, " ", a.Status, " ", a.Err != nil, " ", a.Took > 0))
+			failed, timed := a.Err != nil, a.Took > 0
+			list = append(list, fmt.Sprint(a.Method, " ", a.Frontend, " ", a.Status, " ", failed, " ", timed))
 		}
 	}})
 	learn(t, c)

@@ -198,7 +198,8 @@ func TestStreamSendsJSONAsItIsAmongSignedEvents(t *testing.T) {
 		e.ID, e.Seq, e.Time = fmt.Sprintf("e-%d", i), uint64(i+1), time.Unix(5, 0).UTC()
 		l := client.Line{Event: &e}
 		if i%3 == 0 {
-			const unsigned = `{"id":%q,"source":"bard/cacofonix","seq":%d,"type":"alert","contest_id":"OG50BC","data":{"text":"x"}}`
+			const unsigned = `{"id":%q,"source":"bard/cacofonix","seq":%d,"type":"alert",` +
+				`"contest_id":"OG50BC","data":{"text":"x"}}`
 			l = client.Line{ID: e.ID, Seq: e.Seq, JSON: fmt.Appendf(nil, unsigned, e.ID, e.Seq)}
 		}
 		if err := s.SendLine(l); err != nil {

@@ -83,7 +83,8 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				// All four heartbeats were sent while the caller had the first, then
 				// nothing.
 				took := time.Since(begun)
-				if took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
+				silent := strings.Contains(u.Err.Error(), "sent nothing for 12s")
+				if took < 12*time.Second || took > 36*time.Second || !silent {
 					t.Errorf("lost after %s: %v", took, u.Err)
 				}
 				if u.Wait >= 100*time.Millisecond {
@@ -134,8 +135,8 @@ func TestWaitsAreRandomAndGrowFromTheRetryOfTheFrontend(t *testing.T) {
 			shortest, longest, late = min(shortest, waits[0]), max(longest, waits[0]), max(late, waits[7])
 		}
 		if shortest > 40*time.Millisecond || longest < 360*time.Millisecond || late < 5*time.Second {
-			t.Errorf("200 clients wait %s to %s, and at most %s the eighth time; want all of 0 to 400 ms, and up to 10 s",
-				shortest, longest, late)
+			t.Errorf("200 clients wait %s to %s, and at most %s the eighth time; "+
+				"want all of 0 to 400 ms, and up to 10 s", shortest, longest, late)
 		}
 	})
 }
@@ -184,10 +185,12 @@ func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 			}
 			switch len(ids) {
 			case 1:
-				first := ": hello\n\nevent: snapshot\ndata: {}\nid: a-4\n\n" + record(5) + "\n" + record(6) + "id: a-6\n"
+				first := ": hello\n\nevent: snapshot\ndata: {}\nid: a-4\n\n" +
+					record(5) + "\n" + record(6) + "id: a-6\n"
 				return 200, io.NopCloser(strings.NewReader(first)), nil
 			default:
-				body, _ := hangingBody(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+record(7)+"id: a-7\n\n")
+				body, _ := hangingBody(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+
+					record(7)+"id: a-7\n\n")
 				return 200, body, nil
 			}
 		})

@@ -105,8 +105,8 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	m.self = m.storage.ServerID()
-	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
-		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member(), m.opts.Dir, m.self)
+	if i := m.opts.Identity; i != nil && i.Member != string(m.self) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member, m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
@@ -161,8 +161,8 @@ func (m *Member) wire(reports *status.Reports) {
 		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
 	}
 	m.poller = status.NewPoller(status.Poller{
-		Reports: reports, Source: m.source, Port: m.port, Secure: m.opts.Identity != nil,
-		Every: m.scaled(status.PollEvery), Timeout: m.scaled(forwardTimeout),
+		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
+		Timeout: m.scaled(forwardTimeout),
 	})
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{

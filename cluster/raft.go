@@ -89,16 +89,14 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
 		Port:          m.port,
-		ServerID:      m.self,
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
-		TermReported:  reports.TermReported,
+		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		Go:            m.run,
 		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,
-		RaftLogger:    hclogger.New(m.log),
 	})
 	opened := make(chan error, 1)
 	go func() { opened <- m.openRaft(config) }()

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,32 +33,15 @@ const (
 	tolerance = 0.03
 )
 
-type loadMeter struct {
+type balancer struct {
+	status   Status
 	hub      *watch.Hub
 	counters readCounters
-
-	mu       sync.Mutex
-	start    time.Time
-	answered uint64 // at start
-	reads    int    // a second, before start
+	reads    atomic.Int64 // answered in a second
 }
 
-const meterInterval = time.Second
-
-func (l *loadMeter) load() score.Load {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if d := time.Since(l.start); d >= meterInterval {
-		answered := l.counters.answered()
-		l.reads = int(float64(answered-l.answered) / d.Seconds())
-		l.answered, l.start = answered, time.Now()
-	}
-	return score.Load{Watchers: l.hub.Count(), Reads: l.reads}
-}
-
-type balancer struct {
-	status Status
-	hub    *watch.Hub
+func (b *balancer) load() score.Load {
+	return score.Load{Watchers: b.hub.Count(), Reads: int(b.reads.Load())}
 }
 
 // balance is how the watchers are spread over the serving frontends.
@@ -148,27 +131,35 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 	return moves
 }
 
-func (b *balancer) sendHome(stop <-chan struct{}) {
+// run counts reads and sends watchers home until stop is closed.
+func (b *balancer) run(stop <-chan struct{}) {
 	tick := time.NewTicker(homeInterval)
 	defer tick.Stop()
 	h := homes{}
-	for {
+	for before := b.counters.answered(); ; {
 		select {
 		case <-stop:
 			return
 		case <-tick.C:
 		}
-		departing := b.hub.Departing()
-		guests := b.hub.Guests(b.status.ID())
-		if len(guests) == 0 {
-			clear(h) // without guests the balance does not matter
-			continue
-		}
-		for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
-			home := map[string]string{"id": m.home.ID, "url": m.home.URL}
-			if data, err := json.Marshal(home, json.Deterministic(true)); err == nil {
-				b.hub.SendHome(m.home.ID, data, m.count)
-			}
+		answered := b.counters.answered()
+		b.reads.Store(int64(float64(answered-before) / homeInterval.Seconds()))
+		before = answered
+		b.sendHome(h)
+	}
+}
+
+func (b *balancer) sendHome(h homes) {
+	departing := b.hub.Departing()
+	guests := b.hub.Guests(b.status.ID())
+	if len(guests) == 0 {
+		clear(h) // without guests the balance does not matter
+		return
+	}
+	for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
+		home := map[string]string{"id": m.home.ID, "url": m.home.URL}
+		if data, err := json.Marshal(home, json.Deterministic(true)); err == nil {
+			b.hub.SendHome(m.home.ID, data, m.count)
 		}
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,7 +84,6 @@ type API struct {
 	admission *admission.Control
 	hub       *watch.Hub
 	balancer  *balancer
-	page      atomic.Pointer[decodedPage] // shown last
 	closed    chan struct{}
 	close     sync.Once
 }
@@ -117,9 +115,9 @@ func New(g Group, o Options) *API {
 		Name: "laurel_watchers",
 		Help: "Streams of watchers at this frontend.",
 	}, func() float64 { return float64(a.hub.Count()) })
-	g.Status.Carry((&loadMeter{hub: a.hub, counters: a.metrics.reads, start: time.Now()}).load)
-	a.balancer = &balancer{status: g.Status, hub: a.hub}
-	go a.balancer.sendHome(a.closed)
+	a.balancer = &balancer{status: g.Status, hub: a.hub, counters: a.metrics.reads}
+	g.Status.Carry(a.balancer.load)
+	go a.balancer.run(a.closed)
 	go a.admission.MonitorScheduler(a.closed)
 	return a
 }

@@ -160,13 +160,6 @@ func ok() (handler.Response, error) {
 	return handler.Response{CacheControl: "no-store", Type: handler.TypeText, Body: []byte("ok\n")}, nil
 }
 
-// decodedPage is the data of the page from an entry. It is kept, so that an answer is
-// decoded once for all who load the page.
-type decodedPage struct {
-	entry *cache.Entry
-	data  web.Data
-}
-
 // frontPage answers browsers with the live page and other clients with an overview of the
 // interface.
 func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
@@ -200,15 +193,16 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	if err != nil {
 		return web.Data{}, err
 	}
-	if last := s.page.Load(); last != nil && last.entry == entry {
-		return last.data, nil
+	// The data is decoded once for all who load the page.
+	data, ok := entry.Memo.Load().(*web.Data)
+	if !ok {
+		data = new(web.Data)
+		if err := json.Unmarshal(entry.Body, data); err != nil {
+			return web.Data{}, err
+		}
+		entry.Memo.Store(data)
 	}
-	var data web.Data
-	if err := json.Unmarshal(entry.Body, &data); err != nil {
-		return web.Data{}, err
-	}
-	s.page.Store(&decodedPage{entry, data})
-	return data, nil
+	return *data, nil
 }
 
 func overviewPage(r *handler.Request) (handler.Response, error) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,8 +131,15 @@ func finish[Path string | []byte](
 // shared returns the header fields that every answer to a request has.
 func (s *server) shared(method, origin string) handler.Shared {
 	shared := handler.Shared{Frontend: s.id}
-	if s.client && method == http.MethodGet {
-		shared.AllowOrigin, shared.VaryOrigin = s.origins.allow(origin)
+	switch {
+	case !s.client || method != http.MethodGet:
+	case s.origins.all():
+		shared.AllowOrigin = "*"
+	default:
+		shared.VaryOrigin = true
+		if s.origins.mayRead(origin) {
+			shared.AllowOrigin = origin
+		}
 	}
 	return shared
 }
@@ -262,26 +270,14 @@ func newOrigins(status Status, o Options) *origins {
 // no credentials.
 func (o *origins) all() bool { return o.allowed == nil }
 
-// allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for
-// none, and whether that depends on the origin. The page of any frontend may read: it
-// moves to another when its own is gone.
-func (o *origins) allow(origin string) (allowed string, varies bool) {
-	switch {
-	case o.all():
-		return "*", false
-	case origin != "" && (o.allowed[strings.ToLower(origin)] || o.isFrontend(origin)):
-		return origin, true
-	}
-	return "", true
-}
-
-func (o *origins) isFrontend(origin string) bool {
-	for _, f := range o.status.Frontends().Frontends {
-		if u, err := url.Parse(f.URL); err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) {
-			return true
-		}
-	}
-	return false
+// mayRead reports whether a page of origin may read. That of any frontend may: it moves to
+// another when its own is gone.
+func (o *origins) mayRead(origin string) bool {
+	return origin != "" && (o.allowed[strings.ToLower(origin)] ||
+		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {
+			u, err := url.Parse(f.URL)
+			return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin)
+		}))
 }
 
 // checkChange refuses a request of a page of another origin that would change something.

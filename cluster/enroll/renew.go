@@ -39,13 +39,12 @@ type Renewer struct {
 
 // Run checks the certificate and the keys until ctx ends.
 func (r *Renewer) Run(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
+	tick := time.Tick(checkEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 		r.check(ctx)
 	}
@@ -59,7 +58,7 @@ func (r *Renewer) check(ctx context.Context) {
 	}
 	round, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), r.deleteKeys(), r.renew(round))
+	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), r.Identity.DeleteOldKeys(), r.renew(round))
 	switch {
 	case err == nil:
 		r.lastErr = ""
@@ -118,16 +117,6 @@ func (r *Renewer) fetchKeys(ctx context.Context) error {
 	return nil
 }
 
-// deleteKeys deletes the keys of authorities that the group no longer trusts. It keeps
-// one that is younger than those: the group does not trust it yet.
-func (r *Renewer) deleteKeys() error {
-	list := r.Access().Authorities
-	if len(list) == 0 {
-		return nil
-	}
-	return r.Identity.DeleteKeysBefore(list)
-}
-
 // renew gets a new certificate if it is time.
 func (r *Renewer) renew(ctx context.Context) error {
 	i := r.Identity
@@ -158,7 +147,7 @@ func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 	}
 	issued := new(pki.IssuedCertificate)
 	if r.IsMaster() {
-		issued, err = r.issue(csr, i.Member())
+		issued, err = r.issue(csr, i.Member)
 	} else {
 		err = r.callMaster(ctx, CertificatePath, bytes.NewReader(csr), issued)
 	}

@@ -12,9 +12,7 @@ import (
 // to install to snapshot, on a goroutine of their own, and all else to Raft. It waits for
 // Open.
 func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	select {
-	case <-t.opened:
-	case <-t.ctx.Done():
+	if !t.awaitOpen() {
 		return
 	}
 	t.config.Go(t.deliverHeartbeats)
@@ -31,7 +29,12 @@ func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest))
 // handle passes on a request, or answers it with an error.
 func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
 	if err := t.check(call.Command); err != nil {
-		t.config.Go(func() { answerError(call, err) })
+		t.config.Go(func() {
+			if call.Reader != nil { // else the rest of a snapshot would be taken for the next request
+				io.Copy(io.Discard, call.Reader)
+			}
+			call.Respond(nil, err)
+		})
 		return
 	}
 	switch request := call.Command.(type) {
@@ -39,28 +42,14 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		t.config.Go(func() { snapshot(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
-		boundCommit(request)
+		// Raft commits up to the leader's commit index or the end of its own log,
+		// whichever comes first (v1.8.0, appendEntries). But a request proves that the two
+		// logs are the same only up to its own last entry. Behind it this member may have
+		// entries of an older term, which were never committed.
+		proven := request.PrevLogEntry + uint64(len(request.Entries))
+		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 	}
 	t.Deliver(call)
-}
-
-// answerError answers a request with an error. It reads the body of a snapshot first, or the
-// transport would take the rest of it for the next request.
-func answerError(call raft.RPC, err error) {
-	if call.Reader != nil {
-		io.Copy(io.Discard, call.Reader)
-	}
-	call.Respond(nil, err)
-}
-
-// boundCommit makes a request commit no more than it proves. Raft commits up to the
-// leader's commit index or the end of its own log, whichever comes first (v1.8.0,
-// appendEntries). But a request proves that the two logs are the same only up to its own
-// last entry. Behind it this member may have entries of an older term, which were never
-// committed.
-func boundCommit(request *raft.AppendEntriesRequest) {
-	proven := request.PrevLogEntry + uint64(len(request.Entries))
-	request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 }
 
 // following returns the term in which Raft follows a leader, the leader, and the index of
@@ -83,9 +72,7 @@ func (t *Transport) following() (term uint64, leader raft.ServerID, last uint64)
 // under the main goroutine must not cost the master its majority, and Raft gets a copy
 // when it is free. Any other heartbeat waits for Raft.
 func (t *Transport) heartbeat(call raft.RPC) {
-	select {
-	case <-t.opened:
-	case <-t.ctx.Done():
+	if !t.awaitOpen() {
 		call.Respond(nil, raft.ErrRaftShutdown)
 		return
 	}
@@ -150,9 +137,7 @@ func (t *Transport) refuse(reason string, err error) error {
 
 // checkTerm returns an error if a term, of a request or of an answer, cannot be believed.
 func (t *Transport) checkTerm(term uint64) error {
-	own := t.raft.CurrentTerm()
-	err := checkTerm(term, own, func(atLeast uint64) bool { return t.config.TermReported(t.raft, atLeast) })
-	if err != nil {
+	if err := checkTerm(term, t.raft.CurrentTerm(), t.config.TermReported); err != nil {
 		return t.refuse(reasonTerm, err)
 	}
 	return nil

@@ -4,12 +4,15 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
+	"strings"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"laurel/cluster/internal/hclogger"
 )
 
 // maxPooledConns is the number of idle Raft connections kept to each other member.
@@ -18,19 +21,17 @@ const maxPooledConns = 4
 // TransportConfig configures a Transport.
 type TransportConfig struct {
 	Port          *Port
-	ServerID      raft.ServerID // of this member
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
-	TermReported func(r *raft.Raft, term uint64) bool
+	TermReported func(term uint64) bool
 	// Go runs a function on a goroutine that the member waits for when it closes.
-	Go         func(func())
-	Stopped    <-chan struct{}        // closed when Raft has stopped
-	Refused    *prometheus.CounterVec // laurel_raft_refused_total
-	Logger     *slog.Logger
-	RaftLogger hclog.Logger
+	Go      func(func())
+	Stopped <-chan struct{}        // closed when Raft has stopped
+	Refused *prometheus.CounterVec // laurel_raft_refused_total
+	Logger  *slog.Logger
 }
 
 // Transport is Raft's transport between members. hashicorp/raft processes whatever the
@@ -63,14 +64,16 @@ type Transport struct {
 func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	t := &Transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: c.RaftLogger,
+			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout,
+			Logger: hclogger.New(c.Logger),
 		}),
 		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
 		steps:    rate.Sometimes{Interval: c.ApproachPause},
 	}
+	self := c.Port.config.ServerID
 	t.Header = raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(c.ServerID), Addr: t.EncodePeer(c.ServerID, t.LocalAddr()),
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(self), Addr: t.EncodePeer(self, t.LocalAddr()),
 	}
 	t.follow = t.following
 	return t
@@ -80,6 +83,16 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 func (t *Transport) Open(r *raft.Raft) {
 	t.raft = r
 	close(t.opened)
+}
+
+// awaitOpen waits for Open. It returns false if the context ends before.
+func (t *Transport) awaitOpen() bool {
+	select {
+	case <-t.opened:
+		return true
+	case <-t.ctx.Done():
+		return false
+	}
 }
 
 // Deliver gives a request to Raft's main goroutine without any check.
@@ -119,8 +132,12 @@ func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {
 // checkAnswer returns err, or an error if the term of the answer cannot be believed. The
 // answer then has no term, because Raft may look at it despite the error.
 func (t *Transport) checkAnswer(err error, term *uint64) error {
-	if err == nil {
+	switch {
+	case err != nil:
+	case t.awaitOpen(): // Raft may send its first request before NewRaft has returned
 		err = t.checkTerm(*term)
+	default:
+		err = raft.ErrTransportShutdown
 	}
 	if err != nil {
 		*term = 0
@@ -221,4 +238,95 @@ func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 func (p *pipeline) Close() error {
 	p.cancel()
 	return p.AppendPipeline.Close()
+}
+
+// Address returns the form in which Raft's transport is given a receiver: the address,
+// and the server id that the receiver must have. hashicorp/raft's own transport knows
+// only the address.
+func Address(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return addr + "/" + raft.ServerAddress(id)
+}
+
+// RaftLayer returns the stream layer of Raft's transport. A message that has begun must
+// make progress within stallTimeout, or its connection is closed.
+func (p *Port) RaftLayer(stallTimeout time.Duration) raft.StreamLayer {
+	return &streamLayer{p.layer(p.raft), stallTimeout}
+}
+
+// streamLayer is the stream layer of Raft. On an accepted connection a request is read,
+// its answer written, and so on. hashicorp/raft's transport sets no deadline there, so
+// streamLayer does. The body of a snapshot is part of its request.
+type streamLayer struct {
+	*layer
+	stallTimeout time.Duration
+}
+
+// Accept waits for a connection.
+func (l *streamLayer) Accept() (net.Conn, error) {
+	c, err := l.layer.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &acceptedConn{Conn: c, stallTimeout: l.stallTimeout}, nil
+}
+
+// Dial connects to Raft at the member that to names; see Address. The transport's own
+// write deadline grows with the size of a snapshot, so the connection also has one for
+// progress.
+func (l *streamLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, timeout)
+	defer cancel()
+	addr, id, _ := strings.Cut(string(to), "/")
+	c, err := l.Port.Dial(ctx, addr, raft.ServerID(id), ProtocolRaft)
+	if err != nil {
+		return nil, err
+	}
+	return &dialedConn{Conn: c, stallTimeout: l.stallTimeout}, nil
+}
+
+// dialedConn is a connection on which this member sends requests.
+type dialedConn struct {
+	net.Conn
+	stallTimeout time.Duration
+}
+
+// Write waits at most stallTimeout for the peer to take what is written.
+func (c *dialedConn) Write(b []byte) (int, error) {
+	c.Conn.SetWriteDeadline(time.Now().Add(c.stallTimeout))
+	return c.Conn.Write(b)
+}
+
+// acceptedConn is a connection on which this member answers requests. One goroutine at a
+// time reads and writes it.
+type acceptedConn struct {
+	net.Conn
+	stallTimeout time.Duration
+	reading      bool  // a request has begun
+	failed       error // the error that ended reading; later bytes must not be taken for another request
+}
+
+// Read waits without limit for a request to begin, and at most stallTimeout for it to go
+// on.
+func (c *acceptedConn) Read(b []byte) (int, error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	if c.reading {
+		c.Conn.SetReadDeadline(time.Now().Add(c.stallTimeout))
+	}
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.failed = err
+	}
+	c.reading = c.reading || n > 0
+	return n, err
+}
+
+// Write writes an answer. The wait for the next request to begin is unlimited again.
+func (c *acceptedConn) Write(b []byte) (int, error) {
+	if c.reading {
+		c.reading = false
+		c.Conn.SetReadDeadline(time.Time{})
+	}
+	return c.Conn.Write(b)
 }

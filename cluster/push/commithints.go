@@ -78,8 +78,6 @@ func (h *CommitHints) Newest() (epoch uint64, c Commit) {
 
 // Run passes hints to Raft until ctx ends.
 func (h *CommitHints) Run(ctx context.Context) {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
 	for {
 		select {
 		case <-h.wake:
@@ -90,9 +88,8 @@ func (h *CommitHints) Run(ctx context.Context) {
 			if h.Apply() {
 				break
 			}
-			pause.Reset(h.Scale(commitPause))
 			select {
-			case <-pause.C:
+			case <-time.After(h.Scale(commitPause)):
 			case <-ctx.Done():
 				return
 			}

@@ -215,18 +215,14 @@ func (s *Sender) reportPenalties() {
 
 // Run advances the protocol's time until the epoch ends.
 func (s *Sender) Run() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for s.ctx.Err() == nil {
 		s.UpdateConfiguration()
 		var pause time.Duration
 		s.Update(func(m *cache.Master, now time.Duration) { pause = m.Tick(now) - now })
-		timer.Reset(max(pause, time.Millisecond))
+		select {
+		case <-time.After(max(pause, time.Millisecond)):
+		case <-s.ctx.Done():
+		}
 	}
 }
 
@@ -251,11 +247,11 @@ func (s *Sender) UpdateConfiguration() raft.Configuration {
 	return latest
 }
 
-// Connected reports whether there is a stream to a member.
+// Connected reports whether there is a stream to another member.
 func (s *Sender) Connected(id raft.ServerID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return id == s.Self || s.streams[id] != nil
+	return s.streams[id] != nil
 }
 
 // Push pushes what the state machine has applied since the last call: the new values of

@@ -3,7 +3,6 @@ package push
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -118,19 +117,13 @@ func (s *Sender) keepStream(ctx context.Context, id raft.ServerID) {
 	}
 }
 
-var errNoAddress = errors.New("the configuration has no address for the member")
-
 // runStream connects to a member and reads its answers until the connection ends.
 func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
-	address := s.address(id)
-	if address == "" {
-		return errNoAddress
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	dialing, stop := context.WithTimeout(ctx, s.Scale(streamTimeout))
 	defer stop()
-	conn, err := s.Port.Dial(dialing, address, id, peer.ProtocolPush)
+	conn, err := s.Port.Dial(dialing, s.address(id), id, peer.ProtocolPush)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ const (
 	maxFrame = 64 << 20
 	// frameStep is the memory that a frame takes before as much of it has arrived.
 	frameStep = 64 << 10
+	// recordOverhead is at least the bytes of a record in a frame besides its key and body.
+	recordOverhead = 24
 )
 
 // kinds are the types of messages. The kind of a message is the position of its type,
@@ -226,6 +228,12 @@ func (c *codec) texts(list *[]string) {
 func (c *codec) records(list *[]cache.Record) {
 	if n := c.count(len(*list), 3); c.reading {
 		*list = make([]cache.Record, n)
+	} else {
+		size := 0
+		for i := range *list {
+			size += len((*list)[i].Key) + len((*list)[i].Body) + recordOverhead
+		}
+		c.b = slices.Grow(c.b, size)
 	}
 	for i := range *list {
 		r := &(*list)[i]

@@ -38,15 +38,15 @@ type identity struct {
 	JoinedAt uint64 `json:"joined_at,omitzero"`
 }
 
-// NewServerID returns the name under which a member is in Raft's configuration:
-// id@instance. Membership is read from there and stored nowhere else.
-func NewServerID(id, instance string) raft.ServerID { return raft.ServerID(id + "@" + instance) }
+// serverID returns the name under which a member is in Raft's configuration: id@instance.
+// Membership is read from there and stored nowhere else.
+func (i identity) serverID() raft.ServerID { return raft.ServerID(i.ID + "@" + i.Instance) }
 
 // LoadServerID returns the server id of the member with the data directory dir, which
 // must exist. It makes and stores an identity if there is none.
 func LoadServerID(dir, id string) (raft.ServerID, error) {
 	who, err := loadIdentity(dir, id)
-	return NewServerID(who.ID, who.Instance), err
+	return who.serverID(), err
 }
 
 func loadIdentity(dir, id string) (identity, error) {
@@ -99,7 +99,7 @@ func (i identity) write(dir string) error {
 }
 
 // ServerID returns the member's name in Raft's configuration.
-func (s *Store) ServerID() raft.ServerID { return NewServerID(s.identity.ID, s.identity.Instance) }
+func (s *Store) ServerID() raft.ServerID { return s.identity.serverID() }
 
 // Instance returns the random part of the member's server id.
 func (s *Store) Instance() string { return s.identity.Instance }

@@ -166,11 +166,7 @@ func (t *tailSegment) ForceSeal() (uint64, error) {
 	if t.sealed != nil {
 		return t.index, nil
 	}
-	at, err := t.w.ForceSeal()
-	if err == nil {
-		t.reopen(at)
-	}
-	return at, err
+	return t.w.ForceSeal()
 }
 
 // LastIndex returns the index of the last entry that is on the disk, 0 if there is none.

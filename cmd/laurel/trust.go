@@ -57,7 +57,7 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Identity, error) {
 	i, err := pki.Open(p)
 	switch {
-	case err == nil && !(i.Expired() && f.joinToken != ""):
+	case err == nil && !(i.Now().After(i.Expires()) && f.joinToken != ""):
 		return i, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err

@@ -16,7 +16,7 @@ func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Gu
 
 func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
 	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
-	authorization, peer := r.Authorization(), caller.Peer
+	authorization, peer := r.Authorization, caller.Peer
 	if len(authorization) == 0 {
 		return nil
 	}

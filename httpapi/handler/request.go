@@ -31,8 +31,8 @@ type Request struct {
 	Method, Path, Query string
 	// Name is what follows the literal prefix of the route's pattern in Path.
 	Name string
-	// Accept, IfNoneMatch and CacheControl are the header fields of these names.
-	Accept, IfNoneMatch, CacheControl []string
+	// These are the header fields of the same names.
+	Accept, IfNoneMatch, CacheControl, Authorization []string
 	// ContentType is the header field, "" if there is none.
 	ContentType string
 	// Caller is the one who makes the request, once it has been admitted.
@@ -58,16 +58,17 @@ type Request struct {
 // FromHTTP returns a request that net/http has read. Name is empty.
 func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
 	return &Request{
-		Method:       r.Method,
-		Path:         r.URL.Path,
-		Query:        r.URL.RawQuery,
-		Accept:       r.Header["Accept"],
-		IfNoneMatch:  r.Header["If-None-Match"],
-		CacheControl: r.Header["Cache-Control"],
-		ContentType:  r.Header.Get("Content-Type"),
-		bodies:       bodies,
-		http:         r,
-		w:            w,
+		Method:        r.Method,
+		Path:          r.URL.Path,
+		Query:         r.URL.RawQuery,
+		Accept:        r.Header["Accept"],
+		IfNoneMatch:   r.Header["If-None-Match"],
+		CacheControl:  r.Header["Cache-Control"],
+		Authorization: r.Header["Authorization"],
+		ContentType:   r.Header.Get("Content-Type"),
+		bodies:        bodies,
+		http:          r,
+		w:             w,
 	}
 }
 
@@ -75,17 +76,18 @@ func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
 // buffer; its body does not. The server answers what the fast path does not.
 func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server) *Request {
 	return &Request{
-		Method:       r.Method,
-		Path:         string(r.Path),
-		Query:        string(r.Query),
-		Accept:       list(r.Accept),
-		IfNoneMatch:  list(r.IfNoneMatch),
-		CacheControl: list(r.CacheControl),
-		ContentType:  contentType(r.ContentType),
-		body:         r.Body,
-		fast:         r,
-		ctx:          ctx,
-		server:       server,
+		Method:        r.Method,
+		Path:          string(r.Path),
+		Query:         string(r.Query),
+		Accept:        list(r.Accept),
+		IfNoneMatch:   list(r.IfNoneMatch),
+		CacheControl:  list(r.CacheControl),
+		Authorization: list(r.Authorization),
+		ContentType:   contentType(r.ContentType),
+		body:          r.Body,
+		fast:          r,
+		ctx:           ctx,
+		server:        server,
 	}
 }
 
@@ -103,14 +105,6 @@ func list(field []byte) []string {
 		return nil
 	}
 	return []string{string(field)}
-}
-
-// Authorization returns the header fields of that name.
-func (r *Request) Authorization() []string {
-	if r.fast != nil {
-		return list(r.fast.Authorization)
-	}
-	return r.http.Header["Authorization"]
 }
 
 // Peer returns the other end of the connection.
@@ -141,34 +135,21 @@ func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
 		// breaks off, as it does under net/http. The fast path then closes the
 		// connection.
 		ctx := context.WithValue(r.ctx, http.ServerContextKey, r.server)
-		r.http = httpRequest(r.fast).WithContext(ctx)
+		u := &url.URL{Path: r.Path, RawQuery: r.Query}
+		r.http = (&http.Request{
+			Method: r.Method, URL: u, RequestURI: u.RequestURI(),
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{
+				"Accept":        r.Accept,
+				"If-None-Match": r.IfNoneMatch,
+				"Cache-Control": r.CacheControl,
+				"Authorization": r.Authorization,
+				"Origin":        list(r.fast.Origin),
+			},
+			Body: http.NoBody,
+		}).WithContext(ctx)
 	}
 	return r.w, r.http
-}
-
-// httpRequest returns a GET request of the fast path as net/http has it.
-func httpRequest(r *fastpath.Request) *http.Request {
-	h := http.Header{}
-	for _, field := range [...]struct {
-		name  string
-		value []byte
-	}{
-		{"Accept", r.Accept},
-		{"If-None-Match", r.IfNoneMatch},
-		{"Cache-Control", r.CacheControl},
-		{"Authorization", r.Authorization},
-		{"Origin", r.Origin},
-	} {
-		if len(field.value) > 0 {
-			h[field.name] = []string{string(field.value)}
-		}
-	}
-	u := &url.URL{Path: string(r.Path), RawQuery: string(r.Query)}
-	return &http.Request{
-		Method: r.Method, URL: u, RequestURI: u.RequestURI(),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: http.NoBody,
-	}
 }
 
 // WantsText reports whether the client prefers text/plain to JSON. Text must be named:

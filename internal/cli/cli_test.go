@@ -43,6 +43,8 @@ func run(root *cobra.Command, args ...string) (code int, out, errs string) {
 
 func TestEachKindOfErrorHasItsExitCode(t *testing.T) {
 	complete := []string{"sing", "f", "--event-id", "x"}
+	gap := score.Problemf(score.SeqGap, "got 7")
+	unreachable := &client.UnreachableError{Err: errors.New("refused")}
 	for name, c := range map[string]struct {
 		err  error
 		args []string
@@ -50,9 +52,9 @@ func TestEachKindOfErrorHasItsExitCode(t *testing.T) {
 		says string
 	}{
 		"done":                         {nil, complete, ExitOK, ""},
-		"refused":                      {score.Problemf(score.SeqGap, "got 7"), complete, ExitFailed, "laurel: seq_gap: got 7\n"},
-		"usage found by the command":   {Usagef("no such speed"), complete, ExitUsage, "Run 'laurel sing --help' for usage."},
-		"unreachable":                  {&client.UnreachableError{Err: errors.New("refused")}, complete, ExitUnreachable, ""},
+		"refused":                      {gap, complete, ExitFailed, "laurel: seq_gap: got 7\n"},
+		"usage found by the command":   {Usagef("no such speed"), complete, ExitUsage, "Run 'laurel sing --help'"},
+		"unreachable":                  {unreachable, complete, ExitUnreachable, ""},
 		"a code of its own":            {&ExitError{ExitRemoved, errors.New("removed")}, complete, ExitRemoved, ""},
 		"missing argument":             {nil, []string{"sing", "--event-id", "x"}, ExitUsage, "accepts 1 arg(s)"},
 		"missing flag":                 {nil, []string{"sing", "f"}, ExitUsage, "event-id"},

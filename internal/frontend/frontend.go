@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,22 +65,11 @@ func Start(o Options) (*Frontend, error) {
 	if o.Member.Logger == nil {
 		o.Member.Logger = slog.Default()
 	}
-	var started atomic.Pointer[cluster.Member]
-	removed := func(member string) bool {
-		m := started.Load()
-		return m != nil && m.Removed(member)
-	}
-	secure := o.Member.Identity != nil
-	switch {
-	case secure:
-		o.API.TLS = o.Member.Identity.PublicConfig(o.Certificate, removed)
-	case o.Certificate != nil:
-		o.API.TLS = o.Certificate.Config()
-	}
 	listener, err := net.Listen("tcp", o.HTTP)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
+	secure := o.Member.Identity != nil
 	if o.Member.URL == "" {
 		o.Member.URL = "http://" + listener.Addr().String()
 		if secure {
@@ -99,10 +87,23 @@ func Start(o Options) (*Frontend, error) {
 		listener.Close()
 		return nil, err
 	}
-	started.Store(member)
+	switch {
+	case secure:
+		o.API.TLS = o.Member.Identity.PublicConfig(o.Certificate, member.Removed)
+	case o.Certificate != nil:
+		o.API.TLS = o.Certificate.Config()
+	}
 	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
-	api := httpapi.New(groupOf(member), o.API)
+	api := httpapi.New(httpapi.Group{
+		Status:     member,
+		Reader:     member,
+		Poster:     member,
+		Forwarder:  member,
+		Access:     member,
+		Membership: member,
+		Trust:      issuer{member.Issuer()},
+	}, o.API)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
 	f := &Frontend{
 		options: o.Member,
@@ -115,18 +116,6 @@ func Start(o Options) (*Frontend, error) {
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
-}
-
-func groupOf(m *cluster.Member) httpapi.Group {
-	return httpapi.Group{
-		Status:     m,
-		Reader:     m,
-		Poster:     m,
-		Forwarder:  m,
-		Access:     m,
-		Membership: m,
-		Trust:      issuer{m.Issuer()},
-	}
 }
 
 // issuer is the issuer as package httpapi asks for certificates, without naming package pki.

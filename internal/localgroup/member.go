@@ -41,11 +41,7 @@ func (m *member) startFirst() error {
 			}
 		}
 	}
-	if err := m.start(); err != nil {
-		return err
-	}
-	m.f.State = Started
-	return nil
+	return m.start()
 }
 
 func (m *member) start() error {
@@ -62,7 +58,7 @@ func (m *member) start() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.proc, m.f.PID = p, p.PID()
+	m.proc, m.f.PID, m.f.State = p, p.PID(), Started
 	return nil
 }
 

@@ -20,11 +20,7 @@ import (
 // trusts, and those whose private keys it holds. Changes are written to the disk first
 // and are used from the next handshake on. An Identity is safe for concurrent use.
 type Identity struct {
-	dir    string
-	member string
-	hosts  []string
-	now    func() time.Time
-
+	Options
 	changing sync.Mutex
 	state    atomic.Pointer[state]
 }
@@ -42,23 +38,22 @@ type Options struct {
 	Dir    string           // created if missing
 	Member string           // id@instance
 	Hosts  []string         // names and addresses for its certificates
-	Now    func() time.Time // time.Now if nil
+	Now    func() time.Time // by which certificates are verified; time.Now if nil
 }
 
 func (o Options) new() *Identity {
-	i := &Identity{dir: o.Dir, member: o.Member, hosts: o.Hosts, now: o.Now}
-	if i.now == nil {
-		i.now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	return i
+	return &Identity{Options: o}
 }
 
 // Open reads an identity. The error is fs.ErrNotExist if there is none. An expired
 // certificate is not an error, because the member may hold an authority's key or a token
-// to get another; see Expired.
+// to get another; see Expires.
 func Open(o Options) (*Identity, error) {
 	i := o.new()
-	path := filepath.Join(i.dir, memberFile)
+	path := filepath.Join(i.Dir, memberFile)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -69,15 +64,15 @@ func Open(o Options) (*Identity, error) {
 			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
 	}
 	named, err := MemberOf(s.certificate.Leaf)
-	if err != nil || named != i.member {
+	if err != nil || named != i.Member {
 		return nil, fmt.Errorf(
 			"the certificate in %s is for %q, but this is %q: it belongs to another data directory",
-			i.dir, named, i.member)
+			i.Dir, named, i.Member)
 	}
-	if s.trusted, err = readAuthorities(i.dir); err != nil {
+	if s.trusted, err = readAuthorities(i.Dir); err != nil {
 		return nil, err
 	}
-	if s.keys, err = readKeys(i.dir); err != nil {
+	if s.keys, err = readKeys(i.Dir); err != nil {
 		return nil, err
 	}
 	i.state.Store(s)
@@ -90,7 +85,7 @@ func Bootstrap(o Options) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := NewAuthority(nil, i.now())
+	a, err := NewAuthority(nil, i.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +115,10 @@ func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*
 // withoutCertificate makes the directory and reads the keys of authorities that it has.
 func (o Options) withoutCertificate() (*Identity, error) {
 	i := o.new()
-	if err := os.MkdirAll(i.dir, 0o700); err != nil {
+	if err := os.MkdirAll(i.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the directory of the keys: %w", err)
 	}
-	keys, err := readKeys(i.dir)
+	keys, err := readKeys(i.Dir)
 	i.state.Store(&state{keys: keys})
 	return i, err
 }
@@ -147,16 +142,16 @@ func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) err
 	if err != nil {
 		return fmt.Errorf("parse the new certificate and its chain: %w", err)
 	}
-	named, err := verify([]*x509.Certificate{certificate.Leaf}, []*x509.Certificate{issuer}, i.now())
+	named, err := verify([]*x509.Certificate{certificate.Leaf}, []*x509.Certificate{issuer}, i.Now())
 	if err != nil {
 		return fmt.Errorf("invalid certificate: %w", err)
 	}
-	if named != i.member {
-		return fmt.Errorf("the new certificate is for %q; want one for %q", named, i.member)
+	if named != i.Member {
+		return fmt.Errorf("the new certificate is for %q; want one for %q", named, i.Member)
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
-	if err := WritePrivateFile(filepath.Join(i.dir, memberFile), text); err != nil {
+	if err := WritePrivateFile(filepath.Join(i.Dir, memberFile), text); err != nil {
 		return fmt.Errorf("store the new certificate: %w", err)
 	}
 	i.change(func(s *state) { s.certificate, s.issuer = certificate, issuer })
@@ -169,7 +164,7 @@ func (i *Identity) Renew(a *Authority) error {
 	if err != nil {
 		return err
 	}
-	issued, err := a.Issue(csr, i.member, i.now())
+	issued, err := a.Issue(csr, i.Member, i.Now())
 	if err != nil {
 		return err
 	}
@@ -177,7 +172,7 @@ func (i *Identity) Renew(a *Authority) error {
 }
 
 // Request makes a new key and a certificate request for it.
-func (i *Identity) Request() (*ecdsa.PrivateKey, []byte, error) { return NewRequest(i.member, i.hosts) }
+func (i *Identity) Request() (*ecdsa.PrivateKey, []byte, error) { return NewRequest(i.Member, i.Hosts) }
 
 // SetTrusted sets the authorities (DER) that the group trusts. The member also trusts the
 // issuer of its own certificate: while it replays the group's log from the beginning, the
@@ -193,7 +188,7 @@ func (i *Identity) SetTrusted(authorities [][]byte) error {
 		return nil
 	}
 	i.change(func(s *state) { s.trusted = list })
-	return WritePrivateFile(filepath.Join(i.dir, authoritiesFile), EncodeCertificates(authorities))
+	return WritePrivateFile(filepath.Join(i.Dir, authoritiesFile), EncodeCertificates(authorities))
 }
 
 // AddKey stores an authority with its private key.
@@ -204,42 +199,33 @@ func (i *Identity) AddKey(a *Authority) error {
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
-	if err := WritePrivateFile(authorityPath(i.dir, a.Fingerprint()), text); err != nil {
+	if err := WritePrivateFile(authorityPath(i.Dir, a.Fingerprint()), text); err != nil {
 		return fmt.Errorf("store the key of the authority: %w", err)
 	}
 	i.change(func(s *state) { s.keys[a.Fingerprint()] = a })
 	return nil
 }
 
-// DeleteKeysBefore deletes the private keys of authorities that are older than all given
-// ones (DER). It keeps newer ones, which the group may not have announced yet.
-func (i *Identity) DeleteKeysBefore(authorities [][]byte) error {
-	list, err := parseCertificates(authorities)
-	if err != nil || len(list) == 0 {
-		return err
-	}
+// DeleteOldKeys deletes the private keys of authorities that are older than all those of
+// the group. It keeps newer ones, which the group may not have announced yet.
+func (i *Identity) DeleteOldKeys() error {
 	i.changing.Lock()
 	defer i.changing.Unlock()
-	for f, a := range i.state.Load().keys {
+	now := i.state.Load()
+	for f, a := range now.keys {
 		notOlder := func(c *x509.Certificate) bool {
 			return !a.Certificate.NotBefore.Before(c.NotBefore)
 		}
-		if slices.ContainsFunc(list, notOlder) {
+		if len(now.trusted) == 0 || slices.ContainsFunc(now.trusted, notOlder) {
 			continue
 		}
-		if err := os.Remove(authorityPath(i.dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(authorityPath(i.Dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("delete the key of an authority that is no longer trusted: %w", err)
 		}
 		i.change(func(s *state) { delete(s.keys, f) })
 	}
 	return nil
 }
-
-// Member returns the name (id@instance) of the member.
-func (i *Identity) Member() string { return i.member }
-
-// Now returns the time by which certificates are verified.
-func (i *Identity) Now() time.Time { return i.now() }
 
 // Authority returns an authority whose key this member holds, or nil.
 func (i *Identity) Authority(fingerprint string) *Authority { return i.state.Load().keys[fingerprint] }
@@ -252,9 +238,6 @@ func (i *Identity) IssuedBy() string { return Fingerprint(i.state.Load().issuer)
 
 // Expires returns the time at which the certificate expires.
 func (i *Identity) Expires() time.Time { return i.state.Load().certificate.Leaf.NotAfter }
-
-// Expired reports whether the certificate has expired.
-func (i *Identity) Expired() bool { return i.now().After(i.Expires()) }
 
 // RenewAt returns the time to renew the certificate: after two thirds of its validity.
 func (i *Identity) RenewAt() time.Time {
@@ -290,7 +273,7 @@ func (i *Identity) Trusts(fingerprint string) bool {
 // the member. The error is a *CertificateError. Verify does not know whether the member
 // still is one.
 func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) {
-	return verify(chain, i.state.Load().roots(), i.now())
+	return verify(chain, i.state.Load().roots(), i.Now())
 }
 
 // Certificate returns the certificate that this member sends.

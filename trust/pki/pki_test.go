@@ -154,20 +154,20 @@ func TestACertificateIsIssuedOnlyToItsMember(t *testing.T) {
 
 func TestIdentityIsTheSameAfterARestart(t *testing.T) {
 	w := newTestGroup(t)
-	again, err := Open(Options{Dir: w.first.dir, Member: "f1@one", Now: w.now})
+	again, err := Open(Options{Dir: w.first.Dir, Member: "f1@one", Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again.IssuedBy() != w.first.IssuedBy() || !slices.Equal(again.Keys(), w.first.Keys()) || !again.Expires().Equal(w.first.Expires()) {
 		t.Errorf("got %+v", again)
 	}
-	if _, err := Open(Options{Dir: w.first.dir, Member: "f2@two", Now: w.now}); err == nil {
+	if _, err := Open(Options{Dir: w.first.Dir, Member: "f2@two", Now: w.now}); err == nil {
 		t.Error("f2 opens the identity of f1")
 	}
 	if _, err := Open(w.options("f9@nine")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an identity that is not there: %v", err)
 	}
-	files, err := os.ReadDir(w.first.dir)
+	files, err := os.ReadDir(w.first.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,11 +176,11 @@ func TestIdentityIsTheSameAfterARestart(t *testing.T) {
 			t.Errorf("others may read %s: %v, %v", f.Name(), info.Mode(), err)
 		}
 	}
-	path := filepath.Join(w.first.dir, memberFile)
+	path := filepath.Join(w.first.Dir, memberFile)
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Dir: w.first.dir, Member: "f1@one", Now: w.now}); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := Open(Options{Dir: w.first.Dir, Member: "f1@one", Now: w.now}); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a damaged file: %v", err)
 	}
 }
@@ -220,13 +220,13 @@ func TestTheNextAuthorityIsAcceptedByMembersThatTrustThePreviousOne(t *testing.T
 	if _, err := w.first.Verify(w.chain(asleep)); err != nil {
 		t.Errorf("while both are trusted: %v", err)
 	}
-	if err := w.first.DeleteKeysBefore(both); err != nil || len(w.first.Keys()) != 2 {
+	if err := w.first.DeleteOldKeys(); err != nil || len(w.first.Keys()) != 2 {
 		t.Errorf("a key was deleted too early: %v, %v", w.first.Keys(), err)
 	}
 	if err := w.first.SetTrusted(both[1:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.first.DeleteKeysBefore(both[1:]); err != nil || !slices.Equal(w.first.Keys(), []string{next.Fingerprint()}) {
+	if err := w.first.DeleteOldKeys(); err != nil || !slices.Equal(w.first.Keys(), []string{next.Fingerprint()}) {
 		t.Errorf("it holds %v, %v", w.first.Keys(), err)
 	}
 	_, err = w.first.Verify(w.chain(asleep))

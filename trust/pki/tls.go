@@ -25,7 +25,7 @@ func (i *Identity) PeerServerConfig() *tls.Config {
 		ClientAuth:             tls.RequestClientCert,
 		VerifyConnection:       func(s tls.ConnectionState) error { return i.check(s.PeerCertificates, "") },
 		SessionTicketsDisabled: true, // a ticket would outlive the certificate
-		Time:                   i.now,
+		Time:                   i.Now,
 	}
 }
 
@@ -42,7 +42,7 @@ func (i *Identity) PeerClientConfig(member string) *tls.Config {
 		// VerifyConnection verifies the name and the chain.
 		InsecureSkipVerify: true,
 		VerifyConnection:   func(s tls.ConnectionState) error { return i.check(s.PeerCertificates, member) },
-		Time:               i.now,
+		Time:               i.Now,
 	}
 }
 
@@ -65,7 +65,7 @@ func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) 
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		Time:       i.now,
+		Time:       i.Now,
 		ClientAuth: tls.VerifyClientCertIfGiven,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if files == nil || hello.ServerName == ServerName {
@@ -86,7 +86,7 @@ func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) 
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		Time:       i.now,
+		Time:       i.Now,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			current := config.Clone()
 			current.ClientCAs = certPool(i.state.Load().roots())
