@@ -127,10 +127,11 @@ func stateSum(m *fsm.Machine) (sum [sha256.Size]byte, err error) {
 	if err != nil {
 		return sum, err
 	}
+	defer s.Release()
 	h := sha256.New()
 	err = s.Write(h)
 	h.Sum(sum[:0])
-	return sum, errors.Join(err, s.Close())
+	return sum, err
 }
 
 // check opens the disks after one cut.

@@ -166,7 +166,7 @@ func snapshotOf(t tester, m *Machine) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Release()
 	var b bytes.Buffer
 	if err := s.Write(&b); err != nil {
 		t.Fatal(err)

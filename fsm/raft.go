@@ -89,9 +89,6 @@ func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
 	return sink.Close()
 }
 
-// Release closes the snapshot.
-func (s *Snapshot) Release() { s.Close() }
-
 // Restore replaces the state by a snapshot of the master. If the snapshot's reader has a
 // method Prepared() *Prepared that does not return nil, the prepared state is installed
 // and nothing is read.

@@ -17,7 +17,7 @@ type Snapshot struct {
 	machine *Machine
 }
 
-// Snapshot returns a snapshot of the present state, which the caller must close. Further
+// Snapshot returns a snapshot of the present state, which the caller must release. Further
 // entries can be applied in the meantime.
 func (m *Machine) Snapshot() (*Snapshot, error) {
 	tx, err := m.beginRead()
@@ -27,8 +27,8 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	return &Snapshot{tx, m}, nil
 }
 
-// Close releases the state.
-func (s *Snapshot) Close() error { return s.tx.Rollback() }
+// Release releases the state.
+func (s *Snapshot) Release() { s.tx.Rollback() }
 
 // isStale reports whether the machine's state has been replaced by another one since the
 // snapshot was taken.

@@ -116,7 +116,9 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	slow := &blockingWriter{begun: make(chan struct{}), open: make(chan struct{})}
 	written := make(chan error)
 	go func() {
-		written <- errors.Join(s.Write(slow), s.Close())
+		err := s.Write(slow)
+		s.Release()
+		written <- err
 	}()
 	<-slow.begun
 	applyAll(t, m, events[1000:], 100)
@@ -167,7 +169,7 @@ func TestWritingASnapshotReturnsTheError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Release()
 	full := errors.New("no space left")
 	if err := s.Write(errWriter{full}); !errors.Is(err, full) {
 		t.Errorf("got %v", err)

@@ -86,17 +86,10 @@ func (e *Event) ParseData() *score.Problem {
 
 // check checks what can be checked without the state. It returns scratch for reuse.
 func (e *Event) check(scratch []byte) ([]byte, error) {
-	if p := e.CheckEnvelope(); p != nil {
-		return scratch, p
-	}
-	if p := e.ParseData(); p != nil {
-		return scratch, p
-	}
-	if p := e.CheckData(); p != nil {
-		return scratch, p
-	}
-	if p := e.CheckSignature(); p != nil {
-		return scratch, p
+	for _, check := range [...]func() *score.Problem{e.CheckEnvelope, e.ParseData, e.CheckData, e.CheckSignature} {
+		if p := check(); p != nil {
+			return scratch, p
+		}
 	}
 	return e.appendCanonical(scratch)
 }
