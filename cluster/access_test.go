@@ -25,7 +25,8 @@ func bardKey(n byte) ed25519.PrivateKey {
 // grantTo returns a change that allows the holder of bardKey(n) to post as name.
 func grantTo(n byte, name string) access.Change {
 	public := bardKey(n).Public().(ed25519.PublicKey)
-	return access.Change{By: "getafix", Grant: &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public}}
+	grant := &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public}
+	return access.Change{By: "getafix", Grant: grant}
 }
 
 func guardedGroup(o *Options) { o.Guarded = true }
@@ -180,7 +181,8 @@ func TestOnlyTheMasterChangesTheAccessControl(t *testing.T) {
 	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix", Revoke: "nobody"}), score.NotFound)
 	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix"}), score.InvalidEvent)
 	refused(t, m.ChangeAccess(ctx, access.Change{Note: "by nobody"}), score.InvalidEvent)
-	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix", AddAuthority: []byte("no certificate")}), score.InvalidEvent)
+	invalid := access.Change{By: "getafix", AddAuthority: []byte("no certificate")}
+	refused(t, m.ChangeAccess(ctx, invalid), score.InvalidEvent)
 	odd := grantTo(2, "bard/b")
 	odd.Grant.Types = []score.Type{"score.invent"}
 	refused(t, m.ChangeAccess(ctx, odd), score.InvalidEvent)

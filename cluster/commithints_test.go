@@ -151,7 +151,8 @@ func TestFollowerCommitsOnlyTheEntryThatTheHintNames(t *testing.T) {
 	master := d.now.member()
 	hint := push.AppliedCommit(master.machine, master.storage.Log)
 	if hint.Term != d.now.member().Epoch() || hint.Index < d.tail {
-		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
+		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind",
+			d.now.member().Epoch(), hint, d.tail)
 	}
 	// The old master plays a follower of its term: it has another entry at tail, and gets a hint
 	// of its own epoch that names the entry of the later master.
@@ -178,8 +179,12 @@ func TestFollowerCommitsNoMoreThanARequestProves(t *testing.T) {
 	leader.addr = raft.ServerAddress(master.Peer())
 	to := m.self
 	var answer raft.AppendEntriesResponse
-	if err := leader.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), &raft.AppendEntriesRequest{RPCHeader: leader.header(), Term: master.Epoch(),
-		PrevLogEntry: before.Index, PrevLogTerm: before.Term, LeaderCommitIndex: master.raft.CommitIndex()}, &answer); err != nil || !answer.Success {
+	request := &raft.AppendEntriesRequest{
+		RPCHeader: leader.header(), Term: master.Epoch(), PrevLogEntry: before.Index, PrevLogTerm: before.Term,
+		LeaderCommitIndex: master.raft.CommitIndex(),
+	}
+	err := leader.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), request, &answer)
+	if err != nil || !answer.Success {
 		t.Fatalf("the request was answered %+v, %v", answer, err)
 	}
 	if master.raft.CommitIndex() < d.tail {

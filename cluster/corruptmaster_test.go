@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/fsm/entry"
@@ -35,7 +33,8 @@ func newBardClient(t *testing.T, master *node, source string) *bardClient {
 		t.Fatal(err)
 	}
 	grant := &access.Grant{ID: score.KeyID(public), Name: source, Role: access.RoleBard, Public: public}
-	if err := master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant}); err != nil {
+	err = master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return &bardClient{t: t, private: private, source: source}
@@ -45,8 +44,11 @@ func newBardClient(t *testing.T, master *node, source string) *bardClient {
 func (s *bardClient) signedPost(kind score.Type, data score.Data) score.Post {
 	s.t.Helper()
 	s.seq++
-	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{ID: fmt.Sprintf("%s-%d", s.source, s.seq), IDGiven: true, Source: s.source, Seq: s.seq,
-		Type: kind, Time: time.Date(2026, 2, 9, 10, 0, int(s.seq), 0, time.UTC), TimeGiven: true, ContestID: "OG50BC/final", Data: data}}}
+	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{
+		ID: fmt.Sprintf("%s-%d", s.source, s.seq), IDGiven: true, Source: s.source, Seq: s.seq,
+		Type: kind, Time: time.Date(2026, 2, 9, 10, 0, int(s.seq), 0, time.UTC), TimeGiven: true,
+		ContestID: "OG50BC/final", Data: data,
+	}}}
 	if err := signing.Sign(s.private, p.Events); err != nil {
 		s.t.Fatal(err)
 	}
@@ -82,8 +84,11 @@ func newFinalGroup(t *testing.T) (*group, *bardClient) {
 	t.Helper()
 	g := newGroup(t, 3, func(o *Options) { o.Guarded = true })
 	bard := newBardClient(t, g.master(), "bard/cacofonix")
-	mustPost(t, g.master(), bard.signedPost(score.TypeContestDefine, &score.ContestDefine{Kind: score.HeadToHead, Sport: "hockey", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}))
-	mustPost(t, g.master(), bard.signedPost(score.TypeContestStatus, &score.ContestStatus{ScheduleStatus: score.Running}))
+	mustPost(t, g.master(), bard.signedPost(score.TypeContestDefine, &score.ContestDefine{
+		Kind: score.HeadToHead, Sport: "hockey", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}},
+	}))
+	running := &score.ContestStatus{ScheduleStatus: score.Running}
+	mustPost(t, g.master(), bard.signedPost(score.TypeContestStatus, running))
 	mustPost(t, g.master(), bard.scorePost("1"))
 	return g, bard
 }
@@ -95,7 +100,8 @@ func propose(t *testing.T, master *node, p score.Post) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := master.member().raft.Apply(entry.Encode([]entry.EncodedPost{encoded}), time.Second).(raft.Future).Error(); err != nil {
+	applied := master.member().raft.Apply(entry.Encode([]entry.EncodedPost{encoded}), time.Second)
+	if err := applied.Error(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -104,7 +104,8 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	// A token of another group does not reach this one.
 	other := token
 	other.Fingerprint = strings.Repeat("0", 64)
-	if _, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "not a member of that group") {
+	_, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who)
+	if err == nil || !strings.Contains(err.Error(), "not a member of that group") {
 		t.Errorf("another group's token: %v", err)
 	}
 }
@@ -362,7 +363,8 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	if p := refused(t, g.master().member().issuer.FinishRotation(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
+	finish := g.master().member().issuer.FinishRotation
+	if p := refused(t, finish(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
 		t.Errorf("f3 is down, but it says %q", p.Detail)
 	}
 	g.nodes[2].start()
@@ -375,7 +377,8 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 		eventually(t, n.opts.ID+" trusts the new authority alone", func() error {
 			i := n.opts.Identity
 			if i.Trusts(old) || len(i.Authorities()) != 1 || i.Authority(old) != nil {
-				return fmt.Errorf("it trusts %d; the old one %t; holds its key %t", len(i.Authorities()), i.Trusts(old), i.Authority(old) != nil)
+				return fmt.Errorf("it trusts %d; the old one %t; holds its key %t",
+					len(i.Authorities()), i.Trusts(old), i.Authority(old) != nil)
 			}
 			return nil
 		})

@@ -19,8 +19,11 @@ import (
 // poisoned returns an entry, not checked, with an event that is too large for the keys of the database.
 func poisoned(t *testing.T) (post entry.EncodedPost) {
 	t.Helper()
-	p := score.Post{Events: []score.Event{{ID: "p", Source: "bard/p", Seq: 1, Type: score.TypeMedalAward, Time: alerts("bard/p", 1, 1).Events[0].Time,
-		ContestID: "OG50BC/final", Data: &score.MedalAward{AwardID: strings.Repeat("x", 33_000), Medal: score.Gold, Organisation: "GAU"}}}}
+	p := score.Post{Events: []score.Event{{
+		ID: "p", Source: "bard/p", Seq: 1, Type: score.TypeMedalAward, Time: alerts("bard/p", 1, 1).Events[0].Time,
+		ContestID: "OG50BC/final",
+		Data:      &score.MedalAward{AwardID: strings.Repeat("x", 33_000), Medal: score.Gold, Organisation: "GAU"},
+	}}}
 	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
@@ -40,16 +43,19 @@ func TestPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	last := master.member().raft.LastIndex()
 	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
 	var answers []batch.Outcome
-	err := g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
+	err := g.others(master)[0].member().port.Call(
+		t.Context(), master.member().Peer(), http.MethodPost, postsPath, bytes.NewReader(body), &answers)
 	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
-		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())
+		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d",
+			answers, err, last, master.member().raft.LastIndex())
 	}
 	future := g.master().member().raft.Apply(entry.Encode([]entry.EncodedPost{poison}), enqueueTimeout)
 	if err := future.Error(); err != nil {
 		t.Fatal(err)
 	}
 	outcome, ok := future.Response().(fsm.Outcome)
-	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 || outcome[0][0].Problem == nil || outcome[0][0].Problem.Field != "data.award_id" {
+	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 ||
+		outcome[0][0].Problem == nil || outcome[0][0].Problem.Field != "data.award_id" {
 		t.Errorf("got %+v; want it refused for its award_id", future.Response())
 	}
 	mustPost(t, g.nodes[1], alerts("bard/a", 4, 1))

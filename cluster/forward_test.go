@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -160,7 +161,8 @@ func TestTooLargeBodyIsNotForwarded(t *testing.T) {
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", strings.NewReader(strings.Repeat("x", maxForwarded+1)))
+	body := strings.NewReader(strings.Repeat("x", maxForwarded+1))
+	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", body)
 	refused(t, n.member().Forward(w, r), score.TooLarge)
 }
 
@@ -173,9 +175,14 @@ func TestTruncatedForwardedPostsAreRefused(t *testing.T) {
 	if e.Size() > 127 {
 		t.Fatal("the test's varint is one byte")
 	}
-	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
+	for _, body := range [][]byte{
+		slices.Concat(whole, []byte{5, 1}),
+		slices.Concat(whole, []byte{2, 0xff, 0xff}),
+		{0xff},
+	} {
 		var answers []batch.Outcome
-		err := m.port.Call(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
+		master := g.master().member().Peer()
+		err := m.port.Call(t.Context(), master, http.MethodPost, postsPath, bytes.NewReader(body), &answers)
 		refused(t, err, score.InvalidEvent)
 	}
 	g.agree(0)

@@ -66,7 +66,10 @@ func newNode(t *testing.T, id string, change ...func(*Options)) *node {
 	t.Helper()
 	n := &node{t: t}
 	n.server = httptest.NewServer(n.handler(true))
-	n.opts = Options{ID: id, Dir: filepath.Join(t.TempDir(), id), Peer: loopback(), URL: n.server.URL, TimeScale: testScale, Logger: testLog(t)}
+	n.opts = Options{
+		ID: id, Dir: filepath.Join(t.TempDir(), id), Peer: loopback(), URL: n.server.URL,
+		TimeScale: testScale, Logger: testLog(t),
+	}
 	for _, f := range change {
 		f(&n.opts)
 	}
@@ -174,7 +177,8 @@ func (n *node) handler(forwards bool) http.Handler {
 	at("POST /v1/cluster/members", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
 		var asked score.NewMember
 		if r.Header.Get("Content-Type") != "application/json" {
-			return score.Problemf(score.InvalidEvent, "the Content-Type is %q, which httpapi refuses", r.Header.Get("Content-Type"))
+			return score.Problemf(score.InvalidEvent,
+				"the Content-Type is %q, which httpapi refuses", r.Header.Get("Content-Type"))
 		}
 		if err := json.UnmarshalRead(r.Body, &asked); err != nil {
 			return err

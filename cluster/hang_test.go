@@ -18,17 +18,22 @@ func playPost(seq uint64) score.Post {
 	kind := score.TypeScorePlay
 	switch seq {
 	case 1:
-		kind, data = score.TypeContestDefine, &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}
+		kind, data = score.TypeContestDefine, &score.ContestDefine{
+			Kind: score.HeadToHead, Sport: "stone-curling", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}},
+		}
 	case 2:
 		kind, data = score.TypeContestStatus, &score.ContestStatus{ScheduleStatus: score.Running}
 	}
-	return score.Post{Mode: score.UntilRefused, Events: []score.Event{{ID: fmt.Sprint("play-", seq), IDGiven: true, Source: "bard/play", Seq: seq, Type: kind,
-		Time: time.Now(), ContestID: "OG50BC/hang", Data: data}}}
+	return score.Post{Mode: score.UntilRefused, Events: []score.Event{{
+		ID: fmt.Sprint("play-", seq), IDGiven: true, Source: "bard/play", Seq: seq, Type: kind,
+		Time: time.Now(), ContestID: "OG50BC/hang", Data: data,
+	}}}
 }
 
 // readRecord returns the contest's record at a member.
 func readRecord(m *Member) (*cache.Entry, error) {
-	e, _, err := m.Answer(context.Background(), cache.ScoreKey("OG50BC/hang"), "", func(v queries.View) ([]byte, uint64, error) {
+	key := cache.ScoreKey("OG50BC/hang")
+	e, _, err := m.Answer(context.Background(), key, "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/hang")
 		if err != nil || !ok {
 			return nil, 0, err

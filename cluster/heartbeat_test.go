@@ -37,7 +37,8 @@ func newFakePeer(t *testing.T, addr string, id raft.ServerID) *fakePeer {
 		for call := range f.over.Consumer() {
 			switch request := call.Command.(type) {
 			case *raft.RequestPreVoteRequest:
-				call.Respond(&raft.RequestPreVoteResponse{RPCHeader: f.header(), Term: request.Term, Granted: true}, nil)
+				granted := &raft.RequestPreVoteResponse{RPCHeader: f.header(), Term: request.Term, Granted: true}
+				call.Respond(granted, nil)
 			case *raft.RequestVoteRequest:
 				f.votes <- call
 			default:
@@ -195,7 +196,8 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 				}
 				return &delayedConn{Conn: c, delay: d}, nil
 			}
-			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
+			// There is time for all that follows.
+			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second }
 		}
 	})
 	release := sync.OnceFunc(func() { close(d.released) })

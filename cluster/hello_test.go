@@ -60,7 +60,9 @@ func (s impostor) says(frames []byte) (answers []cache.Message) {
 
 // lie returns the frames of a stream that grants the frontend a lease of an hour.
 func lie(h *cache.Hello) (frames []byte) {
-	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
+	for _, m := range []cache.Message{
+		h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour},
+	} {
 		frames = push.AppendMessage(frames, m)
 	}
 	return push.AppendMessage(frames, &push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
@@ -122,10 +124,11 @@ func TestMessagesBeforeAHelloAreIgnored(t *testing.T) {
 	checkShowsAcked(t, g, to, 1)
 	falseReporter := &cache.Hello{Epoch: math.MaxUint64, Master: "f9@nowhere", Lease: to.member().timings().Lease}
 	master := &cache.Hello{Epoch: to.member().Epoch(), Master: g.master().serverID(), Lease: falseReporter.Lease}
+	hint := push.AppendMessage(nil, &push.Commit{Index: 1 << 40, Term: 1})
 	for name, frames := range map[string][]byte{
 		"a stream that is refused":          lie(falseReporter),
 		"a stream without a hello":          lie(falseReporter)[len(push.AppendMessage(nil, falseReporter)):],
-		"a hint before the master's hello":  push.AppendMessage(push.AppendMessage(nil, &push.Commit{Index: 1 << 40, Term: 1}), master),
+		"a hint before the master's hello":  push.AppendMessage(hint, master),
 		"a grant before the master's hello": push.AppendMessage(push.AppendMessage(nil, &cache.Grant{}), master),
 	} {
 		if answers := (impostor{t, to, nil}).says(frames); len(answers) > 0 {
@@ -162,7 +165,8 @@ func TestSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
 	to := g.others(g.master())[0]
 	checkShowsAcked(t, g, to, 1)
 	m := to.member()
-	_, err := m.frontend.Open(false).Receive(&cache.Hello{Epoch: m.Epoch(), Master: "f9@nowhere", Lease: m.timings().Lease}, m.Epoch())
+	hello := &cache.Hello{Epoch: m.Epoch(), Master: "f9@nowhere", Lease: m.timings().Lease}
+	_, err := m.frontend.Open(false).Receive(hello, m.Epoch())
 	if !errors.Is(err, cache.ErrTwoMasters) {
 		t.Fatalf("got %v, want %v", err, cache.ErrTwoMasters)
 	}

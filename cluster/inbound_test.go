@@ -1,12 +1,13 @@
 package cluster
 
 import (
-	"bytes"
 	"io"
-	"laurel/cluster/peer"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
 )
 
 // hashicorp/raft panics if it cannot decode a configuration, and does not check entries.
@@ -33,7 +34,9 @@ func TestMessageThatWouldMakeRaftPanicIsRefused(t *testing.T) {
 		"an entry of the index 0":         {entry(0, raft.LogNoop, "")},
 		"a later entry before an earlier": {entry(last+2, raft.LogNoop, ""), entry(last+1, raft.LogNoop, "")},
 	} {
-		request := &raft.AppendEntriesRequest{RPCHeader: falseReporter.header(), Term: term, PrevLogEntry: last, PrevLogTerm: term, Entries: list}
+		request := &raft.AppendEntriesRequest{
+			RPCHeader: falseReporter.header(), Term: term, PrevLogEntry: last, PrevLogTerm: term, Entries: list,
+		}
 		if err := falseReporter.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse)); err == nil {
 			t.Errorf("%s was answered", what)
 		}
@@ -46,17 +49,24 @@ func TestMessageThatWouldMakeRaftPanicIsRefused(t *testing.T) {
 		"an invalid state":         func(*raft.InstallSnapshotRequest) {},
 		"a body that is cut off":   func(r *raft.InstallSnapshotRequest) { r.Size-- },
 	} {
-		request := &raft.InstallSnapshotRequest{RPCHeader: falseReporter.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: last + 100,
-			LastLogTerm: term, Configuration: raft.EncodeConfiguration(raft.Configuration{}), ConfigurationIndex: 1, Size: int64(len(body))}
+		request := &raft.InstallSnapshotRequest{
+			RPCHeader: falseReporter.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term,
+			LastLogIndex: last + 100, LastLogTerm: term, ConfigurationIndex: 1,
+			Configuration: raft.EncodeConfiguration(raft.Configuration{}), Size: int64(len(body)),
+		}
 		change(request)
 		var answer raft.InstallSnapshotResponse
-		err := falseReporter.over.InstallSnapshot(to, at, request, &answer, io.LimitReader(bytes.NewReader([]byte(body)), request.Size))
+		err := falseReporter.over.InstallSnapshot(
+			to, at, request, &answer, io.LimitReader(strings.NewReader(body), request.Size))
 		if err == nil && answer.Success {
 			t.Errorf("a snapshot with %s was taken", what)
 		}
 	}
-	if err := falseReporter.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: falseReporter.header(), Term: term + 1, LastLogIndex: last, LastLogTerm: term + 1,
-		LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
+	request := &raft.RequestVoteRequest{
+		RPCHeader: falseReporter.header(), Term: term + 1, LastLogIndex: last, LastLogTerm: term + 1,
+		LeadershipTransfer: true,
+	}
+	if err := falseReporter.over.RequestVote(to, at, request, new(raft.RequestVoteResponse)); err == nil {
 		t.Error("a request for a vote was answered whose log ends in its own term")
 	}
 	mustPost(t, n, alerts("bard/a", 1, 3))
@@ -71,7 +81,8 @@ func TestOnlyTheFollowedLeaderMakesAMemberStandForElection(t *testing.T) {
 	for _, n := range g.nodes {
 		id := n.member().self
 		at := peer.Address(id, raft.ServerAddress(n.member().Peer()))
-		if err := falseReporter.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: falseReporter.header()}, new(raft.TimeoutNowResponse)); err == nil {
+		request := &raft.TimeoutNowRequest{RPCHeader: falseReporter.header()}
+		if err := falseReporter.over.TimeoutNow(id, at, request, new(raft.TimeoutNowResponse)); err == nil {
 			t.Errorf("%s stands for election for anybody", n.opts.ID)
 		}
 		if got := metric(t, n, "laurel_raft_refused_total", "transfer"); got != 1 {

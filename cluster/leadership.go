@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -32,9 +32,8 @@ type leadership struct {
 	ctx    context.Context // ends with the leadership
 	cancel context.CancelFunc
 	push   *push.Sender
-
-	mu      sync.Mutex
-	members raft.Configuration // the last that is known to be committed
+	// members is the last configuration that is known to be committed; nil before it serves.
+	members atomic.Pointer[raft.Configuration]
 }
 
 // run begins a leadership when Raft elects this member, and ends it when Raft steps down. It never
@@ -111,9 +110,7 @@ func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
 	if l == nil {
 		return s, false, false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s, in = status.Find(l.members.Servers, id)
+	s, in = status.Find(l.members.Load().Servers, id)
 	return s, in, true
 }
 
@@ -171,16 +168,9 @@ func (l *leadership) run() {
 // configuration is, too.
 func (l *leadership) serve(config raft.Configuration) {
 	e := l.of
-	l.setCommitted(config)
+	l.members.Store(&config)
 	e.serving.Store(l)
 	e.metrics.epochs.Inc()
 	e.log.Info("this frontend is the master", "epoch", l.epoch, "revision", e.machine.Revision())
 	e.leader.Notify()
-}
-
-// setCommitted records that a configuration is committed.
-func (l *leadership) setCommitted(config raft.Configuration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.members = config
 }

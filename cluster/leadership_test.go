@@ -34,7 +34,10 @@ func TestLeadershipIsOfTheEpochInWhichRaftLeads(t *testing.T) {
 		{"a follower", steps{{4, raft.Follower}}, 0},
 		{"a leader", steps{{4, raft.Leader}}, 4},
 		{"a follower that is elected between two looks", steps{{4, raft.Follower}, {5, raft.Leader}}, 5},
-		{"a leader that another one follows between two looks", steps{{4, raft.Leader}, {4, raft.Leader}, {5, raft.Follower}}, 0},
+		{
+			"a leader that another one follows between two looks",
+			steps{{4, raft.Leader}, {4, raft.Leader}, {5, raft.Follower}}, 0,
+		},
 		{"a leader that is elected again", steps{{4, raft.Leader}, {4, raft.Leader}, {6, raft.Leader}}, 6},
 	} {
 		if got := ledEpoch(&c.raft); got != c.want {

@@ -161,8 +161,8 @@ func (m *Member) wire(reports *status.Reports) {
 		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
 	}
 	m.poller = status.NewPoller(status.Poller{
-		Reports: reports, Source: m.source, Port: m.port, Secure: m.opts.Identity != nil,
-		Every: m.scaled(status.PollEvery), Timeout: m.scaled(forwardTimeout),
+		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
+		Timeout: m.scaled(forwardTimeout),
 	})
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{

@@ -169,7 +169,8 @@ func (m *membership) change(f func() raft.IndexFuture) error {
 	if err := m.await(m.ctx, f()); err != nil {
 		return changeProblem("membership", err)
 	}
-	lead.setCommitted(lead.push.UpdateConfiguration())
+	committed := lead.push.UpdateConfiguration()
+	lead.members.Store(&committed)
 	return nil
 }
 

@@ -187,7 +187,8 @@ func TestJoinRefusesAFrontendThatDoesNotAnswerOrIsAnother(t *testing.T) {
 	dead := l.Addr().String()
 	l.Close()
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: dead, Voter: true}), score.NotReady)
-	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true}), score.IDConflict)
+	other := score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true}
+	refused(t, m.Join(context.Background(), other), score.IDConflict)
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f 9", Peer: dead}), score.InvalidEvent)
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: "nowhere"}), score.InvalidEvent)
 	again := g.nodes[1].asNew()

@@ -84,7 +84,8 @@ func TestPowerLoss(t *testing.T) {
 			for n := int(next.Add(1) - 1); n < first+count && failed.Load() < 10; n = int(next.Add(1) - 1) {
 				if err := reference.check(r, n, powerTemp(t)); err != nil {
 					failed.Add(1)
-					t.Errorf("cut %d: %v\nto repeat it: %s=%s %s=%d go test ./cluster -run '^TestPowerLoss$' -count=1 -v",
+					t.Errorf("cut %d: %v\n"+
+						"to repeat it: %s=%s %s=%d go test ./cluster -run '^TestPowerLoss$' -count=1 -v",
 						n, err, powerTraceEnv, dir, powerCutEnv, n)
 				}
 			}

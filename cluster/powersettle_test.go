@@ -60,7 +60,8 @@ func (t *powerTrace) resultOf(c begunCall) (value int, err error) {
 		was, _, _, ok := t.disk.find(path)
 		info, err := os.Lstat(path)
 		gone := errors.Is(err, fs.ErrNotExist)
-		truncated := !gone && strings.HasPrefix(c.name, "open") && strings.Contains(args[2], "O_TRUNC") && info.Size() == 0
+		truncated := !gone && info.Size() == 0 &&
+			strings.HasPrefix(c.name, "open") && strings.Contains(args[2], "O_TRUNC")
 		if ok && ((was != nil) == gone || truncated) {
 			return 0, nil
 		}

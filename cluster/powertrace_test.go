@@ -11,9 +11,9 @@ import (
 )
 
 // tracedCalls are the system calls that change files, or the file of a descriptor.
-const tracedCalls = "openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync," +
-	"sync_file_range,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat," +
-	"copy_file_range,sendfile,splice,close,dup,dup2,dup3,lseek"
+const tracedCalls = "openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate," +
+	"fsync,fdatasync,sync_file_range,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,symlink," +
+	"symlinkat,copy_file_range,sendfile,splice,close,dup,dup2,dup3,lseek"
 
 // powerTrace reads the output of strace into a recordedDisk. The output for several
 // processes that ran one after another, on the same files, is one recording.

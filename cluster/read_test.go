@@ -112,7 +112,9 @@ func newSlowMaster(t *testing.T, net *network) (g *group, old *node, others []*n
 	old.stop()
 	old.opts.hooks.roundTimeout = slow * testScale * roundTimeout
 	old.opts.hooks.raftConfig = func(c *raft.Config) {
-		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = slow*c.HeartbeatTimeout, slow*c.ElectionTimeout, slow*c.LeaderLeaseTimeout
+		c.HeartbeatTimeout *= slow
+		c.ElectionTimeout *= slow
+		c.LeaderLeaseTimeout *= slow
 	}
 	old.start()
 	g.settle()

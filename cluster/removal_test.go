@@ -47,7 +47,8 @@ func (l *falseReporter) over(m *Member, honest http.Handler) http.Handler {
 			return
 		}
 		if r.URL.Path != "/peer/v1/status" {
-			m.writePeerError(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
+			m.writePeerError(w, r,
+				score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
 			return
 		}
 		s := m.source.Status("")
@@ -252,7 +253,8 @@ func TestMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
 			servers = append(servers, s)
 		}
 	}
-	removal := &raft.Log{Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{Servers: servers})}
+	without := raft.Configuration{Servers: servers}
+	removal := &raft.Log{Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(without)}
 	appendAs(t, m, servers[0], removal)
 	if why := ended(t, n); why != ErrRemoved {
 		t.Errorf("it ended with %v", why)
@@ -275,8 +277,12 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
 		answer := make(chan raft.RPCResponse, 1)
 		m.transport.Deliver(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
-			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.ID), Addr: m.transport.EncodePeer(leader.ID, leader.Address)},
-			Term:      entry.Term, PrevLogEntry: last.Index, PrevLogTerm: last.Term, Entries: []*raft.Log{entry}, LeaderCommitIndex: entry.Index,
+			RPCHeader: raft.RPCHeader{
+				ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.ID),
+				Addr: m.transport.EncodePeer(leader.ID, leader.Address),
+			},
+			Term: entry.Term, PrevLogEntry: last.Index, PrevLogTerm: last.Term, Entries: []*raft.Log{entry},
+			LeaderCommitIndex: entry.Index,
 		}})
 		said := <-answer
 		if a, ok := said.Response.(*raft.AppendEntriesResponse); said.Error != nil || !ok || !a.Success {
@@ -312,7 +318,9 @@ func TestMemberLogsTooFewReportsOfItsRemoval(t *testing.T) {
 	gone.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	gone.start()
 	eventually(t, "it logs what it hears", func() error {
-		if text := log.tail(1 << 20); !strings.Contains(text, "too few to believe it") || !strings.Contains(text, master.opts.ID+" (configuration of entry ") {
+		text := log.tail(1 << 20)
+		if !strings.Contains(text, "too few to believe it") ||
+			!strings.Contains(text, master.opts.ID+" (configuration of entry ") {
 			return errors.New(text)
 		}
 		return nil

@@ -76,7 +76,8 @@ func holder(o *Options, now func() time.Time) (pki.Options, error) {
 	return pki.Options{Dir: filepath.Join(o.Dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}, Now: now}, err
 }
 
-// certificate returns the identity of a member: of the founder if founder is nil, else issued by the founder's authority.
+// certificate returns the identity of a member: of the founder if founder is nil, else issued by
+// the founder's authority.
 func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.Identity, error) {
 	who, err := holder(o, now)
 	switch {
@@ -105,7 +106,9 @@ func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
 func (n *node) serveTLS() {
 	n.server.Close()
 	n.server = httptest.NewUnstartedServer(n.handler(true))
-	n.server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.opts.Identity.Certificate(), nil }}
+	n.server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return n.opts.Identity.Certificate(), nil
+	}}
 	n.server.StartTLS()
 	n.opts.URL = n.server.URL
 }
@@ -160,7 +163,9 @@ func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	}
 
 	none := f2.opts.Identity.PeerClientConfig("")
-	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
+	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return new(tls.Certificate), nil
+	}
 	g.expectRefusal(f1, pki.NoCertificate, none)
 
 	other, err := pki.NewAuthority(nil, g.fakeCalendar.now())
@@ -182,7 +187,8 @@ func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.fakeCalendar.now().Add(-pki.MemberLife-time.Hour))
+	authority := g.founder().Authority(g.founder().IssuedBy())
+	past, err := authority.Issue(csr, who.Member, g.fakeCalendar.now().Add(-pki.MemberLife-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,8 @@ func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 	over := m.transport
 	go func() {
 		for call := range falseReporter.votes {
-			call.Respond(&raft.RequestVoteResponse{RPCHeader: falseReporter.header(), Term: math.MaxUint64, Granted: true}, nil)
+			vote := &raft.RequestVoteResponse{RPCHeader: falseReporter.header(), Term: math.MaxUint64, Granted: true}
+			call.Respond(vote, nil)
 		}
 	}()
 	var answer raft.RequestVoteResponse

@@ -15,7 +15,9 @@ func TestTransferMakesTheNamedMemberTheMaster(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, to := range append(g.others(g.master()), g.master()) {
-		eventually(t, "transfer to "+to.opts.ID, func() error { return g.master().member().Transfer(context.Background(), to.opts.ID) })
+		eventually(t, "transfer to "+to.opts.ID, func() error {
+			return g.master().member().Transfer(context.Background(), to.opts.ID)
+		})
 		eventually(t, to.opts.ID+" is the master", func() error {
 			if !to.member().Master() {
 				return errors.New("it is not")

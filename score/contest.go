@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,14 @@ type Competitor struct {
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
+}
+
+// total returns the score, or the tie-break score.
+func (w *Competitor) total(tiebreak bool) *Decimal {
+	if tiebreak {
+		return &w.Tiebreak
+	}
+	return &w.Result
 }
 
 // maxPlayed limits the periods, and the statistics, of one competitor.
@@ -168,20 +177,12 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 				d.ScheduleStatus)
 		}
 	}
-	if d.ScheduleStatus != "" {
-		c.ScheduleStatus = d.ScheduleStatus
-		c.Started = c.Started || d.ScheduleStatus == Running
-	}
-	if d.ResultStatus != "" {
-		c.ResultStatus = d.ResultStatus
-		c.WasOfficial = c.WasOfficial || d.ResultStatus == Official
-	}
-	if d.Period != "" {
-		c.Period = d.Period
-	}
-	if d.Clock != "" {
-		c.Clock = d.Clock
-	}
+	c.ScheduleStatus = cmp.Or(d.ScheduleStatus, c.ScheduleStatus)
+	c.Started = c.Started || d.ScheduleStatus == Running
+	c.ResultStatus = cmp.Or(d.ResultStatus, c.ResultStatus)
+	c.WasOfficial = c.WasOfficial || d.ResultStatus == Official
+	c.Period = cmp.Or(d.Period, c.Period)
+	c.Clock = cmp.Or(d.Clock, c.Clock)
 	return nil
 }
 
@@ -243,22 +244,16 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	if player == nil {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
-	period := d.Period
-	if period == "" {
-		period = c.Period
-	}
+	period := cmp.Or(d.Period, c.Period)
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
-	before := player.Result
-	if tiebreak {
-		before = player.Tiebreak
-	}
-	total, ok := before.Add(*d.Delta)
+	total := player.total(tiebreak)
+	sum, ok := total.Add(*d.Delta)
 	if !ok {
 		return fieldProblem("data.delta",
-			"%s and %s are more than a score can hold (%s)", before, *d.Delta, MaxDecimal)
+			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, MaxDecimal)
 	}
 	if mode == Live {
-		if p := c.checkTotals(d.Result, d.Competitor, total, tiebreak); p != nil {
+		if p := c.checkTotals(d.Result, d.Competitor, sum, tiebreak); p != nil {
 			return p
 		}
 	}
@@ -270,11 +265,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	if p != nil {
 		return p
 	}
-	if tiebreak {
-		player.Tiebreak = total
-	} else {
-		player.Result = total
-	}
+	*total = sum
 	if period != "" {
 		player.Periods = periods
 	}
@@ -282,12 +273,8 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	player.Scored = true
 	// A goal that is reported late, in the break, changes the score but not the clock.
 	if c.ScheduleStatus == Running {
-		if d.Period != "" {
-			c.Period = d.Period
-		}
-		if d.Clock != "" {
-			c.Clock = d.Clock
-		}
+		c.Period = cmp.Or(d.Period, c.Period)
+		c.Clock = cmp.Or(d.Clock, c.Clock)
 	}
 	return nil
 }
@@ -311,20 +298,17 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	return sum, nil
 }
 
-// checkTotals compares the totals that a bard gave with those after its play: total for
+// checkTotals compares the totals that a bard gave with those after its play: sum for
 // the competitor that played, and the current ones for the others.
-func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebreak bool) *Problem {
+func (c *Contest) checkTotals(given Totals, played string, sum Decimal, tiebreak bool) *Problem {
 	for _, n := range given {
 		competitor := c.competitor(n.Code)
 		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		have := competitor.Result
-		if tiebreak {
-			have = competitor.Tiebreak
-		}
+		have := *competitor.total(tiebreak)
 		if n.Code == played {
-			have = total
+			have = sum
 		}
 		if have != n.Value {
 			return Problemf(TotalMismatch,
@@ -348,10 +332,7 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
 		competitor := &competitors[i]
-		total := &competitor.Result
-		if tiebreak {
-			total = &competitor.Tiebreak
-		}
+		total := competitor.total(tiebreak)
 		if d.Period != "" {
 			difference := Totals{{d.Period, n.Value - *total}}
 			periods, p := competitor.Periods.plus("data.period", difference)

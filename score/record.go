@@ -214,17 +214,11 @@ func (f Filter) Matches(c *Contest) bool {
 }
 
 func (f Filter) matchesCompetitor(c *Contest) bool {
-	for i := range c.Competitors {
-		if w := &c.Competitors[i]; w.Code == f.Competitor || w.Organisation == f.Competitor {
-			return true
-		}
-	}
-	for i := range c.Leaders {
-		if m := &c.Leaders[i]; m.Competitor == f.Competitor || m.Organisation == f.Competitor {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Competitors, func(w Competitor) bool {
+		return w.Code == f.Competitor || w.Organisation == f.Competitor
+	}) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
+		return m.Competitor == f.Competitor || m.Organisation == f.Competitor
+	})
 }
 
 // Leaderboard is a page of the marks at one split of a ranked contest, best first.

@@ -39,13 +39,12 @@ type Renewer struct {
 
 // Run checks the certificate and the keys until ctx ends.
 func (r *Renewer) Run(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
+	tick := time.Tick(checkEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 		r.check(ctx)
 	}

@@ -324,8 +324,7 @@ const reverifyEvery = time.Minute
 // RecheckLoop rechecks the connections until ctx ends. It looks for changes of the
 // configuration and of the access control at each period.
 func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
-	tick := time.NewTicker(period)
-	defer tick.Stop()
+	tick := time.Tick(period)
 	var servers []raft.Server
 	var state *access.State
 	var last time.Time
@@ -333,7 +332,7 @@ func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 		newServers, newState := p.config.Auth.Servers(), p.config.Auth.Access()
 		if newState == state && slices.Equal(servers, newServers) && time.Since(last) < reverifyEvery {

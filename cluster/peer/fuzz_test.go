@@ -11,7 +11,10 @@ import (
 // FuzzPreamble checks that a preamble names a protocol and this member, or is refused.
 func FuzzPreamble(f *testing.F) {
 	const me = "f1@one"
-	p := &Port{config: Config{ServerID: me}, raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn)}
+	p := &Port{
+		config: Config{ServerID: me},
+		raft:   make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn),
+	}
 	f.Add([]byte("HGET / HTTP/1.1\r\n"))
 	for _, to := range []raft.ServerID{me, "f2@two", ""} {
 		f.Add(Preamble(ProtocolRaft, to))

@@ -29,7 +29,12 @@ func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest))
 // handle passes on a request, or answers it with an error.
 func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
 	if err := t.check(call.Command); err != nil {
-		t.config.Go(func() { answerError(call, err) })
+		t.config.Go(func() {
+			if call.Reader != nil { // else the rest of a snapshot would be taken for the next request
+				io.Copy(io.Discard, call.Reader)
+			}
+			call.Respond(nil, err)
+		})
 		return
 	}
 	switch request := call.Command.(type) {
@@ -37,28 +42,14 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		t.config.Go(func() { snapshot(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
-		boundCommit(request)
+		// Raft commits up to the leader's commit index or the end of its own log,
+		// whichever comes first (v1.8.0, appendEntries). But a request proves that the two
+		// logs are the same only up to its own last entry. Behind it this member may have
+		// entries of an older term, which were never committed.
+		proven := request.PrevLogEntry + uint64(len(request.Entries))
+		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 	}
 	t.Deliver(call)
-}
-
-// answerError answers a request with an error. It reads the body of a snapshot first, or the
-// transport would take the rest of it for the next request.
-func answerError(call raft.RPC, err error) {
-	if call.Reader != nil {
-		io.Copy(io.Discard, call.Reader)
-	}
-	call.Respond(nil, err)
-}
-
-// boundCommit makes a request commit no more than it proves. Raft commits up to the
-// leader's commit index or the end of its own log, whichever comes first (v1.8.0,
-// appendEntries). But a request proves that the two logs are the same only up to its own
-// last entry. Behind it this member may have entries of an older term, which were never
-// committed.
-func boundCommit(request *raft.AppendEntriesRequest) {
-	proven := request.PrevLogEntry + uint64(len(request.Entries))
-	request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 }
 
 // following returns the term in which Raft follows a leader, the leader, and the index of

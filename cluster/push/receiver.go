@@ -146,10 +146,7 @@ func (r *Receiver) Admit(c net.Conn, hello *cache.Hello) error {
 	if lease := r.Timings.Lease; hello.Lease != lease {
 		return fmt.Errorf("%w: its leases last %v, those here %v", errOtherScale, hello.Lease, lease)
 	}
-	hold := time.NewTimer(r.Scale(helloHold))
-	defer hold.Stop()
-	poll := time.NewTicker(helloPoll)
-	defer poll.Stop()
+	hold, poll := time.After(r.Scale(helloHold)), time.Tick(helloPoll)
 	for {
 		term, leader := r.leader()
 		switch {
@@ -159,8 +156,8 @@ func (r *Receiver) Admit(c net.Conn, hello *cache.Hello) error {
 			return fmt.Errorf("%w: raft is in term %d, the stream in epoch %d", cache.ErrStale, term, hello.Epoch)
 		}
 		select {
-		case <-poll.C:
-		case <-hold.C:
+		case <-poll:
+		case <-hold:
 			return fmt.Errorf("%w: the stream is of %q in epoch %d, but raft follows %q in term %d",
 				errNotLeader, hello.Master, hello.Epoch, leader, term)
 		case <-r.ctx.Done():

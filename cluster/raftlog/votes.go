@@ -98,25 +98,19 @@ const (
 // checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the
 // file to memory, and reading a part that is missing would crash the process.
 func checkVoteFile(path string) error {
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	for at := range int64(2) {
-		var b [boltMeta]byte
-		_, err := f.ReadAt(b[:], at*int64(os.Getpagesize()))
-		if err != nil || binary.NativeEndian.Uint32(b[boltHeader:]) != boltMagic {
+	for at := range 2 {
+		meta := b[min(at*os.Getpagesize(), len(b)):]
+		if len(meta) < boltMeta || binary.NativeEndian.Uint32(meta[boltHeader:]) != boltMagic {
 			continue // bbolt reports what is wrong
 		}
-		pages := binary.NativeEndian.Uint64(b[boltPages:])
-		size := uint64(binary.NativeEndian.Uint32(b[boltPageSize:]))
-		if size > 0 && pages > uint64(info.Size())/size {
-			return fmt.Errorf("it has %d bytes, but its header counts %d pages of %d bytes", info.Size(), pages, size)
+		pages := binary.NativeEndian.Uint64(meta[boltPages:])
+		size := uint64(binary.NativeEndian.Uint32(meta[boltPageSize:]))
+		if size > 0 && pages > uint64(len(b))/size {
+			return fmt.Errorf("it has %d bytes, but its header counts %d pages of %d bytes", len(b), pages, size)
 		}
 	}
 	return nil

@@ -58,11 +58,10 @@ func (d *watchdogStore) write(what string, f func() error) error {
 // stop. It counts its own ticks instead of reading a clock, so that a process that was
 // suspended does not blame the disk.
 func (d *watchdogStore) watch(done <-chan struct{}) {
-	tick := time.NewTicker(d.opts.StallTimeout / stallTicks)
-	defer tick.Stop()
+	tick := time.Tick(d.opts.StallTimeout / stallTicks)
 	for range stallTicks {
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-done:
 			return
 		case <-d.stopped.Done():

@@ -25,7 +25,6 @@ type Poller struct {
 	Reports *Reports
 	Source  *Source // of this member
 	Port    *peer.Port
-	Secure  bool          // the members authenticate each other
 	Every   time.Duration // PollEvery, scaled
 	Timeout time.Duration // for one status
 	wake    chan struct{}
@@ -118,7 +117,7 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 		return Status{}, err
 	case s.Member == "":
 		return Status{}, errors.New("the member does not report its id")
-	case p.Secure && s.Member != by:
+	case p.Source.Identity != nil && s.Member != by:
 		return Status{}, fmt.Errorf("the member reports the id %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, nil

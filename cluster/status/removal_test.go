@@ -30,15 +30,24 @@ func TestOnlyAMajorityOfTheOtherVotersDecidesARemoval(t *testing.T) {
 		{"the other one of two", configuration("me a"), map[raft.ServerID]uint64{"a": 9}, true},
 		{"one of two others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9}, false},
 		{"both others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 8}, true},
-		{"one of them has not applied where this one joined", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 7}, false},
+		{
+			"one of them has not applied where this one joined",
+			configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 7}, false,
+		},
 		{"one of them and a stranger", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "x": 9}, false},
-		{"one of them and one without a vote", configuration("me a b", server("n", raft.Nonvoter)), map[raft.ServerID]uint64{"a": 9, "n": 9}, false},
+		{
+			"one of them and one without a vote",
+			configuration("me a b", server("n", raft.Nonvoter)), map[raft.ServerID]uint64{"a": 9, "n": 9}, false,
+		},
 		{"one of them and itself", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "me": 9}, false},
 		{"two of three others", configuration("me a b c"), map[raft.ServerID]uint64{"a": 9, "b": 9}, true},
 		{"two of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9}, false},
 		{"three of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9, "d": 9}, true},
 		{"the only voter, to one without a vote", configuration("a", reader), map[raft.ServerID]uint64{"a": 9}, true},
-		{"one of two voters, to one without a vote", configuration("a b", reader), map[raft.ServerID]uint64{"a": 9}, false},
+		{
+			"one of two voters, to one without a vote",
+			configuration("a b", reader), map[raft.ServerID]uint64{"a": 9}, false,
+		},
 	} {
 		if v := judge(c.servers, "me", 7, c.said); v.removed != c.removed {
 			t.Errorf("%s: removed is %t; want %t (%+v)", c.what, v.removed, c.removed, v)

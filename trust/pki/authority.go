@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -151,9 +150,4 @@ func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
 }
 
 // short returns the beginning of a fingerprint, for file names and logs.
-func short(fingerprint string) string {
-	if _, err := hex.DecodeString(fingerprint); err != nil || len(fingerprint) < 16 {
-		return "unknown"
-	}
-	return fingerprint[:16]
-}
+func short(fingerprint string) string { return fingerprint[:min(16, len(fingerprint))] }

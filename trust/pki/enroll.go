@@ -4,17 +4,71 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
+
+// errJoinToken does not quote the input, which may be a mistyped secret.
+var errJoinToken = errors.New("not a join token; want the whole text, which begins with \"laurel-join-1.\"")
+
+// JoinToken admits a frontend to a group and names the authority that the frontend
+// trusts. Its text is laurel-join-1.FINGERPRINT.ID.SECRET. Only the maker and the holder
+// know the secret; the group stores its hash.
+type JoinToken struct {
+	Fingerprint string // of the authority, in hexadecimal
+	ID          string
+	Secret      string
+}
+
+// NewJoinToken makes a token for the group with the authority.
+func NewJoinToken(fingerprint string) JoinToken {
+	var id [8]byte
+	var secret [32]byte
+	rand.Read(id[:]) // never returns an error
+	rand.Read(secret[:])
+	return JoinToken{fingerprint, hex.EncodeToString(id[:]), base64.RawURLEncoding.EncodeToString(secret[:])}
+}
+
+// Text returns the text of the token, with the secret.
+func (t JoinToken) Text() string {
+	return "laurel-join-1." + t.Fingerprint + "." + t.ID + "." + t.Secret
+}
+
+// String returns the token without the secret, for logs.
+func (t JoinToken) String() string { return "laurel-join-1." + short(t.Fingerprint) + "..." + t.ID }
+
+// GoString returns the token without the secret.
+func (t JoinToken) GoString() string { return t.String() }
+
+// Hash returns the hash of the secret, which the group stores.
+func (t JoinToken) Hash() []byte {
+	sum := sha256.Sum256([]byte(t.Secret))
+	return sum[:]
+}
+
+var joinToken = regexp.MustCompile(`^laurel-join-1\.([0-9a-f]{64})\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$`)
+
+// ParseJoinToken parses the text of a token. The error does not quote it.
+func ParseJoinToken(text string) (JoinToken, error) {
+	parts := joinToken.FindStringSubmatch(strings.TrimSpace(text))
+	if parts == nil {
+		return JoinToken{}, errJoinToken
+	}
+	return JoinToken{parts[1], parts[2], parts[3]}, nil
+}
 
 // EnrollPath is the URL path at which a joining frontend requests its certificate.
 const EnrollPath = "/v1/cluster/enroll"

@@ -37,21 +37,17 @@ func MakeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	parents := []string{filepath.Dir(dir)}
-	for parent := parents[0]; parent != filepath.Dir(parent); {
-		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) {
-			break
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+		if err := MakeDir(parent); err != nil {
+			return err
 		}
-		parent = filepath.Dir(parent)
-		parents = append(parents, parent)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	for _, parent := range parents {
-		if err := SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return err
-		}
+	if err := SyncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
 	}
 	return nil
 }
