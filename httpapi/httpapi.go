@@ -131,8 +131,7 @@ func (a *API) Close() {
 	})
 }
 
-// Handler returns the handler of the port of clients. It forwards to the master what only
-// the master can answer.
+// Handler returns the handler of the port of clients without the fast path.
 func (a *API) Handler() http.Handler { return a.clientServer().router() }
 
 // ForwardedHandler returns the handler of the peer port for requests that another
@@ -163,8 +162,8 @@ func (a *API) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Front returns the server of the port of clients: Server with Handler, behind the fast
-// path.
+// Front returns the server of the port of clients, which has the fast path. It forwards to
+// the master what only the master can answer.
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())

@@ -126,12 +126,10 @@ func (c *Checker) Names(field string, list []string, limit int) {
 		c.Fail(field, "has %d members; the most is %d", len(list), maxList)
 		return
 	}
-	seen := make(map[string]bool, len(list))
 	for i, s := range list {
 		c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, true)
-		if seen[s] {
+		if slices.Contains(list[:i], s) {
 			c.Fail(field, "has %q twice", clip(s))
 		}
-		seen[s] = true
 	}
 }

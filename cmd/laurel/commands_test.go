@@ -108,7 +108,7 @@ func TestARefusedLeaveWarnsAndNamesForce(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	if len(asked) != 1 {
-		t.Errorf("asked %q; want no word about f3", asked)
+		t.Errorf("asked %q; want no request about f3", asked)
 	}
 	if _, _, errs, _ = run(t, answer, "cluster", "leave", "f2", "--force"); strings.Contains(errs, "WARNING") {
 		t.Errorf("with --force, stderr is %q; want the refusal, no advice to use --force", errs)

@@ -120,6 +120,7 @@ func NumberedKey(n uint64, parts ...string) []byte {
 type Tx struct {
 	*bolt.Tx
 	buckets map[string]*bolt.Bucket
+	cursors map[string]*bolt.Cursor // for Get; a Bucket.Get would allocate one each time
 	err     error
 
 	// Values live until the transaction ends. They are cut from large blocks, so that the
@@ -132,7 +133,9 @@ type Tx struct {
 }
 
 // NewTx returns a Tx that writes to tx.
-func NewTx(tx *bolt.Tx) *Tx { return &Tx{Tx: tx, buckets: map[string]*bolt.Bucket{}} }
+func NewTx(tx *bolt.Tx) *Tx {
+	return &Tx{Tx: tx, buckets: map[string]*bolt.Bucket{}, cursors: map[string]*bolt.Cursor{}}
+}
 
 // Bucket returns a bucket. It is opened on first use, because bbolt writes every open
 // bucket at the commit.
@@ -163,16 +166,28 @@ func (t *Tx) Fail(err error) {
 
 // Get returns the value of a key; nil if there is none.
 func (t *Tx) Get(bucket, key []byte) []byte {
-	v, err := Get(t.Bucket(bucket), key)
+	c := t.cursors[string(bucket)]
+	if c == nil {
+		c = t.Bucket(bucket).Cursor()
+		t.cursors[string(bucket)] = c
+	}
+	k, sealed := c.Seek(key)
+	if !bytes.Equal(k, key) {
+		return nil
+	}
+	v, err := Unseal(key, sealed)
 	t.Fail(err)
 	return v
 }
 
 // GetJSON decodes the value of a key and reports whether there is one.
 func (t *Tx) GetJSON(bucket, key []byte, into any) bool {
-	ok, err := GetJSON(t.Bucket(bucket), key, into)
-	t.Fail(err)
-	return ok && err == nil
+	v := t.Get(bucket, key)
+	if v == nil {
+		return false
+	}
+	t.Fail(json.Unmarshal(v, into))
+	return t.err == nil
 }
 
 // Put seals and writes a copy of value.

@@ -112,7 +112,7 @@ func competitionOf(key string) (competition string, isRecord bool) {
 func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
 		return h.eachEvent(ctx, contest, from, to, func(e Event) {
-			c.frames = append(c.frames, eventFrame(contest, e))
+			c.frames = append(c.frames, eventFrame(c.name, e))
 		})
 	}
 	e, err := h.store.Record(ctx, c.name)

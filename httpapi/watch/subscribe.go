@@ -17,6 +17,9 @@ import (
 // maxSnapshot bounds the records that a stream begins with.
 const maxSnapshot = 10_000
 
+// snapshotKey is the key of a pending snapshot. No record has it.
+const snapshotKey = "snapshot"
+
 // ErrTooManyRecords is returned when the subjects have more records than one stream carries.
 var ErrTooManyRecords = fmt.Errorf("more than %d records", maxSnapshot)
 
@@ -61,7 +64,14 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		h.count.Add(-1)
 		return nil, nil, ErrFull
 	}
-	w = &Watcher{Home: home, subjects: s, hub: h, queued: true, latest: map[string]uint64{}}
+	w = &Watcher{
+		Home:     home,
+		subjects: s,
+		hub:      h,
+		queued:   true,
+		pending:  map[string]*frame{},
+		latest:   map[string]uint64{},
+	}
 	received, resumes := parsePosition(h.store.ID(), lastID)
 	if resumes = resumes && h.store.Ordered(); resumes {
 		// With less than it has received elsewhere the stream would go back.
@@ -223,7 +233,7 @@ func (h *Hub) snapshot(
 	for _, id := range w.subjects.Timelines {
 		err := h.eachEvent(ctx, id, 0, revision, func(e Event) {
 			events = append(events, e.Body)
-			latest[id] = e.Revision
+			latest[cache.TimelineTag(id)] = e.Revision
 		})
 		if err != nil {
 			return frame{}, err
@@ -234,7 +244,7 @@ func (h *Hub) snapshot(
 		"event: snapshot\ndata: "+`{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
 		h.store.ID(), // letters and digits only
 		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
-	return frame{key: "snapshot", open: true, latest: latest, revision: revision, bytes: body}, nil
+	return frame{key: snapshotKey, open: true, latest: latest, revision: revision, bytes: body}, nil
 }
 
 // changesSince returns the frames of what has changed since a watcher had received a position.
@@ -248,7 +258,7 @@ func (h *Hub) changesSince(
 	}
 	for _, id := range w.subjects.Timelines {
 		err = h.eachEvent(ctx, id, received.events, w.start, func(e Event) {
-			frames = append(frames, eventFrame(id, e))
+			frames = append(frames, eventFrame(cache.TimelineTag(id), e))
 		})
 		if err != nil {
 			return nil, err
@@ -296,7 +306,7 @@ func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes 
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if slices.ContainsFunc(w.pending, func(f *frame) bool { return f.open }) {
+	if w.pending[snapshotKey] != nil {
 		// A contest was removed meanwhile. The pending snapshot may be older than this
 		// beginning and has everything that the watcher must get, so it comes instead.
 		return nil, nil
@@ -309,15 +319,12 @@ func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes 
 // dropOlderLocked drops the pending frames that are not newer than the given records, and
 // the last events of timelines. The beginning of the stream has those.
 func (w *Watcher) dropOlderLocked(records map[string]*cache.Entry, latest map[string]uint64) {
-	w.index = nil // addLocked builds a new one
-	w.pending = slices.DeleteFunc(w.pending, func(f *frame) bool {
-		if f.keep {
-			return f.revision <= latest[f.key]
-		}
-		e := records[f.key]
+	maps.DeleteFunc(w.pending, func(key string, f *frame) bool {
+		e := records[key]
 		return e != nil && f.revision <= e.Revision
 	})
-	for id, revision := range latest {
-		w.latest[id] = max(w.latest[id], revision)
+	w.events = slices.DeleteFunc(w.events, func(f *frame) bool { return f.revision <= latest[f.key] })
+	for timeline, revision := range latest {
+		w.latest[timeline] = max(w.latest[timeline], revision)
 	}
 }

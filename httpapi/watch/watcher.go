@@ -2,6 +2,7 @@ package watch
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -20,8 +21,8 @@ const (
 	// it the connection is closed; the client reconnects with its event id and gets the
 	// rest from the store.
 	maxPendingEvents = 4096
-	// indexThreshold is the number of pending frames above which they are found by an index.
-	indexThreshold = 16
+	// maxKept is the number of pending frames above which their map is not kept.
+	maxKept = 64
 	// slowWriteTimeout bounds the write of what a connection did not accept at once.
 	slowWriteTimeout = 10 * time.Second
 	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
@@ -43,10 +44,9 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	conn    net.Conn
-	raw     syscall.RawConn // nil if the connection has no file descriptor to write to
-	pending []*frame
-	index   map[string]int // position in pending by frame key, if there are many
-	events  int            // pending timeline events
+	raw     syscall.RawConn   // nil if the connection has no file descriptor to write to
+	pending map[string]*frame // by key
+	events  []*frame          // pending timeline events
 	// latest is the last event of each timeline that was sent or is pending. In pull mode
 	// the dispatches repeat events.
 	latest  map[string]uint64
@@ -77,8 +77,8 @@ func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	clear(w.pending)
-	w.pending, w.index, w.events, w.known = w.pending[:0], nil, 0, revision
+	w.dropPendingLocked()
+	w.known = revision
 	w.latest = maps.Clone(snapshot.latest)
 	w.addLocked(snapshot)
 	w.enqueueLocked(revision)
@@ -102,54 +102,38 @@ func (w *Watcher) departing() bool {
 
 // addLocked adds a pending frame. It replaces an older frame with the same key.
 func (w *Watcher) addLocked(f *frame) {
-	if w.closed {
-		return
-	}
-	if f.keep {
-		if f.revision <= w.latest[f.key] {
-			return
-		}
+	switch {
+	case w.closed:
+	case !f.keep:
+		w.pending[f.key] = f
+	case f.revision > w.latest[f.key]:
 		w.latest[f.key] = f.revision
-		if w.events++; w.events > maxPendingEvents {
+		if w.events = append(w.events, f); len(w.events) > maxPendingEvents {
 			w.closeLocked()
-			return
-		}
-		w.pending = append(w.pending, f)
-		return
-	}
-	if i := w.find(f.key); i >= 0 {
-		w.pending[i] = f
-		return
-	}
-	w.pending = append(w.pending, f)
-	if w.index != nil {
-		w.index[f.key] = len(w.pending) - 1
-	} else if len(w.pending) > indexThreshold {
-		w.index = make(map[string]int, 4*indexThreshold)
-		for i, p := range w.pending {
-			if !p.keep {
-				w.index[p.key] = i
-			}
 		}
 	}
 }
 
-// find returns the position of the pending frame with a key, or -1.
-func (w *Watcher) find(key string) int {
-	if w.index != nil {
-		if i, ok := w.index[key]; ok {
-			return i
-		}
-		return -1
+func (w *Watcher) dropPendingLocked() {
+	if len(w.pending)+len(w.events) > maxKept {
+		w.pending, w.events = map[string]*frame{}, nil
+		return
 	}
-	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.keep && p.key == key })
+	clear(w.pending)
+	clear(w.events)
+	w.events = w.events[:0]
+}
+
+// hasPendingLocked reports whether there is something to write.
+func (w *Watcher) hasPendingLocked() bool {
+	return !w.closed && (len(w.pending) > 0 || len(w.events) > 0 || w.dirty)
 }
 
 // enqueueLocked notes that everything up to the revision is pending, and queues the watcher
 // for writing.
 func (w *Watcher) enqueueLocked(revision uint64) {
 	w.upTo = max(w.upTo, revision)
-	if !w.queued && !w.closed && (len(w.pending) > 0 || w.dirty) {
+	if !w.queued && w.hasPendingLocked() {
 		w.queued = true
 		w.hub.queue <- w
 	}
@@ -163,14 +147,12 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	if w.closed {
 		return b, false
 	}
-	w.pending = w.arrangeLocked(w.pending)
-	b = w.appendFramesLocked(b, w.pending, w.sent, w.upTo)
+	frames := make([]*frame, 0, len(w.pending)+len(w.events)+len(w.windows))
+	frames = slices.AppendSeq(frames, maps.Values(w.pending))
+	frames = w.arrangeLocked(append(frames, w.events...))
+	b = w.appendFramesLocked(b, frames, w.sent, w.upTo)
 	w.sent = w.upTo
-	clear(w.pending)
-	w.pending, w.index, w.events = w.pending[:0], nil, 0
-	if cap(w.pending) > 4*indexThreshold {
-		w.pending = nil
-	}
+	w.dropPendingLocked()
 	return b, true
 }
 
@@ -198,7 +180,7 @@ func (w *Watcher) appendFramesLocked(b []byte, frames []*frame, records, end uin
 func (w *Watcher) writeDone() (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queued = (len(w.pending) > 0 || w.dirty) && !w.closed
+	w.queued = w.hasPendingLocked()
 	return w.queued
 }
 
@@ -265,11 +247,30 @@ func (h *Hub) writeBlocking(w *Watcher, b []byte) {
 	}
 }
 
+// writeNow writes to the watcher's file descriptor without blocking. It returns the number
+// of bytes that the connection accepted, which is 0 if there is no descriptor.
+func writeNow(w *Watcher, b []byte) (n int, err error) {
+	if w.raw == nil {
+		return 0, nil
+	}
+	closed := w.raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), b)
+		return true
+	})
+	switch {
+	case closed != nil:
+		return 0, closed
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		return 0, nil
+	}
+	return n, err
+}
+
 // frame is an encoded event of the stream without its final blank line, because each watcher
 // decides whether an id line follows. A frame is immutable.
 type frame struct {
 	key      string            // a newer frame replaces a pending one with the same key, unless keep
-	keep     bool              // an event of the timeline of the contest key, which is never replaced
+	keep     bool              // an event of the timeline key, which is never replaced
 	open     bool              // a snapshot without leaderboards and closing brace; see appendFramesLocked
 	latest   map[string]uint64 // the last event of each timeline in a snapshot
 	revision uint64
@@ -284,8 +285,8 @@ func recordFrame(key string, e *cache.Entry) *frame {
 	return &frame{key: key, revision: e.Revision, bytes: encode(event, e.Body)}
 }
 
-func eventFrame(contest string, e Event) *frame {
-	return &frame{key: contest, keep: true, revision: e.Revision, bytes: encode("timeline", e.Body)}
+func eventFrame(timeline string, e Event) *frame {
+	return &frame{key: timeline, keep: true, revision: e.Revision, bytes: encode("timeline", e.Body)}
 }
 
 // encode returns the lines of an event. The data is JSON with at most one line break, at

@@ -330,10 +330,12 @@ func (h *Hub) notifyWatchers(win *window) {
 	}
 }
 
-// arrangeLocked sorts frames by revision and adds changed windows, unless there is an open
-// snapshot, which will include them.
+// arrangeLocked sorts frames by revision, then by key, and adds changed windows, unless
+// there is an open snapshot, which will include them.
 func (w *Watcher) arrangeLocked(frames []*frame) []*frame {
-	slices.SortStableFunc(frames, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
+	slices.SortFunc(frames, func(a, b *frame) int {
+		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
+	})
 	if !w.dirty {
 		return frames
 	}

@@ -3,6 +3,7 @@ package fastjson
 import (
 	"encoding/base64"
 	"errors"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -128,16 +129,9 @@ func (r *Reader) Number() string {
 // Count reads a positive integer of at most 16 digits.
 func (r *Reader) Count(to *uint64) bool {
 	s := r.Number()
-	if s == "" || len(s) > 16 || s[0] == '0' {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-		*to = *to*10 + uint64(s[i]-'0')
-	}
-	return true
+	n, err := strconv.ParseUint(s, 10, 64)
+	*to = n
+	return err == nil && len(s) <= 16 && s[0] != '0'
 }
 
 // Time reads an RFC 3339 time.
