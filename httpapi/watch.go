@@ -106,7 +106,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 		case len(values) > 1:
 			return nil, handler.FieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
 		case len(values[0]) > question.MaxFilter:
-			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
+			return nil, handler.FieldProblem(name,
+				"got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}

@@ -56,7 +56,8 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
 	s := &stream{Posts: p, w: w, control: control}
-	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	authorize := func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) }
+	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, authorize)
 	defer s.chunks.stop()
 	defer s.free()
 	for {
