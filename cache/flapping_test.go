@@ -18,7 +18,8 @@ func (f flapping) writeDelays(t *testing.T, penalties bool) (delays []time.Durat
 	start := g.now
 	for end := start + 10*time.Second; g.now < end; {
 		begun, to := g.now, g.push("scores/x")
-		for pause := time.Duration(0); g.master.Released() < to || pause < 10*time.Millisecond; g.now += time.Millisecond {
+		const step = time.Millisecond
+		for pause := time.Duration(0); g.master.Released() < to || pause < 10*step; g.now += step {
 			if g.master.Released() >= to {
 				if pause == 0 && begun >= start+time.Second {
 					delays = append(delays, g.now-begun)
@@ -58,8 +59,8 @@ func TestFlappingFrontendDelaysFewWrites(t *testing.T) {
 			t.Errorf("c runs %v and stops %v: one write in ten is delayed by %v", f.run, f.pause, p90)
 		}
 		if sum(after) > time.Second || sum(before) <= time.Second {
-			t.Errorf("c runs %v and stops %v: the writes of nine seconds are delayed by %v with penalties, want at most 1 s, "+
-				"and by %v without, want more than 1 s", f.run, f.pause, sum(after), sum(before))
+			t.Errorf("c runs %v and stops %v: the writes of nine seconds are delayed by %v with penalties, "+
+				"want at most 1 s, and by %v without, want more than 1 s", f.run, f.pause, sum(after), sum(before))
 		}
 	}
 }

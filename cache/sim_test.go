@@ -213,8 +213,8 @@ func (w *world) checkRead(n *node, answer int, value, seen uint64, how string) {
 		w.counts.own++
 	}
 	if least := w.lastChange(answer, seen); value < least {
-		w.violation("%.1f ms: %s returned answer %d as of revision %d (%s), but %d was seen before, and %d had changed it",
-			w.now, n.name, answer, value, how, seen, least)
+		w.violation("%.1f ms: %s returned answer %d as of revision %d (%s), but %d was seen before, "+
+			"and %d had changed it", w.now, n.name, answer, value, how, seen, least)
 	}
 	w.newestSeen = max(w.newestSeen, value)
 }

@@ -3,12 +3,13 @@ package cluster
 import (
 	"context"
 	"errors"
-	"laurel/cluster/peer"
-	"laurel/cluster/push"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/cluster/push"
 )
 
 // Raft's own commit message takes minutes here, so the followers can answer only because of the hints.

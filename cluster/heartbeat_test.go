@@ -3,14 +3,15 @@ package cluster
 import (
 	"context"
 	"errors"
-	"laurel/cluster/internal/hclogger"
-	"laurel/cluster/peer"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/peer"
 )
 
 // fakePeer is another member as Raft sees it. The test sends its messages.

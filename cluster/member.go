@@ -52,10 +52,10 @@ var ErrRemoved = raftlog.ErrRemoved
 // its parts, and the few here.
 type Member struct {
 	*replica
-	*reader
+	reader
 	*readIndex
 	*poster
-	*forwarder
+	forwarder
 	*polling
 	*accessControl
 	*membership
@@ -149,8 +149,8 @@ func (m *Member) wire(reports *status.Reports) {
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
 	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
-	m.forwarder = &forwarder{r}
-	m.reader = &reader{r}
+	m.forwarder = forwarder{r}
+	m.reader = reader{r}
 	m.readIndex = &readIndex{replica: r, turn: make(chanMutex, 1)}
 	m.readIndex.round = m.readIndex.askVoters
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)

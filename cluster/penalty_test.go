@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"laurel/cluster/peer"
 	"net"
 	"net/http"
 	"sync"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"laurel/cluster/peer"
 )
 
 // valve delays the answers of the frontends on the streams of a master, as if they hung.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"laurel/cluster/peer"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
 )
 
 func TestReadAtTheMasterHasEveryAckedEvent(t *testing.T) {

@@ -3,13 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
-	"laurel/cluster/peer"
 	"math"
 	"path/filepath"
 	"testing"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"laurel/cluster/peer"
 )
 
 func TestOneMessageCannotExhaustTheTerms(t *testing.T) {

@@ -19,7 +19,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -84,21 +83,21 @@ type API struct {
 	admission *admission.Control
 	hub       *watch.Hub
 	balancer  *balancer
-	closed    chan struct{}
-	close     sync.Once
+	stop      context.CancelFunc
 }
 
 // New returns the API of the frontend that g belongs to. It panics if o.Registry has the
 // metrics of an API already.
 func New(g Group, o Options) *API {
 	o.Registry = cmp.Or(o.Registry, prometheus.NewRegistry())
+	ctx, stop := context.WithCancel(context.Background())
 	a := &API{
 		group:   g,
 		log:     cmp.Or(o.Logger, slog.Default()),
 		options: o,
 		metrics: newMetrics(o.Registry),
 		origins: newOrigins(g.Status, o),
-		closed:  make(chan struct{}),
+		stop:    stop,
 	}
 	a.admission = admission.New(admission.Options{
 		Access:     g.Access.Access,
@@ -117,22 +116,19 @@ func New(g Group, o Options) *API {
 	}, func() float64 { return float64(a.hub.Count()) })
 	a.balancer = &balancer{status: g.Status, hub: a.hub, counters: a.metrics.reads}
 	g.Status.Carry(a.balancer.load)
-	go a.balancer.run(a.closed)
-	go a.admission.MonitorScheduler(a.closed)
+	go a.balancer.run(ctx.Done())
+	go a.admission.MonitorScheduler(ctx.Done())
 	return a
 }
 
 // Close ends the streams of watchers, which reconnect to any frontend. It may be called
 // again.
 func (a *API) Close() {
-	a.close.Do(func() {
-		close(a.closed)
-		a.hub.Close()
-	})
+	a.stop()
+	a.hub.Close()
 }
 
-// Handler returns the handler of the port of clients. It forwards to the master what only
-// the master can answer.
+// Handler returns the handler of the port of clients without the fast path.
 func (a *API) Handler() http.Handler { return a.clientServer().router() }
 
 // ForwardedHandler returns the handler of the peer port for requests that another
@@ -163,8 +159,8 @@ func (a *API) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Front returns the server of the port of clients: Server with Handler, behind the fast
-// path.
+// Front returns the server of the port of clients, which has the fast path. It forwards to
+// the master what only the master can answer.
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())

@@ -90,7 +90,10 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	// An error means that there is no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
 	shared := s.shared(hr.Method, hr.Header.Get("Origin"))
-	out.varyOrigin, shared.VaryOrigin = shared.VaryOrigin, false
+	if shared.VaryOrigin {
+		shared.VaryOrigin = false
+		out.begin = func() { w.Header().Add("Vary", "Origin") }
+	}
 	shared.SetOn(w.Header())
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
@@ -124,7 +127,8 @@ func finish[Path string | []byte](
 	e.metrics.done(status, took, stream)
 	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took), slog.Any("err", err))
+			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took),
+			slog.Any("err", err))
 	}
 }
 
@@ -160,19 +164,19 @@ func (s *server) problem(ctx context.Context, r *handler.Request, err error) *sc
 	return problem
 }
 
-// statusWriter remembers the status. http.ResponseController finds the writer below by
-// Unwrap.
+// statusWriter remembers the status, and calls begin, if that is set, before the answer
+// begins. http.ResponseController finds the writer below by Unwrap.
 type statusWriter struct {
 	http.ResponseWriter
-	status     int
-	varyOrigin bool
+	status int
+	begin  func()
 }
 
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
-		if w.varyOrigin {
-			w.Header().Add("Vary", "Origin")
+		if w.begin != nil {
+			w.begin()
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
@@ -205,7 +209,8 @@ func (s *server) forwardWithin(limit time.Duration, r *handler.Request) error {
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
-	return s.group.Forwarder.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
+	out := &statusWriter{ResponseWriter: w, begin: func() { timer.Stop() }}
+	return s.group.Forwarder.Forward(out, hr.WithContext(ctx))
 }
 
 func (s *server) notMaster() error {
@@ -230,19 +235,6 @@ func (s *server) post(ctx context.Context, r *handler.Request) (handler.Response
 	}
 	return s.posts.Handle(ctx, r)
 }
-
-// startDeadlineWriter stops a timer when the answer begins.
-type startDeadlineWriter struct {
-	http.ResponseWriter
-	timer *time.Timer
-}
-
-func (w *startDeadlineWriter) WriteHeader(status int) {
-	w.timer.Stop()
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *startDeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // origins decide which web pages may read answers, and keep pages of other origins from
 // making changes.

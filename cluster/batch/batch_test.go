@@ -2,11 +2,12 @@ package batch
 
 import (
 	"errors"
-	"laurel/fsm/entry"
-	"laurel/score"
 	"strings"
 	"testing"
 	"time"
+
+	"laurel/fsm/entry"
+	"laurel/score"
 )
 
 // encoded returns a post of one event of approximately the given size.

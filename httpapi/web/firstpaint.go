@@ -45,7 +45,7 @@ type line struct {
 	Sides               []side
 	Day, Clock          string // of the start, before the contest begins
 	State, At           string
-	Badges              []badge
+	Badge, BadgeClass   string
 }
 
 type side struct {
@@ -54,8 +54,6 @@ type side struct {
 	Tiebreak     string
 	Winner       bool
 }
-
-type badge struct{ Class, Text string }
 
 type table struct {
 	Title string
@@ -74,16 +72,16 @@ func (*pageData) Asset(name string) string {
 
 // sections returns the contests that are live, the next ones and the latest finished ones.
 func sections(all []score.Record) []section {
-	var live, next, over []*score.Record
+	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
 	for i := range all {
+		s := &next
 		switch r := &all[i]; {
 		case isLive(r):
-			live = append(live, r)
+			s = &live
 		case isOver(r):
-			over = append(over, r)
-		default:
-			next = append(next, r)
+			s = &over
 		}
+		s.contests = append(s.contests, &all[i])
 	}
 	byStart := func(a, b *score.Record) int {
 		byTime := a.StartTime.Compare(b.StartTime)
@@ -92,24 +90,19 @@ func sections(all []score.Record) []section {
 		}
 		return cmp.Or(byTime, cmp.Compare(a.ContestID, b.ContestID))
 	}
-	slices.SortFunc(live, byStart)
-	slices.SortFunc(next, byStart)
-	slices.SortFunc(over, func(a, b *score.Record) int { return cmp.Compare(b.Revision, a.Revision) })
-	var list []section
-	for _, s := range []struct {
-		title    string
-		contests []*score.Record
-	}{{"Live", live}, {"Next", next}, {"Finished", over}} {
-		if len(s.contests) == 0 {
-			continue
+	slices.SortFunc(live.contests, byStart)
+	slices.SortFunc(next.contests, byStart)
+	slices.SortFunc(over.contests, func(a, b *score.Record) int { return cmp.Compare(b.Revision, a.Revision) })
+	list := []section{live, next, over}
+	for i := range list {
+		s := &list[i]
+		s.Total = len(s.contests)
+		s.contests = s.contests[:min(s.Total, maxLines)]
+		for _, r := range s.contests {
+			s.Lines = append(s.Lines, lineOf(r))
 		}
-		sec := section{Title: s.title, Total: len(s.contests), contests: s.contests[:min(len(s.contests), maxLines)]}
-		for _, r := range sec.contests {
-			sec.Lines = append(sec.Lines, lineOf(r))
-		}
-		list = append(list, sec)
 	}
-	return list
+	return slices.DeleteFunc(list, func(s section) bool { return s.Total == 0 })
 }
 
 func isLive(r *score.Record) bool {
@@ -154,8 +147,7 @@ func lineOf(r *score.Record) line {
 		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
 	}
 	if !slices.Contains([]string{"", "START_LIST", "LIVE"}, r.ResultStatus) {
-		text := strings.ReplaceAll(r.ResultStatus, "_", " ")
-		l.Badges = append(l.Badges, badge{Class: strings.ToLower(r.ResultStatus), Text: text})
+		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
 }

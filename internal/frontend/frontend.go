@@ -56,7 +56,6 @@ type Frontend struct {
 	server  *fastpath.Server
 	served  chan error // gets the error with which the server ended
 	addr    string
-	log     *slog.Logger
 }
 
 // Start starts a frontend. It returns once the member runs and the HTTP port is open, which is
@@ -112,7 +111,6 @@ func Start(o Options) (*Frontend, error) {
 		server:  api.Front(),
 		served:  make(chan error, 1),
 		addr:    listener.Addr().String(),
-		log:     o.Member.Logger,
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
@@ -154,7 +152,7 @@ func (f *Frontend) Run(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		f.log.Info("stopping: transferring leadership and closing")
+		f.options.Logger.Info("stopping: transferring leadership and closing")
 		return f.close()
 	case err := <-f.member.Ended():
 		// The storage may hang, so that Close could block. What was acked is on the disks.
@@ -193,7 +191,7 @@ func (f *Frontend) logReady(ctx context.Context) {
 		if f.member.Ready(ctx) != nil {
 			return false
 		}
-		f.log.Info("frontend is ready", "url", f.options.URL, "peer", f.member.Peer())
+		f.options.Logger.Info("frontend is ready", "url", f.options.URL, "peer", f.member.Peer())
 		return true
 	})
 }
@@ -231,11 +229,11 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 		}
 		err := makeOperator(ctx, f.member, file)
 		if err == nil {
-			f.log.Info("made the group's first operator; "+
+			f.options.Logger.Info("made the group's first operator; "+
 				"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN", "file", file)
 		} else if s := err.Error(); s != logged && ctx.Err() == nil {
 			logged = s
-			f.log.Warn("could not make the group's first operator; trying again", "err", err)
+			f.options.Logger.Warn("could not make the group's first operator; trying again", "err", err)
 		}
 		return err == nil
 	})

@@ -1,6 +1,7 @@
 package ranking
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -73,11 +74,8 @@ func (b *Board) entry(number uint32) entry {
 // compare compares an entry with a key and a competitor. The competitor's code makes the
 // order total.
 func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
-	switch {
-	case e.key < key:
-		return -1
-	case e.key > key:
-		return 1
+	if c := cmp.Compare(e.key, key); c != 0 {
+		return c
 	}
 	return strings.Compare(b.rows[e.number].competitor, competitor)
 }

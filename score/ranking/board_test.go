@@ -31,9 +31,13 @@ func plainSort(marks map[string]score.Mark, lower bool, category string) []score
 	})
 	rows := []score.LeaderboardRow{}
 	for i, m := range list {
-		r := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM}
+		r := score.LeaderboardRow{
+			Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
+		}
 		if m.IRM == "" {
-			equal := func(j int) bool { return j >= 0 && j < len(list) && list[j].IRM == "" && list[j].Value == m.Value }
+			equal := func(j int) bool {
+				return j >= 0 && j < len(list) && list[j].IRM == "" && list[j].Value == m.Value
+			}
 			r.Mark, r.Rank, r.RankEqual = &m.Value, i+1, equal(i-1) || equal(i+1)
 			if equal(i - 1) {
 				r.Rank = rows[i-1].Rank
@@ -140,7 +144,8 @@ func checkPages(t *testing.T, random *rand.Rand, board *Board, want []score.Lead
 	at := random.IntN(len(want))
 	p, ok := board.Page(&Query{Category: category, Limit: q.Limit, Around: want[at].Competitor})
 	first := max(0, min(at-(q.Limit-1)/2, len(want)-q.Limit))
-	if around := want[first:min(first+q.Limit, len(want))]; !ok || !slices.EqualFunc(p.Rows, around, score.LeaderboardRow.Equal) {
+	around := want[first:min(first+q.Limit, len(want))]
+	if !ok || !slices.EqualFunc(p.Rows, around, score.LeaderboardRow.Equal) {
 		t.Errorf("%d around %s:\n%v, %v\nwant\n%v", q.Limit, want[at].Competitor, p.Rows, ok, around)
 	}
 }

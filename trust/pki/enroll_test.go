@@ -46,7 +46,8 @@ func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
 	}
 	bad := NewJoinToken(w.first.IssuedBy())
 	_, _, err = Enroll(context.Background(), server.URL, bad, o)
-	if e := (*EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() || strings.Contains(err.Error(), bad.Secret) {
+	e, ok := errors.AsType[*EnrollError](err)
+	if !ok || e.Status != http.StatusUnauthorized || e.Temporary() || strings.Contains(err.Error(), bad.Secret) {
 		t.Errorf("a bad token: %v", err)
 	}
 }

@@ -36,7 +36,8 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name, err := verify([]*x509.Certificate{leaf}, []*x509.Certificate{authority.Certificate}, now); err != nil || name != member {
+		roots := []*x509.Certificate{authority.Certificate}
+		if name, err := verify([]*x509.Certificate{leaf}, roots, now); err != nil || name != member {
 			t.Errorf("the certificate is for %q, asked for was %q: %v", name, member, err)
 		}
 	})
@@ -45,7 +46,10 @@ func FuzzParseRequest(f *testing.F) {
 // FuzzMemberOf checks that a name that is read from a certificate is written the same
 // way, so that two URIs never name one member.
 func FuzzMemberOf(f *testing.F) {
-	for _, name := range []string{"laurel://member/f1/one", "laurel://member/f1/one?x", "laurel://member/f1%2Fone/two", "laurel://x@member/f1/one", "spiffe://member/f1/one", "laurel:member/f1/one"} {
+	for _, name := range []string{
+		"laurel://member/f1/one", "laurel://member/f1/one?x", "laurel://member/f1%2Fone/two",
+		"laurel://x@member/f1/one", "spiffe://member/f1/one", "laurel:member/f1/one",
+	} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {

@@ -31,7 +31,8 @@ func TestParseErrorsDoNotQuoteTheJoinToken(t *testing.T) {
 	j := NewJoinToken(strings.Repeat("0f", 32))
 	for _, text := range []string{
 		"", "x", j.Text()[1:], j.Text() + "A", j.Text()[:len(j.Text())-1], strings.ToUpper(j.Text()),
-		access.NewBearerToken().Text(), strings.Replace(j.Text(), ".", "..", 1), strings.Replace(j.Text(), "-1.", "-2.", 1),
+		strings.Replace(j.Text(), ".", "..", 1), strings.Replace(j.Text(), "-1.", "-2.", 1),
+		access.NewBearerToken().Text(),
 	} {
 		if _, err := ParseJoinToken(text); err == nil || strings.Contains(err.Error(), j.Secret) {
 			t.Errorf("%q: %v", text, err)

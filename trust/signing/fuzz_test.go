@@ -35,8 +35,10 @@ func FuzzVerify(f *testing.F) {
 			altered = signature
 		}
 		altered[abs(at)%len(altered)] ^= bits
-		if new(signing.Verifier).Verify(public, form, signature) != (bits == 0) || caching.Verify(public, form, signature) != (bits == 0) {
-			t.Fatalf("event %d of %d, altered by %x at %d: wrong result", index, size, bits, at)
+		for _, v := range []*signing.Verifier{new(signing.Verifier), caching} {
+			if v.Verify(public, form, signature) != (bits == 0) {
+				t.Fatalf("event %d of %d, altered by %x at %d: wrong result", index, size, bits, at)
+			}
 		}
 	})
 }
