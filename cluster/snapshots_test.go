@@ -309,7 +309,7 @@ func stateOf(t *testing.T, m *Member) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Release()
 	var b bytes.Buffer
 	if err := s.Write(&b); err != nil {
 		t.Fatal(err)
