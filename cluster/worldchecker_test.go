@@ -309,7 +309,7 @@ func (w *world) sameStates(list []*worldMember) (why string) {
 		s, err := m.machine.Snapshot()
 		if err == nil {
 			err = s.Write(&b)
-			s.Close()
+			s.Release()
 		}
 		switch {
 		case err != nil:
