@@ -1,8 +1,6 @@
 package database
 
 import (
-	"unsafe"
-
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
@@ -12,7 +10,5 @@ import (
 // page, so without this a frontend would appear to need as much memory as its file is
 // large. The open transaction keeps bbolt from moving the memory map.
 func DropPages(tx *bolt.Tx) {
-	info := tx.DB().Info()
-	start := *(**byte)(unsafe.Pointer(&info.Data)) // not an address of Go's heap
-	unix.Madvise(unsafe.Slice(start, tx.Size()), unix.MADV_DONTNEED)
+	unix.Syscall(unix.SYS_MADVISE, tx.DB().Info().Data, uintptr(tx.Size()), unix.MADV_DONTNEED)
 }
