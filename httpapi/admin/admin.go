@@ -172,12 +172,10 @@ func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 		handler.Quoted(caller.Member), handler.Quoted(id))
 }
 
-// maxNote bounds a line of the audit trail. It is less than what the store accepts.
-const maxNote = 512
-
+// audit adds a line to the audit trail. Its arguments have been checked: the line is shorter
+// than what the store accepts.
 func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string, args ...any) error {
-	note := fmt.Sprintf(format, args...)
-	return h.changeAccess(ctx, r, access.Change{Note: note[:min(len(note), maxNote)]})
+	return h.changeAccess(ctx, r, access.Change{Note: fmt.Sprintf(format, args...)})
 }
 
 // Leave removes a member.

@@ -109,18 +109,13 @@ func (a *Response) fields(list []field, s Shared) []field {
 	return list
 }
 
-// WriteTo writes the answer with net/http. An error is not reported: the client is gone.
+// WriteTo writes the answer with net/http. w adds Vary: Origin itself, so s.VaryOrigin is
+// false. An error is not reported: the client is gone.
 func (a *Response) WriteTo(w http.ResponseWriter, s Shared) {
 	var space [20]field
 	h := w.Header()
-	last := ""
 	for _, f := range a.fields(space[:0], s) {
-		if f.name == last {
-			h[f.name] = append(h[f.name], f.value)
-		} else {
-			h[f.name] = []string{f.value}
-		}
-		last = f.name
+		h[f.name] = []string{f.value}
 	}
 	w.WriteHeader(a.StatusCode())
 	if len(a.Body) > 0 {
