@@ -57,7 +57,7 @@ func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 // next page; "" if there is none.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
 	matches := index.Find(v.tx, f)
-	from := matches.Prefix()
+	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}

@@ -97,8 +97,7 @@ func fill(db *bolt.DB, snapshot io.Reader) error {
 					return err
 				}
 			}
-			clear(step)
-			step = step[:0]
+			step = nil
 			return nil
 		})
 	}

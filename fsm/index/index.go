@@ -163,8 +163,8 @@ func (u union) Seek(id []byte) ([]byte, error) {
 // intersection of several lists: each list seeks the largest id that another one has
 // reached, so finding the next id takes no more steps than the shortest list has entries.
 type Matches struct {
+	Prefix []byte // the common prefix of the ids
 	lists  []idList
-	prefix []byte
 }
 
 // Find returns the ids of the contests in the database that match a filter.
@@ -174,7 +174,7 @@ func Find(tx *bolt.Tx, f score.Filter) Matches {
 	}
 	m := Matches{}
 	if f.Competition != "" {
-		m.prefix = []byte(f.Competition + "/")
+		m.Prefix = []byte(f.Competition + "/")
 	}
 	if f.Sport != "" {
 		m.lists = append(m.lists, posted(kindSport, f.Sport))
@@ -191,15 +191,12 @@ func Find(tx *bolt.Tx, f score.Filter) Matches {
 	return m
 }
 
-// Prefix returns the common prefix of the ids.
-func (m Matches) Prefix() []byte { return m.prefix }
-
 // Seek returns the first matching id that is not less than id; nil if there is none.
 // Successive calls must pass ascending ids. The result is valid until the next call.
 func (m Matches) Seek(id []byte) ([]byte, error) {
 	for agree, i := 0, 0; agree < len(m.lists); i = (i + 1) % len(m.lists) {
 		at, err := m.lists[i].Seek(id)
-		if at == nil || !bytes.HasPrefix(at, m.prefix) || err != nil {
+		if at == nil || !bytes.HasPrefix(at, m.Prefix) || err != nil {
 			return nil, err
 		}
 		if agree++; !bytes.Equal(at, id) {

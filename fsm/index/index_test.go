@@ -66,7 +66,7 @@ func found(t *testing.T, db *bolt.DB, f score.Filter) string {
 	var ids []string
 	err := db.View(func(tx *bolt.Tx) error {
 		matches := Find(tx, f)
-		from := matches.Prefix()
+		from := matches.Prefix
 		for {
 			id, err := matches.Seek(from)
 			if id == nil || err != nil {
