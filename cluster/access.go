@@ -29,7 +29,7 @@ func (a *accessControl) Access() *access.State { return a.machine.Access() }
 // log changes when they have applied it, normally within 50 ms.
 //
 // Only the master can. The error is a *score.Problem: no_master at other members, the refusal of
-// the state machine, or outcome_unknown; then the audit trail tells.
+// the state machine, or outcome_unknown; then look at the audit trail.
 func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) error {
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()

@@ -262,16 +262,16 @@ func (m *Member) Issuer() *enroll.Issuer { return m.issuer }
 // program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
-// ServeForwarded sets the handler of requests that other members forward to this one, and what
-// finds the question for a key. It must be called once.
+// ServeForwarded sets the handler of requests that other members forward to this one, and
+// the function that finds the question for a polled key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
 	m.polling.parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
 // peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are calls
-// between members; with any other path a member forwards a client's request to the master, which
-// forwarded answers.
+// between members. A request with any other path is a client's, which a member forwards to
+// the master; the handler forwarded answers it.
 func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {

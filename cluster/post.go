@@ -43,14 +43,14 @@ type poster struct {
 	batcher  *batch.Batcher
 }
 
-// Post applies events, here or at the master. It returns when a majority has stored them, the master has applied them, and
-// all frontends may show them. The error is a *score.Problem; with one, no event is known to be
-// applied.
+// Post applies events, here or at the master. It returns when a majority has stored them,
+// the master has applied them, and all frontends may show them. The error is a
+// *score.Problem; with one, no event is known to be applied.
 //
-// If the master is lost, post asks the next one, with the same identities: an event that the lost
-// master did commit is a duplicate then. It repeats a post of unknown outcome only if all its
-// events have a seq. Others end with outcome_unknown, and the client may repeat them with the same
-// ids.
+// If the master is lost, Post asks the next one, with the same identities: an event that
+// the lost master has committed is a duplicate then. Post repeats a post of unknown outcome
+// only if all its events have a seq. Others end with outcome_unknown, and the client may
+// repeat them with the same ids.
 func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, error) {
 	encoded, err := entry.EncodePost(post)
 	if err != nil {

@@ -62,9 +62,9 @@ func (r *reader) Board(
 	return p, revision, how, err
 }
 
-// BoardNow is Board if there is nothing to wait for. If the page must wait only for its release, ok
-// is false and soon waits for that; it reports whether the page may be given then. Else, and if
-// soon is nil, use Board.
+// BoardNow is Board without waiting. If only the page's release is missing, ok is false and
+// soon waits for the release; it reports whether the page may be given then. If ok is false
+// and soon is nil, call Board.
 func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
 ) (p score.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
