@@ -23,8 +23,8 @@ const (
 	maxPendingEvents = 4096
 	// maxKept is the number of pending frames above which their map is not kept.
 	maxKept = 64
-	// slowWriteTimeout bounds the write of what a connection did not accept at once.
-	slowWriteTimeout = 10 * time.Second
+	// SlowWriteTimeout bounds the write of what a connection did not accept at once.
+	SlowWriteTimeout = 10 * time.Second
 	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
 	// above which it is not kept.
 	writeBuffer    = 64 << 10
@@ -239,7 +239,7 @@ func (h *Hub) write(w *Watcher, b []byte) {
 }
 
 func (h *Hub) writeBlocking(w *Watcher, b []byte) {
-	w.conn.SetWriteDeadline(time.Now().Add(slowWriteTimeout))
+	w.conn.SetWriteDeadline(time.Now().Add(SlowWriteTimeout))
 	if _, err := w.conn.Write(b); err != nil {
 		h.Remove(w)
 	} else if w.writeDone() {

@@ -6,15 +6,14 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
+	"laurel/score/fastjson"
 )
 
 const (
@@ -143,36 +142,17 @@ func changedRows(before, after []score.LeaderboardRow) (list []score.Leaderboard
 
 // encode returns the data of an event: the order of all rows of a version, and some rows.
 func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte {
-	b := make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows))
-	text := func(name, value string) {
-		b = append(b, name...)
-		b, _ = jsontext.AppendQuote(b, value) // invalid UTF-8 is replaced
-	}
-	text(`{"contest_id":`, win.ContestID)
-	text(`,"split":`, v.page.Split)
-	if win.Category != "" {
-		text(`,"category":`, win.Category)
-	}
-	if win.Around != "" {
-		text(`,"around":`, win.Around)
-	}
-	b = strconv.AppendInt(append(b, `,"total":`...), int64(v.page.Total), 10)
-	b = strconv.AppendUint(append(b, `,"revision":`...), v.revision, 10)
-	b = append(b, `,"order":[`...)
-	for i := range v.page.Rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		text("", v.page.Rows[i].Competitor)
-	}
-	b = append(b, `],"rows":[`...)
-	for i := range rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = rows[i].AppendJSON(b)
-	}
-	return append(b, "]}"...)
+	w := fastjson.NewWriter(make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows)))
+	w.Text("contest_id", win.ContestID)
+	w.Text("split", v.page.Split)
+	w.OptionalText("category", win.Category)
+	w.OptionalText("around", win.Around)
+	w.Uint("total", uint64(v.page.Total))
+	w.Uint("revision", v.revision)
+	w.Array("order", len(v.page.Rows), func(i int) { w.Quote(v.page.Rows[i].Competitor) })
+	w.Array("rows", len(rows), func(i int) { w.B = rows[i].AppendJSON(w.B) })
+	b, _ := w.End() // bytes that are not UTF-8 have been replaced
+	return b
 }
 
 // body returns the full window as a snapshot includes it.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -51,8 +52,10 @@ func (m *member) start() error {
 	cmd.Env = g.o.Env
 	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
+		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
-	p, err := startProcess("frontend "+m.f.ID, m.f.Log, cmd, g.o.Detached)
+	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd)
 	if err != nil {
 		return err
 	}
