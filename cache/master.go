@@ -298,9 +298,9 @@ func (m *Master) advance(now time.Duration) {
 	m.announceRetirement(now)
 }
 
-// maybeServe begins to serve once no lease of an older master can be valid. Each depends on
-// the acks of a majority, which has a voter in common with any majority that has answered
-// here.
+// maybeServe begins to serve once no lease of an older master can be valid. Each depends
+// on the acks of a majority, which has a voter in common with any majority that has
+// answered here.
 func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return
