@@ -64,7 +64,8 @@ type Options struct {
 	// besides those of the group itself. nil permits all, unless the group is private.
 	Origins []string
 	// Verify returns why the signature of an event is not one by the key, or nil. If the
-	// state machine verifies by the same, each signature is verified once in this process.
+	// state machine verifies by the same, each signature is verified once in this
+	// process.
 	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
 	// MemberOf returns the name, id@instance, of the member that a certificate is for.
 	MemberOf func(*x509.Certificate) (string, error)
@@ -159,8 +160,8 @@ func (a *API) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Front returns the server of the port of clients, which has the fast path. It forwards to
-// the master what only the master can answer.
+// Front returns the server of the port of clients, which has the fast path. It forwards
+// to the master what only the master can answer.
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())

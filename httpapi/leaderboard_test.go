@@ -255,12 +255,13 @@ func BenchmarkBoard(b *testing.B) {
 	g.store.post(openRaceEvents(100_000)...)
 	for _, limit := range []string{"1", "10"} {
 		b.Run(limit, func(b *testing.B) {
-			h, r := hotOf(a, boardPath)
+			h, r := hotOf(a, "/v1/leaderboard/"+openRace)
 			dst, n := make([]byte, 0, 64<<10), 0
 			b.ReportAllocs()
 			for b.Loop() {
 				n = (n + 7919) % 100_000
-				r.Query = append(strconv.AppendInt(append(r.Query[:0], "around="...), int64(1000+n), 10), "&limit="+limit...)
+				r.Query = strconv.AppendInt(append(r.Query[:0], "around="...), int64(1000+n), 10)
+				r.Query = append(r.Query, "&limit="+limit...)
 				if _, ok := h.Answer(b.Context(), dst, r); !ok {
 					b.Fatal("not answered")
 				}

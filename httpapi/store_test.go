@@ -171,12 +171,17 @@ func revisionText(n uint64) string { return strconv.FormatUint(n, 10) }
 // newStore returns a small store to read.
 func newStore(t testing.TB) *testStore { return openStore(t, gamesEvents...) }
 
-// openRaceEvents add n competitors with a mark at the finish to the race.
+// openRace is a contest to which every mark of a new competitor adds that competitor.
+const openRace = "OG50BC/MAR-OPEN"
+
+// openRaceEvents define the open race, with n competitors who have a mark at the finish.
 func openRaceEvents(n int) []string {
-	events := []string{}
+	events := []string{fmt.Sprintf(`{"type":"contest.define","contest_id":%q,"data":`+
+		`{"kind":"ranked","sport":"marathon","sort":"asc","result_type":"TIME","splits":["finish"]}}`, openRace),
+		fmt.Sprintf(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, openRace)}
 	for i := range n {
-		events = append(events, fmt.Sprintf(`{"type":"result.set","contest_id":"%s","data":{"competitor":"%d","split":"finish","mark":%d,"category":"M","reason":"test"}}`,
-			race, 1000+i, 7919*i%100_003))
+		events = append(events, fmt.Sprintf(`{"type":"result.set","contest_id":%q,"data":`+
+			`{"competitor":"%d","split":"finish","mark":%d,"category":"M"}}`, openRace, 1000+i, 7919*i%100_003))
 	}
 	return events
 }

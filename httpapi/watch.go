@@ -225,9 +225,10 @@ func (s *server) relay(ctx context.Context, w http.ResponseWriter, watcher *watc
 	defer s.hub.Remove(watcher)
 	control := http.NewResponseController(w)
 	buffer := make([]byte, 4<<10)
-	for b := first; ; {
+	limit := admission.AnswerTimeout
+	for b := first; ; limit = watch.SlowWriteTimeout {
 		// A deadline of HTTP/2 passes even while nothing is written.
-		_ = control.SetWriteDeadline(time.Now().Add(admission.AnswerTimeout))
+		_ = control.SetWriteDeadline(time.Now().Add(limit))
 		if _, err := w.Write(b); err != nil || control.Flush() != nil {
 			return
 		}
@@ -260,9 +261,9 @@ func watchProblem(err error) error {
 	return err
 }
 
-// watchStore is the store as the hub reads it: the answers that this frontend gives to any
-// client. They are never forwarded, because all that a watcher is told must come from one
-// state.
+// watchStore is the store as the hub reads it: the answers that this frontend gives to
+// any client. They are never forwarded, because all that a watcher is told must come from
+// one state.
 type watchStore struct{ api *API }
 
 func (s watchStore) ID() string { return s.api.group.Status.Store() }

@@ -32,24 +32,15 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	return w.End()
 }
 
-// AppendJSON appends l as json.Marshal would write it. It is faster, which matters because
-// pages are rarely cached: few readers ask for the same one.
+// AppendJSON appends l as json.Marshal would write it. It is faster, which matters
+// because pages are rarely cached: few readers ask for the same one.
 func (l *Leaderboard) AppendJSON(b []byte) []byte {
 	w := fastjson.NewWriter(b)
 	w.Text("contest_id", l.ContestID)
 	w.Text("split", l.Split)
 	w.OptionalText("category", l.Category)
-	w.Name("total")
-	w.B = strconv.AppendInt(w.B, int64(l.Total), 10)
-	w.Name("rows")
-	w.B = append(w.B, '[')
-	for i := range l.Rows {
-		if i > 0 {
-			w.B = append(w.B, ',')
-		}
-		w.B = l.Rows[i].AppendJSON(w.B)
-	}
-	w.B = append(w.B, ']')
+	w.Uint("total", uint64(l.Total))
+	w.Array("rows", len(l.Rows), func(i int) { w.B = l.Rows[i].AppendJSON(w.B) })
 	w.Text("next", l.Next)
 	b, _ = w.End() // bytes that are not UTF-8 have been replaced
 	return b
@@ -65,10 +56,7 @@ func (r *LeaderboardRow) AppendJSON(b []byte) []byte {
 	w.Name("mark")
 	w.B = appendOptional(w.B, r.Mark)
 	w.OptionalText("irm", r.IRM)
-	if r.Rank != 0 {
-		w.Name("rank")
-		w.B = strconv.AppendInt(w.B, int64(r.Rank), 10)
-	}
+	w.OptionalUint("rank", uint64(r.Rank))
 	w.Name("rank_equal")
 	w.B = strconv.AppendBool(w.B, r.RankEqual)
 	w.Name("diff")

@@ -1,6 +1,7 @@
 // Package batch makes one log entry of the posts that arrive while others are in flight:
 // group commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for
-// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the master.
+// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the
+// master.
 package batch
 
 import (
@@ -27,7 +28,8 @@ const (
 	maxInFlight = 2
 )
 
-// ErrStopping is the outcome of a post at a frontend that is closing. Nothing was proposed.
+// ErrStopping is the outcome of a post at a frontend that is closing. Nothing was
+// proposed.
 var ErrStopping = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
 
 // Post is a post that waits for its outcome.

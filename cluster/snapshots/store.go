@@ -152,8 +152,8 @@ func (s *receivedSink) Write([]byte) (int, error) {
 	return 0, fmt.Errorf("the snapshot %s is received and cannot be written to", s.ID())
 }
 
-// preparedState is the reader of a snapshot whose state is built already. It has no bytes,
-// and the receiver discards the state.
+// preparedState is the reader of a snapshot whose state is built already. It has no
+// bytes, and the receiver discards the state.
 type preparedState struct {
 	io.ReadCloser
 	prepared *fsm.Prepared

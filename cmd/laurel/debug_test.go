@@ -72,24 +72,6 @@ func TestTheDebugServerServesProfilesUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestTheNextPageIsAFlagAndNotAQuery(t *testing.T) {
-	answer := "RANK  COMPETITOR\n1     7\n\nmore: ?after=9708.2,Catharsis\n"
-	_, out, _, _ := run(t, answers(answer), "leaderboard", "OG50BC/MAR")
-	if want := "RANK  COMPETITOR\n1     7\n\nmore: add --after 9708.2,Catharsis\n"; out != want {
-		t.Errorf("got %q; want %q", out, want)
-	}
-	for after, want := range map[string]string{"A/1": "A/1", "it's": `'it'\''s'`, "a b": "'a b'", "": "''"} {
-		if got := nextHint("\nmore: ?after=" + after + "\n"); got != "\nmore: add --after "+want+"\n" {
-			t.Errorf("%q becomes %q", after, got)
-		}
-	}
-	for _, text := range []string{"", "nothing\n", "\nmore: ?after=x\nand more\n"} {
-		if got := nextHint(text); got != text {
-			t.Errorf("%q becomes %q", text, got)
-		}
-	}
-}
-
 func TestVersionIsPrintedByFlagAndCommand(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if code, out, errs, _ := run(t, answers(""), args...); code != cli.ExitOK ||

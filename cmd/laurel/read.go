@@ -5,7 +5,6 @@ import (
 	"io"
 	"iter"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -39,23 +38,11 @@ func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command
 		}
 		text := strings.TrimSuffix(string(body), "\n") + "\n"
 		if !*asJSON {
-			text = nextHint(text) + strings.Join(notes, "")
+			text += strings.Join(notes, "")
 		}
 		_, err = io.WriteString(cmd.OutOrStdout(), text)
 		return err
 	})
-}
-
-var nextPage = regexp.MustCompile(`\nmore: \?after=(.*)\n$`)
-
-// nextHint replaces the query for the next page, at the end of a frontend's text, by the
-// flag for it.
-func nextHint(text string) string {
-	m := nextPage.FindStringSubmatch(text)
-	if m == nil {
-		return text
-	}
-	return strings.TrimSuffix(text, m[0]) + "\nmore: add --after " + shellQuote(m[1]) + "\n"
 }
 
 func shellQuote(s string) string {

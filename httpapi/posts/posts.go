@@ -8,15 +8,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/score/fastjson"
 )
 
 const anonymous = "anonymous"
@@ -145,43 +143,25 @@ func appendAnswer(b []byte, results []score.Result) []byte {
 	for i := range results {
 		revision = max(revision, results[i].Revision)
 	}
-	b = append(b, `{"revision":`...)
-	b = strconv.AppendUint(b, revision, 10)
-	b = append(b, `,"results":[`...)
-	for i := range results {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendResult(b, &results[i])
-	}
-	return append(b, "]}\n"...)
+	w := fastjson.NewWriter(b)
+	w.Uint("revision", revision)
+	w.Array("results", len(results), func(i int) { w.B = appendResult(w.B, &results[i]) })
+	b, _ = w.End() // bytes that are not UTF-8 have been replaced
+	return append(b, '\n')
 }
 
 // appendResult appends what json.Marshal would append. It is faster, which counts because
 // every event needs it.
 func appendResult(b []byte, r *score.Result) []byte {
-	b = append(b, `{"id":`...)
-	b = appendString(b, r.ID)
-	if r.Seq != 0 {
-		b = append(b, `,"seq":`...)
-		b = strconv.AppendUint(b, r.Seq, 10)
-	}
-	if r.Revision != 0 {
-		b = append(b, `,"revision":`...)
-		b = strconv.AppendUint(b, r.Revision, 10)
-	}
-	if r.Status != "" {
-		b = append(b, `,"status":`...)
-		b = appendString(b, r.Status)
-	}
+	w := fastjson.NewWriter(b)
+	w.Text("id", r.ID)
+	w.OptionalUint("seq", r.Seq)
+	w.OptionalUint("revision", r.Revision)
+	w.OptionalText("status", r.Status)
 	if r.Problem != nil {
-		b = append(b, `,"problem":`...)
-		b = handler.AppendProblem(b, r.Problem)
+		w.Name("problem")
+		w.B = handler.AppendProblem(w.B, r.Problem)
 	}
-	return append(b, '}')
-}
-
-func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // the error only reports that invalid UTF-8 was replaced
+	b, _ = w.End()
 	return b
 }

@@ -6,23 +6,22 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
+	"laurel/score/fastjson"
 )
 
 const (
-	// refreshPause is the time between two refreshes of a contest's windows: a race brings
-	// more marks than anybody can read.
+	// refreshPause is the time between two refreshes of a contest's windows: a race
+	// brings more marks than anybody can read.
 	refreshPause = 500 * time.Millisecond
-	// refreshBatch is the number of windows that are refreshed together, and batchPause the
-	// time between batches. Without it thousands of windows that change at once would
+	// refreshBatch is the number of windows that are refreshed together, and batchPause
+	// the time between batches. Without it thousands of windows that change at once would
 	// delay scores.
 	refreshBatch = 16
 	batchPause   = 2 * time.Millisecond
@@ -62,8 +61,8 @@ type window struct {
 // windowVersion is the content of a window at one moment. It is immutable.
 //
 // A diff applies only to a stream that last received the version it was computed against.
-// All other streams get the full window: new and resumed ones, because an event id does not
-// state what was received of windows, and slow ones, because they have missed a diff.
+// All other streams get the full window: new and resumed ones, because an event id does
+// not state what was received of windows, and slow ones, because they have missed a diff.
 type windowVersion struct {
 	id       uint64 // a unique time on Hub.clock
 	base     uint64 // id of the version that diff is relative to; 0 if there is none
@@ -74,9 +73,9 @@ type windowVersion struct {
 }
 
 // refresh makes the window's latest version one that was current at some moment after the
-// call. Concurrent calls share fetches: any number of them need two at most, the one under
-// way and the one that begins after all of them have called. With announce, refresh notifies
-// the window's watchers of a new version.
+// call. Concurrent calls share fetches: any number of them need two at most, the one
+// under way and the one that begins after all of them have called. With announce, refresh
+// notifies the window's watchers of a new version.
 func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 	called := h.clock.Add(1)
 	select {
@@ -143,36 +142,17 @@ func changedRows(before, after []score.LeaderboardRow) (list []score.Leaderboard
 
 // encode returns the data of an event: the order of all rows of a version, and some rows.
 func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte {
-	b := make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows))
-	text := func(name, value string) {
-		b = append(b, name...)
-		b, _ = jsontext.AppendQuote(b, value) // invalid UTF-8 is replaced
-	}
-	text(`{"contest_id":`, win.ContestID)
-	text(`,"split":`, v.page.Split)
-	if win.Category != "" {
-		text(`,"category":`, win.Category)
-	}
-	if win.Around != "" {
-		text(`,"around":`, win.Around)
-	}
-	b = strconv.AppendInt(append(b, `,"total":`...), int64(v.page.Total), 10)
-	b = strconv.AppendUint(append(b, `,"revision":`...), v.revision, 10)
-	b = append(b, `,"order":[`...)
-	for i := range v.page.Rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		text("", v.page.Rows[i].Competitor)
-	}
-	b = append(b, `],"rows":[`...)
-	for i := range rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = rows[i].AppendJSON(b)
-	}
-	return append(b, "]}"...)
+	w := fastjson.NewWriter(make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows)))
+	w.Text("contest_id", win.ContestID)
+	w.Text("split", v.page.Split)
+	w.OptionalText("category", win.Category)
+	w.OptionalText("around", win.Around)
+	w.Uint("total", uint64(v.page.Total))
+	w.Uint("revision", v.revision)
+	w.Array("order", len(v.page.Rows), func(i int) { w.Quote(v.page.Rows[i].Competitor) })
+	w.Array("rows", len(rows), func(i int) { w.B = rows[i].AppendJSON(w.B) })
+	b, _ := w.End() // bytes that are not UTF-8 have been replaced
+	return b
 }
 
 // body returns the full window as a snapshot includes it.
@@ -243,8 +223,8 @@ func (h *Hub) removeWindows(w *Watcher) {
 }
 
 // markBoardsDirty has the windows of the named leaderboards refreshed, or all windows.
-// Windows are not part of a dispatch: a watcher of a score does not wait until thousands of
-// windows are fetched.
+// Windows are not part of a dispatch: a watcher of a score does not wait until thousands
+// of windows are fetched.
 func (h *Hub) markBoardsDirty(names []string, all bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -296,8 +276,9 @@ func (h *Hub) refreshLoop(b *boardWindows) {
 	}
 }
 
-// refreshAll refreshes windows and notifies their watchers. When this frontend cannot answer
-// for one, refreshAll returns false without asking for the rest, since each may take long.
+// refreshAll refreshes windows and notifies their watchers. When this frontend cannot
+// answer for one, refreshAll returns false without asking for the rest, since each may
+// take long.
 func (h *Hub) refreshAll(windows []*window) bool {
 	for batch := range slices.Chunk(windows, refreshBatch) {
 		_ = h.batches.Wait(h.ctx) // an error means that the hub is closed
@@ -316,8 +297,8 @@ func (h *Hub) refreshAll(windows []*window) bool {
 }
 
 // notifyWatchers queues a window's watchers because it has a new version. Their event ids
-// stay as they are: these cover records and events only, since a resumed stream begins with
-// full windows.
+// stay as they are: these cover records and events only, since a resumed stream begins
+// with full windows.
 func (h *Hub) notifyWatchers(win *window) {
 	h.mu.Lock()
 	watchers := slices.Collect(maps.Keys(win.watchers))

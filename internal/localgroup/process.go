@@ -2,6 +2,7 @@ package localgroup
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,30 +20,22 @@ type Process struct {
 	done chan struct{}
 }
 
-// StartProcess starts cmd and appends its output to the file log. It sets the output and
-// the attributes of cmd. The process ends with this one: on Linux the kernel kills it when
-// this process dies.
+// StartProcess starts cmd and appends its output to the file log. Without attributes of
+// its own the process ends with this one: on Linux the kernel kills it when this process
+// dies.
 func StartProcess(name, log string, cmd *exec.Cmd) (*Process, error) {
-	return startProcess(name, log, cmd, false)
-}
-
-func startProcess(name, log string, cmd *exec.Cmd, detached bool) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = childAttributes()
-	if detached {
-		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	}
+	cmd.SysProcAttr = cmp.Or(cmd.SysProcAttr, childAttributes())
 	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux kills a child that asked for it when the thread that started it ends, not the
-		// process.
+		// Linux kills a child that asked for it when the thread that started it ends, not
+		// the process.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

@@ -10,8 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Reader reads JSON from its beginning. Its methods report whether they succeeded. After a
-// failure its position is meaningless.
+// Reader reads JSON from its beginning. Its methods report whether they succeeded. After
+// a failure its position is meaningless.
 type Reader struct {
 	s  string // the strings that are read share its memory
 	at int
@@ -223,6 +223,32 @@ func (w *Writer) OptionalText(name, s string) {
 	if s != "" {
 		w.Text(name, s)
 	}
+}
+
+// Uint writes a member whose value is a number.
+func (w *Writer) Uint(name string, n uint64) {
+	w.Name(name)
+	w.B = strconv.AppendUint(w.B, n, 10)
+}
+
+// OptionalUint writes a member whose value is a number, unless that is 0.
+func (w *Writer) OptionalUint(name string, n uint64) {
+	if n != 0 {
+		w.Uint(name, n)
+	}
+}
+
+// Array writes a member whose value is an array of n elements. element appends one to B.
+func (w *Writer) Array(name string, n int, element func(i int)) {
+	w.Name(name)
+	w.B = append(w.B, '[')
+	for i := range n {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		element(i)
+	}
+	w.B = append(w.B, ']')
 }
 
 // Quote writes a string.

@@ -3,7 +3,6 @@ package signing
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 	"time"
 
 	"laurel/score"
@@ -47,8 +46,7 @@ func appendForm(b []byte, e *score.Event, appendData func(b []byte) ([]byte, err
 	}
 	w.Text("id", e.ID)
 	w.Text("key", e.Key)
-	w.Name("seq")
-	w.B = strconv.AppendUint(w.B, e.Seq, 10)
+	w.Uint("seq", e.Seq)
 	w.Text("source", e.Source)
 	w.Name("time")
 	w.B = append(e.Time.AppendFormat(append(w.B, '"'), time.RFC3339Nano), '"')

@@ -223,10 +223,8 @@ func (s *spectator) watch(ctx context.Context, w client.WatchOptions) {
 
 // Sleep waits for d. It reports false if ctx ended first.
 func Sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
@@ -294,8 +292,8 @@ func (l *contestList) String() string {
 	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
 }
 
-// revisionOf finds the revision in the JSON of a contest; 0 if there is none. Decoding the
-// rest would cost too much for thousands of spectators in one process.
+// revisionOf finds the revision in the JSON of a contest; 0 if there is none. Decoding
+// the rest would cost too much for thousands of spectators in one process.
 func revisionOf(body []byte) (r uint64) {
 	const name = `"revision":`
 	if i := bytes.LastIndex(body, []byte(name)); i >= 0 {
