@@ -19,9 +19,9 @@ const (
 	// elections, so that requests during a failover are answered a little later instead
 	// of refused.
 	masterTimeout = 1500 * time.Millisecond
-	// forwardPause is the pause between two requests to a master that has no lease yet.
-	// It gets one within two round trips.
-	forwardPause = 5 * time.Millisecond
+	// forwardPause is the longest pause between two requests to a master that has no
+	// lease yet. It gets one within two round trips.
+	forwardPause = 10 * time.Millisecond
 	// forwardTimeout bounds one attempt to let the master answer.
 	forwardTimeout = time.Second
 	// maxForwarded bounds the body of a forwarded request. Posts are forwarded by poster

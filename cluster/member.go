@@ -176,11 +176,9 @@ func (m *Member) wire(reports *status.Reports) {
 
 func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	return &enroll.Issuer{
-		Self: m.self, Identity: m.opts.Identity, Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
+		Self: m.self, Auth: m.auth, Port: m.port, ValidID: validID,
 		IsMaster:     func() bool { return m.leadership() != nil },
 		OtherMaster:  m.otherMaster,
-		Servers:      m.servers,
-		Access:       m.Access,
 		ChangeAccess: m.ChangeAccess,
 		IsVoter: func(id raft.ServerID) bool {
 			s, in, _ := m.committed(id)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -65,9 +64,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	defer cancel()
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
-	// The posts of a lost master do not come to the next one all at once.
-	pause := retryPause/2 + rand.N(retryPause/2)
-	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
+	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, encoded)
 		switch {
 		case outcome.Problem == nil:

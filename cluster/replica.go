@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,12 +96,13 @@ func (r *replica) otherMaster() string {
 	return master
 }
 
-// withMaster calls try until it is done. It waits for another master, or for the pause,
-// before it calls try again. try gets the address of the master, which is "" if there is
-// none and may be this member's, and a channel that is closed when the master changes.
-// The error is that of ctx.
+// withMaster calls try until it is done. It waits for another master, or for a random
+// time up to maxPause, before it calls try again: requests that lost their master do not
+// come to the next one all at once. try gets the address of the master, which is "" if
+// there is none and may be this member's, and a channel that is closed when the master
+// changes. The error is that of ctx.
 func (r *replica) withMaster(
-	ctx context.Context, pause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
+	ctx context.Context, maxPause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
 ) error {
 	for {
 		master, changed := r.leader.Current()
@@ -109,7 +111,7 @@ func (r *replica) withMaster(
 		}
 		select {
 		case <-changed:
-		case <-time.After(pause):
+		case <-time.After(rand.N(maxPause)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

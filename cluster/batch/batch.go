@@ -65,7 +65,7 @@ func Refuse(batch []*Post, problem *score.Problem) {
 type Batcher struct {
 	send    func([]*Post)
 	observe func(events int)
-	drained chan struct{} // closed when nothing is in flight after Close
+	sending sync.WaitGroup // the calls of sendAll
 
 	mu       sync.Mutex
 	queue    []*Post
@@ -77,7 +77,7 @@ type Batcher struct {
 // New returns a Batcher. send finishes each post of a batch before it returns. observe is
 // called with the number of events of each batch.
 func New(send func([]*Post), observe func(events int)) *Batcher {
-	return &Batcher{send: send, observe: observe, drained: make(chan struct{})}
+	return &Batcher{send: send, observe: observe}
 }
 
 // Add queues a post. It refuses one that the queue has no room for.
@@ -95,7 +95,7 @@ func (b *Batcher) Add(p *Post) *score.Problem {
 	b.bytes += p.Size()
 	if b.inFlight < maxInFlight {
 		b.inFlight++
-		go b.sendAll()
+		b.sending.Go(b.sendAll)
 	}
 	return nil
 }
@@ -123,7 +123,6 @@ func (b *Batcher) next() []*Post {
 	}
 	if n == 0 {
 		b.inFlight--
-		b.closeIfDrained()
 		return nil
 	}
 	batch := b.queue[:n:n]
@@ -137,25 +136,20 @@ func (b *Batcher) next() []*Post {
 func (b *Batcher) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
 	b.closed = true
 	Refuse(b.queue, ErrStopping)
 	b.queue, b.bytes = nil, 0
-	b.closeIfDrained()
-}
-
-func (b *Batcher) closeIfDrained() {
-	if b.closed && b.inFlight == 0 {
-		close(b.drained)
-	}
 }
 
 // Drain waits after Close until nothing is in flight, for at most limit.
 func (b *Batcher) Drain(limit time.Duration) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.sending.Wait()
+	}()
 	select {
-	case <-b.drained:
+	case <-drained:
 	case <-time.After(limit):
 	}
 }

@@ -66,7 +66,7 @@ func checkSegmentList(dir string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	files, err := fs.Glob(os.DirFS(dir), "*.wal")
 	if err == nil && len(files) > 0 {
 		err = contradiction(filepath.Dir(dir), "the log in %s lacks its %s", dir, metadb.FileName)
 	}
