@@ -74,9 +74,9 @@ type StateMachine interface {
 
 // Direct makes an answer with from, and returns when it may be given. How is Wait if it
 // waited for anything, else Hit. from makes the answer from the present state of machine.
-// It returns the revision at which the answer, or the error in its place, changed last; if
-// that is not known, the revision of the state. Direct calls it again if the session ends
-// meanwhile. The error is ErrNotLeased, ctx's cause, or that of from.
+// It returns the revision at which the answer, or the error in its place, changed last;
+// if that is not known, the revision of the state. Direct calls it again if the session
+// ends meanwhile. The error is ErrNotLeased, ctx's cause, or that of from.
 func (f *Frontend) Direct(
 	ctx context.Context, machine StateMachine, from func() (revision uint64, err error),
 ) (how string, err error) {

@@ -25,7 +25,7 @@ type Frontend struct {
 	link   *Link  // the current stream; nil for none
 	epoch  uint64 // the highest that was seen
 	master string // the member whose epoch that is
-	// latest are the acks of the newest epoch that had any, older of the one before.
+	// latest has the acks of the newest epoch with acks, older those of the one before.
 	latest, older epochAcks
 	freshness     freshness
 }
@@ -34,7 +34,7 @@ type Frontend struct {
 type epochAcks struct {
 	epoch   uint64
 	last    time.Duration // when the last one was sent
-	retired bool          // no lease stands on them, nor ever will
+	retired bool          // no lease depends on them, now or later
 }
 
 // NewFrontend returns a frontend's side of the protocol. maxBytes bounds the memory of

@@ -115,8 +115,9 @@ func (m *Master) ignores(mb *member, now time.Duration) bool {
 }
 
 // handover is the state of a master that hands over on purpose. While it is active there
-// are no new rounds and leases. Once every lease is returned or over, the master announces
-// to the voters that none stands on their acks. So the next master need not wait for any.
+// are no new rounds and leases. Once every lease is returned or over, the master
+// announces to the voters that none depends on their acks. So the next master need not
+// wait for any.
 type handover struct {
 	active    bool
 	announced bool

@@ -28,7 +28,7 @@ type Master struct {
 	nextBeat      time.Duration
 
 	ready    bool // everything committed before this epoch is applied
-	serving  bool // and no older lease stands
+	serving  bool // the master is ready, and no lease of an older epoch is valid
 	granting bool
 	handover handover
 	pushed   uint64
@@ -52,7 +52,7 @@ type member struct {
 	welcomed     bool   // the stream's Hello was answered
 	started      bool   // its session has begun
 	everWelcomed bool   // it has answered a Hello of this epoch
-	// oldLeasesEnd is when the leases of older epochs that stand on its acks are over.
+	// oldLeasesEnd is when the leases of older epochs that depend on its acks are over.
 	oldLeasesEnd time.Duration
 	pushed       uint64        // P
 	unacked      []pending     // pushes, the oldest first
@@ -143,7 +143,7 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 // CanChangeVoters reports whether the voters may be changed now. A later master asks a
 // majority of the latest voters for older leases. That majority has a voter in common
 // with any majority before the last change of the voters, but not before the last two. So
-// no lease that stands on the first set of voters may be left when the second change
+// no lease that depends on the first set of voters may be left when the second change
 // begins.
 func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.votersSettled <= now }
 
@@ -242,7 +242,7 @@ func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duratio
 	return nil
 }
 
-// takeWelcome notes until when a lease may last that stands on the member's older acks.
+// takeWelcome notes how long a lease that depends on the member's older acks may last.
 func (m *Master) takeWelcome(mb *member, w *Welcome, now time.Duration) {
 	if mb.welcomed {
 		return
@@ -298,9 +298,9 @@ func (m *Master) advance(now time.Duration) {
 	m.announceRetirement(now)
 }
 
-// maybeServe begins to serve once no lease of an older master can stand. Each stood on
-// the acks of a majority, which has a voter in common with any majority that has answered
-// here.
+// maybeServe begins to serve once no lease of an older master can be valid. Each depends
+// on the acks of a majority, which has a voter in common with any majority that has
+// answered here.
 func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return

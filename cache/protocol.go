@@ -46,7 +46,7 @@ type (
 	}
 	// Recall asks the frontend to return its lease.
 	Recall struct{}
-	// Retire announces that no lease stands on any round up to Round, nor ever will.
+	// Retire announces that no lease depends on a round up to Round, now or later.
 	Retire struct{ Round uint64 }
 )
 
@@ -57,8 +57,8 @@ type (
 		// Age is the time since the frontend last acked a round of an older epoch, or
 		// since it started if it never did.
 		Age time.Duration
-		// NoLease is true if no lease can stand on an older ack of this frontend, because
-		// the older master has retired.
+		// NoLease is true if no lease can depend on an older ack of this frontend,
+		// because the older master has retired.
 		NoLease bool
 	}
 	// Ack reports what the frontend has.

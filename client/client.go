@@ -189,7 +189,8 @@ const (
 	NoticeLost NoticeKind = "watch lost"
 	// NoticeRefused: Frontend refused a watch with Err, and is not tried again for Wait.
 	NoticeRefused NoticeKind = "watch refused"
-	// NoticeRedirected: From, which is busy or not the home, redirected a watch to Frontend.
+	// NoticeRedirected: From, which is busy or not the home, redirected a watch to
+	// Frontend.
 	NoticeRedirected NoticeKind = "watch redirected"
 )
 
@@ -250,8 +251,8 @@ func NewID() string { return strings.ToLower(rand.Text()) }
 // maxID is the length of the longest id that Laurel accepts, in bytes.
 const maxID = 128
 
-// defaultID returns the id of an event that has none. It is the same each time for an event
-// with a source and a seq, so that a program that was restarted can post it again.
+// defaultID returns the id of an event that has none. It is the same each time for an
+// event with a source and a seq, so that a program that was restarted can post it again.
 func defaultID(e *score.Event) string {
 	if e.Source != "" && e.Seq > 0 {
 		if id := fmt.Sprintf("%s#%d", e.Source, e.Seq); len(id) <= maxID {

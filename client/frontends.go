@@ -85,7 +85,8 @@ func (f *frontends) pick() string {
 	return preferred(f.known, f.home, f.current)
 }
 
-// pickForWatch is pick without those that have refused a watch. It returns "" if all have.
+// pickForWatch is pick without those that have refused a watch. It returns "" if all
+// have.
 func (f *frontends) pickForWatch(refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,9 +271,9 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	return k.url
 }
 
-// replaceHome makes the frontend at url, to which the home at from has redirected the first
-// watch, the home. It does so only if the client itself chose from, which had less room
-// than the list said.
+// replaceHome makes the frontend at url, to which the home at from has redirected the
+// first watch, the home. It does so only if the client itself chose from, which had less
+// room than the list said.
 func (f *frontends) replaceHome(from, url string) bool {
 	f.mu.Lock()
 	k := find(f.known, url)

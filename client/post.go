@@ -58,8 +58,8 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 // the same source meanwhile.
 const maxNumberings = 5
 
-// postSigned is Post with a key. A signature covers the complete event, so the client sets
-// the time and the seq of events that have none before it signs them.
+// postSigned is Post with a key. A signature covers the complete event, so the client
+// sets the time and the seq of events that have none before it signs them.
 func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.Result, error) {
 	for n := 1; ; n++ {
 		numbered, err := c.complete(ctx, events)

@@ -24,8 +24,9 @@ const (
 	// idleLimit is the time without an event after which the request is ended, before a
 	// frontend would cut it off. The next event begins another request.
 	idleLimit = 10 * time.Second
-	// busyEvents is the number of unanswered events at which new events wait until they fill
-	// a tree: a signature of 256 events is no more work for a frontend than that of one.
+	// busyEvents is the number of unanswered events at which new events wait until they
+	// fill a tree: a signature of 256 events is no more work for a frontend than that of
+	// one.
 	busyEvents = 512
 )
 
@@ -288,8 +289,8 @@ func (s *Stream) signable() int {
 }
 
 // sign signs the next events of the queue, all at once. Lines that need no signature are
-// among them, which keeps the order. The stream must be locked; sign unlocks it meanwhile.
-// Only the writer signs, and it sends nothing meanwhile.
+// among them, which keeps the order. The stream must be locked; sign unlocks it
+// meanwhile. Only the writer signs, and it sends nothing meanwhile.
 func (s *Stream) sign() {
 	lines := slices.Clone(s.queue[s.ready : s.ready+s.signable()])
 	s.mu.Unlock()

@@ -117,8 +117,8 @@ const (
 	retryDefault = 500 * time.Millisecond
 	// retryMax is the bound to which it grows.
 	retryMax = 10 * time.Second
-	// listDelay is how much older the list of frontends may get during a watch, which needs
-	// it only when its connection is lost.
+	// listDelay is how much older the list of frontends may get during a watch, which
+	// needs it only when its connection is lost.
 	listDelay = time.Minute
 )
 

@@ -161,8 +161,8 @@ type eventReader struct {
 	max   int // bytes of one event
 	data  []byte
 
-	// id is the last id. It is valid only after next has returned, because an event that was
-	// cut off in the middle was not received.
+	// id is the last id. It is valid only after next has returned, because an event that
+	// was cut off in the middle was not received.
 	id    string
 	retry time.Duration // the delay that the server asks for before reconnecting; 0 for none
 }

@@ -19,17 +19,18 @@ type accessControl struct {
 	proposer *proposer
 }
 
-// Access returns the access control, as far as this member has applied the log. The value does not
-// change; call Access again for later changes.
+// Access returns the access control, as far as this member has applied the log. The value
+// does not change; call Access again for later changes.
 func (a *accessControl) Access() *access.State { return a.machine.Access() }
 
-// ChangeAccess makes a change of the access control, and returns when it is committed and applied
-// here. From its place in the log on, every frontend refuses what it forbids: a post that the
-// master accepts after ChangeAccess has returned comes after it. What followers decide without the
-// log changes when they have applied it, normally within 50 ms.
+// ChangeAccess makes a change of the access control, and returns when it is committed and
+// applied here. From its place in the log on, every frontend refuses what it forbids: a
+// post that the master accepts after ChangeAccess has returned comes after it. What
+// followers decide without the log changes when they have applied it, normally within
+// 50 ms.
 //
-// Only the master can. The error is a *score.Problem: no_master at other members, the refusal of
-// the state machine, or outcome_unknown; then the audit trail tells.
+// Only the master can. The error is a *score.Problem: no_master at other members, the
+// refusal of the state machine, or outcome_unknown; then look at the audit trail.
 func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) error {
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
@@ -47,8 +48,8 @@ func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) 
 	return a.commit(ctx, encoded)
 }
 
-// checkAccessChange checks what the state machine must not, because other versions of it might
-// decide otherwise.
+// checkAccessChange checks what the state machine must not, because other versions of it
+// might decide otherwise.
 func checkAccessChange(c *access.Change) *score.Problem {
 	if c.Grant != nil {
 		for _, t := range c.Grant.Types {
@@ -82,11 +83,12 @@ func (a *accessControl) commit(ctx context.Context, encoded []byte) error {
 	return nil
 }
 
-// unguarded reports whether the store does not refuse yet what a secure group must refuse.
+// unguarded reports whether the store does not refuse yet what a secure group must
+// refuse.
 func (a *accessControl) unguarded() bool { return a.opts.Guarded && !a.machine.Access().Guarded }
 
-// guard makes the store of a secure group guarded, before a leadership accepts its first post. It
-// retries until ctx ends.
+// guard makes the store of a secure group guarded, before a leadership accepts its first
+// post. It retries until ctx ends.
 func (a *accessControl) guard(ctx context.Context) {
 	for a.unguarded() && ctx.Err() == nil {
 		encoded, err := entry.EncodeAccessChange(access.Change{At: time.Now().UTC(), By: a.opts.ID, Guard: true})

@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock reads a clock that advances while the machine is suspended, so that a lease has expired
-// when the machine wakes. Go's own monotonic clock stops meanwhile, and the lease would seem valid.
+// clock reads a clock that advances while the machine is suspended, so that a lease has
+// expired when the machine wakes. Go's own monotonic clock stops meanwhile, and the lease
+// would seem valid.
 func clock() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

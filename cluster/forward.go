@@ -15,17 +15,20 @@ import (
 )
 
 const (
-	// masterTimeout is how long a forwarded request waits for a master: about two elections, so
-	// that requests during a failover are answered a little later instead of refused.
+	// masterTimeout is how long a forwarded request waits for a master: about two
+	// elections, so that requests during a failover are answered a little later instead
+	// of refused.
 	masterTimeout = 1500 * time.Millisecond
-	// forwardPause is the pause between two requests to a master that has no lease yet. It gets one
-	// within two round trips.
-	forwardPause = 5 * time.Millisecond
+	// forwardPause is the longest pause between two requests to a master that has no
+	// lease yet. It gets one within two round trips.
+	forwardPause = 10 * time.Millisecond
 	// forwardTimeout bounds one attempt to let the master answer.
 	forwardTimeout = time.Second
-	// maxForwarded bounds the body of a forwarded request. Posts are forwarded by poster instead.
+	// maxForwarded bounds the body of a forwarded request. Posts are forwarded by poster
+	// instead.
 	maxForwarded = 1 << 20
-	// notMasterHeader is on the answer of a member that was asked as the master and is not.
+	// notMasterHeader is on the answer of a member that was asked as the master and is
+	// not.
 	notMasterHeader = "Laurel-Not-Master"
 )
 
@@ -34,9 +37,10 @@ type forwarder struct {
 	*replica
 }
 
-// Forward lets the master answer a request. It waits a moment for a master if there is none. With
-// an error, always a *score.Problem, nothing was written. It sends a request other than GET and
-// HEAD to one master only. An answer that breaks off ends the request with http.ErrAbortHandler.
+// Forward lets the master answer a request. It waits a moment for a master if there is
+// none. With an error, always a *score.Problem, nothing was written. It sends a request
+// other than GET and HEAD to one master only. An answer that breaks off ends the request
+// with http.ErrAbortHandler.
 func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request) (err error) {
 	body, err := readBody(w, r)
 	if err != nil {
@@ -92,8 +96,8 @@ func (f *forwarder) forwardTo(
 ) (sent bool, failed error) {
 	limit := f.scaled(forwardTimeout)
 	if !isRead(r.Method) {
-		// A read asks the next master as soon as there is one. A change waits: it may be the change
-		// of the master itself.
+		// A read asks the next master as soon as there is one. A change waits: it may be
+		// the change of the master itself.
 		limit, changed = f.scaled(joinTimeout), nil
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -117,8 +121,8 @@ func (f *forwarder) forwardTo(
 			p.Out.Host = r.Host
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			// The member is not the master any more, or could not prove that it is. Another one
-			// may answer.
+			// The member is not the master any more, or could not prove that it is.
+			// Another one may answer.
 			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
 			if resp.Header.Get(notMasterHeader) != "" || unavailable {
 				return peer.NotMaster()

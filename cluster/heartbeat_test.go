@@ -101,19 +101,19 @@ func TestCandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	}
 }
 
-// voteDelay delays the answer to the next request for a vote on the connections of one
-// node.
+// voteDelay delays the answer of one other node to the next request for a vote on the
+// connections of a node.
 type voteDelay struct {
 	mu       sync.Mutex
-	armed    bool
+	voter    string // the address of the other node; "" delays nothing yet
 	held     bool
 	released chan struct{}
 }
 
-func (d *voteDelay) arm() {
+func (d *voteDelay) arm(voter string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.armed = true
+	d.voter = voter
 }
 
 func (d *voteDelay) holds() error {
@@ -128,6 +128,7 @@ func (d *voteDelay) holds() error {
 // delayedConn is a connection of a node to another one.
 type delayedConn struct {
 	net.Conn
+	to      string
 	delay   *voteDelay
 	greeted bool // the preamble was written
 	raft    bool
@@ -143,7 +144,7 @@ func (c *delayedConn) Write(b []byte) (int, error) {
 		return c.Conn.Write(b)
 	}
 	c.delay.mu.Lock()
-	if c.raft && c.delay.armed && !c.delay.held && len(b) > 0 && b[0] == rpcRequestVote {
+	if c.raft && c.to == c.delay.voter && !c.delay.held && len(b) > 0 && b[0] == rpcRequestVote {
 		c.delay.held = true
 		c.mu.Lock()
 		c.holds = true
@@ -195,7 +196,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return &delayedConn{Conn: c, delay: d}, nil
+				return &delayedConn{Conn: c, to: addr, delay: d}, nil
 			}
 			// There is time for all that follows.
 			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second }
@@ -213,6 +214,13 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 		g.master().member().Transfer(context.Background(), x.opts.ID)
 		return errors.New("it is not")
 	})
+	eventually(t, "a and b can be elected: they have all of x's log", func() error {
+		last := x.member().raft.LastIndex()
+		if a.member().raft.LastIndex() < last || b.member().raft.LastIndex() < last {
+			return errors.New("they do not")
+		}
+		return nil
+	})
 	w.apart(a, b)
 	w.apart(a, x)
 	w.apart(b, x)
@@ -228,7 +236,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 		}
 		return nil
 	})
-	d.arm()
+	d.arm(x.opts.Peer) // not b: a connection to it may have stayed open, and would take the request
 	w.mend(a, x)
 	w.mend(x, a)
 	eventually(t, "x votes for a, and the answer is late", d.holds)

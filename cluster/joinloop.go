@@ -22,10 +22,11 @@ const (
 	maxJoinAnswer = 1 << 20
 )
 
-// joinLoop asks to join whenever this member is not in the group as it should be: at its peer
-// address, and with a vote if it is to have one. A change of the master may undo what was not
-// committed, so the loop never ends. A final refusal ends a member that has never been in the
-// group. A member that was in the group does not believe one answer; see status.RemovalCheck.
+// joinLoop asks to join whenever this member is not in the group as it should be: at its
+// peer address, and with a vote if it is to have one. A change of the master may undo
+// what was not committed, so the loop never ends. A final refusal ends a member that has
+// never been in the group. A member that was in the group does not believe one answer;
+// see status.RemovalCheck.
 type joinLoop struct {
 	*replica
 	membership *membership
@@ -80,8 +81,9 @@ func isFinal(err error) bool {
 	return false
 }
 
-// joined reports whether this member is in the group as it should be: in what a master last
-// reported or, while none has reported, in the configuration that this member knows itself.
+// joined reports whether this member is in the group as it should be: in what a master
+// last reported or, while none has reported, in the configuration that this member knows
+// itself.
 func (j *joinLoop) joined() bool {
 	has := j.poller.Reports.Place()
 	if has == nil || j.leadership() != nil {
@@ -92,8 +94,9 @@ func (j *joinLoop) joined() bool {
 	return has != nil && has.Peer == j.opts.Peer && (has.Voter || j.opts.Nonvoter)
 }
 
-// join asks the master to add this member, at the addresses where it may be, and then the members
-// of Options.Join. A member that moved cannot be reached by the master, but can reach the others.
+// join asks the master to add this member, at the addresses where it may be, and then the
+// members of Options.Join. A member that moved cannot be reached by the master, but can
+// reach the others.
 func (j *joinLoop) join(self score.NewMember) error {
 	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(joinTimeout))
 	defer cancel()
@@ -127,7 +130,8 @@ func (j *joinLoop) join(self score.NewMember) error {
 func (j *joinLoop) joinAt(ctx context.Context, url string, body []byte) error {
 	client := http.DefaultClient
 	if i := j.opts.Identity; i != nil {
-		// The member's own certificate authorizes it, and is sent to no server without one.
+		// The member's own certificate authorizes it, and is sent to no server without
+		// one.
 		transport := &http.Transport{TLSClientConfig: i.PeerClientConfig("")}
 		defer transport.CloseIdleConnections()
 		client = &http.Client{Transport: transport}

@@ -23,23 +23,24 @@ type elections struct {
 	pushConfig push.Config
 }
 
-// leadership is the time of this member as master in one epoch. It begins when Raft elects the
-// member. It serves from when everything that was committed before is applied here and all leases
-// of earlier masters have expired.
+// leadership is the time of this member as master in one epoch. It begins when Raft
+// elects the member. It serves from when everything that was committed before is applied
+// here and all leases of earlier masters have expired.
 type leadership struct {
 	of     *elections
 	epoch  uint64
 	ctx    context.Context // ends with the leadership
 	cancel context.CancelFunc
 	push   *push.Sender
-	// members is the last configuration that is known to be committed; nil before it serves.
+	// members is the last configuration that is known to be committed; nil before it
+	// serves.
 	members atomic.Pointer[raft.Configuration]
 }
 
-// run begins a leadership when Raft elects this member, and ends it when Raft steps down. It never
-// blocks Raft, whose main loop waits for the channel to be read. A value of the channel may be old
-// when it is read, so it only wakes run: a leadership lasts for as long as Raft leads in its epoch,
-// and each epoch has one.
+// run begins a leadership when Raft elects this member, and ends it when Raft steps down.
+// It never blocks Raft, whose main loop waits for the channel to be read. A value of the
+// channel may be old when it is read, so it only wakes run: a leadership lasts for as
+// long as Raft leads in its epoch, and each epoch has one.
 func (e *elections) run(changed <-chan bool) {
 	epoch, end := uint64(0), func() {}
 	defer func() { end() }()
@@ -61,8 +62,8 @@ func (e *elections) run(changed <-chan bool) {
 	}
 }
 
-// ledEpoch returns the term in which r leads; 0 if it does not. A term never comes back, so r led
-// in the term that it is in before and after the look at its state.
+// ledEpoch returns the term in which r leads; 0 if it does not. A term never comes back,
+// so r led in the term that it is in before and after the look at its state.
 func ledEpoch(r interface {
 	CurrentTerm() uint64
 	State() raft.RaftState
@@ -94,7 +95,8 @@ func (e *elections) begin(epoch uint64) (end func()) {
 	return l.end
 }
 
-// leadership returns the leadership that serves; nil if this member is not the master, or not yet.
+// leadership returns the leadership that serves; nil if this member is not the master, or
+// not yet.
 func (r *replica) leadership() *leadership {
 	l := r.serving.Load()
 	if l == nil || r.raft.State() != raft.Leader || r.raft.CurrentTerm() != l.epoch {
@@ -103,8 +105,8 @@ func (r *replica) leadership() *leadership {
 	return l
 }
 
-// committed looks a server up in the committed configuration that this member knows as the master.
-// leads is false if it is not the master.
+// committed looks a server up in the committed configuration that this member knows as
+// the master. leads is false if it is not the master.
 func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
 	l := r.leadership()
 	if l == nil {
@@ -122,8 +124,8 @@ func (l *leadership) end() {
 	l.push.Close()
 }
 
-// run applies everything that earlier masters committed, with a barrier in the log, and then pushes
-// the changes that follow.
+// run applies everything that earlier masters committed, with a barrier in the log, and
+// then pushes the changes that follow.
 func (l *leadership) run() {
 	e := l.of
 	ticking := make(chan struct{})
@@ -164,8 +166,8 @@ func (l *leadership) run() {
 	}
 }
 
-// serve publishes the leadership. What was in the log before this epoch is committed now, so the
-// configuration is, too.
+// serve publishes the leadership. What was in the log before this epoch is committed now,
+// so the configuration is, too.
 func (l *leadership) serve(config raft.Configuration) {
 	e := l.of
 	l.members.Store(&config)

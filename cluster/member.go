@@ -27,14 +27,15 @@ import (
 const (
 	// answersBytes bounds the memory of the answers that a member holds, approximately.
 	answersBytes = 64 << 20
-	// drainTimeout and finishTimeout bound, at a time scale of 1, how long Close waits for this
-	// member's own posts, and then for requests of other members.
+	// drainTimeout and finishTimeout bound, at a time scale of 1, how long Close waits
+	// for this member's own posts, and then for requests of other members.
 	drainTimeout  = time.Second
 	finishTimeout = 250 * time.Millisecond
-	// recheckEvery is how often, at a time scale of 1, the member looks for changes that end
-	// connections between members.
+	// recheckEvery is how often, at a time scale of 1, the member looks for changes that
+	// end connections between members.
 	recheckEvery = 100 * time.Millisecond
-	// removedPath is where a member learns that it may have been removed, and asks the others.
+	// removedPath is where a member learns that it may have been removed, and asks the
+	// others.
 	removedPath = "/peer/v1/removed"
 )
 
@@ -48,8 +49,8 @@ type (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
 
-// Member is a member of the group. It is safe for concurrent use. Its exported methods are those of
-// its parts, and the few here.
+// Member is a member of the group. It is safe for concurrent use. Its exported methods
+// are those of its parts, and the few here.
 type Member struct {
 	*replica
 	reader
@@ -72,8 +73,8 @@ type Member struct {
 	issuer    *enroll.Issuer
 }
 
-// Start opens the data directory and takes part in the group. It returns before there is a master.
-// Close must be called.
+// Start opens the data directory and takes part in the group. It returns before there is
+// a master. Close must be called.
 func Start(opts Options) (*Member, error) {
 	if opts.TimeScale == 0 {
 		opts.TimeScale = 1
@@ -124,7 +125,8 @@ func (m *Member) start() (err error) {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	// Before Raft: the frontend counts the time of its leases from the start of the process.
+	// Before Raft: the frontend counts the time of its leases from the start of the
+	// process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.hooks.mutation)
 	reports := status.NewReports(m.scaled)
 	elected := make(chan bool, 16)
@@ -174,11 +176,9 @@ func (m *Member) wire(reports *status.Reports) {
 
 func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	return &enroll.Issuer{
-		Self: m.self, Identity: m.opts.Identity, Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
+		Self: m.self, Auth: m.auth, Port: m.port, ValidID: validID,
 		IsMaster:     func() bool { return m.leadership() != nil },
 		OtherMaster:  m.otherMaster,
-		Servers:      m.servers,
-		Access:       m.Access,
 		ChangeAccess: m.ChangeAccess,
 		IsVoter: func(id raft.ServerID) bool {
 			s, in, _ := m.committed(id)
@@ -235,8 +235,8 @@ func (m *Member) Store() string { return m.machine.Store() }
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
 
-// Master reports whether this member believes to be the master. Only a round of readIndex proves
-// it.
+// Master reports whether this member believes to be the master. Only a round of readIndex
+// proves it.
 func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
@@ -247,8 +247,8 @@ func (m *Member) Frontends() score.Frontends {
 // Carry sets the function that returns the load of this frontend, which others see.
 func (m *Member) Carry(load func() score.Load) { m.source.SetLoad(load) }
 
-// Removed reports whether a server, id@instance, was a member of a secure group and is not one now,
-// as far as this member knows.
+// Removed reports whether a server, id@instance, was a member of a secure group and is
+// not one now, as far as this member knows.
 func (m *Member) Removed(member string) bool { return m.auth.Removed(raft.ServerID(member)) }
 
 // Verifier returns the verifier of signatures, for events that are about to be posted.
@@ -258,20 +258,20 @@ func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
 func (m *Member) Issuer() *enroll.Issuer { return m.issuer }
 
 // Ended returns a channel that gets one error when the member cannot go on: ErrRemoved, a
-// *StorageError, a *ContradictionError, or the refusal of the group that it wants to join. The
-// program must then end.
+// *StorageError, a *ContradictionError, or the refusal of the group that it wants to
+// join. The program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
-// ServeForwarded sets the handler of requests that other members forward to this one, and what
-// finds the question for a key. It must be called once.
+// ServeForwarded sets the handler of requests that other members forward to this one, and
+// the function that finds the question for a polled key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
 	m.polling.parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
-// peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are calls
-// between members; with any other path a member forwards a client's request to the master, which
-// forwarded answers.
+// peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are
+// calls between members. A request with any other path is a client's, which a member
+// forwards to the master; the handler forwarded answers it.
 func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
@@ -313,8 +313,8 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 	peer.WriteProblem(w, p)
 }
 
-// Close stops the member, which stays in the group. A master should HandOver first. Posts in flight
-// are finished, for at most a second. If the disk hangs, Close waits for it.
+// Close stops the member, which stays in the group. A master should HandOver first. Posts
+// in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
 	m.poster.batcher.Close()
 	m.poster.batcher.Drain(m.scaled(drainTimeout))

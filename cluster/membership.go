@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so that it
-	// never delays a majority.
+	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so
+	// that it never delays a majority.
 	joinTimeout   = time.Minute
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
@@ -27,16 +27,17 @@ const (
 	membersPath = "/v1/cluster/members" // of the HTTP interface, which the master answers
 )
 
-// chanMutex is a mutex for long waits. It is a channel, because virtual time (testing/synctest)
-// stops while a goroutine waits for a sync.Mutex, and what its holder waits for would never happen.
+// chanMutex is a mutex for long waits. It is a channel, because virtual time
+// (testing/synctest) stops while a goroutine waits for a sync.Mutex, and what its holder
+// waits for would never happen.
 type chanMutex chan struct{}
 
 func (m chanMutex) Lock()   { m <- struct{}{} }
 func (m chanMutex) Unlock() { <-m }
 
 // membership adds members to the group and removes them. The members are those of Raft's
-// configuration, at the peer addresses that it has. The address for clients is not stored; members
-// report it to each other.
+// configuration, at the peer addresses that it has. The address for clients is not
+// stored; members report it to each other.
 type membership struct {
 	*replica
 	access    *accessControl
@@ -46,9 +47,9 @@ type membership struct {
 	changing  chanMutex // one change at a time
 }
 
-// Join adds a member, or gives one that is back its new address, or a vote. The frontend must be
-// running: the master asks it for its id. Repeating it is harmless. Only the master can; the error
-// is a *score.Problem.
+// Join adds a member, or gives one that is back its new address, or a vote. The frontend
+// must be running: the master asks it for its id. Repeating it is harmless. Only the
+// master can; the error is a *score.Problem.
 func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
 	defer cancel()
@@ -95,8 +96,8 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	return p
 }
 
-// add adds a frontend to the configuration, or changes its address. done is true if nothing is left
-// to do.
+// add adds a frontend to the configuration, or changes its address. done is true if
+// nothing is left to do.
 func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -127,8 +128,8 @@ func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, er
 	return err != nil || voter || !n.Voter, err
 }
 
-// findJoiner returns the server of a frontend that joins; nil if it is new. The problem says why it
-// cannot join.
+// findJoiner returns the server of a frontend that joins; nil if it is new. The problem
+// says why it cannot join.
 func findJoiner(
 	servers []raft.Server, joiner status.Status, n score.NewMember,
 ) (known *raft.Server, refused *score.Problem) {
@@ -147,7 +148,8 @@ func findJoiner(
 		}
 	}
 	if known == nil && joiner.Joined {
-		// Its log belongs to another group, or ends where others decided to go on without it.
+		// Its log belongs to another group, or ends where others decided to go on without
+		// it.
 		return refuse("instance", "the frontend %q has the data of a group of which it is not a member: "+
 			"it was removed, or it belongs to another group; "+
 			"to join as a new member, start it with an empty data directory", n.ID)
@@ -155,8 +157,8 @@ func findJoiner(
 	return known, nil
 }
 
-// change makes one change of the configuration and waits until it is committed. m.changing must be
-// held.
+// change makes one change of the configuration and waits until it is committed.
+// m.changing must be held.
 func (m *membership) change(f func() raft.IndexFuture) error {
 	lead := m.leadership()
 	if lead == nil {
@@ -205,9 +207,9 @@ func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
 	return peer.NotMaster()
 }
 
-// Leave removes a member and tells it to stop. It needs force to leave the group without a second
-// copy of the data, or without a majority that answers. Only the master can; the error is a
-// *score.Problem.
+// Leave removes a member and tells it to stop. It needs force to leave the group without
+// a second copy of the data, or without a majority that answers. Only the master can; the
+// error is a *score.Problem.
 func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 	leaver, err := m.remove(ctx, id, force)
 	if err != nil {
@@ -253,8 +255,8 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 		return leaver, nil
 	}
 	if m.opts.Identity != nil {
-		// Before the change of the configuration: if this master is lost in between, no removed
-		// member can still connect.
+		// Before the change of the configuration: if this master is lost in between, no
+		// removed member can still connect.
 		err := m.access.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
 		if err != nil {
 			return nil, err

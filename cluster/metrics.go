@@ -140,7 +140,8 @@ func (m *metrics) countResults(results []score.Result) {
 	}
 }
 
-// count returns a count of the leadership since the election; 0 at a member that was not elected.
+// count returns a count of the leadership since the election; 0 at a member that was not
+// elected.
 func (r *replica) count(f func(*cache.Master) int) (n float64) {
 	if l := r.elected.Load(); l != nil {
 		l.push.Read(func(m *cache.Master, _ time.Duration) { n = float64(f(m)) })

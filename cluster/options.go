@@ -24,22 +24,23 @@ type Options struct {
 	Dir  string // the data directory, made if it does not exist
 	Peer string // host:port on which the other members reach this one, and on which it listens
 	URL  string // the address for clients, which other members report to theirs
-	// Bootstrap makes a new group of this member alone, if the directory has no member yet.
+	// Bootstrap makes a new group of this member alone, if the directory has no member
+	// yet.
 	Bootstrap bool
 	// Join has URLs of members of the group to join, if this member is not in it.
 	Join []string
 	// Nonvoter joins without a vote.
 	Nonvoter bool
-	// Guarded refuses events that are neither signed nor sent with a token. It is for secure
-	// groups.
+	// Guarded refuses events that are neither signed nor sent with a token. It is for
+	// secure groups.
 	Guarded bool
 	// TimeScale stretches all timings of failover; 1 is for a local network. 0 means 1.
 	TimeScale float64
-	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one.
-	// 0 means the default.
+	// SnapshotEntries is the number of log entries between snapshots, and of those kept
+	// behind one. 0 means the default.
 	SnapshotEntries uint64
-	// Identity is the member's certificate, for the name that ServerID returns. Without it the
-	// members do not authenticate each other.
+	// Identity is the member's certificate, for the name that ServerID returns. Without
+	// it the members do not authenticate each other.
 	Identity *pki.Identity
 
 	Logger  *slog.Logger
@@ -90,8 +91,9 @@ func (o *Options) check() error {
 	return nil
 }
 
-// ServerID returns the name, id@instance, of the member with an id and a data directory, which is
-// made if it does not exist. A certificate for it is made before the member starts.
+// ServerID returns the name, id@instance, of the member with an id and a data directory,
+// which is made if it does not exist. A certificate for it is made before the member
+// starts.
 func ServerID(dir, id string) (string, error) {
 	if err := checkID(id); err != nil {
 		return "", err

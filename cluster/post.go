@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -26,8 +25,8 @@ const (
 	postTimeout = 5 * time.Second
 	// retryPause is the longest wait between two attempts while there is no new master.
 	retryPause = 50 * time.Millisecond
-	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the results of
-	// the old master after the master has changed.
+	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
+	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
 	// maxForwardedPosts bounds what one member forwards at once, in bytes.
 	maxForwardedPosts = 64 << 20
@@ -43,14 +42,14 @@ type poster struct {
 	batcher  *batch.Batcher
 }
 
-// Post applies events, here or at the master. It returns when a majority has stored them, the master has applied them, and
-// all frontends may show them. The error is a *score.Problem; with one, no event is known to be
-// applied.
+// Post applies events, here or at the master. It returns when a majority has stored them,
+// the master has applied them, and all frontends may show them. The error is a
+// *score.Problem; with one, no event is known to be applied.
 //
-// If the master is lost, post asks the next one, with the same identities: an event that the lost
-// master did commit is a duplicate then. It repeats a post of unknown outcome only if all its
-// events have a seq. Others end with outcome_unknown, and the client may repeat them with the same
-// ids.
+// If the master is lost, Post asks the next one, with the same identities: an event that
+// the lost master has committed is a duplicate then. Post repeats a post of unknown
+// outcome only if all its events have a seq. Others end with outcome_unknown, and the
+// client may repeat them with the same ids.
 func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, error) {
 	encoded, err := entry.EncodePost(post)
 	if err != nil {
@@ -65,9 +64,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	defer cancel()
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
-	// The posts of a lost master do not come to the next one all at once.
-	pause := retryPause/2 + rand.N(retryPause/2)
-	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
+	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, encoded)
 		switch {
 		case outcome.Problem == nil:
@@ -100,7 +97,8 @@ func outcomeUnknown() *score.Problem {
 			"repeat it with the same source and seq, or the same id: it will not count twice")
 }
 
-// checkTimes returns a problem if the time of an event is too far ahead of this member's clock.
+// checkTimes returns a problem if the time of an event is too far ahead of this member's
+// clock.
 func checkTimes(events []score.Event) *score.Problem {
 	limit := time.Now().Add(maxClockSkew)
 	for i := range events {
@@ -135,7 +133,8 @@ func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) batch.O
 	}
 }
 
-// send sends posts to the master: into its log if this member is it, else over the peer port.
+// send sends posts to the master: into its log if this member is it, else over the peer
+// port.
 func (p *poster) send(posts []*batch.Post) {
 	if p.raft.State() == raft.Leader {
 		p.propose(posts)
@@ -190,8 +189,8 @@ func (p *poster) propose(posts []*batch.Post) {
 	}
 }
 
-// observeRelease counts an entry by what its release waited for. The master waits for an ack at
-// most for the AckTimeout, and then for the lease to expire.
+// observeRelease counts an entry by what its release waited for. The master waits for an
+// ack at most for the AckTimeout, and then for the lease to expire.
 func (p *poster) observeRelease(took time.Duration) {
 	p.metrics.release.Observe(took.Seconds())
 	waited := "acks"
@@ -201,8 +200,8 @@ func (p *poster) observeRelease(took time.Duration) {
 	p.metrics.releases.WithLabelValues(waited).Inc()
 }
 
-// revealed returns the revision that must be visible before anybody is told of an outcome. A
-// refusal also reveals something of the state.
+// revealed returns the revision that must be visible before anybody is told of an
+// outcome. A refusal also reveals something of the state.
 func (p *poster) revealed(o fsm.Outcome) (revision uint64) {
 	for _, results := range o {
 		for i := range results {
@@ -215,8 +214,8 @@ func (p *poster) revealed(o fsm.Outcome) (revision uint64) {
 	return revision
 }
 
-// forward sends posts to the master and waits for its answer, at most resultGrace longer than it
-// stays the master.
+// forward sends posts to the master and waits for its answer, at most resultGrace longer
+// than it stays the master.
 func (p *poster) forward(posts []*batch.Post) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.scaled(postTimeout))
 	defer cancel()
@@ -231,7 +230,8 @@ func (p *poster) forward(posts []*batch.Post) {
 		case <-ctx.Done():
 			return
 		}
-		// A master that transferred its leadership still answers for what it has proposed.
+		// A master that transferred its leadership still answers for what it has
+		// proposed.
 		select {
 		case <-time.After(p.scaled(resultGrace)):
 			cancel()
@@ -256,7 +256,8 @@ func (p *poster) forward(posts []*batch.Post) {
 	}
 }
 
-// serveForwarded answers forwarded posts at the master. With an error, nothing was proposed.
+// serveForwarded answers forwarded posts at the master. With an error, nothing was
+// proposed.
 func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 	if p.raft.State() != raft.Leader {
 		return peer.NotMaster()

@@ -37,8 +37,8 @@ func (r *replica) CacheMode() score.CacheMode {
 	return r.machine.CacheMode()
 }
 
-// SetCacheMode sets the mode, and returns when the old one has ended: in pull mode no frontend has
-// a lease. Only the master can; the error is a *score.Problem.
+// SetCacheMode sets the mode, and returns when the old one has ended: in pull mode no
+// frontend has a lease. Only the master can; the error is a *score.Problem.
 func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	encoded, err := entry.EncodeCacheMode(mode)
 	if err != nil {
@@ -62,9 +62,10 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	return nil
 }
 
-// polling answers reads in pull mode, in which no frontend has a lease. It keeps answers in memory
-// and polls the master again for each of them, as often as the schedule of package cache/pull says.
-// As the master it answers polls, after it has proved that it is still the master.
+// polling answers reads in pull mode, in which no frontend has a lease. It keeps answers
+// in memory and polls the master again for each of them, as often as the schedule of
+// package cache/pull says. As the master it answers polls, after it has proved that it is
+// still the master.
 type polling struct {
 	*replica
 	readIndex *readIndex
@@ -87,16 +88,16 @@ type pollAnswer struct {
 	Problem  *score.Problem `json:"problem,omitzero"` // of the question
 }
 
-// Pull returns the answer to key in pull mode, how it came about, and its age: the answer was true
-// at some moment within that time. It polls the master for an answer that is not held, or is too
-// old. The error is a *score.Problem, or that of ctx.
+// Pull returns the answer to key in pull mode, how it came about, and its age: the answer
+// was true at some moment within that time. It polls the master for an answer that is not
+// held, or is too old. The error is a *score.Problem, or that of ctx.
 func (p *polling) Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error) {
 	if e, age := p.store.Get(key, p.clock()); e != nil {
 		p.metrics.pulledAge.Observe(age.Seconds())
 		return e, cache.Hit, age, nil
 	}
-	// Concurrent readers of a key share one poll. It was sent no earlier than the first of them
-	// came.
+	// Concurrent readers of a key share one poll. It was sent no earlier than the first
+	// of them came.
 	fetched := p.flights.DoChan(key, func() (any, error) { return nil, p.fetch(key) })
 	select {
 	case f := <-fetched:
@@ -152,8 +153,8 @@ func (p *polling) pollLoop() {
 	}
 }
 
-// poll polls the master once for keys and stores its answers. For a single key the error may be the
-// problem of its question.
+// poll polls the master once for keys and stores its answers. For a single key the error
+// may be the problem of its question.
 func (p *polling) poll(ctx context.Context, keys []string) error {
 	items := make([]pollItem, len(keys))
 	sums := p.store.Sums(keys)
@@ -196,7 +197,8 @@ func (p *polling) ask(ctx context.Context, items []pollItem) (answers []pollAnsw
 	return answers, nil
 }
 
-// take stores the answer to a key. It invalidates what watchers have if the answer has changed.
+// take stores the answer to a key. It invalidates what watchers have if the answer has
+// changed.
 func (p *polling) take(key string, a *pollAnswer, sent time.Duration) {
 	polled := pull.Polled{Missing: a.Problem != nil, Same: a.Same, Body: a.Body, Revision: a.Revision}
 	outcome := p.store.Take(key, &polled, sent, p.clock())
@@ -226,8 +228,9 @@ func (p *polling) serve(w http.ResponseWriter, r *http.Request) error {
 	return json.MarshalWrite(w, answers)
 }
 
-// answer answers a poll. The answers were true at some moment after the call: this member proves
-// that it was still the master then, and waits until all frontends may show what it answers.
+// answer answers a poll. The answers were true at some moment after the call: this member
+// proves that it was still the master then, and waits until all frontends may show what
+// it answers.
 func (p *polling) answer(ctx context.Context, items []pollItem) ([]pollAnswer, error) {
 	if err := p.readIndex.confirm(ctx); err != nil {
 		return nil, err
@@ -268,8 +271,8 @@ func (p *polling) load(ctx context.Context, items []pollItem) (answers []pollAns
 		return nil
 	})
 	for i := range items {
-		// Outside of the view: to build a leaderboard takes time, and until the view ends the
-		// database cannot reuse the space that it sees.
+		// Outside of the view: to build a leaderboard takes time, and until the view ends
+		// the database cannot reuse the space that it sees.
 		if q := questions[i].Board; q != nil && err == nil {
 			page, last, problem := p.machine.Board(ctx, q.Contest, &q.Query)
 			var body []byte
@@ -280,8 +283,8 @@ func (p *polling) load(ctx context.Context, items []pollItem) (answers []pollAns
 	return answers, p.machine.Revision(), err
 }
 
-// set sets the answer. It returns err unless that is a problem of the question, which is an answer.
-// held is the checksum of the answer that the frontend has.
+// set sets the answer. It returns err unless that is a problem of the question, which is
+// an answer. held is the checksum of the answer that the frontend has.
 func (a *pollAnswer) set(body []byte, revision uint64, err error, held []byte) error {
 	problem, refused := errors.AsType[*score.Problem](err)
 	switch {

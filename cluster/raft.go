@@ -18,21 +18,22 @@ import (
 	"laurel/fsm/entry"
 )
 
-// Timings at a time scale of 1. A local network answers in well under a millisecond, but a busy
-// machine's scheduler and a slow write to the disk take longer.
+// Timings at a time scale of 1. A local network answers in well under a millisecond, but
+// a busy machine's scheduler and a slow write to the disk take longer.
 const (
-	// electionTimeout is the time without a message of the master after which an election begins,
-	// at a random time within one to two of it. A master steps down after the same time without a
-	// majority.
+	// electionTimeout is the time without a message of the master after which an election
+	// begins, at a random time within one to two of it. A master steps down after the
+	// same time without a majority.
 	electionTimeout = 150 * time.Millisecond
-	// commitTimeout is half the longest time until followers learn that an entry is committed.
+	// commitTimeout is half the longest time until followers learn that an entry is
+	// committed.
 	commitTimeout    = 20 * time.Millisecond
 	transportTimeout = 5 * time.Second // for one message of Raft
-	// approachPause is the shortest time between two steps towards a term that is far ahead: each
-	// costs an election.
+	// approachPause is the shortest time between two steps towards a term that is far
+	// ahead: each costs an election.
 	approachPause = 10 * electionTimeout
-	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of a
-	// leadership transfer while there is none.
+	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
+	// a leadership transfer while there is none.
 	wedgeTimeout = 2 * time.Second
 )
 
@@ -41,9 +42,9 @@ const (
 	enqueueTimeout   = time.Second
 	snapshotEntries  = 8192
 	snapshotInterval = 20 * time.Second
-	// maxLogEntry bounds a log entry, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB
-	// and then cannot read its file. An entry is one post of at most entry.MaxPost, or several
-	// small ones.
+	// maxLogEntry bounds a log entry, in bytes. raft-wal v0.4.1 writes an entry of more
+	// than 64 MiB and then cannot read its file. An entry is one post of at most
+	// entry.MaxPost, or several small ones.
 	maxLogEntry = 2 * entry.MaxPost
 )
 
@@ -73,8 +74,8 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 	if n := r.opts.SnapshotEntries; n > 0 {
 		c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n, n, time.Second
 	}
-	// The state machine's database knows its revision, and was restored from the newest snapshot if
-	// it was behind.
+	// The state machine's database knows its revision, and was restored from the newest
+	// snapshot if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
 	c.Logger = hclogger.New(r.log)
@@ -84,8 +85,8 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 	return c
 }
 
-// startRaft starts Raft, which writes to the disk. If the disk hangs Raft does not return, but the
-// member ends.
+// startRaft starts Raft, which writes to the disk. If the disk hangs Raft does not
+// return, but the member ends.
 func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
 		Port:          m.port,
@@ -150,8 +151,8 @@ type proposer struct {
 	refusedSince atomic.Int64 // when Raft began to refuse entries without a transfer, in ns; 0 if it does not
 }
 
-// propose appends an entry and waits until it is committed and applied. It returns the response of
-// the state machine.
+// propose appends an entry and waits until it is committed and applied. It returns the
+// response of the state machine.
 func (p *proposer) propose(ctx context.Context, entry []byte) (response any, err error) {
 	future := p.raft.Apply(entry, enqueueTimeout)
 	err = p.await(ctx, future)
@@ -171,9 +172,9 @@ func notAppended(err error) bool {
 var errWedged = errors.New("raft refuses all entries because of a leadership transfer that has ended " +
 	"(hashicorp/raft#696); start this frontend again")
 
-// checkWedged ends a member whose Raft has not noticed that a leadership transfer has ended. That
-// can happen if it loses leadership meanwhile. If it became the master again, it would accept no
-// posts. Without this member another one is elected.
+// checkWedged ends a member whose Raft has not noticed that a leadership transfer has
+// ended. That can happen if it loses leadership meanwhile. If it became the master again,
+// it would accept no posts. Without this member another one is elected.
 func (p *proposer) checkWedged(err error) {
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || p.transfers.Load() > 0 {
 		p.refusedSince.Store(0)

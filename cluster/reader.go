@@ -19,16 +19,17 @@ type reader struct {
 // Leased reports whether this member may answer from memory now.
 func (r *reader) Leased() bool { return r.frontend.Leased() }
 
-// Hit returns the answer to key if this member has it in memory and may give it now; else nil. The
-// answer is linearizable. Hit takes no lock and allocates nothing.
+// Hit returns the answer to key if this member has it in memory and may give it now; else
+// nil. The answer is linearizable. Hit takes no lock and allocates nothing.
 func (r *reader) Hit(key []byte) *cache.Entry { return r.frontend.Hit(key) }
 
 // Invalidations returns what readers here may see anew. It has one consumer.
 func (r *reader) Invalidations() *cache.Invalidations { return r.frontend.Invalidations() }
 
-// Answer returns the answer to key, from memory or made by ask from this member's own state, and
-// how it came about. The answer is linearizable. The error cache.ErrNotLeased means that this
-// member may not answer now, but the master may. The tag names what makes the answer stale.
+// Answer returns the answer to key, from memory or made by ask from this member's own
+// state, and how it came about. The answer is linearizable. The error cache.ErrNotLeased
+// means that this member may not answer now, but the master may. The tag names what makes
+// the answer stale.
 func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	load := func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
 		if err = r.machine.Await(ctx, floor); err != nil {
@@ -47,10 +48,10 @@ func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (
 	return r.frontend.Answer(ctx, key, tag, load)
 }
 
-// Board returns a page of a leaderboard, made from this member's own state, the revision of the
-// last change of what the page shows, and how it came about. It is linearizable, also if the error
-// is a *score.Problem. The error cache.ErrNotLeased means that this member may not answer now, but
-// the master may.
+// Board returns a page of a leaderboard, made from this member's own state, the revision
+// of the last change of what the page shows, and how it came about. It is linearizable,
+// also if the error is a *score.Problem. The error cache.ErrNotLeased means that this
+// member may not answer now, but the master may.
 func (r *reader) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
 ) (p score.Leaderboard, revision uint64, how string, err error) {
@@ -62,9 +63,9 @@ func (r *reader) Board(
 	return p, revision, how, err
 }
 
-// BoardNow is Board if there is nothing to wait for. If the page must wait only for its release, ok
-// is false and soon waits for that; it reports whether the page may be given then. Else, and if
-// soon is nil, use Board.
+// BoardNow is Board without waiting. If only the page's release is missing, ok is false
+// and soon waits for the release; it reports whether the page may be given then. If ok is
+// false and soon is nil, call Board.
 func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
 ) (p score.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
@@ -81,9 +82,9 @@ func (r *reader) BoardNow(
 	return p, revision, true, nil
 }
 
-// Stale calls f with this member's own state, whatever happened to the others. It returns for how
-// long that state may have been behind; known is false if it was never known to be complete since
-// the start.
+// Stale calls f with this member's own state, whatever happened to the others. It returns
+// for how long that state may have been behind; known is false if it was never known to
+// be complete since the start.
 func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
 	err = r.machine.View(func(v *fsm.View) error {

@@ -22,16 +22,19 @@ const (
 	roundTimeout = 300 * time.Millisecond
 )
 
-// readIndex proves that this member is still the master, before it answers a read without a lease.
+// readIndex proves that this member is still the master, before it answers a read without
+// a lease.
 //
-// A master may have been deposed without knowing it, and its state may then be old. Raft's own
-// checks do not exclude that, because they count answers to messages that were sent before the
-// check. So the master starts a round: it asks all voters for their term. A voter stores a higher
-// term before it votes for another member. So if a majority is still in the master's epoch after
-// the round began, no other master had been elected by then, and what this member had applied when
-// the round began is everything that anybody had been told.
+// A master may have been deposed without knowing it, and its state may then be old.
+// Raft's own checks do not exclude that, because they count answers to messages that were
+// sent before the check. So the master starts a round: it asks all voters for their term.
+// A voter stores a higher term before it votes for another member. So if a majority is
+// still in the master's epoch after the round began, no other master had been elected by
+// then, and what this member had applied when the round began is everything that anybody
+// had been told.
 //
-// Reads that wait at the same time share a round. A read never joins a round that began before it.
+// Reads that wait at the same time share a round. A read never joins a round that began
+// before it.
 type readIndex struct {
 	*replica
 	round   func() error
@@ -39,7 +42,8 @@ type readIndex struct {
 	turn    chanMutex // one round at a time
 }
 
-// confirm waits for a round that began after the call, and returns its error, a *score.Problem.
+// confirm waits for a round that began after the call, and returns its error, a
+// *score.Problem.
 func (r *readIndex) confirm(ctx context.Context) error {
 	select {
 	case c := <-r.next():
@@ -127,8 +131,8 @@ func (r *readIndex) Ready(ctx context.Context) error {
 	return nil
 }
 
-// checkMaster returns nil if this member can answer as the master: by its lease, or in pull mode by
-// a proof that it is the master.
+// checkMaster returns nil if this member can answer as the master: by its lease, or in
+// pull mode by a proof that it is the master.
 func (r *readIndex) checkMaster(ctx context.Context) error {
 	switch {
 	case r.frontend.Leased():

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,8 @@ import (
 	"laurel/fsm"
 )
 
-// replica is what all parts of a member share: its Raft, its state machine, its cache, its port, its
-// leadership if it is the master, and its lifetime.
+// replica is what all parts of a member share: its Raft, its state machine, its cache,
+// its port, its leadership if it is the master, and its lifetime.
 type replica struct {
 	opts     Options
 	self     raft.ServerID
@@ -53,8 +54,8 @@ func (r *replica) run(f func()) {
 // end ends the member with an error.
 func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }
 
-// fail ends the member because it cannot store what it learns, or because that contradicts what it
-// has promised to others.
+// fail ends the member because it cannot store what it learns, or because that
+// contradicts what it has promised to others.
 func (r *replica) fail(err error) { r.end(raftlog.Failure(r.opts.Dir, err)) }
 
 // scaled stretches d by the time scale.
@@ -70,8 +71,9 @@ func (r *replica) servers() []raft.Server { return peer.Servers(r.raft) }
 // voters returns the voters of the latest configuration.
 func (r *replica) voters() []raft.Server { return peer.Voters(r.raft) }
 
-// await waits for a future until ctx ends or the member is closed. When Raft is shut down it
-// forgets the entries that its state machine has not applied, so their futures are never answered.
+// await waits for a future until ctx ends or the member is closed. When Raft is shut down
+// it forgets the entries that its state machine has not applied, so their futures are
+// never answered.
 func (r *replica) await(ctx context.Context, f raft.Future) error {
 	answered := make(chan error, 1)
 	go func() { answered <- f.Error() }()
@@ -94,11 +96,13 @@ func (r *replica) otherMaster() string {
 	return master
 }
 
-// withMaster calls try until it is done. It waits for another master, or for the pause, before it
-// calls try again. try gets the address of the master, which is "" if there is none and may be this
-// member's, and a channel that is closed when the master changes. The error is that of ctx.
+// withMaster calls try until it is done. It waits for another master, or for a random
+// time up to maxPause, before it calls try again: requests that lost their master do not
+// come to the next one all at once. try gets the address of the master, which is "" if
+// there is none and may be this member's, and a channel that is closed when the master
+// changes. The error is that of ctx.
 func (r *replica) withMaster(
-	ctx context.Context, pause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
+	ctx context.Context, maxPause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
 ) error {
 	for {
 		master, changed := r.leader.Current()
@@ -107,7 +111,7 @@ func (r *replica) withMaster(
 		}
 		select {
 		case <-changed:
-		case <-time.After(pause):
+		case <-time.After(rand.N(maxPause)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -27,8 +27,8 @@ type transfers struct {
 	proposer *proposer
 }
 
-// Transfer makes another voter the master: to, or any if to is "". Only the master can; the error
-// is a *score.Problem.
+// Transfer makes another voter the master: to, or any if to is "". Only the master can;
+// the error is a *score.Problem.
 func (t *transfers) Transfer(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(transferTimeout))
 	defer cancel()
@@ -47,8 +47,8 @@ func (t *transfers) Transfer(ctx context.Context, to string) error {
 	case len(others) == 0:
 		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
 	}
-	// A voter that does not answer is not tried: until Raft gives up, the group would accept no
-	// posts.
+	// A voter that does not answer is not tried: until Raft gives up, the group would
+	// accept no posts.
 	successors := t.reachable(ctx, others)
 	if len(successors) == 0 {
 		return score.Problemf(score.StatusConflict, "leadership was not transferred: the other voters do not answer")
@@ -64,8 +64,8 @@ func (t *transfers) Transfer(ctx context.Context, to string) error {
 	return score.Problemf(score.StatusConflict, "leadership was not transferred: %v", err)
 }
 
-// HandOver makes another voter the master, if this member is the master and another voter answers.
-// ctx bounds the wait.
+// HandOver makes another voter the master, if this member is the master and another voter
+// answers. ctx bounds the wait.
 func (t *transfers) HandOver(ctx context.Context) {
 	if t.raft.State() != raft.Leader || len(t.voters()) < 2 {
 		return
@@ -77,7 +77,8 @@ func (t *transfers) HandOver(ctx context.Context) {
 
 var errNoSuccessor = errors.New("no other voter answers")
 
-// tryAll tries one successor after the other until one is the master, or this member is not.
+// tryAll tries one successor after the other until one is the master, or this member is
+// not.
 func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error {
 	err := errNoSuccessor
 	if len(successors) == 0 {
@@ -96,8 +97,8 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 			if timedOut[s.ID] {
 				continue
 			}
-			// Revoking the leases may have used up the time. Raft never answers a request that it
-			// gets while it shuts down.
+			// Revoking the leases may have used up the time. Raft never answers a request
+			// that it gets while it shuts down.
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -112,8 +113,8 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 	return err
 }
 
-// reachable returns those servers, without this one, that answer, the one with the longest log
-// first.
+// reachable returns those servers, without this one, that answer, the one with the
+// longest log first.
 func (t *transfers) reachable(ctx context.Context, servers []raft.Server) []raft.Server {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(roundTimeout))
 	defer cancel()

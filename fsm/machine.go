@@ -161,7 +161,8 @@ func (m *Machine) Revision() uint64 { return m.settings.Load().Revision }
 // Store returns the name of the store; "" if it does not have one yet.
 func (m *Machine) Store() string { return m.settings.Load().Store }
 
-// Access returns the access control that results from everything applied. It is immutable.
+// Access returns the access control that results from everything applied. It is
+// immutable.
 func (m *Machine) Access() *access.State { return m.settings.Load().access }
 
 // Verifier returns the machine's signature verifier. Code that checks events before they

@@ -19,8 +19,8 @@ type Raft struct {
 }
 
 // NewRaft returns the adapter of m. If applying an entry fails, the error is passed to
-// fatal, once, and nothing is applied afterwards, because the state would differ from that
-// of the other frontends. fatal must not block, and the process must end.
+// fatal, once, and nothing is applied afterwards, because the state would differ from
+// that of the other frontends. fatal must not block, and the process must end.
 func NewRaft(m *Machine, fatal func(error)) *Raft {
 	m.applying.Lock()
 	defer m.applying.Unlock()

@@ -17,8 +17,8 @@ type Snapshot struct {
 	machine *Machine
 }
 
-// Snapshot returns a snapshot of the present state, which the caller must release. Further
-// entries can be applied in the meantime.
+// Snapshot returns a snapshot of the present state, which the caller must release.
+// Further entries can be applied in the meantime.
 func (m *Machine) Snapshot() (*Snapshot, error) {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -77,9 +77,9 @@ func (p *Prepared) Discard() error {
 	return database.Drop(p.path, db)
 }
 
-// Install replaces the present state by p. It costs a rename. No entries may be applied in
-// the meantime. Open views and snapshots keep the state that they began with. p cannot be
-// used again, even if Install fails.
+// Install replaces the present state by p. It costs a rename. No entries may be applied
+// in the meantime. Open views and snapshots keep the state that they began with. p cannot
+// be used again, even if Install fails.
 func (m *Machine) Install(p *Prepared) error {
 	db := p.db.Swap(nil)
 	if db == nil {

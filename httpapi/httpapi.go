@@ -140,8 +140,8 @@ func (a *API) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Front returns the server of the port of clients, which has the fast path. It forwards to
-// the master what only the master can answer.
+// Front returns the server of the port of clients, which has the fast path. It forwards
+// to the master what only the master can answer.
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())

@@ -118,8 +118,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
 }
 
-// finish counts and logs a request that has been answered. stream is true if the time that
-// it took means nothing.
+// finish counts and logs a request that has been answered. stream is true if the time
+// that it took means nothing.
 func finish[Path string | []byte](
 	ctx context.Context, e *endpoint, method string, path Path, status int, start time.Time, stream bool, err error,
 ) {
@@ -194,8 +194,9 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // code returns the status that the client has got: 200 if the handler wrote nothing.
 func (w *statusWriter) code() int { return cmp.Or(w.status, http.StatusOK) }
 
-// forwardWithin has the master answer r, and begin within limit, unless that is 0. With an
-// error nothing has been written. At the peer port it fails: a request is forwarded once.
+// forwardWithin has the master answer r, and begin within limit, unless that is 0. With
+// an error nothing has been written. At the peer port it fails: a request is forwarded
+// once.
 func (s *server) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !s.client {
 		return s.notMaster()
@@ -218,7 +219,8 @@ func (s *server) notMaster() error {
 		"this request was forwarded to %s, which cannot answer as the master now; retry it", s.id)
 }
 
-// atMaster returns a handler that answers by f at the master and forwards to it elsewhere.
+// atMaster returns a handler that answers by f at the master and forwards to it
+// elsewhere.
 func (s *server) atMaster(f handler.Func) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		if !s.status.Master() {
@@ -262,8 +264,8 @@ func newOrigins(status Status, o Options) *origins {
 // no credentials.
 func (o *origins) all() bool { return o.allowed == nil }
 
-// mayRead reports whether a page of origin may read. That of any frontend may: it moves to
-// another when its own is gone.
+// mayRead reports whether a page of origin may read. That of any frontend may: it moves
+// to another when its own is gone.
 func (o *origins) mayRead(origin string) bool {
 	return origin != "" && (o.allowed[strings.ToLower(origin)] ||
 		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {

@@ -261,9 +261,9 @@ func watchProblem(err error) error {
 	return err
 }
 
-// watchStore is the store as the hub reads it: the answers that this frontend gives to any
-// client. They are never forwarded, because all that a watcher is told must come from one
-// state.
+// watchStore is the store as the hub reads it: the answers that this frontend gives to
+// any client. They are never forwarded, because all that a watcher is told must come from
+// one state.
 type watchStore struct{ api *API }
 
 func (s watchStore) ID() string { return s.api.group.Status.Store() }

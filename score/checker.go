@@ -99,9 +99,9 @@ func ValidPath(s string) bool {
 	return c.Problem == nil
 }
 
-// Time checks that JSON can hold t as it is: the year is within 1 to 9999 in UTC and within
-// 0 to 9999 in t's own zone, whose offset is a whole number of minutes. The zero time, which
-// means "not given", is out of range.
+// Time checks that JSON can hold t as it is: the year is within 1 to 9999 in UTC and
+// within 0 to 9999 in t's own zone, whose offset is a whole number of minutes. The zero
+// time, which means "not given", is out of range.
 func (c *Checker) Time(field string, t time.Time) {
 	utc, local := t.UTC().Year(), t.Year()
 	if _, offset := t.Zone(); utc < 1 || utc > 9999 || local < 0 || local > 9999 || offset%60 != 0 || t.IsZero() {

@@ -186,10 +186,10 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	return nil
 }
 
-// checkOpen returns why a contest of the kind does not accept plays and marks now, or nil.
-// instead is the type of event for contests of the other kind. An event that was accepted
-// before, or has a reason, is accepted at any time: a walk-over is never RUNNING, and a
-// jury may correct an OFFICIAL contest.
+// checkOpen returns why a contest of the kind does not accept plays and marks now, or
+// nil. instead is the type of event for contests of the other kind. An event that was
+// accepted before, or has a reason, is accepted at any time: a walk-over is never
+// RUNNING, and a jury may correct an OFFICIAL contest.
 func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason string) *Problem {
 	switch {
 	case c.Definition.Kind == "":

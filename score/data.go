@@ -22,9 +22,8 @@ const (
 	TypeAlert             Type = "alert"
 )
 
-// dataTypes lists the types with the checks that their tags cannot express. A new type
-// needs a constant, a line here, a struct below, and a case in Contest.Fold. The tests name
-// what else was forgotten.
+// dataTypes lists the types with the checks that their tags cannot express.
+// CONTRIBUTING.md lists what a new type needs besides a line here.
 var dataTypes = []*table{
 	newTable[CompetitionDefine](TypeCompetitionDefine, nil),
 	newTable(TypeContestDefine, checkContestDefine),
@@ -56,8 +55,8 @@ func dataTypeOf(t Type) *table {
 	return nil
 }
 
-// Data is the part of an event that depends on its type: one of the structs below. The tag
-// is names the limit of a member, or its choices.
+// Data is the part of an event that depends on its type: one of the structs below. The
+// tag is names the limit of a member, or its choices.
 type Data interface {
 	eventType() Type
 }

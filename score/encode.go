@@ -46,8 +46,8 @@ func fastWriteDecimal(w *fastjson.Writer, d Decimal) {
 	w.B, _ = d.AppendText(w.B)
 }
 
-// fastWriteTotals fails if the names are not distinct and in order, which in the canonical
-// form is that of UTF-16.
+// fastWriteTotals fails if the names are not distinct and in order, which in the
+// canonical form is that of UTF-16.
 func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {
 	w.B = append(w.B, '{')
 	for i, n := range t {

@@ -32,8 +32,8 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	return w.End()
 }
 
-// AppendJSON appends l as json.Marshal would write it. It is faster, which matters because
-// pages are rarely cached: few readers ask for the same one.
+// AppendJSON appends l as json.Marshal would write it. It is faster, which matters
+// because pages are rarely cached: few readers ask for the same one.
 func (l *Leaderboard) AppendJSON(b []byte) []byte {
 	w := fastjson.NewWriter(b)
 	w.Text("contest_id", l.ContestID)

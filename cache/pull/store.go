@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// maxAge is the age from which on an answer is not given any more: half again as long
-	// as the coldest record waits for its check.
+	// maxAge is the age from which an answer is no longer given: one and a half times as
+	// long as the coldest record waits for its check.
 	maxAge = 3 * MaxInterval / 2
 	// maxIdle is how long an answer without a reader is held.
 	maxIdle = 5 * time.Minute
@@ -50,7 +50,7 @@ type answer struct {
 
 // Polled is what the master says of one key.
 type Polled struct {
-	Missing  bool   // there is no answer to the key, for it is not valid
+	Missing  bool   // there is no answer, because the key is not valid
 	Same     bool   // the answer is the one whose sum it was given
 	Body     []byte // nil: there is no such record
 	Revision uint64

@@ -1,6 +1,7 @@
 // Package batch makes one log entry of the posts that arrive while others are in flight:
 // group commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for
-// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the master.
+// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the
+// master.
 package batch
 
 import (
@@ -27,7 +28,8 @@ const (
 	maxInFlight = 2
 )
 
-// ErrStopping is the outcome of a post at a frontend that is closing. Nothing was proposed.
+// ErrStopping is the outcome of a post at a frontend that is closing. Nothing was
+// proposed.
 var ErrStopping = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
 
 // Post is a post that waits for its outcome.
@@ -63,7 +65,7 @@ func Refuse(batch []*Post, problem *score.Problem) {
 type Batcher struct {
 	send    func([]*Post)
 	observe func(events int)
-	drained chan struct{} // closed when nothing is in flight after Close
+	sending sync.WaitGroup // the calls of sendAll
 
 	mu       sync.Mutex
 	queue    []*Post
@@ -75,7 +77,7 @@ type Batcher struct {
 // New returns a Batcher. send finishes each post of a batch before it returns. observe is
 // called with the number of events of each batch.
 func New(send func([]*Post), observe func(events int)) *Batcher {
-	return &Batcher{send: send, observe: observe, drained: make(chan struct{})}
+	return &Batcher{send: send, observe: observe}
 }
 
 // Add queues a post. It refuses one that the queue has no room for.
@@ -93,7 +95,7 @@ func (b *Batcher) Add(p *Post) *score.Problem {
 	b.bytes += p.Size()
 	if b.inFlight < maxInFlight {
 		b.inFlight++
-		go b.sendAll()
+		b.sending.Go(b.sendAll)
 	}
 	return nil
 }
@@ -121,7 +123,6 @@ func (b *Batcher) next() []*Post {
 	}
 	if n == 0 {
 		b.inFlight--
-		b.closeIfDrained()
 		return nil
 	}
 	batch := b.queue[:n:n]
@@ -135,25 +136,20 @@ func (b *Batcher) next() []*Post {
 func (b *Batcher) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
 	b.closed = true
 	Refuse(b.queue, ErrStopping)
 	b.queue, b.bytes = nil, 0
-	b.closeIfDrained()
-}
-
-func (b *Batcher) closeIfDrained() {
-	if b.closed && b.inFlight == 0 {
-		close(b.drained)
-	}
 }
 
 // Drain waits after Close until nothing is in flight, for at most limit.
 func (b *Batcher) Drain(limit time.Duration) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.sending.Wait()
+	}()
 	select {
-	case <-b.drained:
+	case <-drained:
 	case <-time.After(limit):
 	}
 }

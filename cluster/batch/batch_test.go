@@ -36,7 +36,7 @@ func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan s
 	}, func(int) {})
 	t.Cleanup(func() {
 		g.Close()
-		<-g.drained
+		g.Drain(time.Minute)
 	})
 	return g, sent, proceed
 }
@@ -131,11 +131,14 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	if err := g.Add(NewPost(e)); !errors.Is(err, ErrStopping) {
 		t.Errorf("a post after that got %v", err)
 	}
-	select {
-	case <-g.drained:
-		t.Error("the batcher is over while posts are under way")
-	default:
+	const limit = 10 * time.Millisecond
+	start := time.Now()
+	if g.Drain(limit); time.Since(start) < limit {
+		t.Error("the batcher is drained while posts are under way")
 	}
 	close(proceed)
-	<-g.drained
+	g.Drain(time.Minute)
+	if g.inFlight > 0 {
+		t.Errorf("%d batches are in flight after Drain", g.inFlight)
+	}
 }

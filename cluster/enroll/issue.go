@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -53,20 +52,16 @@ func CertificatesOf(i *pki.Identity) (c Certificates) {
 // exported methods return a *score.Problem where this member is not the master or the
 // group is insecure. It is safe for concurrent use.
 type Issuer struct {
-	Self     raft.ServerID
-	Identity *pki.Identity // nil in an insecure group
-	Auth     *peer.Authenticator
-	Port     *peer.Port
-	ValidID  func(id string) bool // reports whether a member may have an id
-	Logger   *slog.Logger
+	Self    raft.ServerID
+	Auth    *peer.Authenticator // nil in an insecure group
+	Port    *peer.Port
+	ValidID func(id string) bool // reports whether a member may have an id
 
 	// IsMaster reports whether this member is the master.
 	IsMaster func() bool
 	// OtherMaster returns the peer address of the master if that is another member; else
 	// "".
 	OtherMaster func() string
-	// Servers returns the latest configuration.
-	Servers func() []raft.Server
 	// IsVoter reports whether the master knows a server as a voter of the committed
 	// configuration.
 	IsVoter func(raft.ServerID) bool
@@ -75,16 +70,14 @@ type Issuer struct {
 	// Certificates returns what a server last said of its certificates. ok is false if
 	// that was too long ago.
 	Certificates func(raft.ServerID) (c Certificates, ok bool)
-	// Access returns the applied access control.
-	Access func() *access.State
-	// ChangeAccess commits a change of it. The error is a *score.Problem.
+	// ChangeAccess commits a change of the access control. The error is a *score.Problem.
 	ChangeAccess func(context.Context, access.Change) error
 }
 
 // requireMaster returns a problem in an insecure group, and on a member that is not the
 // master.
 func (i *Issuer) requireMaster() *score.Problem {
-	if i.Identity == nil {
+	if i.Auth == nil {
 		return score.Problemf(score.StatusConflict,
 			"this group is insecure: it has no certificates, and joining needs no token")
 	}
@@ -97,10 +90,10 @@ func (i *Issuer) requireMaster() *score.Problem {
 // issuing returns the fingerprint of the authority that is to issue the group's
 // certificates.
 func (i *Issuer) issuing() string {
-	if list := i.Access().Authorities; len(list) > 0 {
+	if list := i.Auth.Access().Authorities; len(list) > 0 {
 		return access.Fingerprint(list[len(list)-1])
 	}
-	return i.Identity.IssuedBy()
+	return i.Auth.Identity.IssuedBy()
 }
 
 // NewJoinToken makes a token with which frontends may join uses times within ttl. It
@@ -116,7 +109,7 @@ func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 	if uses < 1 || uses > maxTokenUses {
 		return "", invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
 	}
-	now := i.Identity.Now()
+	now := i.Auth.Identity.Now()
 	token := pki.NewJoinToken(i.issuing())
 	err = i.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, JoinToken: &access.JoinToken{
 		ID: token.ID, Hash: token.Hash(), Expires: now.Add(ttl).UTC(), Uses: uses,
@@ -143,7 +136,7 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 		return nil, score.Problemf(score.Unauthorized, "%v", err)
 	}
 	if p := i.checkToken(t); p != nil {
-		i.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
+		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
 		return nil, p
 	}
 	if p := i.checkJoiner(csr, raft.ServerID(member)); p != nil {
@@ -152,7 +145,7 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if i.authority() == nil {
 		return nil, noKey()
 	}
-	err = i.ChangeAccess(ctx, access.Change{At: i.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
+	err = i.ChangeAccess(ctx, access.Change{At: i.Auth.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +155,12 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 // checkToken returns a problem if a token is not valid. The problem does not reveal
 // whether there is or was a token of that name.
 func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
-	known := i.Access().JoinTokens[t.ID]
+	known := i.Auth.Access().JoinTokens[t.ID]
 	if known == nil {
 		known = &access.JoinToken{Hash: make([]byte, 32)} // so that the check takes as long
 	}
-	matches := access.SecretMatches(t.Secret, known.Hash)
-	if !matches || known.Uses < 1 || !i.Identity.Now().Before(known.Expires) || !i.Identity.Trusts(t.Fingerprint) {
+	who, matches := i.Auth.Identity, access.SecretMatches(t.Secret, known.Hash)
+	if !matches || known.Uses < 1 || !who.Now().Before(known.Expires) || !who.Trusts(t.Fingerprint) {
 		return score.Problemf(score.Unauthorized,
 			"the join token is invalid, used up or expired; an operator can make another")
 	}
@@ -195,7 +188,7 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 	case i.Auth.Removed(member):
 		return score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
-	case slices.ContainsFunc(i.Servers(), taken):
+	case slices.ContainsFunc(i.Auth.Servers(), taken):
 		return conflict("the id %q is taken by a frontend with other data; "+
 			"choose another id, or remove that frontend first", id)
 	case i.Connected(member):
@@ -238,8 +231,8 @@ func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 		return score.Problemf(score.Forbidden, "only voters get the key of the authority")
 	}
 	var answer keysAnswer
-	for _, der := range i.Access().Authorities {
-		if a := i.Identity.Authority(access.Fingerprint(der)); a != nil {
+	for _, der := range i.Auth.Access().Authorities {
+		if a := i.Auth.Identity.Authority(access.Fingerprint(der)); a != nil {
 			text, err := a.Encode()
 			if err != nil {
 				return err
@@ -247,7 +240,7 @@ func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 			answer.Authorities = append(answer.Authorities, text)
 		}
 	}
-	i.Logger.Info("sent the key of the authority to a voter", "member", peer.MemberID(id))
+	i.Auth.Logger.Info("sent the key of the authority to a voter", "member", peer.MemberID(id))
 	return json.MarshalWrite(w, answer)
 }
 
@@ -257,12 +250,12 @@ func (i *Issuer) issue(csr []byte, member string) (*pki.IssuedCertificate, error
 	if a == nil {
 		return nil, noKey()
 	}
-	issued, err := a.Issue(csr, member, i.Identity.Now())
+	issued, err := a.Issue(csr, member, i.Auth.Identity.Now())
 	if err != nil {
 		return nil, invalid("csr", "%v", err)
 	}
-	issued.Authorities = i.Identity.Authorities()
-	i.Logger.Info("issued a certificate", "member", member, "authority", a.Fingerprint())
+	issued.Authorities = i.Auth.Identity.Authorities()
+	i.Auth.Logger.Info("issued a certificate", "member", member, "authority", a.Fingerprint())
 	return issued, nil
 }
 
@@ -275,13 +268,13 @@ func noKey() *score.Problem {
 // they can go on with it if this master is lost; else the oldest one whose key this
 // member holds, nil if it holds none.
 func (i *Issuer) authority() *pki.Authority {
-	list := i.Access().Authorities
+	list := i.Auth.Access().Authorities
 	if len(list) == 0 {
-		return i.Identity.Authority(i.Identity.IssuedBy())
+		return i.Auth.Identity.Authority(i.Auth.Identity.IssuedBy())
 	}
 	var oldest *pki.Authority
 	for _, der := range slices.Backward(list) {
-		a := i.Identity.Authority(access.Fingerprint(der))
+		a := i.Auth.Identity.Authority(access.Fingerprint(der))
 		if a == nil {
 			continue
 		}
@@ -295,7 +288,7 @@ func (i *Issuer) authority() *pki.Authority {
 // heldByMajority reports whether a majority of the voters hold the key of an authority.
 func (i *Issuer) heldByMajority(authority string) bool {
 	voters, holders := 0, 0
-	for _, s := range i.Servers() {
+	for _, s := range i.Auth.Servers() {
 		if s.Suffrage != raft.Voter {
 			continue
 		}

@@ -52,13 +52,14 @@ func (r *Renewer) Run(ctx context.Context) {
 
 // check does what is due. It logs errors and retries later.
 func (r *Renewer) check(ctx context.Context) {
-	now := r.Identity.Now()
+	who := r.Auth.Identity
+	now := who.Now()
 	if now.Before(r.notBefore) {
 		return
 	}
 	round, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), r.Identity.DeleteOldKeys(), r.renew(round))
+	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), who.DeleteOldKeys(), r.renew(round))
 	switch {
 	case err == nil:
 		r.lastErr = ""
@@ -66,23 +67,23 @@ func (r *Renewer) check(ctx context.Context) {
 		r.notBefore = now.Add(retryPause)
 		if text := err.Error(); text != r.lastErr {
 			r.lastErr = text
-			r.Logger.Info("certificates are not up to date yet", "err", err)
+			r.Auth.Logger.Info("certificates are not up to date yet", "err", err)
 		}
 	}
-	if left := r.Identity.Expires().Sub(now); left < pki.RenewWarning && now.Sub(r.expiryLogged) >= expiryLogPause {
+	if left := who.Expires().Sub(now); left < pki.RenewWarning && now.Sub(r.expiryLogged) >= expiryLogPause {
 		r.expiryLogged = now
-		r.Logger.Warn("the certificate of this frontend expires soon and could not be renewed by the master; "+
+		r.Auth.Logger.Warn("the certificate of this frontend expires soon and could not be renewed by the master; "+
 			"check that a master can be reached",
-			"expires", r.Identity.Expires(), "left", left.Round(time.Second))
+			"expires", who.Expires(), "left", left.Round(time.Second))
 	}
 }
 
 // addFirstAuthority records in the store the authority that the group was founded with.
 func (r *Renewer) addFirstAuthority(ctx context.Context) error {
-	if !r.IsMaster() || len(r.Access().Authorities) > 0 {
+	if !r.IsMaster() || len(r.Auth.Access().Authorities) > 0 {
 		return nil
 	}
-	a := r.Identity.Authority(r.Identity.IssuedBy())
+	a := r.Auth.Identity.Authority(r.Auth.Identity.IssuedBy())
 	if a == nil {
 		return errors.New("the store has no authority, and this frontend does not hold the key of its own one")
 	}
@@ -91,10 +92,10 @@ func (r *Renewer) addFirstAuthority(ctx context.Context) error {
 
 // fetchKeys gets the keys that this voter lacks from the master.
 func (r *Renewer) fetchKeys(ctx context.Context) error {
-	isVoter := slices.ContainsFunc(r.Servers(), func(s raft.Server) bool {
+	isVoter := slices.ContainsFunc(r.Auth.Servers(), func(s raft.Server) bool {
 		return s.ID == r.Self && s.Suffrage == raft.Voter
 	})
-	if r.Identity.Authority(r.issuing()) != nil || r.IsMaster() || !isVoter {
+	if r.Auth.Identity.Authority(r.issuing()) != nil || r.IsMaster() || !isVoter {
 		return nil
 	}
 	var answer keysAnswer
@@ -106,20 +107,20 @@ func (r *Renewer) fetchKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !r.Identity.Trusts(a.Fingerprint()) || r.Identity.Authority(a.Fingerprint()) != nil {
+		if !r.Auth.Identity.Trusts(a.Fingerprint()) || r.Auth.Identity.Authority(a.Fingerprint()) != nil {
 			continue
 		}
-		if err := r.Identity.AddKey(a); err != nil {
+		if err := r.Auth.Identity.AddKey(a); err != nil {
 			return err
 		}
-		r.Logger.Info("stored the key of the authority", "authority", a.Fingerprint())
+		r.Auth.Logger.Info("stored the key of the authority", "authority", a.Fingerprint())
 	}
 	return nil
 }
 
 // renew gets a new certificate if it is time.
 func (r *Renewer) renew(ctx context.Context) error {
-	i := r.Identity
+	i := r.Auth.Identity
 	due := !i.Now().Before(i.RenewAt())
 	if !due && i.IssuedBy() == r.issuing() {
 		return nil
@@ -140,7 +141,7 @@ func (r *Renewer) renew(ctx context.Context) error {
 // renewAtMaster gets a new certificate from the master. Unless the old one is due it must
 // be by another authority.
 func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
-	i := r.Identity
+	i := r.Auth.Identity
 	key, csr, err := i.Request()
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 	if err := i.Install(key, issued); err != nil {
 		return err
 	}
-	r.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy())
+	r.Auth.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy())
 	return nil
 }
 

@@ -21,11 +21,11 @@ import (
 // AuthorityPEM returns the certificates of the authorities that this member trusts; nil
 // in an insecure group.
 func (i *Issuer) AuthorityPEM() []byte {
-	if i.Identity == nil {
+	if i.Auth == nil {
 		return nil
 	}
 	i.Auth.UpdateTrust()
-	return pki.EncodeCertificates(i.Identity.Authorities())
+	return pki.EncodeCertificates(i.Auth.Identity.Authorities())
 }
 
 // RotateAuthority makes a new authority, which the group then trusts beside the old one.
@@ -34,31 +34,31 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
 	}
-	list := i.Access().Authorities
+	list := i.Auth.Access().Authorities
 	if len(list) != 1 {
 		return score.Problemf(score.StatusConflict,
 			"the group trusts %d authorities: a rotation is in progress and must be finished first, "+
 				"or the group has just begun",
 			len(list))
 	}
-	old := i.Identity.Authority(access.Fingerprint(list[0]))
+	old := i.Auth.Identity.Authority(access.Fingerprint(list[0]))
 	if old == nil {
 		return noKey()
 	}
-	now := i.Identity.Now()
+	now := i.Auth.Identity.Now()
 	next, err := pki.NewAuthority(old, now)
 	if err != nil {
 		return score.Problemf(score.NotReady, "make an authority: %v", err)
 	}
 	// The key is stored here before anybody trusts the authority.
-	if err := i.Identity.AddKey(next); err != nil {
+	if err := i.Auth.Identity.AddKey(next); err != nil {
 		return score.Problemf(score.NotReady, "store the key of the new authority: %v", err)
 	}
 	err = i.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, AddAuthority: next.Certificate.Raw})
 	if err != nil {
 		return err
 	}
-	i.Logger.Info("the group has a new authority; its members renew their certificates",
+	i.Auth.Logger.Info("the group has a new authority; its members renew their certificates",
 		"authority", next.Fingerprint())
 	return nil
 }
@@ -70,7 +70,7 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
 	}
-	list := i.Access().Authorities
+	list := i.Auth.Access().Authorities
 	if len(list) < 2 {
 		return score.Problemf(score.StatusConflict, "no rotation of the authority is in progress")
 	}
@@ -82,22 +82,22 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 			strings.Join(late, ", "))
 	}
 	for _, der := range list[:len(list)-1] {
-		change := access.Change{At: i.Identity.Now().UTC(), By: by, DropAuthority: access.Fingerprint(der)}
+		change := access.Change{At: i.Auth.Identity.Now().UTC(), By: by, DropAuthority: access.Fingerprint(der)}
 		if err := i.ChangeAccess(ctx, change); err != nil {
 			return err
 		}
 	}
-	i.Logger.Info("the group trusts only the new authority", "authority", i.issuing())
+	i.Auth.Logger.Info("the group trusts only the new authority", "authority", i.issuing())
 	return nil
 }
 
 // notRenewed returns the members without a certificate of an authority, and the voters
 // without its key.
 func (i *Issuer) notRenewed(authority string) (ids []string) {
-	for _, s := range i.Servers() {
+	for _, s := range i.Auth.Servers() {
 		c, ok := i.Certificates(s.ID)
 		if s.ID == i.Self {
-			c, ok = CertificatesOf(i.Identity), true
+			c, ok = CertificatesOf(i.Auth.Identity), true
 		}
 		hasKey := s.Suffrage != raft.Voter || slices.Contains(c.Keys, authority)
 		if !ok || c.IssuedBy != authority || !hasKey {

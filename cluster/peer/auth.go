@@ -118,16 +118,6 @@ func (a *Authenticator) Removed(id raft.ServerID) bool {
 	return !slices.ContainsFunc(a.Servers(), func(s raft.Server) bool { return s.ID == id })
 }
 
-// Pending returns the number of connections whose handshake or preamble is not complete.
-func (a *Authenticator) Pending() int {
-	if a == nil {
-		return 0
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.pending.Len()
-}
-
 // memberAt returns the member at a peer address; "" if none is known.
 func (a *Authenticator) memberAt(addr string) raft.ServerID {
 	if a != nil {

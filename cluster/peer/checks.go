@@ -67,8 +67,8 @@ func Voters(r *raft.Raft) []raft.Server {
 	return slices.DeleteFunc(slices.Clone(Servers(r)), nonvoter)
 }
 
-// checkRequest returns an error if Raft must not see a request, and the reason under which
-// that is counted.
+// checkRequest returns an error if Raft must not see a request, and the reason under
+// which that is counted.
 func (t *Transport) checkRequest(request any) (reason string, err error) {
 	switch r := request.(type) {
 	case *raft.AppendEntriesRequest:
@@ -147,8 +147,8 @@ func (t *Transport) checkEntries(r *raft.AppendEntriesRequest) (reason string, e
 	return reasonTerm, checkLastTerm(r.Term, term)
 }
 
-// checkConfiguration returns an error if the configuration of the entry at index cannot be
-// decoded: raft.DecodeConfiguration panics.
+// checkConfiguration returns an error if the configuration of the entry at index cannot
+// be decoded: raft.DecodeConfiguration panics.
 func checkConfiguration(b []byte, index uint64) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -43,9 +43,9 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		return
 	case *raft.AppendEntriesRequest:
 		// Raft commits up to the leader's commit index or the end of its own log,
-		// whichever comes first (v1.8.0, appendEntries). But a request proves that the two
-		// logs are the same only up to its own last entry. Behind it this member may have
-		// entries of an older term, which were never committed.
+		// whichever comes first (v1.8.0, appendEntries). But a request proves that the
+		// two logs are the same only up to its own last entry. Behind it this member may
+		// have entries of an older term, which were never committed.
 		proven := request.PrevLogEntry + uint64(len(request.Entries))
 		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 	}

@@ -26,7 +26,8 @@ const (
 	maxFrame = 64 << 20
 	// frameStep is the memory that a frame takes before as much of it has arrived.
 	frameStep = 64 << 10
-	// recordOverhead is at least the bytes of a record in a frame besides its key and body.
+	// recordOverhead is at least the bytes of a record in a frame besides its key and
+	// body.
 	recordOverhead = 24
 )
 
@@ -52,7 +53,8 @@ func kindOf(m any) byte { return byte(1 + slices.Index(kinds, reflect.TypeOf(m).
 
 var errFrame = errors.New("the frame is damaged, or of another version of Laurel")
 
-// AppendMessage appends the frame of m to b. m is a message of package cache or a *Commit.
+// AppendMessage appends the frame of m to b. m is a message of package cache or a
+// *Commit.
 func AppendMessage(b []byte, m any) []byte {
 	body := codec{b: []byte{kindOf(m)}}
 	body.message(m)
@@ -204,8 +206,8 @@ func (c *codec) text(s *string) {
 }
 
 // count appends or reads the length of a list whose items take at least least bytes each.
-// It refuses a length that the rest of the frame cannot have, so that a false one takes no
-// memory.
+// It refuses a length that the rest of the frame cannot have, so that a false one takes
+// no memory.
 func (c *codec) count(length, least int) int {
 	n := uint64(length)
 	c.numbers(&n)

@@ -32,9 +32,9 @@ type identity struct {
 	ID       string `json:"id"`
 	Instance string `json:"instance"`
 	// JoinedAt is the index of the newest committed configuration known to contain the
-	// member; 0 before the first. If the member is in no later one, it was removed. Before
-	// the first it is still joining, and what it has heard of its place may be undone when
-	// the master changes.
+	// member; 0 before the first. If the member is in no later one, it was removed.
+	// Before the first it is still joining, and what it has heard of its place may be
+	// undone when the master changes.
 	JoinedAt uint64 `json:"joined_at,omitzero"`
 }
 

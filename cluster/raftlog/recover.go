@@ -3,8 +3,6 @@ package raftlog
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/raft"
@@ -166,14 +164,4 @@ func (s *Store) setAside(damaged []string, from, newest uint64) error {
 		}
 	}
 	return nil
-}
-
-// removeTemporary removes the files that a crash left before they got their names. The
-// directory must be locked.
-func removeTemporary(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, ".new-*"))
-	for _, name := range names {
-		err = errors.Join(err, os.Remove(name))
-	}
-	return err
 }

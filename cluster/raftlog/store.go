@@ -128,7 +128,7 @@ func Open(o Options) (s *Store, err error) {
 // voter could let a master be elected that lacks acked events. Raft stores a term before
 // the first entry, and the log is made before that.
 func (s *Store) openWAL(segmentSize int) error {
-	if err := removeTemporary(s.dir); err != nil {
+	if err := durable.RemoveLeft(s.dir, ".new-*"); err != nil {
 		return fmt.Errorf("remove what a crash left in %s: %w", s.dir, err)
 	}
 	term, err := storedNumber(s.votes, termKey)

@@ -56,8 +56,8 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 }
 
-// checkSegmentList syncs the list of segments before it is trusted. It refuses a log whose
-// list is missing: raft-wal would remove the segments and begin an empty log.
+// checkSegmentList syncs the list of segments before it is trusted. It refuses a log
+// whose list is missing: raft-wal would remove the segments and begin an empty log.
 func checkSegmentList(dir string) error {
 	err := durable.SyncFile(filepath.Join(dir, metadb.FileName))
 	if err == nil {
@@ -66,7 +66,7 @@ func checkSegmentList(dir string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+	files, err := fs.Glob(os.DirFS(dir), "*.wal")
 	if err == nil && len(files) > 0 {
 		err = contradiction(filepath.Dir(dir), "the log in %s lacks its %s", dir, metadb.FileName)
 	}

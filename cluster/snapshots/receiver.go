@@ -64,7 +64,7 @@ type reception struct {
 
 	meta     raft.SnapshotMeta
 	sink     raft.SnapshotSink // nil before it is created
-	stored   bool              // under its name: Raft has closed the sink
+	stored   atomic.Bool       // under its name: Raft has closed the sink
 	prepared *fsm.Prepared     // nil before it is built
 }
 
@@ -78,7 +78,7 @@ func (r *reception) Read(b []byte) (int, error) {
 
 // discard removes the parts that were not installed.
 func (r *reception) discard() {
-	if r.sink != nil && !r.stored {
+	if r.sink != nil && !r.stored.Load() {
 		r.sink.Cancel()
 	}
 	if r.prepared != nil {
@@ -222,8 +222,8 @@ func (r *Receiver) install(one *reception, request *raft.InstallSnapshotRequest)
 		return Failed, err
 	}
 	r.Store.log.NoteApplied()
-	r.Store.offer(one)
-	defer r.Store.offer(nil)
+	r.Store.offered.Store(one)
+	defer r.Store.offered.Store(nil)
 	answer, err := r.Transport.Call(raft.RPC{Command: request, Reader: strings.NewReader("")})
 	if err != nil {
 		return Failed, err

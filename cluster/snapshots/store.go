@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -47,11 +47,9 @@ type Log interface {
 // is stored, and gives Raft the snapshots that a Receiver has received.
 type Store struct {
 	*raft.FileSnapshotStore
-	dir string
-	log Log
-
-	mu      sync.Mutex
-	offered *reception // with the request that Raft is handling; nil if there is none
+	dir     string
+	log     Log
+	offered atomic.Pointer[reception] // with the request that Raft is handling; nil if there is none
 }
 
 // Open opens the store in a data directory, which must be locked. It removes snapshots
@@ -62,20 +60,10 @@ func Open(dataDir string, log Log, logger hclog.Logger) (*Store, error) {
 		return nil, err
 	}
 	dir := filepath.Join(dataDir, Dir)
-	if err := removeUnfinished(dir); err != nil {
+	if err := durable.RemoveLeft(dir, "*[0-9]"+unfinishedSuffix); err != nil { // keeps those with damagedSuffix
 		return nil, err
 	}
 	return &Store{FileSnapshotStore: files, dir: dir, log: log}, nil
-}
-
-func removeUnfinished(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*"+unfinishedSuffix))
-	for _, name := range names {
-		if !strings.HasSuffix(name, damagedSuffix) {
-			err = errors.Join(err, os.RemoveAll(name))
-		}
-	}
-	return err
 }
 
 // SetAside hides a damaged snapshot from Raft.
@@ -84,38 +72,16 @@ func (s *Store) SetAside(id string) error {
 	return os.Rename(path, path+damagedSuffix)
 }
 
-// offer makes a received snapshot the one that Raft gets with its request; nil ends that.
-func (s *Store) offer(r *reception) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.offered = r
-}
-
 // Installing reports whether Raft is installing a received snapshot.
-func (s *Store) Installing() bool {
-	return s.offeredIf(func(*reception) bool { return true }) != nil
-}
-
-// offeredIf returns the snapshot offered to Raft if it is the one asked for, else nil.
-func (s *Store) offeredIf(match func(*reception) bool) *reception {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.offered != nil && match(s.offered) {
-		return s.offered
-	}
-	return nil
-}
+func (s *Store) Installing() bool { return s.offered.Load() != nil }
 
 // Create begins a snapshot. Raft calls it for a snapshot of its own state machine, and
 // for one of the master, which has been received already.
 func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
-	r := s.offeredIf(func(r *reception) bool { return r.meta.Index == index && r.meta.Term == term && !r.stored })
-	if r != nil {
+	if r := s.offered.Load(); r != nil && r.meta.Index == index && r.meta.Term == term && !r.stored.Load() {
 		stored := func() {
-			s.mu.Lock()
-			r.stored = true
-			s.mu.Unlock()
+			r.stored.Store(true)
 			s.log.SnapshotStored(index, term)
 		}
 		return &receivedSink{sink{r.sink, stored}, r.meta.Size}, nil
@@ -133,7 +99,7 @@ func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configu
 // Open opens a snapshot. For one that was offered to Raft, the reader has no bytes but
 // the state that was built from them, for fsm.Raft.Restore.
 func (s *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	if r := s.offeredIf(func(r *reception) bool { return r.meta.ID == id && r.stored }); r != nil {
+	if r := s.offered.Load(); r != nil && r.meta.ID == id && r.stored.Load() {
 		return &r.meta, preparedState{io.NopCloser(strings.NewReader("")), r.prepared}, nil
 	}
 	return s.FileSnapshotStore.Open(id)
@@ -186,8 +152,8 @@ func (s *receivedSink) Write([]byte) (int, error) {
 	return 0, fmt.Errorf("the snapshot %s is received and cannot be written to", s.ID())
 }
 
-// preparedState is the reader of a snapshot whose state is built already. It has no bytes,
-// and the receiver discards the state.
+// preparedState is the reader of a snapshot whose state is built already. It has no
+// bytes, and the receiver discards the state.
 type preparedState struct {
 	io.ReadCloser
 	prepared *fsm.Prepared

@@ -60,7 +60,7 @@ func TestLogContinuesAtOnceOnlyAfterAnOwnSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.offer(&reception{meta: raft.SnapshotMeta{ID: files.ID(), Index: 5, Term: 1}, sink: files})
+	s.offered.Store(&reception{meta: raft.SnapshotMeta{ID: files.ID(), Index: 5, Term: 1}, sink: files})
 	sink := create()
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)

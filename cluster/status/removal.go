@@ -77,8 +77,8 @@ func (c *RemovalCheck) Run() {
 	servers, absentIn := peer.Servers(r), c.Reports.absentIn()
 	_, listed := Find(servers, self)
 	master, _ := r.LeaderWithID()
-	// The log may end between the entry that removed this member and one that adds it again. While
-	// a master sends entries, more may follow.
+	// The log may end between the entry that removed this member and one that adds it
+	// again. While a master sends entries, more may follow.
 	if at := c.Source.Roster.removedAt(); at > 0 && !listed && master == "" && c.Reports.unlisted() {
 		c.remove(fmt.Sprintf("entry %d of its log", at))
 		return

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -84,5 +85,17 @@ func TestRosterKeepsTheNewestCommittedConfiguration(t *testing.T) {
 	}
 	if want := []uint64{3, 5, 9}; !slices.Equal(noted, want) {
 		t.Errorf("it was in the configurations of %v; want %v", noted, want)
+	}
+}
+
+func TestMemberThatRefusesConnectionsIsNotFresh(t *testing.T) {
+	r := NewReports(func(d time.Duration) time.Duration { return 1000 * d })
+	r.add(Status{Member: "a", URL: "http://a"}, 1)
+	if _, fresh := r.Last("a"); !fresh {
+		t.Error("the last report is not fresh")
+	}
+	r.addRefused("a")
+	if s, fresh := r.Last("a"); fresh || s.URL != "http://a" {
+		t.Errorf("after a connection was refused: %q, fresh %t", s.URL, fresh)
 	}
 }

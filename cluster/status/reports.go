@@ -22,10 +22,7 @@ type Reports struct {
 
 type report struct {
 	Status
-	at time.Time
-	// refused is true if a connection to the member was refused since: no process listens
-	// there.
-	refused bool
+	at time.Time // zero if a connection to the member was refused since: no process listens there
 }
 
 // absence is a member's report that this one is not in its committed configuration.
@@ -43,21 +40,13 @@ func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	}
 }
 
-// Last returns the last status of a member. fresh is false if it is too old.
+// Last returns the last status of a member. fresh is false if it is too old, or if a process
+// no longer listens at the member's address.
 func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	last, ok := r.last[id]
-	return last.Status, ok && time.Since(last.at) < r.maxAge
-}
-
-// Reachable is Last, but ok is also false if a process no longer listens at the member's
-// address.
-func (r *Reports) Reachable(id raft.ServerID) (s Status, ok bool) {
-	s, fresh := r.Last(id)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return s, fresh && !r.last[id].refused
+	last := r.last[id]
+	return last.Status, time.Since(last.at) < r.maxAge
 }
 
 // Masters returns the peer addresses that other members report as the master's.
@@ -109,10 +98,9 @@ func (r *Reports) add(s Status, term uint64) {
 func (r *Reports) addRefused(id raft.ServerID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last, ok := r.last[id]; ok {
-		last.refused = true
-		r.last[id] = last
-	}
+	last := r.last[id]
+	last.at = time.Time{}
+	r.last[id] = last
 }
 
 // addListing stores what a member reports of this one's place.

@@ -173,7 +173,7 @@ func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Fronten
 		}
 		if server.ID == s.Self {
 			s.Status("").fill(&e)
-		} else if last, reachable := reports.Reachable(server.ID); reachable {
+		} else if last, fresh := reports.Last(server.ID); fresh {
 			last.fill(&e)
 		} else {
 			e.URL, e.Revision = last.URL, last.Revision

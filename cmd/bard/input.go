@@ -27,9 +27,9 @@ type input struct {
 	digest   string // of the first line without an identity; part of made sources and ids
 	numbered uint64 // events that were given a seq
 
-	// keyName returns the name of the key with which the events will be signed; it precedes
-	// a made source. Each event is then decoded and must have what a signed event needs.
-	// nil: the events are not signed.
+	// keyName returns the name of the key with which the events will be signed; it
+	// precedes a made source. Each event is then decoded and must have what a signed
+	// event needs. nil: the events are not signed.
 	keyName func() (string, error)
 }
 
@@ -87,8 +87,8 @@ func (in *input) next() (inputEvent, error) {
 	}
 }
 
-// parse parses an event as far as sing needs it; a frontend checks the rest. An event that
-// will be signed is decoded, unless somebody else has signed it already.
+// parse parses an event as far as sing needs it; a frontend checks the rest. An event
+// that will be signed is decoded, unless somebody else has signed it already.
 func (in *input) parse(line []byte) (inputEvent, error) {
 	signs := in.keyName != nil
 	if !signs {

@@ -37,8 +37,8 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
-// run shows the state until stop is called. The share is that of the file, from 0 to 1; if
-// it is unknown, it is below 0.
+// run shows the state until stop is called. The share is that of the file, from 0 to 1;
+// if it is unknown, it is below 0.
 func (p *progress) run(state func() (answered uint64, share float64)) (stop func()) {
 	every := lineInterval
 	if p.terminal >= 0 {

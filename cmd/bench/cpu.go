@@ -38,8 +38,9 @@ func used(servers []*localgroup.Process) (u usage, err error) {
 	return u, errors.Join(err1, err2)
 }
 
-// since puts into f the average number of cores in use since an earlier time. child is the time of programs
-// that the bench started meanwhile and that have ended: they belong to the generator.
+// since puts into f the average number of cores in use since an earlier time. child is
+// the time of programs that the bench started meanwhile and that have ended: they belong
+// to the generator.
 func (u usage) since(before usage, child time.Duration, f figures) {
 	per := func(d time.Duration) float64 { return d.Seconds() / u.at.Sub(before.at).Seconds() }
 	f[serverCPU] = per(u.server - before.server)
@@ -79,7 +80,8 @@ func measured(
 	return f, nil
 }
 
-// measuredAround adds to the figures of a load generator of others what the servers used while it ran.
+// measuredAround adds to the figures of a load generator of others what the servers used
+// while it ran.
 func measuredAround(servers []*localgroup.Process, run func() (figures, time.Duration, error)) (figures, error) {
 	before, err := used(servers)
 	if err != nil {
@@ -165,7 +167,8 @@ func cpuOf(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may have spaces. User and system time are fields 12 and 13 behind it.
+	// The name, in parentheses, may have spaces. User and system time are fields 12 and
+	// 13 behind it.
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))

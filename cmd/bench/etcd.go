@@ -131,16 +131,16 @@ func (g *etcdGroup) allServe(ctx context.Context) error {
 	return err
 }
 
-// writersPerClient is the number of writers that share one client and so one connection. etcd advises to
-// share; one client for all is too few.
+// writersPerClient is the number of writers that share one client and so one connection.
+// etcd advises to share; one client for all is too few.
 const writersPerClient = 16
 
 func (g *etcdGroup) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
 	return g.putters(ctx, to, n, nil)
 }
 
-// putters returns n writers. With a hot key all of them put its value; else each event has a key of its
-// own.
+// putters returns n writers. With a hot key all of them put its value; else each event
+// has a key of its own.
 func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) ([]load.Writer, error) {
 	order, err := g.order(ctx)
 	if err != nil {
@@ -166,8 +166,8 @@ func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) 
 	return list, nil
 }
 
-// lastSeq returns the number of keys of a source. Where all events are puts of one key, it returns the
-// number of puts.
+// lastSeq returns the number of keys of a source. Where all events are puts of one key,
+// it returns the number of puts.
 func (g *etcdGroup) lastSeq(ctx context.Context, source string) (uint64, error) {
 	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithLimit(2))
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// experiment measures each of its cells in each round, the cells in turn, so that what the machine does
-// meanwhile meets all of them alike. K identifies a cell, E is what a round starts.
+// experiment measures each of its cells in each round, the cells in turn, so that what
+// the machine does meanwhile meets all of them alike. K identifies a cell, E is what a
+// round starts.
 type experiment[E any, K comparable] struct {
 	name    string
 	cells   []K
@@ -24,7 +25,8 @@ type experiment[E any, K comparable] struct {
 	keep bool
 	// start starts what the cells of a round share. stop may be nil.
 	start func(ctx context.Context, dir string) (env E, stop func(), err error)
-	// measure measures a cell. It may take long longer than --warmup and --duration together.
+	// measure measures a cell. It may take much longer than --warmup and --duration
+	// together.
 	measure func(ctx context.Context, env E, k K) (figures, error)
 	long    time.Duration
 }

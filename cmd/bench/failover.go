@@ -33,7 +33,8 @@ type fault struct {
 // faulted is a group whose members can be killed, paused and started again.
 type faulted interface {
 	system
-	// clients returns a client of each member, for the record that the events of p change.
+	// clients returns a client of each member, for the record that the events of p
+	// change.
 	clients(ctx context.Context, p *load.Plays) ([]client, error)
 	leader(ctx context.Context) (int, error)
 	restart(i int) error
@@ -91,7 +92,8 @@ func pauseFault(leader bool, pause time.Duration) fault {
 
 type faultCell struct{ system, fault string }
 
-// faultCommand returns a command that does faults to Laurel and, if etcdTimes is not 0, to etcd.
+// faultCommand returns a command that does faults to Laurel and, if etcdTimes is not 0,
+// to etcd.
 func (b *bench) faultCommand(name, short, long string, times, etcdTimes int, faults ...fault) *cobra.Command {
 	return b.command(name, short, long,
 		func(f *pflag.FlagSet) {
@@ -152,7 +154,8 @@ func (b *bench) faults(ctx context.Context, name string, systems []string, list 
 	return nil
 }
 
-// measure does the fault once to a group that is whole, and returns when it is whole again.
+// measure does the fault once to a group that is whole, and returns when it is whole
+// again.
 func (f fault) measure(ctx context.Context, g faulted) (figures, error) {
 	victim, err := g.leader(ctx)
 	if err != nil {
@@ -210,7 +213,8 @@ func (f fault) measure(ctx context.Context, g faulted) (figures, error) {
 	return l.figures(struck, until, others)
 }
 
-// do strikes a while after the load has begun, and returns a while after all is well again.
+// do strikes a while after the load has begun, and returns a while after all is well
+// again.
 func (f fault) do(ctx context.Context, g faulted, victim int, others []int, l *faultLoad) (struck time.Time, err error) {
 	if err := load.Sleep(ctx, quiet); err != nil {
 		return struck, err

@@ -21,18 +21,20 @@ const (
 	attemptLimit = 200 * time.Millisecond
 	// attemptPause is the pause between two attempts at one member.
 	attemptPause = 5 * time.Millisecond
-	// hedgeAfter is how long the poster waits for the preferred member before it tries all.
+	// hedgeAfter is how long the poster waits for the preferred member before it tries
+	// all.
 	hedgeAfter = 20 * time.Millisecond
 	writePause = 2 * time.Millisecond
 	readPause  = 4 * time.Millisecond
 )
 
-// client is one member as a client sees it that knows its address and nothing else. Each call is one
-// attempt. It is used by many goroutines.
+// client is one member as a client sees it that knows its address and nothing else. Each
+// call is one attempt. It is used by many goroutines.
 type client interface {
 	// post writes an event and returns its revision.
 	post(ctx context.Context, event []byte) (revision uint64, err error)
-	// read reads what the events change, linearizably, and returns the revision of the last change.
+	// read reads what the events change, linearizably, and returns the revision of the
+	// last change.
 	read(ctx context.Context) (revision uint64, err error)
 	close()
 }
@@ -46,8 +48,8 @@ type request struct {
 	ok         bool
 }
 
-// faultLoad is one poster that posts event after event wherever it is accepted, and a reader of the same
-// record at each member.
+// faultLoad is one poster that posts event after event wherever it is accepted, and a
+// reader of the same record at each member.
 type faultLoad struct {
 	plays     *load.Plays
 	writeTo   []client
@@ -100,8 +102,8 @@ func (l *faultLoad) write(ctx context.Context) {
 	}
 }
 
-// post posts an event at the member that acknowledged last, and at all members where that one fails or
-// takes long. An event may be posted twice: it counts once.
+// post posts an event at the member that acknowledged last, and at all members where that
+// one fails or takes long. An event may be posted twice: it counts once.
 func (l *faultLoad) post(ctx context.Context, event []byte) (uint64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -185,7 +187,8 @@ func (l *faultLoad) fail(err error) {
 	l.cancel(err)
 }
 
-// isBack returns nil if, since t, an event was acknowledged and each of the members answers again.
+// isBack returns nil if, since t, an event was acknowledged and each of the members
+// answers again.
 func (l *faultLoad) isBack(t time.Time, members []int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +206,8 @@ func (l *faultLoad) isBack(t time.Time, members []int) error {
 	return nil
 }
 
-// stop waits for the requests under way, so that every event that was made is acknowledged.
+// stop waits for the requests under way, so that every event that was made is
+// acknowledged.
 func (l *faultLoad) stop() error {
 	close(l.end)
 	l.writing.Wait()
@@ -247,7 +251,8 @@ func before(t time.Time, list []request) []request {
 	return slices.DeleteFunc(slices.Clone(list), func(r request) bool { return !r.done.Before(t) })
 }
 
-// nextAfter returns how long after t the first request that was sent after t was answered well.
+// nextAfter returns how long after t the first request that was sent after t was answered
+// well.
 func nextAfter(t time.Time, list []request) (time.Duration, bool) {
 	for _, r := range list {
 		if r.ok && r.sent.After(t) {
@@ -257,7 +262,8 @@ func nextAfter(t time.Time, list []request) (time.Duration, bool) {
 	return 0, false
 }
 
-// longestGap returns the longest time without a good answer of which some part is between from and until.
+// longestGap returns the longest time without a good answer of which some part is between
+// from and until.
 func longestGap(from, until time.Time, list []request) time.Duration {
 	last, longest := from, time.Duration(0)
 	for _, r := range list {
@@ -278,9 +284,9 @@ func longestGap(from, until time.Time, list []request) time.Duration {
 	return longest
 }
 
-// outage returns how long after t good answers came without a break again: after the last request that
-// failed, or the last gap that was longer than longGap. It is 0 where they never ceased. It reports false
-// where they have not come back.
+// outage returns how long after t good answers came without a break again: after the last
+// request that failed, or the last gap that was longer than longGap. It is 0 where they
+// never ceased. It reports false where they have not come back.
 func outage(t time.Time, longGap time.Duration, list []request) (time.Duration, bool) {
 	back, out, last := time.Duration(0), false, t
 	for _, r := range slices.SortedFunc(slices.Values(list), func(a, b request) int { return a.done.Compare(b.done) }) {

@@ -25,8 +25,8 @@ type frontends struct {
 	operator string // token; "" in an insecure group
 }
 
-// startFrontends starts a group with new data directories, with certificates if it is to be secure, and
-// waits until all of it serves.
+// startFrontends starts a group with new data directories, with certificates if it is to
+// be secure, and waits until all of it serves.
 func (b *bench) startFrontends(ctx context.Context, dir string, secure bool) (*frontends, error) {
 	g := &frontends{members: members{program: b.laurel, dir: dir}}
 	ports, err := freePorts(2 * groupSize)
@@ -50,7 +50,8 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return err
 	}
-	// In a secure group the port speaks HTTP, too. What is asked about the group is asked so.
+	// In a secure group the port speaks HTTP, too. What is asked about the group is asked
+	// so.
 	args := f.Args("--log-level", "warn", "--public-url", f.URL())
 	if !secure {
 		args = append(args, "--insecure")
@@ -100,7 +101,8 @@ func (g *frontends) view(ctx context.Context) (v score.Frontends, err error) {
 	return v, getJSON(ctx, g.urls[0]+"/v1/frontends", &v)
 }
 
-// allServe returns nil if every frontend serves as a voter and, in push mode, has a lease.
+// allServe returns nil if every frontend serves as a voter and, in push mode, has a
+// lease.
 func (g *frontends) allServe(ctx context.Context) error {
 	for _, url := range g.urls {
 		if err := getJSON(ctx, url+"/readyz", nil); err != nil {

@@ -40,7 +40,8 @@ func (b *bench) machine(ctx context.Context) (string, error) {
 	return strings.Join(facts, "; ") + ".", nil
 }
 
-// version returns the first line that a program prints about itself, or "" if there is no such program.
+// version returns the first line that a program prints about itself, or "" if there is no
+// such program.
 func version(ctx context.Context, command []string) string {
 	out, _ := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput() // wrk -v exits with 1
 	line, _, _ := strings.Cut(string(out), "\n")
@@ -48,7 +49,8 @@ func version(ctx context.Context, command []string) string {
 	return strings.TrimPrefix(line, "nginx version: ")
 }
 
-// syncTime returns the median time of a small durable append where the data directories are.
+// syncTime returns the median time of a small durable append where the data directories
+// are.
 func syncTime(dir string) (time.Duration, error) {
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {

@@ -1,11 +1,12 @@
-// Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through
-// etcd, nginx or Redis. Each subcommand is one experiment; its last output is a table in Markdown for
-// docs/benchmarks.md. It is a module of its own, so that the clients of the peers stay out of Laurel's. It
-// runs on Linux:
+// Command bench loads three Laurel frontends on this machine and, in turn, puts the same
+// work through etcd, nginx or Redis. Each subcommand is one experiment; its last output
+// is a table in Markdown for docs/benchmarks.md. It is a module of its own, so that the
+// clients of the peers stay out of Laurel's. It runs on Linux:
 //
 //	go run -C cmd/bench . posts
 //
-// To compare two versions of Laurel, run the same experiment with --laurel PROGRAM for each, in turn.
+// To compare two versions of Laurel, run the same experiment with --laurel PROGRAM for
+// each, in turn.
 package main
 
 import (
@@ -130,11 +131,12 @@ func (b *bench) open(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// rest waits for the --settle time, so that the work that one cell leaves behind does not weigh on the
-// next.
+// rest waits for the --settle time, so that the work that one cell leaves behind does not
+// weigh on the next.
 func (b *bench) rest(ctx context.Context) error { return load.Sleep(ctx, b.settle) }
 
-// repository returns the root of the laurel module, which this module replaces by a directory.
+// repository returns the root of the laurel module, which this module replaces by a
+// directory.
 func repository(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "laurel").Output()
 	if err != nil {

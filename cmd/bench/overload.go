@@ -220,7 +220,8 @@ func (s *overloadServers) verify(ctx context.Context) error {
 	})
 }
 
-// pin keeps this process, and those that it starts from now on, on the cores from up to below to.
+// pin keeps this process, and those that it starts from now on, on the cores from up to
+// below to.
 func pin(from, to int) error {
 	var set unix.CPUSet
 	for i := from; i < to; i++ {

@@ -22,8 +22,8 @@ import (
 	"laurel/internal/localgroup"
 )
 
-// redisServer is one Redis with a sorted set. It syncs every change to its log before it answers, as
-// frontends do. It has no replicas.
+// redisServer is one Redis with a sorted set. It syncs every change to its log before it
+// answers, as frontends do. It has no replicas.
 type redisServer struct {
 	process *localgroup.Process
 	addr    string
@@ -34,7 +34,8 @@ type redisServer struct {
 const (
 	redisBoard   = "board"
 	redisMaxMark = 1_000_000
-	// redisPipeline is the number of ZADD that go out together where all players get their mark.
+	// redisPipeline is the number of ZADD that go out together where all players get
+	// their mark.
 	redisPipeline = 1000
 )
 
@@ -67,8 +68,8 @@ func (s *redisServer) stop() {
 	s.process.Kill()
 }
 
-// fill gives each player one mark, many in one pipeline. It returns the rate, and the bytes that Redis says
-// a row takes.
+// fill gives each player one mark, many in one pipeline. It returns the rate, and the
+// bytes that Redis says a row takes.
 func (s *redisServer) fill(ctx context.Context) (perSecond, bytes float64, err error) {
 	random := rand.New(rand.NewPCG(1, uint64(s.players)))
 	order, began := random.Perm(s.players), time.Now()
@@ -123,11 +124,13 @@ func (w *redisWriter) Source() string { return redisName }
 func (w *redisWriter) Acked() uint64  { return w.acked }
 func (w *redisWriter) Close()         { _ = w.client.Close() }
 
-// redisAround finds the ten about a player, best first, with their marks, in one round trip.
+// redisAround finds the ten about a player, best first, with their marks, in one round
+// trip.
 const redisAround = `local r = redis.call('ZREVRANK', KEYS[1], ARGV[1]); ` +
 	`return redis.call('ZREVRANGE', KEYS[1], math.max(0, r - 4), r + 5, 'WITHSCORES')`
 
-// measure has redis-benchmark ask for random players for about so long. It returns its processor time, too.
+// measure has redis-benchmark ask for random players for about so long. It returns its
+// processor time, too.
 func (s *redisServer) measure(ctx context.Context, what string, took time.Duration) (figures, time.Duration, error) {
 	const calibration = 50_000
 	f, _, err := s.ask(ctx, what, calibration)
@@ -192,8 +195,8 @@ func parseRedisBenchmark(out string) (figures, error) {
 	return f, nil
 }
 
-// nginxSettings have nginx serve files as fast as it can: a worker for each core, no log, the file kept
-// open, connections that are never closed for their age.
+// nginxSettings have nginx serve files as fast as it can: a worker for each core, no log,
+// the file kept open, connections that are never closed for their age.
 const nginxSettings = `%[4]sdaemon off;
 pid %[1]s/pid;
 error_log stderr error;
@@ -219,7 +222,8 @@ http {
 }
 `
 
-// startNginx has nginx serve a body from a file at a path. Stop it with Stop, so that it ends its workers.
+// startNginx has nginx serve a body from a file at a path. Stop it with Stop, so that it
+// ends its workers.
 func startNginx(ctx context.Context, dir, path string, body []byte) (*localgroup.Process, string, error) {
 	if err := lookPath("nginx", "nginx"); err != nil {
 		return nil, "", err

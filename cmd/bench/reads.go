@@ -37,7 +37,8 @@ const (
 // readConnections is the number of connections of wrk and redis-benchmark.
 const readConnections = 64
 
-// scheduledWriters is enough that each writer of a thousand events a second has time for a slow answer.
+// scheduledWriters is enough that each writer of a thousand events a second has time for
+// a slow answer.
 const scheduledWriters = 32
 
 type readsCell struct{ writes, target string }
@@ -160,8 +161,8 @@ func (r *reads) measure(ctx context.Context, targets map[string]target, c readsC
 	return ask(ctx)
 }
 
-// whileWriting runs the load while writers write on a schedule, and verifies what they wrote to s unless it
-// is nil.
+// whileWriting runs the load while writers write on a schedule, and verifies what they
+// wrote to s unless it is nil.
 func (b *bench) whileWriting(
 	ctx context.Context, s system, make func(ctx context.Context, n int) ([]load.Writer, error), rate float64,
 	run func(context.Context) (figures, error),

@@ -85,8 +85,9 @@ func verify(ctx context.Context, s system, writers ...load.Writer) error {
 	return nil
 }
 
-// startProcess starts a server that ends with the bench. Its output goes to NAME.log in dir. It gets none
-// of the settings that the caller has in the environment for Laurel and etcd.
+// startProcess starts a server that ends with the bench. Its output goes to NAME.log in
+// dir. It gets none of the settings that the caller has in the environment for Laurel and
+// etcd.
 func startProcess(name, dir, program string, args ...string) (*localgroup.Process, error) {
 	cmd := exec.Command(program, args...)
 	for _, v := range os.Environ() {

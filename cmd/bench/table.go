@@ -138,7 +138,8 @@ func sumOf[K comparable](head, name string) column[K] {
 	return column[K]{head, func(t *table[K], k K) string { return thousands(t.sum(k, name)) }}
 }
 
-// ratioTo is a column with the ratio of the medians of a figure, to those of another cell.
+// ratioTo is a column with the ratio of the medians of a figure, to those of another
+// cell.
 func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K] {
 	return column[K]{head, func(t *table[K], k K) string {
 		o, ok := other(k)
@@ -154,7 +155,8 @@ func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K]
 	}}
 }
 
-// coresOf is a column with the processor use of the servers, the generator and all others.
+// coresOf is a column with the processor use of the servers, the generator and all
+// others.
 func coresOf[K comparable]() column[K] {
 	return column[K]{"cores: servers + generator + others", func(t *table[K], k K) string {
 		var parts []string
@@ -169,7 +171,8 @@ func coresOf[K comparable]() column[K] {
 	}}
 }
 
-// answersOf is a column with the ways in which Laurel answered the reads, the commonest first.
+// answersOf is a column with the ways in which Laurel answered the reads, the commonest
+// first.
 func answersOf[K comparable]() column[K] {
 	return column[K]{"answered by", func(t *table[K], k K) string {
 		sums := map[string]float64{}

@@ -55,7 +55,8 @@ func watchersCommand(b *bench) *cobra.Command {
 				long:  2 * time.Minute,
 			}
 			x.measure = func(ctx context.Context, dir string, n int) (figures, error) {
-				// The group is new in each cell: memory must not be what another cell has left.
+				// The group is new in each cell: memory must not be what another cell has
+				// left.
 				g, err := b.startFrontends(ctx, filepath.Join(dir, strconv.Itoa(n)), false)
 				if err != nil {
 					return nil, err

@@ -38,7 +38,8 @@ func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
 	return f, err
 }
 
-// counts returns how a frontend has answered so far, and the elections; nothing of another server.
+// counts returns how a frontend has answered so far, and the elections; nothing of
+// another server.
 func (t target) counts(ctx context.Context) (figures, error) {
 	g, ok := t.system.(*frontends)
 	if !ok || t.frontend == "" {
@@ -55,8 +56,8 @@ func (t target) counts(ctx context.Context) (figures, error) {
 	return f, err
 }
 
-// runWrk runs a closed loop on each connection of wrk. It returns what wrk measured and the processor time
-// that it used. Any answer but 200 is an error.
+// runWrk runs a closed loop on each connection of wrk. It returns what wrk measured and
+// the processor time that it used. Any answer but 200 is an error.
 func runWrk(ctx context.Context, t target, d time.Duration) (figures, time.Duration, error) {
 	seconds := max(1, int((d+time.Second-1)/time.Second)) // wrk takes whole seconds
 	args := []string{

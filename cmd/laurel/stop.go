@@ -131,7 +131,8 @@ func filter(list []*pidfile.Process, keep func(*pidfile.Process) bool) (kept []*
 	return kept
 }
 
-// notFound returns an error that lists what runs instead. id is "" or begins with a space.
+// notFound returns an error that lists what runs instead. id is "" or begins with a
+// space.
 func (s *stopRequest) notFound(id string, list []*pidfile.Process) error {
 	kind, running := s.kind, "nothing runs"
 	if kind == all {

@@ -114,9 +114,9 @@ func NumberedKey(n uint64, parts ...string) []byte {
 }
 
 // Tx reads and writes sealed records in a bbolt transaction. Its methods keep the first
-// error. What they return after an error is meaningless, so Err must be checked before the
-// results are used. Between BeginUndo and EndUndo a Tx records every change, so that Undo
-// can revert them. It is not safe for concurrent use.
+// error. What they return after an error is meaningless, so Err must be checked before
+// the results are used. Between BeginUndo and EndUndo a Tx records every change, so that
+// Undo can revert them. It is not safe for concurrent use.
 type Tx struct {
 	*bolt.Tx
 	buckets map[string]*bolt.Bucket

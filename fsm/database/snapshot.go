@@ -19,10 +19,10 @@ import (
 //
 //	number of the bucket, length of the key, key, length of the value, value
 //
-// then a zero byte, the number of records, and a CRC-32C (Castagnoli) of everything before
-// it. The number of a bucket is a byte, its place in buckets counted from 1. The other
-// numbers have 4 bytes, big-endian, the number of records 8. Equal states have equal
-// snapshots, byte for byte.
+// then a zero byte, the number of records, and a CRC-32C (Castagnoli) of everything
+// before it. The number of a bucket is a byte, its place in buckets counted from 1. The
+// other numbers have 4 bytes, big-endian, the number of records 8. Equal states have
+// equal snapshots, byte for byte.
 const snapshotMagic = "LAURELSN\x02"
 
 const maxValue = 64 << 20
@@ -117,8 +117,8 @@ func fill(db *bolt.DB, snapshot io.Reader) error {
 // Record is one record of a snapshot.
 type Record struct{ Bucket, Key, Value []byte }
 
-// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is damaged,
-// or with the first error of f.
+// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is
+// damaged, or with the first error of f.
 func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
 	buffer, sum := bufio.NewReaderSize(snapshot, 1<<16), crc32.New(castagnoli)
 	in := io.TeeReader(buffer, sum)

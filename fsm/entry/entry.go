@@ -27,9 +27,9 @@ import (
 //	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15 }
 //
 // A signature is a delta to the one of the event before it in the post (signatures.go).
-// Stored events have no signature, but may have voided_by = 11 and voids = 12. The data of
-// an event and an access change are canonical JSON. The golden files in testdata/format
-// freeze the format.
+// Stored events have no signature, but may have voided_by = 11 and voids = 12. The data
+// of an event and an access change are canonical JSON. The golden files in
+// testdata/format freeze the format.
 //
 // An entry holds either posts, or a cache mode, or the name of the store (only the first
 // one in the log counts), or one access change.

@@ -107,8 +107,8 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 
 // AppendSignedForm appends the form that the event's signature must cover. It fails if
 // the data, which must have been parsed, is not canonical JSON: the signed form sorts
-// members, so a corrupt master could otherwise reorder them and thereby make another event
-// for a bard that repeats it.
+// members, so a corrupt master could otherwise reorder them and thereby make another
+// event for a bard that repeats it.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 	data, err := e.appendCanonical(b)
 	if err != nil {

@@ -13,9 +13,10 @@ import (
 // maxBuilds is the number of boards that are built at the same time. Others wait.
 const maxBuilds = 2
 
-// Build is a board that is being built. Changes during the build are collected and applied
-// to the board after the marks have been read. Collecting begins before the state that is
-// read is chosen, so a change may be both read and collected, with the same result.
+// Build is a board that is being built. Changes during the build are collected and
+// applied to the board after the marks have been read. Collecting begins before the state
+// that is read is chosen, so a change may be both read and collected, with the same
+// result.
 type Build struct {
 	done      chan struct{}         // closed when the build has ended
 	err       error                 // why it failed

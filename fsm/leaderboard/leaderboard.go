@@ -77,8 +77,8 @@ func New(read MarkReader) *Boards {
 	}
 }
 
-// Answer is a page, an error, or a build to wait for before asking again. Revision is that
-// of the last event that changed the contest, also if Err is a *score.Problem.
+// Answer is a page, an error, or a build to wait for before asking again. Revision is
+// that of the last event that changed the contest, also if Err is a *score.Problem.
 type Answer struct {
 	Page     score.Leaderboard
 	Revision uint64

@@ -172,8 +172,8 @@ func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 		handler.Quoted(caller.Member), handler.Quoted(id))
 }
 
-// audit adds a line to the audit trail. Its arguments have been checked: the line is shorter
-// than what the store accepts.
+// audit adds a line to the audit trail. Its arguments have been checked: the line is
+// shorter than what the store accepts.
 func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string, args ...any) error {
 	return h.changeAccess(ctx, r, access.Change{Note: fmt.Sprintf(format, args...)})
 }

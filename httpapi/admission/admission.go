@@ -194,7 +194,7 @@ func SetForwardedCaller(r *handler.Request) {
 	hr.Header.Set(CallerHeader, member)
 }
 
-// Admit identifies the caller of r and sets it. It refuses callers without the
+// Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
 	if carriesToken(r.Query) {

@@ -115,8 +115,8 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 	return grant
 }
 
-// memberOf returns the name of the member that makes the request, by its certificate or
-// as told by the member that forwards.
+// memberOf returns the name of the member that makes the request. It is in the member's
+// certificate, or in CallerHeader of a forwarded request.
 func (g *Gate) memberOf(r *handler.Request) string {
 	if !g.client {
 		_, hr := r.Transport()

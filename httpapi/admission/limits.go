@@ -91,8 +91,8 @@ type addressBudget struct {
 }
 
 // budgets are kept by key, in two generations. When half of the limit are in the recent
-// one, the older one is dropped: those that were not used since it was the recent one. The
-// zero value is ready.
+// one, the older one is dropped: those that were not used since it was the recent one.
+// The zero value is ready.
 type budgets[K comparable, B any] struct {
 	mu            sync.Mutex
 	recent, older map[K]*B

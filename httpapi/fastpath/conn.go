@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// smallBuffer is the size of a connection's buffer. For a larger request it gets one of
-	// maxRequest bytes until that is answered.
+	// smallBuffer is the size of a connection's buffer. For a larger request it gets one
+	// of maxRequest bytes until that is answered.
 	smallBuffer = 4 << 10
 	maxRequest  = 16 << 10
 	// A request that has begun gets maxReads more reads and assemblyTime until it must be
@@ -50,8 +50,8 @@ type conn struct {
 	from, to int // the part of buf that has been read and not answered
 	request  Request
 	out      []byte
-	// afterPost is how many bytes of empty lines may be skipped. net/http skips those that
-	// old clients send after a body, too.
+	// afterPost is how many bytes of empty lines may be skipped. net/http skips those
+	// that old clients send after a body, too.
 	afterPost       int
 	handedOff       bool
 	readBy, writeBy time.Time // the deadlines that are set
@@ -173,8 +173,8 @@ func (c *conn) answer(size int) bool {
 	return len(out) < maxAnswers || c.flush()
 }
 
-// pause waits before the next request is read. It reports false if the server is closed or
-// shut down, which does not wait for paused connections.
+// pause waits before the next request is read. It reports false if the server is closed
+// or shut down, which does not wait for paused connections.
 func (c *conn) pause(d time.Duration) bool {
 	c.state.Store(idle)
 	if c.server.closing.Load() {
@@ -254,7 +254,8 @@ type Peer struct {
 // eavesdropped.
 func (p *Peer) Near() bool { return p.Addr.IsLoopback() }
 
-// addrOf returns the IP address of a network address, invalid for another kind of network.
+// addrOf returns the IP address of a network address, invalid for another kind of
+// network.
 func addrOf(a net.Addr) netip.Addr {
 	tcp, _ := a.(*net.TCPAddr)
 	return tcp.AddrPort().Addr().Unmap()
@@ -280,7 +281,8 @@ func WithPeer(ctx context.Context, p *Peer) context.Context {
 	return context.WithValue(ctx, peerKey{}, p)
 }
 
-// PeerOf returns the peer of a request of a Server, or of an http.Server with ConnContext.
+// PeerOf returns the peer of a request of a Server, or of an http.Server with
+// ConnContext.
 func PeerOf(r *http.Request) *Peer {
 	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
 		if p.TLS == r.TLS || r.TLS == nil {

@@ -141,8 +141,8 @@ func (l *handoffListener) Close() error {
 
 func (l *handoffListener) Addr() net.Addr { return l.addr }
 
-// unreadConn is a connection of which some bytes have been read already. Read returns them
-// first.
+// unreadConn is a connection of which some bytes have been read already. Read returns
+// them first.
 type unreadConn struct {
 	net.Conn
 	b    []byte
@@ -160,5 +160,6 @@ func (c *unreadConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// SyscallConn permits non-blocking writes after the connection was hijacked from net/http.
+// SyscallConn permits non-blocking writes after the connection was hijacked from
+// net/http.
 func (c *unreadConn) SyscallConn() (syscall.RawConn, error) { return rawConn(c.Conn) }

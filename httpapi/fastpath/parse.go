@@ -67,8 +67,8 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 			return 0, other
 		}
 	}
-	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed as
-	// the next request.
+	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed
+	// as the next request.
 	if r.host == nil || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
@@ -114,8 +114,8 @@ func (r *Request) requestLine(line []byte) bool {
 	return all(r.Path, inPath) && all(r.Query, inQuery)
 }
 
-// headerLine parses one header field. It reports false if the field is not plain, or has a
-// meaning that is not implemented here.
+// headerLine parses one header field. It reports false if the field is not plain, or has
+// a meaning that is not implemented here.
 func (r *Request) headerLine(line []byte) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {

@@ -34,9 +34,9 @@ type Handler interface {
 	Answer(ctx context.Context, dst []byte, r *Request) ([]byte, bool)
 }
 
-// Server serves a listener with a Handler, and with net/http what that does not answer. Its
-// connections have the timeouts of the http.Server, but an idle one may live for up to a
-// quarter longer.
+// Server serves a listener with a Handler, and with net/http what that does not answer.
+// Its connections have the timeouts of the http.Server, but an idle one may live for up
+// to a quarter longer.
 type Server struct {
 	http          *http.Server
 	handler       Handler
@@ -56,9 +56,9 @@ type Server struct {
 	serving  sync.WaitGroup // one for each of conns
 }
 
-// New returns a server that asks handler first. A client that does not read an answer loses
-// its connection after answerTimeout, or up to a quarter later. Serve, Shutdown and Close
-// of h must not be called.
+// New returns a server that asks handler first. A client that does not read an answer
+// loses its connection after answerTimeout, or up to a quarter later. Serve, Shutdown and
+// Close of h must not be called.
 func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
 	s := &Server{
 		http:          h,
@@ -71,8 +71,8 @@ func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
 	return s
 }
 
-// Serve accepts connections until Shutdown or Close, and returns http.ErrServerClosed then,
-// or until l fails. It must be called once.
+// Serve accepts connections until Shutdown or Close, and returns http.ErrServerClosed
+// then, or until l fails. It must be called once.
 func (s *Server) Serve(l net.Listener) error {
 	handoff := &handoffListener{addr: l.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
 	s.mu.Lock()
@@ -128,8 +128,9 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 }
 
-// Shutdown closes the listener and the idle connections, and waits until the requests under
-// way are answered, including those at net/http, or ctx ends, which is the error then.
+// Shutdown closes the listener and the idle connections, and waits until the requests
+// under way are answered, including those at net/http, or ctx ends, which is the error
+// then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := errors.Join(s.stop((*conn).closeIdle), s.http.Shutdown(ctx))
 	gone := make(chan struct{})

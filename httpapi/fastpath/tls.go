@@ -12,9 +12,9 @@ import (
 const (
 	// HandshakeTimeout bounds a TLS handshake, including its wait for a slot.
 	HandshakeTimeout = 5 * time.Second
-	// MaxHandshakes bounds the handshakes that compute at once. It is small, so that other
-	// work, such as that for the other members, is not queued behind many of them. A
-	// handshake that waits for its client has no slot: otherwise clients that begin and
+	// MaxHandshakes bounds the handshakes that compute at once. It is small, so that
+	// other work, such as that for the other members, is not queued behind many of them.
+	// A handshake that waits for its client has no slot: otherwise clients that begin and
 	// fall silent would lock out all others.
 	MaxHandshakes = 8
 )

@@ -164,8 +164,8 @@ func (r *Request) AcceptsHTML() bool {
 	return len(r.Accept) > 0 && strings.Contains(r.Accept[0], "text/html")
 }
 
-// Weight returns the highest weight of one of names in the lists of a header field such as
-// Accept, 0 if none is accepted.
+// Weight returns the highest weight of one of names in the lists of a header field such
+// as Accept, 0 if none is accepted.
 func Weight(lists []string, names ...string) (weight float64) {
 	for _, list := range lists {
 		for one := range strings.SplitSeq(list, ",") {

@@ -107,8 +107,8 @@ func competitionOf(key string) (competition string, isRecord bool) {
 	return "", false
 }
 
-// fetch sets the frames of a change: what is newer than from. It leaves out events after to,
-// because their timeline will be invalidated again.
+// fetch sets the frames of a change: what is newer than from. It leaves out events after
+// to, because their timeline will be invalidated again.
 func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
 		return h.eachEvent(ctx, contest, from, to, func(e Event) {
@@ -127,8 +127,9 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	return nil
 }
 
-// eachEvent calls f for the events of a contest after revision from, up to revision to. In
-// pull mode it calls f for all after from: their timeline may not be invalidated again.
+// eachEvent calls f for the events of a contest after revision from, up to revision to.
+// In pull mode it calls f for all after from: their timeline may not be invalidated
+// again.
 func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f func(Event)) error {
 	ordered := h.store.Ordered()
 	for {
@@ -149,8 +150,8 @@ func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f 
 	}
 }
 
-// deliver queues the frames of a dispatch. Each watcher gets all of its frames at once: if
-// a write came between them, its event id would claim frames that are still missing.
+// deliver queues the frames of a dispatch. Each watcher gets all of its frames at once:
+// if a write came between them, its event id would claim frames that are still missing.
 func (h *Hub) deliver(changes []*change, revision uint64) {
 	deliver := func(w *Watcher, frames []*frame) {
 		if !w.deliver(frames, revision) {
@@ -185,9 +186,9 @@ func (h *Hub) endDispatch() {
 	h.progress = make(chan struct{})
 }
 
-// resetWatchers queues a new snapshot for the watchers of a removed record: no other event
-// tells them that it is gone. It removes them from the changes, whose frames are older than
-// the snapshot.
+// resetWatchers queues a new snapshot for the watchers of a removed record: no other
+// event tells them that it is gone. It removes them from the changes, whose frames are
+// older than the snapshot.
 func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uint64) error {
 	done := watcherSet{}
 	snapshots := map[string]*frame{} // by topics: thousands may watch the same

@@ -1,15 +1,16 @@
-// Package watch sends changes to watchers as server-sent events: thousands of connections,
-// served by a few goroutines.
+// Package watch sends changes to watchers as server-sent events: thousands of
+// connections, served by a few goroutines.
 //
-// The frontend's cache invalidates the names of records, timelines and leaderboards that have
-// changed. For each name that somebody watches, the [Hub] fetches the answer once, encodes it
-// once and queues the frame for every [Watcher] of the name. A watcher's queue keeps only the
-// newest frame of a record, so a slow reader gets the latest state rather than a backlog;
-// timeline events are never dropped. Writers write without blocking; whatever a connection
-// does not accept at once is written by a goroutine of its own, with a deadline.
+// The frontend's cache invalidates the names of records, timelines and leaderboards that
+// have changed. For each name that somebody watches, the [Hub] fetches the answer once,
+// encodes it once and queues the frame for every [Watcher] of the name. A watcher's queue
+// keeps only the newest frame of a record, so a slow reader gets the latest state rather
+// than a backlog; timeline events are never dropped. Writers write without blocking;
+// whatever a connection does not accept at once is written by a goroutine of its own,
+// with a deadline.
 //
-// Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and is
-// sent as the difference to the previous version.
+// Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and
+// is sent as the difference to the previous version.
 //
 // Start reading at Hub.dispatch, then Watcher.appendPending.
 package watch
@@ -63,8 +64,8 @@ type Store interface {
 	// yet. The error for a split that the contest does not have is a *score.Problem.
 	Board(ctx context.Context, w *Window) (p score.Leaderboard, revision uint64, err error)
 	// Ordered reports whether Record and Events include everything up to the last
-	// invalidation's revision. In pull mode they do not: each answer has its own age, so an
-	// event id cannot state what its watcher has received.
+	// invalidation's revision. In pull mode they do not: each answer has its own age, so
+	// an event id cannot state what its watcher has received.
 	Ordered() bool
 	// Invalidations returns the queue of changed names. The hub is its only consumer.
 	Invalidations() *cache.Invalidations
@@ -85,8 +86,8 @@ type Hub struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	// queue holds the watchers to write to, each at most once. It has room for all, and for
-	// removed ones that no writer has taken yet, so that nobody waits to add one.
+	// queue holds the watchers to write to, each at most once. It has room for all, and
+	// for removed ones that no writer has taken yet, so that nobody waits to add one.
 	queue   chan *Watcher
 	batches *rate.Limiter // batches of windows that are refreshed
 
@@ -200,8 +201,8 @@ func (h *Hub) selectWatchers(selects func(*Watcher) bool) (selected []*Watcher, 
 	return selected, h.delivered
 }
 
-// Guests returns the number of watchers by home, without those whose home is own and those
-// that are departing.
+// Guests returns the number of watchers by home, without those whose home is own and
+// those that are departing.
 func (h *Hub) Guests(own string) map[string]int {
 	watchers, _ := h.selectWatchers(func(w *Watcher) bool {
 		return w.Home != "" && w.Home != own && !w.departing()
@@ -216,17 +217,18 @@ func (h *Hub) Guests(own string) map[string]int {
 // probe is a comment line, which clients skip.
 var probe = &frame{key: "probe", bytes: []byte(":\n")}
 
-// Departing returns the number of watchers that were sent home recently and may still leave.
-// It also writes a probe to each: only a failing write shows that a watcher has left, and
-// heartbeats would take up to 10 s, during which it counts both here and at home.
+// Departing returns the number of watchers that were sent home recently and may still
+// leave. It also writes a probe to each: only a failing write shows that a watcher has
+// left, and heartbeats would take up to 10 s, during which it counts both here and at
+// home.
 func (h *Hub) Departing() int {
 	departing, delivered := h.selectWatchers((*Watcher).departing)
 	send(probe, departing, delivered)
 	return len(departing)
 }
 
-// SendHome sends an event with the given data, which asks a watcher to go home, to at most
-// limit of the watchers with that home.
+// SendHome sends an event with the given data, which asks a watcher to go home, to at
+// most limit of the watchers with that home.
 func (h *Hub) SendHome(home string, data []byte, limit int) {
 	departing, delivered := h.selectWatchers(func(w *Watcher) bool {
 		if limit <= 0 || w.Home != home || w.departing() {

@@ -20,7 +20,8 @@ const maxSnapshot = 10_000
 // snapshotKey is the key of a pending snapshot. No record has it.
 const snapshotKey = "snapshot"
 
-// ErrTooManyRecords is returned when the subjects have more records than one stream carries.
+// ErrTooManyRecords is returned when the subjects have more records than one stream
+// carries.
 var ErrTooManyRecords = fmt.Errorf("more than %d records", maxSnapshot)
 
 // Subjects is what a stream watches.
@@ -56,9 +57,9 @@ func (s *Subjects) topics() (topics []string) {
 }
 
 // Subscribe adds a watcher, which misses no change from now on. It returns what to send
-// first: everything the watcher watches or, if lastID states what it has received already,
-// the changes since. The caller must then call Attach or Remove. The error is the store's,
-// ErrFull, ErrTooManyRows or ErrTooManyRecords.
+// first: everything the watcher watches or, if lastID states what it has received
+// already, the changes since. The caller must then call Attach or Remove. The error is
+// the store's, ErrFull, ErrTooManyRows or ErrTooManyRecords.
 func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w *Watcher, first []byte, err error) {
 	if h.count.Add(1) > MaxWatchers {
 		h.count.Add(-1)
@@ -91,8 +92,8 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 	return w, first, nil
 }
 
-// await waits until reached returns true. It calls reached with h.mu held, now and whenever
-// a dispatch has ended.
+// await waits until reached returns true. It calls reached with h.mu held, now and
+// whenever a dispatch has ended.
 func (h *Hub) await(ctx context.Context, reached func() bool) error {
 	for {
 		h.mu.Lock()
@@ -111,8 +112,8 @@ func (h *Hub) await(ctx context.Context, reached func() bool) error {
 	}
 }
 
-// add makes w a watcher. Its start revision covers everything that is being dispatched now,
-// because those dispatches do not include it.
+// add makes w a watcher. Its start revision covers everything that is being dispatched
+// now, because those dispatches do not include it.
 func (h *Hub) add(w *Watcher) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -169,7 +170,8 @@ func (h *Hub) Attach(w *Watcher, conn net.Conn) {
 	}
 }
 
-// expand returns topics with the keys of their records in place of competitions, in order.
+// expand returns topics with the keys of their records in place of competitions, in
+// order.
 func (h *Hub) expand(ctx context.Context, topics []string) ([]string, error) {
 	everything := slices.Contains(topics, competitionTopic)
 	var names []string
@@ -190,8 +192,8 @@ func (h *Hub) expand(ctx context.Context, topics []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// records returns the records that w watches, by key. The body of an entry is nil if there
-// is no such record.
+// records returns the records that w watches, by key. The body of an entry is nil if
+// there is no such record.
 func (h *Hub) records(ctx context.Context, w *Watcher) (map[string]*cache.Entry, error) {
 	names, err := h.expand(ctx, w.subjects.topics())
 	if err != nil {
@@ -214,8 +216,8 @@ func (h *Hub) records(ctx context.Context, w *Watcher) (map[string]*cache.Entry,
 }
 
 // snapshot returns an open snapshot of the records and events that w watches, without its
-// windows, which appendFramesLocked adds. The events are those up to the revision; the records
-// may be newer.
+// windows, which appendFramesLocked adds. The events are those up to the revision; the
+// records may be newer.
 func (h *Hub) snapshot(
 	ctx context.Context, w *Watcher, records map[string]*cache.Entry, revision uint64,
 ) (frame, error) {
@@ -247,7 +249,8 @@ func (h *Hub) snapshot(
 	return frame{key: snapshotKey, open: true, latest: latest, revision: revision, bytes: body}, nil
 }
 
-// changesSince returns the frames of what has changed since a watcher had received a position.
+// changesSince returns the frames of what has changed since a watcher had received a
+// position.
 func (h *Hub) changesSince(
 	ctx context.Context, w *Watcher, records map[string]*cache.Entry, received position,
 ) (frames []*frame, err error) {
@@ -296,8 +299,8 @@ func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes 
 		}
 	}
 	// A dispatch that is under way may have fetched a record before a newer one was read
-	// above. Once it has ended, its frames are pending. Later dispatches fetch nothing older
-	// than what was read.
+	// above. Once it has ended, its frames are pending. Later dispatches fetch nothing
+	// older than what was read.
 	h.mu.Lock()
 	begun := h.begun
 	h.mu.Unlock()

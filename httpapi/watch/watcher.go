@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// maxPendingEvents bounds the timeline events that are pending for one watcher. Beyond
-	// it the connection is closed; the client reconnects with its event id and gets the
-	// rest from the store.
+	// maxPendingEvents bounds the timeline events that are pending for one watcher.
+	// Beyond it the connection is closed; the client reconnects with its event id and
+	// gets the rest from the store.
 	maxPendingEvents = 4096
 	// maxKept is the number of pending frames above which their map is not kept.
 	maxKept = 64
@@ -84,8 +84,8 @@ func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.enqueueLocked(revision)
 }
 
-// send adds a frame that is not a change of the store to watchers that have everything up to
-// the revision delivered.
+// send adds a frame that is not a change of the store to watchers that have everything up
+// to the revision delivered.
 func send(f *frame, watchers []*Watcher, delivered uint64) {
 	for _, w := range watchers {
 		w.mu.Lock()
@@ -129,8 +129,8 @@ func (w *Watcher) hasPendingLocked() bool {
 	return !w.closed && (len(w.pending) > 0 || len(w.events) > 0 || w.dirty)
 }
 
-// enqueueLocked notes that everything up to the revision is pending, and queues the watcher
-// for writing.
+// enqueueLocked notes that everything up to the revision is pending, and queues the
+// watcher for writing.
 func (w *Watcher) enqueueLocked(revision uint64) {
 	w.upTo = max(w.upTo, revision)
 	if !w.queued && w.hasPendingLocked() {
@@ -140,7 +140,8 @@ func (w *Watcher) enqueueLocked(revision uint64) {
 }
 
 // appendPending appends the pending frames to b in the order of their revisions, then the
-// windows that have changed, then the event id. It reports false if the watcher is closed.
+// windows that have changed, then the event id. It reports false if the watcher is
+// closed.
 func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -156,8 +157,8 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	return b, true
 }
 
-// appendFramesLocked appends frames to b, then the event id of the revision end. Until then
-// the watcher has the records up to another revision.
+// appendFramesLocked appends frames to b, then the event id of the revision end. Until
+// then the watcher has the records up to another revision.
 func (w *Watcher) appendFramesLocked(b []byte, frames []*frame, records, end uint64) []byte {
 	for i, f := range frames {
 		b = append(b, f.bytes...)
@@ -199,8 +200,8 @@ func (w *Watcher) closeLocked() {
 	}
 }
 
-// runWriter writes to the watchers of the queue until the hub is closed. The hub has several
-// writers. None of them waits for a connection.
+// runWriter writes to the watchers of the queue until the hub is closed. The hub has
+// several writers. None of them waits for a connection.
 func (h *Hub) runWriter() {
 	buffer := make([]byte, 0, writeBuffer)
 	for {
@@ -247,8 +248,8 @@ func (h *Hub) writeBlocking(w *Watcher, b []byte) {
 	}
 }
 
-// writeNow writes to the watcher's file descriptor without blocking. It returns the number
-// of bytes that the connection accepted, which is 0 if there is no descriptor.
+// writeNow writes to the watcher's file descriptor without blocking. It returns the
+// number of bytes that the connection accepted, which is 0 if there is no descriptor.
 func writeNow(w *Watcher, b []byte) (n int, err error) {
 	if w.raw == nil {
 		return 0, nil
@@ -266,8 +267,8 @@ func writeNow(w *Watcher, b []byte) (n int, err error) {
 	return n, err
 }
 
-// frame is an encoded event of the stream without its final blank line, because each watcher
-// decides whether an id line follows. A frame is immutable.
+// frame is an encoded event of the stream without its final blank line, because each
+// watcher decides whether an id line follows. A frame is immutable.
 type frame struct {
 	key      string            // a newer frame replaces a pending one with the same key, unless keep
 	keep     bool              // an event of the timeline key, which is never replaced

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// refreshPause is the time between two refreshes of a contest's windows: a race brings
-	// more marks than anybody can read.
+	// refreshPause is the time between two refreshes of a contest's windows: a race
+	// brings more marks than anybody can read.
 	refreshPause = 500 * time.Millisecond
-	// refreshBatch is the number of windows that are refreshed together, and batchPause the
-	// time between batches. Without it thousands of windows that change at once would
+	// refreshBatch is the number of windows that are refreshed together, and batchPause
+	// the time between batches. Without it thousands of windows that change at once would
 	// delay scores.
 	refreshBatch = 16
 	batchPause   = 2 * time.Millisecond
@@ -61,8 +61,8 @@ type window struct {
 // windowVersion is the content of a window at one moment. It is immutable.
 //
 // A diff applies only to a stream that last received the version it was computed against.
-// All other streams get the full window: new and resumed ones, because an event id does not
-// state what was received of windows, and slow ones, because they have missed a diff.
+// All other streams get the full window: new and resumed ones, because an event id does
+// not state what was received of windows, and slow ones, because they have missed a diff.
 type windowVersion struct {
 	id       uint64 // a unique time on Hub.clock
 	base     uint64 // id of the version that diff is relative to; 0 if there is none
@@ -73,9 +73,9 @@ type windowVersion struct {
 }
 
 // refresh makes the window's latest version one that was current at some moment after the
-// call. Concurrent calls share fetches: any number of them need two at most, the one under
-// way and the one that begins after all of them have called. With announce, refresh notifies
-// the window's watchers of a new version.
+// call. Concurrent calls share fetches: any number of them need two at most, the one
+// under way and the one that begins after all of them have called. With announce, refresh
+// notifies the window's watchers of a new version.
 func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 	called := h.clock.Add(1)
 	select {
@@ -223,8 +223,8 @@ func (h *Hub) removeWindows(w *Watcher) {
 }
 
 // markBoardsDirty has the windows of the named leaderboards refreshed, or all windows.
-// Windows are not part of a dispatch: a watcher of a score does not wait until thousands of
-// windows are fetched.
+// Windows are not part of a dispatch: a watcher of a score does not wait until thousands
+// of windows are fetched.
 func (h *Hub) markBoardsDirty(names []string, all bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -276,8 +276,9 @@ func (h *Hub) refreshLoop(b *boardWindows) {
 	}
 }
 
-// refreshAll refreshes windows and notifies their watchers. When this frontend cannot answer
-// for one, refreshAll returns false without asking for the rest, since each may take long.
+// refreshAll refreshes windows and notifies their watchers. When this frontend cannot
+// answer for one, refreshAll returns false without asking for the rest, since each may
+// take long.
 func (h *Hub) refreshAll(windows []*window) bool {
 	for batch := range slices.Chunk(windows, refreshBatch) {
 		_ = h.batches.Wait(h.ctx) // an error means that the hub is closed
@@ -296,8 +297,8 @@ func (h *Hub) refreshAll(windows []*window) bool {
 }
 
 // notifyWatchers queues a window's watchers because it has a new version. Their event ids
-// stay as they are: these cover records and events only, since a resumed stream begins with
-// full windows.
+// stay as they are: these cover records and events only, since a resumed stream begins
+// with full windows.
 func (h *Hub) notifyWatchers(win *window) {
 	h.mu.Lock()
 	watchers := slices.Collect(maps.Keys(win.watchers))

@@ -15,8 +15,8 @@ import (
 	"laurel/score/medal"
 )
 
-// maxLines bounds the contests of a section and maxRows the rows of a medal table that are
-// rendered. The script shows as many at first.
+// maxLines bounds the contests of a section and maxRows the rows of a medal table that
+// are rendered. The script shows as many at first.
 const (
 	maxLines = 50
 	maxRows  = 10
@@ -70,7 +70,8 @@ func (*pageData) Asset(name string) string {
 	return ""
 }
 
-// sections returns the contests that are live, the next ones and the latest finished ones.
+// sections returns the contests that are live, the next ones and the latest finished
+// ones.
 func sections(all []score.Record) []section {
 	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
 	for i := range all {
@@ -189,8 +190,8 @@ func fragment(view, id string) string {
 	return view + strings.Join(segments, "/")
 }
 
-// statusWords and the functions below format like app/format.ts. A browser test compares the
-// page before and after the script has run.
+// statusWords and the functions below format like app/format.ts. A browser test compares
+// the page before and after the script has run.
 var statusWords = map[string]string{
 	"UNSCHEDULED":     "Not scheduled",
 	"SCHEDULED":       "Scheduled",

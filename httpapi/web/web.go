@@ -1,6 +1,7 @@
-// Package web serves Laurel's live page, the answer of GET / to a browser. [Page] renders the
-// scores on the server, so that they can be read before any script has run and without
-// scripts. The page's script then keeps them up to date by GET /v1/watch from any frontend.
+// Package web serves Laurel's live page, the answer of GET / to a browser. [Page] renders
+// the scores on the server, so that they can be read before any script has run and
+// without scripts. The page's script then keeps them up to date by GET /v1/watch from any
+// frontend.
 //
 // Start reading at page.html and firstpaint.go for what the server renders, and at
 // app/main.tsx for the script. The script and the style in dist are built from app by
@@ -34,24 +35,25 @@ import (
 
 //go:generate go run -C build .
 
-// Data is the state that the page is served with. The script starts from it and follows the
-// changes after Revision.
+// Data is the state that the page is served with. The script starts from it and follows
+// the changes after Revision.
 type Data struct {
 	Scores    []score.Record    `json:"scores"`
 	Medals    []medal.Standings `json:"medals"`
 	Frontends score.Frontends   `json:"frontends"`
 	Revision  uint64            `json:"revision"`
-	// Frontend is the id of the frontend that serves the page. The script reaches it at the
-	// page's origin.
+	// Frontend is the id of the frontend that serves the page. The script reaches it at
+	// the page's origin.
 	Frontend string `json:"frontend"`
-	// Store identifies the store, if it has an id yet. When the id changes, the page forgets
-	// what it knew: the revisions of a new store at the same address mean something else.
+	// Store identifies the store, if it has an id yet. When the id changes, the page
+	// forgets what it knew: the revisions of a new store at the same address mean
+	// something else.
 	Store string `json:"store,omitzero"`
 }
 
-// policy returns the content security policy: the page loads only its own files and connects
-// only to the frontends that are known when it is served. It must be reloaded to connect to
-// frontends that were added later.
+// policy returns the content security policy: the page loads only its own files and
+// connects only to the frontends that are known when it is served. It must be reloaded to
+// connect to frontends that were added later.
 func policy(d *Data) string {
 	var b strings.Builder
 	b.WriteString("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'")
@@ -73,8 +75,8 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Page writes the live page. If it returns an error, it has written nothing. It is safe for
-// concurrent use.
+// Page writes the live page. If it returns an error, it has written nothing. It is safe
+// for concurrent use.
 func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	shown := sections(d.Scores)
 	data := servedData{d, time.Now().UnixMilli()}
@@ -120,8 +122,8 @@ func write(w http.ResponseWriter, r *http.Request, contentType string, body []by
 	_, _ = w.Write(body) // an error means that the client is gone
 }
 
-// servedData is the JSON in the page that the script starts from. It has the time because a
-// browser may show a page from its cache.
+// servedData is the JSON in the page that the script starts from. It has the time because
+// a browser may show a page from its cache.
 type servedData struct {
 	Data
 	ServedAt int64 `json:"served_at"` // milliseconds since 1970
@@ -147,8 +149,8 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// asset is a file of the page. Its URL contains a hash of its content, so it may be cached
-// forever.
+// asset is a file of the page. Its URL contains a hash of its content, so it may be
+// cached forever.
 type asset struct {
 	url         string
 	contentType string
@@ -181,8 +183,8 @@ var assets = sync.OnceValue(func() map[string]*asset {
 	return all
 })
 
-// Assets returns a handler for the page's script, style and icon, at paths that begin with
-// AssetsPath.
+// Assets returns a handler for the page's script, style and icon, at paths that begin
+// with AssetsPath.
 func Assets() http.Handler {
 	byURL := make(map[string]*asset)
 	for _, a := range assets() {

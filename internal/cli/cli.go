@@ -101,8 +101,8 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
-// prepare makes the help of cmd and its subcommands name the variables of their flags, and
-// sets running when one of them begins to run.
+// prepare makes the help of cmd and its subcommands name the variables of their flags,
+// and sets running when one of them begins to run.
 func prepare(cmd *cobra.Command, running *bool) {
 	for _, sub := range cmd.Commands() {
 		prepare(sub, running)
@@ -126,21 +126,21 @@ func prepare(cmd *cobra.Command, running *bool) {
 	}
 }
 
-// variable is the annotation of a flag with its variable if that is not the default; "" if
-// it has none.
+// variable is the annotation of a flag with its variable if that is not the default; ""
+// if it has none.
 const variable = "laurel_variable"
 
-// NoEnvironment excludes the flags that are defined so far from the environment. It is for
-// flags that describe a request: the LAUREL_ID of a frontend must not become the id of an
-// event.
+// NoEnvironment excludes the flags that are defined so far from the environment. It is
+// for flags that describe a request: the LAUREL_ID of a frontend must not become the id
+// of an event.
 func NoEnvironment(flags *pflag.FlagSet) {
 	flags.VisitAll(func(f *pflag.Flag) { setVariable(f, "") })
 }
 
 func setVariable(f *pflag.Flag, name string) { f.Annotations = map[string][]string{variable: {name}} }
 
-// variableOf returns the environment variable of a flag, "" if it has none. The default is
-// LAUREL_ and the name of the flag: LAUREL_TIME_SCALE for --time-scale.
+// variableOf returns the environment variable of a flag, "" if it has none. The default
+// is LAUREL_ and the name of the flag: LAUREL_TIME_SCALE for --time-scale.
 func variableOf(f *pflag.Flag) string {
 	if v := f.Annotations[variable]; len(v) > 0 {
 		return v[0]

@@ -75,8 +75,8 @@ func FormatPublicKey(public ed25519.PublicKey) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// ReadPublicKey reads a public key from its text, or from a file with the text or with the
-// private key.
+// ReadPublicKey reads a public key from its text, or from a file with the text or with
+// the private key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	content, _ := os.ReadFile(text) // without a file, text can still be the key
 	for _, s := range []string{text, string(content)} {

@@ -1,6 +1,6 @@
-// Package frontend puts a whole frontend together: a member of the Raft group, the HTTP API that
-// answers from its memory, and the server that listens for clients. The laurel command runs one in
-// a process; tests run several in one process.
+// Package frontend puts a whole frontend together: a member of the Raft group, the HTTP
+// API that answers from its memory, and the server that listens for clients. The laurel
+// command runs one in a process; tests run several in one process.
 //
 // Start is the only place that knows both package cluster and package httpapi.
 package frontend
@@ -33,19 +33,22 @@ import (
 
 // Options describe a frontend.
 type Options struct {
-	// HTTP is the host:port on which clients are served. With port 0 the system chooses one.
+	// HTTP is the host:port on which clients are served. With port 0 the system chooses
+	// one.
 	HTTP string
-	// Member is the member of the group. Start sets its Metrics, and its URL where that is empty.
+	// Member is the member of the group. Start sets its Metrics, and its URL where that
+	// is empty.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify, MemberOf,
-	// Logger and the metrics.
+	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
+	// MemberOf, Logger and the metrics.
 	API httpapi.Options
-	// Certificate is shown to clients instead of the one that the group's own authority issued.
-	// It may be nil.
+	// Certificate is shown to clients instead of the one that the group's own authority
+	// issued. It may be nil.
 	Certificate *pki.Files
 }
 
-// closeLimit bounds the transfer of leadership and the last answers of a frontend that stops.
+// closeLimit bounds the transfer of leadership and the last answers of a frontend that
+// stops.
 const closeLimit = 5 * time.Second
 
 // Frontend is a running frontend. Its methods may be called by any goroutine.
@@ -58,8 +61,8 @@ type Frontend struct {
 	addr    string
 }
 
-// Start starts a frontend. It returns once the member runs and the HTTP port is open, which is
-// before it can answer.
+// Start starts a frontend. It returns once the member runs and the HTTP port is open,
+// which is before it can answer.
 func Start(o Options) (*Frontend, error) {
 	if o.Member.Logger == nil {
 		o.Member.Logger = slog.Default()
@@ -116,7 +119,8 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
-// issuer is the issuer as package httpapi asks for certificates, without naming package pki.
+// issuer is the issuer as package httpapi asks for certificates, without naming package
+// pki.
 type issuer struct{ *enroll.Issuer }
 
 // Enroll returns a *pki.IssuedCertificate.
@@ -124,8 +128,8 @@ func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member str
 	return i.Issuer.Enroll(ctx, token, csr, member)
 }
 
-// byMember names the member of the connection's certificate as the caller of a request that a
-// member makes for itself.
+// byMember names the member of the connection's certificate as the caller of a request
+// that a member makes for itself.
 func byMember(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(admission.CallerHeader) == "" {
@@ -141,8 +145,8 @@ func (f *Frontend) Member() *cluster.Member { return f.member }
 // Addr returns the host:port on which the frontend serves clients.
 func (f *Frontend) Addr() string { return f.addr }
 
-// Run serves until ctx ends or the frontend cannot go on, and closes it. It returns nil after an
-// orderly end.
+// Run serves until ctx ends or the frontend cannot go on, and closes it. It returns nil
+// after an orderly end.
 func (f *Frontend) Run(ctx context.Context) error {
 	go f.logReady(ctx)
 	if f.options.Bootstrap && f.options.Identity != nil { // a new secure group needs a first operator
@@ -155,7 +159,8 @@ func (f *Frontend) Run(ctx context.Context) error {
 		f.options.Logger.Info("stopping: transferring leadership and closing")
 		return f.close()
 	case err := <-f.member.Ended():
-		// The storage may hang, so that Close could block. What was acked is on the disks.
+		// The storage may hang, so that Close could block. What was acked is on the
+		// disks.
 		f.server.Close()
 		if errors.Is(err, cluster.ErrRemoved) {
 			return errors.Join(err, f.close())
@@ -166,8 +171,8 @@ func (f *Frontend) Run(ctx context.Context) error {
 	}
 }
 
-// Kill ends the frontend without transferring leadership and without waiting for requests, as the
-// death of its process would. Run must not be running.
+// Kill ends the frontend without transferring leadership and without waiting for
+// requests, as the death of its process would. Run must not be running.
 func (f *Frontend) Kill() error {
 	f.api.Close()
 	return errors.Join(f.server.Close(), f.member.Close())
@@ -209,12 +214,13 @@ func (f *Frontend) close() error {
 	return errors.Join(err, f.member.Close())
 }
 
-// operatorFile, in the data directory of the frontend that founded a group, holds the token of the
-// group's first operator.
+// operatorFile, in the data directory of the frontend that founded a group, holds the
+// token of the group's first operator.
 const operatorFile = "operator.token"
 
-// makeFirstOperator gives a new group an operator once this frontend is its master, and leaves the
-// token in the data directory. It does nothing in a group that has ever had an operator.
+// makeFirstOperator gives a new group an operator once this frontend is its master, and
+// leaves the token in the data directory. It does nothing in a group that has ever had an
+// operator.
 func (f *Frontend) makeFirstOperator(ctx context.Context) {
 	file := filepath.Join(f.options.Dir, operatorFile)
 	logged := ""
@@ -239,8 +245,8 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 	})
 }
 
-// makeOperator writes the token to the disk before it proposes the grant: a grant whose token was
-// lost would be useless, and after a crash the same token is proposed again.
+// makeOperator writes the token to the disk before it proposes the grant: a grant whose
+// token was lost would be useless, and after a crash the same token is proposed again.
 func makeOperator(ctx context.Context, m *cluster.Member, file string) error {
 	token, err := operatorToken(file)
 	if err != nil {

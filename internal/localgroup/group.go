@@ -48,8 +48,8 @@ type Options struct {
 	// called by several goroutines and must not call Close.
 	Notify func(Notice)
 
-	// StartWithin bounds Start; 0: 30 s. StopWithin is the time that a child has to end before
-	// it is killed; 0: 5 s.
+	// StartWithin bounds Start; 0: 30 s. StopWithin is the time that a child has to end
+	// before it is killed; 0: 5 s.
 	StartWithin, StopWithin time.Duration
 }
 

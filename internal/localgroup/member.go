@@ -52,7 +52,8 @@ func (m *member) start() error {
 	cmd.Env = g.o.Env
 	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
-		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches it.
+		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches
+		// it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
 	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd)
@@ -87,8 +88,8 @@ var (
 	errPortTaken = errors.New("taken by another program")
 )
 
-// await waits until the frontend is ready. It returns errEnded if its process ends before,
-// or the cause of ctx.
+// await waits until the frontend is ready. It returns errEnded if its process ends
+// before, or the cause of ctx.
 func (m *member) await(ctx context.Context) error {
 	var done <-chan struct{} // nil if this process has not started it
 	if m.proc != nil {
@@ -222,7 +223,8 @@ func (m *member) supervise() {
 	}
 }
 
-// restart tries until a process has started. It reports false if the group was closed before.
+// restart tries until a process has started. It reports false if the group was closed
+// before.
 func (m *member) restart(ctx context.Context, pause time.Duration) bool {
 	for ; ; pause = nextPause(pause) {
 		select {

@@ -34,8 +34,8 @@ func StartProcess(name, log string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux kills a child that asked for it when the thread that started it ends, not the
-		// process.
+		// Linux kills a child that asked for it when the thread that started it ends, not
+		// the process.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

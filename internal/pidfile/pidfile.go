@@ -346,9 +346,9 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
-// hasExited reports whether a process whose lock is released has ended: the kernel releases
-// its locks a moment before its ports. Without a handle of the kernel, which only Linux
-// has, the released lock has to suffice.
+// hasExited reports whether a process whose lock is released has ended: the kernel
+// releases its locks a moment before its ports. Without a handle of the kernel, which
+// only Linux has, the released lock has to suffice.
 func (p *Process) hasExited() bool {
 	ended := true
 	if p.handle != nil {

@@ -163,8 +163,8 @@ func (p *proxy) openOrClose() {
 	}
 }
 
-// listen returns a listener on the proxy's port. While the port was closed, another connection of
-// the test may have taken it for a moment. p.mu must be held.
+// listen returns a listener on the proxy's port. While the port was closed, another
+// connection of the test may have taken it for a moment. p.mu must be held.
 func (p *proxy) listen() net.Listener {
 	l := p.listener
 	p.listener = nil

@@ -24,8 +24,8 @@ func OneLine(s string) string {
 	}, s)
 }
 
-// Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces what
-// is cut off.
+// Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces
+// what is cut off.
 func Clip(s string, width int) string {
 	runes := []rune(OneLine(s))
 	switch {
@@ -88,7 +88,8 @@ const (
 	minColumnWidth = 4 // narrower columns are not clipped
 )
 
-// DropEmpty removes those of the columns with the given headings that have only empty cells.
+// DropEmpty removes those of the columns with the given headings that have only empty
+// cells.
 func (t *Table) DropEmpty(headings ...string) {
 	t.columns = slices.DeleteFunc(t.columns, func(column []string) bool {
 		return slices.Contains(headings, column[0]) && strings.Join(column[1:], "") == ""

@@ -10,8 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Reader reads JSON from its beginning. Its methods report whether they succeeded. After a
-// failure its position is meaningless.
+// Reader reads JSON from its beginning. Its methods report whether they succeeded. After
+// a failure its position is meaningless.
 type Reader struct {
 	s  string // the strings that are read share its memory
 	at int

@@ -104,8 +104,8 @@ type Standings struct {
 	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 }
 
-// Standings returns the table as readers see it, ordered by gold, then silver, then bronze.
-// Equal organisations share a rank and are ordered by code.
+// Standings returns the table as readers see it, ordered by gold, then silver, then
+// bronze. Equal organisations share a rank and are ordered by code.
 func (t *Table) Standings() Standings {
 	m := Standings{
 		Competition: t.Competition,

@@ -159,9 +159,8 @@ func (b *Board) Remove(competitor string) bool {
 	return true
 }
 
-// Page returns the page that q asks for, without the contest and the names of competitors.
-// ok is false if q.Around has no mark, or none in
-// the category.
+// Page returns the page that q asks for, without the contest and the names of
+// competitors. ok is false if q.Around has no mark, or none in the category.
 func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {

@@ -34,8 +34,8 @@ func (r Role) Covers(least Role) bool {
 // Grant gives a role to the holder of a private key, who signs events, or of a token.
 type Grant struct {
 	ID string `json:"id"` // score.KeyID of a key; random for a token
-	// Name is the holder, and the source of its events. The holder of bard/cacofonix may also post
-	// as bard/cacofonix/2.
+	// Name is the holder, and the source of its events. The holder of bard/cacofonix may
+	// also post as bard/cacofonix/2.
 	Name string `json:"name"`
 	Role Role   `json:"role"`
 	// Public is the Ed25519 key that verifies the holder's signatures, Hash the SHA-256
@@ -46,7 +46,8 @@ type Grant struct {
 	// empty.
 	Competitions []string     `json:"competitions,omitzero"`
 	Types        []score.Type `json:"types,omitzero"`
-	// Rate limits the events per second that a frontend accepts; 0 means only its own limit.
+	// Rate limits the events per second that a frontend accepts; 0 means only its own
+	// limit.
 	Rate    float64   `json:"rate,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 	Created time.Time `json:"created,omitzero"`
@@ -211,8 +212,8 @@ const bearerPrefix = "laurel-token-1."
 // errBearer does not quote the input, which may be a mistyped secret.
 var errBearer = errors.New("not a bearer token; want the whole text, which begins with \"" + bearerPrefix + "\"")
 
-// BearerToken authenticates a caller. Its text is laurel-token-1.ID.SECRET. Only the maker
-// and the holder know the secret; the group stores its hash.
+// BearerToken authenticates a caller. Its text is laurel-token-1.ID.SECRET. Only the
+// maker and the holder know the secret; the group stores its hash.
 type BearerToken struct {
 	ID     string // 8 bytes in hexadecimal
 	Secret string // 32 bytes in base64

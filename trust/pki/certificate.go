@@ -146,7 +146,8 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 
 const maxHosts = 16 // in one certificate
 
-// ParseRequest parses a certificate request, checks it, and returns the member that it is for.
+// ParseRequest parses a certificate request, checks it, and returns the member that it is
+// for.
 func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err error) {
 	r, err = x509.ParseCertificateRequest(csr)
 	if err != nil {

@@ -59,8 +59,8 @@ func (i *Identity) check(chain []*x509.Certificate, want string) error {
 
 // PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or
 // later. files is the certificate for them; if nil, the member's own. Members, which ask
-// for ServerName, always get the member's own. A client that sends a certificate must be a
-// member, and not be removed from the group.
+// for ServerName, always get the member's own. A client that sends a certificate must be
+// a member, and not be removed from the group.
 func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,

@@ -1,5 +1,5 @@
 // Package durable makes and syncs files and directories so that a loss of power does not
-// take them away.
+// take them away, and removes what a crash has left.
 package durable
 
 import (
@@ -28,6 +28,16 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// RemoveLeft removes the files and directories of dir that match a pattern, which a crash
+// has left there.
+func RemoveLeft(dir, pattern string) error {
+	names, err := fs.Glob(os.DirFS(dir), pattern)
+	for _, name := range names {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	return err
 }
 
 // MakeDir makes a directory and its parents. The directory may exist and not be on the

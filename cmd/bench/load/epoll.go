@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// epoll reads many connections that Go's poller does not know, with one goroutine. C is the state of a
-// connection.
+// epoll reads many connections that Go's poller does not know, with one goroutine. C is
+// the state of a connection.
 type epoll[C any] struct {
 	fd     int
 	conns  map[int32]*rawConn[C]
@@ -43,7 +43,8 @@ func (e *epoll[C]) close() {
 	syscall.Close(e.fd)
 }
 
-// open connects to a host:port, sends the first bytes, and reads the connection from then on.
+// open connects to a host:port, sends the first bytes, and reads the connection from then
+// on.
 func (e *epoll[C]) open(addr string, first []byte, state C) error {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
@@ -71,8 +72,8 @@ func (e *epoll[C]) open(addr string, first []byte, state C) error {
 	return nil
 }
 
-// wait waits for at most millis, and calls take with what each connection has got. take returns how many
-// bytes it has consumed.
+// wait waits for at most millis, and calls take with what each connection has got. take
+// returns how many bytes it has consumed.
 func (e *epoll[C]) wait(millis int, take func(c *rawConn[C], data []byte) (int, error)) error {
 	n, err := syscall.EpollWait(e.fd, e.events, millis)
 	if err != nil && !errors.Is(err, syscall.EINTR) {
@@ -104,8 +105,8 @@ func (e *epoll[C]) wait(millis int, take func(c *rawConn[C], data []byte) (int, 
 	return nil
 }
 
-// AllowFiles raises this process's limit of open files for n connections. Processes started later inherit
-// it.
+// AllowFiles raises this process's limit of open files for n connections. Processes
+// started later inherit it.
 func AllowFiles(n int) error {
 	const others = 500
 	var l syscall.Rlimit

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// NewRun returns a name that no other cell has, so that no two share a source or a contest.
+// NewRun returns a name that no other cell has, so that no two share a source or a
+// contest.
 func NewRun() string { return strings.ToLower(rand.Text()[:6]) }
 
 // header is the part of a bard's events besides their type and data.
@@ -41,8 +42,8 @@ func (h *header) appendHead(dst []byte, kind string) []byte {
 	return append(dst, `","data":`...)
 }
 
-// Plays makes the events of one bard about one contest: its definition, its start, and then one
-// score.play after another.
+// Plays makes the events of one bard about one contest: its definition, its start, and
+// then one score.play after another.
 type Plays struct {
 	header
 	totals [2]uint64 // of the two competitors
@@ -161,7 +162,8 @@ func (m *Marks) appendMark(dst []byte, player int) []byte {
 // Append appends a mark for a random player.
 func (m *Marks) Append(dst []byte) []byte { return m.appendMark(dst, m.random.IntN(m.players)) }
 
-// EveryPlayer returns a source for a Stream that gives each player one mark, in random order.
+// EveryPlayer returns a source for a Stream that gives each player one mark, in random
+// order.
 func (m *Marks) EveryPlayer() func([]byte) ([]byte, error) {
 	order, next := m.random.Perm(m.players), 0
 	return func(dst []byte) ([]byte, error) {

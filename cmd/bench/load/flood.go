@@ -13,12 +13,13 @@ const (
 	floodBurst = 64
 	// FloodPatience bounds the wait for answers after the last request.
 	FloodPatience = 20 * time.Second
-	// opening bounds the connections that have not been answered yet while a flood opens them.
+	// opening bounds the connections that have not been answered yet while a flood opens
+	// them.
 	opening = 128
 )
 
-// Flood posts over many connections when posts are due, whether or not earlier ones were answered. One
-// goroutine does that.
+// Flood posts over many connections when posts are due, whether or not earlier ones were
+// answered. One goroutine does that.
 type Flood struct {
 	deadline time.Duration // a later answer is worth nothing to the client
 	poll     *epoll[*flooder]
@@ -31,8 +32,8 @@ type Flood struct {
 	tally    *Tally
 }
 
-// flooder is one connection with one request under way at a time, and a source of its own. It sends a
-// refused event again before the next one.
+// flooder is one connection with one request under way at a time, and a source of its
+// own. It sends a refused event again before the next one.
 type flooder struct {
 	conn    *rawConn[*flooder]
 	plays   *Plays
@@ -55,8 +56,9 @@ type Tally struct {
 	span Span
 }
 
-// NewFlood opens a connection for each of the plays, to addrs in turn. Each sends its first event at once: a
-// server closes a connection that is silent. The flood must be closed.
+// NewFlood opens a connection for each of the plays, to addrs in turn. Each sends its
+// first event at once: a server closes a connection that is silent. The flood must be
+// closed.
 func NewFlood(ctx context.Context, addrs []string, plays []*Plays, deadline time.Duration) (*Flood, error) {
 	poll, err := newEpoll[*flooder]()
 	if err != nil {
@@ -102,8 +104,8 @@ func (f *Flood) begin(s Span) {
 	}
 }
 
-// Acked calls g for each source with the seq that was acknowledged last. With unsure, the store may have
-// the next event, too.
+// Acked calls g for each source with the seq that was acknowledged last. With unsure, the
+// store may have the next event, too.
 func (f *Flood) Acked(g func(source string, seq uint64, unsure bool) error) error {
 	for _, c := range f.all {
 		if err := g(c.plays.source, c.acked, c.unsure || !c.due.IsZero()); err != nil {
@@ -113,8 +115,8 @@ func (f *Flood) Acked(g func(source string, seq uint64, unsure bool) error) erro
 	return nil
 }
 
-// Offer posts perSecond events a second over all connections until the end of the span, and waits for the
-// answers.
+// Offer posts perSecond events a second over all connections until the end of the span,
+// and waits for the answers.
 func (f *Flood) Offer(ctx context.Context, perSecond float64, s Span) (*Tally, error) {
 	f.step, f.most = time.Duration(float64(time.Second)/perSecond), len(f.all)
 	return f.run(ctx, s)

@@ -15,8 +15,8 @@ type Span struct{ From, Until time.Time }
 // Has reports whether t is in the span.
 func (s Span) Has(t time.Time) bool { return !t.Before(s.From) && !t.After(s.Until) }
 
-// Meter keeps latencies of requests that ended within a span: a microsecond to a minute, exact to a
-// hundredth, in some 20 KiB. It is used by one goroutine.
+// Meter keeps latencies of requests that ended within a span: a microsecond to a minute,
+// exact to a hundredth, in some 20 KiB. It is used by one goroutine.
 type Meter struct {
 	span Span
 	hist *hdrhistogram.Histogram // microseconds
@@ -27,14 +27,16 @@ func NewMeter(s Span) *Meter {
 	return &Meter{span: s, hist: hdrhistogram.New(1, time.Minute.Microseconds(), 2)}
 }
 
-// Record takes a request that was sent and answered at these times, if it was answered within the span.
+// Record takes a request that was sent and answered at these times, if it was answered
+// within the span.
 func (m *Meter) Record(sent, answered time.Time) {
 	if m.span == (Span{}) || m.span.Has(answered) {
 		m.Add(answered.Sub(sent))
 	}
 }
 
-// Add takes a latency. More than a minute counts as a minute: every request is given up before.
+// Add takes a latency. More than a minute counts as a minute: every request is given up
+// before.
 func (m *Meter) Add(d time.Duration) {
 	_ = m.hist.RecordValue(min(max(d.Microseconds(), 1), time.Minute.Microseconds()))
 }
@@ -54,7 +56,8 @@ func (m *Meter) Quantile(q float64) time.Duration {
 type Writer interface {
 	// Write returns when the write is acknowledged. It may retry where that is safe.
 	Write(ctx context.Context) error
-	// Source names the events of this writer, and Acked is the seq of the last that was acknowledged.
+	// Source names the events of this writer, and Acked is the seq of the last that was
+	// acknowledged.
 	Source() string
 	Acked() uint64
 	Close()
@@ -67,8 +70,9 @@ func CloseAll(list []Writer) {
 	}
 }
 
-// ClosedLoop has every writer write one event after another until the span ends. It waits for the writes
-// that are under way then, and returns the latencies of those that ended within the span.
+// ClosedLoop has every writer write one event after another until the span ends. It waits
+// for the writes that are under way then, and returns the latencies of those that ended
+// within the span.
 func ClosedLoop(ctx context.Context, writers []Writer, s Span) (*Meter, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -111,9 +115,10 @@ type Scheduled struct {
 	end     chan struct{}
 }
 
-// StartScheduled has the writers write perSecond events a second together until Stop. The context that it
-// returns ends when one of them fails. A writer that is late writes without a pause until it has made up
-// for it, so that a server that stalls gets no rest for that.
+// StartScheduled has the writers write perSecond events a second together until Stop. The
+// context that it returns ends when one of them fails. A writer that is late writes
+// without a pause until it has made up for it, so that a server that stalls gets no rest
+// for that.
 func StartScheduled(ctx context.Context, writers []Writer, perSecond float64) (context.Context, *Scheduled) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	l := &Scheduled{writers: writers, began: time.Now(), cancel: cancel, end: make(chan struct{})}
@@ -145,8 +150,8 @@ func (l *Scheduled) write(ctx context.Context, w Writer, due time.Time, step tim
 	}
 }
 
-// Stop waits for the writes under way and returns how many events a second were acknowledged. It must be
-// called once.
+// Stop waits for the writes under way and returns how many events a second were
+// acknowledged. It must be called once.
 func (l *Scheduled) Stop(ctx context.Context) (perSecond float64, err error) {
 	close(l.end)
 	l.running.Wait()

@@ -27,13 +27,14 @@ type Poster struct {
 	revision uint64
 }
 
-// NewPoster connects to a frontend. It defines and starts the contest of the plays there, unless another
-// bard has.
+// NewPoster connects to a frontend. It defines and starts the contest of the plays there,
+// unless another bard has.
 func NewPoster(ctx context.Context, addr string, p *Plays) (*Poster, error) {
 	return newPoster(ctx, addr, p, &p.header, !p.shared)
 }
 
-// NewMarker connects to a frontend to give marks. With start it defines and starts the contest.
+// NewMarker connects to a frontend to give marks. With start it defines and starts the
+// contest.
 func NewMarker(ctx context.Context, addr string, m *Marks, start bool) (*Poster, error) {
 	return newPoster(ctx, addr, m, &m.header, start)
 }
@@ -59,8 +60,8 @@ func (b *Poster) Write(ctx context.Context) error {
 	return b.post(ctx, b.body)
 }
 
-// post posts a body whose last event is the one that was made last. It retries when a frontend asks for
-// it: with its source and seq, an event counts once.
+// post posts a body whose last event is the one that was made last. It retries when a
+// frontend asks for it: with its source and seq, an event counts once.
 func (b *Poster) post(ctx context.Context, body []byte) error {
 	b.request = appendRequest(b.request[:0], b.head, body)
 	for {
@@ -84,8 +85,8 @@ func (b *Poster) post(ctx context.Context, body []byte) error {
 	}
 }
 
-// Stream streams events to the frontend over the poster's connection, and returns when all are
-// acknowledged. next is as in Stream.Next. The poster is of no use afterwards.
+// Stream streams events to the frontend over the poster's connection, and returns when
+// all are acknowledged. next is as in Stream.Next. The poster is of no use afterwards.
 func (b *Poster) Stream(ctx context.Context, next func([]byte) ([]byte, error), window int, m *Meter) error {
 	s := stream{wire: b.Wire, next: next, window: uint64(window), meter: m}
 	n, err := s.run(ctx)
@@ -100,8 +101,8 @@ func (b *Poster) Close()         { b.Wire.Close() }
 // Revision returns the revision of the event acknowledged last.
 func (b *Poster) Revision() uint64 { return b.revision }
 
-// RevisionOf returns the first revision in a JSON text. In the answer to a post that is the revision of
-// its last event.
+// RevisionOf returns the first revision in a JSON text. In the answer to a post that is
+// the revision of its last event.
 func RevisionOf(body []byte) (uint64, error) {
 	_, after, found := bytes.Cut(body, []byte(`"revision":`))
 	digits := after[:len(after)-len(bytes.TrimLeft(after, "0123456789"))]
@@ -111,8 +112,8 @@ func RevisionOf(body []byte) (uint64, error) {
 	return strconv.ParseUint(string(digits), 10, 64)
 }
 
-// IsAcked reports whether an answer, or a line of one, says that events are in the store. An event that
-// was posted twice may be there already.
+// IsAcked reports whether an answer, or a line of one, says that events are in the store.
+// An event that was posted twice may be there already.
 func IsAcked(body []byte) bool {
 	return bytes.Contains(body, []byte(`"applied"`)) || bytes.Contains(body, []byte(`"duplicate"`))
 }

@@ -23,8 +23,8 @@ type Signer struct {
 	begun time.Time
 }
 
-// NewSigner connects to a frontend and starts a contest there. The key must be registered for the source
-// of the plays.
+// NewSigner connects to a frontend and starts a contest there. The key must be registered
+// for the source of the plays.
 func NewSigner(ctx context.Context, addr string, p *Plays, key ed25519.PrivateKey, useTLS bool) (*Signer, error) {
 	b, err := newPoster(ctx, addr, p, &p.header, false)
 	if err != nil {

@@ -15,12 +15,13 @@ import (
 const (
 	// maxBatch bounds what a stream sends at a time, in bytes.
 	maxBatch = 64 << 10
-	// streamPatience bounds the time without an answer. A server that has refused a stream may be waiting
-	// for its end.
+	// streamPatience bounds the time without an answer. A server that has refused a
+	// stream may be waiting for its end.
 	streamPatience = 10 * time.Second
 )
 
-// stream is one NDJSON stream: events on their way out, answers on their way in, on one connection.
+// stream is one NDJSON stream: events on their way out, answers on their way in, on one
+// connection.
 type stream struct {
 	wire   *Wire
 	next   func(dst []byte) ([]byte, error) // appends the next event without a newline; io.EOF at the end
@@ -40,8 +41,8 @@ type batch struct {
 	at   time.Time
 }
 
-// run streams until next has no more. It returns how many events were acknowledged: all of them, or there
-// is an error.
+// run streams until next has no more. It returns how many events were acknowledged: all
+// of them, or there is an error.
 func (s *stream) run(ctx context.Context) (uint64, error) {
 	s.sent, s.awake, s.ended = make(chan batch, s.window+1), make(chan struct{}, 1), make(chan struct{})
 	received := make(chan error, 1)
@@ -116,7 +117,8 @@ func (s *stream) send() (n uint64, err error) {
 	return n, err
 }
 
-// waitForRoom waits until a quarter of the window is free, so that events go out many at a time.
+// waitForRoom waits until a quarter of the window is free, so that events go out many at
+// a time.
 func (s *stream) waitForRoom(sent uint64) error {
 	enough := sent - min(sent, s.window*3/4)
 	if s.acked.Load() >= enough {

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// WatchReaders is the number of goroutines that read the watchers' connections. One or two made no
-// difference that could be seen on two cores.
+// WatchReaders is the number of goroutines that read the watchers' connections. One or
+// two made no difference that could be seen on two cores.
 const WatchReaders = 2
 
-// beginning bounds the watchers that are connected and not yet begun, so that no server's queue of
-// connections overflows.
+// beginning bounds the watchers that are connected and not yet begun, so that no server's
+// queue of connections overflows.
 const beginning = 256
 
-// Watchers are the watchers of one contest at one frontend, each with a stream of its own.
+// Watchers are the watchers of one contest at one frontend, each with a stream of its
+// own.
 type Watchers struct {
 	began   time.Time
 	first   uint64         // revision of the first event; nobody else writes to the store
@@ -41,9 +42,9 @@ type Seen struct {
 	Missing int    // watchers that never got the last event
 }
 
-// OpenWatchers has n watchers watch a contest at a frontend, and waits until each has begun. first is the
-// revision of the next event, of warmup+events that are published. The watchers must be closed, also after
-// an error.
+// OpenWatchers has n watchers watch a contest at a frontend, and waits until each has
+// begun. first is the revision of the next event, of warmup+events that are published.
+// The watchers must be closed, also after an error.
 func OpenWatchers(ctx context.Context, addr, contest string, n int, first uint64, warmup, events int) (*Watchers, error) {
 	w := &Watchers{
 		began: time.Now(), first: first, warmup: warmup, sent: make([]atomic.Int64, warmup+events),
@@ -91,7 +92,8 @@ func (w *Watchers) readAll(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// Publish has p write all events, perSecond a second, whether or not the watchers keep up.
+// Publish has p write all events, perSecond a second, whether or not the watchers keep
+// up.
 func (w *Watchers) Publish(ctx context.Context, p *Poster, perSecond float64) error {
 	step := time.Duration(float64(time.Second) / perSecond)
 	due := time.Now()
@@ -115,8 +117,8 @@ func (w *Watchers) Publish(ctx context.Context, p *Poster, perSecond float64) er
 	return nil
 }
 
-// Wait waits until every watcher has got the last event, for at most limit, and returns what they have
-// seen.
+// Wait waits until every watcher has got the last event, for at most limit, and returns
+// what they have seen.
 func (w *Watchers) Wait(ctx context.Context, limit time.Duration) (Seen, error) {
 	late := time.NewTimer(limit)
 	defer late.Stop()
@@ -158,7 +160,8 @@ func (w *Watchers) Close() {
 	}
 }
 
-// watchReader reads the connections of some watchers. It belongs to its goroutine until all is over.
+// watchReader reads the connections of some watchers. It belongs to its goroutine until
+// all is over.
 type watchReader struct {
 	all           *Watchers
 	poll          *epoll[*watcher]
@@ -207,8 +210,8 @@ func (r *watchReader) take(c *rawConn[*watcher], data []byte) (used int, err err
 	}
 }
 
-// count counts the events up to a revision. An event that a newer one replaced counts when the newer one
-// comes: from then on its watcher knows it.
+// count counts the events up to a revision. An event that a newer one replaced counts
+// when the newer one comes: from then on its watcher knows it.
 func (r *watchReader) count(w *watcher, revision uint64, at time.Duration) error {
 	a := r.all
 	if revision < a.first {
@@ -237,8 +240,9 @@ func (r *watchReader) count(w *watcher, revision uint64, at time.Duration) error
 	return nil
 }
 
-// parseMessage parses the first server-sent event of data: whether the stream begins with it, the revision
-// of the record in it, 0 for none, and its length, 0 if it is not there whole.
+// parseMessage parses the first server-sent event of data: whether the stream begins with
+// it, the revision of the record in it, 0 for none, and its length, 0 if it is not there
+// whole.
 func parseMessage(data []byte) (begins bool, revision uint64, n int, err error) {
 	if bytes.HasPrefix(data, []byte("HTTP/1.1 ")) && len(data) >= 12 && string(data[9:12]) != "200" {
 		return false, 0, 0, fmt.Errorf("refused: %s", Clip(data))

@@ -21,8 +21,8 @@ type Wire struct {
 	buf  []byte // what has been read of the answer
 }
 
-// Answer is an answer's status, body and the header fields that matter here. It is valid until the next
-// request on the same wire.
+// Answer is an answer's status, body and the header fields that matter here. It is valid
+// until the next request on the same wire.
 type Answer struct {
 	Status      int
 	Body        []byte
@@ -114,7 +114,8 @@ func parseAnswer(data []byte) (a Answer, whole bool, err error) {
 	return a, true, nil
 }
 
-// parseHead parses the status and the header fields of Answer. It returns the length of the body.
+// parseHead parses the status and the header fields of Answer. It returns the length of
+// the body.
 func (a *Answer) parseHead(head []byte) (length int, err error) {
 	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
 	if len(line) < 12 || string(line[:9]) != "HTTP/1.1 " {

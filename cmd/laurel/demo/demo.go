@@ -29,8 +29,8 @@ type Options struct {
 	Speed float64
 	// Quiet leaves out what the events say.
 	Quiet bool
-	// Group has the Program, Env and RunDir of the frontends. RestartAfter is 5 s where it
-	// is 0; the demo sets the rest.
+	// Group has the Program, Env and RunDir of the frontends. RestartAfter is 5 s where
+	// it is 0; the demo sets the rest.
 	Group localgroup.Options
 	// TempDir is where the directory of the demo is made. "": that of the system.
 	TempDir string

@@ -292,8 +292,8 @@ func (l *contestList) String() string {
 	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
 }
 
-// revisionOf finds the revision in the JSON of a contest; 0 if there is none. Decoding the
-// rest would cost too much for thousands of spectators in one process.
+// revisionOf finds the revision in the JSON of a contest; 0 if there is none. Decoding
+// the rest would cost too much for thousands of spectators in one process.
 func revisionOf(body []byte) (r uint64) {
 	const name = `"revision":`
 	if i := bytes.LastIndex(body, []byte(name)); i >= 0 {

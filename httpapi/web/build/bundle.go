@@ -11,8 +11,8 @@ import (
 const banner = "/*! Laurel's page, built by go generate ./httpapi/web from httpapi/web/app; " +
 	"includes Preact, MIT, (c) 2015-present Jason Miller */"
 
-// bundle returns the files that the page is served with, by name. Equal sources give equal
-// bytes.
+// bundle returns the files that the page is served with, by name. Equal sources give
+// equal bytes.
 func bundle(dir string) (map[string][]byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
