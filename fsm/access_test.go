@@ -91,7 +91,8 @@ func allChanges() []access.Change {
 		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
 		{Revoke: "feed"},
 		{JoinToken: join}, {UseJoinToken: "j1"},
-		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
+		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")},
+		{DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
 	for i := range list {

@@ -40,7 +40,8 @@ func TestNobodyIsSentHomeBeforeTheSettleTime(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		list := h.decide(step.b, map[string]int{"f2": 80}, 0, now)
-		if sends := len(list) > 0; sends != step.sends || sends && (list[0].home.URL != "http://f2" || list[0].count < 1) {
+		if sends := len(list) > 0; sends != step.sends || sends &&
+			(list[0].home.URL != "http://f2" || list[0].count < 1) {
 			t.Errorf("%s: it sends %+v", step.what, list)
 		}
 	}
@@ -55,10 +56,13 @@ func TestWatchersGoHomeInSmallStepsFromAFrontendAboveItsShare(t *testing.T) {
 		want      int
 	}{
 		{"an eighth at a time", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 0, 50},
-		{"few guests: a part of all watchers", spread(6400, map[string]int{"f2": 0}), map[string]int{"f2": 160}, 0, 100},
+		{"few guests: a part of all watchers", spread(6400, map[string]int{"f2": 0}), map[string]int{"f2": 160}, 0,
+			100},
 		{"the last", spread(20, map[string]int{"f2": 10}), map[string]int{"f2": 1}, 0, 1},
-		{"two homes: not below the share together", spread(106, map[string]int{"f2": 97, "f3": 97}), map[string]int{"f2": 80, "f3": 80}, 0, 3},
-		{"half the difference to the home", spread(108, map[string]int{"f2": 104, "f3": 4}), map[string]int{"f2": 80}, 0, 2},
+		{"two homes: not below the share together", spread(106, map[string]int{"f2": 97, "f3": 97}),
+			map[string]int{"f2": 80, "f3": 80}, 0, 3},
+		{"half the difference to the home", spread(108, map[string]int{"f2": 104, "f3": 4}), map[string]int{"f2": 80},
+			0, 2},
 		{"no more than the share", spread(100, map[string]int{"f2": 100}), map[string]int{"f2": 80}, 0, 0},
 		{"departing watchers do not count", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 500, 0},
 		{"an unknown home", spread(1000, map[string]int{"f2": 0}), map[string]int{"f9": 400}, 0, 0},

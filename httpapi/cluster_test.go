@@ -79,7 +79,8 @@ func TestMembershipRequestIsForwardedWithItsBody(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 		return err
 	}
-	if a := ask(t, s, "POST", "/v1/cluster/transfer", `{"to":"f2"}`, isJSON); a.StatusCode != 200 || body != `{"to":"f2"}` {
+	if a := ask(t, s, "POST", "/v1/cluster/transfer", `{"to":"f2"}`, isJSON); a.StatusCode != 200 ||
+		body != `{"to":"f2"}` {
 		t.Errorf("got %d, forwarded %q", a.StatusCode, body)
 	}
 }

@@ -24,7 +24,8 @@ func TestPostedEventIsAnsweredWithItsRevision(t *testing.T) {
 		t.Errorf("headers: %v", a.Header)
 	}
 	e := g.events()[0]
-	if e.Source != "bard/cacofonix" || e.Seq != 1 || !e.IDGiven || !e.TimeGiven || !e.Time.Equal(time.Date(2026, 2, 9, 10, 16, 40, 0, time.UTC)) {
+	if e.Source != "bard/cacofonix" || e.Seq != 1 || !e.IDGiven || !e.TimeGiven ||
+		!e.Time.Equal(time.Date(2026, 2, 9, 10, 16, 40, 0, time.UTC)) {
 		t.Errorf("the group got %+v", e)
 	}
 }
@@ -39,7 +40,8 @@ func TestMissingIDSourceAndTimeAreFilledIn(t *testing.T) {
 	}
 	events := g.events()
 	for _, e := range events {
-		if e.Source != "anonymous" || e.ID == "" || e.IDGiven || e.TimeGiven || e.Time.Before(before) || e.Time.After(time.Now()) || e.Time.Location() != time.UTC || e.Seq != 0 {
+		if e.Source != "anonymous" || e.ID == "" || e.IDGiven || e.TimeGiven || e.Time.Before(before) ||
+			e.Time.After(time.Now()) || e.Time.Location() != time.UTC || e.Seq != 0 {
 			t.Errorf("the group got %+v", e)
 		}
 	}
@@ -52,7 +54,8 @@ func TestRefusedEventOfAnArrayIsNamedAndNothingIsApplied(t *testing.T) {
 	g, s := start(t)
 	a := ask(t, s, "POST", "/v1/events", "["+alert("a", "")+","+alert("b", "refuse")+"]", isJSON)
 	p := a.problem(t)
-	if a.StatusCode != http.StatusConflict || p.Code != score.StatusConflict || p.ID != "b" || p.Index == nil || *p.Index != 1 {
+	if a.StatusCode != http.StatusConflict || p.Code != score.StatusConflict || p.ID != "b" || p.Index == nil ||
+		*p.Index != 1 {
 		t.Errorf("got %+v", p)
 	}
 	if len(g.events()) != 0 {
@@ -75,14 +78,16 @@ var bad = []struct {
 	{"huge number", playOf("1e999999"), 400, "delta"},
 	{"long number", playOf(strings.Repeat("9", 100_000)), 400, "delta"},
 	{"fine fraction", playOf("0.0001"), 400, "delta"},
-	{"huge seq", `{"source":"s","seq":99999999999999999999,"type":"alert","contest_id":"OG/X","data":{"text":"x"}}`, 400, "seq"},
+	{"huge seq", `{"source":"s","seq":99999999999999999999,"type":"alert","contest_id":"OG/X","data":{"text":"x"}}`,
+		400, "seq"},
 	{"number as string", playOf(`"2"`), 400, "delta"},
 	{"deep nesting", `{"type":"alert","contest_id":"OG/X","data":` + strings.Repeat("[", 100_000), 400, "depth"},
 	{"deep and whole", strings.Repeat(`{"data":`, 5000) + "1" + strings.Repeat("}", 5000), 400, "contest_id"},
 	{"wrong UTF-8", strings.Replace(alert("a", ""), "clack", "cl\xff\xfeck", 1), 400, "UTF-8"},
 	{"half a surrogate", strings.Replace(alert("a", ""), "clack", `\ud800`, 1), 400, "not valid JSON"},
 	{"unknown member", `{"type":"alert","contest_id":"OG/X","data":{"text":"x"},"colour":"red"}`, 400, "colour"},
-	{"unknown member of data", `{"type":"alert","contest_id":"OG/X","data":{"text":"x","colour":"red"}}`, 400, "data.colour"},
+	{"unknown member of data", `{"type":"alert","contest_id":"OG/X","data":{"text":"x","colour":"red"}}`, 400,
+		"data.colour"},
 	{"member twice", `{"type":"alert","type":"alert","contest_id":"OG/X","data":{"text":"x"}}`, 400, "twice"},
 	{"unknown type", `{"type":"goal","contest_id":"OG/X","data":{}}`, 400, "type"},
 	{"two events", alert("a", "") + alert("b", ""), 400, "not valid JSON"},
@@ -105,7 +110,8 @@ func TestBadBodyGetsAClearProblemAndChangesNothing(t *testing.T) {
 			a := ask(t, s, "POST", "/v1/events", c.body, isJSON)
 			p := a.problem(t)
 			if a.StatusCode != c.status || !strings.Contains(p.Field+": "+p.Detail, c.says) {
-				t.Errorf("got %d %q %q; want %d, and that it says %q", a.StatusCode, p.Field, p.Detail, c.status, c.says)
+				t.Errorf("got %d %q %q; want %d, and that it says %q", a.StatusCode, p.Field, p.Detail, c.status,
+					c.says)
 			}
 			if len(a.body) > 2000 {
 				t.Errorf("a problem of %d bytes", len(a.body))
@@ -161,7 +167,8 @@ func TestOnlyPlainJSONAndNDJSONAreTaken(t *testing.T) {
 		{"X: y", "missing"},
 	} {
 		p := ask(t, s, "POST", "/v1/events", alert("a", ""), c.header)
-		if problem := p.problem(t); problem.Status != http.StatusUnsupportedMediaType || problem.Code != score.InvalidEvent || !strings.Contains(problem.Detail, c.says) {
+		if problem := p.problem(t); problem.Status != http.StatusUnsupportedMediaType ||
+			problem.Code != score.InvalidEvent || !strings.Contains(problem.Detail, c.says) {
 			t.Errorf("%s: got %+v", c.header, problem)
 		}
 	}
@@ -175,7 +182,8 @@ func TestOnlyPlainJSONAndNDJSONAreTaken(t *testing.T) {
 }
 
 func TestTemporaryProblemHasRetryAfter(t *testing.T) {
-	for code, status := range map[score.Code]int{score.RateLimited: 429, score.NoMaster: 503, score.OutcomeUnknown: 503, score.NotReady: 503} {
+	for code, status := range map[score.Code]int{score.RateLimited: 429, score.NoMaster: 503, score.OutcomeUnknown: 503,
+		score.NotReady: 503} {
 		g, s := start(t)
 		g.post = func(score.Post) ([]score.Result, error) { return nil, score.Problemf(code, "not now") }
 		for _, kind := range []string{isJSON, isNDJSON} {
@@ -190,9 +198,12 @@ func TestTemporaryProblemHasRetryAfter(t *testing.T) {
 func TestFailedPostHasAnUnknownOutcome(t *testing.T) {
 	g, s := start(t)
 	for name, post := range map[string]func(score.Post) ([]score.Result, error){
-		"error":       func(score.Post) ([]score.Result, error) { return nil, errors.New("the disk is on fire") },
-		"no results":  func(score.Post) ([]score.Result, error) { return nil, nil },
-		"few results": func(p score.Post) ([]score.Result, error) { return []score.Result{{ID: "a", Revision: 1}}, nil },
+		"error":      func(score.Post) ([]score.Result, error) { return nil, errors.New("the disk is on fire") },
+		"no results": func(score.Post) ([]score.Result, error) { return nil, nil },
+		"few results": func(p score.Post) ([]score.Result, error) {
+			return []score.Result{{ID: "a", Revision: 1}},
+				nil
+		},
 	} {
 		g.post = post
 		p := ask(t, s, "POST", "/v1/events", "["+alert("a", "")+","+alert("b", "")+"]", isJSON).problem(t)

@@ -33,15 +33,20 @@ func rawGet(path string, fields ...string) string {
 func questions(tag string) (all []twin) {
 	const path = "/v1/scores/" + contest
 	twice := func(name, raw string) { all = append(all, twin{name: name, raw: raw + raw, answers: 2}) }
-	for _, path := range []string{path, "/v1/scores", "/v1/scores?limit=2", "/v1/timeline/" + contest, "/v1/timeline/" + contest + "?limit=2", "/v1/medals/OG50BC",
-		"/v1/medals/OG50BC/GAU", "/v1/medals/OG50BC/XXX", "/v1/medals/OG50BC/", "/v1/medals/", "/v1/bards/bard/cacofonix", "/v1/bards/a//b", "/v1/scores/OG50BC/NO", "/v1/scores/",
-		"/v1/scores//OG50BC", "/v1/scores/../x", "/v1/scores/%0a", "/v1/scores/OG50BC%2FCUR-M-GPA-01", "/v1/scores?limit=0", "/v1/scores?x=y", "/v1/scores?limit=%zz",
+	for _, path := range []string{path, "/v1/scores", "/v1/scores?limit=2", "/v1/timeline/" + contest,
+		"/v1/timeline/" + contest + "?limit=2", "/v1/medals/OG50BC",
+		"/v1/medals/OG50BC/GAU", "/v1/medals/OG50BC/XXX", "/v1/medals/OG50BC/", "/v1/medals/",
+		"/v1/bards/bard/cacofonix", "/v1/bards/a//b", "/v1/scores/OG50BC/NO", "/v1/scores/",
+		"/v1/scores//OG50BC", "/v1/scores/../x", "/v1/scores/%0a", "/v1/scores/OG50BC%2FCUR-M-GPA-01",
+		"/v1/scores?limit=0", "/v1/scores?x=y", "/v1/scores?limit=%zz",
 		path + "?", path + "?max_stale=30s", path + "?max_stale=soon", path + "?x", "/v1/scores;x", "/v1/frontends", "/livez"} {
 		twice(path, rawGet(path))
 		twice(path+" as text", rawGet(path, "Accept: text/plain"))
 	}
-	for _, query := range []string{"", "?limit=2", "?split=10%20km&limit=2", "?split=10+km", "?split=finish&category=M", "?around=7&limit=3", "?around=7&limit=3&category=W", "?around=x",
-		"?after=8000,31&limit=1", "?after=,99", "?after=x", "?after=8000,31&around=7", "?limit=0", "?limit=1001", "?limit=2&limit=2", "?limit=", "?split=none", "?x=y", "?split=&", "?&limit=2",
+	for _, query := range []string{"", "?limit=2", "?split=10%20km&limit=2", "?split=10+km", "?split=finish&category=M",
+		"?around=7&limit=3", "?around=7&limit=3&category=W", "?around=x",
+		"?after=8000,31&limit=1", "?after=,99", "?after=x", "?after=8000,31&around=7", "?limit=0", "?limit=1001",
+		"?limit=2&limit=2", "?limit=", "?split=none", "?x=y", "?split=&", "?&limit=2",
 		"?around=7&max_stale=5s", "?limit=2;split=finish", "?limit=+2", "?around=" + strings.Repeat("x", 600)} {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
 		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
@@ -49,12 +54,15 @@ func questions(tag string) (all []twin) {
 	boardTag := (&question.BoardQuery{Contest: race, Query: ranking.Query{Limit: 2}}).ETag("fake", raceRevision)
 	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
 		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
-		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))
+		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain",
+			"If-None-Match: "+list))
 	}
-	for _, path := range []string{"/v1/leaderboard/OG50BC/NO", "/v1/leaderboard/", "/v1/leaderboard", "/v1/leaderboard/OG50BC//MAR", "/v1/leaderboard/OG50BC%2FMAR"} {
+	for _, path := range []string{"/v1/leaderboard/OG50BC/NO", "/v1/leaderboard/", "/v1/leaderboard",
+		"/v1/leaderboard/OG50BC//MAR", "/v1/leaderboard/OG50BC%2FMAR"} {
 		twice(path, rawGet(path))
 	}
-	for _, accept := range []string{"*/*", "application/json", "text/*", "TEXT/PLAIN", "text/html, */*;q=0.8", "application/json, text/plain", "application/json, text/plain;q=0.5",
+	for _, accept := range []string{"*/*", "application/json", "text/*", "TEXT/PLAIN", "text/html, */*;q=0.8",
+		"application/json, text/plain", "application/json, text/plain;q=0.5",
 		"text/plain;q=0", "text/plain;q=x", "image/png", ";;,,", ""} {
 		twice("Accept: "+accept, rawGet(path, "Accept: "+accept))
 	}
@@ -63,7 +71,8 @@ func questions(tag string) (all []twin) {
 		twice("as text, If-None-Match: "+list, rawGet(path, "Accept: text/plain", "If-None-Match: "+list))
 	}
 	twice("Cache-Control", rawGet(path, "Cache-Control: no-cache, max-stale=3"))
-	twice("many fields", rawGet(path, "User-Agent: curl/8", "Accept: */*", "Accept-Encoding: gzip", "Connection: keep-alive", "Cookie: a=b"))
+	twice("many fields", rawGet(path, "User-Agent: curl/8", "Accept: */*", "Accept-Encoding: gzip",
+		"Connection: keep-alive", "Cookie: a=b"))
 	twice("with a token", rawGet(path, bearer(bardToken)))
 	twice("with a wrong token", rawGet(path, "Authorization: Bearer x"))
 	twice("with a token in the URL", rawGet(path+"?token=x"))
@@ -72,8 +81,10 @@ func questions(tag string) (all []twin) {
 	twice("two fields", rawGet(path, "Accept: text/plain", "Accept: application/json"))
 	all = append(all, twin{name: "HEAD", raw: strings.Replace(rawGet("/livez"), "GET", "OPTIONS", 1), answers: 1},
 		twin{name: "close", raw: rawGet(path, "Connection: close"), answers: 1},
-		twin{name: "many at once", raw: strings.Repeat(rawGet(path)+rawGet("/v1/medals/OG50BC", "If-None-Match: x")+rawGet("/v1/scores/OG50BC/NO"), 20), answers: 60},
-		twin{name: "posts between", raw: rawGet(path) + rawPost(alert("a", ""), isJSON) + rawGet(path) + rawGet("/v1/frontends"), answers: 4})
+		twin{name: "many at once", raw: strings.Repeat(rawGet(path)+rawGet("/v1/medals/OG50BC",
+			"If-None-Match: x")+rawGet("/v1/scores/OG50BC/NO"), 20), answers: 60},
+		twin{name: "posts between", raw: rawGet(path) + rawPost(alert("a", ""),
+			isJSON) + rawGet(path) + rawGet("/v1/frontends"), answers: 4})
 	return all
 }
 
@@ -105,7 +116,8 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 					w.WriteHeader(http.StatusNotModified)
 					return nil
 				}
-				writeBody(w, handler.TypeText, fmt.Appendf(nil, "%s %s %s %v", r.Method, r.URL.Path, r.URL.RawQuery, r.Header["Accept"]))
+				writeBody(w, handler.TypeText, fmt.Appendf(nil, "%s %s %s %v", r.Method, r.URL.Path, r.URL.RawQuery,
+					r.Header["Accept"]))
 				return nil
 			}
 		},
@@ -137,7 +149,8 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 				want, wantLives := plain.send(t, c.raw, c.answers)
 				got, lives := hot.send(t, c.raw, c.answers)
 				if masked(got) != masked(want) || lives != wantLives {
-					t.Errorf("%s: the front answered\n%s\nand the connection lives: %t; net/http\n%s\nand %t", c.name, got, lives, want, wantLives)
+					t.Errorf("%s: the front answered\n%s\nand the connection lives: %t; net/http\n%s\nand %t", c.name,
+						got, lives, want, wantLives)
 				}
 			}
 			if got, want := counted(t, hot.registry), counted(t, plain.registry); got != want {
@@ -152,13 +165,15 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 
 // hotOf returns the fast path of an API and a request for it.
 func hotOf(a *API, path string) (*fastHandler, *fastpath.Request) {
-	return a.clientServer().fastHandler(a.Server(a.Handler())), &fastpath.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
+	return a.clientServer().fastHandler(a.Server(a.Handler())), &fastpath.Request{Method: "GET", Path: []byte(path),
+		Accept: []byte("*/*")}
 }
 
 func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	g.keeps = true
-	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/timeline/" + contest, "/v1/bards/bard/cacofonix"} {
+	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU",
+		"/v1/timeline/" + contest, "/v1/bards/bard/cacofonix"} {
 		h, r := hotOf(a, path)
 		dst := make([]byte, 0, 64<<10)
 		ctx := t.Context()
@@ -180,7 +195,8 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 			if least != 0 {
 				t.Errorf("%s: %v allocations for %s", path, least, status)
 			}
-			if !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+status)) || !bytes.Contains(answer, []byte("Laurel-Cache: hit")) {
+			if !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+status)) ||
+				!bytes.Contains(answer, []byte("Laurel-Cache: hit")) {
 				t.Errorf("%s: got %s", path, answer)
 			}
 		}
@@ -264,7 +280,8 @@ func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
 		got, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		if err != nil || string(got) != body || handed.Load() != c.handed {
-			t.Errorf("got %d bytes (%v), %d requests by net/http; want %d bytes", len(got), err, handed.Load(), len(body))
+			t.Errorf("got %d bytes (%v), %d requests by net/http; want %d bytes", len(got), err, handed.Load(),
+				len(body))
 		}
 	}
 }
@@ -354,7 +371,8 @@ func BenchmarkGetOver(b *testing.B) {
 	})
 	bare := httptest.NewServer(router)
 	defer bare.Close()
-	for _, way := range []struct{ name, addr string }{{"front", serveWay(b, groupOf(g), o, true)}, {"nethttp", serveWay(b, groupOf(g), o, false)}, {"bare", bare.Listener.Addr().String()}} {
+	for _, way := range []struct{ name, addr string }{{"front", serveWay(b, groupOf(g), o, true)},
+		{"nethttp", serveWay(b, groupOf(g), o, false)}, {"bare", bare.Listener.Addr().String()}} {
 		b.Run(way.name, func(b *testing.B) {
 			raw := []byte(rawGet("/v1/scores/" + contest))
 			b.ReportAllocs()

@@ -25,13 +25,18 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 		headers            []string
 		status             int
 	}{
-		"transfer by nobody":           {"POST", "/v1/cluster/transfer", "", []string{admission.CallerHeader + ": -"}, 401},
-		"transfer by a member":         {"POST", "/v1/cluster/transfer", "", nil, 401},
-		"transfer by an operator":      {"POST", "/v1/cluster/transfer", "", []string{admission.CallerHeader + ": -", bearer(c.operator)}, 200},
-		"join by itself":               {"POST", "/v1/cluster/members", member, []string{isJSON}, 200},
-		"join by its certificate":      {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": f4@abc"}, 200},
-		"join by another's":            {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": f5@abc"}, 403},
-		"join by nobody":               {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": -"}, 401},
+		"transfer by nobody": {"POST", "/v1/cluster/transfer", "", []string{admission.CallerHeader + ": -"},
+			401},
+		"transfer by a member": {"POST", "/v1/cluster/transfer", "", nil, 401},
+		"transfer by an operator": {"POST", "/v1/cluster/transfer", "",
+			[]string{admission.CallerHeader + ": -", bearer(c.operator)}, 200},
+		"join by itself": {"POST", "/v1/cluster/members", member, []string{isJSON}, 200},
+		"join by its certificate": {"POST", "/v1/cluster/members", member,
+			[]string{isJSON, admission.CallerHeader + ": f4@abc"}, 200},
+		"join by another's": {"POST", "/v1/cluster/members", member,
+			[]string{isJSON, admission.CallerHeader + ": f5@abc"}, 403},
+		"join by nobody": {"POST", "/v1/cluster/members", member,
+			[]string{isJSON, admission.CallerHeader + ": -"}, 401},
 		"a question that was let pass": {"GET", "/v1/scores", "", []string{admission.CallerHeader + ": -"}, 200},
 	} {
 		if got := ask(t, s, one.method, one.path, one.body, one.headers...); got.StatusCode != one.status {
@@ -40,7 +45,8 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 	}
 	// The port of clients ignores the header.
 	client := serve(t, a, a.Handler())
-	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, admission.CallerHeader+": f4@abc"); got.StatusCode != 401 {
+	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON,
+		admission.CallerHeader+": f4@abc"); got.StatusCode != 401 {
 		t.Errorf("a client that says it is a member: got %d", got.StatusCode)
 	}
 }

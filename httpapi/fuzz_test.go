@@ -43,7 +43,8 @@ func FuzzBodies(f *testing.F) {
 			return
 		}
 		var p score.Problem
-		if err := json.Unmarshal(w.Body.Bytes(), &p, json.RejectUnknownMembers(true)); err != nil || p.Status != w.Code || p.Code == "" || p.Detail == "" || w.Code >= 500 {
+		if err := json.Unmarshal(w.Body.Bytes(), &p, json.RejectUnknownMembers(true)); err != nil ||
+			p.Status != w.Code || p.Code == "" || p.Detail == "" || w.Code >= 500 {
 			t.Fatalf("got %d %s (%v)", w.Code, w.Body, err)
 		}
 		if len(g.posted) != 0 || len(g.members) != 0 {
@@ -54,13 +55,15 @@ func FuzzBodies(f *testing.F) {
 
 // FuzzHeaders checks that a read with any header fields gets an answer or a complete problem.
 func FuzzHeaders(f *testing.F) {
-	f.Add("text/html;q=0.5, text/plain", `W/"7-x", "a"`, "max-stale=5, no-cache", "Bearer laurel-token-1.a.b", "https://a.example")
+	f.Add("text/html;q=0.5, text/plain", `W/"7-x", "a"`, "max-stale=5, no-cache", "Bearer laurel-token-1.a.b",
+		"https://a.example")
 	f.Add("*/*;q=", `"`, `max-stale="`, "Basic YTpi", "null")
 	_, a := newTestAPI(f, Options{})
 	h := a.Handler()
 	f.Fuzz(func(t *testing.T, accept, none, control, authorization, origin string) {
 		r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
-		for name, value := range map[string]string{"Accept": accept, "If-None-Match": none, "Cache-Control": control, "Authorization": authorization, "Origin": origin} {
+		for name, value := range map[string]string{"Accept": accept, "If-None-Match": none, "Cache-Control": control,
+			"Authorization": authorization, "Origin": origin} {
 			r.Header.Set(name, value)
 		}
 		w := httptest.NewRecorder()
@@ -68,7 +71,8 @@ func FuzzHeaders(f *testing.F) {
 			return
 		}
 		var p score.Problem
-		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" || w.Code >= 500 {
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" ||
+			w.Code >= 500 {
 			t.Fatalf("got %d %s (%v)", w.Code, w.Body, err)
 		}
 	})

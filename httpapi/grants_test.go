@@ -14,7 +14,8 @@ import (
 
 func TestOperatorGrantsAndRevokes(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
-	got := ask(t, s, "POST", "/v1/access/grants", `{"name":"bard/new","role":"bard","competitions":["OG50BC"]}`, isJSON, bearer(c.operator))
+	got := ask(t, s, "POST", "/v1/access/grants", `{"name":"bard/new","role":"bard","competitions":["OG50BC"]}`, isJSON,
+		bearer(c.operator))
 	var made access.GrantResponse
 	err := json.Unmarshal([]byte(got.body), &made)
 	if err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
@@ -41,7 +42,8 @@ func TestOperatorGrantsAndRevokes(t *testing.T) {
 	if got := ask(t, s, "DELETE", "/v1/access/grants/"+made.ID, "", bearer(c.operator)); got.StatusCode != 200 {
 		t.Errorf("revoking: got %d %s", got.StatusCode, got.body)
 	}
-	if got := ask(t, s, "POST", "/v1/events", alert("b", ""), isJSON, token); got.StatusCode != 401 || refusals(a, "revoked") != 1 {
+	if got := ask(t, s, "POST", "/v1/events", alert("b", ""), isJSON, token); got.StatusCode != 401 ||
+		refusals(a, "revoked") != 1 {
 		t.Errorf("the revoked bard: got %d %s", got.StatusCode, got.body)
 	}
 	if got := ask(t, s, "DELETE", "/v1/access/grants/nosuch", "", bearer(c.operator)); got.StatusCode != 404 {
@@ -91,7 +93,8 @@ func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Audit) != 5 {
 		t.Fatalf("got %s (%v)", got.body, err)
 	}
-	for i, want := range []string{"added f4", "leadership to f2", "mode to pull", "feed/one", "f4 to leave, by force true"} {
+	for i, want := range []string{"added f4", "leadership to f2", "mode to pull", "feed/one",
+		"f4 to leave, by force true"} {
 		if line := page.Audit[i]; line.By != "caesar" || !strings.Contains(line.What, want) {
 			t.Errorf("line %d: %+v; want %q by caesar", i, line, want)
 		}

@@ -86,7 +86,8 @@ func (g *testMember) apply(p score.Post) ([]score.Result, error) {
 			return append(results, refused), nil
 		}
 		g.posted = append(g.posted, e)
-		results = append(results, score.Result{ID: e.ID, Seq: uint64(len(g.posted)), Revision: uint64(len(g.posted)), Status: score.Applied})
+		results = append(results, score.Result{ID: e.ID, Seq: uint64(len(g.posted)), Revision: uint64(len(g.posted)),
+			Status: score.Applied})
 	}
 	return results, nil
 }
@@ -187,9 +188,11 @@ func (g *testMember) Ready(ctx context.Context) error { return g.ready }
 
 func (g *testMember) Frontends() score.Frontends {
 	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{
-		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true, State: score.Serving, Revision: 8123,
+		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true,
+			State: score.Serving, Revision: 8123,
 			Leased: true, LeaseMS: 180, Pushed: 8123, Released: 8122},
-		{ID: "f2", URL: "http://127.0.0.1:8002", Peer: "127.0.0.1:9002", Voter: true, State: score.Unreachable, Revision: 8100}}}
+		{ID: "f2", URL: "http://127.0.0.1:8002", Peer: "127.0.0.1:9002", Voter: true, State: score.Unreachable,
+			Revision: 8100}}}
 }
 
 func (g *testMember) note(what string) error {
@@ -293,7 +296,8 @@ func (g *readResponse) problem(t testing.TB) score.Problem {
 	if err := json.Unmarshal([]byte(g.body), &p); err != nil {
 		t.Fatal(err)
 	}
-	if p.Status != g.StatusCode || p.Detail == "" || p.Title == "" || p.Type == "" || !slices.Contains(score.Codes(), p.Code) {
+	if p.Status != g.StatusCode || p.Detail == "" || p.Title == "" || p.Type == "" ||
+		!slices.Contains(score.Codes(), p.Code) {
 		t.Errorf("status %d with a problem that lacks something: %+v", g.StatusCode, p)
 	}
 	return p

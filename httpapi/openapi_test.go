@@ -102,7 +102,8 @@ func TestOpenAPIReferencesLeadSomewhere(t *testing.T) {
 	walk(doc)
 	for _, kind := range keysOf(t, doc, "components") {
 		for _, name := range keysOf(t, doc, "components", kind) {
-			if ref := "#/components/" + kind + "/" + name; !used[ref] && name != "Retry-After" && kind != "securitySchemes" {
+			if ref := "#/components/" + kind + "/" + name; !used[ref] && name != "Retry-After" &&
+				kind != "securitySchemes" {
 				t.Errorf("nothing refers to %s", ref)
 			}
 		}
@@ -112,12 +113,19 @@ func TestOpenAPIReferencesLeadSomewhere(t *testing.T) {
 func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	doc := openAPI(t)
 	schemas := map[string]any{
-		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
-		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
-		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": question.ScorePage{}, "TimelinePage": question.TimelinePage{},
-		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{}, "Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
-		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{}, "Issued": pki.IssuedCertificate{},
-		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{}, "Key": access.KeyView{},
+		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{},
+		"Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
+		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{},
+		"LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
+		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": question.ScorePage{},
+		"TimelinePage": question.TimelinePage{},
+		"Access":       access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{},
+		"Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
+		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{},
+		"JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{},
+		"Issued":    pki.IssuedCertificate{},
+		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{},
+		"Key": access.KeyView{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))
@@ -162,10 +170,12 @@ func TestOpenAPINamesEveryTypeAndCode(t *testing.T) {
 	}
 	slices.Sort(types)
 	slices.Sort(codes)
-	if got := words(at(t, doc, "components", "schemas", "Event", "properties", "type", "enum")); !slices.Equal(got, types) {
+	if got := words(at(t, doc, "components", "schemas", "Event", "properties", "type", "enum")); !slices.Equal(got,
+		types) {
 		t.Errorf("types: %v", got)
 	}
-	if got := words(at(t, doc, "components", "schemas", "Problem", "properties", "code", "enum")); !slices.Equal(got, codes) {
+	if got := words(at(t, doc, "components", "schemas", "Problem", "properties", "code", "enum")); !slices.Equal(got,
+		codes) {
 		t.Errorf("codes: %v", got)
 	}
 }

@@ -20,12 +20,14 @@ const contest = "OG50BC/CUR-M-GPA-01"
 func TestReadHasItsHeaderFields(t *testing.T) {
 	_, s := start(t)
 	for path, revision := range map[string]string{
-		"/v1/scores/" + contest: revisionText(scoreRevision), "/v1/scores": revisionText(lastRevision), "/v1/timeline/" + contest: revisionText(lastRevision),
-		"/v1/medals/OG50BC": revisionText(medalsRevision), "/v1/medals/OG50BC/GAU": revisionText(medalsRevision),
+		"/v1/scores/" + contest: revisionText(scoreRevision), "/v1/scores": revisionText(lastRevision),
+		"/v1/timeline/" + contest: revisionText(lastRevision),
+		"/v1/medals/OG50BC":       revisionText(medalsRevision), "/v1/medals/OG50BC/GAU": revisionText(medalsRevision),
 		"/v1/bards/bard/cacofonix": revisionText(lastRevision),
 	} {
 		a := ask(t, s, "GET", path, "")
-		want := map[string]string{"Laurel-Revision": revision, "Laurel-Frontend": "f1", "Laurel-Cache": "load", "Laurel-Mode": "push",
+		want := map[string]string{"Laurel-Revision": revision, "Laurel-Frontend": "f1", "Laurel-Cache": "load",
+			"Laurel-Mode":   "push",
 			"Cache-Control": "no-cache", "Vary": "Accept", "Content-Type": "application/json"}
 		for name, value := range want {
 			if got := a.Header.Get(name); got != value {
@@ -42,7 +44,8 @@ func TestContestIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	_, s := start(t)
 	a := ask(t, s, "GET", "/v1/scores/"+contest, "")
 	var rec score.Record
-	if err := json.Unmarshal([]byte(a.body), &rec, json.RejectUnknownMembers(true)); err != nil || rec.ContestID != contest || *rec.Competitors[0].Result != score.Points(2) {
+	if err := json.Unmarshal([]byte(a.body), &rec, json.RejectUnknownMembers(true)); err != nil ||
+		rec.ContestID != contest || *rec.Competitors[0].Result != score.Points(2) {
 		t.Errorf("got %s, %v", a.body, err)
 	}
 	if escaped := ask(t, s, "GET", "/v1/scores/OG50BC%2FCUR-M-GPA-01", ""); escaped.body != a.body {
@@ -56,15 +59,18 @@ func TestUnchangedAnswerIsNotSentAgain(t *testing.T) {
 	tag := first.Header.Get("ETag")
 	for _, list := range []string{tag, `"other", W/` + tag, "*"} {
 		a := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+list)
-		if a.StatusCode != http.StatusNotModified || a.body != "" || a.Header.Get("ETag") != tag || a.Header.Get("Laurel-Revision") != revisionText(scoreRevision) {
+		if a.StatusCode != http.StatusNotModified || a.body != "" || a.Header.Get("ETag") != tag ||
+			a.Header.Get("Laurel-Revision") != revisionText(scoreRevision) {
 			t.Errorf("%s: got %d %q %v", list, a.StatusCode, a.body, a.Header)
 		}
 	}
-	if a := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+tag, "Accept: text/plain"); a.StatusCode != 200 {
+	if a := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+tag,
+		"Accept: text/plain"); a.StatusCode != 200 {
 		t.Errorf("the table has the tag of the JSON")
 	}
 	g.store.post(`{"type":"contest.status","contest_id":"OG50BC/CUR-M-GPA-01","data":{"clock":"12:00"}}`)
-	if a := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+tag); a.StatusCode != 200 || a.Header.Get("ETag") == tag {
+	if a := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+tag); a.StatusCode != 200 ||
+		a.Header.Get("ETag") == tag {
 		t.Errorf("a changed record: got %d %s", a.StatusCode, a.Header.Get("ETag"))
 	}
 }
@@ -73,21 +79,24 @@ func TestTagIsTheSameAtEveryFrontend(t *testing.T) {
 	_, s1 := start(t)
 	g2, s2 := start(t)
 	g2.id = "f2"
-	if a, b := ask(t, s1, "GET", "/v1/scores", ""), ask(t, s2, "GET", "/v1/scores", ""); a.Header.Get("ETag") != b.Header.Get("ETag") || a.body != b.body {
+	if a, b := ask(t, s1, "GET", "/v1/scores", ""), ask(t, s2, "GET", "/v1/scores",
+		""); a.Header.Get("ETag") != b.Header.Get("ETag") || a.body != b.body {
 		t.Error("two frontends with the same state answer differently")
 	}
 }
 
 func TestHeadIsGetWithoutTheBody(t *testing.T) {
 	_, s := start(t)
-	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/medals/OG50BC", "/v1/frontends", "/livez", "/", "/v1/scores/OG50BC/NO"} {
+	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/medals/OG50BC", "/v1/frontends", "/livez",
+		"/", "/v1/scores/OG50BC/NO"} {
 		get, head := ask(t, s, "GET", path, ""), ask(t, s, "HEAD", path, "")
 		if head.StatusCode != get.StatusCode || head.body != "" {
 			t.Errorf("%s: got %d with %q", path, head.StatusCode, head.body)
 		}
 		for _, name := range []string{"Content-Type", "Content-Length", "Etag", "Laurel-Revision", "Laurel-Cache"} {
 			if head.Header.Get(name) != get.Header.Get(name) {
-				t.Errorf("%s: %s is %q for HEAD and %q for GET", path, name, head.Header.Get(name), get.Header.Get(name))
+				t.Errorf("%s: %s is %q for HEAD and %q for GET", path, name, head.Header.Get(name),
+					get.Header.Get(name))
 			}
 		}
 	}
@@ -175,7 +184,8 @@ func TestMedalRowOfAKnownOrganisationWithoutMedalsIsZeros(t *testing.T) {
 
 func TestMissingRecordIsNotFound(t *testing.T) {
 	_, s := start(t)
-	for _, path := range []string{"/v1/scores/OG50BC/NO", "/v1/scores/", "/v1/scores//OG50BC", "/v1/scores/../../etc", "/v1/scores/%0a", "/v1/scores/%ff%00", "/v1/timeline/OG50BC/NO",
+	for _, path := range []string{"/v1/scores/OG50BC/NO", "/v1/scores/", "/v1/scores//OG50BC", "/v1/scores/../../etc",
+		"/v1/scores/%0a", "/v1/scores/%ff%00", "/v1/timeline/OG50BC/NO",
 		"/v1/medals/OG2000", "/v1/medals/OG50BC/XXX", "/v1/medals", "/v2/scores", "/v1/scores;x", "/favicon.ico", "//", "/v1/cluster/members/a/b"} {
 		if p := ask(t, s, "GET", path, "").problem(t); p.Status != 404 || p.Code != score.NotFound {
 			t.Errorf("%s: got %+v", path, p)
@@ -186,9 +196,12 @@ func TestMissingRecordIsNotFound(t *testing.T) {
 func TestBadParameterIsRefusedByName(t *testing.T) {
 	_, s := start(t)
 	for path, field := range map[string]string{
-		"/v1/scores?limit=0": "limit", "/v1/scores?limit=1001": "limit", "/v1/scores?limit=ten": "limit", "/v1/scores?limit=99999999999999999999": "limit",
-		"/v1/scores?competiton=OG50BC": "competiton", "/v1/scores?sport=a&sport=b": "sport", "/v1/scores?after=%00": "after", "/v1/scores?%00%ff=1": `\x00\xff`,
-		"/v1/timeline/" + contest + "?after=-1": "after", "/v1/scores/" + contest + "?limit=1": "limit", "/v1/medals/OG50BC?x": "x", "/v1/bards/a%20b": "source",
+		"/v1/scores?limit=0": "limit", "/v1/scores?limit=1001": "limit", "/v1/scores?limit=ten": "limit",
+		"/v1/scores?limit=99999999999999999999": "limit",
+		"/v1/scores?competiton=OG50BC":          "competiton", "/v1/scores?sport=a&sport=b": "sport",
+		"/v1/scores?after=%00": "after", "/v1/scores?%00%ff=1": `\x00\xff`,
+		"/v1/timeline/" + contest + "?after=-1": "after", "/v1/scores/" + contest + "?limit=1": "limit",
+		"/v1/medals/OG50BC?x": "x", "/v1/bards/a%20b": "source",
 		"/v1/frontends?x=1": "x", "/v1/scores?limit=%zz": "", "/v1/bards/a//b": "source",
 	} {
 		if p := ask(t, s, "GET", path, "").problem(t); p.Status != 400 || p.Field != field {
@@ -199,7 +212,8 @@ func TestBadParameterIsRefusedByName(t *testing.T) {
 
 func TestWrongMethodGetsTheAllowedOnes(t *testing.T) {
 	_, s := start(t)
-	for path, allow := range map[string]string{"/v1/events": "POST", "/v1/scores": "GET, HEAD", "/v1/cluster/members/f1": "DELETE"} {
+	for path, allow := range map[string]string{"/v1/events": "POST", "/v1/scores": "GET, HEAD",
+		"/v1/cluster/members/f1": "DELETE"} {
 		a := ask(t, s, "PUT", path, "{}", isJSON)
 		if p := a.problem(t); p.Status != 405 || p.Code != score.InvalidEvent || a.Header.Get("Allow") != allow {
 			t.Errorf("%s: got %+v, Allow %q", path, p, a.Header.Get("Allow"))
@@ -216,7 +230,8 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	hops := 0
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		hops++
-		res := ask(t, peer, r.Method, r.URL.RequestURI(), "", "If-None-Match: "+r.Header.Get("If-None-Match"), "Accept: "+r.Header.Get("Accept"))
+		res := ask(t, peer, r.Method, r.URL.RequestURI(), "", "If-None-Match: "+r.Header.Get("If-None-Match"),
+			"Accept: "+r.Header.Get("Accept"))
 		for name, values := range res.Header {
 			if name != "Laurel-Frontend" && name != "Laurel-Cache" {
 				w.Header()[name] = values
@@ -229,7 +244,8 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	g.id = "f2"
 	s := serve(t, a, a.Handler())
 	got := ask(t, s, "GET", "/v1/scores/"+contest, "")
-	if got.StatusCode != 200 || got.Header.Get("Laurel-Cache") != "forward" || got.Header.Get("Laurel-Frontend") != "f2" || got.Header.Get("Laurel-Revision") != revisionText(scoreRevision) {
+	if got.StatusCode != 200 || got.Header.Get("Laurel-Cache") != "forward" ||
+		got.Header.Get("Laurel-Frontend") != "f2" || got.Header.Get("Laurel-Revision") != revisionText(scoreRevision) {
 		t.Errorf("got %d %v", got.StatusCode, got.Header)
 	}
 	if again := ask(t, s, "GET", "/v1/scores/"+contest, "", "If-None-Match: "+got.Header.Get("ETag")); again.StatusCode != 304 {
@@ -268,7 +284,8 @@ func TestReadWithoutAMasterIsRefused(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere = true
 	a := ask(t, s, "GET", "/v1/scores", "")
-	if p := a.problem(t); p.Code != score.NoMaster || a.Header.Get("Retry-After") != "1" || a.Header.Get("Laurel-Cache") != "" || a.Header.Get("Laurel-Frontend") != "f1" {
+	if p := a.problem(t); p.Code != score.NoMaster || a.Header.Get("Retry-After") != "1" ||
+		a.Header.Get("Laurel-Cache") != "" || a.Header.Get("Laurel-Frontend") != "f1" {
 		t.Errorf("got %+v %v", p, a.Header)
 	}
 }
@@ -284,7 +301,8 @@ func TestReadFollowsTheMastership(t *testing.T) {
 			_, err := io.WriteString(w, "from the new master")
 			return err
 		}
-		if a := ask(t, s, "GET", "/v1/scores", ""); a.body != "from the new master" || a.Header.Get("Laurel-Cache") != "forward" {
+		if a := ask(t, s, "GET", "/v1/scores", ""); a.body != "from the new master" ||
+			a.Header.Get("Laurel-Cache") != "forward" {
 			t.Errorf("got %d %s", a.StatusCode, a.body)
 		}
 	})
@@ -295,7 +313,8 @@ func TestReadFollowsTheMastership(t *testing.T) {
 			g.elsewhere = false
 			return score.Problemf(score.NoMaster, "it is this one now")
 		}
-		if a := ask(t, s, "GET", "/v1/scores/"+contest, ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "load" {
+		if a := ask(t, s, "GET", "/v1/scores/"+contest, ""); a.StatusCode != 200 ||
+			a.Header.Get("Laurel-Cache") != "load" {
 			t.Errorf("got %d %s", a.StatusCode, a.body)
 		}
 	})

@@ -19,18 +19,23 @@ import (
 func TestHitEqualsTheLoadedAnswer(t *testing.T) {
 	g, s := start(t)
 	g.keeps = true
-	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores?limit=2", "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix"} {
+	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores?limit=2", "/v1/timeline/" + contest,
+		"/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix"} {
 		load, hit := ask(t, s, "GET", path, ""), ask(t, s, "GET", path, "")
-		if load.Header.Get("Laurel-Cache") != "load" || hit.Header.Get("Laurel-Cache") != "hit" || hit.StatusCode != 200 || hit.body != load.body ||
-			hit.Header.Get("ETag") != load.Header.Get("ETag") || hit.Header.Get("Laurel-Revision") != load.Header.Get("Laurel-Revision") {
+		if load.Header.Get("Laurel-Cache") != "load" || hit.Header.Get("Laurel-Cache") != "hit" ||
+			hit.StatusCode != 200 || hit.body != load.body ||
+			hit.Header.Get("ETag") != load.Header.Get("ETag") ||
+			hit.Header.Get("Laurel-Revision") != load.Header.Get("Laurel-Revision") {
 			t.Errorf("%s: got %v, then %v", path, load.Header, hit.Header)
 		}
-		if text := ask(t, s, "GET", path, "", isText); text.Header.Get("Laurel-Cache") != "hit" || !strings.HasPrefix(text.Header.Get("Content-Type"), "text/plain") {
+		if text := ask(t, s, "GET", path, "", isText); text.Header.Get("Laurel-Cache") != "hit" ||
+			!strings.HasPrefix(text.Header.Get("Content-Type"), "text/plain") {
 			t.Errorf("%s as a table: got %v", path, text.Header)
 		}
 	}
 	for range 2 {
-		if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO", ""); a.StatusCode != 404 || a.Header.Get("Laurel-Mode") != "push" || a.Header.Get("Laurel-Revision") != revisionText(lastRevision) {
+		if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO", ""); a.StatusCode != 404 ||
+			a.Header.Get("Laurel-Mode") != "push" || a.Header.Get("Laurel-Revision") != revisionText(lastRevision) {
 			t.Errorf("got %d %v", a.StatusCode, a.Header)
 		}
 	}
@@ -38,22 +43,27 @@ func TestHitEqualsTheLoadedAnswer(t *testing.T) {
 
 func TestEqualQuestionsHaveOneKey(t *testing.T) {
 	for path, want := range map[string]struct{ key, tag string }{
-		"scores/" + contest:                           {cache.ScoreKey(contest), ""},
-		"scores/" + contest + "?max_stale=30s":        {cache.ScoreKey(contest), ""},
-		"medals/OG50BC":                               {cache.MedalsKey("OG50BC"), ""},
-		"medals/OG50BC/GAU":                           {"medals/OG50BC/GAU", cache.MedalsKey("OG50BC")},
-		"medals/OG50BC/Britain/of?":                   {"medals/OG50BC/Britain/of", cache.MedalsKey("OG50BC")},
-		"timeline/" + contest:                         {"timeline/" + contest, cache.TimelineTag(contest)},
-		"timeline/" + contest + "?limit=100&after=0":  {"timeline/" + contest, cache.TimelineTag(contest)},
-		"timeline/" + contest + "?limit=07&after=010": {"timeline/" + contest + "?after=10&limit=7", cache.TimelineTag(contest)},
+		"scores/" + contest:                          {cache.ScoreKey(contest), ""},
+		"scores/" + contest + "?max_stale=30s":       {cache.ScoreKey(contest), ""},
+		"medals/OG50BC":                              {cache.MedalsKey("OG50BC"), ""},
+		"medals/OG50BC/GAU":                          {"medals/OG50BC/GAU", cache.MedalsKey("OG50BC")},
+		"medals/OG50BC/Britain/of?":                  {"medals/OG50BC/Britain/of", cache.MedalsKey("OG50BC")},
+		"timeline/" + contest:                        {"timeline/" + contest, cache.TimelineTag(contest)},
+		"timeline/" + contest + "?limit=100&after=0": {"timeline/" + contest, cache.TimelineTag(contest)},
+		"timeline/" + contest + "?limit=07&after=010": {"timeline/" + contest + "?after=10&limit=7",
+			cache.TimelineTag(contest)},
 		"scores":                         {"scores", cache.AnyTag},
 		"scores?limit=100&after=&sport=": {"scores", cache.AnyTag},
-		"scores?sport=a+b&competition=OG&max_stale=":                {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
-		"scores?sport=a%20b&competition=OG":                         {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
-		"scores?competition=OG/X&limit=5&max_stale=10":              {"scores?competition=OG%2FX&limit=5", cache.ListTag("OG")},
-		"bards/bard/cacofonix":                                      {"bards/bard/cacofonix", cache.AnyTag},
-		"leaderboard/" + race + "?limit=100&split=&after=":          {"leaderboard/" + race, cache.BoardTag(race)},
-		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race + "?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
+		"scores?sport=a+b&competition=OG&max_stale=": {"scores?competition=OG&sport=a+b",
+			cache.ListTag("OG")},
+		"scores?sport=a%20b&competition=OG": {"scores?competition=OG&sport=a+b",
+			cache.ListTag("OG")},
+		"scores?competition=OG/X&limit=5&max_stale=10": {"scores?competition=OG%2FX&limit=5",
+			cache.ListTag("OG")},
+		"bards/bard/cacofonix":                             {"bards/bard/cacofonix", cache.AnyTag},
+		"leaderboard/" + race + "?limit=100&split=&after=": {"leaderboard/" + race, cache.BoardTag(race)},
+		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race +
+			"?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
 	} {
 		path, query, _ := strings.Cut(path, "?")
 		if q, err := question.Parse(path, query); err != nil || q.Key != want.key || q.Tag != want.tag {
@@ -65,9 +75,13 @@ func TestEqualQuestionsHaveOneKey(t *testing.T) {
 func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 	g, _ := newTestAPI(t, Options{})
 	for _, c := range []struct{ path, query string }{
-		{"leaderboard/" + race, ""}, {"leaderboard/" + race, "split=10%20km&limit=2&after=1900,2888&category=M"}, {"leaderboard/" + race, "around=99&limit=3"}, {"leaderboard/OG50BC/NO", ""},
-		{"scores/" + contest, ""}, {"scores/OG50BC/NO", ""}, {"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""}, {"medals/OG50BC/GAU", ""},
-		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"}, {"bards/bard/cacofonix", ""},
+		{"leaderboard/" + race, ""}, {"leaderboard/" + race, "split=10%20km&limit=2&after=1900,2888&category=M"},
+		{"leaderboard/" + race, "around=99&limit=3"}, {"leaderboard/OG50BC/NO", ""},
+		{"scores/" + contest, ""}, {"scores/OG50BC/NO", ""},
+		{"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""},
+		{"medals/OG50BC/GAU", ""},
+		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"},
+		{"bards/bard/cacofonix", ""},
 	} {
 		q, err := question.Parse(c.path, c.query)
 		if err != nil {
@@ -84,12 +98,14 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 				return nil
 			})
 		}
-		if got, r2, err := g.store.answer(q.Key); err != nil || string(got) != string(want) || r1 != r2 || (got == nil) != (want == nil) {
+		if got, r2, err := g.store.answer(q.Key); err != nil || string(got) != string(want) || r1 != r2 ||
+			(got == nil) != (want == nil) {
 			t.Errorf("%q: got %s (%v); want %s", q.Key, got, err, want)
 		}
 	}
 	var p *score.Problem
-	for _, key := range []string{"", "scores/", "scores/%zz", "scores?limit=0", "metrics", "v1/scores", "medals", "scores/a b", "bards/", "scores?sport=" + strings.Repeat("x", 600), "timeline/\x00",
+	for _, key := range []string{"", "scores/", "scores/%zz", "scores?limit=0", "metrics", "v1/scores", "medals",
+		"scores/a b", "bards/", "scores?sport=" + strings.Repeat("x", 600), "timeline/\x00",
 		"leaderboard/", "leaderboard/A/1?limit=1001", "leaderboard/A/1?after=1,a&around=b", "leaderboard/A/1?around=" + strings.Repeat("x", 600)} {
 		if _, err := question.ByKey(key); !errors.As(err, &p) {
 			t.Errorf("%q: got %v; want a problem", key, err)
@@ -104,7 +120,8 @@ func TestPulledAnswerHasItsAge(t *testing.T) {
 	for _, c := range []struct {
 		age       time.Duration
 		how, want string
-	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond, cache.Forward, "2"}} {
+	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond,
+		cache.Forward, "2"}} {
 		g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 			if key != cache.ScoreKey(contest) {
 				t.Errorf("asked for %s", key)
@@ -112,7 +129,8 @@ func TestPulledAnswerHasItsAge(t *testing.T) {
 			return &cache.Entry{Body: []byte("{}\n"), Revision: 5}, c.how, c.age, nil
 		}
 		a := ask(t, s, "GET", "/v1/scores/"+contest, "")
-		if h := a.Header; h.Get("Age") != c.want || h.Get("Laurel-Cache") != c.how || h.Get("Laurel-Mode") != "pull" || h.Get("Laurel-Revision") != "5" || a.body != "{}\n" {
+		if h := a.Header; h.Get("Age") != c.want || h.Get("Laurel-Cache") != c.how || h.Get("Laurel-Mode") != "pull" ||
+			h.Get("Laurel-Revision") != "5" || a.body != "{}\n" {
 			t.Errorf("%v: got %v", c, h)
 		}
 	}
@@ -138,7 +156,8 @@ func TestProblemOfAPullIsAnswered(t *testing.T) {
 	if p := ask(t, s, "GET", "/v1/scores/"+contest, "").problem(t); p.Code != score.NoMaster {
 		t.Errorf("got %v", p)
 	}
-	if a := ask(t, s, "GET", "/v1/scores/"+contest+"?max_stale", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "stale" || a.Header.Get("Laurel-Mode") != "pull" {
+	if a := ask(t, s, "GET", "/v1/scores/"+contest+"?max_stale", ""); a.StatusCode != 200 ||
+		a.Header.Get("Laurel-Cache") != "stale" || a.Header.Get("Laurel-Mode") != "pull" {
 		t.Errorf("got %d %v", a.StatusCode, a.Header)
 	}
 }
@@ -174,13 +193,15 @@ func TestStaleAnswerIsGivenOnlyWithinMaxStale(t *testing.T) {
 			g.elsewhere, g.age, g.unknown = true, c.age, c.unknown
 			a := ask(t, s, "GET", path+c.query, "", "Cache-Control: "+c.header)
 			if c.want == "refused" {
-				if p := a.problem(t); p.Status != 503 || a.Header.Get("Retry-After") != "1" || a.Header.Get("Laurel-Cache") != "" || a.Header.Get("Age") != "" {
+				if p := a.problem(t); p.Status != 503 || a.Header.Get("Retry-After") != "1" ||
+					a.Header.Get("Laurel-Cache") != "" || a.Header.Get("Age") != "" {
 					t.Errorf("got %v %v", p, a.Header)
 				}
 				return
 			}
 			h := a.Header
-			if a.StatusCode != 200 || h.Get("Age") != c.want || h.Get("Laurel-Cache") != "stale" || h.Get("Laurel-Revision") != revisionText(scoreRevision) || h.Get("Laurel-Frontend") != "f1" {
+			if a.StatusCode != 200 || h.Get("Age") != c.want || h.Get("Laurel-Cache") != "stale" ||
+				h.Get("Laurel-Revision") != revisionText(scoreRevision) || h.Get("Laurel-Frontend") != "f1" {
 				t.Errorf("got %d %v %s", a.StatusCode, h, a.body)
 			}
 		})
@@ -190,14 +211,16 @@ func TestStaleAnswerIsGivenOnlyWithinMaxStale(t *testing.T) {
 func TestStaleNotFoundIsMarkedAsStale(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere, g.age = true, 3*time.Second
-	if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO?max_stale", ""); a.StatusCode != 404 || a.Header.Get("Age") != "3" || a.Header.Get("Laurel-Cache") != "stale" {
+	if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO?max_stale", ""); a.StatusCode != 404 || a.Header.Get("Age") != "3" ||
+		a.Header.Get("Laurel-Cache") != "stale" {
 		t.Errorf("got %d %v", a.StatusCode, a.Header)
 	}
 }
 
 func TestCurrentAnswerIsPreferredToAStaleOne(t *testing.T) {
 	g, s := start(t)
-	if a := ask(t, s, "GET", "/v1/scores?max_stale=60s", "", "Cache-Control: max-stale"); a.Header.Get("Laurel-Cache") != "load" {
+	if a := ask(t, s, "GET", "/v1/scores?max_stale=60s", "",
+		"Cache-Control: max-stale"); a.Header.Get("Laurel-Cache") != "load" {
 		t.Errorf("got %v", a.Header)
 	}
 	g.elsewhere = true
@@ -205,16 +228,19 @@ func TestCurrentAnswerIsPreferredToAStaleOne(t *testing.T) {
 		_, err := io.WriteString(w, "from the master")
 		return err
 	}
-	if a := ask(t, s, "GET", "/v1/scores?max_stale=60s", ""); a.body != "from the master" || a.Header.Get("Laurel-Cache") != "forward" {
+	if a := ask(t, s, "GET", "/v1/scores?max_stale=60s", ""); a.body != "from the master" ||
+		a.Header.Get("Laurel-Cache") != "forward" {
 		t.Errorf("got %v", a.Header)
 	}
 }
 
 func TestInvalidMaxStaleIsRefused(t *testing.T) {
 	_, s := start(t)
-	for _, path := range []string{"/v1/scores", "/v1/scores/" + contest, "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/b"} {
+	for _, path := range []string{"/v1/scores", "/v1/scores/" + contest, "/v1/timeline/" + contest, "/v1/medals/OG50BC",
+		"/v1/medals/OG50BC/GAU", "/v1/bards/b"} {
 		for _, given := range []string{"soon", "-1s", "-1", "1e9", "30s&max_stale=20s"} {
-			if p := ask(t, s, "GET", path+"?max_stale="+given, "").problem(t); p.Status != 400 || p.Field != "max_stale" {
+			if p := ask(t, s, "GET", path+"?max_stale="+given, "").problem(t); p.Status != 400 ||
+				p.Field != "max_stale" {
 				t.Errorf("%s: got %v", given, p)
 			}
 		}
@@ -246,7 +272,8 @@ func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 		}
 		return nil
 	}
-	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "forward" {
+	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.StatusCode != 200 ||
+		a.Header.Get("Laurel-Cache") != "forward" {
 		t.Errorf("got %d %v", a.StatusCode, a.Header)
 	}
 	g.elsewhere = false
@@ -275,7 +302,8 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 		g.unleased = asked < 3
 		return score.Problemf(score.NoMaster, "it is this one")
 	}
-	if a := ask(t, s, "GET", "/v1/scores", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "load" || asked != 3 {
+	if a := ask(t, s, "GET", "/v1/scores", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "load" ||
+		asked != 3 {
 		t.Errorf("got %d %v after %d turns", a.StatusCode, a.Header, asked)
 	}
 }
@@ -314,7 +342,8 @@ func TestReadsAreCountedByHowTheyWereAnswered(t *testing.T) {
 	g.forward = func(w http.ResponseWriter, r *http.Request) error { return nil }
 	ask(t, s, "GET", path, "")
 	page := ask(t, s, "GET", "/metrics", "").body
-	for answered, n := range map[string]string{"hit": "1", "wait": "0", "load": "1", "pulled": "1", "forward": "1", "stale": "1", "refused": "1"} {
+	for answered, n := range map[string]string{"hit": "1", "wait": "0", "load": "1", "pulled": "1", "forward": "1",
+		"stale": "1", "refused": "1"} {
 		if want := `laurel_reads_total{answered="` + answered + `"} ` + n + "\n"; !strings.Contains(page, want) {
 			t.Errorf("missing: %s", want)
 		}
@@ -322,7 +351,9 @@ func TestReadsAreCountedByHowTheyWereAnswered(t *testing.T) {
 }
 
 func FuzzQuestions(f *testing.F) {
-	for _, key := range []string{"scores/" + contest, "scores?limit=5&sport=a", "medals/OG50BC/a%3Fb", "timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s", "leaderboard/" + race, "leaderboard/" + race + "?around=7&limit=2"} {
+	for _, key := range []string{"scores/" + contest, "scores?limit=5&sport=a", "medals/OG50BC/a%3Fb",
+		"timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s", "leaderboard/" + race,
+		"leaderboard/" + race + "?around=7&limit=2"} {
 		f.Add(key)
 	}
 	g, a := newTestAPI(f, Options{})

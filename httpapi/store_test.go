@@ -142,7 +142,8 @@ func raceEvents() (events []string) {
 // gamesEvents are the events of the store of newStore. raceRevision is the revision of the race,
 // scoreRevision that of contest, medalsRevision that of the medals, and lastRevision the last one.
 var gamesEvents = func() []string {
-	events := append([]string{`{"type":"competition.define","contest_id":"OG50BC","data":{"neutral":["EGY"]}}`}, raceEvents()...)
+	events := append([]string{`{"type":"competition.define","contest_id":"OG50BC","data":{"neutral":["EGY"]}}`},
+		raceEvents()...)
 	raceRevision = uint64(len(events))
 	events = append(events,
 		`{"type":"contest.define","contest_id":"OG50BC/CUR-M-GPA-02","data":{"kind":"head_to_head","sport":"stone-curling","title":"EGY vs BRI","competitors":[{"code":"EGY","organisation":"EGY"},{"code":"BRI","organisation":"BRI"}]}}`,

@@ -91,7 +91,8 @@ func readUntil(t *testing.T, url string, words ...string) string {
 
 func TestStreamBeginsWithARetryAndASnapshot(t *testing.T) {
 	_, _, url := newWatchedGroup(t)
-	all := readUntil(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
+	all := readUntil(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`,
+		"\nid: fake-")
 	if strings.Contains(all, "OG/2") {
 		t.Errorf("the stream has a contest that it does not watch:\n%s", all)
 	}
@@ -121,7 +122,8 @@ func TestImpossibleStreamIsRefused(t *testing.T) {
 		}
 	}
 	g.unleased = true
-	if a := get("/v1/watch?contest=OG/1"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+	if a := get("/v1/watch?contest=OG/1"); a.StatusCode != http.StatusServiceUnavailable ||
+		a.Header.Get("Retry-After") == "" {
 		t.Errorf("without a lease: got %s and Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 	}
 }

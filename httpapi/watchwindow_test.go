@@ -93,7 +93,8 @@ type changingGroup struct {
 	reads int
 }
 
-func (g *changingGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, how string, err error) {
+func (g *changingGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p score.Leaderboard,
+	revision uint64, how string, err error) {
 	if g.reads++; g.reads == 2 {
 		g.store.setMark("12", 9000)
 	}
@@ -142,21 +143,26 @@ func TestInPullModeAWindowIsTheMastersAnswer(t *testing.T) {
 		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 0, err
 	}
 	s := storeOf(g)
-	for _, w := range []watch.Window{{ContestID: race, Limit: 10}, {ContestID: race, Split: "10 km", Category: "M", Around: "7", Limit: 1}} {
+	for _, w := range []watch.Window{{ContestID: race, Limit: 10},
+		{ContestID: race, Split: "10 km", Category: "M", Around: "7", Limit: 1}} {
 		p, revision, err := s.Board(context.Background(), &w)
 		q := ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}
 		want, at, _ := g.store.Board(t.Context(), race, &q)
-		if got, wants := string(p.AppendJSON(nil)), string(want.AppendJSON(nil)); err != nil || revision != at || got != wants {
+		if got, wants := string(p.AppendJSON(nil)), string(want.AppendJSON(nil)); err != nil || revision != at ||
+			got != wants {
 			t.Errorf("%+v: got\n%s at %d, %v; want\n%s", w, got, revision, err, wants)
 		}
 	}
-	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3}); err != nil || p.Total != 5 || len(p.Rows) != 0 {
+	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3}); err != nil ||
+		p.Total != 5 || len(p.Rows) != 0 {
 		t.Errorf("around a competitor without a mark: got %+v, %v", p, err)
 	}
-	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: "OG/none", Limit: 3}); err != nil || p.Total != 0 || len(p.Rows) != 0 {
+	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: "OG/none", Limit: 3}); err != nil ||
+		p.Total != 0 || len(p.Rows) != 0 {
 		t.Errorf("without a leaderboard: got %+v, %v", p, err)
 	}
-	if _, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Split: "none", Limit: 3}); !errors.As(err, new(*score.Problem)) {
+	if _, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Split: "none",
+		Limit: 3}); !errors.As(err, new(*score.Problem)) {
 		t.Errorf("unknown split: got %v", err)
 	}
 }

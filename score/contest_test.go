@@ -45,7 +45,8 @@ func state(t rapid.TB, c *score.Contest, m *memMarks) string {
 
 func (f *contestTest) fold(typ score.Type, data string, mode score.FoldMode) *score.Problem {
 	f.t.Helper()
-	e := event(f.t, fmt.Sprintf(`{"type":%q,"contest_id":%q,"time":"2026-02-09T10:16:40Z","data":%s}`, typ, f.c.ID, data))
+	e := event(f.t, fmt.Sprintf(`{"type":%q,"contest_id":%q,"time":"2026-02-09T10:16:40Z","data":%s}`, typ, f.c.ID,
+		data))
 	return f.c.Fold(e, f.m, mode)
 }
 
@@ -113,36 +114,45 @@ func TestPlaysAddUpAndGivenTotalsMustMatch(t *testing.T) {
 	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":2.5,"result":{"ROM":2.5}}`)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":-0.125}`)
 	f.wantRecord("ROM 2.5 0 1", "GAU 0.875 0 2")
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":2}}`, score.TotalMismatch, "data.result.GAU", `the event gives 2 for "GAU", but the store has 1.875 after this play`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"ROM":3}}`, score.TotalMismatch, "data.result.ROM", `gives 3 for "ROM"`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"BRI":0}}`, score.InvalidEvent, "data.result", `"BRI" does not compete here`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":2}}`, score.TotalMismatch,
+		"data.result.GAU", `the event gives 2 for "GAU", but the store has 1.875 after this play`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"ROM":3}}`,
+		score.TotalMismatch, "data.result.ROM", `gives 3 for "ROM"`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"BRI":0}}`,
+		score.InvalidEvent, "data.result", `"BRI" does not compete here`)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"ROM":2.5,"GAU":1.875}}`)
 }
 
 func TestAScoreCannotExceedMaxDecimal(t *testing.T) {
 	f := running(t, match)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":999999999999.999,"stats_delta":{"x":-999999999999.999}}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0.001}`, score.InvalidEvent, "data.delta", "more than a score can hold (999999999999.999)")
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"x":-0.001}}`, score.InvalidEvent, "data.stats_delta", `"x" would be more`)
-	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":-999999999999.999},"period":"H2"}`, score.InvalidEvent, "data.period", `"H2" would be more than a number can hold`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0.001}`, score.InvalidEvent, "data.delta",
+		"more than a score can hold (999999999999.999)")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"x":-0.001}}`, score.InvalidEvent,
+		"data.stats_delta", `"x" would be more`)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":-999999999999.999},"period":"H2"}`, score.InvalidEvent,
+		"data.period", `"H2" would be more than a number can hold`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":-999999999999.999}}`)
 }
 
 func TestPlaysAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	const goal = `{"competitor":"GAU","delta":1}`
 	f := define(t, match)
-	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "has not started (schedule_status is SCHEDULED); post a contest.status with RUNNING first")
+	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "",
+		"has not started (schedule_status is SCHEDULED); post a contest.status with RUNNING first")
 	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "has not started")
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`)
 	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "schedule_status is GETTING_READY")
-	for _, status := range []string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED", "DELAYED", "POSTPONED", "RESCHEDULED", "RUNNING", "FINISHED"} {
+	for _, status := range []string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED", "DELAYED", "POSTPONED", "RESCHEDULED",
+		"RUNNING", "FINISHED"} {
 		f.mustFold(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q}`, status))
 		f.mustFold(score.TypeScorePlay, goal)
 	}
 	f.mustFold(score.TypeContestStatus, `{"result_status":"UNOFFICIAL"}`)
 	f.mustFold(score.TypeScorePlay, goal)
 	f.mustFold(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "OFFICIAL: scores change only by a score.set with a reason or by an event.void")
+	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "",
+		"OFFICIAL: scores change only by a score.set with a reason or by an event.void")
 	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "OFFICIAL")
 	f.wantRecord("GAU 9 0 1", "ROM 0 0 2")
 }
@@ -201,7 +211,8 @@ func TestStatusesChangeIndependently(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","period":"H1"}`)
 	f.mustFold(score.TypeContestStatus, `{"result_status":"LIVE"}`)
 	f.mustFold(score.TypeContestStatus, `{"clock":"5'"}`)
-	if r := f.c.Record(); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "LIVE" || r.Period != "H1" || r.Clock != "5'" {
+	if r := f.c.Record(); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "LIVE" || r.Period != "H1" ||
+		r.Clock != "5'" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -212,7 +223,8 @@ func TestAContestThatHasRunCannotBeScheduledAgain(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"SCHEDULED"}`)
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
 	for _, status := range []string{"UNSCHEDULED", "SCHEDULED"} {
-		f.wantRefused(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q,"clock":"9'"}`, status), score.StatusConflict, "data.schedule_status", "cannot be "+status)
+		f.wantRefused(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q,"clock":"9'"}`, status),
+			score.StatusConflict, "data.schedule_status", "cannot be "+status)
 	}
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`) // allowed after an interruption
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RESCHEDULED"}`)
@@ -224,7 +236,8 @@ func TestTieBreakScoresAreSeparateAndDecideOnlyTies(t *testing.T) {
 	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":2,"period":"H2","result":{"GAU":2,"ROM":2}}`)
 	f.mustFold(score.TypeContestStatus, `{"period":"SO"}`)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"result":{"GAU":0,"ROM":1}}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"SO","result":{"ROM":3}}`, score.TotalMismatch, "data.result.ROM", "the store has 2")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"SO","result":{"ROM":3}}`,
+		score.TotalMismatch, "data.result.ROM", "the store has 2")
 	f.wantRecord("ROM 2 1 1", "GAU 2 0 2")
 	if got := f.member("ROM", "periods"); got != `{"H2":2,"SO":1}` {
 		t.Errorf("periods are %s", got)
@@ -247,16 +260,19 @@ func TestScoreSetReplacesTotalsAndAddsTheDifferenceToThePeriod(t *testing.T) {
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1"}`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":5,"ROM":1},"period":"H2"}`)
 	f.wantRecord("GAU 5 0 1", "ROM 1 0 2")
-	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":3}` || rom != `{"H2":1}` {
+	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":3}` ||
+		rom != `{"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":4},"period":"H2"}`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"ROM":9}}`)
 	f.wantRecord("ROM 9 0 1", "GAU 4 0 2")
-	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":2}` || rom != `{"H2":1}` {
+	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":2}` ||
+		rom != `{"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
-	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1,"BRI":2},"period":"H2"}`, score.InvalidEvent, "data.result", `"BRI" does not compete here; want one of GAU, ROM`)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1,"BRI":2},"period":"H2"}`, score.InvalidEvent, "data.result",
+		`"BRI" does not compete here; want one of GAU, ROM`)
 }
 
 func TestScoreSetWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
@@ -287,27 +303,36 @@ func TestPeriodsAndStatisticsOfACompetitorAreBounded(t *testing.T) {
 		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"GAU","delta":0,"period":"P%d","stats_delta":{"s%d":1}}`, i, i))
 	}
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"s2":1,"last":1}}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"more":1}}`, score.InvalidEvent, "data.stats_delta", `"more" is one too many: a competitor has at most 256`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"more":1}}`,
+		score.InvalidEvent, "data.stats_delta", `"more" is one too many: a competitor has at most 256`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":0},"period":"last"}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
-	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":0},"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"more"}`, score.InvalidEvent,
+		"data.period", "one too many")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":0},"period":"more"}`, score.InvalidEvent, "data.period",
+		"one too many")
 }
 
 func TestOnlyListedCompetitorsScore(t *testing.T) {
 	f := running(t, match)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", `"BRI" does not compete here; want one of GAU, ROM`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor",
+		`"BRI" does not compete here; want one of GAU, ROM`)
 	f = running(t, `{"kind":"head_to_head","sport":"x"}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", "has no competitors yet; define it with them")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor",
+		"has no competitors yet; define it with them")
 	f = running(t, `{"kind":"ranked","sport":"x","competitors":[{"code":"A"}]}`)
-	f.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent, "data.competitor", `"B" does not compete here; want one of A`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent,
+		"data.competitor", `"B" does not compete here; want one of A`)
 }
 
 func TestEachKindOfContestAcceptsOnlyItsOwnEvents(t *testing.T) {
 	f := running(t, match)
-	f.wantRefused(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.StatusConflict, "type", "the contest is head_to_head; use score.play")
+	f.wantRefused(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.StatusConflict, "type",
+		"the contest is head_to_head; use score.play")
 	f = running(t, `{"kind":"ranked","sport":"x"}`)
-	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
-	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "type",
+		"the contest is ranked; use result.set")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "type",
+		"the contest is ranked; use result.set")
 }
 
 func TestRedefinitionKeepsResults(t *testing.T) {
@@ -317,18 +342,23 @@ func TestRedefinitionKeepsResults(t *testing.T) {
 		"competitors":[{"code":"BRI","name":"Britain"},{"code":"GAU","name":"Gallia","order":7}]}`)
 	f.wantRecord("GAU 2 0 1", "BRI 0 0 2")
 	r := f.c.Record()
-	if r.Sport != "stone football" || r.Title != "GAU vs ROM" || r.ScheduleStatus != "RUNNING" || r.Period != "H1" || r.Competitors[0].Name != "Gallia" || f.member("GAU", "stats") != `{"corners":1}` {
+	if r.Sport != "stone football" || r.Title != "GAU vs ROM" || r.ScheduleStatus != "RUNNING" || r.Period != "H1" ||
+		r.Competitors[0].Name != "Gallia" || f.member("GAU", "stats") != `{"corners":1}` {
 		t.Errorf("%+v", r)
 	}
-	f.wantRefused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`, score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind", "the contest is already head_to_head")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`,
+		score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind",
+		"the contest is already head_to_head")
 }
 
 func TestRedefinitionOfARankedContestKeepsItsMarks(t *testing.T) {
 	f := running(t, race)
 	f.mustFold(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":15.9}`)
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`, score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish and cannot change")
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`, score.StatusConflict, "data.sort", "cannot change once there are marks")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`,
+		score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish and cannot change")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`,
+		score.StatusConflict, "data.sort", "cannot change once there are marks")
 	f.mustFold(score.TypeContestDefine, `{"kind":"ranked","sport":"marathon","sort":"asc","splits":["5k","10k","finish"]}`)
 	f.wantRecord("1 15.9 0 1")
 }
@@ -368,14 +398,17 @@ func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 		}
 	}
 	f.wantRecord("ROM 5 0 1", "GAU 2 0 2")
-	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil || p.Field != "data.competitor" {
+	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil ||
+		p.Field != "data.competitor" {
 		t.Errorf("an unknown competitor: %v", p)
 	}
-	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil || p.Code != score.StatusConflict {
+	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil ||
+		p.Code != score.StatusConflict {
 		t.Errorf("a mark in a match: %v", p)
 	}
 	undefined := &contestTest{t, score.NewContest("OG50BC/X/2"), nil}
-	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Replay); p == nil || !strings.Contains(p.Detail, "not defined; post a contest.define first") {
+	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Replay); p == nil ||
+		!strings.Contains(p.Detail, "not defined; post a contest.define first") {
 		t.Errorf("without a definition: %v", p)
 	}
 }
@@ -383,7 +416,8 @@ func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 func TestEventsOfOtherTypesDoNotChangeAContest(t *testing.T) {
 	f := running(t, match)
 	before := f.state()
-	for _, typ := range []score.Type{score.TypeMedalAward, score.TypeMedalRevoke, score.TypeEventVoid, score.TypeAlert} {
+	for _, typ := range []score.Type{score.TypeMedalAward, score.TypeMedalRevoke, score.TypeEventVoid,
+		score.TypeAlert} {
 		f.mustFold(typ, score.SampleData[typ])
 	}
 	if f.state() != before {

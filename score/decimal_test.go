@@ -14,8 +14,9 @@ import (
 
 func TestDecimalReadsPlainNumbersExactly(t *testing.T) {
 	for text, want := range map[string]score.Decimal{
-		"0": 0, "-0": 0, "0.0": 0, "3": 3000, "-3": -3000, "9.58": 9580, "0.1": 100, "0.001": 1, "-0.005": -5, "130.37": 130370,
-		"1.500": 1500, "1.5000000": 1500, "999999999999.999": score.MaxDecimal, "-999999999999.999": -score.MaxDecimal,
+		"0": 0, "-0": 0, "0.0": 0, "3": 3000, "-3": -3000, "9.58": 9580, "0.1": 100, "0.001": 1, "-0.005": -5,
+		"130.37": 130370,
+		"1.500":  1500, "1.5000000": 1500, "999999999999.999": score.MaxDecimal, "-999999999999.999": -score.MaxDecimal,
 	} {
 		got, err := score.ParseDecimal(text)
 		if err != nil || got != want {
@@ -26,10 +27,14 @@ func TestDecimalReadsPlainNumbersExactly(t *testing.T) {
 
 func TestDecimalRefusesOtherNumbers(t *testing.T) {
 	for text, detail := range map[string]string{
-		"": "want a plain number", "-": "want a plain number", ".": "want a plain number", ".5": "want a plain number", "5.": "want a plain number",
-		"+1": "want a plain number", "1e3": "got 1e3; want a plain number", "1E-2": "want a plain number", "NaN": "want a plain number",
-		"Infinity": "want a plain number", "1,5": "want a plain number", "1.2.3": "want a plain number", " 1": "want a plain number", "0x10": "want a plain number",
-		"01": "want a plain number", "-00.5": "want a plain number", "--1": "want a plain number", "١": "want a plain number",
+		"": "want a plain number", "-": "want a plain number", ".": "want a plain number", ".5": "want a plain number",
+		"5.": "want a plain number",
+		"+1": "want a plain number", "1e3": "got 1e3; want a plain number", "1E-2": "want a plain number",
+		"NaN":      "want a plain number",
+		"Infinity": "want a plain number", "1,5": "want a plain number", "1.2.3": "want a plain number",
+		" 1": "want a plain number", "0x10": "want a plain number",
+		"01": "want a plain number", "-00.5": "want a plain number", "--1": "want a plain number",
+		"١":                              "want a plain number",
 		"1.2345":                         "more than three fraction digits",
 		"0.0001":                         "more than three fraction digits",
 		"1000000000000":                  "the largest is 999999999999.999",
@@ -42,14 +47,16 @@ func TestDecimalRefusesOtherNumbers(t *testing.T) {
 			t.Errorf("ParseDecimal(%.40s) is %s; want an error", text, got)
 			continue
 		}
-		if !strings.Contains(err.Error(), detail) || len(err.Error()) > 250 || strings.ToValidUTF8(err.Error(), "!") != err.Error() {
+		if !strings.Contains(err.Error(), detail) || len(err.Error()) > 250 ||
+			strings.ToValidUTF8(err.Error(), "!") != err.Error() {
 			t.Errorf("ParseDecimal(%.40s): error %q; want %q, short and in UTF-8", text, err, detail)
 		}
 	}
 }
 
 func TestDecimalIsWrittenWithoutTrailingZeros(t *testing.T) {
-	for want, d := range map[string]score.Decimal{"0": 0, "3": 3000, "9.58": 9580, "-0.005": -5, "0.1": 100, "-12.34": -12340, "999999999999.999": score.MaxDecimal} {
+	for want, d := range map[string]score.Decimal{"0": 0, "3": 3000, "9.58": 9580, "-0.005": -5, "0.1": 100,
+		"-12.34": -12340, "999999999999.999": score.MaxDecimal} {
 		if d.String() != want {
 			t.Errorf("%d is written %s, want %s", int64(d), d, want)
 		}

@@ -50,10 +50,12 @@ func checkStoredForm(t *testing.T, e *score.Event, text string) {
 
 func TestEqualDataHasOneStoredForm(t *testing.T) {
 	for _, texts := range [][]string{
-		{`{"competitor":"GAU","delta":2,"result":{"GAU":2,"ROM":0}}`, ` { "result" : { "ROM" : 0.0 , "GAU" : 2.00 } , "delta" : 2.000 , "competitor" : "\u0047AU" }`},
+		{`{"competitor":"GAU","delta":2,"result":{"GAU":2,"ROM":0}}`,
+			` { "result" : { "ROM" : 0.0 , "GAU" : 2.00 } , "delta" : 2.000 , "competitor" : "\u0047AU" }`},
 		{`{"competitor":"GAU","delta":0}`, `{"competitor":"GAU","delta":-0,"period":"","comment":"","result":{},"stats_delta":{}}`},
 	} {
-		first, second := event(t, eventJSON(score.TypeScorePlay, texts[0])), event(t, eventJSON(score.TypeScorePlay, texts[1]))
+		first, second := event(t, eventJSON(score.TypeScorePlay, texts[0])), event(t,
+			eventJSON(score.TypeScorePlay, texts[1]))
 		a, errA := score.MarshalData(first.Data)
 		b, errB := score.MarshalData(second.Data)
 		if errA != nil || errB != nil || string(a) != string(b) {
@@ -63,7 +65,8 @@ func TestEqualDataHasOneStoredForm(t *testing.T) {
 }
 
 func TestUnmarshalDataRefusesUnknownTypesAndMembers(t *testing.T) {
-	if _, err := score.UnmarshalData("score.goal", []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "score.goal") {
+	if _, err := score.UnmarshalData("score.goal", []byte(`{}`)); err == nil ||
+		!strings.Contains(err.Error(), "score.goal") {
 		t.Errorf("an unknown type: %v", err)
 	}
 	for _, text := range []string{`{"text":"x","more":1}`, `{"text":`, `[]`, ``} {

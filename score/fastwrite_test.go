@@ -38,7 +38,8 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 		many[i].Code = string(rune('a' + i))
 	}
 	for _, text := range []string{"", "GAU", "Astérix", `a"\b`, "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
-		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
+		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}},
+			{{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
 				compareWritten(t, &ScorePlay{
 					Competitor: text,
@@ -64,7 +65,8 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 				compareWritten(t, &ScoreSet{Result: result, Period: text, Reason: text, Comment: text})
 			}
 		}
-		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text, Comment: text})
+		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text,
+			Comment: text})
 		compareWritten(t, &Alert{Text: text})
 	}
 	compareWritten(t, (*ScorePlay)(nil))
@@ -83,7 +85,8 @@ func FuzzFastWrite(f *testing.F) {
 			}
 		}
 		d := Decimal(n)
-		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}}, Comment: text})
+		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}},
+			Comment: text})
 	})
 }
 

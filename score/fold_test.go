@@ -32,7 +32,8 @@ var (
 // someData returns data of an event, mostly of a type that a contest of the kind accepts.
 func someData(t *rapid.T, kind string) score.Data {
 	some := func(values ...string) string { return rapid.SampledFrom(append(values, "")).Draw(t, "one of") }
-	choice := rapid.SampledFrom([]string{"define", "status", "status", "own", "own", "own", "own", "own", "own", "other", "alert"}).Draw(t, "event")
+	choice := rapid.SampledFrom([]string{"define", "status", "status", "own", "own", "own", "own", "own", "own",
+		"other", "alert"}).Draw(t, "event")
 	if choice == "own" && kind == score.HeadToHead || choice == "other" && kind == score.Ranked {
 		choice = rapid.SampledFrom([]string{"play", "play", "set"}).Draw(t, "event")
 	}
@@ -41,20 +42,25 @@ func someData(t *rapid.T, kind string) score.Data {
 		return someDefine.Draw(t, "define")
 	case "status":
 		return &score.ContestStatus{
-			ScheduleStatus: some("SCHEDULED", "RUNNING", "RUNNING", "SCHEDULED_BREAK", "RUNNING", "CANCELLED", "FINISHED"), ResultStatus: rapid.SampledFrom([]string{"", "", "", "LIVE", "LIVE", "LIVE", "UNOFFICIAL", "UNOFFICIAL", "OFFICIAL"}).Draw(t, "result status"),
+			ScheduleStatus: some("SCHEDULED", "RUNNING", "RUNNING", "SCHEDULED_BREAK", "RUNNING", "CANCELLED",
+				"FINISHED"), ResultStatus: rapid.SampledFrom([]string{"", "", "", "LIVE", "LIVE", "LIVE", "UNOFFICIAL",
+				"UNOFFICIAL", "OFFICIAL"}).Draw(t, "result status"),
 			Period: periods.Draw(t, "period"), Clock: some("1'"),
 		}
 	case "play":
 		delta := decimals.Draw(t, "delta")
-		d := &score.ScorePlay{Competitor: codes.Draw(t, "competitor"), Delta: &delta, Period: periods.Draw(t, "period"), Clock: some("2'"), StatsDelta: totals.Draw(t, "stats")}
+		d := &score.ScorePlay{Competitor: codes.Draw(t, "competitor"), Delta: &delta, Period: periods.Draw(t, "period"),
+			Clock: some("2'"), StatsDelta: totals.Draw(t, "stats")}
 		if rapid.Bool().Draw(t, "with totals") {
 			d.Result = totals.Draw(t, "result")
 		}
 		return d
 	case "set":
-		return &score.ScoreSet{Result: totals.Draw(t, "result"), Period: periods.Draw(t, "period"), Reason: some("jury")}
+		return &score.ScoreSet{Result: totals.Draw(t, "result"), Period: periods.Draw(t, "period"),
+			Reason: some("jury")}
 	case "own", "other":
-		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"), IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}
+		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"),
+			IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}
 		if d.IRM == "" {
 			mark := decimals.Draw(t, "mark")
 			d.Mark = &mark
@@ -65,15 +71,18 @@ func someData(t *rapid.T, kind string) score.Data {
 }
 
 var someDefine = rapid.Custom(func(t *rapid.T) *score.ContestDefine {
-	d := &score.ContestDefine{Kind: rapid.SampledFrom([]string{score.HeadToHead, score.Ranked}).Draw(t, "kind"), Sport: "x",
-		Sort: rapid.SampledFrom([]string{"", "asc", "desc"}).Draw(t, "sort"), ResultType: rapid.SampledFrom([]string{"", "TIME", "POINTS"}).Draw(t, "result type")}
+	d := &score.ContestDefine{Kind: rapid.SampledFrom([]string{score.HeadToHead, score.Ranked}).Draw(t, "kind"),
+		Sport: "x",
+		Sort: rapid.SampledFrom([]string{"", "asc", "desc"}).Draw(t,
+			"sort"), ResultType: rapid.SampledFrom([]string{"", "TIME", "POINTS"}).Draw(t, "result type")}
 	if d.Kind == score.HeadToHead {
 		d.TiebreakPeriods = rapid.SampledFrom([][]string{nil, {"SO"}}).Draw(t, "tie-break")
 	} else {
 		d.Splits = rapid.SampledFrom([][]string{nil, {"5k", "10k", "finish"}}).Draw(t, "splits")
 	}
 	if rapid.Bool().Draw(t, "with a list") {
-		for i, code := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"A", "B", "C", "D"}), 1, 4, rapid.ID).Draw(t, "competitors") {
+		for i, code := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"A", "B", "C", "D"}), 1, 4,
+			rapid.ID).Draw(t, "competitors") {
 			d.Competitors = append(d.Competitors, score.Entrant{Code: code, Order: i % 2})
 		}
 	}
@@ -104,7 +113,8 @@ func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 		m := &memMarks{contest: c}
 		var accepted []*score.Event
 		first := someDefine.Draw(t, "first")
-		events := []score.Data{first, &score.ContestStatus{ScheduleStatus: rapid.SampledFrom([]string{"RUNNING", "RUNNING", "DELAYED"}).Draw(t, "start")}}
+		events := []score.Data{first, &score.ContestStatus{ScheduleStatus: rapid.SampledFrom([]string{"RUNNING",
+			"RUNNING", "DELAYED"}).Draw(t, "start")}}
 		for range rapid.IntRange(10, 80).Draw(t, "length") {
 			events = append(events, someData(t, first.Kind))
 		}
@@ -179,7 +189,8 @@ func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 			t.Fatalf("place %d has rank %d behind rank %d", i+1, p.Rank, r.Competitors[i-1].Rank)
 		}
 	}
-	if r.Winner != "" && (r.ScheduleStatus != score.Finished || r.Competitors[0].Code != r.Winner || r.Competitors[0].Rank != 1) {
+	if r.Winner != "" && (r.ScheduleStatus != score.Finished || r.Competitors[0].Code != r.Winner ||
+		r.Competitors[0].Rank != 1) {
 		t.Fatalf("the winner of %s is %s", mustMarshal(t, r), r.Winner)
 	}
 }

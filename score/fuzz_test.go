@@ -43,7 +43,8 @@ func FuzzDecode(f *testing.F) {
 }
 
 func checkProblem(t *testing.T, p *score.Problem) {
-	if p.Detail == "" || len(p.Detail) > 2000 || len(p.Field) > 600 || !utf8.ValidString(p.Detail) || p.Status < 400 || p.Status > 499 {
+	if p.Detail == "" || len(p.Detail) > 2000 || len(p.Field) > 600 || !utf8.ValidString(p.Detail) || p.Status < 400 ||
+		p.Status > 499 {
 		t.Fatalf("the problem is %+v", p)
 	}
 	if _, err := json.Marshal(p); err != nil {
@@ -68,7 +69,8 @@ func checkAccepted(t *testing.T, e *score.Event) {
 	if b, err := score.MarshalData(again.Data); err != nil || string(b) != string(data) {
 		t.Fatalf("%s became %s, %v", data, b, err)
 	}
-	if again.ID != e.ID || again.Source != e.Source || again.Seq != e.Seq || again.Type != e.Type || again.ContestID != e.ContestID || !again.Time.Equal(e.Time) ||
+	if again.ID != e.ID || again.Source != e.Source || again.Seq != e.Seq || again.Type != e.Type ||
+		again.ContestID != e.ContestID || !again.Time.Equal(e.Time) ||
 		again.TimeGiven != e.TimeGiven || again.IDGiven != e.IDGiven {
 		t.Fatalf("%+v became %+v", e, again)
 	}

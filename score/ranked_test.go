@@ -11,7 +11,8 @@ const race = `{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":
 
 func (f *contestTest) mark(competitor, split, mark string) {
 	f.t.Helper()
-	f.mustFold(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"mark":%s,"organisation":"GAU"}`, competitor, split, mark))
+	f.mustFold(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"mark":%s,"organisation":"GAU"}`,
+		competitor, split, mark))
 }
 
 func (f *contestTest) irm(competitor, split, irm string) {
@@ -99,7 +100,8 @@ func TestAnIRMDoesNotHideMarksAtEarlierSplits(t *testing.T) {
 
 func TestTheDirectionFollowsSortOrElseTheResultType(t *testing.T) {
 	for about, want := range map[string]string{
-		`"result_type":"TIME"`: "low", `"result_type":"DISTANCE"`: "high", `"result_type":"POINTS"`: "high", `"sort":"asc"`: "low", `"sort":"desc"`: "high",
+		`"result_type":"TIME"`: "low", `"result_type":"DISTANCE"`: "high", `"result_type":"POINTS"`: "high",
+		`"sort":"asc"`: "low", `"sort":"desc"`: "high",
 		`"result_type":"TIME","sort":"desc"`: "high", `"result_type":"POINTS","sort":"asc"`: "low",
 	} {
 		f := running(t, `{"kind":"ranked","sport":"menhir throw",`+about+`}`)
@@ -118,7 +120,8 @@ func TestARankedContestShowsItsFirstTenAndTheTotal(t *testing.T) {
 	}
 	r := f.c.Record()
 	if len(r.Competitors) != 10 || *r.Total != 25 || r.Competitors[0].Code != "24" || r.Competitors[9].Code != "15" {
-		t.Errorf("%d shown of %d, from %s to %s", len(r.Competitors), *r.Total, r.Competitors[0].Code, r.Competitors[9].Code)
+		t.Errorf("%d shown of %d, from %s to %s", len(r.Competitors), *r.Total, r.Competitors[0].Code,
+			r.Competitors[9].Code)
 	}
 }
 
@@ -134,9 +137,11 @@ func TestTheStartListFillsTheFirstTenWhileFewHaveMarks(t *testing.T) {
 
 func TestMarksAreAcceptedAtKnownSplitsOnly(t *testing.T) {
 	f := running(t, race)
-	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"15k","mark":1}`, score.InvalidEvent, "data.split", `got "15k"; want one of 5k, 10k, finish`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"15k","mark":1}`, score.InvalidEvent, "data.split",
+		`got "15k"; want one of 5k, 10k, finish`)
 	f = running(t, `{"kind":"ranked","sport":"x"}`)
-	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"5k","mark":1}`, score.InvalidEvent, "data.split", "want one of finish")
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"5k","mark":1}`, score.InvalidEvent, "data.split",
+		"want one of finish")
 	f.mark("a", "finish", "1")
 }
 
@@ -149,7 +154,8 @@ func TestMarksAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
 	f.mustFold(score.TypeResultSet, mark)
 	f.mustFold(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by a result.set with a reason or by an event.void")
+	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "",
+		"OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	f = running(t, race)
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
 	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
@@ -173,7 +179,8 @@ func TestAMarkWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
 	if w := f.c.Record().Winner; w != "c" {
 		t.Errorf("the winner is %q", w)
 	}
-	f.wantRefused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent, "data.split", "")
+	f.wantRefused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent,
+		"data.split", "")
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
 	f.mustFold(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
 }
@@ -185,7 +192,8 @@ func TestAStartListMustIncludeCompetitorsWithMarks(t *testing.T) {
 	f.mark("b", "5k", "2")
 	missing := func(list, who string) {
 		t.Helper()
-		f.wantRefused(score.TypeContestDefine, fmt.Sprintf(about, list), score.StatusConflict, "data.competitors", fmt.Sprintf("%q is missing from the list but has a mark", who))
+		f.wantRefused(score.TypeContestDefine, fmt.Sprintf(about, list), score.StatusConflict, "data.competitors",
+			fmt.Sprintf("%q is missing from the list but has a mark", who))
 	}
 	missing(`{"code":"b"},{"code":"c"}`, "a")
 	missing(`{"code":"a"},{"code":"c"},{"code":"d"}`, "b")

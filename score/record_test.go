@@ -112,7 +112,8 @@ func TestEveryCodeOfAProblemHasAStatusAndATitle(t *testing.T) {
 	}
 	for _, code := range score.Codes() {
 		p := score.Problemf(code, "because of %s", "rain")
-		if p.Status < 400 || p.Status > 599 || p.Status == 500 || p.Title == "" || p.Code != code || p.Detail != "because of rain" || p.Type != "urn:laurel:problem:"+string(code) {
+		if p.Status < 400 || p.Status > 599 || p.Status == 500 || p.Title == "" || p.Code != code ||
+			p.Detail != "because of rain" || p.Type != "urn:laurel:problem:"+string(code) {
 			t.Errorf("%+v", p)
 		}
 	}

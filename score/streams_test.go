@@ -108,7 +108,8 @@ type truth struct {
 
 func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 	dir := dataDir(t)
-	for _, name := range []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket", "curling"} {
+	for _, name := range []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket",
+		"curling"} {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dir, name, "truth.json"))
 			if err != nil {
@@ -207,7 +208,8 @@ func compareMedals(t *testing.T, s *memStore, want *truth) {
 		}
 		for _, w := range want.MedalTable {
 			got := rows[w.Organisation]
-			if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total || got.Rank != w.Rank {
+			if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total ||
+				got.Rank != w.Rank {
 				t.Errorf("%s: row is %+v, truth %+v", competition, got, w)
 			}
 		}
@@ -228,7 +230,8 @@ func compareLeaders(t *testing.T, s *memStore, want *truth) {
 		}
 		r := s.contests[id].Record()
 		if *r.Total != len(marks) || len(r.Competitors) != 10 || r.Winner != board[0].Competitor {
-			t.Errorf("%s: %d marks, %d leaders, winner %s; truth %d marks, winner %s", id, *r.Total, len(r.Competitors), r.Winner, len(marks), board[0].Competitor)
+			t.Errorf("%s: %d marks, %d leaders, winner %s; truth %d marks, winner %s", id, *r.Total, len(r.Competitors),
+				r.Winner, len(marks), board[0].Competitor)
 		}
 		for i, p := range r.Competitors {
 			if *p.Result != marks[i] || *p.Result != of[p.Code] {

@@ -124,7 +124,8 @@ func TestVerifyFindsWhatIsFalse(t *testing.T) {
 		"another offset": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Time = l[2].Time.UTC(); return l }, "is not what the key"},
 		"another id": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].ID = "c-9"; return l },
 			"is not what the key"},
-		"another source": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Source = "bard/x"; return l }, "is not what the key"},
+		"another source": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Source = "bard/x"; return l },
+			"is not what the key"},
 		"another seq": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Seq = 9; return l },
 			"is not what the key"},
 		"another type":        {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Type = score.TypeScoreSet; return l }, "is not what the key"},
@@ -137,7 +138,8 @@ func TestVerifyFindsWhatIsFalse(t *testing.T) {
 		"a key of nobody": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = "0123456789abcdef"; return l }, "the unknown key"},
 		"shown twice": {func(l []score.TimelineEvent) []score.TimelineEvent { return append(l, l[2]) },
 			"comes after"},
-		"in another order": {func(l []score.TimelineEvent) []score.TimelineEvent { l[1], l[2] = l[2], l[1]; return l }, "comes after"},
+		"in another order": {func(l []score.TimelineEvent) []score.TimelineEvent { l[1], l[2] = l[2], l[1]; return l },
+			"comes after"},
 		"data in two versions": {func(l []score.TimelineEvent) []score.TimelineEvent {
 			l[2].Data = jsontext.Value(`{"delta":9007199254740993}`)
 			return l

@@ -58,7 +58,8 @@ func reads(path string) []exchange {
 		{title: "another method with a body", raw: rawBody("PUT", path, "{}", bodyJSON)},
 		{title: "preflight", raw: rawRequest("OPTIONS", path, "Origin: http://a.example")},
 		get("the last request of the connection", path, "Connection: close"),
-		{title: "twice on one connection", raw: rawRequest("GET", path) + rawRequest("GET", path, "If-None-Match: *"), answers: 2},
+		{title: "twice on one connection", raw: rawRequest("GET", path) + rawRequest("GET", path, "If-None-Match: *"),
+			answers: 2},
 	}
 }
 
@@ -179,7 +180,8 @@ func eventsScript() script {
 		send("without id, source and time", "POST", path, `{"type":"alert","contest_id":"OG50BC/CUR-M-GPA-01","data":{"text":"clack"}}`),
 		send("an array", "POST", path, "["+alertOf("p4", "")+","+alertOf("p5", "")+"]"),
 		send("an array, one of which is wrong", "POST", path, "["+alertOf("p6", "")+`,{"id":"p7","type":"alert"}]`),
-		send("an array, one of which is refused", "POST", path, "["+alertOf("p8", "")+","+alertOf("p9", `,"seq":100`)+"]"),
+		send("an array, one of which is refused", "POST", path,
+			"["+alertOf("p8", "")+","+alertOf("p9", `,"seq":100`)+"]"),
 		send("an empty array", "POST", path, "[]"),
 		send("a total that does not add up", "POST", path, `{"id":"t1","source":"bard/cacofonix","type":"score.play","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":1,"period":"END3","result":{"GAU":100,"ROM":0}}}`),
 		send("a status that cannot follow", "POST", path, `{"id":"t2","source":"bard/cacofonix","type":"contest.status","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"SCHEDULED"}}`),
@@ -193,18 +195,23 @@ func eventsScript() script {
 		{title: "JSON with a charset", raw: rawBody("POST", path, alertOf("p1", ""), bodyJSON+"; charset=utf-8")},
 		{title: "another charset", raw: rawBody("POST", path, alertOf("p1", ""), bodyJSON+"; charset=latin1")},
 		{title: "no Content-Type", raw: rawBody("POST", path, alertOf("p1", ""))},
-		{title: "a form", raw: rawBody("POST", path, alertOf("p1", ""), "Content-Type: application/x-www-form-urlencoded")},
+		{title: "a form", raw: rawBody("POST", path, alertOf("p1", ""),
+			"Content-Type: application/x-www-form-urlencoded")},
 		{title: "another type", raw: rawBody("POST", path, alertOf("p1", ""), "Content-Type: text/plain")},
 		send("packed", "POST", path, alertOf("p1", ""), "Content-Encoding: gzip"),
-		send("too long an event", "POST", path, strings.Replace(alertOf("p10", ""), "clack", strings.Repeat("x", 70_000), 1)),
-		{title: "a length above the limit", raw: rawRequest("POST", path, bodyJSON, "Content-Length: 5000000", "Expect: 100-continue")},
-		{title: "chunked", raw: rawRequest("POST", path, bodyJSON, "Transfer-Encoding: chunked") + "5\r\n[null\r\n1\r\n]\r\n0\r\n\r\n"},
+		send("too long an event", "POST", path, strings.Replace(alertOf("p10", ""), "clack",
+			strings.Repeat("x", 70_000), 1)),
+		{title: "a length above the limit", raw: rawRequest("POST", path, bodyJSON, "Content-Length: 5000000",
+			"Expect: 100-continue")},
+		{title: "chunked", raw: rawRequest("POST", path, bodyJSON,
+			"Transfer-Encoding: chunked") + "5\r\n[null\r\n1\r\n]\r\n0\r\n\r\n"},
 		send("a token in the URL", "POST", path+"?token=x", alertOf("p1", "")),
 		send("a parameter", "POST", path+"?a=b", alertOf("p1", "")),
 		send("a token where none is needed", "POST", path, alertOf("p1", ""), "Authorization: Bearer x"),
 		send("from a page of another origin", "POST", path, alertOf("p1", ""), "Origin: http://evil.example"),
 		send("the last request of the connection", "POST", path, alertOf("p1", ""), "Connection: close"),
-		{title: "two on one connection, the second wrong", answers: 2, raw: rawBody("POST", path, alertOf("p1", ""), bodyJSON) + rawBody("POST", path, "{", bodyJSON)},
+		{title: "two on one connection, the second wrong", answers: 2,
+			raw: rawBody("POST", path, alertOf("p1", ""), bodyJSON) + rawBody("POST", path, "{", bodyJSON)},
 		{title: "another method", raw: rawRequest("GET", path)},
 		{title: "another method", raw: rawRequest("DELETE", path)},
 	}}
@@ -270,7 +277,8 @@ func adminScript() script {
 		send("no mode", "PUT", "/v1/cluster/cache", ``),
 		send("set the mode", "PUT", "/v1/cluster/cache", `{"mode":"push"}`),
 		send("set the mode, as text", "PUT", "/v1/cluster/cache", `{"mode":"push"}`, wantText),
-		send("from a page of another origin", "PUT", "/v1/cluster/cache", `{"mode":"push"}`, "Origin: http://evil.example"),
+		send("from a page of another origin", "PUT", "/v1/cluster/cache", `{"mode":"push"}`,
+			"Origin: http://evil.example"),
 		send("a join token without certificates", "POST", "/v1/cluster/tokens", ``),
 		send("enroll without certificates", "POST", "/v1/cluster/enroll", `{}`),
 		get("the authority without certificates", "/v1/cluster/authority"),
@@ -280,7 +288,8 @@ func adminScript() script {
 		get("access with a parameter", "/v1/access?x=y"),
 		send("a grant without a name", "POST", "/v1/access/grants", `{"role":"bard"}`),
 		send("a grant of a role that is none", "POST", "/v1/access/grants", `{"name":"x","role":"king"}`),
-		send("a grant that has expired", "POST", "/v1/access/grants", `{"name":"x","role":"bard","expires":"0704-01-01T00:00:00Z"}`),
+		send("a grant that has expired", "POST", "/v1/access/grants",
+			`{"name":"x","role":"bard","expires":"0704-01-01T00:00:00Z"}`),
 		send("revoke nothing", "DELETE", "/v1/access/grants/none", ""),
 		get("audit", "/v1/audit"),
 		get("audit as text", "/v1/audit", wantText),
@@ -293,9 +302,11 @@ func adminScript() script {
 
 func pullScript() script {
 	list := []exchange{}
-	for _, path := range []string{"/v1/scores/OG50BC/CUR-M-GPA-01", "/v1/scores/OG50BC/NO", "/v1/scores?limit=1", "/v1/timeline/OG50BC/CUR-M-GPA-01?limit=1",
+	for _, path := range []string{"/v1/scores/OG50BC/CUR-M-GPA-01", "/v1/scores/OG50BC/NO", "/v1/scores?limit=1",
+		"/v1/timeline/OG50BC/CUR-M-GPA-01?limit=1",
 		"/v1/medals/OG50BC/GAU", "/v1/leaderboard/OG50BC/MAR?limit=1", "/v1/bards/bard/cacofonix"} {
-		list = append(list, get("pull mode", path), get("pull mode, as text", path, wantText), get("pull mode, conditional", path, "If-None-Match: *"))
+		list = append(list, get("pull mode", path), get("pull mode, as text", path, wantText),
+			get("pull mode, conditional", path, "If-None-Match: *"))
 	}
 	return script{"pull.txt", list}
 }
@@ -321,9 +332,12 @@ func guardedScripts() []script {
 	as := func(name string) string { return "Authorization: Bearer {" + name + "}" }
 	var callers []exchange
 	for _, route := range []struct{ method, path, body string }{
-		{"GET", path, ""}, {"GET", "/v1/scores", ""}, {"GET", "/v1/leaderboard/OG50BC/MAR", ""}, {"GET", "/v1/frontends", ""}, {"GET", "/", ""}, {"GET", "/metrics", ""}, {"GET", "/v1/watch?colour=red", ""},
-		{"GET", "/livez", ""}, {"POST", "/v1/events", alertOf("p1", "")}, {"GET", "/v1/access", ""}, {"GET", "/v1/audit?limit=1", ""}, {"POST", "/v1/cluster/transfer", `{"to":"f9"}`},
-		{"POST", "/v1/cluster/members", "{}"}, {"POST", "/v1/access/grants", "{}"}, {"DELETE", "/v1/access/grants/none", ""}, {"POST", "/v1/cluster/tokens", `{"ttl":"x"}`},
+		{"GET", path, ""}, {"GET", "/v1/scores", ""}, {"GET", "/v1/leaderboard/OG50BC/MAR", ""},
+		{"GET", "/v1/frontends", ""}, {"GET", "/", ""}, {"GET", "/metrics", ""}, {"GET", "/v1/watch?colour=red", ""},
+		{"GET", "/livez", ""}, {"POST", "/v1/events", alertOf("p1", "")}, {"GET", "/v1/access", ""},
+		{"GET", "/v1/audit?limit=1", ""}, {"POST", "/v1/cluster/transfer", `{"to":"f9"}`},
+		{"POST", "/v1/cluster/members", "{}"}, {"POST", "/v1/access/grants", "{}"},
+		{"DELETE", "/v1/access/grants/none", ""}, {"POST", "/v1/cluster/tokens", `{"ttl":"x"}`},
 	} {
 		for _, caller := range []string{"", "reader", "bard", "operator", "revoked", "expired", "unknown"} {
 			var fields []string
@@ -353,23 +367,38 @@ func guardedScripts() []script {
 			get("two tokens", path, as("reader"), as("reader")),
 			get("a page that may read", path, as("reader"), "Origin: https://scores.example"),
 			get("a page that may not read", path, as("reader"), "Origin: https://evil.example"),
-			send("a page that may read posts", "POST", "/v1/events", alertOf("p1", ""), as("bard"), "Origin: https://scores.example"),
+			send("a page that may read posts", "POST", "/v1/events", alertOf("p1", ""), as("bard"),
+				"Origin: https://scores.example"),
 		)},
 		{"guarded_events.txt", []exchange{
-			send("another competition", "POST", "/v1/events", `{"id":"x1","type":"alert","contest_id":"XX/1","data":{"text":"a"}}`, as("bard")),
-			send("without id and source", "POST", "/v1/events", `{"type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("bard")),
-			send("the source of another", "POST", "/v1/events", `{"id":"x2","source":"bard/sopranus","type":"alert","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("bard")),
-			send("the second of an array is another's", "POST", "/v1/events", "["+alertOf("x3", "")+`,{"id":"x4","type":"alert","contest_id":"XX/1","data":{"text":"a"}}]`, as("bard")),
+			send("another competition", "POST", "/v1/events",
+				`{"id":"x1","type":"alert","contest_id":"XX/1","data":{"text":"a"}}`, as("bard")),
+			send("without id and source", "POST", "/v1/events",
+				`{"type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`,
+				as("bard")),
+			send("the source of another", "POST", "/v1/events",
+				`{"id":"x2","source":"bard/sopranus","type":"alert","contest_id":"OG50BC/MAR","data":{"text":"a"}}`,
+				as("bard")),
+			send("the second of an array is another's", "POST", "/v1/events",
+				"["+alertOf("x3", "")+`,{"id":"x4","type":"alert","contest_id":"XX/1","data":{"text":"a"}}]`,
+				as("bard")),
 			send("signed", "POST", "/v1/events", signedAlert("g1")),
 			send("signed, then changed", "POST", "/v1/events", strings.Replace(signedAlert("g2"), "clack", "clock", 1)),
-			send("signed with an unknown key", "POST", "/v1/events", strings.Replace(signedAlert("g3"), `"key":"`, `"key":"00`, 1)),
-			send("the first of a slow bard", "POST", "/v1/events", `{"id":"s1","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
-			send("too many of a slow bard", "POST", "/v1/events", `{"id":"s2","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
+			send("signed with an unknown key", "POST", "/v1/events",
+				strings.Replace(signedAlert("g3"), `"key":"`, `"key":"00`, 1)),
+			send("the first of a slow bard", "POST", "/v1/events",
+				`{"id":"s1","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
+			send("too many of a slow bard", "POST", "/v1/events",
+				`{"id":"s2","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
 			send("too large a body", "POST", "/v1/events", "["+strings.Repeat(" ", 21_000)+"]", as("bard")),
-			{title: "a stream whose second event is another's", raw: rawBody("POST", "/v1/events", alertOf("x5", "")+"\n"+`{"id":"x6","type":"alert","contest_id":"XX/1","data":{"text":"a"}}`+"\n", bodyNDJSON, as("bard"))},
+			{title: "a stream whose second event is another's",
+				raw: rawBody("POST", "/v1/events",
+					alertOf("x5", "")+"\n"+`{"id":"x6","type":"alert","contest_id":"XX/1","data":{"text":"a"}}`+"\n",
+					bodyNDJSON, as("bard"))},
 			{title: "a stream of a stranger", raw: rawBody("POST", "/v1/events", alertOf("x7", "")+"\n", bodyNDJSON)},
 			get("the timeline tells who vouches", "/v1/timeline/OG50BC/CUR-M-GPA-01?after=20", as("reader")),
-			get("the timeline tells who vouches, as text", "/v1/timeline/OG50BC/CUR-M-GPA-01?after=20", as("reader"), wantText),
+			get("the timeline tells who vouches, as text", "/v1/timeline/OG50BC/CUR-M-GPA-01?after=20", as("reader"),
+				wantText),
 			get("keys", "/v1/keys", as("reader")),
 			get("keys as text", "/v1/keys", as("reader"), wantText),
 			get("one key", "/v1/keys/"+score.KeyID(worldPublic()), as("reader")),
@@ -378,8 +407,11 @@ func guardedScripts() []script {
 		{"guarded_admin.txt", []exchange{
 			get("access", "/v1/access", as("operator")),
 			get("access as text", "/v1/access", as("operator"), wantText),
-			send("a grant for a key", "POST", "/v1/access/grants", `{"name":"bard/key","role":"bard","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, as("operator")),
-			send("a grant of an unknown role", "POST", "/v1/access/grants", `{"name":"bard/key","role":"king"}`, as("operator")),
+			send("a grant for a key", "POST", "/v1/access/grants",
+				`{"name":"bard/key","role":"bard","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`,
+				as("operator")),
+			send("a grant of an unknown role", "POST", "/v1/access/grants", `{"name":"bard/key","role":"king"}`,
+				as("operator")),
 			send("revoke", "DELETE", "/v1/access/grants/{slow id}", "", as("operator")),
 			send("revoke again", "DELETE", "/v1/access/grants/{slow id}", "", as("operator")),
 			send("a join token", "POST", "/v1/cluster/tokens", `{"ttl":"1h","uses":2}`, as("operator")),
@@ -389,15 +421,18 @@ func guardedScripts() []script {
 			send("enroll, not JSON", "POST", "/v1/cluster/enroll", `{`),
 			get("the authority", "/v1/cluster/authority"),
 			{title: "the authority, HEAD", raw: rawRequest("HEAD", "/v1/cluster/authority")},
-			send("end a change of the authority that was not begun", "POST", "/v1/cluster/authority", `{"finish":true}`, as("operator")),
+			send("end a change of the authority that was not begun", "POST", "/v1/cluster/authority", `{"finish":true}`,
+				as("operator")),
 			send("hand over to nobody", "POST", "/v1/cluster/transfer", `{"to":"f9"}`, as("operator")),
-			send("hand over in the name of a member", "POST", "/v1/cluster/transfer", `{"to":"f9"}`, "Laurel-Caller: f1@x"),
+			send("hand over in the name of a member", "POST", "/v1/cluster/transfer", `{"to":"f9"}`,
+				"Laurel-Caller: f1@x"),
 		}},
 	}
 }
 
 func signedAlert(id string) string {
-	e := score.Event{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert, Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
+	e := score.Event{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert,
+		Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
 		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: "clack"}}
 	return signedJSON(&e)
 }

@@ -80,12 +80,15 @@ func TestAuthorize(t *testing.T) {
 		open    score.Code // in an open store; "" if permitted
 		guarded score.Code
 	}{
-		"signed":                    {signedAlert(t, 1, nil), "", ""},
-		"signed, below the name":    {signedAlert(t, 1, as("bard/a/2")), "", ""},
-		"signed, beside the name":   {signedAlert(t, 1, as("bard/ab")), forbidden, forbidden},
-		"signed as another":         {signedAlert(t, 1, as("bard/b")), forbidden, forbidden},
-		"signed within bounds":      {signedAlert(t, 2, as("bard/b")), "", ""},
-		"signed, other competition": {signedAlert(t, 2, func(e *score.Event) { e.Source, e.ContestID = "bard/b", "X/1" }), forbidden, forbidden},
+		"signed":                  {signedAlert(t, 1, nil), "", ""},
+		"signed, below the name":  {signedAlert(t, 1, as("bard/a/2")), "", ""},
+		"signed, beside the name": {signedAlert(t, 1, as("bard/ab")), forbidden, forbidden},
+		"signed as another":       {signedAlert(t, 1, as("bard/b")), forbidden, forbidden},
+		"signed within bounds":    {signedAlert(t, 2, as("bard/b")), "", ""},
+		"signed, other competition": {signedAlert(t, 2, func(e *score.Event) {
+			e.Source, e.ContestID = "bard/b",
+				"X/1"
+		}), forbidden, forbidden},
 		"signed, other type": {signedAlert(t, 2, func(e *score.Event) {
 			e.Source, e.Type, e.Data = "bard/b", score.TypeScoreSet, &score.ScoreSet{}
 		}), forbidden, forbidden},
@@ -96,18 +99,27 @@ func TestAuthorize(t *testing.T) {
 		"altered":                        {altered, unauthorized, unauthorized},
 		"with another event's signature": {swapped, unauthorized, unauthorized},
 		"under another's key":            {borrowed, forbidden, forbidden},
-		"a key, no signature":            {given(func(e *score.Event) { e.Signature = nil }), unauthorized, unauthorized},
-		"a signature, no key":            {given(func(e *score.Event) { e.Key = "" }), unauthorized, unauthorized},
-		"signed, id filled in":           {given(func(e *score.Event) { e.IDGiven = false }), unauthorized, unauthorized},
-		"signed, time filled in":         {given(func(e *score.Event) { e.TimeGiven = false }), unauthorized, unauthorized},
-		"signed, without seq":            {given(func(e *score.Event) { e.Seq = 0 }), unauthorized, unauthorized},
-		"neither signed nor token":       {plain(nil), "", unauthorized},
-		"token":                          {plain(func(e *score.Event) { e.Token = "desk" }), "", ""},
-		"token, as another":              {plain(func(e *score.Event) { e.Token, e.Source = "desk", "bard/b" }), forbidden, forbidden},
-		"token that is not known":        {plain(func(e *score.Event) { e.Token = "disk" }), unauthorized, unauthorized},
-		"a key's id in place of a token": {plain(func(e *score.Event) { e.Token = bounded.ID }), unauthorized, unauthorized},
+		"a key, no signature": {given(func(e *score.Event) { e.Signature = nil }), unauthorized,
+			unauthorized},
+		"a signature, no key": {given(func(e *score.Event) { e.Key = "" }), unauthorized, unauthorized},
+		"signed, id filled in": {given(func(e *score.Event) { e.IDGiven = false }), unauthorized,
+			unauthorized},
+		"signed, time filled in": {given(func(e *score.Event) { e.TimeGiven = false }), unauthorized,
+			unauthorized},
+		"signed, without seq":      {given(func(e *score.Event) { e.Seq = 0 }), unauthorized, unauthorized},
+		"neither signed nor token": {plain(nil), "", unauthorized},
+		"token":                    {plain(func(e *score.Event) { e.Token = "desk" }), "", ""},
+		"token, as another": {plain(func(e *score.Event) { e.Token, e.Source = "desk", "bard/b" }),
+			forbidden, forbidden},
+		"token that is not known": {plain(func(e *score.Event) { e.Token = "disk" }), unauthorized,
+			unauthorized},
+		"a key's id in place of a token": {plain(func(e *score.Event) { e.Token = bounded.ID }), unauthorized,
+			unauthorized},
 		"a token's id in place of a key": {given(func(e *score.Event) { e.Key = "desk" }), unauthorized, unauthorized},
-		"a bad signature and a token":    {given(func(e *score.Event) { e.Token, e.Data = "desk", &score.Alert{Text: "sun"} }), unauthorized, unauthorized},
+		"a bad signature and a token": {given(func(e *score.Event) {
+			e.Token, e.Data = "desk",
+				&score.Alert{Text: "sun"}
+		}), unauthorized, unauthorized},
 	} {
 		for guarded, want := range map[bool]score.Code{false: c.open, true: c.guarded} {
 			a.Guarded = guarded

@@ -94,7 +94,8 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 		{Guard: true},
 		{Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
 		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"},
-		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
+		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"},
+		{Note: "f4 left"},
 	} {
 		was, before := a.State, text(t, a.State)
 		if summary := a.change(c); summary == "" {
@@ -194,7 +195,8 @@ func TestAJoinTokenIsValidForItsUsesUntilItExpires(t *testing.T) {
 	a.change(Change{Revoke: "k"})
 	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
 	for words, change := range map[string]func(j *JoinToken){
-		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 }, "hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
+		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 },
+		"hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
 	} {
 		j := joinToken("l", 1)
 		change(j)
@@ -231,7 +233,8 @@ func TestGrantsTokensAndAuthoritiesAreLimited(t *testing.T) {
 	for i := range MaxAuthorities - 1 {
 		a.change(Change{DropAuthority: Fingerprint([]byte{byte(i)})})
 	}
-	a.wantRefused(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
+	a.wantRefused(score.StatusConflict, "the only authority",
+		Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
 	a.wantRefused(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
 }
 
@@ -241,7 +244,8 @@ func TestTheAuditTrailHasNoSecrets(t *testing.T) {
 	g.Hash, j.Hash = []byte("SECRETSECRETSECRETSECRETSECRETXY"), []byte("SECRETSECRETSECRETSECRETSECRETXY")
 	hex := fmt.Sprintf("%x", g.Hash)
 	for _, c := range []Change{{Grant: g}, {Grant: g}, {JoinToken: j}, {UseJoinToken: "j"}, {Revoke: "j"}} {
-		if summary := a.change(c); strings.Contains(summary, "SECRET") || strings.Contains(summary, hex[:8]) || strings.Contains(summary, "U0VDUk") {
+		if summary := a.change(c); strings.Contains(summary, "SECRET") || strings.Contains(summary, hex[:8]) ||
+			strings.Contains(summary, "U0VDUk") {
 			t.Errorf("the audit line is %q", summary)
 		}
 	}

@@ -35,7 +35,8 @@ func newTestGroup(t *testing.T) *testGroup {
 func (w *testGroup) now() time.Time { return w.at }
 
 func (w *testGroup) options(member string) Options {
-	return Options{Dir: filepath.Join(w.t.TempDir(), "trust"), Member: member, Hosts: []string{"127.0.0.1", "f.example"}, Now: w.now}
+	return Options{Dir: filepath.Join(w.t.TempDir(), "trust"), Member: member,
+		Hosts: []string{"127.0.0.1", "f.example"}, Now: w.now}
 }
 
 func (w *testGroup) authority() *Authority { return w.first.Authority(w.first.IssuedBy()) }
@@ -158,7 +159,8 @@ func TestIdentityIsTheSameAfterARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.IssuedBy() != w.first.IssuedBy() || !slices.Equal(again.Keys(), w.first.Keys()) || !again.Expires().Equal(w.first.Expires()) {
+	if again.IssuedBy() != w.first.IssuedBy() || !slices.Equal(again.Keys(), w.first.Keys()) ||
+		!again.Expires().Equal(w.first.Expires()) {
 		t.Errorf("got %+v", again)
 	}
 	if _, err := Open(Options{Dir: w.first.Dir, Member: "f2@two", Now: w.now}); err == nil {
@@ -180,7 +182,8 @@ func TestIdentityIsTheSameAfterARestart(t *testing.T) {
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Options{Dir: w.first.Dir, Member: "f1@one", Now: w.now}); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := Open(Options{Dir: w.first.Dir, Member: "f1@one", Now: w.now}); err == nil ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("a damaged file: %v", err)
 	}
 }
@@ -313,7 +316,8 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 		t.Fatal("the authority's certificate cannot be read")
 	}
 	for _, host := range []string{"f.example", "127.0.0.1"} {
-		if s, c := handshake(t, serves, &tls.Config{RootCAs: roots, ServerName: host, Time: w.now}); s != nil || c != nil {
+		if s, c := handshake(t, serves, &tls.Config{RootCAs: roots, ServerName: host, Time: w.now}); s != nil ||
+			c != nil {
 			t.Errorf("%s: %v, %v", host, s, c)
 		}
 	}

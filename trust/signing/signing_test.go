@@ -136,7 +136,8 @@ func TestNamesAreOrderedByUTF16(t *testing.T) {
 func TestDataInAnotherSpellingHasNoForm(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "k"
-	for _, data := range []string{``, ` {}`, `{} `, `{"a": 1}`, `{"a":1 }`, `{"a":1,"a":2}`, `{"b":1,"a":2,"b":1}`, `{"a":1,}`, `{,"a":1}`, `{"a"}`, `{"a":}`, `{"a":[1,]}`, `{"a":[1,,2]}`,
+	for _, data := range []string{``, ` {}`, `{} `, `{"a": 1}`, `{"a":1 }`, `{"a":1,"a":2}`, `{"b":1,"a":2,"b":1}`,
+		`{"a":1,}`, `{,"a":1}`, `{"a"}`, `{"a":}`, `{"a":[1,]}`, `{"a":[1,,2]}`,
 		`{"a":[1 ,2]}`, `{"a":{"b": 1}}`, `{"a":{"b":1,"b":1}}`, `[]`, `1`, `"a"`, `{"a":1}}`, `{"a":1`, `{"a`, `{"a\`, `{"a":"`, `{"a":9007199254740993}`, "{\"a\":\"\n\"}", `{"a":1:2}`, `{"a":1.0}`, `{"a":1e0}`, `{"a":-0}`, `{"a":"\u0041"}`, `{"a":"\/"}`} {
 		if form, err := signing.FormOf(&e, []byte(data)); err == nil {
 			t.Errorf("%s gave %s", data, form)
@@ -240,20 +241,22 @@ func TestSwappedSignaturesAreRefused(t *testing.T) {
 	if err := signing.Sign(private, others); err != nil {
 		t.Fatal(err)
 	}
-	eachVerifier(t, publicOf(private), append(slices.Clone(events), others...), func(t *testing.T, v *signing.Verifier) {
-		for i := range events {
-			for j := range events {
-				if i != j && v.Verify(publicOf(private), formOf(t, &events[i]), events[j].Signature) {
-					t.Errorf("event %d is accepted with the signature of %d", i, j)
+	eachVerifier(t, publicOf(private), append(slices.Clone(events), others...),
+		func(t *testing.T, v *signing.Verifier) {
+			for i := range events {
+				for j := range events {
+					if i != j && v.Verify(publicOf(private), formOf(t, &events[i]), events[j].Signature) {
+						t.Errorf("event %d is accepted with the signature of %d", i, j)
+					}
+				}
+				for j := range others {
+					if v.Verify(publicOf(private), formOf(t, &events[i]),
+						others[j].Signature) != (others[j].ID == events[i].ID) {
+						t.Errorf("event %d with the signature of another tree", i)
+					}
 				}
 			}
-			for j := range others {
-				if v.Verify(publicOf(private), formOf(t, &events[i]), others[j].Signature) != (others[j].ID == events[i].ID) {
-					t.Errorf("event %d with the signature of another tree", i)
-				}
-			}
-		}
-	})
+		})
 }
 
 func TestTheSignatureOfAnotherKeyIsRefused(t *testing.T) {
@@ -280,7 +283,8 @@ func TestAnEvictedTreeIsVerifiedAgain(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		if !v.Verify(publicOf(private), formOf(t, &first[0]), first[0].Signature) || !v.Verify(publicOf(private), formOf(t, &first[1]), first[1].Signature) ||
+		if !v.Verify(publicOf(private), formOf(t, &first[0]), first[0].Signature) ||
+			!v.Verify(publicOf(private), formOf(t, &first[1]), first[1].Signature) ||
 			v.Verify(publicOf(private), formOf(t, &first[1]), first[0].Signature) {
 			t.Fatal("wrong result")
 		}
@@ -313,7 +317,8 @@ func TestASignedEventIsPostedAsItsFormWithTheSignature(t *testing.T) {
 		if p != nil {
 			t.Fatalf("%s: %v", written[i], p)
 		}
-		if !bytes.Equal(e.Signature, events[i].Signature) || e.Key != events[i].Key || e.ID != events[i].ID || !e.IDGiven || !e.TimeGiven {
+		if !bytes.Equal(e.Signature, events[i].Signature) || e.Key != events[i].Key || e.ID != events[i].ID ||
+			!e.IDGiven || !e.TimeGiven {
 			t.Fatalf("%s was read as %+v", written[i], e)
 		}
 		if !v.Verify(publicOf(private), formOf(t, &e), e.Signature) {
@@ -356,23 +361,32 @@ func TestDecodeNamesWhatASignedEventLacks(t *testing.T) {
 	beyond := slices.Clone(events[1].Signature)
 	beyond[67] = 3
 	for _, c := range []struct{ name, event, field, detail string }{
-		{"a signature without a key", without("key"), "key", "missing beside the signature; want the id of the key, 16 hexadecimal digits"},
+		{"a signature without a key", without("key"), "key",
+			"missing beside the signature; want the id of the key, 16 hexadecimal digits"},
 		{"a key without a signature", without("signature"), "signature", "missing beside the key; want it in base64"},
-		{"an invalid key", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
-		{"a key that is too long", strings.Replace(good, id, strings.Repeat(id, 100), 1), "key", "want the id of a key"},
-		{"a signed event without an id", without("id"), "id", "missing; a signed event needs an id, a source, a seq and a time of the bard's own"},
+		{"an invalid key", strings.Replace(good, id, strings.ToUpper(id), 1), "key",
+			"want the id of a key, 16 hexadecimal digits in lower case"},
+		{"a key that is too long", strings.Replace(good, id, strings.Repeat(id, 100), 1), "key",
+			"want the id of a key"},
+		{"a signed event without an id", without("id"), "id",
+			"missing; a signed event needs an id, a source, a seq and a time of the bard's own"},
 		{"a signed event without a source", without("source"), "source", "missing beside seq"},
 		{"a signed event without a seq", without("seq"), "seq", "missing; a signed event needs"},
 		{"a signed event without a time", without("time"), "time", "missing; a signed event needs"},
-		{"a signature that is not base64", strings.Replace(good, `"signature":"`, `"signature":"!`, 1), "signature", "want a string in base64"},
-		{"a signature that is too short", signature(events[1].Signature[:67]), "signature", "has 67 bytes; a signature has 68 to 324"},
-		{"a signature that is too long", signature(make([]byte, 325)), "signature", "has 325 bytes; a signature has 68 to 324"},
+		{"a signature that is not base64", strings.Replace(good, `"signature":"`, `"signature":"!`, 1), "signature",
+			"want a string in base64"},
+		{"a signature that is too short", signature(events[1].Signature[:67]), "signature",
+			"has 67 bytes; a signature has 68 to 324"},
+		{"a signature that is too long", signature(make([]byte, 325)), "signature",
+			"has 325 bytes; a signature has 68 to 324"},
 		{"a signature of no tree", signature(make([]byte, 68)), "signature", "is for event 0 of 0"},
 		{"a signature of an event beyond its tree", signature(beyond), "signature", "is for event 3 of 3"},
 		{"a path of another length", signature(other), "signature", "has 64 bytes for the path; event 1 of 2 has 32"},
-		{"a signature that is a number", strings.Replace(without("signature"), `{`, `{"signature":5,`, 1), "signature", "got a number; want a string in base64"},
+		{"a signature that is a number", strings.Replace(without("signature"), `{`, `{"signature":5,`, 1), "signature",
+			"got a number; want a string in base64"},
 	} {
-		if _, p := score.Decode([]byte(c.event)); p == nil || p.Field != c.field || !strings.Contains(p.Detail, c.detail) {
+		if _, p := score.Decode([]byte(c.event)); p == nil || p.Field != c.field ||
+			!strings.Contains(p.Detail, c.detail) {
 			t.Errorf("%s: got %v; want %s: %s", c.name, p, c.field, c.detail)
 		}
 	}
@@ -384,7 +398,8 @@ func TestDecodeNamesWhatASignedEventLacks(t *testing.T) {
 func TestTheProblemOfAWrongSignatureQuotesTheForm(t *testing.T) {
 	e := signed(t, keyOf("a"), 1)[0]
 	form := formOf(t, &e)
-	if p := signing.WrongSignature(&e, form); !strings.Contains(p.Detail, string(form[:200])) || p.Field != "signature" {
+	if p := signing.WrongSignature(&e, form); !strings.Contains(p.Detail, string(form[:200])) ||
+		p.Field != "signature" {
 		t.Errorf("got %+v", p)
 	}
 	e.Data = &score.Alert{Text: strings.Repeat("é", 2000)}

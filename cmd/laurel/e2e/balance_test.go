@@ -67,7 +67,10 @@ func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	victim.start().waitReady()
 	c.note(victim.id + " is back")
 	back := time.Now()
-	c.await("even again", backWithin, func(n []int) bool { return sumOf(n) == 3*watchersPerHome && spread(n) <= nearly })
+	c.await("even again", backWithin, func(n []int) bool {
+		return sumOf(n) == 3*watchersPerHome &&
+			spread(n) <= nearly
+	})
 	t.Logf("even within %.0f %% after %v", 100*nearly, time.Since(back).Round(100*time.Millisecond))
 	c.holds(byForm(time.Second, 5*time.Second, 5*time.Second), func(n []int) error {
 		if above(n) > tooMuch || spread(n) > nearly {

@@ -90,7 +90,10 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	g.waitVotes()
 	// Slow enough that the disk is full before the end on any machine, and that not
 	// everything is acknowledged by then.
-	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
+	bards := g.startBards(all, func(s *stream) string {
+		return s.speed(byForm(4*time.Second, 8*time.Second,
+			8*time.Second))
+	})
 	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
 			return errors.New("revision 0")

@@ -189,7 +189,10 @@ func (c *client) readOnce(path string, saw func(a answer, see func(thing string,
 	}
 	c.h.count(how)
 	by := fmt.Sprintf("%s at %s (%s, %s)", c.name, a.header.Get("Laurel-Frontend"), path, how)
-	if err := saw(a, func(thing string, s observation) { c.h.observed(call, age, request{thing: thing, how: by}, s) }); err != nil {
+	if err := saw(a, func(thing string, s observation) {
+		c.h.observed(call, age, request{thing: thing, how: by},
+			s)
+	}); err != nil {
 		c.h.addError(fmt.Errorf("GET %s: %w: %s", path, err, a.body))
 	}
 	return true

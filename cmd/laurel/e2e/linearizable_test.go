@@ -36,7 +36,8 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 	}
 	length := byForm(4*time.Second, 12*time.Second, longHistory)
 	runs, seed := 1, rand.Uint64N(1_000_000)
-	for name, v := range map[string]func(n uint64){"LAUREL_RUNS": func(n uint64) { runs = int(n) }, "LAUREL_SEED": func(n uint64) { seed = n }} {
+	for name, v := range map[string]func(n uint64){"LAUREL_RUNS": func(n uint64) { runs = int(n) },
+		"LAUREL_SEED": func(n uint64) { seed = n }} {
 		if s := os.Getenv(name); s != "" {
 			n, err := strconv.ParseUint(s, 10, 32)
 			if err != nil {

@@ -180,7 +180,8 @@ func TestLowerRevisionNeverReplacesAHigherOne(t *testing.T) {
 		t.Error("a lower revision is shown over a higher one")
 	}
 	// A demo that was restarted has the same address, and revisions that start over.
-	put("snapshot", `r.competitors[0].result = 1; r.revision = 1`, `{store: 'another', revision: 1, scores: [r], medals: []}`)
+	put("snapshot", `r.competitors[0].result = 1; r.revision = 1`,
+		`{store: 'another', revision: 1, scores: [r], medals: []}`)
 	b.until("the record of another store", inList(match, 1)+` === '1'`)
 }
 

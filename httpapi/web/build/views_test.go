@@ -77,7 +77,8 @@ func TestKeysWork(t *testing.T) {
 		{"menhir", "the match", `document.querySelectorAll('.contests tbody tr').length === 1`},
 		{kb.Escape, "no search field", `document.activeElement.id !== 'find'`},
 		{"j", "the line of the match", row + ` === 0`},
-		{kb.Enter, "the contest", `location.hash === '#/contest/OG50BC/MEN-X-FNL' && ` + heading + ` === 'Menhir throw'`},
+		{kb.Enter, "the contest", `location.hash === '#/contest/OG50BC/MEN-X-FNL' && ` + heading +
+			` === 'Menhir throw'`},
 		{"?", "the help", `document.querySelector('dialog').open`},
 		{kb.Escape, "the help closed", `!document.querySelector('dialog').open`},
 		{"c", "the cluster", `location.hash === '#/cluster' && document.querySelector('.cluster')`},
