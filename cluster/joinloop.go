@@ -87,7 +87,7 @@ func isFinal(err error) bool {
 func (j *joinLoop) joined() bool {
 	has := j.poller.Reports.Place()
 	if has == nil || j.leadership() != nil {
-		if s, in := status.Find(j.servers(), j.self); in {
+		if s, in := peer.Find(j.servers(), j.self); in {
 			has = status.PlaceOf(s)
 		}
 	}

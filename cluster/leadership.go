@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 	"laurel/cluster/push"
-	"laurel/cluster/status"
 	"laurel/fsm/entry"
 	"laurel/score"
 )
@@ -81,15 +81,9 @@ func ledEpoch(r interface {
 
 // begin begins the leadership of an epoch. The returned function ends it.
 func (e *elections) begin(epoch uint64) (end func()) {
-	config := e.raft.GetConfiguration()
-	if config.Error() != nil {
-		e.log.Error("could not read the configuration of the group; leadership does not begin",
-			"epoch", epoch, "err", config.Error())
-		return func() {}
-	}
 	l := &leadership{of: e, epoch: epoch}
 	l.ctx, l.cancel = context.WithCancel(e.ctx)
-	l.push = push.NewSender(l.ctx, e.pushConfig, epoch, config.Configuration(), l.serve)
+	l.push = push.NewSender(l.ctx, e.pushConfig, epoch, e.raft.GetConfiguration().Configuration(), l.serve)
 	e.elected.Store(l)
 	e.replica.run(l.run)
 	return l.end
@@ -112,7 +106,7 @@ func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
 	if l == nil {
 		return s, false, false
 	}
-	s, in = status.Find(l.members.Load().Servers, id)
+	s, in = peer.Find(l.members.Load().Servers, id)
 	return s, in, true
 }
 

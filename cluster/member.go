@@ -316,8 +316,7 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 // Close stops the member, which stays in the group. A master should HandOver first. Posts
 // in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
-	m.poster.batcher.Close()
-	m.poster.batcher.Drain(m.scaled(drainTimeout))
+	m.poster.batcher.Close(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()
 	stopping := m.raft.Shutdown()

@@ -84,16 +84,14 @@ func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 }
 
 func checkNewMember(n score.NewMember) *score.Problem {
-	host, _, err := net.SplitHostPort(n.Peer)
-	var p *score.Problem
-	switch {
-	case !validID(n.ID):
-		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
-	case err != nil || host == "":
-		p = score.Problemf(score.InvalidEvent,
+	if !validID(n.ID) {
+		return score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
+	}
+	if host, _, err := net.SplitHostPort(n.Peer); err != nil || host == "" {
+		return score.Problemf(score.InvalidEvent,
 			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
 	}
-	return p
+	return nil
 }
 
 // add adds a frontend to the configuration, or changes its address. done is true if

@@ -132,17 +132,14 @@ func (b *Batcher) next() []*Post {
 	return batch
 }
 
-// Close refuses further posts and those in the queue.
-func (b *Batcher) Close() {
+// Close refuses further posts and those in the queue, and waits until nothing is in
+// flight, for at most limit.
+func (b *Batcher) Close(limit time.Duration) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.closed = true
 	Refuse(b.queue, ErrStopping)
 	b.queue, b.bytes = nil, 0
-}
-
-// Drain waits after Close until nothing is in flight, for at most limit.
-func (b *Batcher) Drain(limit time.Duration) {
+	b.mu.Unlock()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)

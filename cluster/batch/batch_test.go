@@ -35,8 +35,7 @@ func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan s
 		}
 	}, func(int) {})
 	t.Cleanup(func() {
-		g.Close()
-		g.Drain(time.Minute)
+		g.Close(time.Minute)
 	})
 	return g, sent, proceed
 }
@@ -124,21 +123,20 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 		<-sent
 	}
 	waits := add(t, g, e)
-	g.Close()
+	const limit = 10 * time.Millisecond
+	start := time.Now()
+	if g.Close(limit); time.Since(start) < limit {
+		t.Error("the batcher is closed while posts are under way")
+	}
 	if o := <-waits.Done; !errors.Is(o.Problem, ErrStopping) {
 		t.Errorf("got %v", o.Problem)
 	}
 	if err := g.Add(NewPost(e)); !errors.Is(err, ErrStopping) {
 		t.Errorf("a post after that got %v", err)
 	}
-	const limit = 10 * time.Millisecond
-	start := time.Now()
-	if g.Drain(limit); time.Since(start) < limit {
-		t.Error("the batcher is drained while posts are under way")
-	}
 	close(proceed)
-	g.Drain(time.Minute)
+	g.Close(time.Minute)
 	if g.inFlight > 0 {
-		t.Errorf("%d batches are in flight after Drain", g.inFlight)
+		t.Errorf("%d batches are in flight after Close", g.inFlight)
 	}
 }

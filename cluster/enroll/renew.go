@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -92,9 +91,8 @@ func (r *Renewer) addFirstAuthority(ctx context.Context) error {
 
 // fetchKeys gets the keys that this voter lacks from the master.
 func (r *Renewer) fetchKeys(ctx context.Context) error {
-	isVoter := slices.ContainsFunc(r.Auth.Servers(), func(s raft.Server) bool {
-		return s.ID == r.Self && s.Suffrage == raft.Voter
-	})
+	self, in := peer.Find(r.Auth.Servers(), r.Self)
+	isVoter := in && self.Suffrage == raft.Voter
 	if r.Auth.Identity.Authority(r.issuing()) != nil || r.IsMaster() || !isVoter {
 		return nil
 	}

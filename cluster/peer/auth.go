@@ -115,7 +115,8 @@ func (a *Authenticator) Removed(id raft.ServerID) bool {
 	if _, was := a.Access().Removed[string(id)]; !was {
 		return false
 	}
-	return !slices.ContainsFunc(a.Servers(), func(s raft.Server) bool { return s.ID == id })
+	_, in := Find(a.Servers(), id)
+	return !in
 }
 
 // memberAt returns the member at a peer address; "" if none is known.

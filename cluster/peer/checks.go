@@ -53,12 +53,14 @@ func termOf(request any) uint64 {
 }
 
 // Servers returns the servers of r's latest configuration. The slice is Raft's own.
-func Servers(r *raft.Raft) []raft.Server {
-	config := r.GetConfiguration()
-	if config.Error() != nil {
-		return nil
+func Servers(r *raft.Raft) []raft.Server { return r.GetConfiguration().Configuration().Servers }
+
+// Find returns the server with an id.
+func Find(servers []raft.Server, id raft.ServerID) (s raft.Server, ok bool) {
+	if i := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == id }); i >= 0 {
+		return servers[i], true
 	}
-	return config.Configuration().Servers
+	return s, false
 }
 
 // Voters returns the voters of r's latest configuration.

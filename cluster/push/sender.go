@@ -228,14 +228,10 @@ func (s *Sender) Run() {
 
 // UpdateConfiguration takes over Raft's latest configuration, and returns it.
 func (s *Sender) UpdateConfiguration() raft.Configuration {
-	future := s.Raft.GetConfiguration()
+	latest := s.Raft.GetConfiguration().Configuration()
 	s.mu.Lock()
 	config := s.config
 	s.mu.Unlock()
-	if future.Error() != nil {
-		return config
-	}
-	latest := future.Configuration()
 	if slices.Equal(latest.Servers, config.Servers) {
 		return config
 	}

@@ -150,12 +150,8 @@ func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
 func (s *Sender) address(id raft.ServerID) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, server := range s.config.Servers {
-		if server.ID == id {
-			return string(server.Address)
-		}
-	}
-	return ""
+	server, _ := peer.Find(s.config.Servers, id)
+	return string(server.Address)
 }
 
 // open makes a connection the stream to a member.

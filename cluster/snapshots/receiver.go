@@ -51,7 +51,6 @@ type Receiver struct {
 
 	mu      sync.Mutex
 	current *reception // nil if there is none
-	term    uint64     // of the current reception
 	// installing is held from the check of the log until Raft has installed a snapshot,
 	// so that no other snapshot is installed in between.
 	installing sync.Mutex
@@ -60,6 +59,7 @@ type Receiver struct {
 // reception is a snapshot that is being received, and the state built from it.
 type reception struct {
 	body       io.Reader
+	term       uint64      // of the request
 	superseded atomic.Bool // by another reception
 
 	meta     raft.SnapshotMeta
@@ -116,8 +116,8 @@ func (r *Receiver) receive(body io.Reader, request *raft.InstallSnapshotRequest)
 	if r.known(request) {
 		return Known, nil
 	}
-	one := &reception{body: body}
-	if err := r.begin(one, request.Term); err != nil {
+	one := &reception{body: body, term: request.Term}
+	if err := r.begin(one); err != nil {
 		return Failed, err
 	}
 	defer r.end(one)
@@ -141,16 +141,16 @@ func (r *Receiver) known(request *raft.InstallSnapshotRequest) bool {
 
 // begin makes a reception the current one. A later reception of the same or a later term
 // replaces the current one, which its sender has given up.
-func (r *Receiver) begin(one *reception, term uint64) error {
+func (r *Receiver) begin(one *reception) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.current != nil {
-		if term < r.term {
-			return fmt.Errorf("a snapshot of term %d is being received", r.term)
+		if one.term < r.current.term {
+			return fmt.Errorf("a snapshot of term %d is being received", r.current.term)
 		}
 		r.current.superseded.Store(true)
 	}
-	r.current, r.term = one, term
+	r.current = one
 	return nil
 }
 

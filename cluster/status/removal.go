@@ -75,7 +75,7 @@ func (c *RemovalCheck) Run() {
 		return
 	}
 	servers, absentIn := peer.Servers(r), c.Reports.absentIn()
-	_, listed := Find(servers, self)
+	_, listed := peer.Find(servers, self)
 	master, _ := r.LeaderWithID()
 	// The log may end between the entry that removed this member and one that adds it
 	// again. While a master sends entries, more may follow.

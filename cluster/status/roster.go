@@ -2,11 +2,11 @@ package status
 
 import (
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/fsm"
 )
 
@@ -29,23 +29,15 @@ func NewRoster(self raft.ServerID, joined func(index uint64)) *Roster {
 	return &Roster{self: self, joined: joined}
 }
 
-// Find returns the server with an id.
-func Find(servers []raft.Server, id raft.ServerID) (s raft.Server, ok bool) {
-	if i := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == id }); i >= 0 {
-		return servers[i], true
-	}
-	return s, false
-}
-
 // update takes over the configuration of the entry at index, unless it is not newer.
 func (r *Roster) update(index uint64, c raft.Configuration) {
-	_, in := Find(c.Servers, r.self)
+	_, in := peer.Find(c.Servers, r.self)
 	r.mu.Lock()
 	if index <= r.index {
 		r.mu.Unlock()
 		return
 	}
-	_, was := Find(r.config.Servers, r.self)
+	_, was := peer.Find(r.config.Servers, r.self)
 	switch {
 	case in:
 		r.removed = 0
@@ -72,7 +64,7 @@ func (r *Roster) UpdateFromSnapshots(snapshots raft.SnapshotStore) error {
 func (r *Roster) Lists(id raft.ServerID) (index uint64, in bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, in = Find(r.config.Servers, id)
+	_, in = peer.Find(r.config.Servers, id)
 	return r.index, in
 }
 

@@ -114,7 +114,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	}
 	listing := s.Listing(from)
 	status.Roster = &listing
-	_, latest := Find(peer.Servers(s.Raft), from)
+	_, latest := peer.Find(peer.Servers(s.Raft), from)
 	switch {
 	case leads && in:
 		status.Asker = PlaceOf(server)
@@ -154,7 +154,7 @@ func (s *Source) Listing(id raft.ServerID) Listing {
 	if !in {
 		// A voter that has just started may not have applied everything that is
 		// committed. But the entry that added the member is in the logs of a majority.
-		_, in = Find(peer.Servers(s.Raft), id)
+		_, in = peer.Find(peer.Servers(s.Raft), id)
 	}
 	return Listing{index, in}
 }

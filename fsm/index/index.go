@@ -7,8 +7,6 @@ package index
 
 import (
 	"bytes"
-	"cmp"
-	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -55,17 +53,6 @@ func Terms(list []Term, c *score.Contest) []Term {
 // MarkTerm returns the term of a competitor who has a mark.
 func MarkTerm(competitor string) Term { return Term{kindMark, competitor} }
 
-func (t Term) compare(u Term) int {
-	return cmp.Or(cmp.Compare(t.kind, u.kind), cmp.Compare(t.value, u.value))
-}
-
-// distinct returns a sorted copy of list without duplicates.
-func distinct(list []Term) []Term {
-	list = slices.Clone(list)
-	slices.SortFunc(list, Term.compare)
-	return slices.Compact(list)
-}
-
 // prefix returns the beginning of the keys of the term's postings.
 func (t Term) prefix() []byte {
 	const usualID = 46 // has room for the id of most contests
@@ -78,17 +65,25 @@ func (t Term) Posting(contestID string) []byte { return append(t.prefix(), conte
 
 // Update changes the postings of a contest from its terms before to those after.
 func Update(tx *database.Tx, contestID string, before, after []Term) {
-	before, after = distinct(before), distinct(after)
-	for _, t := range before {
-		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); !stays {
+	old, current := setOf(before), setOf(after)
+	for t := range old {
+		if !current[t] {
 			tx.Delete(database.Index, t.Posting(contestID))
 		}
 	}
-	for _, t := range after {
-		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); !existed {
+	for t := range current {
+		if !old[t] {
 			tx.Put(database.Index, t.Posting(contestID), nil)
 		}
 	}
+}
+
+func setOf(list []Term) map[Term]bool {
+	set := make(map[Term]bool, len(list))
+	for _, t := range list {
+		set[t] = true
+	}
+	return set
 }
 
 // AddMark makes a contest findable by a competitor who has a mark in it.
