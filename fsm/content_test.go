@@ -324,7 +324,7 @@ func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 func TestEmptyEntriesChangeNothing(t *testing.T) {
 	m := newMachine(t)
 	before := m.Store()
-	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {3},
+	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), entry.EncodeStore("\xff"), {3},
 		encodeRawEntry(encodeRawPost(score.AllOrNone))} {
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)

@@ -63,6 +63,11 @@ func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, err
 	if err := lostCommit(b); err != nil {
 		return nil, err
 	}
+	if at := tornTable(b); at > 0 {
+		if err := durable.ClearRange(path, at, frameHeaderBytes); err != nil {
+			return nil, err
+		}
+	}
 	w, err := s.Filer.RecoverTail(info)
 	if err != nil {
 		return nil, err
@@ -285,6 +290,20 @@ func lostCommit(b []byte) error {
 		starts = append(starts, at+frameHeaderBytes)
 	}
 	return nil
+}
+
+// tornTable returns where the table of entries begins that is part of a torn write; 0 if
+// there is none. raft-wal would take the segment for a full one with that table.
+func tornTable(b []byte) int {
+	at, _ := walkFrames(b) // a torn write follows the last complete one
+	for at+frameHeaderBytes <= len(b) && b[at] == segment.FrameEntry {
+		length := int(binary.LittleEndian.Uint32(b[at+4:]))
+		at += frameHeaderBytes + (length+frameHeaderBytes-1)&^(frameHeaderBytes-1)
+	}
+	if at+frameHeaderBytes <= len(b) && b[at] == segment.FrameIndex {
+		return at
+	}
+	return 0
 }
 
 // walkFrames reads the frames of a segment as raft-wal does. It returns the end of the

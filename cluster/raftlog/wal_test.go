@@ -154,6 +154,64 @@ func TestLogContinuesAfterACrashWhileASegmentWasSealed(t *testing.T) {
 	}
 }
 
+// A segment's table of entries is the end of the write that fills it, and may not be whole after a
+// loss of power. It must not be used then.
+func TestLogSurvivesATornTable(t *testing.T) {
+	for name, big := range map[string]bool{"after small entries": false, "after the first entry": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := mustOpenWAL(t, dir)
+			appendEntries(t, l, 1, perSegment)
+			path, last := segmentFile(dir, 1, 0), uint64(perSegment-1)
+			before, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
+			if big {
+				big := &raft.Log{Index: perSegment + 1, Term: 1, Data: make([]byte, testSegmentSize)}
+				err = errors.Join(l.StoreLog(testEntry(perSegment+1)), l.DeleteRange(perSegment+1, perSegment+1))
+				before, _ = os.ReadFile(filepath.Join(dir, metadb.FileName))
+				files, _ := filepath.Glob(filepath.Join(dir, "*.wal"))
+				path, last = files[len(files)-1], perSegment
+				err = errors.Join(err, l.StoreLog(big))
+			}
+			l.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !big { // as before the segment was listed as full
+				before = listOf(t, 1, perSegment-1)
+			}
+			table := bytes.LastIndex(b, []byte{segment.FrameIndex, 0, 0, 0})
+			patchFile(t, path, int64(table+frameHeaderBytes), make([]byte, len(b)-table-frameHeaderBytes)...)
+			if err := os.WriteFile(filepath.Join(dir, metadb.FileName), before, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				l = mustOpenWAL(t, dir)
+				checkEntries(t, l, 1, last)
+				l.Close()
+			}
+			appendEntries(t, mustOpenWAL(t, dir), last+1, 3*perSegment)
+		})
+	}
+}
+
+// listOf returns the list of segments of a log with the entries.
+func listOf(t *testing.T, first, last uint64) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	l := mustOpenWAL(t, dir)
+	appendEntries(t, l, first, last)
+	l.Close()
+	b, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestSegmentThatCannotBeMadeFailsTheNextWriteAndLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	l := mustOpenWAL(t, dir)

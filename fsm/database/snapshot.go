@@ -25,6 +25,8 @@ import (
 // equal snapshots, byte for byte.
 const snapshotMagic = "LAURELSN\x02"
 
+// maxValue is more than any record has. The largest is the access control: its limits in package
+// access allow some 20 MB.
 const maxValue = 64 << 20
 
 var errSnapshot = errors.New("the snapshot is damaged, or was written by a newer version of laurel")

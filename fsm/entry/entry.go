@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -159,7 +160,7 @@ func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 type Command struct {
 	Posts     []Post
 	CacheMode score.CacheMode // "" if the entry does not set the mode
-	Store     string          // "" if the entry does not name the store, or the name is too long
+	Store     string          // "" if the entry does not name the store, or the name is too long or not text
 	Access    *access.Change  // nil if the entry does not change access control
 	Refused   *score.Problem  // the reason why the access change is invalid, or nil
 }
@@ -175,7 +176,7 @@ func Decode(b []byte) (c Command, err error) {
 			c.CacheMode = score.CacheMode(wire)
 			return c.CacheMode == score.Push || c.CacheMode == score.Pull
 		case n == fieldStore:
-			if len(wire) <= maxStoreName {
+			if len(wire) <= maxStoreName && utf8.Valid(wire) {
 				c.Store = string(wire)
 			}
 			return true

@@ -17,6 +17,7 @@ import (
 // signatures.
 const (
 	MaxGrants      = 10_000
+	MaxScopes      = 100_000 // competitions and types that the grants name, all together
 	MaxJoinTokens  = 1_000
 	MaxAuthorities = 4
 	MaxRemoved     = 1_000
@@ -119,6 +120,9 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	case old == nil && len(s.Grants) >= MaxGrants:
 		return "", score.Problemf(score.TooLarge,
 			"the store has %d grants, which is the most; change an existing one", len(s.Grants))
+	case s.scopes()-old.scopes()+g.scopes() > MaxScopes:
+		return "", score.Problemf(score.TooLarge, "the grants of the store would name more than %d competitions and types; "+
+			"name fewer", MaxScopes).At("grant.competitions")
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
@@ -134,6 +138,21 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 		return fmt.Sprintf("the %s %s was %s; now it is %s", g.kind(), g.ID, old.rights(), g.rights()), nil
 	}
 	return fmt.Sprintf("new %s %s for %s", g.kind(), g.ID, g.rights()), nil
+}
+
+// scopes returns how many competitions and types a grant names; 0 for nil.
+func (g *Grant) scopes() int {
+	if g == nil {
+		return 0
+	}
+	return len(g.Competitions) + len(g.Types)
+}
+
+func (s *State) scopes() (n int) {
+	for _, g := range s.Grants {
+		n += g.scopes()
+	}
+	return n
 }
 
 func idTaken(field, id, by string) *score.Problem {

@@ -212,6 +212,19 @@ func TestGrantsTokensAndAuthoritiesAreLimited(t *testing.T) {
 	}
 	a.wantRefused(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
 	a.change(Change{Grant: tokenGrant("g7", "bard/b", RoleBard)})
+	wide := tokenGrant("g7", "bard/b", RoleBard)
+	for i := range 256 {
+		wide.Competitions = append(wide.Competitions, fmt.Sprint("C", i))
+	}
+	for i := range MaxScopes / 256 {
+		g := tokenGrant(fmt.Sprint("g", i+100), "bard/b", RoleBard)
+		g.Competitions = wide.Competitions
+		a.change(Change{Grant: g})
+	}
+	a.wantRefused(score.TooLarge, "100000 competitions and types", Change{Grant: wide})
+	again := tokenGrant("g100", "bard/b", RoleBard)
+	again.Competitions = wide.Competitions
+	a.change(Change{Grant: again})
 	for i := range MaxJoinTokens {
 		a.JoinTokens[fmt.Sprint("j", i)] = joinToken(fmt.Sprint("j", i), 1)
 	}

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -119,8 +119,17 @@ func ParseAuthority(text []byte) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse authority: %w", err)
 	}
-	if !pair.Leaf.IsCA {
+	list, err := parseCertificates(pair.Certificate)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("parse authority: %w", err)
+	case len(list) != 1 && len(list) != 3:
+		return nil, errors.New("parse authority: want one or three certificates")
+	case !pair.Leaf.IsCA:
 		return nil, errors.New("parse authority: the certificate is not that of an authority")
+	case len(list) == 3 && (list[1].CheckSignatureFrom(list[2]) != nil ||
+		!bytes.Equal(list[0].RawSubjectPublicKeyInfo, list[1].RawSubjectPublicKeyInfo)):
+		return nil, errors.New("parse authority: the cross certificate is not signed by the previous authority")
 	}
 	return &Authority{pair.Leaf, pair.Certificate, pair.PrivateKey}, nil
 }
@@ -146,7 +155,15 @@ func encodePair(key crypto.PrivateKey, chain [][]byte) ([]byte, error) {
 }
 
 func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
-	return x509.ParseCertificates(slices.Concat(list...))
+	parsed := make([]*x509.Certificate, len(list))
+	for i, der := range list { // each must be one certificate
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		parsed[i] = c
+	}
+	return parsed, nil
 }
 
 // short returns the beginning of a fingerprint, for file names and logs.

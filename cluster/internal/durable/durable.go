@@ -21,6 +21,16 @@ func SyncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// ClearRange overwrites n bytes of a file with zeros.
+func ClearRange(path string, at, n int) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, n), int64(at))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // SyncDir syncs the names of a directory's files.
 func SyncDir(dir string) error {
 	d, err := os.Open(dir)
