@@ -150,7 +150,7 @@ func TestWelcomeReportsTheLastAckOfAnOlderEpoch(t *testing.T) {
 	h.link.Receive(&Beat{Round: 1}, 5)
 	h.link.Receive(&Retire{1}, 5)
 	welcome(6, 0, true)
-	h.link.Receive(&Beat{Round: 1}, 6) // a lease may stand on this ack
+	h.link.Receive(&Beat{Round: 1}, 6) // a lease may depend on this ack
 	welcome(7, 0, false)
 }
 

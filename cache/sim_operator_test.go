@@ -107,7 +107,7 @@ func (r *leadership) dismiss(who *node, next config, limit float64) {
 }
 
 // propose changes the configuration if the last change is committed, the master knows it,
-// and no lease stands on the configuration before it.
+// and no lease depends on the configuration before it.
 func (r *leadership) propose(next config) bool {
 	n := r.node
 	known := r.confAt == n.confAt && n.commit >= n.confAt && n.commit >= r.barrier

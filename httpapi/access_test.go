@@ -107,7 +107,7 @@ func refusals(a *API, reason string) (n float64) {
 }
 
 func TestEveryRouteHasAPermission(t *testing.T) {
-	c, a, s := guardedServer(t, Options{Private: true})
+	c, a, s := guardedServer(t, Options{Options: admission.Options{Private: true}})
 	for _, rt := range a.clientServer().routes() {
 		path := strings.NewReplacer(
 			"{contest:.+}", "OG50BC/CUR-M-GPA-01",
@@ -398,7 +398,7 @@ func TestOpenStoreAcceptsEventsWithoutOrWithInvalidTokens(t *testing.T) {
 }
 
 func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
-	g, a := newTestAPI(t, Options{Secure: true})
+	g, a := newTestAPI(t, Options{Options: admission.Options{Secure: true}})
 	s := serve(t, a, a.Handler())
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
@@ -409,7 +409,7 @@ func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
 }
 
 func TestPrivateGroupShowsNothingToAnonymousCallers(t *testing.T) {
-	g, a := newTestAPI(t, Options{Private: true})
+	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
 	g.keeps = true
 	c := newGuardedGroup(t, g)
 	for _, fast := range []bool{false, true} {

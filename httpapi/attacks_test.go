@@ -44,7 +44,10 @@ type target struct {
 // newTarget starts a frontend that serves HTTP and HTTPS.
 func newTarget(t testing.TB, l admission.Limits) *target {
 	cert := selfSigned(t)
-	g, a := newTestAPI(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	g, a := newTestAPI(t, Options{
+		Options: admission.Options{Limits: l},
+		TLS:     &tls.Config{Certificates: []tls.Certificate{cert}},
+	})
 	g.post = func(p score.Post) ([]score.Result, error) { return resultsOf(p), nil }
 	s := &target{t: t, group: g, api: a, addr: serveFront(t, a)}
 	s.mustPost()

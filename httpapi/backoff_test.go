@@ -65,7 +65,7 @@ func (h fastPosts) post(t *testing.T, under int, early bool) (r *fastpath.Reques
 }
 
 func TestRefusedPostIsToldHowLongItsConnectionIsPaused(t *testing.T) {
-	h := newFastPosts(t, Options{Limits: admission.Limits{MaxPosts: 10}, Secure: true})
+	h := newFastPosts(t, Options{Options: admission.Options{Limits: admission.Limits{MaxPosts: 10}, Secure: true}})
 	longest := time.Duration(0)
 	for range 3 * returnsPerSecond {
 		// The invalid token is not looked at.
@@ -88,7 +88,7 @@ func TestRefusedPostIsToldHowLongItsConnectionIsPaused(t *testing.T) {
 }
 
 func TestPostBeforeItsRetryAfterIsRefusedUnderLoad(t *testing.T) {
-	h := newFastPosts(t, Options{Limits: admission.Limits{MaxPosts: 10}})
+	h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
 	for _, c := range []struct {
 		under int
 		early bool
@@ -102,7 +102,7 @@ func TestPostBeforeItsRetryAfterIsRefusedUnderLoad(t *testing.T) {
 }
 
 func TestPostBeforeItsRetryAfterIsRefusedWhileOthersAreQueued(t *testing.T) {
-	h := newFastPosts(t, Options{Limits: admission.Limits{MaxPosts: 10}})
+	h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
 	if _, res := h.post(t, 1, true); res.StatusCode != http.StatusOK {
 		t.Errorf("without a queue: got %d", res.StatusCode)
 	}
@@ -118,7 +118,7 @@ func TestPostBeforeItsRetryAfterIsRefusedWhileOthersAreQueued(t *testing.T) {
 }
 
 func TestIdleFrontendTakesPostsWhateverWasRefusedBefore(t *testing.T) {
-	h := newFastPosts(t, Options{Limits: admission.Limits{MaxPosts: 10}})
+	h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
 	for range 2 * returnsPerSecond {
 		h.post(t, 10, false)
 	}

@@ -79,8 +79,9 @@ func serveFront(t testing.TB, a *API) string {
 
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	w := &way{group: &testMember{id: "f1", store: newStore(t)}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
-	o := Options{Registry: w.registry, Limits: admission.Limits{MaxBodyBytes: 3000},
-		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	o := limited(admission.Limits{MaxBodyBytes: 3000})
+	o.Registry = w.registry
+	o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for _, f := range tune {
 		f(&o)
 	}

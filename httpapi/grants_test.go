@@ -94,7 +94,7 @@ func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 		t.Fatalf("got %s (%v)", got.body, err)
 	}
 	for i, want := range []string{"added f4", "leadership to f2", "mode to pull", "feed/one",
-		"f4 to leave, by force true"} {
+		"f4 to leave (force: true)"} {
 		if line := page.Audit[i]; line.By != "caesar" || !strings.Contains(line.What, want) {
 			t.Errorf("line %d: %+v; want %q by caesar", i, line, want)
 		}

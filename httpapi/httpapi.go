@@ -12,9 +12,7 @@ package httpapi
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,25 +48,15 @@ const (
 
 // Options of an API.
 type Options struct {
+	// The options of admission. New sets Access, Master and Registerer.
+	admission.Options
 	Logger *slog.Logger // slog.Default() if nil
 	// Registry gets the API's metrics and is what /metrics shows; nil for one of its own.
 	// It takes one API only.
 	Registry *prometheus.Registry
-	Limits   admission.Limits // zero members are the defaults
-	// Secure is true for a frontend of a group with certificates. It requires callers to
-	// authenticate even while this frontend has not applied yet what the log says.
-	Secure bool
-	// Private requires the role reader for everything but the state of the process.
-	Private bool
 	// Origins are the origins whose pages may read, such as https://scores.example,
 	// besides those of the group itself. nil permits all, unless the group is private.
 	Origins []string
-	// Verify returns why the signature of an event is not one by the key, or nil. If the
-	// state machine verifies by the same, each signature is verified once in this
-	// process.
-	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
-	// MemberOf returns the name, id@instance, of the member that a certificate is for.
-	MemberOf func(*x509.Certificate) (string, error)
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
 }
@@ -100,16 +88,8 @@ func New(g Group, o Options) *API {
 		origins: newOrigins(g.Status, o),
 		stop:    stop,
 	}
-	a.admission = admission.New(admission.Options{
-		Access:     g.Access.Access,
-		Master:     g.Status.Master,
-		Limits:     o.Limits,
-		Secure:     o.Secure,
-		Private:    o.Private,
-		Verify:     o.Verify,
-		MemberOf:   o.MemberOf,
-		Registerer: o.Registry,
-	})
+	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
+	a.admission = admission.New(o.Options)
 	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
 	promauto.With(o.Registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",

@@ -13,6 +13,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/score"
 )
@@ -234,7 +235,7 @@ func TestMadeLeaderboardWaitsForItsRelease(t *testing.T) {
 }
 
 func TestLeaderboardHasThePermissionsOfScores(t *testing.T) {
-	g, a := newTestAPI(t, Options{Private: true})
+	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
 	newGuardedGroup(t, g)
 	url, _ := frontOf(t, a)
 	for _, path := range []string{boardPath, "/v1/scores/" + contest} {

@@ -31,11 +31,11 @@ func from(h http.Handler, addr, method, path, body string, headers ...string) *h
 }
 
 func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: admission.Limits{
+	_, a := newTestAPI(t, limited(admission.Limits{
 		ReadsPerAddress: 5,
 		PostsPerAddress: 3,
 		Proxies:         []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
-	}})
+	}))
 	h := a.Handler()
 	count := func(addr, method, path, body string) (ok int) {
 		for range 40 {
@@ -104,7 +104,7 @@ func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 }
 
 func TestReadsAndWatchersAreRefusedBeforePosts(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxPosts: 10}})
+	_, a := newTestAPI(t, limited(admission.Limits{MaxPosts: 10}))
 	s := serve(t, a, a.Handler())
 	status := func(method, path, body string) int {
 		return ask(t, s, method, path, body, isJSON).StatusCode
@@ -139,7 +139,7 @@ func TestReadsAndWatchersAreRefusedBeforePosts(t *testing.T) {
 }
 
 func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxPostBytes: 64 << 10}})
+	_, a := newTestAPI(t, limited(admission.Limits{MaxPostBytes: 64 << 10}))
 	s := serve(t, a, a.Handler())
 	big := "[" + strings.Repeat(alert("", strings.Repeat("x", 900))+",", 99) + alert("", "") + "]"
 	got := ask(t, s, "POST", "/v1/events", big, isJSON)
@@ -156,7 +156,7 @@ func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxStreams: 2}})
+	_, a := newTestAPI(t, limited(admission.Limits{MaxStreams: 2}))
 	s := serve(t, a, a.Handler())
 	gate, caller := a.admission.ClientGate(), &handler.Caller{}
 	leave1, _ := gate.EnterStream(caller)
@@ -196,7 +196,7 @@ func admit(t *testing.T, a *API, addr string, token access.BearerToken) *score.P
 
 func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	const burst = 20
-	g, a := newTestAPI(t, Options{Private: true})
+	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
 	c := newGuardedGroup(t, g)
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
@@ -272,3 +272,6 @@ func TestEncodedBodyIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// limited returns the options of an API with other limits than the defaults.
+func limited(l admission.Limits) Options { return Options{Options: admission.Options{Limits: l}} }

@@ -163,13 +163,12 @@ func ok() (handler.Response, error) {
 // frontPage answers browsers with the live page and other clients with an overview of the
 // interface.
 func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	vary := handler.Response{VaryAccept: true}
 	if !r.AcceptsHTML() {
 		return overviewPage(r)
 	}
 	data, err := s.pageData(ctx)
 	if err != nil {
-		return vary, err
+		return handler.Response{VaryAccept: true}, err
 	}
 	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Store()
 	w, hr := r.Transport()

@@ -219,7 +219,7 @@ func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
 }
 
 func TestSilentStreamIsEndedWithAReason(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: admission.Limits{StreamIdle: 50 * time.Millisecond}})
+	_, a := newTestAPI(t, limited(admission.Limits{StreamIdle: 50 * time.Millisecond}))
 	s := serve(t, a, a.Handler())
 	in, answer := talk(t, s)
 	send(t, in, alert("a", ""))

@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/watch"
 )
 
 // overTLS returns a peer at an address that is connected over TLS.
@@ -84,6 +86,42 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d watchers remain after their clients have left", a.hub.Count())
 		}
+	}
+}
+
+// stuckWriter is a response whose client has read only the first write.
+type stuckWriter struct {
+	http.ResponseWriter
+	deadline time.Time
+	limits   []time.Duration // of the writes
+}
+
+func (w *stuckWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *stuckWriter) SetWriteDeadline(t time.Time) error {
+	w.deadline = t
+	return nil
+}
+
+func (w *stuckWriter) Write(b []byte) (int, error) {
+	if w.limits = append(w.limits, time.Until(w.deadline)); len(w.limits) > 1 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func TestStuckWatcherOverHTTP2EndsWhenTheHubDropsIt(t *testing.T) {
+	t.Parallel()
+	_, a, _ := newWatchedGroup(t)
+	w := &stuckWriter{ResponseWriter: httptest.NewRecorder()}
+	r := httptest.NewRequest("GET", "/v1/watch?contest=OG/1", nil)
+	r.ProtoMajor = 2
+	a.Handler().ServeHTTP(w, r) // returns when the first heartbeat cannot be written
+	if len(w.limits) != 2 || w.limits[1] > watch.SlowWriteTimeout {
+		t.Errorf("the writes had the limits %v; want two, the second at most %s", w.limits, watch.SlowWriteTimeout)
+	}
+	if n := a.hub.Count(); n != 0 {
+		t.Errorf("%d watchers remain", n)
 	}
 }
 

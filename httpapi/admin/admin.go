@@ -195,7 +195,7 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	}
 	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
 	// be the master.
-	if err := h.audit(ctx, r, "asked %s to leave, by force %t", r.Name, force); err != nil {
+	if err := h.audit(ctx, r, "asked %s to leave (force: %t)", r.Name, force); err != nil {
 		return none, err
 	}
 	if err := h.Membership.Leave(ctx, r.Name, force); err != nil {
@@ -215,7 +215,7 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 	if body.To != "" && !score.ValidPath(body.To) {
 		return none, handler.Unwanted("to", body.To, "the id of a frontend")
 	}
-	if err := h.audit(ctx, r, "asked to transfer leadership to %s", cmp.Or(body.To, "any other")); err != nil {
+	if err := h.audit(ctx, r, "asked to transfer leadership to %s", cmp.Or(body.To, "any other voter")); err != nil {
 		return none, err
 	}
 	if err := h.Membership.Transfer(ctx, body.To); err != nil {

@@ -89,13 +89,14 @@ type Options struct {
 	Access func() *access.State
 	// Master reports whether this frontend believes to be the master.
 	Master func() bool
-	Limits Limits
+	Limits Limits // zero members are the defaults
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
-	// Private permits reading to readers only.
+	// Private requires the role reader for everything but the state of the process.
 	Private bool
-	// Verify returns why the signature of an event is not one by the key, or nil.
+	// Verify returns why the signature of an event is not one by the key, or nil. If the
+	// state machine verifies by the same, each signature is verified once in this process.
 	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
 	// MemberOf returns the name, id@instance, of the member that a certificate is for.
 	MemberOf func(*x509.Certificate) (string, error)

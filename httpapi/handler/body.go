@@ -68,9 +68,9 @@ func (b *Buffer) Free() {
 func (l *Bodies) Held() int64 { return l.held.Load() }
 
 // Hold counts n bytes more. It reports whether there is room for them, and counts nothing
-// if not. A negative n is always counted.
+// if not.
 func (l *Bodies) Hold(n int) bool {
-	if l.held.Add(int64(n)) <= int64(l.MaxTotal) || n < 0 {
+	if l.held.Add(int64(n)) <= int64(l.MaxTotal) {
 		return true
 	}
 	l.held.Add(-int64(n))

@@ -55,11 +55,11 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	s := &stream{Posts: p, w: w, control: control}
+	s := &stream{Posts: p, w: w, control: control, buf: handler.NewBuffer()}
+	defer s.buf.Free()
 	authorize := func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) }
 	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, authorize)
 	defer s.chunks.stop()
-	defer s.free()
 	for {
 		c := s.chunks.next()
 		if refused, err := s.post(ctx, c.events); err != nil || refused {
@@ -145,7 +145,6 @@ func (s *stream) write(results []score.Result) error {
 	if !s.begun {
 		s.begin()
 		s.w.Header()["Content-Type"] = headerNDJSON
-		s.buf = handler.NewBuffer()
 	}
 	b := s.buf.B[:0]
 	for i := range results {
@@ -162,12 +161,6 @@ func (s *stream) write(results []score.Result) error {
 	}
 	_ = s.control.SetWriteDeadline(time.Time{})
 	return nil
-}
-
-func (s *stream) free() {
-	if s.buf != nil {
-		s.buf.Free()
-	}
 }
 
 // prefetcher reads the next chunk while one is being posted.

@@ -158,11 +158,11 @@ func (b *BoardQuery) ETag(store string, revision uint64) string {
 
 // leaderboardText writes a leaderboard without its empty columns.
 func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
-	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(joinWords("  ", page.ContestID, page.Split, page.Category)))
+	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(textfmt.Join("  ", page.ContestID, page.Split, page.Category)))
 	t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "CATEGORY", "MARK", "DIFF")
 	for _, r := range page.Rows {
 		t.Row(rankText(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, r.Category,
-			cmp.Or(r.IRM, decimalText(r.Mark)), decimalText(r.Diff))
+			cmp.Or(r.IRM, score.OptionalText(r.Mark)), score.OptionalText(r.Diff))
 	}
 	if len(page.Rows) > 0 {
 		t.DropEmpty("NAME", "ORG", "CATEGORY", "MARK", "DIFF")
@@ -170,11 +170,4 @@ func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
 	t.Write(b)
 	fmt.Fprintf(b, "\n%d of %d\n", len(page.Rows), page.Total)
 	handler.NextText(b, page.Next)
-}
-
-func decimalText(d *score.Decimal) string {
-	if d == nil {
-		return ""
-	}
-	return d.String()
 }

@@ -118,18 +118,12 @@ func summary(rec *score.Record) string {
 }
 
 func resultText(c *score.Standing) string {
-	switch {
-	case c.IRM != "":
-		return c.IRM
-	case c.Result == nil:
-		return "-"
-	}
-	return c.Result.String()
+	return cmp.Or(c.IRM, score.OptionalText(c.Result), "-")
 }
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
-	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
-	state := joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(textfmt.Join("  ", rec.ContestID, rec.Title)))
+	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
@@ -163,20 +157,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	}
 }
 
-func rankText(rank int, equal bool) string {
-	switch {
-	case rank == 0:
-		return "-"
-	case equal:
-		return "=" + strconv.Itoa(rank)
-	}
-	return strconv.Itoa(rank)
-}
-
-func joinWords(separator string, words ...string) string {
-	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
-	return strings.Join(words, separator)
-}
+func rankText(rank int, shared bool) string { return cmp.Or(textfmt.Rank(rank, shared), "-") }
 
 // periodsOf returns the names of a contest's periods in the order of play. Each
 // competitor lists only the periods in which it scored, so periods that differ in their

@@ -150,7 +150,10 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 		t.Fatal(err)
 	}
 	o := cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
-	public := httpapi.Options{Private: true, Origins: []string{"https://scores.example"}, Limits: admission.Limits{MaxBodyBytes: 20_000}}
+	public := httpapi.Options{
+		Options: admission.Options{Private: true, Limits: admission.Limits{MaxBodyBytes: 20_000}},
+		Origins: []string{"https://scores.example"},
+	}
 	f, _ := startWorldFrontend(t, 1, o, public)
 	eventually(t, func() error { return leased(f, true) })
 	eventually(t, func() error {

@@ -37,6 +37,22 @@ func Clip(s string, width int) string {
 	return string(runes[:width-1]) + "…"
 }
 
+// Join joins the words that are not empty.
+func Join(separator string, words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), separator)
+}
+
+// Rank formats a rank as 12, or =12 if it is shared, or "" if there is none.
+func Rank(rank int, shared bool) string {
+	switch {
+	case rank == 0:
+		return ""
+	case shared:
+		return "=" + strconv.Itoa(rank)
+	}
+	return strconv.Itoa(rank)
+}
+
 // Thousands formats n with commas between groups of three digits.
 func Thousands[N ~int | ~int64 | ~uint64](n N) string {
 	s := strconv.FormatUint(uint64(max(n, 0)), 10)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"laurel/internal/localgroup"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -194,16 +195,16 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	case *score.ContestStatus:
 		return p.statusText(d, r)
 	case *score.ScorePlay:
-		return p.matchScore(r) + "  " + joinNonEmpty(d.Period, d.Clock, d.Athlete, d.Comment)
+		return p.matchScore(r) + "  " + textfmt.Join("  ", d.Period, d.Clock, d.Athlete, d.Comment)
 	case *score.ScoreSet:
-		return p.matchScore(r) + "  " + p.styled(red, joinNonEmpty("corrected:", d.Reason))
+		return p.matchScore(r) + "  " + p.styled(red, textfmt.Join("  ", "corrected:", d.Reason))
 	case *score.ResultSet:
 		return p.resultText(d, r)
 	case *score.MedalAward:
 		s := map[string]style{score.Gold: gold, score.Silver: silver, score.Bronze: bronze}[d.Medal]
 		winner := d.Organisation
 		if d.Competitor != d.Organisation {
-			winner = joinNonEmpty(d.Competitor, d.Organisation)
+			winner = textfmt.Join("  ", d.Competitor, d.Organisation)
 		}
 		return p.padded(s, d.Medal, 8) + winner
 	case *score.MedalRevoke:
@@ -220,10 +221,6 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	return "" // TestEveryTypeOfEventIsDescribed fails for a type that is missing
 }
 
-func joinNonEmpty(parts ...string) string {
-	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "  ")
-}
-
 func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	name := r.Title
 	if r.Phase != "" && r.Phase != r.Title && r.Kind == score.HeadToHead {
@@ -231,7 +228,7 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	}
 	switch {
 	case d.ScheduleStatus == score.Running:
-		return name + ": " + joinNonEmpty("under way", d.Period)
+		return name + ": " + textfmt.Join("  ", "under way", d.Period)
 	case d.ScheduleStatus == score.Finished && r.Kind == score.HeadToHead:
 		return p.matchScore(r) + "  finished, " + r.Winner + " wins"
 	case d.ScheduleStatus == score.Finished:

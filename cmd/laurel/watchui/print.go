@@ -2,7 +2,6 @@ package watchui
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -147,12 +146,7 @@ func status(r *score.Record) string {
 
 func scoreLine(r *score.Record) string {
 	line := fmt.Sprintf("%d  %s  %s  %s", r.Revision, r.ContestID, result(r), status(r))
-	for _, s := range []string{r.Period, r.Clock} {
-		if s != "" {
-			line += "  " + s
-		}
-	}
-	return textfmt.OneLine(line)
+	return textfmt.OneLine(textfmt.Join("  ", line, r.Period, r.Clock))
 }
 
 func medalsLine(m medal.Standings) string {
@@ -171,22 +165,11 @@ func eventLine(e *score.TimelineEvent) string {
 	return textfmt.OneLine(s)
 }
 
-// rankText formats a row's rank as 12, or =12 if it is shared, or "" if there is none.
-func rankText(r *score.LeaderboardRow) string {
-	switch {
-	case r.Rank == 0:
-		return ""
-	case r.RankEqual:
-		return fmt.Sprintf("=%d", r.Rank)
-	}
-	return fmt.Sprint(r.Rank)
-}
-
 func windowLine(w client.Window) string {
 	var rows []string
 	for _, r := range w.Rows {
-		row := fmt.Sprintf("%s %s %s", rankText(&r), r.Competitor, cmp.Or(r.IRM, decimalText(r.Mark)))
-		rows = append(rows, strings.TrimSpace(row))
+		rows = append(rows, textfmt.Join(" ",
+			textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.IRM, score.OptionalText(r.Mark)))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))
 	return textfmt.OneLine(fmt.Sprintf("%d  %s  leaderboard  %s", w.Revision, w.ContestID, strings.Join(rows, ", ")))

@@ -235,20 +235,13 @@ func (w *window) replaced(update client.Window, now time.Time) *window {
 	}
 	for _, r := range update.Rows {
 		b, known := before[r.Competitor]
-		if known && b.Rank == r.Rank && decimalText(b.Mark) == decimalText(r.Mark) && b.IRM == r.IRM {
+		if known && b.Rank == r.Rank && score.OptionalText(b.Mark) == score.OptionalText(r.Mark) && b.IRM == r.IRM {
 			n.changed[r.Competitor] = w.changed[r.Competitor]
 		} else {
 			n.changed[r.Competitor] = now
 		}
 	}
 	return n
-}
-
-func decimalText(d *score.Decimal) string {
-	if d == nil {
-		return ""
-	}
-	return d.String()
 }
 
 // title names the contest and the part of its leaderboard.
@@ -279,7 +272,7 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
 		for _, r := range rows {
-			t.Row(rankText(&r), r.Competitor, r.Name, r.Organisation,
+			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation,
 				cmp.Or(r.IRM, v.markText(id, r.Mark)), v.markText(id, r.Diff))
 		}
 		for i, line := range t.Lines(width) {
