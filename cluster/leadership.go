@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -122,9 +123,9 @@ func (l *leadership) end() {
 // then pushes the changes that follow.
 func (l *leadership) run() {
 	e := l.of
-	ticking := make(chan struct{})
-	e.replica.run(func() { defer close(ticking); l.push.Run() })
-	defer func() { <-ticking }()
+	var ticking sync.WaitGroup
+	ticking.Go(l.push.Run)
+	defer ticking.Wait()
 	for l.ctx.Err() == nil {
 		err := e.await(l.ctx, e.raft.Barrier(0))
 		if err == nil {

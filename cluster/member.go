@@ -133,9 +133,7 @@ func (m *Member) start() (err error) {
 	if err = m.startRaft(m.raftConfig(elected), reports); err != nil {
 		return err
 	}
-	if m.auth != nil {
-		m.auth.Open()
-	}
+	m.auth.Open()
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
 	m.registerGauges()

@@ -43,13 +43,7 @@ type replica struct {
 }
 
 // run runs f on a goroutine that Close waits for.
-func (r *replica) run(f func()) {
-	r.running.Add(1)
-	go func() {
-		defer r.running.Done()
-		f()
-	}()
-}
+func (r *replica) run(f func()) { r.running.Go(f) }
 
 // end ends the member with an error.
 func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }

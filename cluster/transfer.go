@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -118,15 +117,11 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 func (t *transfers) reachable(ctx context.Context, servers []raft.Server) []raft.Server {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(roundTimeout))
 	defer cancel()
-	var mu sync.Mutex
 	applied := map[raft.ServerID]uint64{}
 	t.poller.Each(ctx, servers, func(s raft.Server, status status.Status, err error) {
-		if err != nil || status.Member != s.ID {
-			return
+		if err == nil && status.Member == s.ID {
+			applied[s.ID] = status.Applied
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		applied[s.ID] = status.Applied
 	})
 	reachable := slices.DeleteFunc(slices.Clone(servers), func(s raft.Server) bool {
 		_, answered := applied[s.ID]

@@ -117,6 +117,6 @@ func NotMaster() *score.Problem {
 // IsAnswer reports whether an error is a problem that a member answered with, other than
 // that it is not the master: another master would answer the same.
 func IsAnswer(err error) bool {
-	var p *score.Problem
-	return errors.As(err, &p) && p.Code != score.NoMaster
+	code := score.CodeOf(err)
+	return code != "" && code != score.NoMaster
 }

@@ -78,15 +78,18 @@ func (p *Poller) poll(ctx context.Context) {
 }
 
 // Each asks all servers but this one for their status, concurrently, and calls f with
-// each answer. f must be safe for concurrent use. Each returns after the last answer.
+// each answer, one at a time. It returns after the last answer.
 func (p *Poller) Each(ctx context.Context, servers []raft.Server, f func(raft.Server, Status, error)) {
 	var asking sync.WaitGroup
+	var answering sync.Mutex
 	for _, s := range servers {
 		if s.ID == p.Source.Self {
 			continue
 		}
 		asking.Go(func() {
 			status, err := p.Ask(ctx, string(s.Address))
+			answering.Lock()
+			defer answering.Unlock()
 			f(s, status, err)
 		})
 	}

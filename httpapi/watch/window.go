@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"laurel/cache"
 	"laurel/score"
 	"laurel/score/fastjson"
 )
@@ -29,8 +30,6 @@ const (
 	// windowCost. A window counts once, however many watch it.
 	maxWindowRows = 500_000
 	windowCost    = 10
-	// boardPrefix begins the tag of a contest's leaderboards.
-	boardPrefix = "leaderboard/"
 )
 
 // ErrTooManyRows is returned when the watched windows would cost more than maxWindowRows.
@@ -229,7 +228,7 @@ func (h *Hub) markBoardsDirty(names []string, all bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, name := range names {
-		if contest, ok := strings.CutPrefix(name, boardPrefix); ok {
+		if contest, ok := strings.CutPrefix(name, cache.BoardTag("")); ok {
 			h.markDirtyLocked(h.boards[contest])
 		}
 	}

@@ -56,15 +56,6 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-func (p *Process) Ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // State returns how the process ended. It is valid after Done is closed.
 func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
 

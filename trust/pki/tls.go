@@ -163,7 +163,6 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 func (f *Files) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.Certificate() },
 	}
 }

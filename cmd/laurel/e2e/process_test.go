@@ -42,6 +42,16 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	return p
 }
 
+// Ended reports whether the process has ended.
+func (p *process) Ended() bool {
+	select {
+	case <-p.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // cleanEnv returns the environment of this process without settings of Laurel, and with a
 // run directory apart from the developer's: laurel stop must not affect a test, nor a
 // test the developer's processes.

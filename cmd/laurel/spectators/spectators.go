@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 	printProgress(ctx, o.Out, s, func() { _ = contests.read(ctx, own) })
 	all.Wait()
 	_, err = io.WriteString(o.Out, s.report(time.Now()))
-	if err == nil && s.nobodyServed() {
+	if err == nil && s.all.Count == 0 && s.streams == 0 {
 		err = errors.New("no spectator was served")
 	}
 	return err

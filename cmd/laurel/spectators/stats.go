@@ -88,12 +88,6 @@ func (s *stats) update(u client.Update) {
 	s.updates += len(u.Scores) + len(u.Medals) + len(u.Timeline)
 }
 
-func (s *stats) nobodyServed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all.Count == 0 && s.streams == 0
-}
-
 func (s *stats) failedReads() (n int) {
 	for _, k := range s.failures {
 		n += k
