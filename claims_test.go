@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -74,6 +75,44 @@ func TestEveryFunctionOfTheWalksExists(t *testing.T) {
 			if err != nil || !function.Match(source) {
 				t.Errorf("%s has no function %s (%v)", h[1], h[2], err)
 			}
+		}
+	}
+}
+
+// namedFile is a file of this repository in a document, with or without its folder.
+var namedFile = regexp.MustCompile(`[\w./-]+\.(?:go|tsx?|yaml|pml|txt|ndjson)\b`)
+
+// elsewhere are names in the documents that are no files of this repository: files of
+// libraries, and modules.
+var elsewhere = map[string]bool{
+	"net_transport.go": true, "replication.go": true, "go.yaml": true, "google.go": true,
+}
+
+// A file that is moved or renamed must be renamed in the documents, too.
+func TestEveryFileThatTheDocumentsNameExists(t *testing.T) {
+	var files []string
+	named := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files = append(files, "/"+filepath.ToSlash(path))
+		if filepath.Ext(path) != ".md" || path == "CHANGELOG.md" {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		for _, name := range namedFile.FindAllString(string(b), -1) {
+			named[strings.TrimLeft(name, "./")] = path
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range named {
+		exists := slices.ContainsFunc(files, func(f string) bool { return strings.HasSuffix(f, "/"+name) })
+		if !exists && !elsewhere[name] {
+			t.Errorf("%s names %s, which does not exist", path, name)
 		}
 	}
 }

@@ -97,9 +97,9 @@ func New(urls []string, o Options) (*Client, error) {
 		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
 			n, ed25519.PrivateKeySize)
 	}
-	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
-	o.AttemptTimeout = cmp.Or(o.AttemptTimeout, DefaultAttemptTimeout)
-	o.Refresh = cmp.Or(o.Refresh, DefaultRefresh)
+	o.Timeout = cmp.Or(max(o.Timeout, 0), DefaultTimeout)
+	o.AttemptTimeout = cmp.Or(max(o.AttemptTimeout, 0), DefaultAttemptTimeout)
+	o.Refresh = cmp.Or(max(o.Refresh, 0), DefaultRefresh)
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}

@@ -108,8 +108,8 @@ type StreamStats struct {
 // Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it
 // at once; the events that are unanswered then may be applied or not.
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
-	o.Window = cmp.Or(o.Window, DefaultWindow)
-	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+	o.Window = cmp.Or(max(o.Window, 0), DefaultWindow)
+	o.Patience = cmp.Or(max(o.Patience, 0), DefaultPatience)
 	if o.Answered == nil {
 		o.Answered = func(Answer) {}
 	}

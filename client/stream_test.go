@@ -214,9 +214,7 @@ func TestStreamGivesUpAfterItsPatience(t *testing.T) {
 		wantProblem(t, streamWithoutAnswer(t, c), score.NoMaster)
 	})
 	t.Run("as unreachable where none does", func(t *testing.T) {
-		g, c := group(t, 1, client.Options{})
-		g.Frontends[0].Detach()
-		if err := streamWithoutAnswer(t, c); !errors.As(err, new(*client.UnreachableError)) {
+		if err := streamWithoutAnswer(t, newClient(t, client.Options{}, nobody)); !errors.As(err, new(*client.UnreachableError)) {
 			t.Errorf("got %v; want an UnreachableError", err)
 		}
 	})

@@ -36,14 +36,8 @@ func (b *batch) applyEffect(e *entry.Event) *score.Problem {
 		return b.void(e, d)
 	case *score.Alert:
 		return nil
-	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
-		return b.foldContest(e)
 	}
-	return unhandled(e.Type)
-}
-
-func unhandled(t score.Type) *score.Problem {
-	return score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t).At("type")
+	return b.foldContest(e)
 }
 
 func (b *batch) foldContest(e *entry.Event) *score.Problem {

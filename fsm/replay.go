@@ -38,11 +38,11 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 		if r.contest == nil {
 			r.contest = score.NewContest(r.contestID)
 		}
-		return r.fold(s)
-	case *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
-		return r.fold(s)
 	}
-	return unhandled(s.Type)
+	if r.contest == nil {
+		return undefined(r.contestID)
+	}
+	return r.contest.Fold(&s.Event, noMarks{}, score.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -51,13 +51,6 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 		r.awards[id] = a
 	}
 	return p
-}
-
-func (r *replayer) fold(s *entry.Event) *score.Problem {
-	if r.contest == nil {
-		return undefined(r.contestID)
-	}
-	return r.contest.Fold(&s.Event, noMarks{}, score.Replay)
 }
 
 // noMarks ignores marks during a replay; replayMarks sets them afterwards.

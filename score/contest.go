@@ -114,7 +114,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
 		return nil
 	default:
-		return Problemf(InvalidEvent, "there is no rule for events of type %s", e.Type)
+		return Problemf(InvalidEvent, "this version cannot apply events of the type %q", e.Type).At("type")
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time

@@ -71,7 +71,7 @@ func TestDecodeAcceptsACommentInEveryType(t *testing.T) {
 
 func TestEveryTypeIsListedOnceAndHasItsData(t *testing.T) {
 	if len(score.Types) != len(score.SampleData) {
-		t.Errorf("%d types are listed, this test knows %d", len(score.Types), len(score.SampleData))
+		t.Errorf("%d types are listed, SampleData has %d", len(score.Types), len(score.SampleData))
 	}
 	for _, typ := range score.Types {
 		if _, p := score.Decode([]byte(eventJSON(typ, score.SampleData[typ]))); p != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -128,22 +127,12 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		for _, id := range args {
 			if err := c.Leave(cmd.Context(), id, force); err != nil {
-				return leaveError(id, force, err)
+				return fmt.Errorf("%s was not removed: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
 		}
 		return nil
 	})
-}
-
-// leaveError adds the advice to use --force to a refusal that --force overrides.
-func leaveError(id string, force bool, err error) error {
-	var p *score.Problem
-	if !force && errors.As(err, &p) && p.Code == score.StatusConflict {
-		return fmt.Errorf("WARNING: %s was not removed: %s\n"+
-			"To remove it nevertheless: laurel cluster leave %s --force", id, p.Detail, id)
-	}
-	return fmt.Errorf("%s was not removed: %w", id, err)
 }
 
 func newModeCommand() *cobra.Command {

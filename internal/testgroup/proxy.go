@@ -1,16 +1,19 @@
 package testgroup
 
 import (
+	"cmp"
 	"io"
 	"log"
 	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/go-json-experiment/json"
 
@@ -87,6 +90,7 @@ type proxy struct {
 	listener net.Listener // of the first start, which reserves the port; nil afterwards
 	target   string       // host:port; "" while the frontend is down
 	detached bool
+	reserved int // a socket that keeps the port of a closed proxy; 0 for none
 	server   *http.Server
 	watches  map[*watch]bool
 	redirect *Frontend
@@ -120,6 +124,9 @@ func startProxy(tb TB, f *Frontend) *proxy {
 	}
 	tb.Cleanup(func() {
 		p.transport.CloseIdleConnections()
+		if p.reserved != 0 {
+			syscall.Close(p.reserved)
+		}
 		if p.listener != nil {
 			p.listener.Close() // the frontend did not start
 		}
@@ -157,10 +164,29 @@ func (p *proxy) openOrClose() {
 	case !open && p.server != nil:
 		p.server.Close()
 		p.server = nil
+		p.reserve()
 	case open && p.server == nil:
 		p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
 		go p.server.Serve(p.listen())
 	}
+}
+
+// reserve keeps the port of the closed proxy, so that no server of another test gets it. A
+// socket that is bound but does not listen refuses connections. p.mu must be held.
+func (p *proxy) reserve() {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return
+	}
+	syscall.CloseOnExec(fd)
+	at := netip.MustParseAddrPort(p.addr)
+	err = cmp.Or(syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+		syscall.Bind(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}))
+	if err != nil {
+		syscall.Close(fd)
+		return
+	}
+	p.reserved = fd
 }
 
 // listen returns a listener on the proxy's port. While the port was closed, another
@@ -168,6 +194,10 @@ func (p *proxy) openOrClose() {
 func (p *proxy) listen() net.Listener {
 	l := p.listener
 	p.listener = nil
+	if p.reserved != 0 {
+		syscall.Close(p.reserved)
+		p.reserved = 0
+	}
 	if l == nil {
 		Eventually(p.frontend.group.tb, func() (err error) {
 			l, err = net.Listen("tcp", p.addr)
