@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"laurel/score/fastjson"
 )
@@ -24,10 +25,11 @@ type table struct {
 
 type field struct {
 	name     string
-	path     string // of the member in an event, for problems
-	index    int    // in the struct
-	required bool   // checked, and written even if it is zero: not omitzero
-	limit    int    // bytes of a text, or of each name of totals and lists
+	path     string                   // of the member in an event, for problems
+	offset   uintptr                  // in the struct
+	pointer  func(unsafe.Pointer) any // adds the type of the member to its pointer
+	required bool                     // checked, and written even if it is zero: not omitzero
+	limit    int                      // bytes of a text, or of each name of totals and lists
 	choices  []string
 }
 
@@ -36,23 +38,30 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 	if rules != nil {
 		t.rules = func(d Data, c *Checker) { rules(any(d).(*D), c) }
 	}
-	for i := range t.data.NumField() {
-		of := t.data.Field(i)
+	for of := range t.data.Fields() {
 		name, options, _ := strings.Cut(of.Tag.Get("json"), ",")
 		is := of.Tag.Get("is")
-		t.fields = append(t.fields, field{
+		f := field{
 			name:     name,
 			path:     "data." + name,
-			index:    i,
+			offset:   of.Offset,
 			required: options != "omitzero",
 			limit:    limits[is],
 			choices:  choices[is],
-		})
-		switch reflect.Zero(of.Type).Interface().(type) {
-		case string, *Decimal, Totals:
-		default:
-			t.general = true
 		}
+		switch reflect.Zero(of.Type).Interface().(type) {
+		case string:
+			f.pointer = pointer[string]
+		case *Decimal:
+			f.pointer = pointer[*Decimal]
+		case Totals:
+			f.pointer = pointer[Totals]
+		case []string:
+			f.pointer, t.general = pointer[[]string], true
+		default:
+			f.pointer, t.general = func(unsafe.Pointer) any { return nil }, true
+		}
+		t.fields = append(t.fields, f)
 	}
 	t.sorted = slices.SortedFunc(slices.Values(t.fields), func(a, b field) int {
 		return strings.Compare(a.name, b.name)
@@ -60,8 +69,11 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 	return t
 }
 
-// of returns a pointer to the member of d.
-func (f *field) of(d reflect.Value) any { return d.Field(f.index).Addr().Interface() }
+// of returns a pointer to the member of the struct at d, or nil if only rules check it.
+// With reflect.Value.Field instead, a group takes 8 % fewer events per second.
+func (f *field) of(d unsafe.Pointer) any { return f.pointer(unsafe.Add(d, f.offset)) }
+
+func pointer[T any](member unsafe.Pointer) any { return (*T)(member) }
 
 func (t *table) empty() Data { return reflect.New(t.data).Interface().(Data) }
 
@@ -71,7 +83,7 @@ func (t *table) read(text string) Data {
 	if t.general {
 		return nil
 	}
-	d := reflect.New(t.data).Elem()
+	d := reflect.New(t.data)
 	r := fastjson.NewReader(text)
 	next := 0 // the field to try first: stored data is in order
 	ok := r.Object(func(name string) bool {
@@ -81,7 +93,7 @@ func (t *table) read(text string) Data {
 				next = 0
 			}
 			if f.name == name {
-				return f.read(&r, d)
+				return f.read(&r, d.UnsafePointer())
 			}
 		}
 		return false
@@ -89,10 +101,10 @@ func (t *table) read(text string) Data {
 	if !ok || !r.End() {
 		return nil
 	}
-	return d.Addr().Interface().(Data)
+	return d.Interface().(Data)
 }
 
-func (f *field) read(r *fastjson.Reader, d reflect.Value) bool {
+func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 	switch to := f.of(d).(type) {
 	case *string:
 		return r.Text(to)
@@ -118,13 +130,13 @@ func (t *table) write(b []byte, data Data, canonical bool) (_ []byte, ok bool) {
 	}
 	w := fastjson.NewWriter(b)
 	for i := range fields {
-		fields[i].write(&w, d.Elem(), canonical)
+		fields[i].write(&w, d.UnsafePointer(), canonical)
 	}
 	written, err := w.End()
 	return written, err == nil
 }
 
-func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
+func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 	switch m := f.of(d).(type) {
 	case *string:
 		if *m != "" || f.required {
@@ -148,7 +160,7 @@ func (f *field) write(w *fastjson.Writer, d reflect.Value, canonical bool) {
 // check returns what is wrong with data. Data from a client is put into its stored form;
 // stored data must have that form.
 func (t *table) check(data Data, stored bool) *Problem {
-	d := reflect.ValueOf(data).Elem()
+	d := reflect.ValueOf(data).UnsafePointer()
 	c := Checker{}
 	for i := range t.fields {
 		t.fields[i].check(d, &c, stored)
@@ -159,7 +171,7 @@ func (t *table) check(data Data, stored bool) *Problem {
 	return c.Problem
 }
 
-func (f *field) check(d reflect.Value, c *Checker, stored bool) {
+func (f *field) check(d unsafe.Pointer, c *Checker, stored bool) {
 	switch m := f.of(d).(type) {
 	case *string:
 		if f.choices != nil {

@@ -42,7 +42,7 @@ func TestEveryStringHasALimitOrChoices(t *testing.T) {
 			t.Errorf("the data of %s is that of %s", typ, got)
 		}
 		for _, f := range of.fields {
-			switch f.of(reflect.New(of.data).Elem()).(type) {
+			switch f.of(reflect.New(of.data).UnsafePointer()).(type) {
 			case *string, *Totals, *[]string:
 				if (f.limit > 0) == (f.choices != nil) {
 					t.Errorf("%s: the tag is of %s names neither a limit nor choices", typ, f.name)
