@@ -100,7 +100,6 @@ const (
 )
 
 var (
-	kinds        = []string{HeadToHead, Ranked}
 	irms         = []string{"DNF", "DNS", "DSQ"}
 	entrantTypes = []string{"A", "T"}
 )
@@ -115,7 +114,7 @@ var limits = map[string]int{
 }
 
 var choices = map[string][]string{
-	"kind":        kinds,
+	"kind":        {HeadToHead, Ranked},
 	"result_type": {"POINTS", "TIME", "DISTANCE"},
 	"sort":        {"asc", "desc"},
 	"irm":         irms,

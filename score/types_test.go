@@ -42,8 +42,8 @@ func TestEveryStringHasALimitOrChoices(t *testing.T) {
 			t.Errorf("the data of %s is that of %s", typ, got)
 		}
 		for _, f := range of.fields {
-			switch f.of(reflect.New(of.data).UnsafePointer()).(type) {
-			case *string, *Totals, *[]string:
+			switch f.kind {
+			case text, totals, names:
 				if (f.limit > 0) == (f.choices != nil) {
 					t.Errorf("%s: the tag is of %s names neither a limit nor choices", typ, f.name)
 				}
@@ -96,7 +96,7 @@ func TestEveryTypeIsFolded(t *testing.T) {
 		if p != nil {
 			t.Fatal(p)
 		}
-		for _, kind := range kinds {
+		for _, kind := range choices["kind"] {
 			c := NewContest("OG50BC/1")
 			c.Definition = ContestDefine{Kind: kind}
 			c.Competitors = []Competitor{{Entrant: Entrant{Code: "GAU"}}}
