@@ -94,8 +94,7 @@ func (c *Client) Timeline(ctx context.Context, contestID string, p Page) (Timeli
 	return get[Timeline](ctx, c, idPath("/v1/timeline", contestID), p.Query())
 }
 
-// BoardPart selects a part of a leaderboard. The zero value is its beginning, at the
-// present split of the contest.
+// BoardPart selects a part of a leaderboard. The zero value is its beginning.
 type BoardPart struct {
 	Page            // After cannot be combined with Around
 	Split    string // "": the present one of the contest
@@ -104,8 +103,7 @@ type BoardPart struct {
 }
 
 // Leaderboard returns a part of the leaderboard of a ranked contest. The problem is
-// score.NotFound if there is no leaderboard, or the competitor of Around has no mark on
-// it.
+// score.NotFound if there is none, or the competitor of Around is not on it.
 func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
 	return get[score.Leaderboard](ctx, c, LeaderboardPath(contestID), LeaderboardQuery(p))
 }
@@ -132,8 +130,7 @@ func (c *Client) MedalRow(ctx context.Context, competition, organisation string)
 	return get[medal.Row](ctx, c, MedalsPath(competition, organisation), nil)
 }
 
-// Bard returns the last seq and id of a source. The problem is score.NotFound if the
-// source has posted nothing.
+// Bard returns the last seq and id of a source; a score.NotFound if it posted nothing.
 func (c *Client) Bard(ctx context.Context, source string) (score.Bard, error) {
 	return get[score.Bard](ctx, c, idPath("/v1/bards", source), nil)
 }
@@ -146,8 +143,7 @@ const (
 	Text Format = "text/plain" // tables for people
 )
 
-// Get requests any path of the API, such as "/v1/scores/OG50BC/CUR-M-GPA-01", and returns
-// the body of the response.
+// Get requests any path of the API, such as "/v1/frontends", and returns the body.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
 	body, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
 	return body, err
@@ -161,8 +157,7 @@ func ScorePath(contestID string) string {
 	return idPath("/v1/scores", contestID)
 }
 
-// MedalsPath returns the path of a medal table, for Get; with an organisation, that of
-// its row.
+// MedalsPath returns the path of a medal table or, with an organisation, of its row.
 func MedalsPath(competition, organisation string) string {
 	path := idPath("/v1/medals", competition)
 	if organisation != "" {
@@ -171,8 +166,7 @@ func MedalsPath(competition, organisation string) string {
 	return path
 }
 
-// Join adds a frontend to the group. The frontend must be running, or be started with the
-// same id later.
+// Join adds a frontend to the group. It must run, or be started with this id later.
 func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 	return c.request(ctx, call{method: http.MethodPost, path: "/v1/cluster/members"}, m, nil)
 }
@@ -206,8 +200,7 @@ func (c *Client) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	return c.request(ctx, r, map[string]score.CacheMode{"mode": mode}, nil)
 }
 
-// NewJoinToken returns a token with which up to uses frontends can join the group until
-// ttl has passed.
+// NewJoinToken returns a token with which up to uses frontends can join within ttl.
 func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	var made access.JoinTokenResponse
 	r := call{method: http.MethodPost, path: "/v1/cluster/tokens"}
@@ -215,8 +208,7 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 	return made.Token, err
 }
 
-// Authorities returns the certificates of the group's authorities in PEM, as a frontend
-// reports them.
+// Authorities returns the group's authorities in PEM, as a frontend reports them.
 func (c *Client) Authorities(ctx context.Context) ([]byte, error) {
 	return c.Get(ctx, "/v1/cluster/authority", nil, JSON)
 }

@@ -152,8 +152,7 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
 }
 
-// attempt sends a call to one frontend. An error means that there is no complete
-// response.
+// attempt sends a call to one frontend. An error means that no complete response came.
 func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
 	defer cancel()

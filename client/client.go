@@ -56,8 +56,7 @@ type Options struct {
 	// Home is the id of the frontend that the client prefers. If it is empty, the client
 	// chooses the one with the least load when it first learns the group.
 	Home string
-	// Key signs every event that is posted; see Post and Stream. If it is nil, events are
-	// posted as they are.
+	// Key signs every event that is posted, unless it is nil. See Post and Stream.
 	Key ed25519.PrivateKey
 	// Transport sends the requests. If it is nil, the client makes its own, which Close
 	// closes. Many clients in one program should share one: see NewTransport.
@@ -150,8 +149,7 @@ func (c *Client) Close() {
 	}
 }
 
-// tokenTransport adds a token to each request that nobody else can read: over TLS or to
-// this machine.
+// tokenTransport adds a token to each request over TLS or to this machine.
 type tokenTransport struct {
 	authorization string
 	http.RoundTripper
@@ -189,13 +187,11 @@ const (
 	NoticeLost NoticeKind = "watch lost"
 	// NoticeRefused: Frontend refused a watch with Err, and is not tried again for Wait.
 	NoticeRefused NoticeKind = "watch refused"
-	// NoticeRedirected: From, which is busy or not the home, redirected a watch to
-	// Frontend.
+	// NoticeRedirected: From, busy or not the home, redirected a watch to Frontend.
 	NoticeRedirected NoticeKind = "watch redirected"
 )
 
-// Notice is something that a client did by itself, for a log. Fields that do not belong
-// to its kind are zero.
+// Notice is something that a client did by itself. Only the fields of its kind are set.
 type Notice struct {
 	Kind     NoticeKind
 	Frontend string // URL

@@ -62,8 +62,7 @@ func newFrontends(urls []string, o Options) (*frontends, error) {
 	return f, nil
 }
 
-// baseURL validates the URL of a frontend and returns its normal form, so that each
-// frontend is known once.
+// baseURL returns the normal form of a frontend's URL, so that each is known once.
 func baseURL(given string) (string, error) {
 	s := strings.TrimSpace(given)
 	if s != "" && !strings.Contains(s, "://") {
@@ -85,8 +84,7 @@ func (f *frontends) pick() string {
 	return preferred(f.known, f.home, f.current)
 }
 
-// pickForWatch is pick without those that have refused a watch. It returns "" if all
-// have.
+// pickForWatch is pick without those that refused a watch; "" if all have.
 func (f *frontends) pickForWatch(refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,8 +95,7 @@ func (f *frontends) pickForWatch(refused func(url string) bool) string {
 	return preferred(left, f.home)
 }
 
-// preferred returns the first of the urls at which a frontend of the list has not failed,
-// else the best of the list.
+// preferred returns the first of the urls whose frontend has not failed, else the best.
 func preferred(list []frontend, urls ...string) string {
 	for _, url := range urls {
 		if k := find(list, url); k != nil && k.failed.IsZero() {
@@ -214,8 +211,7 @@ func (f *frontends) homeNow() (id, url string) {
 	return f.homeID, f.home
 }
 
-// learn takes in the list of the group that the frontend at url has sent, and chooses a
-// home from it if there is none.
+// learn takes in the list that the frontend at url has sent, and chooses a missing home.
 func (f *frontends) learn(g score.Frontends, url string) {
 	f.mu.Lock()
 	old := f.known
@@ -251,8 +247,7 @@ func (f *frontends) learn(g score.Frontends, url string) {
 	}
 }
 
-// updateHome updates the home from the list. It returns the URL of the home if it chose
-// another one.
+// updateHome updates the home from the list. It returns its URL if it chose another one.
 func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	i := slices.IndexFunc(g.Frontends, func(m score.Frontend) bool { return m.ID == f.homeID })
 	if f.homeID != "" && i >= 0 {

@@ -54,8 +54,7 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 	return posted.Results, nil
 }
 
-// maxNumberings is how often a post is numbered anew because another program posted as
-// the same source meanwhile.
+// maxNumberings bounds the attempts while another program posts as the same source.
 const maxNumberings = 5
 
 // postSigned is Post with a key. A signature covers the complete event, so the client

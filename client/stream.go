@@ -18,8 +18,7 @@ const (
 	// DefaultPatience is the default of StreamOptions.Patience.
 	DefaultPatience = 30 * time.Second
 
-	// maxWaiting bounds the JSON that is not answered, whatever the window. A larger
-	// event waits alone.
+	// maxWaiting bounds the unanswered JSON. A larger event waits alone.
 	maxWaiting = 8 << 20
 	// idWindow bounds the window of events without a seq, because the store remembers
 	// only the last 1,024 ids of a source.
@@ -28,8 +27,7 @@ const (
 
 // StreamOptions configure a Stream. The zero value has the defaults.
 type StreamOptions struct {
-	// Window bounds the events that are not answered. Send waits for room. 0 means
-	// DefaultWindow.
+	// Window bounds the unanswered events. Send waits for room. 0 means DefaultWindow.
 	Window int
 	// Patience is how long the stream tries, at one frontend after the other, without any
 	// answer before it gives up. 0 means DefaultPatience.
@@ -37,8 +35,7 @@ type StreamOptions struct {
 	// Answered is called for each event, in the order of Send, from one goroutine. No
 	// further answer is read while it runs, so it must not take long.
 	Answered func(Answer)
-	// Trouble is called when a connection has failed, before its unanswered events are
-	// sent again.
+	// Trouble is called when a connection failed, before its events are sent again.
 	Trouble func(url string, err error)
 }
 
@@ -126,9 +123,8 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	return s
 }
 
-// Send queues an event. It waits for room in the window, but not for the answer. An event
-// without an id gets one. Once the stream has failed, Send returns the same error as
-// Close.
+// Send queues an event, which gets an id if it has none. It waits for room in the window,
+// but not for the answer. Once the stream has failed, it returns the error of Close.
 //
 // If the client has a key, Send signs the event, which must have a source and a seq. An
 // event without a time gets the present time.

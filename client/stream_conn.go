@@ -30,8 +30,7 @@ const (
 	busyEvents = 512
 )
 
-// streamConn is one streaming request to one frontend: it sends events while it reads
-// their results.
+// streamConn is one request to one frontend: it sends events while it reads results.
 type streamConn struct {
 	s     *Stream
 	url   string
@@ -44,8 +43,7 @@ type streamConn struct {
 }
 
 // postOver posts the events of the queue, and those that come into it, to one frontend.
-// It returns the number of answers; the error is nil when the request has ended and
-// everything in it is answered.
+// err is nil if the request has ended and everything in it is answered.
 func (s *Stream) postOver(url string, failover bool) (answers int, err error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
@@ -118,8 +116,7 @@ func (v *streamConn) mayEnd(quiet bool) bool {
 	return v.ended
 }
 
-// fill appends as many unsent events of the queue as fit to buf. It signs some if none is
-// ready.
+// fill appends as many unsent events as fit to buf. It signs some if none is ready.
 func (v *streamConn) fill(buf []byte) []byte {
 	s := v.s
 	s.mu.Lock()
@@ -277,8 +274,7 @@ func (s *Stream) prepare(l *Line) (err error) {
 	return nil
 }
 
-// signable returns how many of the events that are not ready should be signed now. The
-// stream must be locked.
+// signable returns how many unready events to sign now. The stream must be locked.
 func (s *Stream) signable() int {
 	n := min(len(s.queue)-s.ready, score.MaxTree)
 	busy := s.ready >= min(busyEvents, (s.o.Window+1)/2)

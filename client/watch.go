@@ -12,8 +12,7 @@ import (
 	"laurel/score/medal"
 )
 
-// WatchOptions select what is watched. Without any subject that is everything: all
-// contests and all medal tables.
+// WatchOptions select what is watched: without a subject, all contests and medal tables.
 type WatchOptions struct {
 	Contests     []string
 	Competitions []string // all contests of these, and their medal tables
@@ -53,8 +52,7 @@ const (
 	UpdateMedals UpdateKind = "medals"
 	// UpdateTimeline: Timeline has one new event.
 	UpdateTimeline UpdateKind = "timeline"
-	// UpdateLeaderboard: Leaderboards has one part of a leaderboard that has changed,
-	// with all its rows.
+	// UpdateLeaderboard: Leaderboards has one part that has changed, with all its rows.
 	UpdateLeaderboard UpdateKind = "leaderboard"
 	// UpdateHeartbeat: Beat has the state of the frontend. It comes every few seconds.
 	UpdateHeartbeat UpdateKind = "heartbeat"
@@ -73,8 +71,7 @@ type Update struct {
 	Timeline []score.TimelineEvent
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
-	// NewStore is true for a snapshot of another store than before. What came before is
-	// void.
+	// NewStore is true for a snapshot of another store: what came before is void.
 	NewStore bool
 	Beat     Beat
 	// Frontend is the URL of the frontend that the update is from or about. AtHome is
@@ -112,8 +109,7 @@ const (
 	// watchBegin is the additional time to begin a stream: the frontend may have to catch
 	// up with what the watcher has seen elsewhere.
 	watchBegin = 2 * time.Second
-	// retryDefault is the first bound of the wait before reconnecting, if the server has
-	// not sent one.
+	// retryDefault is the first bound of the wait to reconnect, if the server sent none.
 	retryDefault = 500 * time.Millisecond
 	// retryMax is the bound to which it grows.
 	retryMax = 10 * time.Second

@@ -16,8 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// update decodes a message. ok is false for an unknown message and for one with nothing
-// new, which is no error.
+// update decodes a message. ok is false if it is unknown or has nothing new.
 func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err error) {
 	u.Kind = UpdateKind(m.name)
 	switch u.Kind {
@@ -120,8 +119,7 @@ type windowEvent struct {
 	Order []string `json:"order"`
 }
 
-// windows are the last windows that one stream has sent, by contest. Its next events
-// refer to them.
+// windows are the last windows of a stream, by contest. Its next events refer to them.
 type windows map[string]Window
 
 // take returns the windows of some events, with the rows of the last one where the event

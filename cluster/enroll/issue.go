@@ -31,8 +31,7 @@ const (
 	maxTokenUses = 1000
 )
 
-// Certificates is what a member says of its certificates. All strings are fingerprints of
-// authorities.
+// Certificates is what a member says of its certificates, as authorities' fingerprints.
 type Certificates struct {
 	// IssuedBy is the authority that issued the member's certificate.
 	IssuedBy string `json:"issued_by,omitzero"`
@@ -59,23 +58,19 @@ type Issuer struct {
 
 	// IsMaster reports whether this member is the master.
 	IsMaster func() bool
-	// OtherMaster returns the peer address of the master if that is another member; else
-	// "".
+	// OtherMaster returns the peer address of the master; "" for this one or none.
 	OtherMaster func() string
-	// IsVoter reports whether the master knows a server as a voter of the committed
-	// configuration.
+	// IsVoter reports whether a server is a voter of the committed configuration.
 	IsVoter func(raft.ServerID) bool
 	// Connected reports whether the master has a stream to a server.
 	Connected func(raft.ServerID) bool
-	// Certificates returns what a server last said of its certificates. ok is false if
-	// that was too long ago.
+	// Certificates returns what a server last said; ok is false if that is too old.
 	Certificates func(raft.ServerID) (c Certificates, ok bool)
 	// ChangeAccess commits a change of the access control. The error is a *score.Problem.
 	ChangeAccess func(context.Context, access.Change) error
 }
 
-// requireMaster returns a problem in an insecure group, and on a member that is not the
-// master.
+// requireMaster returns a problem in an insecure group, and where this is not the master.
 func (i *Issuer) requireMaster() *score.Problem {
 	if i.Auth == nil {
 		return score.Problemf(score.StatusConflict,
@@ -87,8 +82,7 @@ func (i *Issuer) requireMaster() *score.Problem {
 	return nil
 }
 
-// issuing returns the fingerprint of the authority that is to issue the group's
-// certificates.
+// issuing returns the fingerprint of the authority that is to issue all certificates.
 func (i *Issuer) issuing() string {
 	if list := i.Auth.Access().Authorities; len(list) > 0 {
 		return access.Fingerprint(list[len(list)-1])
@@ -96,9 +90,8 @@ func (i *Issuer) issuing() string {
 	return i.Auth.Identity.IssuedBy()
 }
 
-// NewJoinToken makes a token with which frontends may join uses times within ttl. It
-// returns the token's text, which is stored nowhere. by is the name of the operator. The
-// error is a *score.Problem.
+// NewJoinToken makes a token with which frontends may join uses times within ttl. Its
+// text is stored nowhere. by is the operator. The error is a *score.Problem.
 func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
 	if p := i.requireMaster(); p != nil {
 		return "", p
@@ -124,9 +117,8 @@ func invalid(field, format string, args ...any) *score.Problem {
 	return score.Problemf(score.InvalidEvent, format, args...).At(field)
 }
 
-// Enroll issues the first certificate of a frontend that joins, for its request csr
-// (DER), and takes one use of the token. member is id@instance. The error is a
-// *score.Problem.
+// Enroll issues the first certificate of a frontend, member (id@instance), for its
+// request csr (DER), and takes one use of the token. The error is a *score.Problem.
 func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := i.requireMaster(); p != nil {
 		return nil, p
@@ -192,8 +184,7 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 		return conflict("the id %q is taken by a frontend with other data; "+
 			"choose another id, or remove that frontend first", id)
 	case i.Connected(member):
-		// Otherwise the owner of a join token could become any member whose name it
-		// knows.
+		// Otherwise the owner of a token could become any member that it can name.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
 	}
 	return nil
@@ -220,8 +211,7 @@ type keysAnswer struct {
 	Authorities [][]byte `json:"authorities"` // in PEM
 }
 
-// ServeKeys answers a voter's request for the keys of the authorities that the group
-// trusts.
+// ServeKeys answers a voter's request for the keys of the trusted authorities.
 func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 	if p := i.requireMaster(); p != nil {
 		return p

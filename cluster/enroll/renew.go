@@ -21,8 +21,7 @@ const (
 	retryPause = 2 * time.Second // after a failure
 	// RenewTimeout bounds one round of renewals, at a time scale of 1.
 	RenewTimeout = 5 * time.Second
-	// expiryLogPause is the time between two log lines about a certificate that expires
-	// soon.
+	// expiryLogPause is the pause between two warnings that a certificate expires.
 	expiryLogPause = 24 * time.Hour
 )
 
@@ -124,8 +123,7 @@ func (r *Renewer) renew(ctx context.Context) error {
 		return nil
 	}
 	err := r.renewAtMaster(ctx, due)
-	// Without a master a voter renews its certificate itself: all members may have been
-	// down for a long time.
+	// All members may have been down for long: without a master a voter renews it itself.
 	own := i.Authority(i.IssuedBy())
 	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && own != nil {
 		err = i.Renew(own)

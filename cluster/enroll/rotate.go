@@ -18,8 +18,7 @@ import (
 // learns of the new authority when it is back, and accepts the others because the old
 // authority vouches for the new one.
 
-// AuthorityPEM returns the certificates of the authorities that this member trusts; nil
-// in an insecure group.
+// AuthorityPEM returns the trusted authorities; nil in an insecure group.
 func (i *Issuer) AuthorityPEM() []byte {
 	if i.Auth == nil {
 		return nil
@@ -28,8 +27,7 @@ func (i *Issuer) AuthorityPEM() []byte {
 	return pki.EncodeCertificates(i.Auth.Identity.Authorities())
 }
 
-// RotateAuthority makes a new authority, which the group then trusts beside the old one.
-// The error is a *score.Problem.
+// RotateAuthority adds a new authority beside the old one. The error is a *score.Problem.
 func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p

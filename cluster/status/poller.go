@@ -16,8 +16,7 @@ import (
 	"laurel/cluster/peer"
 )
 
-// PollEvery is how often a member asks each other one for its status, at a time scale of
-// 1.
+// PollEvery is how often a member polls each other one, at a time scale of 1.
 const PollEvery = 250 * time.Millisecond
 
 // Poller asks the other members for their status.
@@ -113,8 +112,7 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	var removed *peer.RemovedError
 	switch {
 	case errors.As(err, &removed):
-		// The answer to a removed member has no status, but the certificate names who
-		// answered.
+		// A removed member gets no status, but the certificate names who answered.
 		return Status{Member: by, Roster: &Listing{Index: removed.Index}}, err
 	case err != nil:
 		return Status{}, err

@@ -31,8 +31,7 @@ type absence struct {
 	at    time.Time
 }
 
-// NewReports returns Reports in which those older than four times PollEvery do not count.
-// scale stretches time.
+// NewReports returns Reports whose entries count for four times PollEvery, scaled.
 func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	return &Reports{
 		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
@@ -124,8 +123,7 @@ func (r *Reports) unlisted() bool {
 	return time.Since(r.listedAt) > r.maxAge
 }
 
-// absentIn returns the indexes of the configurations that lately lacked this member, by
-// the member that reported it.
+// absentIn returns the indexes of recent configurations without this member, by reporter.
 func (r *Reports) absentIn() map[raft.ServerID]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -41,19 +41,16 @@ type Status struct {
 	Released uint64        `json:"released"`
 	LeaseMS  int64         `json:"lease_ms"` // the rest of the lease; 0 without one
 	Load     score.Load    `json:"load"`
-	// Joined is true if the member has been in a committed configuration, even if it was
-	// removed.
+	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
 	enroll.Certificates
-	// Asker is the asking member's entry in the committed configuration. Only a master
-	// sends it.
+	// Asker is the asking member's committed entry. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
 	// Roster is whether the asking member is in the group; see RemovalCheck.
 	Roster *Listing `json:"roster,omitzero"`
 }
 
-// Place is a member's entry in a configuration. It is empty before the member has joined
-// and after it was removed.
+// Place is a member's entry in a configuration; empty if it is in none.
 type Place struct {
 	Peer  string `json:"peer,omitzero"`
 	Voter bool   `json:"voter,omitzero"`
@@ -90,8 +87,7 @@ type Source struct {
 // SetLoad sets the function that returns the load of this frontend.
 func (s *Source) SetLoad(load func() score.Load) { s.load.Store(&load) }
 
-// Status returns the status of this member for another one; from is "" if that is not
-// known.
+// Status returns the status of this member for another one; from is "" if unknown.
 func (s *Source) Status(from raft.ServerID) Status {
 	addr, _ := s.Raft.LeaderWithID()
 	lease := s.Frontend.State()

@@ -14,8 +14,7 @@ import (
 	"laurel/score"
 )
 
-// dataFlag is a flag for one field of an event's data. It is named as the field in the
-// JSON, with - for _.
+// dataFlag is a flag for one field of an event's data, named as in the JSON but with -.
 type dataFlag struct {
 	field       any // a pointer to a string, []string or int, or a pflag.Value
 	name, usage string
@@ -152,8 +151,7 @@ func newEventCommands() []*cobra.Command {
 	}
 }
 
-// newEventCommand returns a command that posts one event about its argument, a contest or
-// a competition.
+// newEventCommand returns a command that posts an event about a contest or competition.
 func newEventCommand(
 	use, short, example string, t score.Type, data score.Data, comment *string, dataFlags []dataFlag,
 ) *cobra.Command {
@@ -206,8 +204,7 @@ func newEventCommand(
 	return c
 }
 
-// post posts an event. If it is signed and names no source, its source is the name of the
-// key.
+// post posts an event. A signed one without a source gets the name of the key.
 func post(cmd *cobra.Command, to *cli.Target, event score.Event) (score.Result, error) {
 	c, err := to.Client()
 	if err != nil {

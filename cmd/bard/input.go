@@ -137,8 +137,7 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 // source, and an id if it has none.
 func (in *input) identify(e *score.Event, line []byte) error {
 	if in.digest == "" {
-		// The first line distinguishes an input from others, whatever the name of its
-		// file.
+		// The first line tells inputs apart, whatever the name of the file.
 		sum := sha256.Sum256(append([]byte(in.source+"\n"), line...))
 		in.digest = fmt.Sprintf("%x", sum[:6])
 	}

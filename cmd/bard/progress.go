@@ -80,8 +80,7 @@ func (p *progress) show(answered uint64, share float64) {
 		p.shown, p.at = answered, now
 		return
 	}
-	// On a terminal the rate is over about a second; over the time of one bar it would
-	// flicker.
+	// On a terminal the rate is over about a second, so that it does not flicker.
 	if now.Sub(p.at) > time.Second {
 		p.shown, p.at = answered, now
 	}

@@ -151,8 +151,7 @@ type singer struct {
 	latencies  latency.Histogram
 }
 
-// maxAcked bounds the sources whose last seq is kept. Forgetting one costs only another
-// read.
+// maxAcked bounds the sources whose last seq is kept. To forget one costs a read.
 const maxAcked = 1024
 
 // sing posts all events of the input and waits until they are acknowledged.
@@ -183,8 +182,7 @@ func (s *singer) sing(ctx context.Context) error {
 	return err
 }
 
-// sendAll sends the events of an input. It reports whether the identity of some of them
-// was made here.
+// sendAll sends the events of an input. It reports whether it made an identity.
 func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
 	p := pace{speed: s.speed}
 	for {
@@ -196,8 +194,7 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 			return made, err
 		}
 		made = made || e.made
-		// Events that were numbered here are always sent: another input may have begun
-		// with the same line.
+		// If numbered here it is sent: another input may have begun with the same line.
 		if !e.made {
 			acked, err := s.lastAcked(ctx, e.source)
 			if err != nil {
@@ -263,8 +260,7 @@ func explain(err error, made bool) error {
 	return err
 }
 
-// state returns the number of answered events and the share of the file that was read;
-// -1 if that is unknown.
+// state returns the number of answered events and the share of the file read, or -1.
 func (s *singer) state() (answered uint64, share float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -112,7 +112,7 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 			sumOf[cell]("stale", stale),
 			answersOf[cell](),
 		},
-		start: func(context.Context, string) (int, func(), error) { return 0, nil, nil },
+		start: func(context.Context, string) (int, func(), error) { return 0, func() {}, nil },
 	}
 	order := []string{}
 	x.measure = func(_ context.Context, _ int, c cell) (figures, error) {
@@ -150,7 +150,7 @@ func TestACellThatFailsEndsTheRunWithItsName(t *testing.T) {
 	x := &experiment[int, string]{
 		name: "test", cells: []string{"a"}, heads: []string{"cell"},
 		labels:  func(c string) []string { return []string{c} },
-		start:   func(context.Context, string) (int, func(), error) { return 0, nil, nil },
+		start:   func(context.Context, string) (int, func(), error) { return 0, func() {}, nil },
 		measure: func(context.Context, int, string) (figures, error) { return nil, errors.New("the store is wrong") },
 	}
 	_, err := x.run(t.Context(), &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd"})

@@ -182,37 +182,32 @@ func (g *etcdGroup) lastSeq(ctx context.Context, source string) (uint64, error) 
 // hotKey is one key that many writers put. Its version counts the puts.
 type hotKey struct {
 	source string
-	value  []byte // nil: the events themselves
+	value  []byte
 }
 
 func (h *hotKey) name() string { return h.source + "/hot" }
 
 // putter puts what a poster would post.
 type putter struct {
-	client   *clientv3.Client
-	owner    bool // the one of those who share the client that closes it
-	plays    *load.Plays
-	hot      *hotKey // nil: each event has a key of its own
-	before   uint64  // puts of the hot key before those of this writer
-	body     []byte
-	acked    uint64
-	revision uint64
+	client *clientv3.Client
+	owner  bool // the one of those who share the client that closes it
+	plays  *load.Plays
+	hot    *hotKey // nil: each event has a key of its own
+	before uint64  // puts of the hot key before those of this writer
+	body   []byte
+	acked  uint64
 }
 
 func (p *putter) Write(ctx context.Context) error {
 	p.body = p.plays.Append(p.body[:0])
 	key, value := fmt.Sprintf("%s/%08d", p.plays.Source(), p.plays.Seq()), p.body
 	if p.hot != nil {
-		key = p.hot.name()
-		if p.hot.value != nil {
-			value = p.hot.value
-		}
+		key, value = p.hot.name(), p.hot.value
 	}
-	r, err := p.client.Put(ctx, key, string(value))
-	if err != nil {
+	if _, err := p.client.Put(ctx, key, string(value)); err != nil {
 		return fmt.Errorf("put event %d of %s into etcd: %w", p.plays.Seq(), p.plays.Source(), err)
 	}
-	p.acked, p.revision = p.plays.Seq(), uint64(r.Header.Revision)
+	p.acked = p.plays.Seq()
 	return nil
 }
 

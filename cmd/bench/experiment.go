@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"laurel/cmd/bench/load"
 )
 
 // experiment measures each of its cells in each round, the cells in turn, so that what
@@ -19,11 +21,11 @@ type experiment[E any, K comparable] struct {
 	heads   []string         // of the labels of a cell
 	labels  func(K) []string // of a cell
 	columns []column[K]
-	// times is the number of rounds that measure a cell; nil means all.
+	// times is the number of rounds that measure a cell; nil means --rounds.
 	times func(K) int
 	// keep starts the servers once for all rounds, instead of anew for each.
 	keep bool
-	// start starts what the cells of a round share. stop may be nil.
+	// start starts what the cells of a round share.
 	start func(ctx context.Context, dir string) (env E, stop func(), err error)
 	// measure measures a cell. It may take much longer than --warmup and --duration
 	// together.
@@ -38,42 +40,43 @@ func (x *experiment[E, K]) run(ctx context.Context, b *bench) (*table[K], error)
 		return nil, err
 	}
 	t := &table[K]{cells: x.cells, heads: x.heads, labels: x.labels, columns: x.columns, rounds: map[K][]figures{}}
-	rounds := b.rounds
-	if x.times != nil {
-		rounds = 0
-		for _, k := range x.cells {
-			rounds = max(rounds, x.times(k))
-		}
+	if x.times == nil {
+		x.times = func(K) int { return b.rounds }
 	}
-	var env E
-	var stop func()
-	stopRound := func() {
-		if stop != nil {
-			stop()
-		}
-		stop = nil
+	rounds, shared := 0, 1
+	for _, k := range x.cells {
+		rounds = max(rounds, x.times(k))
 	}
-	defer stopRound()
-	for round := 1; round <= rounds; round++ {
-		if round == 1 || !x.keep {
-			dir := filepath.Join(b.work, fmt.Sprintf("%s-%d", x.name, round))
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				return nil, err
-			}
-			if env, stop, err = x.start(ctx, dir); err != nil {
-				return nil, fmt.Errorf("round %d: %w", round, err)
-			}
-		}
-		if err := x.round(ctx, b, t, env, round); err != nil {
+	if x.keep {
+		shared = rounds
+	}
+	for first := 1; first <= rounds; first += shared {
+		if err := x.share(ctx, b, t, first, first+shared-1); err != nil {
 			return nil, err
-		}
-		if !x.keep {
-			stopRound()
-			os.RemoveAll(filepath.Join(b.work, fmt.Sprintf("%s-%d", x.name, round)))
 		}
 	}
 	fmt.Fprintf(b.out, "\n%s\n\n%s", machine, t.markdown())
 	return t, nil
+}
+
+// share measures some rounds with the same servers.
+func (x *experiment[E, K]) share(ctx context.Context, b *bench, t *table[K], first, last int) error {
+	dir := filepath.Join(b.work, fmt.Sprintf("%s-%d", x.name, first))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	env, stop, err := x.start(ctx, dir)
+	if err != nil {
+		return fmt.Errorf("round %d: %w", first, err)
+	}
+	defer stop()
+	for round := first; round <= last; round++ {
+		if err := x.round(ctx, b, t, env, round); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // round measures the cells, in even rounds in reverse order.
@@ -84,11 +87,11 @@ func (x *experiment[E, K]) round(ctx context.Context, b *bench, t *table[K], env
 	}
 	const grace = time.Minute
 	for _, k := range cells {
-		if x.times != nil && round > x.times(k) {
+		if round > x.times(k) {
 			continue
 		}
 		name := strings.Join(x.labels(k), ", ")
-		if err := b.rest(ctx); err != nil {
+		if err := load.Sleep(ctx, b.settle); err != nil {
 			return err
 		}
 		limit := b.warmup + b.duration + x.long + grace

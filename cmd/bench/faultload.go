@@ -224,12 +224,9 @@ func (l *faultLoad) figures(struck, until time.Time, others []int) (figures, err
 	if !ok {
 		return nil, errors.New("no event was acknowledged after the fault")
 	}
-	f := figures{
-		"next":  float64(next),
-		"stall": float64(longestGap(struck, until, l.writes)),
-		stale:   float64(l.stale),
-	}
-	if early := before(struck, l.writes); len(early) > 1 {
+	f := figures{"next": float64(next), "stall": float64(longestGap(struck, until, l.writes)), stale: float64(l.stale)}
+	early := slices.DeleteFunc(slices.Clone(l.writes), func(r request) bool { return !r.done.Before(struck) })
+	if len(early) > 1 {
 		f["stall before"] = float64(longestGap(early[0].done, early[len(early)-1].done, early))
 	}
 	for _, i := range others {
@@ -244,11 +241,6 @@ func (l *faultLoad) figures(struck, until time.Time, others []int) (figures, err
 		f["reads"] += float64(len(list))
 	}
 	return f, nil
-}
-
-// before returns the requests that were answered before t.
-func before(t time.Time, list []request) []request {
-	return slices.DeleteFunc(slices.Clone(list), func(r request) bool { return !r.done.Before(t) })
 }
 
 // nextAfter returns how long after t the first request that was sent after t was answered

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,38 +16,28 @@ type scalar interface{ int | float64 | time.Duration }
 // number defines a flag whose value is bounded.
 func number[T scalar](f *pflag.FlagSet, to *T, name string, value, least, most T, usage string) {
 	*to = value
-	f.Var(&bounded[T]{to, least, most}, name, usage)
+	switch to := any(to).(type) {
+	case *int:
+		f.IntVar(to, name, *to, usage)
+	case *float64:
+		f.Float64Var(to, name, *to, usage)
+	case *time.Duration:
+		f.DurationVar(to, name, *to, usage)
+	}
+	flag := f.Lookup(name)
+	flag.Value = &bounded[T]{flag.Value, to, least, most}
 }
 
 type bounded[T scalar] struct {
+	pflag.Value
 	to          *T
 	least, most T
 }
 
-func (v *bounded[T]) Type() string { return fmt.Sprintf("%T", v.least) }
-
-func (v *bounded[T]) String() string {
-	if v.to == nil {
-		return ""
-	}
-	return fmt.Sprint(*v.to)
-}
-
 func (v *bounded[T]) Set(s string) error {
-	var parsed any
-	var err error
-	switch any(v.least).(type) {
-	case int:
-		parsed, err = strconv.Atoi(s)
-	case float64:
-		parsed, err = strconv.ParseFloat(s, 64)
-	default:
-		parsed, err = time.ParseDuration(s)
-	}
-	if err != nil {
+	if err := v.Value.Set(s); err != nil {
 		return err
 	}
-	*v.to = parsed.(T)
 	return between(v.least, v.most, *v.to)
 }
 

@@ -24,8 +24,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"laurel/cmd/bench/load"
 )
 
 func main() {
@@ -46,7 +44,7 @@ type bench struct {
 	rounds       int
 	duration     time.Duration // measured in each cell
 	warmup       time.Duration
-	settle       time.Duration
+	settle       time.Duration // for the work that the cell before has left behind
 
 	root string // of the repository
 	work string // temporary
@@ -130,10 +128,6 @@ func (b *bench) open(ctx context.Context, out io.Writer) (err error) {
 	}
 	return nil
 }
-
-// rest waits for the --settle time, so that the work that one cell leaves behind does not
-// weigh on the next.
-func (b *bench) rest(ctx context.Context) error { return load.Sleep(ctx, b.settle) }
 
 // repository returns the root of the laurel module, which this module replaces by a
 // directory.

@@ -53,7 +53,7 @@ func overloadCommand(b *bench) *cobra.Command {
 }
 
 func (v *overload) experiment() *experiment[*overloadServers, float64] {
-	x := &experiment[*overloadServers, float64]{
+	return &experiment[*overloadServers, float64]{
 		name:   "overload",
 		cells:  v.factors,
 		heads:  []string{"load"},
@@ -80,7 +80,6 @@ func (v *overload) experiment() *experiment[*overloadServers, float64] {
 		measure: v.measure,
 		long:    v.warmup + v.duration + v.settle + 2*load.FloodPatience,
 	}
-	return x
 }
 
 // overloadServers is a group with all connections open.
@@ -150,7 +149,7 @@ func (v *overload) measure(ctx context.Context, s *overloadServers, factor float
 	if err != nil {
 		return nil, err
 	}
-	if err := v.rest(ctx); err != nil {
+	if err := load.Sleep(ctx, v.settle); err != nil {
 		return nil, err
 	}
 	capacity := found["good"]
@@ -212,11 +211,7 @@ func tallied(t *load.Tally, took time.Duration) figures {
 // verify compares the events that were acknowledged with those that the store has.
 func (s *overloadServers) verify(ctx context.Context) error {
 	return s.flood.Acked(func(source string, want uint64, unsure bool) error {
-		got, err := s.group.lastSeq(ctx, source)
-		if err == nil && got != want && !(unsure && got == want+1) {
-			err = fmt.Errorf("the store is wrong: %d events of %s were acknowledged, it has %d", want, source, got)
-		}
-		return err
+		return verifySource(ctx, s.group, source, want, unsure)
 	})
 }
 

@@ -8,12 +8,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -151,17 +149,7 @@ func (s *redisServer) ask(ctx context.Context, what string, times int) (figures,
 	} else {
 		args = append(args, "EVAL", redisAround, "1", redisBoard, "c__rand_int__")
 	}
-	cmd := exec.CommandContext(ctx, "redis-benchmark", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, 0, fmt.Errorf("redis-benchmark: %w: %s", err, load.Clip(out))
-	}
-	f, err := parseRedisBenchmark(string(out))
-	if err != nil {
-		return nil, 0, fmt.Errorf("redis-benchmark: %w; it printed:\n%s", err, out)
-	}
-	return f, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+	return runTool(ctx, parseRedisBenchmark, "redis-benchmark", args...)
 }
 
 // parseRedisBenchmark reads what redis-benchmark --csv prints of one test.

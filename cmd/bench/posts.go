@@ -59,9 +59,7 @@ func (b *bench) posts(systems, to []string, posters []int) *experiment[map[strin
 		},
 	}
 	toEtcd := func(c postsCell) (postsCell, bool) {
-		o := c
-		o.system = etcdName
-		return o, c.system == laurelName
+		return postsCell{etcdName, c.to, c.posters}, c.system == laurelName
 	}
 	x.columns = append(loadColumns[postsCell]("events/s"),
 		ratioTo("events/s : etcd's", perSecond, toEtcd), ratioTo("p50 : etcd's", p50, toEtcd))
@@ -133,7 +131,7 @@ func streamCommand(b *bench) *cobra.Command {
 				labels: func(c streamCell) []string { return []string{c.name} },
 				columns: append(loadColumns[streamCell]("events/s"),
 					ratioTo("of plain", perSecond, func(streamCell) (streamCell, bool) { return streamCells[0], len(ways) > 1 })),
-				start: func(_ context.Context, dir string) (string, func(), error) { return dir, nil, nil },
+				start: func(_ context.Context, dir string) (string, func(), error) { return dir, func() {}, nil },
 			}
 			x.measure = func(ctx context.Context, dir string, c streamCell) (figures, error) {
 				return b.stream(ctx, filepath.Join(dir, c.name), c)

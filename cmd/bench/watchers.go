@@ -51,7 +51,7 @@ func watchersCommand(b *bench) *cobra.Command {
 					medianOf[int]("at the end", "end", oneDigit),
 					medianOf[int]("% got only as a newer one", "skipped", oneDigit),
 				},
-				start: func(_ context.Context, dir string) (string, func(), error) { return dir, nil, nil },
+				start: func(_ context.Context, dir string) (string, func(), error) { return dir, func() {}, nil },
 				long:  2 * time.Minute,
 			}
 			x.measure = func(ctx context.Context, dir string, n int) (figures, error) {
@@ -97,12 +97,11 @@ func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (f
 	}
 	warmup, events := int(b.warmup.Seconds()*rate), max(1, int(b.duration.Seconds()*rate))
 	all, err := load.OpenWatchers(ctx, order[0], plays.Contest(), n, publisher.Revision()+1, warmup, events)
+	defer all.Close()
 	if err != nil {
-		all.Close()
 		return nil, err
 	}
-	defer all.Close()
-	if err := b.rest(ctx); err != nil {
+	if err := load.Sleep(ctx, b.settle); err != nil {
 		return nil, err
 	}
 	full, err := residentKiB(g.list[i])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -67,15 +68,24 @@ func runWrk(ctx context.Context, t target, d time.Duration) (figures, time.Durat
 	if t.script != "" {
 		args = append(args, "-s", t.script)
 	}
-	cmd := exec.CommandContext(ctx, "wrk", append(args, t.url)...)
+	return runTool(ctx, parseWrk, "wrk", append(args, t.url)...)
+}
+
+// runTool runs a load generator of others. It returns what parse finds in its output, and
+// the processor time that it used.
+func runTool(
+	ctx context.Context, parse func(string) (figures, error), program string, args ...string,
+) (figures, time.Duration, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, 0, fmt.Errorf("wrk %s: %w: %s", t.url, err, load.Clip(out))
+		return nil, 0, fmt.Errorf("%s: %w: %s", cmd, err, load.Clip(out))
 	}
-	f, err := parseWrk(string(out))
+	f, err := parse(string(out))
 	if err != nil {
-		return nil, 0, fmt.Errorf("wrk %s: %w; it printed:\n%s", t.url, err, out)
+		return nil, 0, fmt.Errorf("%s: %w; it printed:\n%s", cmd, err, out)
 	}
 	return f, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }

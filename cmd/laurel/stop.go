@@ -90,15 +90,13 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	if !s.signal.ends() || s.noWait {
 		return s.send(cmd.OutOrStdout(), selected)
 	}
-	// Demos come first: they restart frontends that die, and stop their own when they
-	// end.
+	// Demos come first: they restart frontends that die, and stop their own.
 	isDemo := func(p *pidfile.Process) bool { return p.Kind == pidfile.Demo }
 	err = s.end(cmd, filter(selected, isDemo))
 	return errors.Join(err, s.end(cmd, slices.DeleteFunc(selected, isDemo)))
 }
 
-// selectFrom selects the processes to signal. It is an error if there is none for an id,
-// or more than one.
+// selectFrom selects the processes to signal. It fails unless an id names exactly one.
 func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.Process, err error) {
 	ofKind := filter(list, func(p *pidfile.Process) bool { return s.kind == all || p.Kind == s.kind })
 	if len(s.ids) == 0 && len(ofKind) == 0 {
@@ -131,8 +129,7 @@ func filter(list []*pidfile.Process, keep func(*pidfile.Process) bool) (kept []*
 	return kept
 }
 
-// notFound returns an error that lists what runs instead. id is "" or begins with a
-// space.
+// notFound returns an error with what runs instead. id is "" or begins with a space.
 func (s *stopRequest) notFound(id string, list []*pidfile.Process) error {
 	kind, running := s.kind, "nothing runs"
 	if kind == all {
@@ -197,8 +194,7 @@ func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 	return errors.Join(errs...)
 }
 
-// signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a
-// process exists.
+// signalFlag is a signal, by name with or without SIG, or by number; 0 only tests.
 type signalFlag syscall.Signal
 
 func (f *signalFlag) Set(s string) error {

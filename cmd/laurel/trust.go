@@ -79,8 +79,7 @@ func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Ident
 	return enroll(ctx, p, token, f.Member.Join, f.Member.Logger)
 }
 
-// enroll asks the frontends at urls for a certificate, one after the other, until one
-// issues or refuses it.
+// enroll asks the frontends at urls in turn, until one issues or refuses a certificate.
 func enroll(
 	ctx context.Context, p pki.Options, token pki.JoinToken, urls []string, log *slog.Logger,
 ) (*pki.Identity, error) {
@@ -115,8 +114,7 @@ func enroll(
 	}
 }
 
-// checkInsecure allows --insecure on loopback addresses only, and not for a group with
-// certificates.
+// checkInsecure allows --insecure only on loopback, and not with certificates.
 func (f *frontendFlags) checkInsecure(secure bool) error {
 	if secure {
 		return cli.Usagef("%s has the data of a group with certificates; start it without --insecure", f.Member.Dir)

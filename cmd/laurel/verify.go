@@ -51,8 +51,7 @@ Exit code 1 means that something is false.`,
 	})
 }
 
-// trustedKeys returns the keys to verify with, by id: those given, or else those that the
-// frontends list.
+// trustedKeys returns the keys by id: those given, or else those that the frontends list.
 func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
 	var list []access.KeyView
 	for _, text := range given {
@@ -68,8 +67,7 @@ func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[str
 			return nil, fmt.Errorf("read the public keys of the bards: %w", err)
 		}
 	}
-	// The ids are computed from the keys, so that a list cannot give a key the id of
-	// another.
+	// The ids are computed, so that a list cannot give a key the id of another.
 	keys := map[string]access.KeyView{}
 	for _, k := range list {
 		keys[score.KeyID(k.Public)] = k

@@ -84,8 +84,7 @@ func formatTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// NewGrant adds a grant. Without a public key it makes a token, which is shown only in
-// this answer.
+// NewGrant adds a grant. Without a public key it makes a token, shown only in its answer.
 func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	var body access.GrantRequest
 	if err := r.Decode(&body); err != nil {
@@ -155,8 +154,7 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	}
 	var list []access.AuditEntry
 	var next uint64
-	// The state of the master is current. What another master has committed meanwhile may
-	// be missing.
+	// The master's state is current, unless another one has committed meanwhile.
 	_, _, err = h.Trail.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err

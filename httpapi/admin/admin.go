@@ -30,8 +30,7 @@ type Status interface {
 
 // AccessControl is the store's access control.
 type AccessControl interface {
-	// Access returns its state as far as this frontend has applied the log. It must not
-	// be changed.
+	// Access returns its state as this frontend knows it. It must not be changed.
 	Access() *access.State
 	// ChangeAccess changes it. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error
@@ -67,8 +66,7 @@ type Trust interface {
 	// FinishRotation makes it the only one that is trusted.
 	RotateAuthority(ctx context.Context, by string) error
 	FinishRotation(ctx context.Context, by string) error
-	// AuthorityPEM returns the certificates of the trusted authorities, nil if there are
-	// none.
+	// AuthorityPEM returns the certificates of the trusted authorities; nil for none.
 	AuthorityPEM() []byte
 }
 
@@ -158,8 +156,7 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m, or nil. A member may only
-// change itself.
+// mayJoin returns why the caller may not add or change m; a member may only itself.
 func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
 		return nil

@@ -70,8 +70,7 @@ func (*pageData) Asset(name string) string {
 	return ""
 }
 
-// sections returns the contests that are live, the next ones and the latest finished
-// ones.
+// sections returns the live contests, the next ones and the latest finished ones.
 func sections(all []score.Record) []section {
 	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
 	for i := range all {
@@ -153,8 +152,7 @@ func lineOf(r *score.Record) line {
 	return l
 }
 
-// organisations returns the names of organisations, taken from teams whose code is the
-// organisation's.
+// organisations returns the names of organisations, from the teams with their codes.
 func organisations(all []score.Record) map[string]string {
 	names := make(map[string]string)
 	for i := range all {

@@ -35,15 +35,13 @@ import (
 
 //go:generate go run -C build .
 
-// Data is the state that the page is served with. The script starts from it and follows
-// the changes after Revision.
+// Data is the state that the page is served with. The script goes on from its Revision.
 type Data struct {
 	Scores    []score.Record    `json:"scores"`
 	Medals    []medal.Standings `json:"medals"`
 	Frontends score.Frontends   `json:"frontends"`
 	Revision  uint64            `json:"revision"`
-	// Frontend is the id of the frontend that serves the page. The script reaches it at
-	// the page's origin.
+	// Frontend is the id of the serving frontend, at the page's origin.
 	Frontend string `json:"frontend"`
 	// Store identifies the store, if it has an id yet. When the id changes, the page
 	// forgets what it knew: the revisions of a new store at the same address mean
@@ -149,8 +147,7 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// asset is a file of the page. Its URL contains a hash of its content, so it may be
-// cached forever.
+// asset is a file of the page, cached forever: its URL contains a hash of its content.
 type asset struct {
 	url         string
 	contentType string
@@ -183,8 +180,7 @@ var assets = sync.OnceValue(func() map[string]*asset {
 	return all
 })
 
-// Assets returns a handler for the page's script, style and icon, at paths that begin
-// with AssetsPath.
+// Assets returns a handler for the page's files, at paths that begin with AssetsPath.
 func Assets() http.Handler {
 	byURL := make(map[string]*asset)
 	for _, a := range assets() {

@@ -2,8 +2,7 @@
 // environment variables can set, flags that name the frontends to talk to, and files with
 // keys.
 //
-// [Main] runs a command. [AddTarget] adds the flags for a client and [Target.Client]
-// makes it.
+// [Main] runs a command. [AddTarget] and [Target.Client] make its client.
 package cli
 
 import (
@@ -108,8 +107,7 @@ func prepare(cmd *cobra.Command, running *bool) {
 		prepare(sub, running)
 	}
 	if cmd.HasSubCommands() && !cmd.Runnable() {
-		// Otherwise cobra prints the help and succeeds for an unknown subcommand of a
-		// subcommand.
+		// Otherwise cobra succeeds for an unknown subcommand of a subcommand.
 		cmd.Args = cobra.NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
@@ -151,8 +149,7 @@ func variableOf(f *pflag.Flag) string {
 	return "LAUREL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// readEnvironment sets the flags that are not on the command line from their variables,
-// if these are not empty.
+// readEnvironment sets the flags that are not given from variables that are not empty.
 func readEnvironment(cmd *cobra.Command, _ []string) (err error) {
 	flags := cmd.Flags()
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -167,8 +164,7 @@ func readEnvironment(cmd *cobra.Command, _ []string) (err error) {
 	return err
 }
 
-// Version returns the version of the module. For a build from a checkout it contains the
-// commit.
+// Version returns the module's version; with the commit, if built from a checkout.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {

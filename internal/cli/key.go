@@ -33,8 +33,7 @@ func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
-	// Sync: a key that is granted a role and then lost in a crash would have to be
-	// revoked.
+	// Sync: a key that was granted a role must not be lost in a crash.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, errors.Join(err, os.Remove(file))
 	}
@@ -75,8 +74,7 @@ func FormatPublicKey(public ed25519.PublicKey) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// ReadPublicKey reads a public key from its text, or from a file with the text or with
-// the private key.
+// ReadPublicKey reads a public key: its text, or a file with that or the private key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	content, _ := os.ReadFile(text) // without a file, text can still be the key
 	for _, s := range []string{text, string(content)} {

@@ -33,8 +33,7 @@ type Target struct {
 	errOut func() io.Writer
 }
 
-// AddTarget adds the flags --to, --patience, --token and --ca to a command. patienceUsage
-// describes --patience.
+// AddTarget adds the flags --to, --patience (with its usage), --token and --ca.
 func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string) *Target {
 	to := &Target{errOut: cmd.ErrOrStderr}
 	flags := cmd.Flags()
@@ -119,8 +118,7 @@ func (t *Target) bearer() (string, error) {
 	return text, err
 }
 
-// roots returns a configuration that trusts only the certificates of --ca; nil without
-// --ca.
+// roots returns a configuration that trusts only the certificates of --ca; nil for none.
 func (t *Target) roots() (*tls.Config, error) {
 	if t.caFile == "" {
 		return nil, nil

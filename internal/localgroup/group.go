@@ -31,8 +31,7 @@ import (
 
 // Options describe a group and how its frontends are started.
 type Options struct {
-	// Dir holds the data and the logs of all frontends. A group of children starts with
-	// empty data.
+	// Dir holds all data and logs. A group of children starts with empty data.
 	Dir string
 	// Size is the number of frontends. For a detached group it is the least number, and 0
 	// means as many as there are, or three.
@@ -48,8 +47,7 @@ type Options struct {
 	// called by several goroutines and must not call Close.
 	Notify func(Notice)
 
-	// StartWithin bounds Start; 0: 30 s. StopWithin is the time that a child has to end
-	// before it is killed; 0: 5 s.
+	// StartWithin bounds Start (0: 30 s), StopWithin the end of a child (0: 5 s).
 	StartWithin, StopWithin time.Duration
 }
 
@@ -94,8 +92,7 @@ const (
 // URL returns the address for clients.
 func (f Frontend) URL() string { return "http://" + f.HTTP }
 
-// Args returns the arguments of the laurel program that run the frontend, followed by
-// more.
+// Args returns the arguments of laurel that run the frontend, followed by more.
 func (f Frontend) Args(more ...string) []string {
 	args := []string{"frontend", "--id", f.ID, "--data", f.Dir, "--http", f.HTTP, "--peer", f.Peer}
 	return append(args, more...)
@@ -278,8 +275,7 @@ type savedGroup struct {
 	Frontends []Frontend `json:"frontends"`
 }
 
-// startDetached starts what does not run yet of the group in o.Dir. What it started stays
-// when it fails.
+// startDetached starts what is missing in o.Dir. What it started stays if it fails.
 func startDetached(ctx context.Context, o Options) (*Group, error) {
 	if _, err := os.Stat(filepath.Join(o.Dir, "member.json")); err == nil {
 		return nil, fmt.Errorf("%s is the data directory of one frontend; a group needs a directory of its own", o.Dir)

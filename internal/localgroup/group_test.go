@@ -155,7 +155,7 @@ func TestAStartedGroupAnswersAndAClosedOneIsGone(t *testing.T) {
 		if want := fmt.Sprintf("f%d", i+1); f.ID != want {
 			t.Errorf("frontend %d is called %s; want %s", i, f.ID, want)
 		}
-		if !get(t.Context(), f.URL()+"/readyz", nil) {
+		if _, _, ok := f.Get(t.Context(), "/readyz"); !ok {
 			t.Errorf("%s does not answer", f.ID)
 		}
 		for _, own := range []string{f.HTTP, f.Peer, f.Dir, f.Log, fmt.Sprint(f.PID)} {
@@ -195,7 +195,7 @@ func TestAKilledFrontendIsRestartedAtItsAddressesWithItsData(t *testing.T) {
 		if n.Frontend != was {
 			t.Errorf("%s came back as %+v; want %+v", was.ID, n.Frontend, was)
 		}
-		if !get(t.Context(), was.URL()+"/readyz", nil) {
+		if _, _, ok := was.Get(t.Context(), "/readyz"); !ok {
 			t.Errorf("%s does not answer", was.ID)
 		}
 	}
@@ -232,7 +232,7 @@ func TestAFrontendThatWasRemovedOrContradictsItsGroupIsNotRestarted(t *testing.T
 		t.Run(path, func(t *testing.T) {
 			g, notices := startTest(t, workingFrontend, Options{})
 			f := g.Frontends()[1]
-			get(t.Context(), f.URL()+path, nil)
+			f.Get(t.Context(), path)
 			if n := next(t, notices); n.Kind != want || n.Frontend.ID != "f2" {
 				t.Errorf("got %+v; want %d of f2", n, want)
 			}

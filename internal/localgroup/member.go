@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -52,8 +53,7 @@ func (m *member) start() error {
 	cmd.Env = g.o.Env
 	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
-		// In a session of its own, neither Ctrl-C nor the hangup of the terminal reaches
-		// it.
+		// In a session of its own, no Ctrl-C or hangup of the terminal reaches it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	}
 	p, err := StartProcess("frontend "+m.f.ID, m.f.Log, cmd)
@@ -88,8 +88,7 @@ var (
 	errPortTaken = errors.New("taken by another program")
 )
 
-// await waits until the frontend is ready. It returns errEnded if its process ends
-// before, or the cause of ctx.
+// await waits until the frontend is ready, or returns errEnded or the cause of ctx.
 func (m *member) await(ctx context.Context) error {
 	var done <-chan struct{} // nil if this process has not started it
 	if m.proc != nil {
@@ -141,29 +140,34 @@ func (m *member) frontend() Frontend {
 // joined answers before it has a vote; until then the group does not survive the death of
 // another one.
 func (f Frontend) isReady(ctx context.Context) bool {
+	if _, _, ok := f.Get(ctx, "/readyz"); !ok {
+		return false
+	}
 	var list score.Frontends
-	return get(ctx, f.URL()+"/readyz", nil) && get(ctx, f.URL()+"/v1/frontends", &list) &&
+	body, _, ok := f.Get(ctx, "/v1/frontends")
+	return ok && json.Unmarshal(body, &list) == nil &&
 		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
 }
 
-// get reports whether a GET succeeds, and decodes the response into v unless that is nil.
-func get(ctx context.Context, url string, v any) bool {
+// Get returns the body and the header of an answer with status 200 of this frontend.
+// Unlike package client, it goes on to no other frontend.
+func (f Frontend) Get(ctx context.Context, path string) (body []byte, h http.Header, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL()+path, nil)
 	if err != nil {
-		return false
+		return nil, nil, false
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return nil, nil, false
 	}
 	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusOK && (v == nil || json.UnmarshalRead(resp.Body, v) == nil)
+	body, err = io.ReadAll(resp.Body)
+	return body, resp.Header, err == nil && resp.StatusCode == http.StatusOK
 }
 
-// maxRestartPause bounds the pause before the next attempt to restart a frontend that
-// keeps failing.
+// maxRestartPause bounds the pause between restarts of a frontend that keeps failing.
 const maxRestartPause = 30 * time.Second
 
 // Notice reports what happened to a child.
@@ -223,8 +227,7 @@ func (m *member) supervise() {
 	}
 }
 
-// restart tries until a process has started. It reports false if the group was closed
-// before.
+// restart tries until a process has started, or reports false if the group is closed.
 func (m *member) restart(ctx context.Context, pause time.Duration) bool {
 	for ; ; pause = nextPause(pause) {
 		select {

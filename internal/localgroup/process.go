@@ -34,8 +34,7 @@ func StartProcess(name, log string, cmd *exec.Cmd) (*Process, error) {
 	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux kills a child that asked for it when the thread that started it ends, not
-		// the process.
+		// Linux kills such a child when the thread that started it ends, not the process.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -67,8 +66,7 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end, kills it if it does not within the given time, and
-// returns when it has ended.
+// Stop asks the process to end, kills it if it is late, and returns when it has ended.
 func (p *Process) Stop(within time.Duration) {
 	if p.Signal(syscall.SIGTERM) != nil {
 		p.Kill() // it has ended already, or there is no SIGTERM here

@@ -136,8 +136,7 @@ func write(dir string, e Entry, body []byte) (leave func(), err error) {
 	if err := check(dir); err != nil {
 		return nil, err
 	}
-	// The name is used only once, so that a file without a lock can be removed by its
-	// name.
+	// Names are used only once, so a file without a lock can be removed by name.
 	id := url.PathEscape(e.ID)
 	f, err := os.CreateTemp(dir, "."+e.Kind+"-"+id[:min(len(id), 64)]+"-*")
 	if err != nil {
@@ -157,8 +156,7 @@ func write(dir string, e Entry, body []byte) (leave func(), err error) {
 	}
 	name := strings.TrimPrefix(filepath.Base(f.Name()), ".") + suffix
 	own.Store(name, nil)
-	// The file gets its name when it is complete and locked. Before, its process would
-	// seem dead.
+	// Without a lock its process would seem dead, so the name comes last.
 	path := filepath.Join(dir, name)
 	if err := os.Rename(f.Name(), path); err != nil {
 		return nil, fmt.Errorf("rename the pid file: %w", err)
@@ -313,16 +311,14 @@ func (p *Process) Signal(s syscall.Signal) error {
 	if p.handle == nil {
 		return fmt.Errorf("%s %s runs in another container or on another machine; stop it there", p.Kind, p.ID)
 	}
-	// Where a handle is only a pid, this check keeps the time in which it could be reused
-	// short.
+	// Where a handle is only a pid, this leaves little time for its reuse.
 	if _, held, err := holder(p.file); err != nil || !held {
 		return cmp.Or(err, os.ErrProcessDone)
 	}
 	return p.handle.Signal(s)
 }
 
-// waitInterval is the interval at which Wait polls: the kernel notifies only the parent
-// of a process.
+// waitInterval is how often Wait polls: the kernel notifies only the parent of a process.
 const waitInterval = 5 * time.Millisecond
 
 // Wait waits until the process has ended, and removes its pid file.

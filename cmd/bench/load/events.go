@@ -65,9 +65,6 @@ func (p *Plays) Join(run string, n int) *Plays {
 // Contest returns the id of the contest.
 func (p *Plays) Contest() string { return p.contest }
 
-// Points returns the points given so far.
-func (p *Plays) Points() uint64 { return p.totals[0] + p.totals[1] }
-
 // Source returns the bard's source, and Seq the seq of the event made last.
 func (p *Plays) Source() string { return p.source }
 func (p *Plays) Seq() uint64    { return p.seq }

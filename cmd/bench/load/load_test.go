@@ -30,7 +30,7 @@ func expect(t *testing.T, f *testgroup.Frontend, source string, want uint64) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	a, err := w.RoundTrip(GetRequest(addr(f), "/v1/bards/"+source))
+	a, err := w.RoundTrip([]byte("GET /v1/bards/" + source + " HTTP/1.1\r\nHost: " + addr(f) + "\r\n\r\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,8 +224,7 @@ func TestAWatcherIsNotToldOfWhatWasNotPublished(t *testing.T) {
 func TestAnAnswerIsReadWholeOrNotAtAll(t *testing.T) {
 	const whole = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\nRetry-After: 3\r\nLaurel-Cache: hit\r\n\r\n{}"
 	a, ok, err := parseAnswer([]byte(whole))
-	if err != nil || !ok || a.Status != 429 || a.RetryAfter != 3*time.Second || string(a.Cache) != "hit" ||
-		string(a.Body) != "{}" {
+	if err != nil || !ok || a.Status != 429 || a.RetryAfter != 3*time.Second || string(a.Body) != "{}" {
 		t.Errorf("%+v, %t, %v", a, ok, err)
 	}
 	for n := range len(whole) {

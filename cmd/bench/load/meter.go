@@ -108,7 +108,6 @@ func ClosedLoop(ctx context.Context, writers []Writer, s Span) (*Meter, error) {
 type Scheduled struct {
 	writers []Writer
 	began   time.Time
-	took    time.Duration
 	acked   atomic.Int64
 	cancel  context.CancelCauseFunc
 	running sync.WaitGroup
@@ -155,12 +154,12 @@ func (l *Scheduled) write(ctx context.Context, w Writer, due time.Time, step tim
 func (l *Scheduled) Stop(ctx context.Context) (perSecond float64, err error) {
 	close(l.end)
 	l.running.Wait()
-	l.took = time.Since(l.began)
+	took := time.Since(l.began)
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
 	l.cancel(nil)
-	return float64(l.acked.Load()) / l.took.Seconds(), nil
+	return float64(l.acked.Load()) / took.Seconds(), nil
 }
 
 // Sleep waits for d, or returns why ctx ended.

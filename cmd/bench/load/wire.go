@@ -24,11 +24,9 @@ type Wire struct {
 // Answer is an answer's status, body and the header fields that matter here. It is valid
 // until the next request on the same wire.
 type Answer struct {
-	Status      int
-	Body        []byte
-	RetryAfter  time.Duration
-	Revision    uint64 // of the record that was read
-	Cache, Mode []byte // how a read was answered
+	Status     int
+	Body       []byte
+	RetryAfter time.Duration
 }
 
 // Dial connects to a frontend. The connection breaks when ctx ends.
@@ -39,11 +37,6 @@ func Dial(ctx context.Context, addr string) (*Wire, error) {
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	return &Wire{Conn: conn, host: addr, buf: make([]byte, 4096)}, nil
-}
-
-// GetRequest returns a whole GET request.
-func GetRequest(host, path string) []byte {
-	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 }
 
 // postHead returns the head of a post up to its Content-Length's value.
@@ -65,11 +58,6 @@ func (w *Wire) RoundTrip(request []byte) (Answer, error) {
 	if _, err := w.Write(request); err != nil {
 		return Answer{}, fmt.Errorf("send to %s: %w", w.host, err)
 	}
-	return w.ReadAnswer()
-}
-
-// ReadAnswer reads the answer to the request that was written last.
-func (w *Wire) ReadAnswer() (Answer, error) {
 	have := 0
 	for {
 		if have == len(w.buf) {
@@ -139,14 +127,6 @@ func (a *Answer) parseHead(head []byte) (length int, err error) {
 			if s, err := strconv.Atoi(string(value)); err == nil && s >= 0 && s < 60 {
 				a.RetryAfter = time.Duration(s) * time.Second
 			}
-		case bytes.EqualFold(name, []byte("Laurel-Revision")):
-			if a.Revision, err = strconv.ParseUint(string(value), 10, 64); err != nil {
-				return 0, fmt.Errorf("has the Laurel-Revision %q", Clip(value))
-			}
-		case bytes.EqualFold(name, []byte("Laurel-Cache")):
-			a.Cache = value
-		case bytes.EqualFold(name, []byte("Laurel-Mode")):
-			a.Mode = value
 		}
 	}
 	if length < 0 {

@@ -72,8 +72,7 @@ func (a *audience) run(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for i, s := range a.spectators {
 		all.Go(func() error {
-			// The ith URL is that of its home, which it asks first before it knows the
-			// list of frontends.
+			// The ith URL, its home's, is asked before it knows the list of frontends.
 			c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
 				Attempted: func(t client.Attempt) { a.attempted(s, t) }})
 			if err != nil {
@@ -134,8 +133,7 @@ func (a *audience) follow(competition string) { a.competition.Store(competition)
 
 func (a *audience) followed() string { return a.competition.Load().(string) }
 
-// served records that a client is served by the frontend with a URL, or by none if that
-// is "".
+// served records that the frontend with a URL serves a client; "": none.
 func (a *audience) served(s *spectator, url string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,8 +149,7 @@ func (a *audience) served(s *spectator, url string, now time.Time) {
 	}
 }
 
-// distribution is how many clients each frontend serves, how many have none, and how many
-// are at home.
+// distribution is how many clients are at each frontend, at none, and at home.
 type distribution struct {
 	at      map[string]int
 	looking int
@@ -232,8 +229,7 @@ func (a *audience) frontendDown(id string, now time.Time) {
 	})
 }
 
-// frontendUp begins the return of the clients whose home is back. The first may have
-// found it already.
+// frontendUp begins the return of the clients whose home is back. Some may be there.
 func (a *audience) frontendUp(id string, now time.Time) {
 	a.beginMove(id, true, now, func(s *spectator) bool { return s.home == id })
 }

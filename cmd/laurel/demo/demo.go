@@ -7,6 +7,7 @@
 package demo
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -70,8 +71,7 @@ const (
 	defaultRestartAfter = 5 * time.Second
 	// frontends is the least number that survives the death of one.
 	frontends = 3
-	// compareEvery is the number of events after which the demo compares the answers of
-	// all frontends.
+	// compareEvery is the number of events between comparisons of all frontends.
 	compareEvery = 25
 )
 
@@ -193,8 +193,7 @@ func (d *demo) showEvent(ctx context.Context, e *score.Event, revision uint64) {
 	d.out.event(e, revision, contest)
 }
 
-// showAgreement reads the same contest from every frontend. A difference would be a bug
-// of Laurel.
+// showAgreement reads a contest from every frontend. A difference would be a bug.
 func (d *demo) showAgreement(ctx context.Context, contestID string) {
 	a := d.compare(ctx, contestID)
 	// Somebody else may have posted something between two of the reads.
@@ -216,37 +215,20 @@ type agreement struct {
 
 func (d *demo) compare(ctx context.Context, contestID string) agreement {
 	var a agreement
-	first := ""
+	var first []byte
 	for _, f := range d.group.Frontends() {
-		body, revision, ok := fetch(ctx, f.URL()+client.ScorePath(contestID))
+		body, header, ok := f.Get(ctx, client.ScorePath(contestID))
 		switch {
 		case !ok:
 			a.silent = append(a.silent, f.ID)
-		case len(a.alike) == 0 || body == first:
-			first, a.revision = body, revision
+		case len(a.alike) == 0 || bytes.Equal(body, first):
+			first, a.revision = body, header.Get("Laurel-Revision")
 			a.alike = append(a.alike, f.ID)
 		default:
 			a.differ = append(a.differ, f.ID)
 		}
 	}
 	return a
-}
-
-// fetch reads a record from one frontend, without going on to another.
-func fetch(ctx context.Context, url string) (body, revision string, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", "", false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", "", false
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	return string(b), resp.Header.Get("Laurel-Revision"), err == nil && resp.StatusCode == http.StatusOK
 }
 
 // report prints what happens to the frontends and the clients until ctx ends.
@@ -278,8 +260,7 @@ func (d *demo) report(ctx context.Context, notices <-chan localgroup.Notice) {
 	}
 }
 
-// reportMaster prints the master. It reports false if there is none, or it is known to be
-// down.
+// reportMaster prints the master. It reports false if there is none, or it is down.
 func (d *demo) reportMaster(ctx context.Context, down map[string]bool, since time.Time) bool {
 	// The timeout is short, as notices wait meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)

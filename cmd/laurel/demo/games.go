@@ -21,8 +21,7 @@ type playlist struct {
 
 func newPlaylist() *playlist { return &playlist{seqs: make(map[string]uint64)} }
 
-// Pauses before an event at speed 1: a few events a second, slower where more time passes
-// in the arena.
+// Pauses at speed 1: a few events a second, slower where more time passes in the arena.
 const (
 	minPause     = 120 * time.Millisecond
 	maxPause     = 600 * time.Millisecond

@@ -32,8 +32,7 @@ type Options struct {
 	// ScoreShare is the share of the reads that ask for one contest, from 0 to 1. The
 	// others ask for a medal table or for a list.
 	ScoreShare float64
-	// Zipf is the exponent, above 1, of the distribution by which the contests are
-	// chosen. 0: uniform.
+	// Zipf is the exponent, above 1, of the choice of contests. 0: uniform.
 	Zipf   float64
 	Watch  bool           // each spectator also watches a contest and the medals of its competition
 	Client client.Options // of each spectator: the time that a read may take, and whom it trusts
@@ -93,8 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// printProgress prints a line every second and calls readContests now and then, until ctx
-// ends.
+// printProgress prints a line every second, and calls readContests now and then.
 func printProgress(ctx context.Context, out io.Writer, s *stats, readContests func()) {
 	line, contests := time.NewTicker(time.Second), time.NewTicker(contestsInterval)
 	defer line.Stop()
@@ -231,8 +229,7 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// contestList is the contests among which the spectators choose. It is safe for
-// concurrent use.
+// contestList is the contests to choose from. It is safe for concurrent use.
 type contestList struct {
 	competition string
 	zipf        float64

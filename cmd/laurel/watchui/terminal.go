@@ -22,8 +22,7 @@ const (
 	// drawing.
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-	// drawInterval is the time between two drawings. Without an update, too, highlights
-	// end and a countdown goes on.
+	// drawInterval is the time between two drawings, as highlights end without an update.
 	drawInterval = 50 * time.Millisecond
 )
 
@@ -97,8 +96,7 @@ func (s *screen) applyAll(updates iter.Seq2[client.Update, error]) error {
 	return nil
 }
 
-// draw writes the whole screen, if it has changed, at once over the old one, so that it
-// does not flicker.
+// draw writes the screen over the old one at once, so that it does not flicker.
 func (s *screen) draw() error {
 	width, height := s.size()
 	s.mu.Lock()

@@ -216,8 +216,7 @@ func (v *view) eventLines(width, n int) (lines []string) {
 	return lines
 }
 
-// window is a window of a leaderboard with the time at which the mark or the rank of each
-// row changed.
+// window is a window of a leaderboard with the time at which each row changed.
 type window struct {
 	client.Window
 	changed map[string]time.Time // by competitor
