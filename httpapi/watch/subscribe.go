@@ -70,7 +70,6 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		subjects: s,
 		hub:      h,
 		queued:   true,
-		pending:  map[string]*frame{},
 		latest:   map[string]uint64{},
 	}
 	received, resumes := parsePosition(h.store.ID(), lastID)
@@ -309,7 +308,7 @@ func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes 
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pending[snapshotKey] != nil {
+	if w.findLocked(snapshotKey) >= 0 {
 		// A contest was removed meanwhile. The pending snapshot may be older than this
 		// beginning and has everything that the watcher must get, so it comes instead.
 		return nil, nil
@@ -322,11 +321,18 @@ func (h *Hub) begin(ctx context.Context, w *Watcher, received position, resumes 
 // dropOlderLocked drops the pending frames that are not newer than the given records, and
 // the last events of timelines. The beginning of the stream has those.
 func (w *Watcher) dropOlderLocked(records map[string]*cache.Entry, latest map[string]uint64) {
-	maps.DeleteFunc(w.pending, func(key string, f *frame) bool {
-		e := records[key]
-		return e != nil && f.revision <= e.Revision
+	w.index = nil
+	w.pending = slices.DeleteFunc(w.pending, func(f *frame) bool {
+		if !f.keep {
+			e := records[f.key]
+			return e != nil && f.revision <= e.Revision
+		}
+		older := f.revision <= latest[f.key]
+		if older {
+			w.events--
+		}
+		return older
 	})
-	w.events = slices.DeleteFunc(w.events, func(f *frame) bool { return f.revision <= latest[f.key] })
 	for timeline, revision := range latest {
 		w.latest[timeline] = max(w.latest[timeline], revision)
 	}

@@ -21,8 +21,9 @@ const (
 	// Beyond it the connection is closed; the client reconnects with its event id and
 	// gets the rest from the store.
 	maxPendingEvents = 4096
-	// maxKept is the number of pending frames above which their map is not kept.
-	maxKept = 64
+	// indexThreshold is the number of pending frames above which a map finds them. Most
+	// watchers have one or two, and a map for each would cost a sixth of a fan-out.
+	indexThreshold = 16
 	// SlowWriteTimeout bounds the write of what a connection did not accept at once.
 	SlowWriteTimeout = 10 * time.Second
 	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
@@ -44,9 +45,10 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	conn    net.Conn
-	raw     syscall.RawConn   // nil if the connection has no file descriptor to write to
-	pending map[string]*frame // by key
-	events  []*frame          // pending timeline events
+	raw     syscall.RawConn // nil if the connection has no file descriptor to write to
+	pending []*frame
+	index   map[string]int // places in pending by key, nil if there are few
+	events  int            // pending timeline events
 	// latest is the last event of each timeline that was sent or is pending. In pull mode
 	// the dispatches repeat events.
 	latest  map[string]uint64
@@ -105,28 +107,55 @@ func (w *Watcher) addLocked(f *frame) {
 	switch {
 	case w.closed:
 	case !f.keep:
-		w.pending[f.key] = f
+		if i := w.findLocked(f.key); i >= 0 {
+			w.pending[i] = f
+		} else {
+			w.appendLocked(f)
+		}
 	case f.revision > w.latest[f.key]:
 		w.latest[f.key] = f.revision
-		if w.events = append(w.events, f); len(w.events) > maxPendingEvents {
+		w.appendLocked(f)
+		if w.events++; w.events > maxPendingEvents {
 			w.closeLocked()
 		}
 	}
 }
 
-func (w *Watcher) dropPendingLocked() {
-	if len(w.pending)+len(w.events) > maxKept {
-		w.pending, w.events = map[string]*frame{}, nil
-		return
+// findLocked returns the place of the pending frame with a key, or -1.
+func (w *Watcher) findLocked(key string) int {
+	if w.index == nil {
+		return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.keep && p.key == key })
 	}
+	if i, ok := w.index[key]; ok {
+		return i
+	}
+	return -1
+}
+
+func (w *Watcher) appendLocked(f *frame) {
+	w.pending = append(w.pending, f)
+	from := len(w.pending) - 1
+	if w.index == nil && len(w.pending) > indexThreshold {
+		w.index, from = map[string]int{}, 0
+	}
+	for i := from; w.index != nil && i < len(w.pending); i++ {
+		if !w.pending[i].keep {
+			w.index[w.pending[i].key] = i
+		}
+	}
+}
+
+func (w *Watcher) dropPendingLocked() {
 	clear(w.pending)
-	clear(w.events)
-	w.events = w.events[:0]
+	w.pending, w.index, w.events = w.pending[:0], nil, 0
+	if cap(w.pending) > 4*indexThreshold {
+		w.pending = nil
+	}
 }
 
 // hasPendingLocked reports whether there is something to write.
 func (w *Watcher) hasPendingLocked() bool {
-	return !w.closed && (len(w.pending) > 0 || len(w.events) > 0 || w.dirty)
+	return !w.closed && (len(w.pending) > 0 || w.dirty)
 }
 
 // enqueueLocked notes that everything up to the revision is pending, and queues the
@@ -148,10 +177,8 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	if w.closed {
 		return b, false
 	}
-	frames := make([]*frame, 0, len(w.pending)+len(w.events)+len(w.windows))
-	frames = slices.AppendSeq(frames, maps.Values(w.pending))
-	frames = w.arrangeLocked(append(frames, w.events...))
-	b = w.appendFramesLocked(b, frames, w.sent, w.upTo)
+	w.pending = w.arrangeLocked(w.pending)
+	b = w.appendFramesLocked(b, w.pending, w.sent, w.upTo)
 	w.sent = w.upTo
 	w.dropPendingLocked()
 	return b, true
