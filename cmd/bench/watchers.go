@@ -97,10 +97,10 @@ func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (f
 	}
 	warmup, events := int(b.warmup.Seconds()*rate), max(1, int(b.duration.Seconds()*rate))
 	all, err := load.OpenWatchers(ctx, order[0], plays.Contest(), n, publisher.Revision()+1, warmup, events)
-	defer all.Close()
 	if err != nil {
-		return nil, err
+		return nil, err // the run ends, and with it the connections
 	}
+	defer all.Close()
 	if err := load.Sleep(ctx, b.settle); err != nil {
 		return nil, err
 	}
