@@ -168,8 +168,11 @@ func nibble(c byte) byte {
 // path returns the path of a name relative to the descriptor of a directory.
 func (t *powerTrace) path(dir, name string) (string, error) {
 	b, err := unhex(name)
-	if err != nil || filepath.IsAbs(string(b)) {
-		return string(b), err
+	if err != nil {
+		return "", err
+	}
+	if filepath.IsAbs(string(b)) {
+		return filepath.Clean(string(b)), nil
 	}
 	fd, err := strconv.Atoi(dir)
 	if err != nil { // relative to the working directory, which has none of these files

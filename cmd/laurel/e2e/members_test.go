@@ -169,8 +169,8 @@ func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
 		t.Errorf("f3 ended with exit code %d; want 5", code)
 	}
 	o := command(t, "laurel", append([]string{"cluster", "leave", "f2"}, to...)...)
-	if o.code != 1 || !strings.Contains(o.err, "--force") {
-		t.Errorf("f2 leaves f1 alone without --force: %v; want exit code 1 and a word about --force", o)
+	if o.code != 1 || !strings.Contains(o.err, "use force") {
+		t.Errorf("f2 leaves f1 alone without --force: %v; want exit code 1 and a word about force", o)
 	}
 	apply(t, g.frontends[1], play("still-two", 1))
 	g.expectGaul(1)
