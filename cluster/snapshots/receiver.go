@@ -51,9 +51,11 @@ type Receiver struct {
 
 	mu      sync.Mutex
 	current *reception // nil if there is none
-	// installing is held from the check of the log until Raft has installed a snapshot,
-	// so that no other snapshot is installed in between.
-	installing sync.Mutex
+	// installing has a value from the check of the log until Raft has installed a
+	// snapshot, so that no other snapshot is installed in between. It is not a mutex,
+	// because virtual time (testing/synctest) stops while a goroutine waits for one.
+	installing     chan struct{}
+	makeInstalling sync.Once
 }
 
 // reception is a snapshot that is being received, and the state built from it.
@@ -209,8 +211,9 @@ func (r *Receiver) spool(one *reception, request *raft.InstallSnapshotRequest) (
 // install gives a snapshot to Raft and waits until it is installed. The same snapshot may
 // have arrived another way meanwhile, and entries after it; they are kept.
 func (r *Receiver) install(one *reception, request *raft.InstallSnapshotRequest) (outcome string, err error) {
-	r.installing.Lock()
-	defer r.installing.Unlock()
+	r.makeInstalling.Do(func() { r.installing = make(chan struct{}, 1) })
+	r.installing <- struct{}{}
+	defer func() { <-r.installing }()
 	if r.known(request) {
 		return Known, nil
 	}
