@@ -9,8 +9,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"laurel/cache"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/watch"
 )
@@ -136,4 +138,65 @@ func TestStreamOfPostsOverHTTP2(t *testing.T) {
 	if got.ProtoMajor != 2 || got.StatusCode != 200 || strings.Count(got.body, "\n") != 3000 {
 		t.Errorf("got %s %d with %d lines", got.Proto, got.StatusCode, strings.Count(got.body, "\n"))
 	}
+}
+
+// idleStore is a store in which nothing happens.
+type idleStore struct {
+	watch.Store
+	invalidations *cache.Invalidations
+}
+
+func (idleStore) ID() string                                     { return "idle" }
+func (idleStore) Ordered() bool                                  { return true }
+func (s idleStore) Invalidations() *cache.Invalidations          { return s.invalidations }
+func (idleStore) Keys(context.Context, string) ([]string, error) { return nil, nil }
+func (idleStore) Heartbeat(uint64) []byte                        { return []byte("{}") }
+
+// slowWriter is a response whose client takes a minute for the first write.
+type slowWriter struct {
+	http.ResponseWriter
+	writes int
+	later  chan string // the second write
+}
+
+func (w *slowWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *slowWriter) SetWriteDeadline(time.Time) error { return nil }
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	switch w.writes++; w.writes {
+	case 1:
+		time.Sleep(time.Minute) // virtual
+	case 2:
+		w.later <- string(b)
+	}
+	return len(b), nil
+}
+
+func TestWatcherThatIsSlowWithTheBeginningOverHTTP2KeepsItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := watch.New(idleStore{invalidations: cache.NewInvalidations()}, 1)
+		defer hub.Close()
+		watcher, first, err := hub.Subscribe(t.Context(), watch.Subjects{Competitions: []string{"C"}}, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &slowWriter{ResponseWriter: httptest.NewRecorder(), later: make(chan string, 1)}
+		s := &server{API: &API{hub: hub}}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.relay(t.Context(), w, watcher, first)
+		}()
+		select {
+		case b := <-w.later:
+			if !strings.Contains(b, "heartbeat") {
+				t.Errorf("got %q after the beginning; want a heartbeat", b)
+			}
+		case <-ended:
+			t.Error("the stream ended after its beginning")
+		}
+		hub.Close()
+		<-ended
+	})
 }

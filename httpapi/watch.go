@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -221,23 +222,26 @@ func (s *server) relay(ctx context.Context, w http.ResponseWriter, watcher *watc
 	out, in := net.Pipe()
 	defer out.Close()
 	defer context.AfterFunc(ctx, func() { out.Close() })()
-	s.hub.Attach(watcher, in)
 	defer s.hub.Remove(watcher)
 	control := http.NewResponseController(w)
-	buffer := make([]byte, 4<<10)
-	limit := admission.AnswerTimeout
-	for b := first; ; limit = watch.SlowWriteTimeout {
-		// A deadline of HTTP/2 passes even while nothing is written.
+	write := func(b []byte, limit time.Duration) bool {
 		_ = control.SetWriteDeadline(time.Now().Add(limit))
-		if _, err := w.Write(b); err != nil || control.Flush() != nil {
-			return
-		}
-		_ = control.SetWriteDeadline(time.Time{})
+		_, err := w.Write(b)
+		err = cmp.Or(err, control.Flush())
+		_ = control.SetWriteDeadline(time.Time{}) // it would pass even while nothing is written
+		return err == nil
+	}
+	// The hub drops a watcher that does not take its frames, so it gets none before.
+	if !write(first, admission.AnswerTimeout) {
+		return
+	}
+	s.hub.Attach(watcher, in)
+	buffer := make([]byte, 4<<10)
+	for {
 		n, err := out.Read(buffer)
-		if err != nil {
+		if err != nil || !write(buffer[:n], watch.SlowWriteTimeout) {
 			return
 		}
-		b = buffer[:n]
 	}
 }
 
