@@ -77,8 +77,8 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 	return t
 }
 
-// at returns the member of the struct at d. With reflect.Value.Field instead, a group takes
-// 8 % fewer events per second.
+// at returns the member of the struct at d. With reflect.Value.Field instead, a stream takes
+// 6 % fewer events per second.
 func (f *field) at(d unsafe.Pointer) unsafe.Pointer { return unsafe.Add(d, f.offset) }
 
 func (t *table) empty() Data { return reflect.New(t.data).Interface().(Data) }

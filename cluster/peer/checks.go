@@ -164,8 +164,8 @@ func checkConfiguration(b []byte, index uint64) (err error) {
 // logPause is the shortest time between two log lines about refusals for the same reason.
 const logPause = 10 * time.Second
 
-// Refusals counts refusals by reason, and logs each reason at most once in logPause:
-// whoever is refused tries again and again.
+// Refusals counts refusals by reason, and logs each reason at most once in logPause,
+// because a peer that is refused tries again and again.
 type Refusals struct {
 	count *prometheus.CounterVec
 	log   *slog.Logger

@@ -56,8 +56,8 @@ func newKeyNewCommand() *cobra.Command {
 		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and prints its public
 key.
 
-Give the public key to an operator, who grants it the right to post. Keep the file secret: whoever has
-it can post in your name until an operator revokes the key.`,
+Give the public key to an operator, who grants it the right to post. Keep the file secret: everybody who
+has it can post in your name until an operator revokes the key.`,
 		Example: `  bard key new
   bard key new --out cacofonix.key`,
 		Args: cobra.NoArgs,

@@ -37,7 +37,7 @@ func newGrantCommand() *cobra.Command {
 can change the group and its grants. Each role includes the ones before it. A bard posts as the source
 NAME or one below it, such as NAME/2.
 
-With --key, the role is for whoever signs with the private key, and no secret is sent. A second grant to
+With --key, the role is for the holder of the private key, and no secret is sent. A second grant to
 the same key replaces the first. Without --key, a token is made and printed once; the group keeps only
 its hash.`,
 		Args: cobra.ExactArgs(1),

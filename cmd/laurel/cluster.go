@@ -188,7 +188,7 @@ func newTokenCommand() *cobra.Command {
 authority, so that a new frontend knows whom to trust, and contains a secret of which the group keeps
 only a hash. It expires after --ttl or --uses uses.
 
-Keep it secret: whoever has it can make a frontend of the group.`,
+Keep it secret: everybody who has it can add a frontend to the group.`,
 		Example: `  laurel cluster token
   laurel cluster token --ttl 10m --uses 2`,
 		Args: cobra.NoArgs,

@@ -121,12 +121,12 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 	}
 	for flag, addr := range map[string]string{"--http": f.HTTP, "--peer": f.Member.Peer} {
 		if !isLoopback(addr) {
-			return cli.Usagef("%s is %s: with --insecure whoever reaches a frontend can post, "+
+			return cli.Usagef("%s is %s: with --insecure everybody who reaches a frontend can post, "+
 				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", flag, addr)
 		}
 	}
-	f.Member.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend can post and change " +
-		"the group; use this for tests and first steps only")
+	f.Member.Logger.Warn("INSECURE: nobody is authenticated; everybody who reaches this frontend can post and " +
+		"change the group; use this for tests and first steps only")
 	return nil
 }
 
