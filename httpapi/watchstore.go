@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/cache"
+	"laurel/httpapi/question"
+	"laurel/httpapi/watch"
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// watchStore is the store as the hub reads it: the answers that this frontend gives to
+// any client. They are never forwarded, because all that a watcher is told must come from
+// one state.
+type watchStore struct{ api *API }
+
+func (s watchStore) ID() string { return s.api.group.Status.Store() }
+
+func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
+
+func (s watchStore) Invalidations() *cache.Invalidations { return s.api.group.Reader.Invalidations() }
+
+func (s watchStore) ask(ctx context.Context, q question.Question) (*cache.Entry, error) {
+	a, err := s.api.own(ctx, &q)
+	if err != nil {
+		return nil, err
+	}
+	return a.entry, nil
+}
+
+func (s watchStore) Record(ctx context.Context, key string) (*cache.Entry, error) {
+	if id, ok := strings.CutPrefix(key, cache.ScoreKey("")); ok {
+		return s.ask(ctx, question.Score(id))
+	}
+	return s.ask(ctx, question.Medals(strings.TrimPrefix(key, cache.MedalsKey(""))))
+}
+
+func (s watchStore) Events(ctx context.Context, contestID string, after uint64, limit int) ([]watch.Event, error) {
+	e, err := s.ask(ctx, question.Timeline(contestID, after, limit))
+	if err != nil || e.Body == nil {
+		return nil, err
+	}
+	var page struct {
+		Events []jsontext.Value `json:"events"`
+	}
+	if err := json.Unmarshal(e.Body, &page); err != nil {
+		return nil, err
+	}
+	list := make([]watch.Event, len(page.Events))
+	for i, body := range page.Events {
+		var event struct {
+			Revision uint64 `json:"revision"`
+		}
+		if err := json.Unmarshal(body, &event); err != nil {
+			return nil, err
+		}
+		list[i] = watch.Event{Revision: event.Revision, Body: body}
+	}
+	return list, nil
+}
+
+func (s watchStore) Keys(ctx context.Context, competition string) ([]string, error) {
+	e, err := s.ask(ctx, question.Keys(competition))
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	err = json.Unmarshal(e.Body, &keys)
+	return keys, err
+}
+
+// heartbeat is the data of a heartbeat.
+type heartbeat struct {
+	Revision uint64          `json:"revision"`
+	Epoch    uint64          `json:"epoch"`
+	Mode     score.CacheMode `json:"mode"`
+	Frontend string          `json:"frontend"`
+	Store    string          `json:"store"`
+}
+
+func (s watchStore) Heartbeat(revision uint64) []byte {
+	if s.Ordered() && !s.api.group.Status.Leased() {
+		return nil
+	}
+	// Numbers and names can always be encoded.
+	body, _ := json.Marshal(heartbeat{
+		Revision: revision,
+		Epoch:    s.api.group.Status.Epoch(),
+		Mode:     s.api.group.Status.CacheMode(),
+		Frontend: s.api.group.Status.ID(),
+		Store:    s.api.group.Status.Store(),
+	})
+	return body
+}
+
+// maxTotalReads bounds how often the total is read again because the leaderboard changed
+// between the search for a competitor and the read of the total.
+const maxTotalReads = 3
+
+// Board returns the rows of a window and the revision that last changed them. If the
+// window's competitor has no mark, the total is that of the same revision; in pull mode
+// it may be of a later one. Then the earlier revision is returned: with the later one,
+// the watcher would not be sent the competitor's mark that came with it.
+func (s watchStore) Board(ctx context.Context, w *watch.Window) (score.Leaderboard, uint64, error) {
+	around := question.BoardQuery{Contest: w.ContestID, Query: ranking.Query{
+		Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit,
+	}}
+	all := around
+	all.Around, all.Limit = "", 1
+	for try := 1; ; try++ {
+		page, revision, err := s.page(ctx, &around)
+		if score.CodeOf(err) != score.NotFound {
+			return page, revision, err
+		}
+		page, at, err := s.page(ctx, &all)
+		switch {
+		case score.CodeOf(err) == score.NotFound:
+			return score.Leaderboard{}, at, nil
+		case err != nil:
+			return score.Leaderboard{}, 0, err
+		case at == revision || try == maxTotalReads:
+			page.Rows = nil
+			return page, min(revision, at), nil
+		}
+	}
+}
+
+// page answers a question about a leaderboard by the rules of the mode. The revision is
+// valid with the problem that there is no such page, too.
+func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (score.Leaderboard, uint64, error) {
+	limited, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	page, revision, _, err := s.api.group.Reader.Board(limited, b.Contest, &b.Query)
+	switch {
+	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+		return page, 0, cache.ErrNotLeased
+	case !errors.Is(err, cache.ErrNotLeased) || s.api.group.Status.CacheMode() != score.Pull:
+		return page, revision, err
+	}
+	e, _, _, err := s.api.group.Reader.Pull(ctx, b.Key())
+	switch {
+	case err != nil:
+		return page, 0, err
+	case e.Body == nil:
+		return page, e.Revision, b.Missing()
+	}
+	err = json.Unmarshal(e.Body, &page)
+	return page, e.Revision, err
+}
