@@ -115,7 +115,7 @@ func (r *Request) requestLine(line []byte) bool {
 }
 
 // headerLine parses one header field. It reports false if the field is not plain, or has
-// a meaning that is not implemented here.
+// a meaning for which the request goes to net/http.
 func (r *Request) headerLine(line []byte) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {
