@@ -119,6 +119,9 @@ func (m *Member) registerGauges() {
 			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
+	gauge("laurel_authority_key_holders",
+		"Removed frontends that hold the private key of the group's authority; laurel cluster ca rotate ends that.",
+		func() float64 { return float64(len(m.machine.Access().KeyHolders())) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
 		func() float64 { return float64(m.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {

@@ -90,7 +90,7 @@ func allChanges() []access.Change {
 		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
 		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
 		{Revoke: "feed"},
-		{JoinToken: join}, {UseJoinToken: "j1"},
+		{JoinToken: join}, {JoinKey: make([]byte, 32), UseJoinToken: "j1"},
 		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")},
 		{DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
@@ -250,7 +250,7 @@ func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := stateOf(t, m)
-	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"},
+	for _, c := range []access.Change{{Revoke: "nobody"}, {JoinKey: make([]byte, 32), UseJoinToken: "j2"},
 		{Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
 		if p := applyChange(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)

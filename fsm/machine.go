@@ -74,7 +74,8 @@ func loadSettings(db *bolt.DB) (*settings, error) {
 		_, err2 := database.GetJSON(tx.Bucket(database.Meta), accessKey, s.access)
 		if a := s.access; a.Grants == nil || a.JoinTokens == nil || a.Removed == nil ||
 			slices.Contains(slices.Collect(maps.Values(a.Grants)), nil) ||
-			slices.Contains(slices.Collect(maps.Values(a.JoinTokens)), nil) {
+			slices.Contains(slices.Collect(maps.Values(a.JoinTokens)), nil) ||
+			slices.Contains(slices.Collect(maps.Values(a.Enrolments)), nil) {
 			err2 = cmp.Or(err2, database.ErrDamaged)
 		}
 		return cmp.Or(err1, err2)

@@ -7,6 +7,7 @@
 package status
 
 import (
+	"crypto/x509"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,8 @@ type Status struct {
 	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
 	enroll.Certificates
+	// Certificate is the one with which the answer came; nil in an insecure group.
+	Certificate *x509.Certificate `json:"-"`
 	// Asker is the asking member's committed entry. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
 	// Roster is whether the asking member is in the group; see RemovalCheck.

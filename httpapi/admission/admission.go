@@ -98,8 +98,9 @@ type Options struct {
 	// Verify returns why the signature of an event is not one by the key, or nil. If the
 	// state machine verifies by the same, each signature is verified once in this process.
 	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
-	// MemberOf returns the name, id@instance, of the member that a certificate is for.
-	MemberOf func(*x509.Certificate) (string, error)
+	// CallerOf returns the name, id@instance, of the member that a certificate is for, and
+	// whether it permits only to join.
+	CallerOf func(*x509.Certificate) (member string, joins bool, err error)
 	// Registerer gets the metrics; nil for none.
 	Registerer prometheus.Registerer
 }

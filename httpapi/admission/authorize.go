@@ -15,7 +15,8 @@ import (
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
 func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
-	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
+	caller.Open = !g.guarded()
+	caller.Member, caller.Joins = g.memberOf(r)
 	authorization, peer := r.Authorization, caller.Peer
 	if len(authorization) == 0 {
 		return nil
@@ -116,28 +117,29 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 }
 
 // memberOf returns the name of the member that makes the request. It is in the member's
-// certificate, or in CallerHeader of a forwarded request.
-func (g *Gate) memberOf(r *handler.Request) string {
+// certificate, or in CallerHeader of a forwarded request. joins is true for a frontend
+// that may only join.
+func (g *Gate) memberOf(r *handler.Request) (member string, joins bool) {
 	if !g.client {
 		_, hr := r.Transport()
 		switch member := hr.Header.Get(CallerHeader); member {
 		case "": // a member makes the request for itself
-			return handler.AnyMember
+			return handler.AnyMember, false
 		case noMember:
-			return ""
+			return "", false
 		default:
-			return member
+			return member, false
 		}
 	}
 	peer := r.Peer()
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
-		return ""
+		return "", false
 	}
-	name, err := g.options.MemberOf(peer.TLS.PeerCertificates[0])
-	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
-		return "" // the certificate of a removed member may be valid for weeks
+	member, joins, err := g.options.CallerOf(peer.TLS.PeerCertificates[0])
+	if _, removed := g.options.Access().Removed[member]; err != nil || removed {
+		return "", false // the certificate of a removed member may be valid for weeks
 	}
-	return name
+	return member, joins
 }
 
 // AuthorizeEvents marks unsigned events with the caller's token. It returns how many

@@ -203,6 +203,7 @@ type Caller struct {
 	// Member is the name, id@instance, in the certificate of a member; AnyMember at the
 	// peer port, where only members connect; "" for others.
 	Member string
+	Joins  bool // the certificate permits only to join
 	Open   bool // the store is open: everybody may do everything
 }
 
@@ -220,7 +221,7 @@ func (c *Caller) Name() string {
 
 // Covers reports whether the caller may do what role may.
 func (c *Caller) Covers(role access.Role) bool {
-	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != ""
+	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != "" && !c.Joins
 }
 
 const (

@@ -40,7 +40,7 @@ type Options struct {
 	// is empty.
 	Member cluster.Options
 	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// MemberOf, Logger and the metrics.
+	// CallerOf, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -95,7 +95,7 @@ func Start(o Options) (*Frontend, error) {
 	case o.Certificate != nil:
 		o.API.TLS = o.Certificate.Config()
 	}
-	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
+	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -129,11 +129,12 @@ func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member str
 }
 
 // byMember names the member of the connection's certificate as the caller of a request
-// that a member makes for itself.
+// that a member makes for itself. One who may only join forwards nothing for others.
 func byMember(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(admission.CallerHeader) == "" {
-			r.Header.Set(admission.CallerHeader, by)
+		by := peer.HolderFrom(r.Context())
+		if by.Role == pki.Joiner || by.Member != "" && r.Header.Get(admission.CallerHeader) == "" {
+			r.Header.Set(admission.CallerHeader, by.Member)
 		}
 		h.ServeHTTP(w, r)
 	})
