@@ -117,56 +117,6 @@ func TestLogEntriesKeepTheFormatOfVersion3(t *testing.T) {
 	}
 }
 
-func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
-	pull, err := entry.EncodeCacheMode(score.Pull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := golden(t, "entry-mode-v3.hex", pull)
-	m := newMachine(t)
-	if mode := m.CacheMode(); mode != score.Push {
-		t.Errorf("a new group is in mode %q, want push", mode)
-	}
-	_, changed := m.Track()
-	if _, err := m.Apply([]Entry{{Index: 1, Data: data}}, 1); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-changed:
-	default:
-		t.Error("the channel has no value")
-	}
-	restored := newMachine(t)
-	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Close(); err != nil {
-		t.Fatal(err)
-	}
-	reopened := openMachine(t, m.dir)
-	defer reopened.Close()
-	for name, machine := range map[string]*Machine{"restored": restored, "reopened": reopened} {
-		if mode := machine.CacheMode(); mode != score.Pull || machine.Revision() != 0 {
-			t.Errorf("%s: the mode is %q at revision %d, want pull at 0", name, mode, machine.Revision())
-		}
-	}
-	for _, name := range []string{"first", "second"} {
-		index := reopened.Applied() + 1
-		data := golden(t, "entry-store-"+name+"-v3.hex", entry.EncodeStore(name))
-		if _, err := reopened.Apply([]Entry{{Index: index, Data: data}}, index); err != nil {
-			t.Fatal(err)
-		}
-	}
-	copied := newMachine(t)
-	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" ||
-		restored.Store() != "" {
-		t.Errorf("the store is called %q, want first: %v", copied.Store(), err)
-	}
-	if _, err := entry.EncodeCacheMode("shove"); err == nil {
-		t.Error("an unknown mode was encoded")
-	}
-}
-
 func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	m := newMachine(t)
 	applyPosts(t, m, goldenPosts(t)...)

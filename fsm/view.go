@@ -32,11 +32,11 @@ func (m *Machine) View(f func(*View) error) error {
 	}
 	defer tx.Rollback()
 	v := &View{tx: tx}
-	var s settings
-	if _, err := database.GetJSON(tx.Bucket(database.Meta), settingsKey, &s); err != nil {
+	var h head
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
 		return err
 	}
-	v.revision = s.Revision
+	v.revision = h.Revision
 	return f(v)
 }
 
