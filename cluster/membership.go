@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -342,6 +343,10 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 			return false
 		}
 		err = m.port.Call(ctx, master, http.MethodPost, path, nil, nil)
+		if _, removed := errors.AsType[*peer.RemovedError](err); removed {
+			err = nil // the answer to an earlier call was lost with its connection
+			return true
+		}
 		return err == nil || peer.IsAnswer(err)
 	})
 	if timedOut != nil {

@@ -340,20 +340,26 @@ func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
 
 func TestTheMasterCanLeave(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, 3)
-	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
-	gone := g.master()
-	if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
-		t.Fatal(err)
+	for _, kind := range kindsOfGroup {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			g, _ := kind.make(t, 3)
+			g.start()
+			mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
+			gone := g.master()
+			if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
+				t.Fatal(err)
+			}
+			if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
+				t.Errorf("it ended with %v", why)
+			}
+			if list := voters(g.master().member()); len(list) != 2 || slices.Contains(list, gone.opts.ID) {
+				t.Errorf("the voters are %v", list)
+			}
+			mustPost(t, g.master(), alerts("bard/a", 6, 5))
+			g.agree(10)
+		})
 	}
-	if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
-		t.Errorf("it ended with %v", why)
-	}
-	if list := voters(g.master().member()); len(list) != 2 || slices.Contains(list, gone.opts.ID) {
-		t.Errorf("the voters are %v", list)
-	}
-	mustPost(t, g.master(), alerts("bard/a", 6, 5))
-	g.agree(10)
 }
 
 func TestDataOfAnotherGroupIsRefused(t *testing.T) {
