@@ -159,7 +159,7 @@ func (n *node) handler(forwards bool) http.Handler {
 			err := error(peer.NoMaster())
 			if m := n.member(); m != nil {
 				if forwards && !m.Master() {
-					err = m.Forward(w, r)
+					err = m.Forward(w, r, "")
 				} else {
 					err = h(m, w, r)
 				}

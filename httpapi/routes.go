@@ -45,7 +45,7 @@ func (s *server) routes() []route {
 	const (
 		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
 		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
-		operate, join       = admission.PermitOperate, admission.PermitJoin
+		operate, self       = admission.PermitOperate, admission.PermitSelf
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
@@ -66,8 +66,8 @@ func (s *server) routes() []route {
 		get("/v1/watch", watch, s.watch),
 		get("/v1/frontends", read, plain(s.admin.Frontends)),
 		get("/v1/cluster", read, plain(s.admin.Frontends)),
-		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
-		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
+		on(http.MethodPost, "/v1/cluster/members", self, atMaster(s.admin.Join)),
+		on(http.MethodDelete, "/v1/cluster/members/{id}", self, atMaster(s.admin.Leave)),
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
 		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),

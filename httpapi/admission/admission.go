@@ -42,8 +42,8 @@ const (
 	PermitPost
 	// PermitOperate permits operators.
 	PermitOperate
-	// PermitJoin permits operators, and members about themselves.
-	PermitJoin
+	// PermitSelf permits operators, and members about themselves.
+	PermitSelf
 	// PermitEnroll permits everybody; the body has a join token.
 	PermitEnroll
 )
@@ -100,6 +100,9 @@ type Options struct {
 	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
 	// MemberOf returns the name, id@instance, of the member that a certificate is for.
 	MemberOf func(*x509.Certificate) (string, error)
+	// Sender returns the name of the member at the other end of a connection to the peer
+	// port, by the context of its request; "" if members have no certificates.
+	Sender func(context.Context) string
 	// Registerer gets the metrics; nil for none.
 	Registerer prometheus.Registerer
 }
@@ -177,23 +180,6 @@ func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
 // PeerGate returns the gate of the peer port.
 func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 
-// CallerHeader carries, at the peer port, the member that made a forwarded request, or
-// noMember. Only members connect to the port at which it is believed.
-const CallerHeader = "Laurel-Caller"
-
-const noMember = "-"
-
-// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the
-// client has sent there.
-func SetForwardedCaller(r *handler.Request) {
-	member := noMember
-	if r.Caller != nil && r.Caller.Member != "" {
-		member = r.Caller.Member
-	}
-	_, hr := r.Transport()
-	hr.Header.Set(CallerHeader, member)
-}
-
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
@@ -205,6 +191,11 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 	caller := &handler.Caller{}
 	if g.client {
 		caller.Peer = r.Peer()
+	} else {
+		var problem *score.Problem
+		if caller.Member, problem = g.forwardedFor(ctx, n, r); problem != nil {
+			return problem
+		}
 	}
 	if !g.public(n) {
 		if problem := g.identify(ctx, r, caller); problem != nil {
@@ -239,7 +230,7 @@ func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
 		role = access.RoleReader
 	case PermitPost:
 		return nil
-	case PermitJoin:
+	case PermitSelf:
 		if caller.Member != "" {
 			return nil
 		}
