@@ -38,6 +38,8 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 		"join of another, by itself": {"POST", "/v1/cluster/members", member, []string{isJSON}, 403},
 		"leave by itself":            {"DELETE", "/v1/cluster/members/f2?force=true", "", nil, 200},
 		"leave of another":           {"DELETE", "/v1/cluster/members/f4", "", nil, 403},
+		"leave by itself, as another one says": {"DELETE", "/v1/cluster/members/f4?force=true", "",
+			[]string{access.CallerHeader + ": f4@abc"}, 401},
 		"leave by nobody": {"DELETE", "/v1/cluster/members/f2", "",
 			[]string{access.CallerHeader + ": -"}, 401},
 		"leave by an operator": {"DELETE", "/v1/cluster/members/f4", "",

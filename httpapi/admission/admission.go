@@ -42,8 +42,11 @@ const (
 	PermitPost
 	// PermitOperate permits operators.
 	PermitOperate
-	// PermitSelf permits operators, and members about themselves.
-	PermitSelf
+	// PermitJoin permits operators, and members about themselves.
+	PermitJoin
+	// PermitLeave permits operators, and members about themselves, if they ask the master
+	// themselves: nobody removes a member by saying that it asked.
+	PermitLeave
 	// PermitEnroll permits everybody; the body has a join token.
 	PermitEnroll
 )
@@ -230,8 +233,12 @@ func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
 		role = access.RoleReader
 	case PermitPost:
 		return nil
-	case PermitSelf:
+	case PermitJoin:
 		if caller.Member != "" {
+			return nil
+		}
+	case PermitLeave:
+		if caller.Member != "" && !g.client {
 			return nil
 		}
 	}

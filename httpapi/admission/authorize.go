@@ -139,20 +139,27 @@ func (g *Gate) forwardedFor(ctx context.Context, n Permission, r *handler.Reques
 	_, hr := r.Transport()
 	callers := hr.Header[access.CallerHeader]
 	switch {
-	case len(callers) == 0 && n == PermitSelf:
+	case len(callers) == 0 && (n == PermitJoin || n == PermitLeave):
 		if g.options.Sender == nil {
 			return handler.AnyMember, nil
 		}
 		return cmp.Or(g.options.Sender(ctx), handler.AnyMember), nil
+	case len(callers) == 1 && isMemberName(callers[0]):
+		if n != PermitJoin {
+			return "", nil // the word of the forwarding member gives no other right
+		}
+		return g.unlessRemoved(callers[0]), nil
 	case len(callers) == 1 && callers[0] == access.NoMember:
 		return "", nil
-	case len(callers) == 1:
-		if id, instance, _ := strings.Cut(callers[0], "@"); id != "" && instance != "" {
-			return g.unlessRemoved(callers[0]), nil
-		}
 	}
 	return "", g.Refuse(ReasonRole, score.Problemf(score.Forbidden,
 		"the forwarding member does not say for whom it forwards this request, in one header %s", access.CallerHeader))
+}
+
+// isMemberName reports whether a name has the form id@instance.
+func isMemberName(name string) bool {
+	id, instance, _ := strings.Cut(name, "@")
+	return id != "" && instance != ""
 }
 
 // AuthorizeEvents marks unsigned events with the caller's token. It returns how many

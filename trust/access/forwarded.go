@@ -7,7 +7,7 @@ package access
 // itself.
 //
 // The master believes it only where members alone can connect. It gives no right but to
-// change that member's own place in the group. An operator is known by the token, which
+// join as that member. An operator is known by the token, which
 // is forwarded with the request and which the master checks itself.
 const CallerHeader = "Laurel-Caller"
 
