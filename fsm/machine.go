@@ -82,7 +82,7 @@ func loadHead(db *bolt.DB) (*head, error) {
 const (
 	// commitEvents is the number of events after which a transaction is committed. It
 	// bounds the memory of the transaction and the duration of the commit.
-	commitEvents = 4096
+	commitEvents = 2048
 	// commitDelay is the time after which a transaction is committed if nobody reads.
 	commitDelay = 200 * time.Millisecond
 )
