@@ -166,7 +166,7 @@ func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != "b1-000004" ||
+		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != list[1].Revision ||
 			string(list[0].Data) != `{"text":"the sky is falling"}` || list[0].Source != "anonymous" {
 			t.Errorf("the timeline is %+v", list)
 		}
@@ -182,5 +182,5 @@ func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	// The first event is recognized as a duplicate.
 	wantDuplicate(t, applyPosts(t, restored, goldenPosts(t)[0])[0][0],
 		score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
-	wantVoidRefused(t, restored, score.StatusConflict, `already, by "b1-000004"`, "OG50BC", "hand-1")
+	wantVoidRefused(t, restored, score.StatusConflict, `already, by the event at revision 5`, "OG50BC", "hand-1")
 }

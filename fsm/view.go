@@ -112,6 +112,7 @@ func (v *View) Timeline(
 			ContestID: s.ContestID,
 			Data:      jsontext.Value(s.JSON),
 			Revision:  s.Revision,
+			Voids:     s.Voids,
 			VoidedBy:  s.VoidedBy,
 			Key:       s.Key,
 			Signature: bytes.Clone(signature),

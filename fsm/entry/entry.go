@@ -63,7 +63,8 @@ const (
 // The fields that hold numbers, as bit sets. All other fields hold bytes.
 const (
 	postNumbers  = 1 << fieldPostMode
-	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven | 1<<fieldVoids
+	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven |
+		1<<fieldVoidedBy | 1<<fieldVoids
 )
 
 // maxChange bounds the bytes of a change. The largest is a grant for many competitions.

@@ -415,7 +415,7 @@ func guardedScripts() []script {
 			get("access", "/v1/access", as("operator")),
 			get("access as text", "/v1/access", as("operator"), wantText),
 			send("a grant for a key", "POST", "/v1/access/grants",
-				`{"name":"bard/key","role":"bard","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`,
+				`{"name":"bard/key","role":"bard","public":"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}`,
 				as("operator")),
 			send("a grant of an unknown role", "POST", "/v1/access/grants", `{"name":"bard/key","role":"king"}`,
 				as("operator")),

@@ -184,6 +184,9 @@ func (g *Grant) check() *score.Problem {
 		k.Fail("grant", "has both a key and a token, or neither; want one of them")
 	case len(g.Public) > 0 && len(g.Public) != keySize:
 		k.Fail("grant.public", "has %d bytes; an Ed25519 key has %d", len(g.Public), keySize)
+	case len(g.Public) > 0 && isWeakKey(g.Public):
+		k.Fail("grant.public", "is a point of small order or is not in canonical form, so one signature by it is valid "+
+			"for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
