@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -239,7 +240,7 @@ func (g *Gate) MayStillRead(caller *handler.Caller) bool {
 		return false
 	}
 	grant := g.options.Access().Grants[caller.Grant.ID]
-	return grant != nil && !grant.Revoked && !Expired(grant) && grant.Role.Covers(access.RoleReader)
+	return grant != nil && !grant.Revoked && !grant.Expired(time.Now()) && grant.Role.Covers(access.RoleReader)
 }
 
 // check returns why the caller does not have the permission n, or nil.
