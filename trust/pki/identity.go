@@ -27,7 +27,7 @@ type Identity struct {
 
 // state is immutable.
 type state struct {
-	certificate tls.Certificate // with its chain
+	certificate tls.Certificate // with its chain, as it is sent
 	issuer      *x509.Certificate
 	trusted     []*x509.Certificate   // by the group, as far as known here
 	keys        map[string]*Authority // by fingerprint
