@@ -245,6 +245,28 @@ func (i *Identity) RenewAt() time.Time {
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
 }
 
+// CertifiedHosts returns the names and addresses that the certificate has.
+func (i *Identity) CertifiedHosts() []string {
+	leaf := i.state.Load().certificate.Leaf
+	hosts := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return hosts
+}
+
+// MissingHosts returns those names and addresses of this member that its certificate does
+// not have: clients that use them do not trust it.
+func (i *Identity) MissingHosts() (missing []string) {
+	leaf := i.state.Load().certificate.Leaf
+	for _, h := range i.Hosts {
+		if h != "" && !namesHost(leaf.DNSNames, leaf.IPAddresses, h) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
+}
+
 // Authorities returns the trusted authorities (DER): those of the group, and the issuer
 // of the member's own certificate.
 func (i *Identity) Authorities() [][]byte {
