@@ -55,6 +55,7 @@ type Member struct {
 	*replica
 	reader
 	*readIndex
+	*readiness
 	*poster
 	forwarder
 	*polling
@@ -164,6 +165,7 @@ func (m *Member) wire(reports *status.Reports) {
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
 		Timeout: m.scaled(forwardTimeout),
 	})
+	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{
 		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,

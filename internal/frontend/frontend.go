@@ -190,7 +190,7 @@ func poll(ctx context.Context, interval time.Duration, done func() bool) {
 	}
 }
 
-// logReady logs once that linearizable reads can be answered.
+// logReady logs once that the frontend is ready.
 func (f *Frontend) logReady(ctx context.Context) {
 	poll(ctx, 20*time.Millisecond, func() bool {
 		if f.member.Ready(ctx) != nil {
