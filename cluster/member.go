@@ -209,10 +209,14 @@ func (m *Member) runAll(elected <-chan bool) {
 	removal := &status.RemovalCheck{
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
+	presence := status.NewPresence(status.Presence{
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.membersUp, Every: m.scaled(status.PollEvery),
+		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
+	})
 	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
-	m.run(func() { m.poller.Run(m.ctx, removal.Run) })
+	m.run(func() { m.poller.Run(m.ctx, func() { removal.Run(); presence.Run() }) })
 	m.run(m.pollLoop)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
@@ -316,6 +320,7 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 // Close stops the member, which stays in the group. A master should HandOver first. Posts
 // in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
+	m.Stopping()
 	m.poster.batcher.Close(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()

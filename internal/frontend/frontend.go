@@ -202,6 +202,7 @@ func (f *Frontend) logReady(ctx context.Context) {
 }
 
 func (f *Frontend) close() error {
+	f.member.Stopping()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	// Leadership goes first: posts that are under way here then end at the next master.
