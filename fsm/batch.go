@@ -24,7 +24,7 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
-	settings      // as of the last event applied; Applied is set by publish
+	head          // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
 	contests      map[string]bool  // the ids of changed contests
@@ -46,7 +46,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
-		settings:      *m.settings.Load(),
+		head:          *m.head.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
@@ -167,7 +167,7 @@ func (b *batch) flush() error {
 			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
 		}
 	}
-	b.tx.PutJSON(database.Meta, settingsKey, b.m.settings.Load())
+	b.tx.PutJSON(database.Meta, headKey, b.m.head.Load())
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}
