@@ -50,7 +50,7 @@ func TestRepeatedFailuresAreOneLineAndThenASummary(t *testing.T) {
 		time.Sleep(summaryPause - 1)
 		fail("f2")
 		expect(t, b)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		fail("f2")
 		expect(t, b, `level=INFO msg="raft: failed to heartbeat to" peer=f2 error=refused repeated=9`)
 		time.Sleep(summaryPause)
