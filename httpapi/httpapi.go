@@ -85,11 +85,11 @@ func New(g Group, o Options) *API {
 		log:     cmp.Or(o.Logger, slog.Default()),
 		options: o,
 		metrics: newMetrics(o.Registry),
-		origins: newOrigins(g.Status, o),
 		stop:    stop,
 	}
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)
+	a.origins = newOrigins(g.Status, o.Origins)
 	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
 	promauto.With(o.Registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",

@@ -93,8 +93,6 @@ type Options struct {
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
-	// Private requires the role reader for everything but the state of the process.
-	Private bool
 	// Verify returns why the signature of an event is not one by the key, or nil. If the
 	// state machine verifies by the same, each signature is verified once in this process.
 	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
@@ -223,13 +221,32 @@ func (g *Gate) public(n Permission) bool {
 	case PermitAll, PermitEnroll:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
-		return !g.options.Private || !g.client
+		return !g.client || !g.Private()
 	}
 	return false
 }
 
-// Private reports whether reading depends on the caller.
-func (g *Gate) Private() bool { return g.options.Private }
+// Private reports whether reading anything but the state of the process requires the role
+// reader. It does at a frontend with certificates that does not know the settings of the
+// group yet.
+func (c *Control) Private() bool {
+	settings := &c.options.Access().Settings
+	return settings.Private || c.options.Secure && settings.Incarnation == ""
+}
+
+// MayStillRead reports whether a caller that was admitted to read may go on. It may have
+// been admitted before the group became private, or before its grant was revoked or
+// expired.
+func (g *Gate) MayStillRead(caller *handler.Caller) bool {
+	if g.public(PermitRead) || !g.guarded() || caller.Member != "" {
+		return true
+	}
+	if caller.Grant == nil {
+		return false
+	}
+	grant := g.options.Access().Grants[caller.Grant.ID]
+	return grant != nil && !grant.Revoked && !Expired(grant) && grant.Role.Covers(access.RoleReader)
+}
 
 // check returns why the caller does not have the permission n, or nil.
 func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
