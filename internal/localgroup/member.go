@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-
 	"laurel/internal/cli"
 )
 
