@@ -218,6 +218,8 @@ func (m *Member) runAll(elected <-chan bool) {
 	m.run(func() { m.elections.run(elected) })
 	m.run(func() { m.poller.Run(m.ctx, func() { removal.Run(); presence.Run() }) })
 	m.run(m.pollLoop)
+	m.run(m.boundLog)
+	m.run(m.watchDisk)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {

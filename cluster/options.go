@@ -58,7 +58,7 @@ type testHooks struct {
 	dial         peer.Dialer
 	listen       peer.Listener
 	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
-	segmentSize  int
+	logBounds    func(*raftlog.Bounds)
 	clock        func() time.Duration
 	raftConfig   func(*raft.Config)
 	roundTimeout time.Duration // in the place of roundTimeout

@@ -28,8 +28,9 @@ const (
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
 	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
-	// maxForwardedPosts bounds what one member forwards at once, in bytes.
-	maxForwardedPosts = 64 << 20
+	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
+	// would be one log entry.
+	maxForwardedPosts = maxLogEntry
 
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
@@ -158,6 +159,11 @@ func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
+		return
+	}
+	if !p.awaitRoom() {
+		batch.Refuse(posts, score.Problemf(score.RateLimited,
+			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))

@@ -15,8 +15,13 @@ import (
 	"laurel/cluster/internal/hclogger"
 )
 
-// maxPooledConns is the number of idle Raft connections kept to each other member.
-const maxPooledConns = 4
+const (
+	// maxPooledConns is the number of idle Raft connections kept to each other member.
+	maxPooledConns = 4
+	// maxMessage bounds the entries of one message to a follower, in bytes. A message with
+	// one entry may be larger.
+	maxMessage = 8 << 20
+)
 
 // TransportConfig configures a Transport.
 type TransportConfig struct {
@@ -24,6 +29,7 @@ type TransportConfig struct {
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
+	Full          func() bool   // reports whether the log has no room for entries now
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
@@ -160,7 +166,22 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 func (t *Transport) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
 ) error {
+	shorten(q)
 	return t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
+}
+
+// shorten limits the entries of a request to maxMessage. hashicorp/raft counts entries only.
+// It looks at the request to learn which entries were sent, and sends the next ones after
+// them.
+func shorten(q *raft.AppendEntriesRequest) {
+	bytes := 0
+	for i, e := range q.Entries {
+		if bytes += len(e.Data); bytes > maxMessage && i > 0 {
+			clear(q.Entries[i:])
+			q.Entries = q.Entries[:i]
+			return
+		}
+	}
 }
 
 // RequestVote asks for a vote.
@@ -209,6 +230,14 @@ func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
+}
+
+// AppendEntries sends log entries.
+func (p *pipeline) AppendEntries(
+	q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
+) (raft.AppendFuture, error) {
+	shorten(q)
+	return p.AppendPipeline.AppendEntries(q, a)
 }
 
 // run passes answers on until the pipeline is closed.
