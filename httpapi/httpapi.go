@@ -187,7 +187,10 @@ type Status interface {
 	Leased() bool
 	// CacheMode returns the mode of the group, as far as this frontend knows.
 	CacheMode() score.CacheMode
-	// Ready returns nil while linearizable reads can be answered.
+	// ReadyForReads returns nil while linearizable reads can be answered.
+	ReadyForReads(ctx context.Context) error
+	// Ready is ReadyForReads, and returns an error while a frontend that is to vote has no
+	// vote.
 	Ready(ctx context.Context) error
 	// Carry has the load of this frontend told to the others.
 	Carry(load func() score.Load)

@@ -45,7 +45,8 @@ type testMember struct {
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	// forwardedFor is the member for which a request was last forwarded.
 	forwardedFor string
-	ready        error
+	ready        error // the reads
+	voteless     error
 	store        *testStore
 	release      func(context.Context) bool // what BoardNow returns
 	board        func()                     // called by Board, unless nil
@@ -184,7 +185,9 @@ func (g *testMember) Epoch() uint64 { return 7 }
 
 func (g *testMember) Carry(load func() score.Load) {}
 
-func (g *testMember) Ready(ctx context.Context) error { return g.ready }
+func (g *testMember) ReadyForReads(ctx context.Context) error { return g.ready }
+
+func (g *testMember) Ready(ctx context.Context) error { return cmp.Or(g.ready, g.voteless) }
 
 func (g *testMember) Frontends() score.Frontends {
 	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{

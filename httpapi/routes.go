@@ -144,11 +144,26 @@ const readyTimeout = 2 * time.Second
 // livez reports that the process answers, whatever the state of the group.
 func livez(context.Context, *handler.Request) (handler.Response, error) { return ok() }
 
-// readyz reports whether linearizable reads can be answered.
-func (s *server) readyz(ctx context.Context, _ *handler.Request) (handler.Response, error) {
+// scopeReads is the value of readyz's parameter scope for the reads alone.
+const scopeReads = "reads"
+
+// readyz reports whether linearizable reads can be answered and, unless the parameter
+// scope limits it to the reads, whether a frontend that is to vote has its vote.
+func (s *server) readyz(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	q, err := handler.Parameters(r.Query, "scope")
+	if err != nil {
+		return handler.Response{}, err
+	}
+	ready := s.status.Ready
+	switch scope, given := q["scope"]; {
+	case given && scope[0] != scopeReads:
+		return handler.Response{}, handler.FieldProblem("scope", "got %q; want %q or no scope", scope[0], scopeReads)
+	case given:
+		ready = s.status.ReadyForReads
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	err := s.status.Ready(ctx)
+	err = ready(ctx)
 	switch {
 	case err == nil:
 		return ok()

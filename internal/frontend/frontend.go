@@ -178,7 +178,7 @@ func poll(ctx context.Context, interval time.Duration, done func() bool) {
 	}
 }
 
-// logReady logs once that linearizable reads can be answered.
+// logReady logs once that the frontend is ready.
 func (f *Frontend) logReady(ctx context.Context) {
 	poll(ctx, 20*time.Millisecond, func() bool {
 		if f.member.Ready(ctx) != nil {
@@ -194,6 +194,7 @@ func (f *Frontend) logReady(ctx context.Context) {
 }
 
 func (f *Frontend) close() error {
+	f.member.Stopping()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	// Leadership goes first: posts that are under way here then end at the next master.
