@@ -116,7 +116,7 @@ func (m *membership) add(
 		return false, p
 	}
 	err = m.issuer.Promote(ctx, enroll.Candidate{
-		Certificate: joiner.Certificate, Peer: n.Peer, Known: known, Voter: n.Voter, ByOperator: byOperator,
+		Certificate: joiner.Certificate, Peer: n.Peer, URL: n.URL, Known: known, Voter: n.Voter, ByOperator: byOperator,
 	})
 	if err != nil {
 		return false, err
@@ -248,15 +248,6 @@ func (m *membership) warnOfKeyHolders() {
 	}
 }
 
-// serveLeave removes the member that asks.
-func (m *membership) serveLeave(_ http.ResponseWriter, r *http.Request) error {
-	id := peer.MemberID(raft.ServerID(peer.FromContext(r.Context())))
-	if m.opts.Identity == nil {
-		id = r.URL.Query().Get("id")
-	}
-	return m.Leave(r.Context(), id, true)
-}
-
 // remove removes a member from the configuration if it may leave, unless it is this one.
 func (m *membership) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
 	m.changing.Lock()
@@ -337,12 +328,12 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
 	defer cancel()
-	path := leavePath + "?id=" + url.QueryEscape(id)
+	path := membersPath + "/" + url.PathEscape(id) + "?force=true"
 	timedOut := m.withMaster(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
 		if master == "" || master == m.opts.Peer {
 			return false
 		}
-		err = m.port.Call(ctx, master, http.MethodPost, path, nil, nil)
+		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
 		if _, removed := errors.AsType[*peer.RemovedError](err); removed {
 			err = nil // the answer to an earlier call was lost with its connection
 			return true

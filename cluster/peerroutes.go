@@ -8,6 +8,7 @@ import (
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -15,9 +16,6 @@ const (
 	// removedPath is where a member learns that it may have been removed, and asks the
 	// others.
 	removedPath = "/peer/v1/removed"
-	// leavePath is where the master lets a member leave that was the master when it was
-	// asked to.
-	leavePath = "/peer/v1/leave"
 	// forwardedPath is the pattern of all requests of clients but those that have their
 	// own.
 	forwardedPath = "/"
@@ -42,7 +40,6 @@ var peerRoutes = []peerRoute{
 	{"GET " + termPath, pki.Nonvoter},
 	{"GET " + readyPath, pki.Nonvoter},
 	{"POST " + removedPath, pki.Nonvoter},
-	{"POST " + leavePath, pki.Nonvoter},
 	{"GET " + status.Path, pki.Joiner},
 	{"POST " + membersPath, pki.Joiner},
 	{"POST " + pki.EnrollPath, pki.Joiner},
@@ -77,7 +74,6 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		"POST " + enroll.CertificatePath: m.issuer.ServeCertificate,
 		"POST " + enroll.KeysPath:        m.issuer.ServeKeys,
 		"POST " + enroll.PromotePath:     m.issuer.ServePromote,
-		"POST " + leavePath:              m.serveLeave,
 		"POST " + removedPath: func(http.ResponseWriter, *http.Request) error {
 			m.poller.PollNow()
 			return nil
@@ -88,6 +84,9 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 			w.Header().Set(notMasterHeader, "1")
 			peer.WriteProblem(w, peer.NotMaster())
 			return
+		}
+		if peer.HolderFrom(r.Context()).Role == pki.Joiner { // it forwards nothing for others
+			r.Header.Del(access.CallerHeader)
 		}
 		forwarded.ServeHTTP(w, r)
 	})

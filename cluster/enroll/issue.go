@@ -176,7 +176,7 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 // its token is used.
 func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.PublicKey, p *score.Problem) {
 	id := peer.MemberID(member)
-	public, err := requestedKey(csr, string(member))
+	public, _, err := parseRequest(csr, string(member))
 	if err == nil && !i.ValidID(id) {
 		err = fmt.Errorf("the id %q is not valid", id)
 	}
@@ -201,16 +201,20 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.Pu
 	return public, nil
 }
 
-// requestedKey returns the public key of a member's certificate request.
-func requestedKey(csr []byte, member string) (crypto.PublicKey, error) {
+// parseRequest returns the public key and the hosts of a member's certificate request.
+func parseRequest(csr []byte, member string) (public crypto.PublicKey, hosts []string, err error) {
 	r, named, err := pki.ParseRequest(csr)
 	if err == nil && named != member {
 		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.PublicKey, nil
+	hosts = r.DNSNames
+	for _, ip := range r.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return r.PublicKey, hosts, nil
 }
 
 // ServeCertificate answers a member's request for a new certificate.
@@ -230,10 +234,20 @@ func (i *Issuer) ServeCertificate(w http.ResponseWriter, r *http.Request) error 
 }
 
 // renewal issues a certificate for a new key, with the role and the hosts of the old one.
+// The hosts that the request names are added for a voter only: it holds the authority's
+// key and could make that certificate itself. A non-voter gets the one at which the
+// configuration has it.
 func (i *Issuer) renewal(csr []byte, h pki.Holder) (*pki.IssuedCertificate, error) {
-	public, err := requestedKey(csr, h.Member)
+	public, wished, err := parseRequest(csr, h.Member)
 	if err != nil {
 		return nil, invalid("csr", "%v", err)
+	}
+	id := raft.ServerID(h.Member)
+	if s, in := peer.Find(i.Auth.Servers(), id); in {
+		if s.Suffrage != raft.Voter || h.Role != pki.Voter {
+			wished = nil
+		}
+		h.Hosts = i.allowed(id, append(wished, host(string(s.Address))), nil, h.Hosts)
 	}
 	return i.issue(public, h)
 }

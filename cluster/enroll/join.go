@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ import (
 type Candidate struct {
 	Certificate *x509.Certificate // that the master has seen at Peer; nil for the master itself
 	Peer        string
+	URL         string       // at which clients reach it
 	Known       *raft.Server // its entry in the configuration; nil for none
 	Voter       bool         // whether it is to vote
 	ByOperator  bool         // whether an operator asks for it, not the frontend itself
@@ -79,29 +81,48 @@ func mayBecome(h pki.Holder, want pki.Role, c *Candidate, enrolled *access.Enrol
 		"start it with --nonvoter, or let an operator give it a vote", id).At("voter")
 }
 
-// hostsOf returns the hosts of a frontend's next certificate: those of the present one,
-// those of its join token, and the one at which the master reaches it unless another member
-// is reached there too. Loopback addresses are everybody's own.
+// hostsOf returns the hosts of a frontend's next certificate: the one at which the master
+// reaches it, those of its join token, the one of the URL that an operator gives, and those
+// of the present certificate, without the address from which it has moved.
 func (i *Issuer) hostsOf(h pki.Holder, c *Candidate, enrolled *access.Enrolment) []string {
 	reached := host(c.Peer)
-	hosts := slices.Clone(h.Hosts)
-	if c.Known != nil && host(string(c.Known.Address)) != reached { // it has moved
-		hosts = slices.DeleteFunc(hosts, func(s string) bool { return s == host(string(c.Known.Address)) })
+	old := h.Hosts
+	if c.Known != nil && host(string(c.Known.Address)) != reached {
+		moved := func(s string) bool { return s == host(string(c.Known.Address)) }
+		old = slices.DeleteFunc(slices.Clone(old), moved)
 	}
-	others := func(s raft.Server) bool {
-		return string(s.ID) != h.Member && strings.EqualFold(host(string(s.Address)), reached)
-	}
-	add := slices.Clone(pki.LoopbackHosts)
-	if !slices.ContainsFunc(i.Auth.Servers(), others) {
-		add = append(add, reached)
-	}
+	var given []string
 	if enrolled != nil {
-		add = append(add, enrolled.Hosts...)
+		given = slices.Clone(enrolled.Hosts)
 	}
-	for _, s := range add {
-		if !slices.Contains(hosts, s) && pki.CheckHost(s) == nil {
+	if u, err := url.Parse(c.URL); err == nil && c.ByOperator {
+		given = append(given, u.Hostname())
+	}
+	return i.allowed(raft.ServerID(h.Member), []string{reached}, given, old)
+}
+
+// allowed returns the hosts of a member's certificate, sorted: those of loopback, which are
+// everybody's own, those of own at which no other member is reached, and those of given and
+// of old. If they are too many, old ones are left out.
+func (i *Issuer) allowed(member raft.ServerID, own, given, old []string) (hosts []string) {
+	add := func(s string) {
+		if !slices.Contains(hosts, s) && pki.CheckHost(s) == nil && len(hosts) < pki.MaxHosts {
 			hosts = append(hosts, s)
 		}
+	}
+	for _, s := range pki.LoopbackHosts {
+		add(s)
+	}
+	for _, s := range own {
+		others := func(o raft.Server) bool {
+			return o.ID != member && strings.EqualFold(host(string(o.Address)), s)
+		}
+		if !slices.ContainsFunc(i.Auth.Servers(), others) {
+			add(s)
+		}
+	}
+	for _, s := range append(given, old...) {
+		add(s)
 	}
 	slices.Sort(hosts)
 	return hosts

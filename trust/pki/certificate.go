@@ -151,8 +151,8 @@ func splitHosts(hosts []string) (names []string, ips []net.IP, err error) {
 			names = append(names, h)
 		}
 	}
-	if n := len(names) + len(ips); n > maxHosts {
-		return nil, nil, fmt.Errorf("a certificate for %d hosts; the most is %d", n, maxHosts)
+	if n := len(names) + len(ips); n > MaxHosts {
+		return nil, nil, fmt.Errorf("a certificate for %d hosts; the most is %d", n, MaxHosts)
 	}
 	return names, ips, nil
 }
@@ -178,9 +178,9 @@ func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err er
 	if key, ok := r.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
 		return nil, "", errors.New("the certificate request has the wrong kind of key; want ECDSA on P-256")
 	}
-	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
+	if len(r.DNSNames)+len(r.IPAddresses) > MaxHosts {
 		return nil, "", fmt.Errorf("the certificate request names %d hosts; the most is %d",
-			len(r.DNSNames)+len(r.IPAddresses), maxHosts)
+			len(r.DNSNames)+len(r.IPAddresses), MaxHosts)
 	}
 	member, err = memberOf(r.URIs)
 	return r, member, err

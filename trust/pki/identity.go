@@ -30,7 +30,7 @@ type Identity struct {
 
 // state is immutable.
 type state struct {
-	certificate tls.Certificate // with its chain
+	certificate tls.Certificate // with its chain, as it is sent
 	issuer      *x509.Certificate
 	trusted     []*x509.Certificate   // by the group, as far as known here
 	keys        map[string]*Authority // by fingerprint
@@ -162,10 +162,17 @@ func (i *Identity) Install(key crypto.PrivateKey, issued *IssuedCertificate) err
 }
 
 // Renew issues a new certificate to this member by an authority whose key it holds. It
-// has the role and the hosts of the present one, and the present hosts of the member.
+// has the role of the present one, and the hosts of this member before those of the present
+// one.
 func (i *Identity) Renew(a *Authority) error {
 	h := i.Holder()
-	h.Hosts = append(slices.Clone(i.Hosts), h.Hosts...)
+	hosts := slices.Clone(i.Hosts)
+	for _, old := range h.Hosts {
+		if !slices.Contains(hosts, old) && len(hosts) < MaxHosts {
+			hosts = append(hosts, old)
+		}
+	}
+	h.Hosts = hosts
 	return i.issue(a, h)
 }
 
@@ -277,6 +284,28 @@ func (i *Identity) Expires() time.Time { return i.state.Load().certificate.Leaf.
 func (i *Identity) RenewAt() time.Time {
 	leaf := i.state.Load().certificate.Leaf
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
+}
+
+// CertifiedHosts returns the names and addresses that the certificate has.
+func (i *Identity) CertifiedHosts() []string {
+	leaf := i.state.Load().certificate.Leaf
+	hosts := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return hosts
+}
+
+// MissingHosts returns those names and addresses of this member that its certificate does
+// not have: clients that use them do not trust it.
+func (i *Identity) MissingHosts() (missing []string) {
+	leaf := i.state.Load().certificate.Leaf
+	for _, h := range i.Hosts {
+		if h != "" && !namesHost(leaf.DNSNames, leaf.IPAddresses, h) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
 }
 
 // Authorities returns the trusted authorities (DER): those of the group, and the issuer

@@ -141,7 +141,7 @@ func TestARequestIsSignedByItsKeyAndNamesAMember(t *testing.T) {
 		}
 	}
 	var many []string
-	for i := range maxHosts + 1 {
+	for i := range MaxHosts + 1 {
 		many = append(many, fmt.Sprintf("h%d.example", i))
 	}
 	if _, _, err := NewRequest("f2@two", many); err == nil {

@@ -54,10 +54,10 @@ func HolderOf(c *x509.Certificate) (h Holder, err error) {
 	return h, nil
 }
 
-const (
-	maxHosts = 16 // in one certificate
-	maxHost  = 253
-)
+// MaxHosts is the most names and addresses of one certificate.
+const MaxHosts = 16
+
+const maxHost = 253
 
 // CheckHost returns an error if a host cannot be in a certificate.
 func CheckHost(host string) error {
