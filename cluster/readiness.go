@@ -23,7 +23,8 @@ type readiness struct {
 	roster *status.Roster
 	poller *status.Poller
 	// known is true once all other voters that answered knew of this member's vote.
-	known atomic.Bool
+	known  atomic.Bool
+	asking atomic.Bool // one caller asks them at a time: anybody may ask for the readiness
 }
 
 // Ready returns nil if linearizable reads can be answered, here or by the master, and this
@@ -40,6 +41,10 @@ func (r *readiness) Ready(ctx context.Context) error {
 	if r.known.Load() {
 		return nil
 	}
+	if !r.asking.CompareAndSwap(false, true) {
+		return score.Problemf(score.NotReady, "this frontend is asking the other voters whether they know of its vote")
+	}
+	defer r.asking.Store(false)
 	// A voter rejects the candidacy of a member that has no vote in its own configuration.
 	if late := r.votersUnaware(ctx); len(late) > 0 {
 		return score.Problemf(score.NotReady, "this frontend answers reads and has its vote, "+
