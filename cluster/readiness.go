@@ -33,7 +33,7 @@ func (r *readiness) Ready(ctx context.Context) error {
 	if err := r.reads.ReadyForReads(ctx); err != nil || r.opts.Nonvoter {
 		return err
 	}
-	if !r.roster.Votes(r.self) {
+	if !r.hasVote() {
 		r.known.Store(false)
 		return score.Problemf(score.NotReady, "this frontend answers reads, but it waits for its vote: "+
 			"until it has one, the group may not survive the loss of another frontend")
@@ -52,6 +52,17 @@ func (r *readiness) Ready(ctx context.Context) error {
 	}
 	r.known.Store(true)
 	return nil
+}
+
+// hasVote reports whether this member has its vote in the committed configuration: in that
+// which it has applied itself or, as it may not know yet what is committed, in that of the
+// master. The latest configuration, by which Raft acts here, must have it too.
+func (r *readiness) hasVote() bool {
+	if self, in := peer.Find(r.servers(), r.self); !in || self.Suffrage != raft.Voter {
+		return false
+	}
+	place := r.poller.Reports.Place()
+	return r.roster.Votes(r.self) || place != nil && place.Voter
 }
 
 // votersUnaware asks the other voters and returns those in whose configuration this member
