@@ -55,6 +55,7 @@ type Member struct {
 	*replica
 	reader
 	*readIndex
+	*readiness
 	*poster
 	forwarder
 	*polling
@@ -164,6 +165,7 @@ func (m *Member) wire(reports *status.Reports) {
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
 		Timeout: m.scaled(forwardTimeout),
 	})
+	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.membership = &membership{
 		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
@@ -207,10 +209,14 @@ func (m *Member) runAll(elected <-chan bool) {
 	removal := &status.RemovalCheck{
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
+	presence := status.NewPresence(status.Presence{
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.membersUp, Every: m.scaled(status.PollEvery),
+		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
+	})
 	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
-	m.run(func() { m.poller.Run(m.ctx, removal.Run) })
+	m.run(func() { m.poller.Run(m.ctx, func() { removal.Run(); presence.Run() }) })
 	m.run(m.pollLoop)
 	m.run(m.boundLog)
 	m.run(m.watchDisk)
@@ -316,6 +322,7 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 // Close stops the member, which stays in the group. A master should HandOver first. Posts
 // in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
+	m.Stopping()
 	m.poster.batcher.Close(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()

@@ -31,6 +31,7 @@ type metrics struct {
 	streamsLost       prometheus.Counter
 	leasesWithheld    *prometheus.CounterVec
 	hellosRefused     *prometheus.CounterVec
+	membersUp         *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -83,6 +84,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Streams of a master that were refused, by reason. "+
 				"Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
+		membersUp: register.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "laurel_member_up", Help: "1 if another member of the group answers this frontend, else 0, by member.",
+		}, []string{"member"}),
 	}
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // exported from the start

@@ -95,7 +95,7 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 	// snapshot if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = hclogger.New(r.log)
+	c.Logger = hclogger.New(r.log, r.stopping.Load)
 	if r.opts.hooks.raftConfig != nil {
 		r.opts.hooks.raftConfig(c)
 	}
@@ -113,6 +113,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Full:          func() bool { return m.storage.Log.Full() },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		Go:            m.run,
+		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,

@@ -34,10 +34,12 @@ type TransportConfig struct {
 	// at least term.
 	TermReported func(term uint64) bool
 	// Go runs a function on a goroutine that the member waits for when it closes.
-	Go      func(func())
-	Stopped <-chan struct{}        // closed when Raft has stopped
-	Refused *prometheus.CounterVec // laurel_raft_refused_total
-	Logger  *slog.Logger
+	Go func(func())
+	// Stopping reports whether this member is stopping: lost connections are then no news.
+	Stopping func() bool
+	Stopped  <-chan struct{}        // closed when Raft has stopped
+	Refused  *prometheus.CounterVec // laurel_raft_refused_total
+	Logger   *slog.Logger
 }
 
 // Transport is Raft's transport between members. hashicorp/raft processes whatever the
@@ -71,7 +73,7 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	t := &Transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout,
-			Logger: hclogger.New(c.Logger),
+			Logger: hclogger.New(c.Logger, c.Stopping),
 		}),
 		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),

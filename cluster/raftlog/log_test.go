@@ -77,7 +77,7 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 		}
 	}
 	c := raft.DefaultConfig()
-	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog)
+	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog, nil)
 	c.HeartbeatTimeout, c.ElectionTimeout = time.Minute, time.Minute // no election during the test
 	var err error
 	f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.Log, f.store.Stable, f.store.Snapshots, over)

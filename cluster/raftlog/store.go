@@ -162,7 +162,7 @@ func (s *Store) wrap(o Options) {
 }
 
 func (s *Store) openSnapshots() (err error) {
-	s.Snapshots, err = snapshots.Open(s.dir, s.Log, hclogger.New(s.logger))
+	s.Snapshots, err = snapshots.Open(s.dir, s.Log, hclogger.New(s.logger, nil))
 	if err != nil {
 		return fmt.Errorf("open the snapshots in %s: %w", s.dir, err)
 	}

@@ -49,7 +49,7 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	}
 	index := &segmentList{segments: files}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
-		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log)))
+		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log, nil)))
 	if err == nil {
 		return &walLog{wal: w, segments: files}, nil
 	}

@@ -34,7 +34,7 @@ func (l *fakeLog) Compact() error {
 
 func openStore(t *testing.T, dir string, l Log) *Store {
 	t.Helper()
-	s, err := Open(dir, l, hclogger.New(slog.New(slog.DiscardHandler)))
+	s, err := Open(dir, l, hclogger.New(slog.New(slog.DiscardHandler), nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,8 +62,11 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			if err := f.check(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})).
+				With("frontend", f.Member.ID)
 			f.Member.Logger = log
+			log.Info("starting", "version", cli.Version(), "go", runtime.Version(),
+				"data", f.Member.Dir, "http", f.HTTP, "peer", f.Member.Peer)
 			// The pid file comes first, so that a frontend that starts slowly can be
 			// stopped, too.
 			warn := func(err error) { log.Warn("no pid file", "err", err) }

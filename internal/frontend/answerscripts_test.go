@@ -138,7 +138,9 @@ func openScripts() []script {
 		}},
 		{"health.txt", []exchange{
 			get("the process lives", "/livez"),
-			get("reads can be answered", "/readyz"),
+			get("the frontend is ready", "/readyz"),
+			get("reads can be answered", "/readyz?scope=reads"),
+			get("no such scope", "/readyz?scope=votes"),
 			{title: "HEAD", raw: rawRequest("HEAD", "/readyz")},
 			{title: "another method", raw: rawRequest("POST", "/livez")},
 		}},
@@ -331,6 +333,7 @@ func lostScript() script {
 	return script{"lost.txt", append(list,
 		get("no master: access", "/v1/access"),
 		get("no master: ready", "/readyz"),
+		get("no master: ready for reads", "/readyz?scope=reads"),
 	)}
 }
 
