@@ -41,6 +41,7 @@ type Machine struct {
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
 	changes     changes
+	recent      recent
 	failed      error
 	onFail      func(error)
 
@@ -57,6 +58,8 @@ type settings struct {
 	Revision uint64          `json:"revision"` // the number of events applied
 	Store    string          `json:"store"`    // the name of the store; "" if it does not have one yet
 	Mode     score.CacheMode `json:"mode"`
+	Edge     [][]byte        `json:"edge"` // the nodes of edge, in the database only
+	edge     *signing.Edge   // of the tree of all applied events; see State
 	access   *access.State
 }
 
@@ -77,6 +80,11 @@ func loadSettings(db *bolt.DB) (*settings, error) {
 			slices.Contains(slices.Collect(maps.Values(a.JoinTokens)), nil) {
 			err2 = cmp.Or(err2, database.ErrDamaged)
 		}
+		var ok bool
+		if s.edge, ok = signing.NewEdge(s.Revision, s.Edge); !ok {
+			err2 = cmp.Or(err2, database.ErrDamaged)
+		}
+		s.Edge = nil
 		return cmp.Or(err1, err2)
 	})
 	if err != nil {
@@ -146,7 +154,7 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	m.db = db
-	m.settings.Store(s)
+	m.restart(s)
 	return m, nil
 }
 
@@ -229,7 +237,7 @@ func (m *Machine) replace(open func() (*bolt.DB, *settings, error)) error {
 		}
 	})
 	m.db, m.cache = db, newRecordCache()
-	m.settings.Store(s)
+	m.restart(s)
 	m.boards.Open()
 	m.progress.notify()
 	return nil
