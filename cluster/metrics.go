@@ -30,6 +30,7 @@ type metrics struct {
 	streamsLost       prometheus.Counter
 	leasesWithheld    *prometheus.CounterVec
 	hellosRefused     *prometheus.CounterVec
+	foreignAnswers    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -82,6 +83,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Streams of a master that were refused, by reason. "+
 				"Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
+		foreignAnswers: counters("laurel_foreign_answers_total", "member",
+			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // exported from the start
@@ -119,6 +122,13 @@ func (m *Member) registerGauges() {
 			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
+	gauge("laurel_forgotten_entry", "Newest log entry that this frontend was heard to hold and lacks; 0 if none. "+
+		"It gives no vote meanwhile.", func() float64 {
+		forgotten, _ := m.source.Gate.Forgotten()
+		return float64(forgotten.Index)
+	})
+	gauge("laurel_contradicting_voters", "Voters that have another state after the same log entry as this frontend.",
+		func() float64 { return float64(m.divergence.Contradicting()) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
 		func() float64 { return float64(m.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
