@@ -49,9 +49,9 @@ func (r *Reports) hold(id raft.ServerID, h Held) {
 	}
 }
 
-// heldBy returns the newest entry that a member's log was heard to hold since this
+// HeldBy returns the newest entry that a member's log was heard to hold since this
 // process began; nil if there is none.
-func (r *Reports) heldBy(id raft.ServerID) *Held {
+func (r *Reports) HeldBy(id raft.ServerID) *Held {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h, heard := r.held[id]; heard {
