@@ -134,8 +134,9 @@ func TestAMemberThatForgotCannotBeMadeTheMaster(t *testing.T) {
 	var vote raft.RequestVoteResponse
 	s := m.voters()[0]
 	request := &raft.RequestVoteRequest{Term: term + 1, LeadershipTransfer: true}
-	if err := m.transport.RequestVote(s.ID, s.Address, request, &vote); err == nil {
-		t.Error("it asks for a vote")
+	err := m.transport.RequestVote(s.ID, s.Address, request, &vote)
+	if err == nil || !strings.Contains(err.Error(), "has forgotten entry") {
+		t.Errorf("it asks for a vote: %v", err)
 	}
 }
 
@@ -379,6 +380,44 @@ func TestMembersNoticeAnotherInstanceAtAMembersAddress(t *testing.T) {
 			}
 			if text := log.tail(1 << 20); !strings.Contains(text, "another frontend answers at the address of a member") {
 				t.Errorf("the log has no word of it:\n%s", text)
+			}
+		})
+	}
+}
+
+func TestJoinOfAnotherGroupOverDataIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kindsOfGroup {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			other, _ := kind.make(t, 1)
+			other.start()
+			g, _ := kind.make(t, 1)
+			g.start()
+			eventually(t, "the groups have names", func() error {
+				if g.nodes[0].member().Store() == "" || other.nodes[0].member().Store() == "" {
+					return errors.New("they have not")
+				}
+				return nil
+			})
+			n := g.nodes[0]
+			n.stop()
+			var log lockedBuffer
+			n.opts.Join, n.opts.Logger = []string{other.nodes[0].server.URL}, slog.New(slog.NewTextHandler(&log, nil))
+			n.start()
+			if kind.secure { // the other group cannot prove what it says
+				eventually(t, "it says so", func() error {
+					if text := log.tail(1 << 20); !strings.Contains(text, "shows no certificate of this frontend's group") {
+						return errors.New(text)
+					}
+					return nil
+				})
+				checkRuns(t, n)
+				return
+			}
+			var wrong *GroupError
+			if why := ended(t, n); !errors.As(why, &wrong) || wrong.Found != other.nodes[0].member().Store() {
+				t.Errorf("it ended with %v", why)
 			}
 		})
 	}

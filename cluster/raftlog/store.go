@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -122,6 +123,21 @@ func Open(o Options) (s *Store, err error) {
 		return s, err
 	}
 	return s, s.check(o)
+}
+
+// HasData reports whether a data directory has a member that was in a group, or is
+// founding one. A directory of a member that only waits to be added has no data yet.
+func HasData(dir string) (bool, error) {
+	path := filepath.Join(dir, voteFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s := &Store{dir: dir}
+	if err := s.openVotes(); err != nil {
+		return false, err
+	}
+	term, err := storedNumber(s.votes, termKey)
+	return term > 0, errors.Join(err, s.votes.Close())
 }
 
 // openWAL opens the log, which must match the term and vote: with only one of the two a
