@@ -194,10 +194,10 @@ func (c *Client) Transfer(ctx context.Context, to string) error {
 	return c.request(ctx, r, map[string]string{"to": to}, nil)
 }
 
-// SetCacheMode switches the whole group to score.Push or score.Pull.
-func (c *Client) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	r := call{method: http.MethodPut, path: "/v1/cluster/cache"}
-	return c.request(ctx, r, map[string]score.CacheMode{"mode": mode}, nil)
+// ChangeSetting changes a setting of the group, such as access.SettingPrivate.
+func (c *Client) ChangeSetting(ctx context.Context, name, value string) error {
+	r := call{method: http.MethodPut, path: idPath("/v1/cluster/settings", name)}
+	return c.request(ctx, r, access.SettingRequest{Value: value}, nil)
 }
 
 // NewJoinToken returns a token with which up to uses frontends can join within ttl.

@@ -304,7 +304,7 @@ func TestRecordNeverGoesBack(t *testing.T) {
 	}
 	a.await(t, client.UpdateScore, 2)
 	// The snapshot of a frontend in pull mode may be old, too.
-	store := g.Frontends[0].Member().Store()
+	store := g.Frontends[0].Member().Incarnation()
 	g.Frontends[0].InjectEvent("snapshot", map[string]any{"store": store, "revision": 4, "scores": []score.Record{
 		{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1},
 	}})

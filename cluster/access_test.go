@@ -29,6 +29,13 @@ func grantTo(n byte, name string) access.Change {
 	return access.Change{By: "getafix", Grant: grant}
 }
 
+// setCacheMode sets the cache mode of the group at m.
+func setCacheMode(ctx context.Context, m *Member, mode score.CacheMode) error {
+	return m.ChangeAccess(ctx, access.Change{
+		By: "getafix", Setting: &access.Setting{Name: access.SettingCacheMode, Value: string(mode)},
+	})
+}
+
 func guardedGroup(o *Options) { o.Guarded = true }
 
 // signedBy returns alerts of a source, signed by bardKey(n).
@@ -169,7 +176,7 @@ func TestOnlyTheMasterChangesTheAccessControl(t *testing.T) {
 		t.Error("ChangeAccess has returned, and the grant is not there")
 	}
 	_, _, err := m.Stale(func(v queries.View) error {
-		list, next, err := v.Audit(0, 10)
+		list, next, err := v.Audit(2, 10) // after the lineage and the incarnation
 		if len(list) != 1 || next != 0 || list[0].By != "getafix" || time.Since(list[0].At) > time.Minute {
 			t.Errorf("the trail is %+v, %d", list, next)
 		}

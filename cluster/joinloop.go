@@ -176,7 +176,7 @@ func (j *joinLoop) request(ctx context.Context, method, url, path string, body [
 // data it has.
 type GroupError struct {
 	Dir, URL   string // the data directory, and the address in Options.Join
-	Has, Found string // the names of the stores
+	Has, Found string // the incarnations of the stores
 }
 
 func (e *GroupError) Error() string {
@@ -194,7 +194,7 @@ func (j *joinLoop) checkGroup() {
 	defer cancel()
 	for _, url := range j.opts.Join {
 		found, err := j.storeAt(ctx, url)
-		own := j.machine.Store()
+		own := j.machine.Incarnation()
 		switch _, refused := errors.AsType[*pki.CertificateError](err); {
 		case refused:
 			j.log.Error("an address to join shows no certificate of this frontend's group; is it another group's?",
@@ -205,7 +205,7 @@ func (j *joinLoop) checkGroup() {
 	}
 }
 
-// storeAt returns the name of the store of the group that has a frontend at url; "" if
+// storeAt returns the incarnation of the store of the group that has a frontend at url; "" if
 // none of its members reports it.
 func (j *joinLoop) storeAt(ctx context.Context, url string) (string, error) {
 	resp, err := j.request(ctx, http.MethodGet, url, "/v1/frontends", nil)
@@ -219,8 +219,8 @@ func (j *joinLoop) storeAt(ctx context.Context, url string) (string, error) {
 	}
 	for _, f := range group.Frontends {
 		s, err := j.poller.Ask(ctx, f.Peer)
-		if err == nil && s.Store != "" || ctx.Err() != nil {
-			return s.Store, err
+		if err == nil && s.Incarnation != "" || ctx.Err() != nil {
+			return s.Incarnation, err
 		}
 	}
 	return "", nil

@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
-	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -141,11 +138,7 @@ func (l *leadership) run() {
 		return
 	}
 	revision, changed := e.machine.Track()
-	if e.machine.Store() == "" {
-		// If this fails the next master does it.
-		e.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueueTimeout)
-	}
-	e.access.guard(l.ctx)
+	e.access.found(l.ctx)
 	mode := e.machine.CacheMode()
 	l.push.Update(func(m *cache.Master, now time.Duration) {
 		m.SetGranting(mode == score.Push, now)

@@ -248,8 +248,8 @@ func (m *Member) ID() string { return m.opts.ID }
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
 
-// Store returns the name of the store; "" until this member knows it.
-func (m *Member) Store() string { return m.machine.Store() }
+// Incarnation returns the incarnation of the store; "" until this member knows it.
+func (m *Member) Incarnation() string { return m.machine.Incarnation() }
 
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }

@@ -395,7 +395,7 @@ func TestJoinOfAnotherGroupOverDataIsRefused(t *testing.T) {
 			g, _ := kind.make(t, 1)
 			g.start()
 			eventually(t, "the groups have names", func() error {
-				if g.nodes[0].member().Store() == "" || other.nodes[0].member().Store() == "" {
+				if g.nodes[0].member().Incarnation() == "" || other.nodes[0].member().Incarnation() == "" {
 					return errors.New("they have not")
 				}
 				return nil
@@ -416,7 +416,7 @@ func TestJoinOfAnotherGroupOverDataIsRefused(t *testing.T) {
 				return
 			}
 			var wrong *GroupError
-			if why := ended(t, n); !errors.As(why, &wrong) || wrong.Found != other.nodes[0].member().Store() {
+			if why := ended(t, n); !errors.As(why, &wrong) || wrong.Found != other.nodes[0].member().Incarnation() {
 				t.Errorf("it ended with %v", why)
 			}
 		})

@@ -27,6 +27,8 @@ type Options struct {
 	// Bootstrap makes a new group of this member alone, if the directory has no member
 	// yet. With Join, too, a member that has no group yet founds one.
 	Bootstrap bool
+	// Private is the first value of the setting private of a group that this member makes.
+	Private bool
 	// Join has URLs of members of the group to join, if this member is not in it.
 	Join []string
 	// Nonvoter joins without a vote.

@@ -156,7 +156,7 @@ func (p *poster) send(posts []*batch.Post) {
 // propose makes one log entry of posts and waits until all frontends may show it.
 func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
-	if l == nil || p.raft.CurrentTerm() != l.epoch || p.access.unguarded() {
+	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
 		return
 	}

@@ -17,7 +17,6 @@ import (
 	"laurel/cache/queries"
 	"laurel/cluster/peer"
 	"laurel/fsm"
-	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -35,31 +34,6 @@ func (r *replica) CacheMode() score.CacheMode {
 		return score.Push // the master knows the mode, and grants leases in no other
 	}
 	return r.machine.CacheMode()
-}
-
-// SetCacheMode sets the mode, and returns when the old one has ended: in pull mode no
-// frontend has a lease. Only the master can; the error is a *score.Problem.
-func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	encoded, err := entry.EncodeCacheMode(mode)
-	if err != nil {
-		return score.Problemf(score.InvalidEvent, "got %q; want %q or %q", mode, score.Push, score.Pull).At("mode")
-	}
-	lead := m.leadership()
-	if lead == nil {
-		return peer.NotMaster()
-	}
-	if err := m.await(ctx, m.raft.Apply(encoded, enqueueTimeout)); err != nil {
-		return changeProblem("mode", err)
-	}
-	lead.push.Update(func(master *cache.Master, now time.Duration) {
-		master.SetGranting(m.machine.CacheMode() == score.Push, now)
-	})
-	if mode == score.Pull && !lead.push.Await(ctx, (*cache.Master).NoLeases) {
-		return score.Problemf(score.OutcomeUnknown,
-			"the mode is set, but not all leases have ended yet; check the status of the frontends")
-	}
-	m.log.Info("set the cache mode", "mode", mode)
-	return nil
 }
 
 // polling answers reads in pull mode, in which no frontend has a lease. It keeps answers

@@ -150,9 +150,7 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,
 		Committed: m.committed,
 	}
-	m.source.Gate = status.NewVoteGate(status.VoteGate{
-		Source: m.source, Logger: m.log, AskTime: m.scaled(askTime),
-	})
+	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)
 	return nil
 }

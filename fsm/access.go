@@ -15,10 +15,14 @@ import (
 
 const maxAudit = 10_000 // lines
 
-func (b *batch) changeAccess(c *access.Change) score.Result {
+// change applies a change of the access control or of a setting.
+func (b *batch) change(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
 	if p != nil {
 		return score.Result{Problem: p}
+	}
+	if next.Settings.CacheMode != b.access.Settings.CacheMode {
+		b.m.changes.mode = true
 	}
 	b.access, b.accessChanged = next, true
 	if what != "" {

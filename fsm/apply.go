@@ -36,7 +36,7 @@ func (e *EntryError) Unwrap() error { return e.Err }
 // Apply applies entries. They must be passed in the order of the log, up to the index
 // last, with nothing left out but entries that are not commands. Entries that were
 // applied before are skipped and have a nil outcome. For each of the others Apply returns
-// the results of its posts, in order. A change of access control has one result.
+// the results of its posts, in order. A change has one result.
 //
 // An error means that the entries can never be applied here: the database failed, or this
 // version cannot decode an entry (*EntryError). The frontend must then stop. The content
@@ -85,9 +85,9 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 // m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
-	s := b.settings
-	s.Applied = index
-	m.settings.Store(&s)
+	h := b.head
+	h.Applied = index
+	m.head.Store(&h)
 	m.progress.notify()
 	m.changes.notify()
 }
@@ -146,15 +146,11 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if command.CacheMode != "" {
-		b.Mode, b.m.changes.mode = command.CacheMode, true
-	}
-	b.Store = cmp.Or(b.Store, command.Store)
 	if command.Refused != nil {
 		return [][]score.Result{{{Problem: command.Refused}}}, b.tx.Err()
 	}
-	if command.Access != nil {
-		return [][]score.Result{{b.changeAccess(command.Access)}}, b.tx.Err()
+	if command.Change != nil {
+		return [][]score.Result{{b.change(command.Change)}}, b.tx.Err()
 	}
 	b.m.verifySignatures(b.access, command.Posts)
 	outcome := make([][]score.Result, len(command.Posts))

@@ -24,7 +24,7 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
-	settings      // as of the last event applied; Applied is set by publish
+	head          // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
 	contests      map[string]bool  // the ids of changed contests
@@ -46,7 +46,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
-		settings:      *m.settings.Load(),
+		head:          *m.head.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
@@ -167,9 +167,9 @@ func (b *batch) flush() error {
 			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
 		}
 	}
-	s := *b.m.settings.Load()
-	s.Edge = s.edge.Nodes()
-	b.tx.PutJSON(database.Meta, settingsKey, &s)
+	h := *b.m.head.Load()
+	h.Edge = h.edge.Nodes()
+	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}

@@ -21,7 +21,7 @@ func BenchmarkApplySigned(b *testing.B) {
 	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench",
 		Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
 			Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
-	first, err := entry.EncodeAccessChange(grant)
+	first, err := entry.EncodeChange(grant)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -158,7 +158,7 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	last := signEvents(t, 1, []score.Event{void, next})
 	mustPosted(score.Post{Events: last})
 	wantSigned(t, m, slices.Concat(events[:5], []score.Event{token}, events[5:39], last))
-	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != void.ID {
+	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != 41 {
 		t.Errorf("the voided event is %+v", l)
 	}
 }

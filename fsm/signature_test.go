@@ -267,7 +267,7 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].VoidedBy != void.ID || list[0].Token != "" || list[1].Token != "feed" ||
+		if len(list) != 3 || list[0].VoidedBy != list[2].Revision || list[0].Token != "" || list[1].Token != "feed" ||
 			list[1].Key != "" || list[1].Signature != nil {
 			t.Errorf("the timeline is %+v", list)
 		}

@@ -18,8 +18,8 @@ type State struct {
 
 // State returns the present state.
 func (m *Machine) State() State {
-	s := m.settings.Load()
-	return State{s.Applied, s.Revision, s.edge.Root()}
+	h := m.head.Load()
+	return State{h.Applied, h.Revision, h.edge.Root()}
 }
 
 // StateAt returns the state after the entry of an index. It knows those of the last
@@ -37,11 +37,11 @@ func (m *Machine) StateAt(index uint64) (s State, known bool) {
 	return State{index, p.revision, p.edge.Root()}, true
 }
 
-// restart continues with settings that a database had. m.applying must be held.
-func (m *Machine) restart(s *settings) {
-	m.settings.Store(s)
+// restart continues with the head of a database. m.applying must be held.
+func (m *Machine) restart(h *head) {
+	m.head.Store(h)
 	m.recent = recent{}
-	m.recent.add(point{s.Applied, s.Revision, s.edge})
+	m.recent.add(point{h.Applied, h.Revision, h.edge})
 }
 
 // maxRecent is the number of entries whose states are remembered: some seconds at the

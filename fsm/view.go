@@ -32,11 +32,11 @@ func (m *Machine) View(f func(*View) error) error {
 	}
 	defer tx.Rollback()
 	v := &View{tx: tx}
-	var s settings
-	if _, err := database.GetJSON(tx.Bucket(database.Meta), settingsKey, &s); err != nil {
+	var h head
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
 		return err
 	}
-	v.revision = s.Revision
+	v.revision = h.Revision
 	return f(v)
 }
 
@@ -112,6 +112,7 @@ func (v *View) Timeline(
 			ContestID: s.ContestID,
 			Data:      jsontext.Value(s.JSON),
 			Revision:  s.Revision,
+			Voids:     s.Voids,
 			VoidedBy:  s.VoidedBy,
 			Key:       s.Key,
 			Signature: bytes.Clone(signature),

@@ -27,8 +27,6 @@ func TestMembershipIsChangedAtTheMaster(t *testing.T) {
 		{"POST", "/v1/cluster/transfer", `{"to":"f2"}`, "transfer f2"},
 		{"POST", "/v1/cluster/transfer", `{}`, "transfer "},
 		{"POST", "/v1/cluster/transfer", ``, "transfer "},
-		{"PUT", "/v1/cluster/cache", `{"mode":"pull"}`, "mode pull"},
-		{"PUT", "/v1/cluster/cache", `{"mode":"push"}`, "mode push"},
 	} {
 		a := ask(t, s, c.method, c.path, c.body, isJSON)
 		var f score.Frontends
@@ -56,9 +54,11 @@ func TestInvalidMembershipRequestNamesTheField(t *testing.T) {
 		{"POST", "/v1/cluster/members", `{"id`, ""},
 		{"DELETE", "/v1/cluster/members/f4?force=ture", "", "force"},
 		{"POST", "/v1/cluster/transfer", `{"too":"f2"}`, "too"},
-		{"PUT", "/v1/cluster/cache", `{"mode":"forward"}`, "mode"},
-		{"PUT", "/v1/cluster/cache", `{}`, "mode"},
-		{"PUT", "/v1/cluster/cache", ``, ""},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{"value":"forward"}`, "setting.value"},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{}`, "setting.value"},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{"mode":"push"}`, "mode"},
+		{"PUT", "/v1/cluster/settings/cache_mode", ``, ""},
+		{"PUT", "/v1/cluster/settings/crown", `{"value":"true"}`, "setting.name"},
 	} {
 		if p := ask(t, s, c.method, c.path, c.body, isJSON).problem(t); p.Status != 400 || p.Field != c.field {
 			t.Errorf("%s %s: got %+v", c.path, c.body, p)

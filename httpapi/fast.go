@@ -225,7 +225,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	r.Pause = s.gate.PauseAfterHit()
 	a := handler.Response{
 		CacheControl: "no-cache",
-		ETag:         q.ETag(s.status.Store(), revision),
+		ETag:         q.ETag(s.status.Incarnation(), revision),
 		VaryAccept:   true,
 		Cache:        how,
 		Mode:         string(score.Push),

@@ -180,7 +180,7 @@ type Status interface {
 	// ID returns the id of this frontend.
 	ID() string
 	// Store returns the id of the store, "" while it is not known here.
-	Store() string
+	Incarnation() string
 	// Epoch returns the Raft term.
 	Epoch() uint64
 	// Leased reports whether this frontend may answer from its memory now.

@@ -158,10 +158,6 @@ func (g *testMember) CacheMode() score.CacheMode {
 	return cmp.Or(mode, score.Push)
 }
 
-func (g *testMember) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	return g.note("mode " + string(mode))
-}
-
 func (g *testMember) Forward(w http.ResponseWriter, r *http.Request) error {
 	if g.forward == nil {
 		return score.Problemf(score.NoMaster, "there is none")
@@ -169,7 +165,7 @@ func (g *testMember) Forward(w http.ResponseWriter, r *http.Request) error {
 	return g.forward(w, r)
 }
 
-func (g *testMember) Store() string { return "fake" }
+func (g *testMember) Incarnation() string { return "fake" }
 
 func (g *testMember) Invalidations() *cache.Invalidations {
 	g.mu.Lock()

@@ -69,7 +69,8 @@ func (s *server) routes() []route {
 		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
 		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
-		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
+		get("/v1/cluster/settings", read, plain(s.admin.Settings)),
+		on(http.MethodPut, "/v1/cluster/settings/{name}", operate, atMaster(plain(s.admin.ChangeSetting))),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
 		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(s.admin.Enroll)),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
@@ -170,7 +171,7 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 	if err != nil {
 		return handler.Response{VaryAccept: true}, err
 	}
-	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Store()
+	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Incarnation()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
 	return handler.Written, web.Page(w, hr, data)

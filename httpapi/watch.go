@@ -169,7 +169,7 @@ func (s *server) subscribe(
 	defer cancel()
 	for {
 		err := error(cache.ErrNotLeased)
-		if s.status.Store() != "" {
+		if s.status.Incarnation() != "" {
 			var watcher *watch.Watcher
 			var first []byte
 			if watcher, first, err = s.hub.Subscribe(ctx, subjects, lastID, home); err == nil {

@@ -20,7 +20,7 @@ import (
 // one state.
 type watchStore struct{ api *API }
 
-func (s watchStore) ID() string { return s.api.group.Status.Store() }
+func (s watchStore) ID() string { return s.api.group.Status.Incarnation() }
 
 func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
 
@@ -94,7 +94,7 @@ func (s watchStore) Heartbeat(revision uint64) []byte {
 		Epoch:    s.api.group.Status.Epoch(),
 		Mode:     s.api.group.Status.CacheMode(),
 		Frontend: s.api.group.Status.ID(),
-		Store:    s.api.group.Status.Store(),
+		Store:    s.api.group.Status.Incarnation(),
 	})
 	return body
 }

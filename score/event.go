@@ -99,7 +99,8 @@ type TimelineEvent struct {
 	ContestID string         `json:"contest_id"`
 	Data      jsontext.Value `json:"data"`
 	Revision  uint64         `json:"revision"`
-	VoidedBy  string         `json:"voided_by,omitzero"` // id of the event that voided this one
+	Voids     uint64         `json:"voids,omitzero"`     // revision of the event that this one voids
+	VoidedBy  uint64         `json:"voided_by,omitzero"` // revision of the event that voids this one
 	Key       string         `json:"key,omitzero"`
 	Signature []byte         `json:"signature,omitzero"`
 	// Token is the id of the grant of an unsigned event. Unlike a signature it proves

@@ -71,15 +71,15 @@ func (r *Reports) HeldBy(id raft.ServerID) *Held {
 //   - when it follows a master, and has applied what that master had applied when it asked:
 //     its log has all that was committed before, whatever others say; or
 //   - when each other voter has answered, or cannot remember since no process listens
-//     there, or askTime has passed; unless a voter heard it hold an entry that its log lacks.
+//     there, or some time has passed; unless a voter heard it hold an entry that its log lacks.
 //
 // A member that forgot waits for a master, which the others must elect without it. The
 // word of one voter is enough, because often only one knows. So a voter that lies can
 // keep a voter that has just started out of elections, but no other one.
 type VoteGate struct {
-	Source  *Source
-	Logger  *slog.Logger
-	AskTime time.Duration // how long it waits for voters that do not answer
+	source  *Source
+	logger  *slog.Logger
+	askTime time.Duration // how long it waits for voters that do not answer
 
 	mu      sync.Mutex
 	began   time.Time
@@ -90,16 +90,18 @@ type VoteGate struct {
 	logged  uint64                 // the forgotten entry that was logged
 }
 
-// NewVoteGate returns g after setting it up.
-func NewVoteGate(g VoteGate) *VoteGate {
-	g.began, g.asked, g.claims = time.Now(), map[raft.ServerID]bool{}, map[raft.ServerID]Held{}
-	return &g
+// NewVoteGate returns a VoteGate of a member whose process has just begun.
+func NewVoteGate(source *Source, logger *slog.Logger, askTime time.Duration) *VoteGate {
+	return &VoteGate{
+		source: source, logger: logger, askTime: askTime, began: time.Now(),
+		asked: map[raft.ServerID]bool{}, claims: map[raft.ServerID]Held{},
+	}
 }
 
 // heard takes the answer of a member that was asked since this process began.
 func (g *VoteGate) heard(s Status) {
-	_, leader := g.Source.Raft.LeaderWithID()
-	term := g.Source.Raft.CurrentTerm()
+	_, leader := g.source.Raft.LeaderWithID()
+	term := g.source.Raft.CurrentTerm()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked[s.Member] = true
@@ -123,7 +125,7 @@ func (g *VoteGate) refused(id raft.ServerID) {
 func (g *VoteGate) Forgotten() (entry Held, by raft.ServerID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.forgotten(peer.Voters(g.Source.Raft))
+	return g.forgotten(peer.Voters(g.source.Raft))
 }
 
 func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID) {
@@ -132,7 +134,7 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 	}
 	for _, id := range slices.Sorted(maps.Keys(g.claims)) {
 		c := g.claims[id]
-		if _, votes := peer.Find(voters, id); votes && c.Index > entry.Index && !g.Source.holds(c) {
+		if _, votes := peer.Find(voters, id); votes && c.Index > entry.Index && !g.source.holds(c) {
 			entry, by = c, id
 		}
 	}
@@ -142,8 +144,8 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 // settle reports whether the member is past the time in which it may have forgotten
 // something.
 func (g *VoteGate) settle() bool {
-	r := g.Source.Raft
-	if !g.settled && (r.State() == raft.Leader || g.goal > 0 && g.Source.Machine.Applied() >= g.goal) {
+	r := g.source.Raft
+	if !g.settled && (r.State() == raft.Leader || g.goal > 0 && g.source.Machine.Applied() >= g.goal) {
 		g.settled = true
 	}
 	return g.settled
@@ -159,7 +161,7 @@ func (s *Source) holds(h Held) bool {
 
 // Check returns why this member must not take part in elections now, or nil.
 func (g *VoteGate) Check() error {
-	servers := peer.Voters(g.Source.Raft)
+	servers := peer.Voters(g.source.Raft)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	entry, by := g.forgotten(servers)
@@ -167,11 +169,11 @@ func (g *VoteGate) Check() error {
 	case entry.Index > 0:
 		return fmt.Errorf("this member has forgotten entry %d of term %d, which %s heard it hold; "+
 			"it takes part in elections when a master has given it back", entry.Index, entry.Term, peer.MemberID(by))
-	case g.settled || time.Since(g.began) >= g.AskTime:
+	case g.settled || time.Since(g.began) >= g.askTime:
 		return nil
 	}
 	for _, s := range servers {
-		here := s.ID == g.Source.Self && string(s.Address) == g.Source.Peer
+		here := s.ID == g.source.Self && string(s.Address) == g.source.Peer
 		if !here && !g.asked[s.ID] {
 			return fmt.Errorf("this member has just started, and %s has not answered yet what it remembers of it",
 				peer.MemberID(s.ID))
@@ -188,11 +190,11 @@ func (g *VoteGate) Run() {
 	case entry.Index == g.logged:
 		return
 	case entry.Index > 0:
-		g.Logger.Error("this frontend has forgotten what it acknowledged: was an old copy of its data put back? "+
+		g.logger.Error("this frontend has forgotten what it acknowledged: was an old copy of its data put back? "+
 			"It gives no vote until a master has given it everything again",
-			"entry", entry.Index, "heard_by", peer.MemberID(by), "log", g.Source.Raft.LastIndex())
+			"entry", entry.Index, "heard_by", peer.MemberID(by), "log", g.source.Raft.LastIndex())
 	default:
-		g.Logger.Info("this frontend has everything again, and votes", "entry", cmp.Or(g.goal, g.logged))
+		g.logger.Info("this frontend has everything again, and votes", "entry", cmp.Or(g.goal, g.logged))
 	}
 	g.logged = entry.Index
 }

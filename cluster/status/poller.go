@@ -118,14 +118,14 @@ func (p *Poller) askFormerAddress(ctx context.Context) {
 func (p *Poller) noteForeign(s raft.Server, status Status, err error) {
 	found := string(status.Member)
 	certificate, refused := errors.AsType[*pki.CertificateError](err)
-	own := p.Source.Machine.Store()
+	own := p.Source.Machine.Incarnation()
 	switch {
 	case refused:
 		found = certificate.Error()
 	case err != nil:
 		return
-	case status.Member == s.ID && own != "" && status.Store != "" && status.Store != own:
-		found = fmt.Sprintf("%s of the group %s", status.Member, status.Store)
+	case status.Member == s.ID && own != "" && status.Incarnation != "" && status.Incarnation != own:
+		found = fmt.Sprintf("%s of the group %s", status.Member, status.Incarnation)
 	case status.Member == s.ID:
 		delete(p.foreign, s.ID)
 		return

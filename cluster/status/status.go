@@ -47,14 +47,14 @@ func (d *Digest) UnmarshalText(text []byte) error {
 
 // Status is what a member reports of itself.
 type Status struct {
-	Member  raft.ServerID `json:"member"`  // its id and instance
-	Process string        `json:"process"` // a random name of the process
-	Store   string        `json:"store"`   // the name of the store; "" if it is not known yet
-	URL     string        `json:"url"`
-	Term    uint64        `json:"term"`
-	Leads   bool          `json:"leads"`
-	Master  string        `json:"master"` // the peer address of the master that it knows
-	State   string        `json:"state"`
+	Member      raft.ServerID `json:"member"`      // its id and instance
+	Process     string        `json:"process"`     // a random name of the process
+	Incarnation string        `json:"incarnation"` // of the store; "" if it is not known yet
+	URL         string        `json:"url"`
+	Term        uint64        `json:"term"`
+	Leads       bool          `json:"leads"`
+	Master      string        `json:"master"` // the peer address of the master that it knows
+	State       string        `json:"state"`
 	// Revision and Digest are of the state after the entry Applied.
 	Revision uint64 `json:"revision"`
 	Applied  uint64 `json:"applied"`
@@ -126,7 +126,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	addr, _ := s.Raft.LeaderWithID()
 	lease, state := s.Frontend.State(), s.Machine.State()
 	status := Status{
-		Member: s.Self, Process: s.Process, Store: s.Machine.Store(),
+		Member: s.Self, Process: s.Process, Incarnation: s.Machine.Incarnation(),
 		URL: s.URL, Term: s.Raft.CurrentTerm(), Master: string(addr), State: score.Serving,
 		Revision: state.Revision, Applied: state.Applied, Digest: state.Digest, LogIndex: s.Raft.LastIndex(),
 		Pushed: lease.Pushed, Released: lease.Released, LeaseMS: ceilMS(lease.Lease),

@@ -19,7 +19,7 @@ func newClusterCommand() *cobra.Command {
 		Use:   "cluster",
 		Short: "Show and change the group of frontends",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand(),
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newSettingsCommand(), newSetCommand(), newTransferCommand(),
 		newTokenCommand(), newAuthorityCommand())
 	return c
 }
@@ -135,30 +135,51 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	})
 }
 
-func newModeCommand() *cobra.Command {
+func newSettingsCommand() *cobra.Command {
+	return readCommand(&cobra.Command{
+		Use:   "settings",
+		Short: "Show the settings of the group",
+		Long: `Shows the settings, which are stored with the scores and hold for every frontend:
+
+  cache_mode   push: the master pushes every change into the memory of every frontend before it
+               acknowledges the post. No answer is ever stale, and a frontend that hangs delays posts for
+               a moment.
+               pull: each frontend polls the master for the answers that it holds, the more often the more
+               they are read. Posts wait for no frontend, and the header Age says how old an answer can be.
+  incarnation  names the store's revisions; the ids of watchers begin with it
+  lineage      names the store; signatures name it
+  private      true: scores are shown only to callers with a reader's token`,
+		Example: `  laurel cluster settings
+  laurel cluster settings --json`,
+		Args: cobra.NoArgs,
+	}, func([]string) (string, url.Values, error) { return "/v1/cluster/settings", nil, nil }, "")
+}
+
+func newSetCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "mode [push|pull]",
-		Short: "Show or set how the frontends keep their answers current",
-		Long: `In push mode the master pushes every change into the memory of every frontend before it acknowledges the
-post. No answer is ever stale, and a frontend that hangs delays posts for a moment.
+		Use:   "set NAME=VALUE...",
+		Short: "Change settings of the group",
+		Long: `Changes settings, one after the other, and stops at the first that the group refuses. Each change is a
+line in the audit trail. laurel cluster settings explains the settings.
 
-In pull mode each frontend polls the master for the answers that it holds, the more often the more they
-are read. Posts wait for no frontend, and the header Age says how old an answer can be.
-
-The mode is stored with the scores and holds for the whole group. When a switch to pull is confirmed, no
-frontend answers in push mode.`,
-		Example: `  laurel cluster mode
-  laurel cluster mode pull
-  laurel cluster mode push --to http://127.0.0.1:8002`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{string(score.Push), string(score.Pull)},
+When a switch to cache_mode=pull is confirmed, no frontend answers in push mode. With private=true, each
+frontend ends the watchers that have no reader's token.`,
+		Example: `  laurel cluster set private=true
+  laurel cluster set cache_mode=pull --to http://127.0.0.1:8002`,
+		Args: cobra.MinimumNArgs(1),
 	}
-	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
-		if len(args) == 1 {
-			return args[0], c.SetCacheMode(ctx, score.CacheMode(args[0]))
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		for _, arg := range args {
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok || name == "" {
+				return cli.Usagef("got %q; want NAME=VALUE, such as private=true", arg)
+			}
+			if err := c.ChangeSetting(cmd.Context(), name, value); err != nil {
+				return fmt.Errorf("%s was not changed: %w", name, err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", name, value)
 		}
-		group, err := c.Frontends(ctx)
-		return string(group.Mode), err
+		return nil
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -139,6 +140,9 @@ func (f *frontendFlags) check() error {
 
 // run runs a frontend until ctx ends or it cannot continue.
 func (f *frontendFlags) run(ctx context.Context) error {
+	// Memory that is never touched, and so never resident, lets garbage reach 40 MiB
+	// before it is collected. The heap alone, 8 MiB, had it collected 13 times a second.
+	defer runtime.KeepAlive(make([]byte, 32<<20))
 	if err := f.chooseGroup(ctx, foundWait); err != nil {
 		return err
 	}

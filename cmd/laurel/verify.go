@@ -122,8 +122,8 @@ func (v *verification) printPage(out io.Writer, events []score.TimelineEvent) er
 			result = "FALSE: " + err.Error()
 			v.wrong++
 		}
-		if e.VoidedBy != "" {
-			result += " (voided by " + e.VoidedBy + ")"
+		if e.VoidedBy != 0 {
+			result += fmt.Sprintf(" (voided at revision %d)", e.VoidedBy)
 		}
 		if err != nil || !v.summary {
 			table.Row(e.Revision, e.Source, e.Seq, e.Type, e.ID, result)

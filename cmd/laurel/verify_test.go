@@ -90,7 +90,7 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 
 func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	events := shown(t, 5)
-	events[1].VoidedBy = "c-5"
+	events[1].VoidedBy = 5
 	for i := range events[3:] { // the last two are not signed
 		events[3+i].Key, events[3+i].Signature = "", nil
 	}
@@ -99,7 +99,7 @@ func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided by c-5)", "by token feed-1",
+	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided at revision 5)", "by token feed-1",
 		"unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)

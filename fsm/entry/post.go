@@ -138,7 +138,7 @@ func decodePost(wire []byte) (Post, error) {
 		case fieldPostEvent:
 			e, err := decodeEvent(bytes, previous)
 			p.Events, previous = append(p.Events, e), e.Signature
-			return err == nil && e.VoidedBy == "" && e.Voids == 0 // these are of stored events
+			return err == nil && e.VoidedBy == 0 && e.Voids == 0 // these are of stored events
 		}
 		return false
 	})

@@ -28,11 +28,11 @@ type Status interface {
 	Frontends() score.Frontends
 }
 
-// AccessControl is the store's access control.
+// AccessControl is the access control and the settings of the store.
 type AccessControl interface {
-	// Access returns its state as this frontend knows it. It must not be changed.
+	// Access returns their state as this frontend knows it. It must not be changed.
 	Access() *access.State
-	// ChangeAccess changes it. Only the master can.
+	// ChangeAccess makes a change. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error
 }
 
@@ -50,7 +50,6 @@ type Membership interface {
 	Leave(ctx context.Context, id string, force bool) error
 	// Transfer makes another frontend the master: the one named, or any for "".
 	Transfer(ctx context.Context, to string) error
-	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 }
 
 // Trust manages the certificates of a group. Its methods work at the master only, except
@@ -216,26 +215,6 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 		return none, err
 	}
 	if err := h.Membership.Transfer(ctx, body.To); err != nil {
-		return none, err
-	}
-	return h.Frontends(ctx, r)
-}
-
-// SetCacheMode switches the group between push and pull.
-func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	var body struct {
-		Mode score.CacheMode `json:"mode"`
-	}
-	if err := r.Decode(&body); err != nil {
-		return none, err
-	}
-	if body.Mode != score.Push && body.Mode != score.Pull {
-		return none, handler.Unwanted("mode", string(body.Mode), "%s or %s", score.Push, score.Pull)
-	}
-	if err := h.Membership.SetCacheMode(ctx, body.Mode); err != nil {
-		return none, err
-	}
-	if err := h.audit(ctx, r, "set the mode to %s", body.Mode); err != nil {
 		return none, err
 	}
 	return h.Frontends(ctx, r)

@@ -307,8 +307,8 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 	t := textfmt.NewTable("REVISION", "TIME", "TYPE", "ID", "BY", "DATA")
 	for _, e := range page.Events {
 		data := string(e.Data)
-		if e.VoidedBy != "" {
-			data = "(voided by " + e.VoidedBy + ") " + data
+		if e.VoidedBy != 0 {
+			data = fmt.Sprintf("(voided at revision %d) %s", e.VoidedBy, data)
 		}
 		t.Row(e.Revision, e.Time.UTC().Format(time.RFC3339), e.Type, e.ID, grantText(&e), data)
 	}

@@ -130,7 +130,8 @@ func startOpenWorld(t *testing.T, fast bool) *answerWorld {
 func startPullWorld(t *testing.T, fast bool) *answerWorld {
 	f, _ := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
 	sow(t, f, "")
-	if err := f.member.SetCacheMode(t.Context(), score.Pull); err != nil {
+	pull := access.Setting{Name: access.SettingCacheMode, Value: string(score.Pull)}
+	if err := f.member.ChangeAccess(t.Context(), access.Change{By: "getafix", Setting: &pull}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return leased(f, false) })

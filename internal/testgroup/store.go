@@ -58,7 +58,7 @@ func (g *Group) timeline(contestID string) (events []score.TimelineEvent) {
 // posted returns an event of a timeline as it was posted.
 func posted(e *score.TimelineEvent) (score.Event, error) {
 	shown := *e
-	shown.Revision, shown.VoidedBy, shown.Token = 0, "", ""
+	shown.Revision, shown.Voids, shown.VoidedBy, shown.Token = 0, 0, 0, ""
 	b, err := json.Marshal(&shown, json.OmitZeroStructFields(true))
 	if err != nil {
 		return score.Event{}, err

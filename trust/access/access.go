@@ -107,9 +107,9 @@ func SecretMatches(secret string, hash []byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], hash) == 1
 }
 
-// Change is one change of the access control state, as an entry of the log holds it.
-// Apart from At and By exactly one field is set. Note is for changes of the group, which
-// only leave a line in the audit trail.
+// Change is one change of the access control or of a setting, as an entry of the log holds
+// it. Apart from At and By exactly one field is set. Note is for changes of the group,
+// which only leave a line in the audit trail.
 type Change struct {
 	At time.Time `json:"at"` // by the master's clock
 	By string    `json:"by"` // the operator's grant by name, or a frontend that acts by itself
@@ -125,8 +125,9 @@ type Change struct {
 	DropAuthority string `json:"drop_authority,omitzero"` // fingerprint
 	// RemoveMember is the server id (id@instance) of a member that is about to be removed
 	// from the group. Once it is not in the configuration, its certificate is refused.
-	RemoveMember string `json:"remove_member,omitzero"`
-	Note         string `json:"note,omitzero"` // an operator's change of the group
+	RemoveMember string   `json:"remove_member,omitzero"`
+	Setting      *Setting `json:"setting,omitzero"` // the new value
+	Note         string   `json:"note,omitzero"`    // an operator's change of the group
 }
 
 // AuditEntry is one line of the audit trail of changes.
@@ -137,8 +138,8 @@ type AuditEntry struct {
 	What   string    `json:"what"` // without secrets and hashes
 }
 
-// State is the access control state as of one position of the log. It is immutable. The
-// names of its members are part of the snapshot format.
+// State is the access control and the settings as of one position of the log. It is
+// immutable. The names of its members are part of the snapshot format.
 type State struct {
 	Guarded     bool                  `json:"guarded,omitzero"` // events need a signature or a token
 	Grants      map[string]*Grant     `json:"grants"`           // by id
@@ -146,7 +147,8 @@ type State struct {
 	Authorities [][]byte              `json:"authorities,omitzero"` // trusted certificates, DER; the last one issues
 	// Removed holds the server ids of removed members with the time of their removal.
 	// Entries are dropped after removedRetention.
-	Removed map[string]time.Time `json:"removed"`
+	Removed  map[string]time.Time `json:"removed"`
+	Settings Settings             `json:"settings"`
 }
 
 // removedRetention is how long a removed member is remembered: longer than its

@@ -39,9 +39,20 @@ const (
 	optional = false
 )
 
-// NewState returns the state of an open store: everybody may post.
+// NewState returns the state of a new store: everybody may post and read.
 func NewState() *State {
-	return &State{Grants: map[string]*Grant{}, JoinTokens: map[string]*JoinToken{}, Removed: map[string]time.Time{}}
+	return &State{
+		Grants: map[string]*Grant{}, JoinTokens: map[string]*JoinToken{}, Removed: map[string]time.Time{},
+		Settings: Settings{CacheMode: score.Push},
+	}
+}
+
+// Valid reports whether a state that was decoded may be one that Apply has returned.
+func (s *State) Valid() bool {
+	return s.Grants != nil && s.JoinTokens != nil && s.Removed != nil &&
+		!slices.Contains(slices.Collect(maps.Values(s.Grants)), nil) &&
+		!slices.Contains(slices.Collect(maps.Values(s.JoinTokens)), nil) &&
+		s.Settings.valid()
 }
 
 // Actions returns the number of actions of the change, which must be 1.
@@ -51,7 +62,7 @@ func (c *Change) Actions() int {
 		c.Guard, c.Grant != nil, c.Revoke != "",
 		c.JoinToken != nil, c.UseJoinToken != "",
 		len(c.AddAuthority) > 0, c.DropAuthority != "",
-		c.RemoveMember != "", c.Note != "",
+		c.RemoveMember != "", c.Setting != nil, c.Note != "",
 	} {
 		if set {
 			n++
@@ -91,6 +102,8 @@ func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Pr
 		summary, refused = after.dropAuthority(c.DropAuthority)
 	case c.RemoveMember != "":
 		summary = after.removeMember(c.RemoveMember, c.At)
+	case c.Setting != nil:
+		summary, refused = after.set(c.Setting)
 	default:
 		summary = c.Note
 	}
@@ -171,6 +184,9 @@ func (g *Grant) check() *score.Problem {
 		k.Fail("grant", "has both a key and a token, or neither; want one of them")
 	case len(g.Public) > 0 && len(g.Public) != keySize:
 		k.Fail("grant.public", "has %d bytes; an Ed25519 key has %d", len(g.Public), keySize)
+	case len(g.Public) > 0 && isWeakKey(g.Public):
+		k.Fail("grant.public", "is a point of small order or is not in canonical form, so one signature by it is valid "+
+			"for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):

@@ -74,6 +74,16 @@ type JoinTokenResponse struct {
 	Token string `json:"token"`
 }
 
+// SettingRequest is an operator's request for another value of a setting.
+type SettingRequest struct {
+	Value string `json:"value"`
+}
+
+// SettingList is the answer to a question for the settings.
+type SettingList struct {
+	Settings []Setting `json:"settings"` // by name
+}
+
 // AuditPage is a part of the audit trail.
 type AuditPage struct {
 	Audit []AuditEntry `json:"audit"`

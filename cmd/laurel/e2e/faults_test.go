@@ -290,7 +290,7 @@ const (
 )
 
 func (n *nemesis) mode(m score.CacheMode, tries int) {
-	n.ask("mode "+string(m), "PUT", "/v1/cluster/cache", fmt.Sprintf(`{"mode":%q}`, m), tries)
+	n.ask("mode "+string(m), "PUT", "/v1/cluster/settings/cache_mode", fmt.Sprintf(`{"value":%q}`, m), tries)
 }
 
 // ask sends a request to the group without waiting for it. The outcome is counted.

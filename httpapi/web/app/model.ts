@@ -66,7 +66,9 @@ export interface TimelineEvent {
   contest_id: string
   data: { [name: string]: any }
   revision: number
-  voided_by?: string
+  /** The revisions of the event that this one voids, and of the one that voids this one. */
+  voids?: number
+  voided_by?: number
 }
 
 /** A row of a leaderboard. A competitor with an IRM has no mark, rank or difference. */
