@@ -68,6 +68,7 @@ type Member struct {
 	*replica
 	reader
 	*readIndex
+	*readiness
 	*poster
 	forwarder
 	*polling
@@ -175,6 +176,7 @@ func (m *Member) wire(reports *status.Reports) {
 		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.foreignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
 	})
+	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
 	m.divergence = &status.DivergenceCheck{
 		Source: m.source, Reports: reports, Logger: m.log,
 		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
@@ -222,6 +224,10 @@ func (m *Member) runAll(elected <-chan bool) {
 	removal := &status.RemovalCheck{
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
+	presence := status.NewPresence(status.Presence{
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.membersUp, Every: m.scaled(status.PollEvery),
+		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
+	})
 	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
@@ -230,9 +236,12 @@ func (m *Member) runAll(elected <-chan bool) {
 			removal.Run()
 			m.divergence.Run()
 			m.source.Gate.Run()
+			presence.Run()
 		})
 	})
 	m.run(m.pollLoop)
+	m.run(m.boundLog)
+	m.run(m.watchDisk)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {
@@ -335,6 +344,7 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 // Close stops the member, which stays in the group. A master should HandOver first. Posts
 // in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
+	m.Stopping()
 	m.poster.batcher.Close(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()

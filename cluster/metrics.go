@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
+	"laurel/cluster/internal/durable"
 	"laurel/cluster/snapshots"
 	"laurel/score"
 )
@@ -30,6 +31,7 @@ type metrics struct {
 	streamsLost       prometheus.Counter
 	leasesWithheld    *prometheus.CounterVec
 	hellosRefused     *prometheus.CounterVec
+	membersUp         *prometheus.GaugeVec
 	foreignAnswers    *prometheus.CounterVec
 }
 
@@ -83,6 +85,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Streams of a master that were refused, by reason. "+
 				"Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
+		membersUp: register.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "laurel_member_up", Help: "1 if another member of the group answers this frontend, else 0, by member.",
+		}, []string{"member"}),
 		foreignAnswers: counters("laurel_foreign_answers_total", "member",
 			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
@@ -103,6 +108,26 @@ func (m *Member) registerGauges() {
 		func() float64 { return float64(m.machine.Applied()) })
 	gauge("laurel_log_index", "Index of the last entry in this frontend's log.",
 		func() float64 { return float64(m.raft.LastIndex()) })
+	gauge("laurel_log_bytes", "Size of this frontend's log on the disk.",
+		func() float64 { return float64(m.storage.Log.Bytes()) })
+	gauge("laurel_snapshot_bytes", "Size of this frontend's newest snapshot; 0 without one.",
+		func() float64 { size, _ := m.storage.Snapshots.Newest(); return float64(size) })
+	gauge("laurel_snapshot_age_seconds", "Age of this frontend's newest snapshot; 0 without one.",
+		func() float64 {
+			_, stored := m.storage.Snapshots.Newest()
+			if stored.IsZero() {
+				return 0
+			}
+			return time.Since(stored).Seconds()
+		})
+	gauge("laurel_disk_free_bytes", "Room on the file system of the data directory; -1 if it is not known.",
+		func() float64 {
+			free, err := durable.Free(m.opts.Dir)
+			if err != nil {
+				return -1
+			}
+			return float64(free)
+		})
 	gauge("laurel_epoch", "The Raft term.",
 		func() float64 { return float64(m.raft.CurrentTerm()) })
 	gauge("laurel_lease_seconds", "Rest of this frontend's lease; 0 without one.",

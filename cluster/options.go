@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -28,6 +29,7 @@ type Options struct {
 	// yet. With Join, too, a member that has no group yet founds one.
 	Bootstrap bool
 	// Private is the first value of the setting private of a group that this member makes.
+	// It needs Guarded.
 	Private bool
 	// Join has URLs of members of the group to join, if this member is not in it.
 	Join []string
@@ -56,7 +58,7 @@ type testHooks struct {
 	dial         peer.Dialer
 	listen       peer.Listener
 	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
-	segmentSize  int
+	logBounds    func(*raftlog.Bounds)
 	clock        func() time.Duration
 	raftConfig   func(*raft.Config)
 	roundTimeout time.Duration // in the place of roundTimeout
@@ -81,6 +83,9 @@ func checkID(id string) error {
 func (o *Options) check() error {
 	if err := checkID(o.ID); err != nil {
 		return err
+	}
+	if o.Private && !o.Guarded {
+		return errors.New("a group that authenticates nobody cannot be private")
 	}
 	host, _, err := net.SplitHostPort(o.Peer)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const (
@@ -28,8 +29,9 @@ const (
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
 	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
-	// maxForwardedPosts bounds what one member forwards at once, in bytes.
-	maxForwardedPosts = 64 << 20
+	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
+	// would be one log entry.
+	maxForwardedPosts = maxLogEntry
 
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
@@ -65,7 +67,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
 	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
-		outcome = p.attempt(ctx, encoded)
+		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
 			return true
@@ -120,8 +122,7 @@ func tooFarAhead(t time.Time) *score.Problem {
 }
 
 // attempt sends a post once. The problem no_master means that it was not proposed.
-func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) batch.Outcome {
-	post := batch.NewPost(encoded)
+func (p *poster) attempt(ctx context.Context, post *batch.Post) batch.Outcome {
 	if problem := p.batcher.Add(post); problem != nil {
 		return batch.Outcome{Problem: problem}
 	}
@@ -158,6 +159,11 @@ func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
+		return
+	}
+	if !p.awaitRoom() {
+		batch.Refuse(posts, score.Problemf(score.RateLimited,
+			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -256,6 +262,32 @@ func (p *poster) forward(posts []*batch.Post) {
 	}
 }
 
+// checkToken refuses a forwarded post whose events name a token that was not sent with
+// them: another member's word is no proof. checked has the results for the tokens that
+// came before in the batch. What the token's grant permits is checked where the events
+// are applied.
+//
+// Nobody has a token before the master has applied its grant. So a master that serves
+// knows all of them.
+func (p *poster) checkToken(post *batch.Post, checked map[access.BearerToken]error) *score.Problem {
+	switch {
+	case post.Token == "":
+		return nil
+	case p.leadership() == nil:
+		return peer.NotMaster() // its state may lack what earlier masters committed
+	}
+	token := access.BearerToken{ID: post.Token, Secret: string(post.Secret)}
+	err, known := checked[token]
+	if !known {
+		_, err = p.access.Access().Authenticate(token, time.Now())
+		checked[token] = err
+	}
+	if err != nil {
+		return score.Problemf(score.Unauthorized, "%v", err)
+	}
+	return nil
+}
+
 // serveForwarded answers forwarded posts at the master. With an error, nothing was
 // proposed.
 func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
@@ -271,10 +303,16 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := time.Now().Add(maxClockSkew)
+	checked := map[access.BearerToken]error{}
 	for _, post := range posts {
-		if post.Latest.After(limit) {
-			post.Refuse(tooFarAhead(post.Latest))
-		} else if problem := p.batcher.Add(post); problem != nil {
+		problem := p.checkToken(post, checked)
+		if problem == nil && post.Latest.After(limit) {
+			problem = tooFarAhead(post.Latest)
+		}
+		if problem == nil {
+			problem = p.batcher.Add(post)
+		}
+		if problem != nil {
 			post.Refuse(problem)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,9 @@ const (
 	// than 64 MiB and then cannot read its file. An entry is one post of at most
 	// entry.MaxPost, or several small ones.
 	maxLogEntry = 2 * entry.MaxPost
+	// maxAppendEntries bounds the entries of one message to a follower, whose bytes
+	// peer.maxMessage bounds, and those that are applied together.
+	maxAppendEntries = 32
 )
 
 func (r *replica) storeOptions() raftlog.Options {
@@ -59,12 +63,23 @@ func (r *replica) storeOptions() raftlog.Options {
 		Bootstrap:    r.opts.Bootstrap,
 		Join:         len(r.opts.Join) > 0,
 		StallTimeout: r.scaled(raftlog.DefaultStallTimeout),
-		SegmentSize:  r.opts.hooks.segmentSize,
+		Bounds:       r.logBounds(),
 		Logger:       r.log,
 		Fatal:        r.fail,
 		ObserveWrite: func(d time.Duration) { r.metrics.diskWrite.Observe(d.Seconds()) },
 		Wrap:         r.opts.hooks.wrapBackend,
 	}
+}
+
+func (r *replica) logBounds() raftlog.Bounds {
+	b := raftlog.DefaultBounds
+	if n := r.opts.SnapshotEntries; n > 0 {
+		b.TrailingEntries = n
+	}
+	if f := r.opts.hooks.logBounds; f != nil {
+		f(&b)
+	}
+	return b
 }
 
 func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
@@ -74,15 +89,17 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 	c.CommitTimeout = r.scaled(commitTimeout)
 	c.SnapshotInterval = snapshotInterval
-	c.SnapshotThreshold, c.TrailingLogs = snapshotEntries, snapshotEntries
+	c.SnapshotThreshold = snapshotEntries
 	if n := r.opts.SnapshotEntries; n > 0 {
-		c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n, n, time.Second
+		c.SnapshotThreshold, c.SnapshotInterval = n, time.Second
 	}
+	c.TrailingLogs = math.MaxUint64 // raftlog.Log removes entries, by bytes
+	c.MaxAppendEntries = maxAppendEntries
 	// The state machine's database knows its revision, and was restored from the newest
 	// snapshot if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = hclogger.New(r.log)
+	c.Logger = hclogger.New(r.log, r.stopping.Load)
 	if r.opts.hooks.raftConfig != nil {
 		r.opts.hooks.raftConfig(c)
 	}
@@ -97,9 +114,11 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
+		Full:          func() bool { return m.storage.Log.Full() },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
+		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,

@@ -152,7 +152,10 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 	return m, nil
 }
 
-func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
+// File is the name of the database in the data directory.
+const File = "state.db"
+
+func (m *Machine) path() string { return filepath.Join(m.dir, File) }
 
 // Applied returns the index of the last log entry applied.
 func (m *Machine) Applied() uint64 { return m.head.Load().Applied }

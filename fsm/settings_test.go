@@ -29,7 +29,7 @@ func TestSettingsSurviveRestartsAndSnapshots(t *testing.T) {
 	m := newMachine(t)
 	wantSettings(t, m, access.Settings{CacheMode: score.Push})
 	_, changed := m.Track()
-	mustChange(t, m, setting("private", "true"))
+	mustChange(t, m, access.Change{Guard: true}, setting("private", "true"))
 	select {
 	case <-changed:
 		t.Error("the master would push for a change that changes no answer")
@@ -86,7 +86,7 @@ func TestASettingOfAnUnknownNameIsRefusedByAllMachinesAlike(t *testing.T) {
 		if p.Code != score.InvalidEvent || p.Field != bad.field || len(p.Detail) > 300 {
 			t.Errorf("%.60s: got %v at %q, want the field %q", bad.text, p, p.Field, bad.field)
 		}
-		mustChange(t, other, setting("private", "true"), setting("private", "false"))
+		mustChange(t, other, setting("cache_mode", "pull"), setting("cache_mode", "push"))
 		if q := wantRefused(t, other, raw(bad.text)); q.Detail != p.Detail || q.Code != p.Code {
 			t.Errorf("%.60s: one machine says %v, another %v", bad.text, p, q)
 		}
@@ -119,7 +119,8 @@ func TestTheLineageAndTheIncarnationOfAStoreAreSetOnce(t *testing.T) {
 
 func TestAChangeOfASettingIsInTheAuditTrail(t *testing.T) {
 	m := newMachine(t)
-	mustChange(t, m, setting("lineage", "gaul"), setting("private", "true"), setting("private", "true"),
+	mustChange(t, m, access.Change{Guard: true, By: "f1"}, setting("lineage", "gaul"),
+		setting("private", "true"), setting("private", "true"),
 		setting("cache_mode", "push"), setting("cache_mode", "pull"), setting("private", "false"))
 	applyChange(t, m, setting("lineage", "rome"))
 	applyChange(t, m, setting("crown", "true"))
@@ -134,6 +135,7 @@ func TestAChangeOfASettingIsInTheAuditTrail(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
+		"f1: events must be signed, or come with a token, from now on",
 		"getafix: the setting lineage is gaul",
 		"getafix: the setting private was false; now it is true",
 		"getafix: the setting cache_mode was push; now it is pull",

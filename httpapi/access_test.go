@@ -107,7 +107,8 @@ func refusals(a *API, reason string) (n float64) {
 }
 
 func TestEveryRouteHasAPermission(t *testing.T) {
-	c, a, s := guardedServer(t, Options{Options: admission.Options{Private: true}})
+	c, a, s := guardedServer(t, Options{})
+	c.group.store.change(access.SettingPrivate, "true")
 	for _, rt := range a.clientServer().routes() {
 		path := strings.NewReplacer(
 			"{contest:.+}", "OG50BC/CUR-M-GPA-01",
@@ -135,7 +136,7 @@ func TestEveryRouteHasAPermission(t *testing.T) {
 			if anonymous == http.StatusOK {
 				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}
-		case admission.PermitOperate, admission.PermitJoin:
+		case admission.PermitOperate, admission.PermitJoin, admission.PermitLeave:
 			if anonymous != http.StatusUnauthorized || bard != http.StatusForbidden {
 				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, anonymous, bard)
 			}
@@ -409,9 +410,10 @@ func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
 }
 
 func TestPrivateGroupShowsNothingToAnonymousCallers(t *testing.T) {
-	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
+	g, a := newTestAPI(t, Options{})
 	g.keeps = true
 	c := newGuardedGroup(t, g)
+	g.store.change(access.SettingPrivate, "true")
 	for _, fast := range []bool{false, true} {
 		addr := serveAPI(t, a, fast)
 		for _, path := range []string{

@@ -66,7 +66,7 @@ func (f *fastHandler) answer(
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	req := handler.FromFastPath(ctx, r, f.fallback)
-	req.Shared = s.shared(r.Method, string(r.Origin))
+	req.Shared = s.shared(s.gate.Private(), r.Method, string(r.Origin))
 	a, err := f.admitted(ctx, e, req, r)
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
@@ -161,7 +161,7 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 		Mode:         string(score.Push),
 		Revision:     e.Revision,
 	}
-	shared := s.shared(http.MethodGet, "")
+	shared := s.shared(false, http.MethodGet, "") // isPlainRead has found the group public
 	m := &memo{etag: a.ETag, head: a.AppendHead(nil, shared)}
 	a.Status = http.StatusNotModified
 	m.notModifiedHead = a.AppendHead(nil, shared)
@@ -238,7 +238,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		a.Buffer.B = append(page.AppendJSON(a.Buffer.B[:0]), '\n')
 		a.Body = a.Buffer.B
 	}
-	return a.AppendTo(dst, r, s.shared(r.Method, "")), a.StatusCode()
+	return a.AppendTo(dst, r, s.shared(false, r.Method, "")), a.StatusCode()
 }
 
 // awaitBoard waits for a page that is made but not released. While marks come in, nearly

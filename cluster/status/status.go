@@ -95,6 +95,9 @@ func PlaceOf(s raft.Server) *Place {
 type Listing struct {
 	Index  uint64 `json:"index"`  // of the committed configuration
 	Listed bool   `json:"listed"` // the member is in it, or in a later one that is not committed yet
+	// Voter is true if the member has a vote in the latest configuration, by which the
+	// reporting member decides whether it votes for it.
+	Voter bool `json:"voter,omitzero"`
 }
 
 // Source makes the status of this member.
@@ -186,12 +189,10 @@ func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / t
 // Listing returns whether the committed configuration has a member.
 func (s *Source) Listing(id raft.ServerID) Listing {
 	index, in := s.Roster.Lists(id)
-	if !in {
-		// A voter that has just started may not have applied everything that is
-		// committed. But the entry that added the member is in the logs of a majority.
-		_, in = peer.Find(peer.Servers(s.Raft), id)
-	}
-	return Listing{index, in}
+	// A voter that has just started may not have applied everything that is committed. But
+	// the entry that added the member is in the logs of a majority.
+	latest, inLatest := peer.Find(peer.Servers(s.Raft), id)
+	return Listing{index, in || inLatest, inLatest && latest.Suffrage == raft.Voter}
 }
 
 // Frontends returns the group as this member sees it.

@@ -66,8 +66,11 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			if err := f.check(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})).
+				With("frontend", f.Member.ID)
 			f.Member.Logger = log
+			log.Info("starting", "version", cli.Version(), "go", runtime.Version(),
+				"data", f.Member.Dir, "http", f.HTTP, "peer", f.Member.Peer)
 			// The pid file comes first, so that a frontend that starts slowly can be
 			// stopped, too.
 			warn := func(err error) { log.Warn("no pid file", "err", err) }
@@ -109,9 +112,11 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes "+
 			"(default a certificate of the group's own authority)")
 	flags.StringVar(&f.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
-	flags.BoolVar(&f.API.Private, "private", false, "show scores only to callers with a reader's token")
+	flags.BoolVar(&m.Private, "private", false,
+		"with --bootstrap: the new group shows scores only to callers with a reader's token; "+
+			"later, laurel cluster set private=true or false changes that")
 	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
-		"origins whose web pages may read, such as https://scores.example (default all, unless --private)")
+		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private)")
 	flags.Func("proxies",
 		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
 			"limits per address do not apply to them, nor to this machine",
@@ -131,6 +136,11 @@ func (f *frontendFlags) check() error {
 		return cli.Usagef("a frontend needs an --id and a --data directory")
 	case f.Member.TimeScale < 0.1 || f.Member.TimeScale > 100:
 		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.Member.TimeScale)
+	case f.Member.Private && !f.Member.Bootstrap:
+		return cli.Usagef("--private is for the group that --bootstrap makes; " +
+			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
+	case f.Member.Private && f.insecure:
+		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)

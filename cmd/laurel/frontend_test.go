@@ -64,3 +64,16 @@ func TestTheHelpOfAFrontendExplainsItsExitCodes(t *testing.T) {
 		}
 	}
 }
+
+func TestPrivateIsOnlyForANewGroupThatAuthenticates(t *testing.T) {
+	for line, want := range map[string]string{
+		"--join http://127.0.0.1:1 --private": "laurel cluster set private=true",
+		"--private":                           "laurel cluster set private=true",
+		"--bootstrap --private --insecure":    "--private has no effect with --insecure",
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, strings.Fields(line)...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, stderr %q; want %q", line, code, errs, want)
+		}
+	}
+}

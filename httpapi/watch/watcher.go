@@ -36,6 +36,9 @@ const (
 // connection.
 type Watcher struct {
 	Home string // the frontend that the client returns to; "" if it named none
+	// Permitted reports whether the client may still watch. It is asked before each write
+	// and may be nil. It is set before Attach.
+	Permitted func() bool
 
 	hub      *Hub
 	subjects Subjects
@@ -236,8 +239,11 @@ func (h *Hub) runWriter() {
 		case <-h.ctx.Done():
 			return
 		case w := <-h.queue:
-			var open bool
-			if buffer, open = w.appendPending(buffer[:0]); open {
+			open := w.Permitted == nil || w.Permitted()
+			if open {
+				buffer, open = w.appendPending(buffer[:0])
+			}
+			if open {
 				h.write(w, buffer)
 			} else {
 				h.Remove(w)

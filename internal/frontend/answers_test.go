@@ -265,7 +265,8 @@ func (w *answerWorld) steady(s string) string {
 // serveWorld gives the address of a frontend's fast path, or of a listener of net/http alone.
 func serveWorld(t *testing.T, f *Frontend, fast bool) *answerWorld {
 	t.Helper()
-	w := &answerWorld{addr: f.addr, secrets: strings.NewReplacer(f.member.Incarnation(), "(store)")}
+	w := &answerWorld{addr: f.addr, secrets: strings.NewReplacer(
+		f.member.Incarnation(), "(store)", f.member.Access().Settings.Lineage, "(lineage)")}
 	if fast {
 		return w
 	}

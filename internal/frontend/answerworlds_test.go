@@ -150,9 +150,9 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
+	o := cluster.Options{Dir: dir, Bootstrap: true, Private: true, Guarded: true, Identity: identity}
 	public := httpapi.Options{
-		Options: admission.Options{Private: true, Limits: admission.Limits{MaxBodyBytes: 20_000}},
+		Options: admission.Options{Limits: admission.Limits{MaxBodyBytes: 20_000}},
 		Origins: []string{"https://scores.example"},
 	}
 	f, _ := startWorldFrontend(t, 1, o, public)

@@ -8,16 +8,12 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"laurel/internal/cli"
-	"laurel/score"
 )
 
 type member struct {
@@ -136,17 +132,10 @@ func (m *member) frontend() Frontend {
 	return m.f
 }
 
-// isReady reports whether the frontend answers and has its vote. A frontend that has just
-// joined answers before it has a vote; until then the group does not survive the death of
-// another one.
+// isReady reports whether the frontend answers and has its vote.
 func (f Frontend) isReady(ctx context.Context) bool {
-	if _, _, ok := f.Get(ctx, "/readyz"); !ok {
-		return false
-	}
-	var list score.Frontends
-	body, _, ok := f.Get(ctx, "/v1/frontends")
-	return ok && json.Unmarshal(body, &list) == nil &&
-		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
+	_, _, ok := f.Get(ctx, "/readyz")
+	return ok
 }
 
 // Get returns the body and the header of an answer with status 200 of this frontend.

@@ -95,7 +95,7 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 		{Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
 		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"},
 		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"},
-		{Note: "f4 left"},
+		{Setting: &Setting{SettingPrivate, "true"}}, {Setting: &Setting{SettingLineage, "gaul"}}, {Note: "f4 left"},
 	} {
 		was, before := a.State, text(t, a.State)
 		if summary := a.change(c); summary == "" {
@@ -105,7 +105,7 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 			t.Errorf("%+v changed the previous state", c)
 		}
 	}
-	if !a.Guarded || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
+	if !a.Guarded || !a.Settings.Private || a.Settings.Lineage != "gaul" || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
 		t.Errorf("the state is %s", text(t, a.State))
 	}
 	if summary := a.change(Change{Guard: true}); summary != "" {

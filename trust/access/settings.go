@@ -127,6 +127,10 @@ func (s *State) set(c *Setting) (summary string, refused *score.Problem) {
 	switch {
 	case !rule.set(&s.Settings, c.Value):
 		return "", score.Problemf(score.InvalidEvent, "got %.40q; want %s", c.Value, rule.want).At("setting.value")
+	case c.Name == SettingPrivate && s.Settings.Private && !s.Guarded:
+		return "", score.Problemf(score.StatusConflict,
+			"the group authenticates nobody, so it cannot be private; "+
+				"make a group with certificates").At("setting.value")
 	case rule.fixed && before != "":
 		return "", score.Problemf(score.StatusConflict, "the %s of the store is %s and does not change",
 			rule.name, before).At("setting.name")

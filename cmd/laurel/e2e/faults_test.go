@@ -374,7 +374,7 @@ func (n *nemesis) heal() {
 		n.joiner.waitReady()
 	}
 	eventually(g.t, "the group is in push mode", func() error {
-		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/cache", `{"mode":"push"}`, "Content-Type",
+		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/settings/cache_mode", `{"value":"push"}`, "Content-Type",
 			"application/json")
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%d %s", a.status, a.body)
