@@ -88,10 +88,11 @@ func (m *Machine) checkSignature(e *entry.Event, public, scratch []byte) (*score
 		return signing.Unsignable(&e.Event, p), scratch
 	}
 	form, err := e.AppendSignedForm(scratch[:0])
-	switch {
-	case err != nil:
+	if err != nil {
 		return signing.Unsignable(&e.Event, err), scratch
-	case !m.verifier.Verify(public, form, e.Signature):
+	}
+	e.Leaf = signing.LeafHash(form)
+	if !m.verifier.VerifyLeaf(public, e.Leaf, e.Signature) {
 		return signing.WrongSignature(&e.Event, form), form
 	}
 	return nil, form

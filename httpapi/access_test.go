@@ -136,7 +136,7 @@ func TestEveryRouteHasAPermission(t *testing.T) {
 			if anonymous == http.StatusOK {
 				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}
-		case admission.PermitOperate, admission.PermitJoin:
+		case admission.PermitOperate, admission.PermitJoin, admission.PermitLeave:
 			if anonymous != http.StatusUnauthorized || bard != http.StatusForbidden {
 				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, anonymous, bard)
 			}

@@ -237,6 +237,7 @@ type Reader interface {
 // Forwarder forwards requests to the master.
 type Forwarder interface {
 	// Forward writes the master's answer to r with the master's header fields, except
-	// those that w has already. With an error nothing has been written.
-	Forward(w http.ResponseWriter, r *http.Request) error
+	// those that w has already. With an error nothing has been written. member is the
+	// name, id@instance, in the client's certificate; "" if it is no member's.
+	Forward(w http.ResponseWriter, r *http.Request, member string) error
 }

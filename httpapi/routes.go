@@ -46,6 +46,7 @@ func (s *server) routes() []route {
 		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
 		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
 		operate, join       = admission.PermitOperate, admission.PermitJoin
+		leave               = admission.PermitLeave
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
@@ -67,7 +68,7 @@ func (s *server) routes() []route {
 		get("/v1/frontends", read, plain(s.admin.Frontends)),
 		get("/v1/cluster", read, plain(s.admin.Frontends)),
 		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
-		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
+		on(http.MethodDelete, "/v1/cluster/members/{id}", leave, atMaster(s.admin.Leave)),
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
 		get("/v1/cluster/settings", read, plain(s.admin.Settings)),
 		on(http.MethodPut, "/v1/cluster/settings/{name}", operate, atMaster(plain(s.admin.ChangeSetting))),

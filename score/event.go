@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -63,7 +64,19 @@ const (
 type Post struct {
 	Events []Event
 	Mode   PostMode
+	// Secret is that of the token that the events name. It proves to the master that the
+	// token was sent with them, and is not stored.
+	Secret Secret
 }
+
+// Secret is the secret of a token. What prints, logs or encodes it does not show it.
+type Secret string
+
+// Format writes "(secret)" for every verb.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "(secret)") }
+
+// MarshalText returns "(secret)".
+func (s Secret) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
 
 // Values of Result.Status.
 const (

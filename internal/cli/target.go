@@ -127,6 +127,11 @@ func (t *Target) roots() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(pem) == 0 {
+		return nil, fmt.Errorf("%s is empty; a shell empties the file of laurel cluster ca > FILE before it is read, "+
+			"so use --out FILE. To get the certificates again, run on a frontend's machine: "+
+			"laurel cluster ca --ca= --to http://HOST:PORT --out %s", t.caFile, t.caFile)
+	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s contains no certificate; want PEM, as laurel cluster ca prints it", t.caFile)

@@ -46,11 +46,15 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, e *score.Event) *score.
 
 // Verify reports whether signature is the signature of form by the key.
 func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
+	return v.VerifyLeaf(public, LeafHash(form), signature)
+}
+
+// VerifyLeaf is Verify for a caller that needs the LeafHash of the form, too.
+func (v *Verifier) VerifyLeaf(public ed25519.PublicKey, leaf [32]byte, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
 	if err != nil || len(public) != ed25519.PublicKeySize {
 		return false
 	}
-	leaf, _ := leafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
