@@ -112,9 +112,14 @@ func (w *world) awaitAll(n *worldNode) {
 
 func putBackOldCopy(w *world) {
 	later, away := w.between(700*time.Millisecond, 3*time.Second), w.between(0, 500*time.Millisecond)
+	lags := w.rand.IntN(2) == 0
 	w.copyOfOne(func(n *worldNode, old dataCopy) {
 		w.awaitAll(n)
 		w.wait(later)
+		if lags { // only the master and the member that forgets get the next events
+			defer w.cutFromMaster(n)()
+			w.wait(time.Second)
+		}
 		if !w.crash(n, false) {
 			return
 		}
@@ -132,11 +137,34 @@ func putBackOldCopy(w *world) {
 		for range 50 {
 			if m := n.now.Load(); m != nil && m.source.Status("").Forgot > 0 {
 				w.history.count(countForgot)
+				w.wait(time.Second)
 				return
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
+}
+
+// cutFromMaster cuts the third member off from the master until heal is called, unless
+// the first one is the master.
+func (w *world) cutFromMaster(first *worldNode) (heal func()) {
+	var cut []link
+	if m := w.master(); m != nil && m.node != first {
+		for _, third := range w.list() {
+			if third != first && third != m.node {
+				cut = append(cut, link{third.id, m.node.id}, link{m.node.id, third.id})
+			}
+		}
+	}
+	for _, l := range cut {
+		w.log.addf("%s->%s is cut", l.from, l.to)
+		w.net.cut(l.from, l.to)
+	}
+	return func() {
+		for _, l := range cut {
+			w.net.heal(l.from, l.to)
+		}
+	}
 }
 
 func startClone(w *world) {
