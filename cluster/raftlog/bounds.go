@@ -183,9 +183,9 @@ func (l *Log) noteRemoved(index uint64) {
 	}
 }
 
-// Compact removes entries of the snapshot that the log continues after, but for those at the end of the log that
-// TrailingEntries and Trailing allow. hashicorp/raft counts what it keeps in entries
-// only, so it keeps all.
+// Compact removes entries of the snapshot that the log continues after, but for those at
+// the end of the log that TrailingEntries and Trailing allow. hashicorp/raft counts what
+// it keeps in entries only, so it removes nothing itself.
 func (l *Log) Compact() error {
 	first, last, err := bounds(l)
 	if err != nil || first == 0 {
