@@ -260,6 +260,10 @@ func (m *Member) ID() string { return m.opts.ID }
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
 
+// Lineage returns the lineage of the store, which signatures name; "" until this member
+// knows it.
+func (m *Member) Lineage() string { return m.machine.Lineage() }
+
 // Incarnation returns the incarnation of the store; "" until this member knows it.
 func (m *Member) Incarnation() string { return m.machine.Incarnation() }
 

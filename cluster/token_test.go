@@ -90,7 +90,7 @@ func TestAMemberForwardsNothingInTheNameOfATokenThatItDoesNotHave(t *testing.T) 
 		}
 	}
 	// A signed event that names a token, too, needs the token.
-	signed := signedBy(t, 1, "bard/a", 1, 1)
+	signed := signedBy(t, master, 1, "bard/a", 1, 1)
 	signed.Events[0].Token = token.ID
 	if o := forwardAs(t, liar, master, signed)[0]; o.Problem == nil || o.Problem.Code != score.Unauthorized {
 		t.Errorf("signed: got %+v", o)
