@@ -37,7 +37,8 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 		"transfer by a member": {"POST", "/v1/cluster/transfer", "", []string{access.CallerHeader + ": f2@xyz"}, 401},
 		"transfer by an operator": {"POST", "/v1/cluster/transfer", "",
 			[]string{access.CallerHeader + ": -", bearer(c.operator)}, 200},
-		"join by itself":             {"POST", "/v1/cluster/members", strings.Replace(member, "f4", "f2", 1), []string{isJSON}, 200},
+		"join by itself": {"POST", "/v1/cluster/members", strings.Replace(member, "f4", "f2", 1),
+			[]string{isJSON}, 200},
 		"join of another, by itself": {"POST", "/v1/cluster/members", member, []string{isJSON}, 403},
 		"leave by itself":            {"DELETE", "/v1/cluster/members/f2?force=true", "", nil, 200},
 		"leave of another":           {"DELETE", "/v1/cluster/members/f4", "", nil, 403},
@@ -164,9 +165,10 @@ func TestPostHasTheSecretOfItsToken(t *testing.T) {
 		} {
 			got = nil
 			body := alert("a", "")
-			raw := fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s\r\nContent-Length: %d\r\n\r\n%s",
-				one.media, one.token, len(body), body)
-			if answer, _ := w.send(t, raw, 1); !strings.Contains(answer, score.Applied) || !slices.Equal(got, []string{one.want}) {
+			raw := "POST /v1/events HTTP/1.1\r\nHost: x\r\n" + one.token + "\r\n" +
+				fmt.Sprintf("Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", one.media, len(body), body)
+			answer, _ := w.send(t, raw, 1)
+			if !strings.Contains(answer, score.Applied) || !slices.Equal(got, []string{one.want}) {
 				t.Errorf("fast path %t, %s: got %s, posted %q; want %q", hot, one.media, answer, got, one.want)
 			}
 		}

@@ -156,7 +156,8 @@ func TestACertificateAtAFollowerChangesNothingOfAnotherMember(t *testing.T) {
 		}
 	}
 	a := g.must(master, "GET", "/v1/audit", "")
-	if lines := strings.Count(a.body, "added "+follower.id); lines > 1 || strings.Contains(a.body, "asked "+follower.id) {
+	lines := strings.Count(a.body, "added "+follower.id)
+	if lines > 1 || strings.Contains(a.body, "asked "+follower.id) {
 		t.Errorf("the trail has %s", a.body)
 	}
 	if !bytes.Contains([]byte(g.must(master, "GET", "/v1/frontends", "").body), []byte(follower.id)) {
