@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -163,6 +165,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
+	m.poster.refusals = peer.NewRefusals(m.metrics.tokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
 	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
@@ -256,6 +259,10 @@ func (m *Member) ID() string { return m.opts.ID }
 
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
+
+// Lineage returns the lineage of the store, which signatures name; "" until this member
+// knows it.
+func (m *Member) Lineage() string { return m.machine.Lineage() }
 
 // Incarnation returns the incarnation of the store; "" until this member knows it.
 func (m *Member) Incarnation() string { return m.machine.Incarnation() }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -331,6 +332,10 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 			return false
 		}
 		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
+		// The answer to the attempt that removed this member may be lost with its connection.
+		if _, removed := errors.AsType[*peer.RemovedError](err); removed || score.CodeOf(err) == score.NotFound {
+			err = nil
+		}
 		return err == nil || peer.IsAnswer(err)
 	})
 	if timedOut != nil {

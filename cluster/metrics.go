@@ -26,6 +26,7 @@ type metrics struct {
 	epochs            prometheus.Counter
 	releases          *prometheus.CounterVec
 	peerRefused       *prometheus.CounterVec
+	tokensRefused     *prometheus.CounterVec
 	raftRefused       *prometheus.CounterVec
 	snapshotsReceived *prometheus.CounterVec
 	streamsLost       prometheus.Counter
@@ -74,6 +75,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		peerRefused: counters("laurel_peer_refused_total", "reason",
 			"Connections and requests between members that were refused, "+
 				"or given up because the other end was another member, by reason."),
+		tokensRefused: counters("laurel_forwarded_tokens_refused_total", "reason",
+			"Tokens of posts that another member forwarded to this master, and that were refused, by reason."),
 		raftRefused: counters("laurel_raft_refused_total", "reason",
 			"Raft messages of other members that were refused, by reason."),
 		snapshotsReceived: counters("laurel_snapshots_received_total", "outcome",
