@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
+	"laurel/cluster/internal/durable"
 	"laurel/cluster/snapshots"
 	"laurel/score"
 )
@@ -25,11 +26,14 @@ type metrics struct {
 	epochs            prometheus.Counter
 	releases          *prometheus.CounterVec
 	peerRefused       *prometheus.CounterVec
+	tokensRefused     *prometheus.CounterVec
 	raftRefused       *prometheus.CounterVec
 	snapshotsReceived *prometheus.CounterVec
 	streamsLost       prometheus.Counter
 	leasesWithheld    *prometheus.CounterVec
 	hellosRefused     *prometheus.CounterVec
+	membersUp         *prometheus.GaugeVec
+	foreignAnswers    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -71,6 +75,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		peerRefused: counters("laurel_peer_refused_total", "reason",
 			"Connections and requests between members that were refused, "+
 				"or given up because the other end was another member, by reason."),
+		tokensRefused: counters("laurel_forwarded_tokens_refused_total", "reason",
+			"Tokens of posts that another member forwarded to this master, and that were refused, by reason."),
 		raftRefused: counters("laurel_raft_refused_total", "reason",
 			"Raft messages of other members that were refused, by reason."),
 		snapshotsReceived: counters("laurel_snapshots_received_total", "outcome",
@@ -82,6 +88,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Streams of a master that were refused, by reason. "+
 				"Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
+		membersUp: register.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "laurel_member_up", Help: "1 if another member of the group answers this frontend, else 0, by member.",
+		}, []string{"member"}),
+		foreignAnswers: counters("laurel_foreign_answers_total", "member",
+			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // exported from the start
@@ -100,6 +111,26 @@ func (m *Member) registerGauges() {
 		func() float64 { return float64(m.machine.Applied()) })
 	gauge("laurel_log_index", "Index of the last entry in this frontend's log.",
 		func() float64 { return float64(m.raft.LastIndex()) })
+	gauge("laurel_log_bytes", "Size of this frontend's log on the disk.",
+		func() float64 { return float64(m.storage.Log.Bytes()) })
+	gauge("laurel_snapshot_bytes", "Size of this frontend's newest snapshot; 0 without one.",
+		func() float64 { size, _ := m.storage.Snapshots.Newest(); return float64(size) })
+	gauge("laurel_snapshot_age_seconds", "Age of this frontend's newest snapshot; 0 without one.",
+		func() float64 {
+			_, stored := m.storage.Snapshots.Newest()
+			if stored.IsZero() {
+				return 0
+			}
+			return time.Since(stored).Seconds()
+		})
+	gauge("laurel_disk_free_bytes", "Room on the file system of the data directory; -1 if it is not known.",
+		func() float64 {
+			free, err := durable.Free(m.opts.Dir)
+			if err != nil {
+				return -1
+			}
+			return float64(free)
+		})
 	gauge("laurel_epoch", "The Raft term.",
 		func() float64 { return float64(m.raft.CurrentTerm()) })
 	gauge("laurel_lease_seconds", "Rest of this frontend's lease; 0 without one.",
@@ -119,6 +150,13 @@ func (m *Member) registerGauges() {
 			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
+	gauge("laurel_forgotten_entry", "Newest log entry that this frontend was heard to hold and lacks; 0 if none. "+
+		"It gives no vote meanwhile.", func() float64 {
+		forgotten, _ := m.source.Gate.Forgotten()
+		return float64(forgotten.Index)
+	})
+	gauge("laurel_contradicting_voters", "Voters that have another state after the same log entry as this frontend.",
+		func() float64 { return float64(m.divergence.Contradicting()) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
 		func() float64 { return float64(m.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {

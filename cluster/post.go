@@ -16,6 +16,7 @@ import (
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const (
@@ -28,8 +29,9 @@ const (
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
 	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
-	// maxForwardedPosts bounds what one member forwards at once, in bytes.
-	maxForwardedPosts = 64 << 20
+	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
+	// would be one log entry.
+	maxForwardedPosts = maxLogEntry
 
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
@@ -40,6 +42,7 @@ type poster struct {
 	access   *accessControl
 	proposer *proposer
 	batcher  *batch.Batcher
+	refusals *peer.Refusals // of the tokens of forwarded posts
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -65,7 +68,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
 	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
-		outcome = p.attempt(ctx, encoded)
+		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
 			return true
@@ -120,8 +123,7 @@ func tooFarAhead(t time.Time) *score.Problem {
 }
 
 // attempt sends a post once. The problem no_master means that it was not proposed.
-func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) batch.Outcome {
-	post := batch.NewPost(encoded)
+func (p *poster) attempt(ctx context.Context, post *batch.Post) batch.Outcome {
 	if problem := p.batcher.Add(post); problem != nil {
 		return batch.Outcome{Problem: problem}
 	}
@@ -158,6 +160,11 @@ func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
+		return
+	}
+	if !p.awaitRoom() {
+		batch.Refuse(posts, score.Problemf(score.RateLimited,
+			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -271,10 +278,16 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := time.Now().Add(maxClockSkew)
+	tokens := tokenCheck{p, peer.FromContext(r.Context()), map[access.BearerToken]*score.Problem{}}
 	for _, post := range posts {
-		if post.Latest.After(limit) {
-			post.Refuse(tooFarAhead(post.Latest))
-		} else if problem := p.batcher.Add(post); problem != nil {
+		problem := tokens.check(post)
+		if problem == nil && post.Latest.After(limit) {
+			problem = tooFarAhead(post.Latest)
+		}
+		if problem == nil {
+			problem = p.batcher.Add(post)
+		}
+		if problem != nil {
 			post.Refuse(problem)
 		}
 	}

@@ -110,9 +110,9 @@ func (r *readIndex) serveTerm(w http.ResponseWriter, _ *http.Request) error {
 	return json.MarshalWrite(w, termAnswer{r.self, r.raft.CurrentTerm()})
 }
 
-// Ready returns nil if linearizable reads can be answered, here or by the master; else a
-// *score.Problem.
-func (r *readIndex) Ready(ctx context.Context) error {
+// ReadyForReads returns nil if linearizable reads can be answered, here or by the master;
+// else a *score.Problem.
+func (r *readIndex) ReadyForReads(ctx context.Context) error {
 	if r.frontend.Leased() {
 		return nil
 	}

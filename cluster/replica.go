@@ -34,6 +34,8 @@ type replica struct {
 	elected  atomic.Pointer[leadership] // since Raft elected this member
 	serving  atomic.Pointer[leadership] // since the leadership serves
 
+	stopping atomic.Bool // see Stopping
+
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when Raft has stopped
@@ -47,6 +49,10 @@ func (r *replica) run(f func()) { r.running.Go(f) }
 
 // end ends the member with an error.
 func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }
+
+// Stopping notes that Close follows. From then on, lost connections and members are no news
+// and are logged at DEBUG alone.
+func (r *replica) Stopping() { r.stopping.Store(true) }
 
 // fail ends the member because it cannot store what it learns, or because that
 // contradicts what it has promised to others.

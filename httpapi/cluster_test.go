@@ -112,8 +112,28 @@ func TestReadinessFollowsTheGroupAndLivenessDoesNot(t *testing.T) {
 		if p := a.problem(t); p.Status != 503 || p.Code != score.NotReady || a.Header.Get("Retry-After") != "1" {
 			t.Errorf("%v: got %+v", err, p)
 		}
+		if a := ask(t, s, "GET", "/readyz?scope=reads", ""); a.StatusCode != 503 {
+			t.Errorf("%v, the reads alone: got %d %s", err, a.StatusCode, a.body)
+		}
 		if a := ask(t, s, "GET", "/livez", ""); a.StatusCode != 200 || a.body != "ok\n" {
 			t.Errorf("got %d %s", a.StatusCode, a.body)
+		}
+	}
+}
+
+func TestReadinessForReadsNeedsNoVote(t *testing.T) {
+	g, s := start(t)
+	g.voteless = score.Problemf(score.NotReady, "it waits for its vote")
+	p := ask(t, s, "GET", "/readyz", "").problem(t)
+	if p.Status != 503 || p.Code != score.NotReady || p.Detail != "it waits for its vote" {
+		t.Errorf("got %+v", p)
+	}
+	if a := ask(t, s, "GET", "/readyz?scope=reads", ""); a.StatusCode != 200 || a.body != "ok\n" {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	for _, query := range []string{"scope=", "scope=votes", "scope=reads&scope=reads", "x=y"} {
+		if a := ask(t, s, "GET", "/readyz?"+query, ""); a.StatusCode != 400 {
+			t.Errorf("%s: got %d %s", query, a.StatusCode, a.body)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/posts"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
@@ -42,10 +43,13 @@ type testMember struct {
 	age       time.Duration               // of the state of this frontend
 	unknown   bool                        // the age is unknown
 	forward   func(w http.ResponseWriter, r *http.Request) error
-	ready     error
-	store     *testStore
-	release   func(context.Context) bool // what BoardNow returns
-	board     func()                     // called by Board, unless nil
+	// forwardedFor is the member for which a request was last forwarded.
+	forwardedFor string
+	ready        error // the reads
+	voteless     error
+	store        *testStore
+	release      func(context.Context) bool // what BoardNow returns
+	board        func()                     // called by Board, unless nil
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -158,7 +162,8 @@ func (g *testMember) CacheMode() score.CacheMode {
 	return cmp.Or(mode, score.Push)
 }
 
-func (g *testMember) Forward(w http.ResponseWriter, r *http.Request) error {
+func (g *testMember) Forward(w http.ResponseWriter, r *http.Request, member string) error {
+	g.forwardedFor = member
 	if g.forward == nil {
 		return score.Problemf(score.NoMaster, "there is none")
 	}
@@ -180,7 +185,9 @@ func (g *testMember) Epoch() uint64 { return 7 }
 
 func (g *testMember) Carry(load func() score.Load) {}
 
-func (g *testMember) Ready(ctx context.Context) error { return g.ready }
+func (g *testMember) ReadyForReads(ctx context.Context) error { return g.ready }
+
+func (g *testMember) Ready(ctx context.Context) error { return cmp.Or(g.ready, g.voteless) }
 
 func (g *testMember) Frontends() score.Frontends {
 	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{
@@ -300,6 +307,9 @@ func (g *readResponse) problem(t testing.TB) score.Problem {
 }
 
 // ask sends a request; headers are "Name: value".
+// forwarded marks a request as one that a member forwards for a client that is none.
+const forwarded = access.CallerHeader + ": " + access.NoMember
+
 func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *readResponse {
 	t.Helper()
 	return askReader(t, s, method, path, strings.NewReader(body), headers...)

@@ -231,7 +231,7 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		hops++
 		res := ask(t, peer, r.Method, r.URL.RequestURI(), "", "If-None-Match: "+r.Header.Get("If-None-Match"),
-			"Accept: "+r.Header.Get("Accept"))
+			"Accept: "+r.Header.Get("Accept"), forwarded)
 		for name, values := range res.Header {
 			if name != "Laurel-Frontend" && name != "Laurel-Cache" {
 				w.Header()[name] = values
@@ -265,10 +265,10 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	if hops != 4 {
 		t.Errorf("%d hops for 4 requests", hops)
 	}
-	if p := ask(t, peer, "POST", "/v1/events", alert("a", ""), isJSON).problem(t); p.Code != score.NoMaster {
+	if p := ask(t, peer, "POST", "/v1/events", alert("a", ""), isJSON, forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("a forwarded post at one that is not the master: got %+v", p)
 	}
-	if p := ask(t, peer, "POST", "/v1/cluster/transfer", "").problem(t); p.Code != score.NoMaster {
+	if p := ask(t, peer, "POST", "/v1/cluster/transfer", "", forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("a forwarded transfer at one that is not the master: got %+v", p)
 	}
 }

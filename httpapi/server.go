@@ -202,17 +202,20 @@ func (s *server) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !s.client {
 		return s.notMaster()
 	}
-	admission.SetForwardedCaller(r)
+	member := ""
+	if r.Caller != nil {
+		member = r.Caller.Member
+	}
 	w, hr := r.Transport()
 	if limit == 0 {
-		return s.group.Forwarder.Forward(w, hr)
+		return s.group.Forwarder.Forward(w, hr, member)
 	}
 	ctx, cancel := context.WithCancel(hr.Context())
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
 	out := &statusWriter{ResponseWriter: w, begin: func() { timer.Stop() }}
-	return s.group.Forwarder.Forward(out, hr.WithContext(ctx))
+	return s.group.Forwarder.Forward(out, hr.WithContext(ctx), member)
 }
 
 func (s *server) notMaster() error {

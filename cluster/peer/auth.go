@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -168,7 +170,9 @@ func (a *Authenticator) serverHandshake(ctx context.Context, c *conn, deadline t
 	a.UpdateTrust()
 	t := tls.Server(c.raw, a.server)
 	if err := t.HandshakeContext(ctx); err != nil {
-		a.refuse(refusalReason(err), c.raw.RemoteAddr(), err)
+		if !errors.Is(ctx.Err(), context.Canceled) { // else this port is being closed
+			a.refuse(refusalReason(err), c.raw.RemoteAddr(), err)
+		}
 		return err
 	}
 	return a.setPeer(c, t)
@@ -218,10 +222,15 @@ func (a *Authenticator) addPending(c *conn) (done func()) {
 	}
 }
 
-// refuse counts and logs a refusal.
+// refuse counts and logs a refusal. A peer that went away, as a member that stops, is not
+// worth a warning.
 func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 	text := err.Error()
-	a.refusals.Note(slog.LevelWarn, reason, "refused a connection between members",
+	level := slog.LevelWarn
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		level = slog.LevelInfo
+	}
+	a.refusals.Note(level, reason, "refused a connection between members",
 		"remote", remote, "err", text[:min(len(text), maxLoggedError)])
 }
 

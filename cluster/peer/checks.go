@@ -18,6 +18,7 @@ const (
 	reasonEntries       = "entries"       // they do not follow each other, or are of no known type
 	reasonConfiguration = "configuration" // it cannot be decoded
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
+	reasonForgot        = "forgot"        // this member may have forgotten what it acknowledged, and does not vote
 )
 
 // MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each

@@ -1,9 +1,11 @@
 package peer
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -42,6 +44,10 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		t.config.Go(func() { snapshot(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
+		if len(request.Entries) > 0 && t.config.Full() {
+			t.config.Go(func() { t.handleLater(call, snapshot) })
+			return
+		}
 		// Raft commits up to the leader's commit index or the end of its own log,
 		// whichever comes first (v1.8.0, appendEntries). But a request proves that the
 		// two logs are the same only up to its own last entry. Behind it this member may
@@ -50,6 +56,39 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 	}
 	t.Deliver(call)
+}
+
+// fullPause is the pause between two looks at a log that is full.
+const fullPause = 10 * time.Millisecond
+
+// errFull answers entries for which the log has no room.
+var errFull = errors.New("the log of this member is full until its snapshot is written")
+
+// handleLater handles entries when the log has room for them. Heartbeats and votes pass
+// meanwhile.
+func (t *Transport) handleLater(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+	if err := t.awaitRoom(); err != nil {
+		call.Respond(nil, err)
+		return
+	}
+	t.handle(call, snapshot)
+}
+
+// awaitRoom waits until the log has room, but not until the sender of entries may give up.
+func (t *Transport) awaitRoom() error {
+	late := time.After(t.config.Timeout / 2)
+	pause := time.NewTicker(fullPause)
+	defer pause.Stop()
+	for t.config.Full() {
+		select {
+		case <-pause.C:
+		case <-late:
+			return errFull
+		case <-t.ctx.Done():
+			return raft.ErrRaftShutdown
+		}
+	}
+	return nil
 }
 
 // following returns the term in which Raft follows a leader, the leader, and the index of
@@ -125,6 +164,12 @@ func (t *Transport) check(request any) error {
 	}
 	if reason, err := t.checkRequest(request); err != nil {
 		return t.refuse(reason, err)
+	}
+	switch request.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
+		if err := t.config.MayVote(); err != nil {
+			return t.refuse(reasonForgot, err)
+		}
 	}
 	return nil
 }

@@ -15,8 +15,13 @@ import (
 	"laurel/cluster/internal/hclogger"
 )
 
-// maxPooledConns is the number of idle Raft connections kept to each other member.
-const maxPooledConns = 4
+const (
+	// maxPooledConns is the number of idle Raft connections kept to each other member.
+	maxPooledConns = 4
+	// maxMessage bounds the entries of one message to a follower, in bytes. A message with
+	// one entry may be larger.
+	maxMessage = 8 << 20
+)
 
 // TransportConfig configures a Transport.
 type TransportConfig struct {
@@ -24,14 +29,20 @@ type TransportConfig struct {
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
+	Full          func() bool   // reports whether the log has no room for entries now
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
+	// MayVote returns why this member must not take part in elections now, or nil. It is
+	// first called after Open.
+	MayVote func() error
 	// Go runs a function on a goroutine that the member waits for when it closes.
-	Go      func(func())
-	Stopped <-chan struct{}        // closed when Raft has stopped
-	Refused *prometheus.CounterVec // laurel_raft_refused_total
-	Logger  *slog.Logger
+	Go func(func())
+	// Stopping reports whether this member is stopping: lost connections are then no news.
+	Stopping func() bool
+	Stopped  <-chan struct{}        // closed when Raft has stopped
+	Refused  *prometheus.CounterVec // laurel_raft_refused_total
+	Logger   *slog.Logger
 }
 
 // Transport is Raft's transport between members. hashicorp/raft processes whatever the
@@ -65,11 +76,12 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	t := &Transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout,
-			Logger: hclogger.New(c.Logger),
+			Logger: hclogger.New(c.Logger, c.Stopping),
 		}),
 		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
-		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
-		steps:    rate.Sometimes{Interval: c.ApproachPause},
+		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
+			reasonForgot),
+		steps: rate.Sometimes{Interval: c.ApproachPause},
 	}
 	self := c.Port.config.ServerID
 	t.Header = raft.RPCHeader{
@@ -158,13 +170,32 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 func (t *Transport) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
 ) error {
+	shorten(q)
 	return t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
 }
 
-// RequestVote asks for a vote.
+// shorten limits the entries of a request to maxMessage. hashicorp/raft counts entries only.
+// It looks at the request to learn which entries were sent, and sends the next ones after
+// them.
+func shorten(q *raft.AppendEntriesRequest) {
+	bytes := 0
+	for i, e := range q.Entries {
+		if bytes += len(e.Data); bytes > maxMessage && i > 0 {
+			clear(q.Entries[i:])
+			q.Entries = q.Entries[:i]
+			return
+		}
+	}
+}
+
+// RequestVote asks for a vote. Raft hears no answer while this member must not take part
+// in elections, so it never is more than a candidate.
 func (t *Transport) RequestVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestVote(id, Address(id, to), q, a), &a.Term)
 }
 
@@ -172,7 +203,18 @@ func (t *Transport) RequestVote(
 func (t *Transport) RequestPreVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+}
+
+// mayVote returns why this member must not take part in elections now, or nil.
+func (t *Transport) mayVote() error {
+	if !t.awaitOpen() {
+		return raft.ErrTransportShutdown
+	}
+	return t.config.MayVote()
 }
 
 // InstallSnapshot sends a snapshot.
@@ -207,6 +249,14 @@ func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
+}
+
+// AppendEntries sends log entries.
+func (p *pipeline) AppendEntries(
+	q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
+) (raft.AppendFuture, error) {
+	shorten(q)
+	return p.AppendPipeline.AppendEntries(q, a)
 }
 
 // run passes answers on until the pipeline is closed.

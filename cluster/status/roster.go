@@ -68,6 +68,14 @@ func (r *Roster) Lists(id raft.ServerID) (index uint64, in bool) {
 	return r.index, in
 }
 
+// Votes reports whether the configuration has a server as a voter.
+func (r *Roster) Votes(id raft.ServerID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, in := peer.Find(r.config.Servers, id)
+	return in && s.Suffrage == raft.Voter
+}
+
 // removedAt returns the index of the entry that removed this member; 0 for none.
 func (r *Roster) removedAt() uint64 {
 	r.mu.Lock()

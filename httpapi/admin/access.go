@@ -43,7 +43,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 		switch {
 		case g.Revoked:
 			state = "revoked"
-		case admission.Expired(&g):
+		case g.Expired(time.Now()):
 			state = "expired"
 		}
 		t.Row(g.ID, g.Name, g.Role, by, orAny(g.Competitions), orAny(g.Types), rate, formatTime(g.Expires), state)

@@ -121,8 +121,8 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 	if err := checkMember(&m); err != nil {
 		return none, err
 	}
-	if problem := mayJoin(r.Caller, m); problem != nil {
-		return none, h.Gate.Refuse(admission.ReasonRole, problem)
+	if err := h.checkSelf(r.Caller, m.ID, m.Instance, "join"); err != nil {
+		return none, err
 	}
 	if err := h.Membership.Join(ctx, m); err != nil {
 		return none, err
@@ -155,17 +155,15 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m; a member may only itself.
-func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
-	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
+// checkSelf refuses a caller who may not change the place of a member in the group. A
+// member may change its own only.
+func (h *Handlers) checkSelf(caller *handler.Caller, id, instance, what string) error {
+	if caller.Covers(access.RoleOperator) || caller.IsMember(id, instance) {
 		return nil
 	}
-	id, instance, _ := strings.Cut(caller.Member, "@")
-	if id == m.ID && (m.Instance == "" || instance == m.Instance) {
-		return nil
-	}
-	return score.Problemf(score.Forbidden, "the certificate of %s permits only %s to join",
-		handler.Quoted(caller.Member), handler.Quoted(id))
+	own, _, _ := strings.Cut(caller.Member, "@")
+	return h.Gate.Refuse(admission.ReasonRole, score.Problemf(score.Forbidden,
+		"the certificate of %s permits only %s to %s", handler.Quoted(caller.Member), handler.Quoted(own), what))
 }
 
 // audit adds a line to the audit trail. Its arguments have been checked: the line is
@@ -174,7 +172,7 @@ func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string,
 	return h.changeAccess(ctx, r, access.Change{Note: fmt.Sprintf(format, args...)})
 }
 
-// Leave removes a member.
+// Leave removes a member. A master that is to leave asks the next one.
 func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	q, err := handler.Parameters(r.Query, "force")
 	if err != nil {
@@ -188,6 +186,9 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	}
 	if !score.ValidPath(r.Name) {
 		return none, handler.Unwanted("id", r.Name, "letters, digits and ._~-")
+	}
+	if err := h.checkSelf(r.Caller, r.Name, "", "leave"); err != nil {
+		return none, err
 	}
 	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
 	// be the master.

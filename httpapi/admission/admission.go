@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -44,6 +45,9 @@ const (
 	PermitOperate
 	// PermitJoin permits operators, and members about themselves.
 	PermitJoin
+	// PermitLeave permits operators, and members about themselves, if they ask the master
+	// themselves: nobody removes a member by saying that it asked.
+	PermitLeave
 	// PermitEnroll permits everybody; the body has a join token.
 	PermitEnroll
 )
@@ -93,11 +97,15 @@ type Options struct {
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
-	// Verify returns why the signature of an event is not one by the key, or nil. If the
-	// state machine verifies by the same, each signature is verified once in this process.
-	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
+	// Verify returns why the signature of an event is not one by the key for the store
+	// with the lineage, or nil. If the state machine verifies by the same, each signature
+	// is verified once in this process.
+	Verify func(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem
 	// MemberOf returns the name, id@instance, of the member that a certificate is for.
 	MemberOf func(*x509.Certificate) (string, error)
+	// Sender returns the name of the member at the other end of a connection to the peer
+	// port, by the context of its request; "" if members have no certificates.
+	Sender func(context.Context) string
 	// Registerer gets the metrics; nil for none.
 	Registerer prometheus.Registerer
 }
@@ -175,23 +183,6 @@ func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
 // PeerGate returns the gate of the peer port.
 func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 
-// CallerHeader carries, at the peer port, the member that made a forwarded request, or
-// noMember. Only members connect to the port at which it is believed.
-const CallerHeader = "Laurel-Caller"
-
-const noMember = "-"
-
-// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the
-// client has sent there.
-func SetForwardedCaller(r *handler.Request) {
-	member := noMember
-	if r.Caller != nil && r.Caller.Member != "" {
-		member = r.Caller.Member
-	}
-	_, hr := r.Transport()
-	hr.Header.Set(CallerHeader, member)
-}
-
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
@@ -203,6 +194,11 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 	caller := &handler.Caller{}
 	if g.client {
 		caller.Peer = r.Peer()
+	} else {
+		var problem *score.Problem
+		if caller.Member, problem = g.forwardedFor(ctx, n, r); problem != nil {
+			return problem
+		}
 	}
 	if !g.public(n) {
 		if problem := g.identify(ctx, r, caller); problem != nil {
@@ -245,7 +241,7 @@ func (g *Gate) MayStillRead(caller *handler.Caller) bool {
 		return false
 	}
 	grant := g.options.Access().Grants[caller.Grant.ID]
-	return grant != nil && !grant.Revoked && !Expired(grant) && grant.Role.Covers(access.RoleReader)
+	return grant != nil && !grant.Revoked && !grant.Expired(time.Now()) && grant.Role.Covers(access.RoleReader)
 }
 
 // check returns why the caller does not have the permission n, or nil.
@@ -258,6 +254,10 @@ func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
 		return nil
 	case PermitJoin:
 		if caller.Member != "" {
+			return nil
+		}
+	case PermitLeave:
+		if caller.Member != "" && !g.client {
 			return nil
 		}
 	}

@@ -190,7 +190,8 @@ func quality(params string) float64 {
 	return 1
 }
 
-// AnyMember is the Member of a caller at the peer port whose name is not known.
+// AnyMember is the Member of a caller at the peer port of an insecure group, whose members
+// have no certificates.
 const AnyMember = "@"
 
 // Anybody is the name of a caller who shows neither a token nor a certificate.
@@ -200,8 +201,10 @@ const Anybody = "anybody"
 type Caller struct {
 	Peer  *fastpath.Peer // nil at the peer port
 	Grant *access.Grant  // of the token that came with the request; nil if there was none
-	// Member is the name, id@instance, in the certificate of a member; AnyMember at the
-	// peer port, where only members connect; "" for others.
+	// Secret is that of the token. It is only for the master, which checks it itself.
+	Secret score.Secret
+	// Member is the name, id@instance, in the certificate of a member, or AnyMember; ""
+	// for others.
 	Member string
 	Open   bool // the store is open: everybody may do everything
 }
@@ -216,6 +219,16 @@ func (c *Caller) Name() string {
 		return id
 	}
 	return Anybody
+}
+
+// IsMember reports whether the caller is the member id, and of the data directory
+// instance unless that is "".
+func (c *Caller) IsMember(id, instance string) bool {
+	if c.Member == AnyMember {
+		return true
+	}
+	own, ownInstance, _ := strings.Cut(c.Member, "@")
+	return own != "" && own == id && (instance == "" || instance == ownInstance)
 }
 
 // Covers reports whether the caller may do what role may.

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,7 +23,6 @@ import (
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/httpapi"
-	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
 	"laurel/trust/access"
@@ -96,6 +94,7 @@ func Start(o Options) (*Frontend, error) {
 		o.API.TLS = o.Certificate.Config()
 	}
 	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
+	o.API.Sender = peer.FromContext
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -106,7 +105,7 @@ func Start(o Options) (*Frontend, error) {
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
 	}, o.API)
-	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
+	member.ServeForwarded(api.ForwardedHandler(), question.ByKey)
 	f := &Frontend{
 		options: o.Member,
 		member:  member,
@@ -126,17 +125,6 @@ type issuer struct{ *enroll.Issuer }
 // Enroll returns a *pki.IssuedCertificate.
 func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (any, error) {
 	return i.Issuer.Enroll(ctx, token, csr, member)
-}
-
-// byMember names the member of the connection's certificate as the caller of a request
-// that a member makes for itself.
-func byMember(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(admission.CallerHeader) == "" {
-			r.Header.Set(admission.CallerHeader, by)
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // Member returns the member of the group.
@@ -190,7 +178,7 @@ func poll(ctx context.Context, interval time.Duration, done func() bool) {
 	}
 }
 
-// logReady logs once that linearizable reads can be answered.
+// logReady logs once that the frontend is ready.
 func (f *Frontend) logReady(ctx context.Context) {
 	poll(ctx, 20*time.Millisecond, func() bool {
 		if f.member.Ready(ctx) != nil {
@@ -206,6 +194,7 @@ func (f *Frontend) logReady(ctx context.Context) {
 }
 
 func (f *Frontend) close() error {
+	f.member.Stopping()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	// Leadership goes first: posts that are under way here then end at the next master.

@@ -85,6 +85,9 @@ func (g *Grant) CheckEvent(e *score.Event) *score.Problem {
 	return p
 }
 
+// Expired reports whether the grant has expired at the time now.
+func (g *Grant) Expired(now time.Time) bool { return !g.Expires.IsZero() && now.After(g.Expires) }
+
 func (g *Grant) kind() string {
 	if len(g.Public) > 0 {
 		return "key"
@@ -188,6 +191,29 @@ func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) 
 	return nil
 }
 
+// The reasons why Authenticate refuses a token. They do not contain it.
+var (
+	ErrUnknownToken = errors.New("the token is not known; ask an operator for a new one")
+	ErrRevokedToken = errors.New("the token has been revoked; ask an operator for a new one")
+	ErrExpiredToken = errors.New("the token has expired; ask an operator for a new one")
+)
+
+// Authenticate returns the grant of a token, or the reason why the token is not valid at
+// the time now.
+func (s *State) Authenticate(t BearerToken, now time.Time) (*Grant, error) {
+	g := s.Grants[t.ID]
+	switch {
+	// The grant of a key has no hash, so no token has its id.
+	case g == nil || !SecretMatches(t.Secret, g.Hash):
+		return nil, ErrUnknownToken
+	case g.Revoked:
+		return nil, ErrRevokedToken
+	case g.Expired(now):
+		return nil, ErrExpiredToken
+	}
+	return g, nil
+}
+
 func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Problem) *score.Problem {
 	g := s.Grants[e.Key]
 	if g == nil || len(g.Public) == 0 {
@@ -218,7 +244,7 @@ var errBearer = errors.New("not a bearer token; want the whole text, which begin
 // maker and the holder know the secret; the group stores its hash.
 type BearerToken struct {
 	ID     string // 8 bytes in hexadecimal
-	Secret string // 32 bytes in base64
+	Secret string `json:"-"` // 32 bytes in base64
 }
 
 // NewBearerToken makes a token.

@@ -19,11 +19,12 @@ import (
 // Authority is a certificate authority with its private key. It is immutable.
 type Authority struct {
 	Certificate *x509.Certificate
-	// chain is what a member sends with a certificate by this authority. It begins with
-	// the authority's own certificate, for joining frontends, which know only a
-	// fingerprint. If there was an authority before, it continues with a certificate of
-	// the same key by that one, and with the certificate of that one, for members that
-	// do not know this authority yet.
+	// chain is what a member sends with a certificate by this authority, in another order;
+	// see parseMember. It begins with the authority's own certificate, for joining
+	// frontends, which know only a fingerprint. If there was an authority before, it
+	// continues with a certificate of the same key by that one (the cross certificate), and
+	// with the certificate of that one, for members and clients that do not know this
+	// authority yet.
 	chain [][]byte
 	key   crypto.PrivateKey
 }

@@ -132,16 +132,24 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 	}
 	r := &x509.CertificateRequest{URIs: []*url.URL{name}}
 	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			if !slices.ContainsFunc(r.IPAddresses, ip.Equal) {
-				r.IPAddresses = append(r.IPAddresses, ip)
-			}
-		} else if h != "" && !slices.Contains(r.DNSNames, h) {
+		switch ip := net.ParseIP(h); {
+		case h == "" || namesHost(r.DNSNames, r.IPAddresses, h):
+		case ip != nil:
+			r.IPAddresses = append(r.IPAddresses, ip)
+		default:
 			r.DNSNames = append(r.DNSNames, h)
 		}
 	}
 	csr, err = x509.CreateCertificateRequest(rand.Reader, r, key)
 	return key, csr, err
+}
+
+// namesHost reports whether a host, a name or an IP address, is among names and ips.
+func namesHost(names []string, ips []net.IP, host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return slices.ContainsFunc(ips, ip.Equal)
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 const maxHosts = 16 // in one certificate

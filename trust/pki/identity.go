@@ -27,7 +27,7 @@ type Identity struct {
 
 // state is immutable.
 type state struct {
-	certificate tls.Certificate // with its chain
+	certificate tls.Certificate // with its chain, as it is sent
 	issuer      *x509.Certificate
 	trusted     []*x509.Certificate   // by the group, as far as known here
 	keys        map[string]*Authority // by fingerprint
@@ -243,6 +243,28 @@ func (i *Identity) Expires() time.Time { return i.state.Load().certificate.Leaf.
 func (i *Identity) RenewAt() time.Time {
 	leaf := i.state.Load().certificate.Leaf
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
+}
+
+// CertifiedHosts returns the names and addresses that the certificate has.
+func (i *Identity) CertifiedHosts() []string {
+	leaf := i.state.Load().certificate.Leaf
+	hosts := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return hosts
+}
+
+// MissingHosts returns those names and addresses of this member that its certificate does
+// not have: clients that use them do not trust it.
+func (i *Identity) MissingHosts() (missing []string) {
+	leaf := i.state.Load().certificate.Leaf
+	for _, h := range i.Hosts {
+		if h != "" && !namesHost(leaf.DNSNames, leaf.IPAddresses, h) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
 }
 
 // Authorities returns the trusted authorities (DER): those of the group, and the issuer

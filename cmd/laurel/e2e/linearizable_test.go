@@ -98,7 +98,6 @@ func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 			f.start().waitReady()
 		}
 	}
-	g.waitVotes()
 	return g
 }
 

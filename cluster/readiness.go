@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/cluster/status"
+	"laurel/score"
+)
+
+// readiness reports whether this member does its part for the group: it answers reads and,
+// if it is to vote, has its vote. Whoever stops one frontend after the other waits for
+// that: without the vote of a new frontend, the group may not survive the loss of an old
+// one.
+type readiness struct {
+	*replica
+	reads  *readIndex
+	roster *status.Roster
+	poller *status.Poller
+	// known is true once all other voters that answered knew of this member's vote.
+	known  atomic.Bool
+	asking atomic.Bool // one caller asks them at a time: anybody may ask for the readiness
+}
+
+// Ready returns nil if linearizable reads can be answered, here or by the master, and this
+// member has its vote or is to have none; else a *score.Problem.
+func (r *readiness) Ready(ctx context.Context) error {
+	if err := r.reads.ReadyForReads(ctx); err != nil || r.opts.Nonvoter {
+		return err
+	}
+	if !r.hasVote() {
+		r.known.Store(false)
+		return score.Problemf(score.NotReady, "this frontend answers reads, but it waits for its vote: "+
+			"until it has one, the group may not survive the loss of another frontend")
+	}
+	if r.known.Load() {
+		return nil
+	}
+	if !r.asking.CompareAndSwap(false, true) {
+		return score.Problemf(score.NotReady, "this frontend is asking the other voters whether they know of its vote")
+	}
+	defer r.asking.Store(false)
+	// A voter rejects the candidacy of a member that has no vote in its own configuration.
+	if late := r.votersUnaware(ctx); len(late) > 0 {
+		return score.Problemf(score.NotReady, "this frontend answers reads and has its vote, "+
+			"but waits until other voters know of it: %s", strings.Join(late, ", "))
+	}
+	r.known.Store(true)
+	return nil
+}
+
+// hasVote reports whether this member has its vote in the committed configuration: in that
+// which it has applied itself or, as it may not know yet what is committed, in that of the
+// master. The latest configuration, by which Raft acts here, must have it too.
+func (r *readiness) hasVote() bool {
+	if self, in := peer.Find(r.servers(), r.self); !in || self.Suffrage != raft.Voter {
+		return false
+	}
+	place := r.poller.Reports.Place()
+	return r.roster.Votes(r.self) || place != nil && place.Voter
+}
+
+// votersUnaware asks the other voters and returns those in whose configuration this member
+// has no vote. Those that do not answer are left out: they may be down for long.
+func (r *readiness) votersUnaware(ctx context.Context) (ids []string) {
+	ctx, cancel := context.WithTimeout(ctx, r.scaled(roundTimeout))
+	defer cancel()
+	r.poller.Each(ctx, r.voters(), func(s raft.Server, report status.Status, err error) {
+		if err == nil && report.Member == s.ID && report.Roster != nil && !report.Roster.Voter {
+			ids = append(ids, peer.MemberID(s.ID))
+		}
+	})
+	slices.Sort(ids)
+	return ids
+}
