@@ -148,7 +148,7 @@ func TestAFalseMemoryKeepsNoRunningMemberFromVoting(t *testing.T) {
 			g, _ := kind.make(t, 3)
 			liar := g.nodes[2]
 			liar.falseReporter = &falseReporter{told: map[string]int{}, alter: func(s *status.Status) {
-				s.Applied, s.Held = 1<<40, &status.Held{Index: 1 << 40, Term: 1 << 20}
+				s.Held = &status.Held{Index: 1 << 40, Term: 1 << 20}
 			}}
 			g.start()
 			honest := g.nodes[:2]

@@ -20,15 +20,13 @@ type Held struct {
 	Term  uint64 `json:"term"`
 }
 
-// heldBy returns what the status of another member proves that its log holds, as far as
-// this member knows it to be committed; the zero value if nothing.
+// heldBy returns the newest entry that another member's log holds by its status, and that
+// is committed: it has applied the entry, or this member has.
 func (s *Source) heldBy(other Status) Held {
-	committed := s.Machine.Applied()
-	if other.LogIndex <= committed && other.LogTerm > 0 && s.termAt(other.LogIndex) == other.LogTerm {
+	if other.LogIndex <= s.Machine.Applied() && other.LogTerm > 0 && s.termAt(other.LogIndex) == other.LogTerm {
 		return Held{other.LogIndex, other.LogTerm}
 	}
-	index := min(other.Applied, committed)
-	return Held{index, s.termAt(index)}
+	return Held{other.Applied, other.AppliedTerm}
 }
 
 // termAt returns the term of an entry of the log; 0 if the log does not have it.
@@ -105,7 +103,7 @@ func (g *VoteGate) heard(s Status) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked[s.Member] = true
-	if h := s.Held; h != nil && h.Index <= s.Applied {
+	if h := s.Held; h != nil {
 		g.claims[s.Member] = *h
 	}
 	if s.Leads && s.Member == leader && s.Term == term && g.goal == 0 {

@@ -58,7 +58,9 @@ type Status struct {
 	// Revision and Digest are of the state after the entry Applied.
 	Revision uint64 `json:"revision"`
 	Applied  uint64 `json:"applied"`
-	Digest   Digest `json:"digest"`
+	// AppliedTerm is the term of the entry Applied; 0 if the log does not have it any more.
+	AppliedTerm uint64 `json:"applied_term"`
+	Digest      Digest `json:"digest"`
 	// LogIndex and LogTerm are of the last entry of its log.
 	LogIndex uint64     `json:"log_index"`
 	LogTerm  uint64     `json:"log_term"`
@@ -138,7 +140,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	if load := s.load.Load(); load != nil {
 		status.Load = (*load)()
 	}
-	status.LogTerm = s.termAt(status.LogIndex)
+	status.LogTerm, status.AppliedTerm = s.termAt(status.LogIndex), s.termAt(status.Applied)
 	forgotten, _ := s.Gate.Forgotten()
 	status.Forgot = forgotten.Index
 	if addr == "" {
