@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -204,6 +205,26 @@ func (c *Client) Transfer(ctx context.Context, to string) error {
 func (c *Client) ChangeSetting(ctx context.Context, name, value string) error {
 	r := call{method: http.MethodPut, path: idPath("/v1/cluster/settings", name)}
 	return c.request(ctx, r, access.SettingRequest{Value: value}, nil)
+}
+
+// Settings returns the settings of the group that have a value.
+func (c *Client) Settings(ctx context.Context) ([]access.Setting, error) {
+	list, err := get[access.SettingList](ctx, c, "/v1/cluster/settings", nil)
+	return list.Settings, err
+}
+
+// Lineage returns the lineage of the store, which the signatures of its events name.
+func (c *Client) Lineage(ctx context.Context) (string, error) {
+	settings, err := c.Settings(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the lineage of the store: %w", err)
+	}
+	for _, s := range settings {
+		if s.Name == access.SettingLineage && score.ValidLineage(s.Value) {
+			return s.Value, nil
+		}
+	}
+	return "", score.Problemf(score.NotReady, "the store has no lineage yet, so no event can be signed for it")
 }
 
 // NewJoinToken returns a token with which up to uses frontends can join within ttl, on the

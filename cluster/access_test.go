@@ -38,14 +38,14 @@ func setCacheMode(ctx context.Context, m *Member, mode score.CacheMode) error {
 
 func guardedGroup(o *Options) { o.Guarded = true }
 
-// signedBy returns alerts of a source, signed by bardKey(n).
-func signedBy(t *testing.T, n byte, source string, first uint64, count int) score.Post {
+// signedBy returns alerts of a source, signed by bardKey(n) for the store of a member.
+func signedBy(t *testing.T, at *node, n byte, source string, first uint64, count int) score.Post {
 	t.Helper()
 	p := alerts(source, first, count)
 	for i := range p.Events {
 		p.Events[i].Time, p.Events[i].TimeGiven = time.Now().UTC(), true
 	}
-	if err := signing.Sign(bardKey(n), p.Events); err != nil {
+	if err := signing.Sign(bardKey(n), at.member().Lineage(), p.Events); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -84,13 +84,13 @@ func TestGuardedGroupAcceptsOnlyAuthorizedEvents(t *testing.T) {
 	g := newGroup(t, 3, guardedGroup)
 	for _, n := range g.nodes {
 		checkRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
-		checkRefused(t, n, signedBy(t, 1, "bard/a", 1, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, g.nodes[0], 1, "bard/a", 1, 1), score.Unauthorized)
 	}
 	mustChangeAccess(t, g, grantTo(1, "bard/a"))
-	p := signedBy(t, 1, "bard/a", 1, 3)
+	p := signedBy(t, g.nodes[0], 1, "bard/a", 1, 3)
 	p.Events[2].Data = &score.Alert{Text: "altered on the way"}
 	checkRefused(t, g.nodes[0], p, score.Unauthorized)
-	mustPost(t, g.nodes[1], signedBy(t, 1, "bard/a", 3, 1))
+	mustPost(t, g.nodes[1], signedBy(t, g.nodes[0], 1, "bard/a", 3, 1))
 	g.agree(3)
 	for _, n := range g.nodes {
 		n.stop()
@@ -100,7 +100,7 @@ func TestGuardedGroupAcceptsOnlyAuthorizedEvents(t *testing.T) {
 	}
 	g.settle()
 	checkRefused(t, g.nodes[2], alerts("bard/a", 4, 1), score.Unauthorized)
-	mustPost(t, g.nodes[2], signedBy(t, 1, "bard/a", 4, 1))
+	mustPost(t, g.nodes[2], signedBy(t, g.nodes[0], 1, "bard/a", 4, 1))
 	for _, n := range g.nodes {
 		if a := n.member().Access(); !a.Guarded || len(a.Grants) != 1 {
 			t.Errorf("%s has %+v", n.opts.ID, a)
@@ -153,10 +153,10 @@ func TestRevocationHoldsForEveryLaterPost(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
 	mustChangeAccess(t, g, grantTo(1, "bard/a"))
-	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
+	mustPost(t, g.others(g.master())[0], signedBy(t, g.nodes[0], 1, "bard/a", 1, 1))
 	mustChangeAccess(t, g, access.Change{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
 	for _, n := range g.nodes {
-		checkRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, g.nodes[0], 1, "bard/a", 2, 1), score.Unauthorized)
 	}
 }
 

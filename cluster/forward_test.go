@@ -115,10 +115,12 @@ func TestWholeBodyIsSentToTheNextMaster(t *testing.T) {
 	echo := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
-	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body, ""); sent || score.CodeOf(err) != score.NoMaster {
+	sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body, "")
+	if sent || score.CodeOf(err) != score.NoMaster {
 		t.Errorf("who is not the master has acted on it: %v", err)
 	}
-	if _, err := n.member().forwarder.forwardTo(echo, nil, w, r, body, ""); err != nil || w.Body.String() != string(body) {
+	_, err = n.member().forwarder.forwardTo(echo, nil, w, r, body, "")
+	if err != nil || w.Body.String() != string(body) {
 		t.Errorf("%q came through: %v", w.Body, err)
 	}
 }
@@ -180,7 +182,8 @@ func TestChangeOfTheMasterDoesNotBreakOffAnAnswer(t *testing.T) {
 	w := &begun{httptest.NewRecorder(), make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := n.member().forwarder.forwardTo(master, changed, w, httptest.NewRequest(http.MethodGet, "/", nil), nil, "")
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		_, err := n.member().forwarder.forwardTo(master, changed, w, r, nil, "")
 		done <- err
 	}()
 	<-w.begun

@@ -213,6 +213,11 @@ func (n *node) handler(forwards bool) http.Handler {
 	at("DELETE /v1/cluster/members/{id}", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
 		return m.Leave(r.Context(), r.PathValue("id"), r.FormValue("force") == "true")
 	})
+	mux.HandleFunc("GET /v1/frontends", func(w http.ResponseWriter, _ *http.Request) {
+		if m := n.member(); m != nil {
+			json.MarshalWrite(w, m.Frontends())
+		}
+	})
 	at("GET /v1/scores", func(m *Member, w http.ResponseWriter, r *http.Request) error {
 		revision, err := read(r.Context(), m)
 		w.Header().Set("Laurel-Frontend", m.ID())

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,6 +37,9 @@ type joinLoop struct {
 }
 
 func (j *joinLoop) run() {
+	if j.storage.Existing && len(j.opts.Join) > 0 {
+		j.replica.run(j.checkGroup)
+	}
 	self := score.NewMember{
 		ID: j.opts.ID, Peer: j.opts.Peer, URL: j.opts.URL, Voter: !j.opts.Nonvoter, Instance: j.storage.Instance(),
 	}
@@ -139,25 +143,7 @@ func (j *joinLoop) join(self score.NewMember) error {
 
 // joinAt asks to join over the HTTP interface of a member.
 func (j *joinLoop) joinAt(ctx context.Context, url string, body []byte) error {
-	client := http.DefaultClient
-	if i := j.opts.Identity; i != nil {
-		// The member's own certificate authorizes it, and is sent to no server without
-		// one.
-		transport := &http.Transport{TLSClientConfig: i.PeerClientConfig("")}
-		defer transport.CloseIdleConnections()
-		client = &http.Client{Transport: transport}
-		if rest, plain := strings.CutPrefix(url, "http://"); plain {
-			url = "https://" + rest // a member of a secure group serves HTTPS at that address
-		}
-	}
-	url = strings.TrimRight(url, "/") + membersPath
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Close = true // it is the only request
-	resp, err := client.Do(req)
+	resp, err := j.request(ctx, http.MethodPost, url, membersPath, body)
 	if err != nil {
 		return err
 	}
@@ -170,4 +156,82 @@ func (j *joinLoop) joinAt(ctx context.Context, url string, body []byte) error {
 		return fmt.Errorf("%s answered %s", url, resp.Status)
 	}
 	return p
+}
+
+// request sends a request over the HTTP interface of a member.
+func (j *joinLoop) request(ctx context.Context, method, url, path string, body []byte) (*http.Response, error) {
+	client := http.DefaultClient
+	if i := j.opts.Identity; i != nil {
+		// The member's own certificate authorizes it, and is sent to no server without
+		// one.
+		transport := &http.Transport{TLSClientConfig: i.PeerClientConfig("")}
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
+		if rest, plain := strings.CutPrefix(url, "http://"); plain {
+			url = "https://" + rest // a member of a secure group serves HTTPS at that address
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(url, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Close = true // it is the only request
+	return client.Do(req)
+}
+
+// GroupError is the error of a frontend that is to join another group than the one whose
+// data it has.
+type GroupError struct {
+	Dir, URL   string // the data directory, and the address in Options.Join
+	Has, Found string // the incarnations of the stores
+}
+
+func (e *GroupError) Error() string {
+	return fmt.Sprintf("%s belongs to the group %s, but %s has the data of the group %s: "+
+		"to join the other group, start with an empty directory; to stay in this one, correct the addresses to join",
+		e.URL, e.Found, e.Dir, e.Has)
+}
+
+// checkGroup asks once, at the addresses of Options.Join, for the group there. It ends a
+// member that has the data of another one, which would do nothing with these addresses.
+// Where members authenticate each other, those of another group cannot prove what they
+// say, so that is only logged.
+func (j *joinLoop) checkGroup() {
+	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(forwardTimeout))
+	defer cancel()
+	for _, url := range j.opts.Join {
+		found, err := j.storeAt(ctx, url)
+		own := j.machine.Incarnation()
+		switch _, refused := errors.AsType[*pki.CertificateError](err); {
+		case refused:
+			j.log.Error("an address to join shows no certificate of this frontend's group; is it another group's?",
+				"url", url, "err", err)
+		case found != "" && own != "" && found != own:
+			j.end(&GroupError{j.opts.Dir, url, own, found})
+		}
+	}
+}
+
+// storeAt returns the incarnation of the store of the group that has a frontend at url; "" if
+// none of its members reports it.
+func (j *joinLoop) storeAt(ctx context.Context, url string) (string, error) {
+	resp, err := j.request(ctx, http.MethodGet, url, "/v1/frontends", nil)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var group score.Frontends
+	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxJoinAnswer), &group); err != nil {
+		return "", err
+	}
+	for _, f := range group.Frontends {
+		s, err := j.poller.Ask(ctx, f.Peer)
+		if err == nil && s.Incarnation != "" || ctx.Err() != nil {
+			return s.Incarnation, err
+		}
+	}
+	return "", nil
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -48,6 +50,19 @@ type (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
 
+// TwinError is the error of a member whose data another process uses, too: one of the two
+// directories is a copy.
+type TwinError struct {
+	Dir  string
+	Addr string // where the other process answers
+}
+
+func (e *TwinError) Error() string {
+	return fmt.Sprintf("another process with the data of this frontend answers at %s: one of the two directories "+
+		"is a copy, and two processes must not vote as one member; if this is the copy, delete %s, "+
+		"and let the frontend join with an empty directory and an id of its own", e.Addr, e.Dir)
+}
+
 // Member is a member of the group. It is safe for concurrent use. Its exported methods
 // are those of its parts, and the few here.
 type Member struct {
@@ -62,15 +77,16 @@ type Member struct {
 	*membership
 	*transfers
 
-	transport *peer.Transport
-	auth      *peer.Authenticator // nil in an insecure group
-	pushes    *push.Receiver
-	roster    *status.Roster
-	source    *status.Source
-	poller    *status.Poller
-	elections *elections
-	proposer  *proposer
-	issuer    *enroll.Issuer
+	transport  *peer.Transport
+	auth       *peer.Authenticator // nil in an insecure group
+	pushes     *push.Receiver
+	roster     *status.Roster
+	source     *status.Source
+	poller     *status.Poller
+	divergence *status.DivergenceCheck
+	elections  *elections
+	proposer   *proposer
+	issuer     *enroll.Issuer
 }
 
 // Start opens the data directory and takes part in the group. It returns before there is
@@ -149,6 +165,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
+	m.poster.refusals = peer.NewRefusals(m.metrics.tokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
 	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
@@ -157,15 +174,16 @@ func (m *Member) wire(reports *status.Reports) {
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
 	m.polling = &polling{replica: r, readIndex: m.readIndex, store: pull.NewStore(answersBytes)}
 
-	m.source = &status.Source{
-		Self: m.self, URL: m.opts.URL, Raft: m.raft, Machine: m.machine, Frontend: m.frontend, Store: m.storage,
-		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
-	}
 	m.poller = status.NewPoller(status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
-		Timeout: m.scaled(forwardTimeout),
+		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.foreignAnswers, Logger: m.log,
+		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
 	})
 	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
+	m.divergence = &status.DivergenceCheck{
+		Source: m.source, Reports: reports, Logger: m.log,
+		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
+	}
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.issuer = m.newIssuer(reports)
 	m.membership = &membership{
@@ -216,7 +234,14 @@ func (m *Member) runAll(elected <-chan bool) {
 	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
-	m.run(func() { m.poller.Run(m.ctx, func() { removal.Run(); presence.Run() }) })
+	m.run(func() {
+		m.poller.Run(m.ctx, func() {
+			removal.Run()
+			m.divergence.Run()
+			m.source.Gate.Run()
+			presence.Run()
+		})
+	})
 	m.run(m.pollLoop)
 	m.run(m.boundLog)
 	m.run(m.watchDisk)
@@ -234,6 +259,10 @@ func (m *Member) ID() string { return m.opts.ID }
 
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
+
+// Lineage returns the lineage of the store, which signatures name; "" until this member
+// knows it.
+func (m *Member) Lineage() string { return m.machine.Lineage() }
 
 // Incarnation returns the incarnation of the store; "" until this member knows it.
 func (m *Member) Incarnation() string { return m.machine.Incarnation() }

@@ -70,6 +70,9 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 		return score.Problemf(score.IDConflict,
 			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID).At("peer")
 	}
+	if p := m.checkTwin(ctx, joiner, n); p != nil {
+		return p
+	}
 	done, err := m.add(ctx, joiner, n, byOperator)
 	if done || err != nil {
 		return err
@@ -97,6 +100,24 @@ func checkNewMember(n score.NewMember) *score.Problem {
 			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
 	}
 	return nil
+}
+
+// checkTwin returns a problem if another process than the joiner answers as the same
+// member at the address that the group has for it. The first of the two stays.
+func (m *membership) checkTwin(ctx context.Context, joiner status.Status, n score.NewMember) *score.Problem {
+	known, in := peer.Find(m.servers(), joiner.Member)
+	if !in || string(known.Address) == n.Peer {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundTimeout))
+	defer cancel()
+	first, err := m.poller.Ask(ctx, string(known.Address))
+	if err != nil || first.Member != joiner.Member || first.Process == joiner.Process {
+		return nil
+	}
+	return score.Problemf(score.IDConflict, "another process with the same data answers at %s as %q: "+
+		"one of the two directories is a copy; end the frontend at %s and delete its directory, "+
+		"or end the first one if the frontend has moved", known.Address, n.ID, n.Peer).At("instance")
 }
 
 // add adds a frontend to the configuration, or changes its address. done is true if
@@ -334,9 +355,9 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 			return false
 		}
 		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
-		if _, removed := errors.AsType[*peer.RemovedError](err); removed {
-			err = nil // the answer to an earlier call was lost with its connection
-			return true
+		// The answer to the attempt that removed this member may be lost with its connection.
+		if _, removed := errors.AsType[*peer.RemovedError](err); removed || score.CodeOf(err) == score.NotFound {
+			err = nil
 		}
 		return err == nil || peer.IsAnswer(err)
 	})

@@ -26,12 +26,14 @@ type metrics struct {
 	epochs            prometheus.Counter
 	releases          *prometheus.CounterVec
 	peerRefused       *prometheus.CounterVec
+	tokensRefused     *prometheus.CounterVec
 	raftRefused       *prometheus.CounterVec
 	snapshotsReceived *prometheus.CounterVec
 	streamsLost       prometheus.Counter
 	leasesWithheld    *prometheus.CounterVec
 	hellosRefused     *prometheus.CounterVec
 	membersUp         *prometheus.GaugeVec
+	foreignAnswers    *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -73,6 +75,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		peerRefused: counters("laurel_peer_refused_total", "reason",
 			"Connections and requests between members that were refused, "+
 				"or given up because the other end was another member, by reason."),
+		tokensRefused: counters("laurel_forwarded_tokens_refused_total", "reason",
+			"Tokens of posts that another member forwarded to this master, and that were refused, by reason."),
 		raftRefused: counters("laurel_raft_refused_total", "reason",
 			"Raft messages of other members that were refused, by reason."),
 		snapshotsReceived: counters("laurel_snapshots_received_total", "outcome",
@@ -87,6 +91,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		membersUp: register.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "laurel_member_up", Help: "1 if another member of the group answers this frontend, else 0, by member.",
 		}, []string{"member"}),
+		foreignAnswers: counters("laurel_foreign_answers_total", "member",
+			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // exported from the start
@@ -147,6 +153,13 @@ func (m *Member) registerGauges() {
 	gauge("laurel_authority_key_holders",
 		"Removed frontends that hold the private key of the group's authority; laurel cluster ca rotate ends that.",
 		func() float64 { return float64(len(m.machine.Access().KeyHolders())) })
+	gauge("laurel_forgotten_entry", "Newest log entry that this frontend was heard to hold and lacks; 0 if none. "+
+		"It gives no vote meanwhile.", func() float64 {
+		forgotten, _ := m.source.Gate.Forgotten()
+		return float64(forgotten.Index)
+	})
+	gauge("laurel_contradicting_voters", "Voters that have another state after the same log entry as this frontend.",
+		func() float64 { return float64(m.divergence.Contradicting()) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
 		func() float64 { return float64(m.poster.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {

@@ -26,7 +26,7 @@ type Options struct {
 	Peer string // host:port on which the other members reach this one, and on which it listens
 	URL  string // the address for clients, which other members report to theirs
 	// Bootstrap makes a new group of this member alone, if the directory has no member
-	// yet.
+	// yet. With Join, too, a member that has no group yet founds one.
 	Bootstrap bool
 	// Private is the first value of the setting private of a group that this member makes.
 	// It needs Guarded.
@@ -97,6 +97,9 @@ func (o *Options) check() error {
 	}
 	return nil
 }
+
+// HasData reports whether a data directory has a member that was in a group.
+func HasData(dir string) (bool, error) { return raftlog.HasData(dir) }
 
 // ServerID returns the name, id@instance, of the member with an id and a data directory,
 // which is made if it does not exist. A certificate for it is made before the member

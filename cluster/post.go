@@ -42,6 +42,7 @@ type poster struct {
 	access   *accessControl
 	proposer *proposer
 	batcher  *batch.Batcher
+	refusals *peer.Refusals // of the tokens of forwarded posts
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -262,32 +263,6 @@ func (p *poster) forward(posts []*batch.Post) {
 	}
 }
 
-// checkToken refuses a forwarded post whose events name a token that was not sent with
-// them: another member's word is no proof. checked has the results for the tokens that
-// came before in the batch. What the token's grant permits is checked where the events
-// are applied.
-//
-// Nobody has a token before the master has applied its grant. So a master that serves
-// knows all of them.
-func (p *poster) checkToken(post *batch.Post, checked map[access.BearerToken]error) *score.Problem {
-	switch {
-	case post.Token == "":
-		return nil
-	case p.leadership() == nil:
-		return peer.NotMaster() // its state may lack what earlier masters committed
-	}
-	token := access.BearerToken{ID: post.Token, Secret: string(post.Secret)}
-	err, known := checked[token]
-	if !known {
-		_, err = p.access.Access().Authenticate(token, time.Now())
-		checked[token] = err
-	}
-	if err != nil {
-		return score.Problemf(score.Unauthorized, "%v", err)
-	}
-	return nil
-}
-
 // serveForwarded answers forwarded posts at the master. With an error, nothing was
 // proposed.
 func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
@@ -303,9 +278,9 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := time.Now().Add(maxClockSkew)
-	checked := map[access.BearerToken]error{}
+	tokens := tokenCheck{p, peer.FromContext(r.Context()), map[access.BearerToken]*score.Problem{}}
 	for _, post := range posts {
-		problem := p.checkToken(post, checked)
+		problem := tokens.check(post)
 		if problem == nil && post.Latest.After(limit) {
 			problem = tooFarAhead(post.Latest)
 		}

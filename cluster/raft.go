@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -33,6 +34,9 @@ const (
 	// approachPause is the shortest time between two steps towards a term that is far
 	// ahead: each costs an election.
 	approachPause = 10 * electionTimeout
+	// askTime is how long a member that has just started takes no part in elections while
+	// other voters do not answer what they remember of it.
+	askTime = time.Second
 	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
 	// a leadership transfer while there is none.
 	wedgeTimeout = 2 * time.Second
@@ -112,6 +116,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		MaxEntry:      maxLogEntry,
 		Full:          func() bool { return m.storage.Log.Full() },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
+		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
 		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,
@@ -119,7 +124,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Logger:        m.log,
 	})
 	opened := make(chan error, 1)
-	go func() { opened <- m.openRaft(config) }()
+	go func() { opened <- m.openRaft(config, reports) }()
 	select {
 	case err := <-opened:
 		return err
@@ -128,7 +133,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	}
 }
 
-func (m *Member) openRaft(config *raft.Config) (err error) {
+func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err error) {
 	s := m.storage
 	receiver := &snapshots.Receiver{
 		Store:     s.Snapshots,
@@ -159,6 +164,12 @@ func (m *Member) openRaft(config *raft.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	m.source = &status.Source{
+		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Raft: m.raft, Machine: m.machine,
+		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,
+		Committed: m.committed,
+	}
+	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)
 	return nil
 }

@@ -23,7 +23,8 @@ type readiness struct {
 	roster *status.Roster
 	poller *status.Poller
 	// known is true once all other voters that answered knew of this member's vote.
-	known atomic.Bool
+	known  atomic.Bool
+	asking atomic.Bool // one caller asks them at a time: anybody may ask for the readiness
 }
 
 // Ready returns nil if linearizable reads can be answered, here or by the master, and this
@@ -32,7 +33,7 @@ func (r *readiness) Ready(ctx context.Context) error {
 	if err := r.reads.ReadyForReads(ctx); err != nil || r.opts.Nonvoter {
 		return err
 	}
-	if !r.roster.Votes(r.self) {
+	if !r.hasVote() {
 		r.known.Store(false)
 		return score.Problemf(score.NotReady, "this frontend answers reads, but it waits for its vote: "+
 			"until it has one, the group may not survive the loss of another frontend")
@@ -40,6 +41,10 @@ func (r *readiness) Ready(ctx context.Context) error {
 	if r.known.Load() {
 		return nil
 	}
+	if !r.asking.CompareAndSwap(false, true) {
+		return score.Problemf(score.NotReady, "this frontend is asking the other voters whether they know of its vote")
+	}
+	defer r.asking.Store(false)
 	// A voter rejects the candidacy of a member that has no vote in its own configuration.
 	if late := r.votersUnaware(ctx); len(late) > 0 {
 		return score.Problemf(score.NotReady, "this frontend answers reads and has its vote, "+
@@ -47,6 +52,17 @@ func (r *readiness) Ready(ctx context.Context) error {
 	}
 	r.known.Store(true)
 	return nil
+}
+
+// hasVote reports whether this member has its vote in the committed configuration: in that
+// which it has applied itself or, as it may not know yet what is committed, in that of the
+// master. The latest configuration, by which Raft acts here, must have it too.
+func (r *readiness) hasVote() bool {
+	if self, in := peer.Find(r.servers(), r.self); !in || self.Suffrage != raft.Voter {
+		return false
+	}
+	place := r.poller.Reports.Place()
+	return r.roster.Votes(r.self) || place != nil && place.Voter
 }
 
 // votersUnaware asks the other voters and returns those in whose configuration this member

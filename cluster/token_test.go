@@ -84,8 +84,13 @@ func TestAMemberForwardsNothingInTheNameOfATokenThatItDoesNotHave(t *testing.T) 
 	if now := master.member().raft.LastIndex(); now != last {
 		t.Errorf("the log went from %d to %d", last, now)
 	}
+	for reason, want := range map[string]float64{"unknown": 5, "revoked": 1, "expired": 1} {
+		if n := metric(t, master, "laurel_forwarded_tokens_refused_total", reason); n != want {
+			t.Errorf("%v refusals are counted as %s; want %v", n, reason, want)
+		}
+	}
 	// A signed event that names a token, too, needs the token.
-	signed := signedBy(t, 1, "bard/a", 1, 1)
+	signed := signedBy(t, master, 1, "bard/a", 1, 1)
 	signed.Events[0].Token = token.ID
 	if o := forwardAs(t, liar, master, signed)[0]; o.Problem == nil || o.Problem.Code != score.Unauthorized {
 		t.Errorf("signed: got %+v", o)
@@ -151,6 +156,12 @@ func TestMemberThatIsNotYetTheMasterDecidesAboutNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	post := batch.NewPost(encoded, score.Secret(token.Secret))
-	refused(t, g.others(g.master())[0].member().checkToken(post, map[access.BearerToken]error{}), score.NoMaster)
-	refused(t, g.master().member().checkToken(post, map[access.BearerToken]error{}), score.Unauthorized)
+	for n, code := range map[*node]score.Code{
+		g.others(g.master())[0]: score.NoMaster, g.master(): score.Unauthorized,
+	} {
+		c := tokenCheck{n.member().poster, "", map[access.BearerToken]*score.Problem{}}
+		if p := c.check(post); p == nil || p.Code != code {
+			t.Errorf("%s: got %v, want %s", n.opts.ID, p, code)
+		}
+	}
 }

@@ -23,6 +23,12 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 		h.dir = h.newDir(rt)
 		h.m = openMachine(rt, h.dir)
 		defer func() { h.end() }()
+		begin := setLineage
+		begin.By, begin.At = "getafix", accessDay
+		h.log = append(h.log, Entry{1, encodeChange(rt, begin)})
+		if _, err := h.m.Apply(h.log, 1); err != nil {
+			rt.Fatal(err)
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"change 1": h.change,
 			"change 2": h.change,

@@ -61,9 +61,9 @@ func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvent
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
 	b.copied = map[any]bool{}
-	revision, savepoint := b.Revision, b.boardUpdates.Savepoint()
+	revision, edge, savepoint := b.Revision, b.edge, b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
-		b.Revision = revision
+		b.Revision, b.edge = revision, edge
 		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})
@@ -167,7 +167,9 @@ func (b *batch) flush() error {
 			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
 		}
 	}
-	b.tx.PutJSON(database.Meta, headKey, b.m.head.Load())
+	h := *b.m.head.Load()
+	h.Edge = h.edge.Nodes()
+	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}

@@ -9,6 +9,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // Every event is applied exactly once. Each event of a source has a seq, its own or the
@@ -132,5 +133,9 @@ func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]b
 	s.LastSeq, s.LastID = e.Seq, e.ID
 	b.scratch = seqRecord{b.Revision, digest, e.ID}.append(b.scratch[:0])
 	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.Source), b.scratch)
-	b.timeline.Append(e)
+	stored := b.timeline.Append(e)
+	if e.Key == "" {
+		e.Leaf = signing.LeafHash(stored)
+	}
+	b.edge = b.edge.Append(e.Leaf)
 }

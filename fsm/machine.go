@@ -39,6 +39,7 @@ type Machine struct {
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
 	changes     changes
+	recent      recent
 	failed      error
 	onFail      func(error)
 
@@ -51,8 +52,10 @@ type Machine struct {
 
 // head is the part of the state that is always in memory. It is immutable.
 type head struct {
-	Applied  uint64 `json:"applied"`  // the index of the last log entry applied
-	Revision uint64 `json:"revision"` // the number of events applied
+	Applied  uint64        `json:"applied"`       // the index of the last log entry applied
+	Revision uint64        `json:"revision"`      // the number of events applied
+	Edge     [][]byte      `json:"edge,omitzero"` // the nodes of edge, in the database only
+	edge     *signing.Edge // of the tree of all applied events; see State
 	access   *access.State
 }
 
@@ -71,6 +74,11 @@ func loadHead(db *bolt.DB) (*head, error) {
 		if err2 == nil && !h.access.Valid() {
 			err2 = database.ErrDamaged
 		}
+		var ok bool
+		if h.edge, ok = signing.NewEdge(h.Revision, h.Edge); !ok {
+			err2 = cmp.Or(err2, database.ErrDamaged)
+		}
+		h.Edge = nil
 		return cmp.Or(err1, err2)
 	})
 	if err != nil {
@@ -140,7 +148,7 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	m.db = db
-	m.head.Store(s)
+	m.restart(s)
 	return m, nil
 }
 
@@ -231,7 +239,7 @@ func (m *Machine) replace(open func() (*bolt.DB, *head, error)) error {
 		}
 	})
 	m.db, m.cache = db, newRecordCache()
-	m.head.Store(s)
+	m.restart(s)
 	m.boards.Open()
 	m.progress.notify()
 	return nil

@@ -64,7 +64,7 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 			}
 			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type,
 				Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
-			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
+			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, testLineage, form, l.Signature) {
 				t.Fatalf("in pages of %d, event %d (%s) cannot be verified: %v", page, i, l.ID, err)
 			}
 		}

@@ -247,6 +247,9 @@ func TestTokenInTheClearIsAcceptedOnlyFromThisMachine(t *testing.T) {
 	}
 }
 
+// testLineage is the lineage of the store of a guarded group.
+const testLineage = "gaul"
+
 // signedEvent returns a signed event, and the same as JSON.
 func signedEvent(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text string) (score.Event, string) {
 	t.Helper()
@@ -261,7 +264,7 @@ func signedEvent(t testing.TB, key ed25519.PrivateKey, source string, seq uint64
 		TimeGiven: true,
 		IDGiven:   true,
 	}}
-	if err := signing.Sign(key, e); err != nil {
+	if err := signing.Sign(key, testLineage, e); err != nil {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(&e[0])

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -35,7 +38,8 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 		"transfer by a member": {"POST", "/v1/cluster/transfer", "", []string{access.CallerHeader + ": f2@xyz"}, 401},
 		"transfer by an operator": {"POST", "/v1/cluster/transfer", "",
 			[]string{access.CallerHeader + ": -", bearer(c.operator)}, 200},
-		"join by itself":             {"POST", "/v1/cluster/members", strings.Replace(member, "f4", "f2", 1), []string{isJSON}, 200},
+		"join by itself": {"POST", "/v1/cluster/members", strings.Replace(member, "f4", "f2", 1),
+			[]string{isJSON}, 200},
 		"join of another, by itself": {"POST", "/v1/cluster/members", member, []string{isJSON}, 403},
 		"leave by itself":            {"DELETE", "/v1/cluster/members/f2?force=true", "", nil, 200},
 		"leave of another":           {"DELETE", "/v1/cluster/members/f4", "", nil, 403},
@@ -142,5 +146,35 @@ func TestCertificateOfARemovedMemberIsIgnored(t *testing.T) {
 	}
 	if got := member(); got != "" {
 		t.Errorf("after its removal the certificate is that of %q", got)
+	}
+}
+
+// The master asks for the secret, so it must come with the post, whichever way that takes.
+func TestPostHasTheSecretOfItsToken(t *testing.T) {
+	for _, hot := range []bool{true, false} {
+		w := newWay(t, hot)
+		c := newGuardedGroup(t, w.group)
+		var got []string
+		w.group.post = func(p score.Post) ([]score.Result, error) {
+			got = append(got, string(p.Secret)+" "+p.Events[0].Token)
+			return resultsOf(p), nil
+		}
+		own := c.bard.Secret + " " + c.bard.ID
+		for _, one := range []struct {
+			media, token, want string
+		}{
+			{handler.TypeJSON, bearer(c.bard), own},
+			{handler.TypeNDJSON, bearer(c.bard), own},
+			{handler.TypeJSON, bearer(c.operator), c.operator.Secret + " " + c.operator.ID},
+		} {
+			got = nil
+			body := alert("a", "")
+			raw := "POST /v1/events HTTP/1.1\r\nHost: x\r\n" + one.token + "\r\n" +
+				fmt.Sprintf("Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s", one.media, len(body), body)
+			answer, _ := w.send(t, raw, 1)
+			if !strings.Contains(answer, score.Applied) || !slices.Equal(got, []string{one.want}) {
+				t.Errorf("fast path %t, %s: got %s, posted %q; want %q", hot, one.media, answer, got, one.want)
+			}
+		}
 	}
 }

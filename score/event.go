@@ -23,9 +23,11 @@ type Event struct {
 	Time      time.Time `json:"time,omitzero"`
 	ContestID string    `json:"contest_id"`
 	Data      Data      `json:"data"`
-	// Key is the KeyID of the key that signed the members above, and Signature its
-	// signature. The bard gave all members of a signed event.
+	// Key is the KeyID of the key that signed the members above, Lineage the store for
+	// which it signed them, and Signature its signature. The bard gave all members of a
+	// signed event.
 	Key       string `json:"key,omitzero"`
+	Lineage   string `json:"lineage,omitzero"`
 	Signature []byte `json:"signature,omitzero"`
 
 	// Token is the id of the grant whose token came with an unsigned event. The frontend
@@ -251,6 +253,14 @@ func ParseSignature(b []byte) (s Signature, err error) {
 		return s, fmt.Errorf("has %d bytes for the path; event %d of %d has %d", len(s.Path), s.Index, s.Size, want)
 	}
 	return s, nil
+}
+
+// ValidLineage reports whether s can be the lineage of a store, which its events are
+// signed for: small letters and digits.
+func ValidLineage(s string) bool {
+	return s != "" && len(s) <= maxLineage && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9')
+	})
 }
 
 const keyDigits = 16 // of a KeyID

@@ -21,6 +21,7 @@ const (
 	reasonConfiguration = "configuration" // it cannot be decoded
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
 	reasonSender        = "sender"        // it has no vote, or is not the sender that the message names
+	reasonForgot        = "forgot"        // this member may have forgotten what it acknowledged, and does not vote
 )
 
 // MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each

@@ -238,6 +238,12 @@ func (t *Transport) check(from pki.Holder, request any) error {
 	if reason, err := t.checkRequest(request); err != nil {
 		return t.refuse(reason, err)
 	}
+	switch request.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
+		if err := t.config.MayVote(); err != nil {
+			return t.refuse(reasonForgot, err)
+		}
+	}
 	return nil
 }
 

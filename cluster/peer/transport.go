@@ -35,6 +35,9 @@ type TransportConfig struct {
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
+	// MayVote returns why this member must not take part in elections now, or nil. It is
+	// first called after Open.
+	MayVote func() error
 	// Go runs a function on a goroutine that the member waits for when it closes.
 	Go func(func())
 	// Stopping reports whether this member is stopping: lost connections are then no news.
@@ -76,9 +79,10 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	layer := c.Port.RaftLayer(c.Timeout)
 	t := &Transport{
 		NetworkTransport: newNetworkTransport(&dialingLayer{StreamLayer: layer, closed: make(chan struct{})}, &c),
-		config:           c, layer: layer, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
+		config:           c, layer: layer, ctx: ctx,
+		calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
-			reasonSender),
+			reasonForgot, reasonSender),
 		steps: rate.Sometimes{Interval: c.ApproachPause},
 	}
 	self := c.Port.config.ServerID
@@ -190,10 +194,14 @@ func shorten(q *raft.AppendEntriesRequest) {
 	}
 }
 
-// RequestVote asks for a vote.
+// RequestVote asks for a vote. Raft hears no answer while this member must not take part
+// in elections, so it never is more than a candidate.
 func (t *Transport) RequestVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestVote(id, Address(id, to), q, a), &a.Term)
 }
 
@@ -201,7 +209,18 @@ func (t *Transport) RequestVote(
 func (t *Transport) RequestPreVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+}
+
+// mayVote returns why this member must not take part in elections now, or nil.
+func (t *Transport) mayVote() error {
+	if !t.awaitOpen() {
+		return raft.ErrTransportShutdown
+	}
+	return t.config.MayVote()
 }
 
 // InstallSnapshot sends a snapshot.

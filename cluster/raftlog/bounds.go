@@ -183,9 +183,9 @@ func (l *Log) noteRemoved(index uint64) {
 	}
 }
 
-// Compact removes entries of the newest snapshot, but for those at the end of the log that
-// TrailingEntries and Trailing allow. hashicorp/raft counts what it keeps in entries
-// only, so it keeps all.
+// Compact removes entries of the snapshot that the log continues after, but for those at
+// the end of the log that TrailingEntries and Trailing allow. hashicorp/raft counts what
+// it keeps in entries only, so it removes nothing itself.
 func (l *Log) Compact() error {
 	first, last, err := bounds(l)
 	if err != nil || first == 0 {
@@ -193,7 +193,7 @@ func (l *Log) Compact() error {
 	}
 	l.mu.Lock()
 	l.limit = 0
-	to := min(l.newest.Index, last-1)
+	to := min(l.base.Index, last-1)
 	l.mu.Unlock()
 	begin := max(last-min(last, l.bounds.TrailingEntries)+1, l.sizes.start(l.bounds.Trailing))
 	if to = min(to, begin-1); to < first {

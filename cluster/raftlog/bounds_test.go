@@ -145,7 +145,14 @@ func TestEntriesAfterTheSnapshotAreNeverRemoved(t *testing.T) {
 	for i := uint64(1); i <= 60; i++ {
 		mustStore(t, s.Log, sized(i, 64<<10))
 	}
-	s.Log.SnapshotStored(20, 1)
+	s.Log.SnapshotStored(40, 1) // of the master, and not restored yet
+	if err := s.Log.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	if first, err := s.Log.FirstIndex(); err != nil || first != 1 {
+		t.Errorf("the log begins at entry %d, %v, before a snapshot is restored", first, err)
+	}
+	s.Log.ContinueAfter(20, 1)
 	if err := s.Log.Compact(); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +160,7 @@ func TestEntriesAfterTheSnapshotAreNeverRemoved(t *testing.T) {
 		t.Errorf("the log begins at entry %d, %v; the snapshot ends at 20", first, err)
 	}
 	s.Log.SnapshotStored(60, 1)
+	s.Log.ContinueAfter(60, 1)
 	if err := s.Log.Compact(); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +186,7 @@ func TestLogIsFullAtItsBoundUntilItIsCompacted(t *testing.T) {
 		t.Error("it is full, and has room, or needs no snapshot")
 	}
 	s.Log.SnapshotStored(last, 1)
+	s.Log.ContinueAfter(last, 1)
 	if err := s.Log.Compact(); err != nil || s.Log.Full() {
 		t.Errorf("it is full behind a snapshot: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -89,7 +90,7 @@ func Open(o Options) (s *Store, err error) {
 	if err := durable.MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	if err := checkRemoved(o.Dir); err != nil {
+	if err := cmp.Or(checkRemoved(o.Dir), checkDiverged(o.Dir)); err != nil {
 		return nil, err
 	}
 	who, err := loadIdentity(o.Dir, o.ID)
@@ -119,6 +120,21 @@ func Open(o Options) (s *Store, err error) {
 		o.Logger.Debug("the modes of new files could not be changed", "dir", s.dir, "err", err)
 	}
 	return s, s.check(o)
+}
+
+// HasData reports whether a data directory has a member that was in a group, or is
+// founding one. A directory of a member that only waits to be added has no data yet.
+func HasData(dir string) (bool, error) {
+	path := filepath.Join(dir, voteFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s := &Store{dir: dir}
+	if err := s.openVotes(); err != nil {
+		return false, err
+	}
+	term, err := storedNumber(s.votes, termKey)
+	return term > 0, errors.Join(err, s.votes.Close())
 }
 
 // openWAL opens the log, which must match the term and vote: with only one of the two a

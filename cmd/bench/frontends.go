@@ -270,3 +270,17 @@ func (g *frontends) operate(ctx context.Context, path string, what, v any) error
 	}
 	return callJSON(ctx, http.MethodPost, g.urls[0]+path, g.operator, body, v)
 }
+
+// lineage returns the lineage of the store, for which events are signed.
+func (g *frontends) lineage(ctx context.Context) (string, error) {
+	var list access.SettingList
+	if err := callJSON(ctx, http.MethodGet, g.urls[0]+"/v1/cluster/settings", g.operator, nil, &list); err != nil {
+		return "", err
+	}
+	for _, s := range list.Settings {
+		if s.Name == access.SettingLineage {
+			return s.Value, nil
+		}
+	}
+	return "", errors.New("the store has no lineage")
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"slices"
@@ -250,17 +251,27 @@ rotate makes a new authority. From then on both are trusted, and all members ren
 within seconds; a member that is down does so when it is back.
 
 finish ends the trust in the old authority. Join tokens that name it become invalid, and clients need
-the new certificate. It is refused while a member has no certificate of the new authority.`,
-		Example: `  laurel cluster ca > ca.pem
+the new certificate. It is refused while a member has no certificate of the new authority.
+
+With --out the certificates replace a file when all of them have arrived. Use it for the file that --ca or
+LAUREL_CA names: a shell empties the file of > before it can be read.`,
+		Example: `  laurel cluster ca --out ca.pem
   laurel cluster ca rotate
   laurel cluster ca finish`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"rotate", "finish"},
 	}
+	out := c.Flags().String("out", "", "write the certificates to `FILE` instead of standard output")
+	cli.NoEnvironment(c.Flags())
 	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
 		switch {
+		case len(args) > 0 && *out != "":
+			return "", cli.Usagef("--out is for laurel cluster ca without an argument")
 		case len(args) == 0:
 			pem, err := c.Authorities(ctx)
+			if err == nil && *out != "" {
+				return "the certificates are in " + *out, writeAuthorities(*out, pem)
+			}
 			return strings.TrimSuffix(string(pem), "\n"), err
 		case args[0] == "finish":
 			return "the group trusts only the new authority", c.FinishRotation(ctx)
@@ -268,4 +279,12 @@ the new certificate. It is refused while a member has no certificate of the new 
 		return "the group has a new authority; when all members have renewed their certificates, " +
 			"run laurel cluster ca finish", c.RotateAuthority(ctx)
 	})
+}
+
+// writeAuthorities replaces a file by certificates, if they are some.
+func writeAuthorities(file string, pem []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return fmt.Errorf("the answer contains no certificate; %s is as it was", file)
+	}
+	return cli.ReplaceFile(file, pem)
 }

@@ -41,8 +41,12 @@ func newFrontendCommand() *cobra.Command {
 		Use:   "frontend",
 		Short: "Run a frontend, a member of the group that stores events and answers reads",
 		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it again with the
-same flags to continue: --bootstrap and --join are then ignored, and a new --peer address is made known
-to the group.
+same flags to continue: --bootstrap and --join then do nothing, and a new --peer address is made known
+to the group. It does not start if --join names another group than the one whose data it has.
+
+With both --bootstrap and --join, a frontend without data joins if any frontend accepts a connection at
+an address to join, and makes a new group if none does within 10 s. Of frontends that name all their own
+addresses in --join, only the first makes a group, so all can have the same flags.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to
@@ -82,7 +86,6 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 	f.add(c)
 	c.Flags().TextVar(&level, "log-level", level, "lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	run = pidfile.AddDirFlag(c)
-	c.MarkFlagsMutuallyExclusive("bootstrap", "join")
 	return c
 }
 
@@ -95,7 +98,7 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.URL, "public-url", "",
 		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
 			"and the --http address)")
-	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member")
+	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
 	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,
@@ -150,6 +153,9 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	// Memory that is never touched, and so never resident, lets garbage reach 40 MiB
 	// before it is collected. The heap alone, 8 MiB, had it collected 13 times a second.
 	defer runtime.KeepAlive(make([]byte, 32<<20))
+	if err := f.chooseGroup(ctx, foundWait); err != nil {
+		return err
+	}
 	if err := f.setIdentity(ctx); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func signedAlerts(t testing.TB, n int) []score.Event {
 		e.TimeGiven, e.Key = true, score.KeyID(key.Public().(ed25519.PublicKey))
 		events = append(events, e)
 	}
-	if err := signing.Sign(key, events); err != nil {
+	if err := signing.Sign(key, "games", events); err != nil {
 		t.Fatal(err)
 	}
 	return events

@@ -97,9 +97,10 @@ type Options struct {
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
-	// Verify returns why the signature of an event is not one by the key, or nil. If the
-	// state machine verifies by the same, each signature is verified once in this process.
-	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
+	// Verify returns why the signature of an event is not one by the key for the store
+	// with the lineage, or nil. If the state machine verifies by the same, each signature
+	// is verified once in this process.
+	Verify func(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem
 	// CallerOf returns the name, id@instance, of the member that a certificate is for, and
 	// whether it permits only to join.
 	CallerOf func(*x509.Certificate) (member string, joins bool, err error)

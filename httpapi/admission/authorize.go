@@ -208,7 +208,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 	}
 	reason = reasonEvent
 	refused = state.Authorize(e, func(grant *access.Grant) *score.Problem {
-		problem := g.options.Verify(grant.Public, e)
+		problem := g.options.Verify(grant.Public, state.Settings.Lineage, e)
 		if problem != nil {
 			reason = reasonSignature
 		}

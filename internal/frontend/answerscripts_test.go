@@ -3,6 +3,7 @@ package frontend
 import (
 	"crypto/ed25519"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -392,10 +393,11 @@ func guardedScripts() []script {
 			send("the second of an array is another's", "POST", "/v1/events",
 				"["+alertOf("x3", "")+`,{"id":"x4","type":"alert","contest_id":"XX/1","data":{"text":"a"}}]`,
 				as("bard")),
-			send("signed", "POST", "/v1/events", signedAlert("g1")),
-			send("signed, then changed", "POST", "/v1/events", strings.Replace(signedAlert("g2"), "clack", "clock", 1)),
+			send("signed", "POST", "/v1/events", `{signed g1}`),
+			send("signed, then changed", "POST", "/v1/events", `{signed g2 clack clock}`),
 			send("signed with an unknown key", "POST", "/v1/events",
-				strings.Replace(signedAlert("g3"), `"key":"`, `"key":"00`, 1)),
+				`{signed g3 "key":" "key":"00}`),
+			send("signed for another store", "POST", "/v1/events", `{signed g4 "lineage":" "lineage":"x}`),
 			send("the first of a slow bard", "POST", "/v1/events",
 				`{"id":"s1","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
 			send("too many of a slow bard", "POST", "/v1/events",
@@ -440,16 +442,30 @@ func guardedScripts() []script {
 	}
 }
 
-func signedAlert(id string) string {
-	e := score.Event{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert,
-		Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
-		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: "clack"}}
-	return signedJSON(&e)
+// placeholder stands for an event that is signed for the store of the world, in which a
+// text may then be replaced.
+var placeholder = regexp.MustCompile(`\{signed (\S+?)(?: (\S+) (\S+))?\}`)
+
+// withSigned puts the signed events into a request.
+func (w *answerWorld) withSigned(raw string) string {
+	head, body, _ := strings.Cut(raw, "\r\n\r\n")
+	match := placeholder.FindStringSubmatch(body)
+	if match == nil {
+		return raw
+	}
+	body = signedAlert(w.lineage, match[1])
+	if match[2] != "" {
+		body = strings.Replace(body, match[2], match[3], 1)
+	}
+	head = regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, fmt.Sprint("Content-Length: ", len(body)))
+	return head + "\r\n\r\n" + body
 }
 
-func signedJSON(e *score.Event) string {
-	events := []score.Event{*e}
-	if err := signing.Sign(worldKey(), events); err != nil {
+func signedAlert(lineage, id string) string {
+	events := []score.Event{{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert,
+		Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
+		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: "clack"}}}
+	if err := signing.Sign(worldKey(), lineage, events); err != nil {
 		panic(err)
 	}
 	b, err := json.Marshal(&events[0])

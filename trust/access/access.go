@@ -300,7 +300,7 @@ var errBearer = errors.New("not a bearer token; want the whole text, which begin
 // maker and the holder know the secret; the group stores its hash.
 type BearerToken struct {
 	ID     string // 8 bytes in hexadecimal
-	Secret string // 32 bytes in base64
+	Secret string `json:"-"` // 32 bytes in base64
 }
 
 // NewBearerToken makes a token.

@@ -46,9 +46,6 @@ type settingRule struct {
 	set func(s *Settings, value string) bool
 }
 
-// maxStoreID bounds the bytes of a lineage or an incarnation.
-const maxStoreID = 32
-
 const wantStoreID = "1 to 32 small letters and digits"
 
 // settingRules are the settings that this version knows, by name.
@@ -66,7 +63,7 @@ var settingRules = []settingRule{
 		get: func(s *Settings) string { return s.Incarnation },
 		set: func(s *Settings, value string) bool {
 			s.Incarnation = value
-			return validStoreID(value)
+			return score.ValidLineage(value)
 		},
 	},
 	{
@@ -74,7 +71,7 @@ var settingRules = []settingRule{
 		get: func(s *Settings) string { return s.Lineage },
 		set: func(s *Settings, value string) bool {
 			s.Lineage = value
-			return validStoreID(value)
+			return score.ValidLineage(value)
 		},
 	},
 	{
@@ -85,12 +82,6 @@ var settingRules = []settingRule{
 			return s.Private || value == "false"
 		},
 	},
-}
-
-func validStoreID(id string) bool {
-	return id != "" && len(id) <= maxStoreID && !strings.ContainsFunc(id, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9')
-	})
 }
 
 // List returns all settings that have a value, by name.

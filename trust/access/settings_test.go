@@ -11,14 +11,14 @@ import (
 func TestASettingHasOneOfItsValues(t *testing.T) {
 	a := newAccessTest(t)
 	a.change(Change{Guard: true})
-	a.change(Change{Setting: &Setting{SettingLineage, strings.Repeat("z", maxStoreID)}})
+	a.change(Change{Setting: &Setting{SettingLineage, strings.Repeat("z", 32)}})
 	for _, bad := range []Setting{
 		{SettingPrivate, ""}, {SettingPrivate, "TRUE"}, {SettingPrivate, "1"}, {SettingPrivate, "true "},
 		{SettingCacheMode, ""}, {SettingCacheMode, "Push"},
 		{SettingLineage, ""},
 		{SettingIncarnation, ""}, {SettingIncarnation, "A"}, {SettingIncarnation, "a-b"}, {SettingIncarnation, "a/b"},
 		{SettingIncarnation, "\u00e9"}, {SettingIncarnation, "a\n"},
-		{SettingIncarnation, strings.Repeat("z", maxStoreID+1)},
+		{SettingIncarnation, strings.Repeat("z", 33)},
 	} {
 		a.wantRefused(score.InvalidEvent, "want ", Change{Setting: &bad})
 	}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/cluster"
+)
+
+func flagsWith(t *testing.T, join ...string) *frontendFlags {
+	var f frontendFlags
+	f.insecure, f.HTTP = true, "127.0.0.1:1"
+	f.Member = cluster.Options{
+		ID: "f1", Dir: filepath.Join(t.TempDir(), "f1"), Bootstrap: true, Join: join,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	return &f
+}
+
+func TestBootstrapWithJoinMakesAGroupOnlyIfNobodyAnswers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts its connections: it is slow
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const nobody = "http://127.0.0.1:2"
+	slow, own := "http://"+l.Addr().String(), "http://127.0.0.1:1"
+	for what, c := range map[string]struct {
+		join   []string
+		founds bool
+	}{
+		"without --join":                   {nil, true},
+		"nobody answers":                   {[]string{nobody}, true},
+		"one of two is slow":               {[]string{nobody, slow}, false},
+		"its own address is the only one":  {[]string{own}, true},
+		"its own address is the first":     {[]string{own, nobody}, true},
+		"its own address is the second":    {[]string{nobody, own}, false},
+		"it is the first, and one is slow": {[]string{own, slow}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := flagsWith(t, c.join...)
+			if err := f.chooseGroup(t.Context(), 300*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			if f.Member.Bootstrap != c.founds || c.founds && len(f.Member.Join) > 0 {
+				t.Errorf("bootstrap is %t, join %q; want bootstrap %t", f.Member.Bootstrap, f.Member.Join, c.founds)
+			}
+		})
+	}
+	if err := flagsWith(t, "127.0.0.1:2").chooseGroup(t.Context(), time.Millisecond); err == nil {
+		t.Error("an address that is no URL is taken")
+	}
+}
+
+func TestBootstrapWithJoinAsksNobodyIfThereAreData(t *testing.T) {
+	f := flagsWith(t)
+	f.Member.Peer, f.Member.Metrics = "127.0.0.1:0", prometheus.NewRegistry()
+	m, err := cluster.Start(f.Member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f.Member.Join = []string{"http://" + l.Addr().String()}
+	if err := f.chooseGroup(t.Context(), time.Minute); err != nil || !f.Member.Bootstrap || len(f.Member.Join) != 1 {
+		t.Errorf("with data it chooses bootstrap %t, join %q, %v", f.Member.Bootstrap, f.Member.Join, err)
+	}
+}
+
+func TestFrontendThatWaitsToJoinHasNoData(t *testing.T) {
+	f := flagsWith(t, "http://127.0.0.1:2")
+	f.Member.Bootstrap = false
+	f.Member.Peer, f.Member.Metrics = "127.0.0.1:0", prometheus.NewRegistry()
+	m, err := cluster.Start(f.Member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := cluster.HasData(f.Member.Dir); has || err != nil {
+		t.Errorf("it has data: %t, %v", has, err)
+	}
+	if _, err := os.Stat(filepath.Join(f.Member.Dir, stableFile)); err != nil {
+		t.Error(err)
+	}
+}
