@@ -62,14 +62,14 @@ func TestAChangeOfASettingHoldsAtEveryFrontend(t *testing.T) {
 	want.Private = true
 	g.agreeOn(want)
 	mustChangeAccess(t, g, set("private", "false"), set("cache_mode", "pull"))
-	want.Private, want.CacheMode = false, score.Pull
-	g.agreeOn(want)
-	ctx := context.Background()
 	for _, n := range g.nodes {
 		if n.member().frontend.Leased() {
 			t.Errorf("%s has a lease in pull mode", n.opts.ID)
 		}
 	}
+	want.Private, want.CacheMode = false, score.Pull
+	g.agreeOn(want)
+	ctx := context.Background()
 	m := g.master().member()
 	for _, bad := range []access.Change{set("crown", "true"), set("private", "1"), set("cache_mode", "")} {
 		refused(t, m.ChangeAccess(ctx, bad), score.InvalidEvent)

@@ -74,8 +74,8 @@ func protect(dir string) (changed []string, err error) {
 func (s *Store) protect() {
 	changed, err := protect(s.dir)
 	if len(changed) > 0 {
-		s.logger.Warn("others than the owner had access to the data directory, or the owner had none; changed "+
-			fmt.Sprintf("directories to mode %o and files to %o", privateDir, privateFile),
+		s.logger.Warn("the data directory was not for its owner only; "+
+			fmt.Sprintf("changed directories to mode %o and files to %o", privateDir, privateFile),
 			"dir", s.dir, "changed", len(changed), "first", changed[0])
 	}
 	if err != nil {

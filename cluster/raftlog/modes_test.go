@@ -85,7 +85,7 @@ func TestDataDirectoryIsForItsOwnerOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	var log strings.Builder
 	busyStore(t, dir, slog.New(slog.NewTextHandler(&log, nil)))
-	if strings.Contains(log.String(), "owner") {
+	if strings.Contains(log.String(), "owner only") {
 		t.Errorf("a new directory was changed:\n%s", &log)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
@@ -359,6 +360,7 @@ func TestAWatcherThatIsNotPermittedAnyMoreGetsNothingAndEnds(t *testing.T) {
 	w.Permitted = func() bool { return false }
 	h.Attach(w, server)
 	s.change("C/1")
+	client.SetReadDeadline(time.Now().Add(timeout))
 	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
 		t.Errorf("it got %q: %v", got, err)
 	}
