@@ -131,14 +131,16 @@ func (m *Machine) commit() error {
 	return nil
 }
 
-// beginRead begins a read transaction that sees everything applied.
-func (m *Machine) beginRead() (*bolt.Tx, error) {
+// beginRead begins a read transaction that sees everything applied. It returns the
+// incarnation of what it sees.
+func (m *Machine) beginRead() (tx *bolt.Tx, incarnation string, err error) {
 	if err := m.Commit(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	m.dbMu.RLock()
 	defer m.dbMu.RUnlock()
-	return m.db.Begin(false)
+	tx, err = m.db.Begin(false)
+	return tx, m.Incarnation(), err
 }
 
 func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {

@@ -20,7 +20,7 @@ type Snapshot struct {
 // Snapshot returns a snapshot of the present state, which the caller must release.
 // Further entries can be applied in the meantime.
 func (m *Machine) Snapshot() (*Snapshot, error) {
-	tx, err := m.beginRead()
+	tx, _, err := m.beginRead()
 	if err != nil {
 		return nil, err
 	}

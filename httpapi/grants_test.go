@@ -100,7 +100,7 @@ func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 		}
 	}
 	first := ask(t, s, "GET", "/v1/audit?limit=2", "", bearer(c.operator))
-	if !strings.Contains(first.body, `"next":"2"`) {
+	if !strings.Contains(first.body, `"next":"fake-2"`) {
 		t.Errorf("got %s", first.body)
 	}
 	for _, bad := range []string{"?after=x", "?limit=0", "?x=1"} {

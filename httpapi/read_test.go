@@ -155,6 +155,29 @@ func TestPagesOfATimelineAddUpToTheWhole(t *testing.T) {
 	}
 }
 
+// The revisions of a restored store are given again, to other events.
+func TestACursorOfAnotherIncarnationBeginsTheTimelineAnew(t *testing.T) {
+	_, s := start(t)
+	page := func(after string) (body, next string) {
+		var p struct {
+			Next string `json:"next"`
+		}
+		a := ask(t, s, "GET", "/v1/timeline/"+contest+"?limit=2&after="+after, "")
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil {
+			t.Fatal(err, a.body)
+		}
+		return a.body, p.Next
+	}
+	first, next := page("")
+	incarnation, revision, _ := strings.Cut(next, "-")
+	if second, _ := page(next); second == first || incarnation == "" {
+		t.Fatalf("the cursor %q leads to %s", next, second)
+	}
+	if same, _ := page("another-" + revision); same != first {
+		t.Errorf("got %s; want the beginning", same)
+	}
+}
+
 func TestEmptyListIsAnEmptyArray(t *testing.T) {
 	_, s := start(t)
 	if a := ask(t, s, "GET", "/v1/scores?competition=OG2000", ""); a.body != `{"scores":[],"next":""}`+"\n" {

@@ -187,7 +187,7 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 	if err != nil {
 		return handler.Response{VaryAccept: true}, err
 	}
-	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Incarnation()
+	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
 	return handler.Written, web.Page(w, hr, data)

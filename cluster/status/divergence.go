@@ -64,9 +64,10 @@ func (c *DivergenceCheck) compare(voters []raft.Server, stateAt func(index uint6
 }
 
 // Run compares the states once. It is called after each poll, by one goroutine.
-func (c *DivergenceCheck) Run() {
-	voters := peer.Voters(c.Source.Raft)
-	c.compare(voters, c.Source.Machine.StateAt)
+func (c *DivergenceCheck) Run() { c.run(peer.Voters(c.Source.Raft), c.Source.Machine.StateAt) }
+
+func (c *DivergenceCheck) run(voters []raft.Server, stateAt func(index uint64) (fsm.State, bool)) {
+	c.compare(voters, stateAt)
 	var by []raft.ServerID
 	var list []string
 	for _, v := range voters {

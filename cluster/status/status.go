@@ -226,6 +226,6 @@ func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Fronten
 
 func (s Status) fill(e *score.Frontend) {
 	e.URL, e.State, e.Revision, e.Pushed, e.Released = s.URL, s.State, s.Revision, s.Pushed, s.Released
-	e.LeaseMS, e.Leased = s.LeaseMS, s.LeaseMS > 0
+	e.LeaseMS, e.Leased, e.Forgotten = s.LeaseMS, s.LeaseMS > 0, s.Forgot
 	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
 }

@@ -158,21 +158,23 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	if err != nil {
 		return none, err
 	}
-	after, err := handler.After(q, "the number of a line")
+	cursor, err := handler.ParseCursor(q, "the number of a line")
 	if err != nil {
 		return none, err
 	}
 	var list []access.AuditEntry
 	var next uint64
+	var incarnation string
 	// The master's state is current, unless another one has committed meanwhile.
 	_, _, err = h.Trail.Stale(func(v queries.View) (err error) {
-		list, next, err = v.Audit(after, limit)
+		incarnation = v.Incarnation()
+		list, next, err = v.Audit(cursor.In(incarnation), limit)
 		return err
 	})
 	if err != nil {
 		return none, err
 	}
-	page := access.AuditPage{Audit: list, Next: handler.Position(next)}
+	page := access.AuditPage{Audit: list, Next: handler.Next(incarnation, next)}
 	return r.Result(page, func(b *bytes.Buffer) {
 		t := textfmt.NewTable("NUMBER", "AT", "BY", "WHAT")
 		for _, line := range page.Audit {

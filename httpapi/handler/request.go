@@ -292,22 +292,3 @@ func ParsePageSize(given string) (int, error) {
 	}
 	return n, nil
 }
-
-// After returns the parameter after of a list whose entries have numbers, 0 if there is
-// none.
-func After(q url.Values, want string) (after uint64, err error) {
-	if given := q.Get("after"); given != "" {
-		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return 0, Unwanted("after", given, want)
-		}
-	}
-	return after, nil
-}
-
-// Position returns n as a parameter after, "" for 0.
-func Position(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatUint(n, 10)
-}

@@ -242,7 +242,7 @@ func (h *Hub) snapshot(
 	}
 	comma := []byte(",")
 	body := fmt.Appendf(nil,
-		"event: snapshot\ndata: "+`{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
+		"event: snapshot\ndata: "+`{"incarnation":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
 		h.store.ID(), // letters and digits only
 		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
 	return frame{key: snapshotKey, open: true, latest: latest, revision: revision, bytes: body}, nil

@@ -3,11 +3,14 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // copyData copies the data directory of a stopped frontend.
@@ -76,6 +79,81 @@ func TestAFrontendWithAnOldDirectoryGivesNoVoteUntilItHasEverythingAgain(t *test
 	}
 	if text := old.output(t); !strings.Contains(text, "has forgotten what it acknowledged") {
 		t.Errorf("its log has no word of it:\n%s", text)
+	}
+}
+
+// copied copies the directory of a frontend, which is killed for that and started again.
+// Later the frontend gets the old copy back, or the copy is started beside it. The other
+// two are up all the while.
+func (n *nemesis) copied(f *frontend, who string) (what string, undo func()) {
+	g := n.g
+	f.Kill()
+	dir := f.copyData()
+	f.start()
+	n.awaitAll(f)
+	if n.rand.IntN(2) == 0 {
+		return "clone " + who, func() {
+			clone := &frontend{id: f.id, data: dir, entry: []string{"--join", urls(g.frontends[:members])}, group: g}
+			clone.move(freePort(g.t), freePort(g.t))
+			clone.start()
+			if code := clone.exit(g.t); code != 1 {
+				g.t.Errorf("a copy of %s ended with exit code %d; want 1:\n%s", f.id, code, lastLines(clone.output(g.t)))
+			}
+		}
+	}
+	return "old directory of " + who, func() {
+		if n.died(f) {
+			return
+		}
+		f.Kill()
+		if err := errors.Join(os.RemoveAll(f.data), os.Rename(dir, f.data)); err != nil {
+			g.t.Fatal(err)
+		}
+		f.start()
+		n.awaitAll(f)
+	}
+}
+
+var revisionMetric = regexp.MustCompile(`(?m)^laurel_revision ([0-9.e+]+)$`)
+
+// awaitAll waits until a frontend has all that the others had, and votes.
+func (n *nemesis) awaitAll(f *frontend) {
+	n.g.t.Helper()
+	goal := uint64(0)
+	for _, other := range n.g.frontends[:members] {
+		for _, m := range n.see(other).Frontends {
+			goal = max(goal, m.Revision)
+		}
+	}
+	eventually(n.g.t, f.id+" has everything", func() error {
+		a, err := ask("GET", f.url+"/metrics", "")
+		if err != nil {
+			return err
+		}
+		if found := revisionMetric.FindStringSubmatch(a.body); len(found) == 2 && !forgotten.MatchString(a.body) {
+			if has, err := strconv.ParseFloat(found[1], 64); err == nil && uint64(has) >= goal {
+				return nil
+			}
+		}
+		return fmt.Errorf("it has not, up to revision %d", goal)
+	})
+	f.waitReady()
+}
+
+// TestEveryHistoryWithOldDirectoriesAndClonesIsLinearizable is
+// TestEveryHistoryIsLinearizable with other faults: one member at a time comes back with
+// an old copy of its directory, or a copy of it is started beside it.
+func TestEveryHistoryWithOldDirectoriesAndClonesIsLinearizable(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	length := byForm(6*time.Second, 12*time.Second, longHistory)
+	runs, seed := 1, rand.Uint64N(1_000_000)
+	t.Log(rowHead)
+	if os.Getenv("LAUREL_LONG") != "" {
+		runs = 10
+	}
+	for i := range uint64(runs) {
+		t.Run(fmt.Sprint("seed ", seed+i), func(t *testing.T) { oneHistory(t, nil, seed+i, length, true) })
 	}
 }
 

@@ -31,6 +31,7 @@ type nemesis struct {
 	joined  int
 	removed bool          // the joiner has to leave
 	slowFor time.Duration // total time of slow links
+	copies  bool          // only faults with copies of directories, one after the other; see copied
 	asking  sync.WaitGroup
 }
 
@@ -111,6 +112,10 @@ func (n *nemesis) injectFault() {
 	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofLink, ofLink,
 		ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(12)]
 	lasts := n.between(shortest, longest)
+	if n.copies {
+		kind = []kindOfFault{ofProcess, ofProcess, ofProcess, ofMode, ofMaster}[n.rand.IntN(5)]
+		lasts += time.Second // the others hear what the victim holds
+	}
 	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil || kind == ofLink && !n.slows() {
 		return
 	}
@@ -154,8 +159,11 @@ func (n *nemesis) injectFault() {
 
 // process kills or pauses a frontend.
 func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
-	if n.died(f) {
+	switch {
+	case n.died(f):
 		return "", nil
+	case n.copies:
+		return n.copied(f, who)
 	}
 	if n.rand.IntN(2) == 0 {
 		f.Kill()

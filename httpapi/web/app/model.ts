@@ -133,8 +133,8 @@ export interface Frontends {
 
 export interface Snapshot {
   revision: number
-  /** Identifies the store: another store at the same address is not an older state of this one. */
-  store?: string
+  /** Names the course of the revisions: another store at the same address is not an older state of this one. */
+  incarnation?: string
   scores?: Contest[]
   medals?: Medals[]
   leaderboards?: BoardEvent[]
@@ -145,7 +145,7 @@ export interface Heartbeat {
   epoch: number
   mode: string
   frontend: string
-  store?: string
+  incarnation?: string
   /** In pull mode: how far behind the frontend may be, in milliseconds. */
   age_ms?: number
 }
@@ -157,7 +157,7 @@ export interface Served {
   frontends: Frontends
   revision: number
   frontend: string
-  store?: string
+  incarnation?: string
   served_at: number
 }
 
