@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/score"
 	"laurel/score/medal"
 	"laurel/trust/access"
@@ -173,18 +175,22 @@ func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 }
 
 // Leave removes a frontend from the group for good. If that would endanger the group it
-// is refused with a score.StatusConflict, unless force is true.
-func (c *Client) Leave(ctx context.Context, id string, force bool) error {
+// is refused with a score.StatusConflict, unless force is true. It returns the group as it
+// is afterwards, as far as that is known.
+func (c *Client) Leave(ctx context.Context, id string, force bool) (group score.Frontends, err error) {
 	r := call{method: http.MethodDelete, path: idPath("/v1/cluster/members", id)}
 	if force {
 		r.query = url.Values{"force": {"true"}}
 	}
-	_, mayHaveApplied, err := c.do(ctx, r)
+	body, mayHaveApplied, err := c.do(ctx, r)
 	if mayHaveApplied && hasCode(err, score.NotFound) {
 		// An earlier attempt, whose response was lost, has removed it.
-		return nil
+		return group, nil
 	}
-	return err
+	if err == nil {
+		err = json.Unmarshal(body, &group)
+	}
+	return group, err
 }
 
 // Transfer makes the frontend with the id to the master. If to is empty, the group
@@ -221,11 +227,14 @@ func (c *Client) Lineage(ctx context.Context) (string, error) {
 	return "", score.Problemf(score.NotReady, "the store has no lineage yet, so no event can be signed for it")
 }
 
-// NewJoinToken returns a token with which up to uses frontends can join within ttl.
-func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
+// NewJoinToken returns a token with which up to uses frontends can join within ttl, on the
+// terms.
+func (c *Client) NewJoinToken(
+	ctx context.Context, ttl time.Duration, uses int, terms access.Terms,
+) (string, error) {
 	var made access.JoinTokenResponse
 	r := call{method: http.MethodPost, path: "/v1/cluster/tokens"}
-	err := c.request(ctx, r, access.JoinTokenRequest{TTL: ttl.String(), Uses: uses}, &made)
+	err := c.request(ctx, r, access.JoinTokenRequest{TTL: ttl.String(), Uses: uses, Terms: terms}, &made)
 	return made.Token, err
 }
 

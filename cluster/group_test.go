@@ -25,6 +25,7 @@ import (
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/pki"
 )
 
 // patient bounds the wait for what must happen. A busy machine may need much of it.
@@ -60,7 +61,8 @@ type node struct {
 	server        *httptest.Server
 	registry      *prometheus.Registry // of the member that was started last
 	current       atomic.Pointer[Member]
-	falseReporter *falseReporter // answers the other members in the node's place, if it is set before the start
+	enroll        func() *pki.Identity // gets its first certificate; nil if it has one or needs none
+	falseReporter *falseReporter       // answers the other members in the node's place, if it is set before the start
 	// changeStatus, if it is set before the start, changes what the node reports to the others. from is the asking member.
 	changeStatus func(s *status.Status, from raft.ServerID)
 }
@@ -115,6 +117,9 @@ func (l *lockedBuffer) tail(n int) string {
 // start starts the node's member, at the address that it had before.
 func (n *node) start() *Member {
 	n.t.Helper()
+	if n.enroll != nil {
+		n.opts.Identity, n.enroll = n.enroll(), nil
+	}
 	var m *Member
 	eventually(n.t, "start "+n.opts.ID, func() (err error) {
 		n.registry = prometheus.NewRegistry()
@@ -203,7 +208,7 @@ func (n *node) handler(forwards bool) http.Handler {
 		if err := json.UnmarshalRead(r.Body, &asked); err != nil {
 			return err
 		}
-		return m.Join(r.Context(), asked)
+		return m.Join(r.Context(), asked, false)
 	})
 	at("DELETE /v1/cluster/members/{id}", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
 		return m.Leave(r.Context(), r.PathValue("id"), r.FormValue("force") == "true")

@@ -96,7 +96,17 @@ func (j *joinLoop) joined() bool {
 			has = status.PlaceOf(s)
 		}
 	}
-	return has != nil && has.Peer == j.opts.Peer && (has.Voter || j.opts.Nonvoter)
+	return has != nil && has.Peer == j.opts.Peer && (has.Voter || j.opts.Nonvoter) && j.certified(has)
+}
+
+// certified reports whether this member's certificate says what it is in the group. It
+// does not after the member has used a join token because its certificate had expired.
+func (j *joinLoop) certified(has *status.Place) bool {
+	if j.opts.Identity == nil {
+		return true
+	}
+	role := j.opts.Identity.Holder().Role
+	return role == pki.Voter || role == pki.Nonvoter && !has.Voter
 }
 
 // join asks the master to add this member, at the addresses where it may be, and then the
@@ -106,7 +116,7 @@ func (j *joinLoop) join(self score.NewMember) error {
 	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(joinTimeout))
 	defer cancel()
 	if j.leadership() != nil {
-		return j.membership.Join(ctx, self)
+		return j.membership.Join(ctx, self, false)
 	}
 	body, err := json.Marshal(self)
 	if err != nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,6 +24,7 @@ import (
 	"laurel/fsm"
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
 
@@ -36,9 +38,6 @@ const (
 	// recheckEvery is how often, at a time scale of 1, the member looks for changes that
 	// end connections between members.
 	recheckEvery = 100 * time.Millisecond
-	// removedPath is where a member learns that it may have been removed, and asks the
-	// others.
-	removedPath = "/peer/v1/removed"
 )
 
 // The errors of Start and Ended about the data directory.
@@ -131,12 +130,13 @@ func (m *Member) start() (err error) {
 	}
 	if m.opts.Identity != nil {
 		m.auth = peer.NewAuthenticator(peer.AuthConfig{
-			Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
+			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
 			Refused: m.metrics.peerRefused, Logger: m.log,
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
-		Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
+		Listen: m.opts.hooks.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -185,11 +185,11 @@ func (m *Member) wire(reports *status.Reports) {
 		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
 	}
 	m.transfers = &transfers{r, m.poller, m.proposer}
+	m.issuer = m.newIssuer(reports)
 	m.membership = &membership{
 		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
-		changing: make(chanMutex, 1),
+		issuer: m.issuer, changing: make(chanMutex, 1),
 	}
-	m.issuer = m.newIssuer(reports)
 }
 
 func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
@@ -276,7 +276,9 @@ func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
-	return m.source.Frontends(m.poller.Reports, m.CacheMode())
+	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
+	f.KeyHolders = m.machine.Access().KeyHolders()
+	return f
 }
 
 // Carry sets the function that returns the load of this frontend, which others see.
@@ -285,6 +287,22 @@ func (m *Member) Carry(load func() score.Load) { m.source.SetLoad(load) }
 // Removed reports whether a server, id@instance, was a member of a secure group and is
 // not one now, as far as this member knows.
 func (m *Member) Removed(member string) bool { return m.auth.Removed(raft.ServerID(member)) }
+
+// CallerOf returns the name, id@instance, of the member that a verified certificate is for.
+// joins is true if it permits only to join. The error says why it permits nothing.
+func (m *Member) CallerOf(c *x509.Certificate) (name string, joins bool, err error) {
+	h, err := pki.HolderOf(c)
+	if err != nil {
+		return "", false, err
+	}
+	switch m.auth.Role(h) {
+	case pki.NoRole:
+		return "", false, ErrRemoved
+	case pki.Joiner:
+		joins = true
+	}
+	return h.Member, joins, nil
+}
 
 // Verifier returns the verifier of signatures, for events that are about to be posted.
 func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
@@ -302,40 +320,6 @@ func (m *Member) Ended() <-chan error { return m.ended }
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
 	m.polling.parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
-}
-
-// peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are
-// calls between members. A request with any other path is a client's, which a member
-// forwards to the master; the handler forwarded answers it.
-func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				m.writePeerError(w, r, err)
-			}
-		})
-	}
-	handle("POST "+postsPath, m.serveForwarded)
-	handle("POST "+pollPath, m.polling.serve)
-	handle("GET "+termPath, m.readIndex.serveTerm)
-	handle("GET "+readyPath, m.readIndex.serveReady)
-	handle("GET "+status.Path, m.source.Serve)
-	handle("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
-	handle("POST "+enroll.KeysPath, m.issuer.ServeKeys)
-	handle("POST "+removedPath, func(http.ResponseWriter, *http.Request) error {
-		m.poller.PollNow()
-		return nil
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if m.leadership() == nil {
-			w.Header().Set(notMasterHeader, "1")
-			peer.WriteProblem(w, peer.NotMaster())
-			return
-		}
-		forwarded.ServeHTTP(w, r)
-	})
-	return m.auth.RequireMember(mux, m.source.ServeRemoved)
 }
 
 // writePeerError answers a call of another member with an error.

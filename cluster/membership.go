@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
 	"laurel/score"
@@ -45,13 +46,16 @@ type membership struct {
 	auth      *peer.Authenticator
 	poller    *status.Poller
 	transfers *transfers
+	issuer    *enroll.Issuer
 	changing  chanMutex // one change at a time
 }
 
 // Join adds a member, or gives one that is back its new address, or a vote. The frontend
-// must be running: the master asks it for its id. Repeating it is harmless. Only the
-// master can; the error is a *score.Problem.
-func (m *membership) Join(ctx context.Context, n score.NewMember) error {
+// must be running: the master asks it for its id, and in a secure group gives it a
+// member's certificate before it changes the configuration. Repeating it is harmless. Only
+// the master can; the error is a *score.Problem. byOperator is false if the frontend asks
+// for itself.
+func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator bool) error {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
 	defer cancel()
 	if p := checkNewMember(n); p != nil {
@@ -69,7 +73,7 @@ func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 	if p := m.checkTwin(ctx, joiner, n); p != nil {
 		return p
 	}
-	done, err := m.add(joiner, n)
+	done, err := m.add(ctx, joiner, n, byOperator)
 	if done || err != nil {
 		return err
 	}
@@ -118,7 +122,9 @@ func (m *membership) checkTwin(ctx context.Context, joiner status.Status, n scor
 
 // add adds a frontend to the configuration, or changes its address. done is true if
 // nothing is left to do.
-func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, err error) {
+func (m *membership) add(
+	ctx context.Context, joiner status.Status, n score.NewMember, byOperator bool,
+) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leadership() == nil {
@@ -129,6 +135,12 @@ func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, er
 	known, p := findJoiner(m.servers(), joiner, n)
 	if p != nil {
 		return false, p
+	}
+	err = m.issuer.Promote(ctx, enroll.Candidate{
+		Certificate: joiner.Certificate, Peer: n.Peer, URL: n.URL, Known: known, Voter: n.Voter, ByOperator: byOperator,
+	})
+	if err != nil {
+		return false, err
 	}
 	addr := raft.ServerAddress(n.Peer)
 	voter := known != nil && known.Suffrage == raft.Voter
@@ -239,6 +251,7 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 		return m.leaveSelf(ctx, id)
 	}
 	m.log.Info("removed a frontend from the group", "member", id)
+	m.warnOfKeyHolders()
 	// The member would find out by itself; told, it stops at once.
 	go func() {
 		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundTimeout))
@@ -246,6 +259,14 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 		m.port.Call(ctx, string(leaver.Address), http.MethodPost, removedPath, nil, nil)
 	}()
 	return nil
+}
+
+// warnOfKeyHolders logs which removed members hold the authority's private key.
+func (m *membership) warnOfKeyHolders() {
+	if ids := m.machine.Access().KeyHolders(); len(ids) > 0 {
+		m.log.Warn("removed frontends hold the private key of the group's authority, and can make certificates with it; "+
+			"to end that run laurel cluster ca rotate, and then laurel cluster ca finish", "members", ids)
+	}
 }
 
 // remove removes a member from the configuration if it may leave, unless it is this one.
@@ -277,7 +298,9 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 	if m.opts.Identity != nil {
 		// Before the change of the configuration: if this master is lost in between, no
 		// removed member can still connect.
-		err := m.access.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
+		err := m.access.ChangeAccess(ctx, access.Change{
+			By: m.opts.ID, RemoveMember: string(leaver.ID), HeldKeys: leaver.Suffrage == raft.Voter,
+		})
 		if err != nil {
 			return nil, err
 		}

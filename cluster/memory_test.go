@@ -330,7 +330,7 @@ func TestACloneIsRefusedWhileTheFirstAnswers(t *testing.T) {
 			clone.opts.Identity, clone.opts.Join = first.opts.Identity, []string{g.nodes[0].server.URL}
 			clone.opts.Dir, clone.opts.Peer = dir, loopback()
 			clone.start()
-			asked := g.master().member().Join(context.Background(), clone.asNew())
+			asked := g.master().member().Join(context.Background(), clone.asNew(), true)
 			if code := score.CodeOf(asked); code != score.IDConflict && code != score.NotReady {
 				t.Errorf("the master answers %v", asked)
 			}

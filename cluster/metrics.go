@@ -150,6 +150,9 @@ func (m *Member) registerGauges() {
 			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
+	gauge("laurel_authority_key_holders",
+		"Removed frontends that hold the private key of the group's authority; laurel cluster ca rotate ends that.",
+		func() float64 { return float64(len(m.machine.Access().KeyHolders())) })
 	gauge("laurel_forgotten_entry", "Newest log entry that this frontend was heard to hold and lacks; 0 if none. "+
 		"It gives no vote meanwhile.", func() float64 {
 		forgotten, _ := m.source.Gate.Forgotten()

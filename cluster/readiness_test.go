@@ -128,7 +128,7 @@ func TestNonvoterIsReadyWithoutAVote(t *testing.T) {
 	if s, in := peer.Find(g.master().member().servers(), n.member().self); !in || s.Suffrage == raft.Voter {
 		t.Errorf("it is in the group %t, with the suffrage %s", in, s.Suffrage)
 	}
-	if err := g.master().member().Join(t.Context(), n.asNew()); err != nil { // an operator gives it a vote
+	if err := g.master().member().Join(t.Context(), n.asNew(), true); err != nil { // an operator gives it a vote
 		t.Fatal(err)
 	}
 	ready(t, n)

@@ -170,7 +170,7 @@ func TestAnswerOfAJoiningFrontendRemovesNobody(t *testing.T) {
 				master := g.nodes[0]
 				asks := joiner.asNew()
 				asks.Voter = false
-				err := master.member().Join(context.Background(), asks)
+				err := master.member().Join(context.Background(), asks, true)
 				if byHeader {
 					refused(t, err, score.NotReady)
 				}

@@ -92,7 +92,7 @@ func (h *accessHistory) change(t *rapid.T) {
 		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who),
 			Expires: accessDay.Add(drawDuration(t) + 1)}
 	case "use":
-		c.UseJoinToken = fmt.Sprint("j", who)
+		c.UseJoinToken, c.JoinKey = fmt.Sprint("j", who), make([]byte, 32)
 	case "authority":
 		c.AddAuthority = []byte{who}
 	case "drop":

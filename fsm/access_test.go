@@ -83,17 +83,18 @@ func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
 	bounded.Competitions, bounded.Types = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}
 	bounded.Rate, bounded.Expires = 2.5, accessDay.AddDate(1, 0, 0)
-	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
+	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2,
+		Terms: access.Terms{Nonvoter: true, Hosts: []string{"scores.example"}}}
 	list := []access.Change{
 		{Guard: true},
 		{Grant: bounded},
 		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
 		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
 		{Revoke: "feed"},
-		{JoinToken: join}, {UseJoinToken: "j1"},
+		{JoinToken: join}, {JoinKey: bytes.Repeat([]byte{8}, 32), UseJoinToken: "j1"},
 		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")},
 		{DropAuthority: access.Fingerprint([]byte("der 1"))},
-		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
+		{RemoveMember: "f4@abc", HeldKeys: true}, {Note: "f4 has left"},
 		{Setting: &access.Setting{Name: access.SettingLineage, Value: "l1"}},
 		{Setting: &access.Setting{Name: access.SettingIncarnation, Value: "i1"}},
 		{Setting: &access.Setting{Name: access.SettingCacheMode, Value: "pull"}},
@@ -254,7 +255,7 @@ func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := stateOf(t, m)
-	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"},
+	for _, c := range []access.Change{{Revoke: "nobody"}, {JoinKey: make([]byte, 32), UseJoinToken: "j2"},
 		{Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
 		if p := applyChange(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -124,7 +125,10 @@ func TestForwardedRequestHasTheCallersToken(t *testing.T) {
 func TestCertificateOfARemovedMemberIsIgnored(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	newGuardedGroup(t, g)
-	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
+	certificate := &x509.Certificate{
+		Subject: pkix.Name{OrganizationalUnit: []string{"voter"}},
+		URIs:    []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}},
+	}
 	peer := &fastpath.Peer{TLS: &tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}
 	member := func() string {

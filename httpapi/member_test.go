@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
@@ -205,7 +206,7 @@ func (g *testMember) note(what string) error {
 	return nil
 }
 
-func (g *testMember) Join(ctx context.Context, m score.NewMember) error {
+func (g *testMember) Join(ctx context.Context, m score.NewMember, byOperator bool) error {
 	b, _ := json.Marshal(m)
 	return g.note("join " + string(b))
 }
@@ -246,7 +247,7 @@ var errInsecure = score.Problemf(score.StatusConflict, "the group has no certifi
 func (insecure) AuthorityPEM() []byte                          { return nil }
 func (insecure) RotateAuthority(context.Context, string) error { return errInsecure }
 func (insecure) FinishRotation(context.Context, string) error  { return errInsecure }
-func (insecure) NewJoinToken(context.Context, string, time.Duration, int) (string, error) {
+func (insecure) NewJoinToken(context.Context, string, time.Duration, int, access.Terms) (string, error) {
 	return "", errInsecure
 }
 func (insecure) Enroll(context.Context, string, []byte, string) (any, error) {
@@ -261,11 +262,16 @@ func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 	_, _ = w.Write(body)
 }
 
+func callerOf(c *x509.Certificate) (member string, joins bool, err error) {
+	h, err := pki.HolderOf(c)
+	return h.Member, h.Role == pki.Joiner, err
+}
+
 // newTestAPI returns a group whose frontend is the master, and its API.
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Verify, o.MemberOf = new(signing.Verifier).VerifyEvent, pki.MemberOf
+	o.Verify, o.CallerOf = new(signing.Verifier).VerifyEvent, callerOf
 	return g, New(groupOf(g), o)
 }
 

@@ -51,6 +51,8 @@ type Frontends struct {
 	Epoch     uint64     `json:"epoch"`  // Raft term
 	Master    string     `json:"master"` // "" if there is none
 	Frontends []Frontend `json:"frontends"`
+	// KeyHolders are removed frontends that hold the private key of the group's authority.
+	KeyHolders []string `json:"key_holders,omitzero"`
 }
 
 // NewMember is a request to add a member to the group.

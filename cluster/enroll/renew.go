@@ -61,8 +61,8 @@ func (r *Renewer) Run(ctx context.Context) {
 func (r *Renewer) check(ctx context.Context) {
 	who := r.Auth.Identity
 	now := who.Now()
-	if now.Before(r.notBefore) {
-		return
+	if now.Before(r.notBefore) || who.Holder().Role == pki.Joiner {
+		return // the master gives a joiner the certificate of a member
 	}
 	round, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
@@ -193,7 +193,7 @@ func (r *Renewer) renewAtMaster(ctx context.Context, sameAuthority bool) error {
 	}
 	issued := new(pki.IssuedCertificate)
 	if r.IsMaster() {
-		issued, err = r.issue(csr, i.Member)
+		issued, err = r.renewal(csr, i.Holder())
 	} else {
 		err = r.callMaster(ctx, CertificatePath, bytes.NewReader(csr), issued)
 	}

@@ -1,13 +1,17 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/trust/pki"
 )
 
 // Serve checks the requests of other members until the context ends. It gives snapshots
@@ -17,20 +21,84 @@ func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest))
 	if !t.awaitOpen() {
 		return
 	}
+	defer context.AfterFunc(t.ctx, func() { t.layer.Close() })()
 	t.config.Go(t.deliverHeartbeats)
 	for {
+		c, err := t.layer.Accept()
+		if err != nil {
+			return
+		}
+		t.config.Go(func() { t.serve(c.(*acceptedConn), snapshot) })
+	}
+}
+
+// serve checks the requests of one connection. raft.NetworkTransport does not tell from
+// which connection a request came, and the sender that a request names must be the one of
+// the certificate. So each connection gets a transport of its own, on the fast path of
+// heartbeats as well.
+func (t *Transport) serve(c *acceptedConn, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+	only := &oneConn{StreamLayer: t.layer, conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	in := newNetworkTransport(only, &t.config)
+	in.SetHeartbeatHandler(func(call raft.RPC) { t.heartbeat(c.sender(), call) })
+	c.ended = in.Close
+	only.conn <- c
+	defer context.AfterFunc(t.ctx, func() { c.Close() })()
+	for {
 		select {
-		case call := <-t.NetworkTransport.Consumer():
-			t.handle(call, snapshot)
-		case <-t.ctx.Done():
+		case call := <-in.Consumer():
+			t.handle(c.sender(), call, snapshot)
+		case <-only.closed:
 			return
 		}
 	}
 }
 
-// handle passes on a request, or answers it with an error.
-func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	if err := t.check(call.Command); err != nil {
+// dialingLayer is a stream layer that accepts nothing.
+type dialingLayer struct {
+	raft.StreamLayer
+	closed chan struct{}
+}
+
+// Accept waits for Close.
+func (l *dialingLayer) Accept() (net.Conn, error) {
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+// Close stops Accept.
+func (l *dialingLayer) Close() error {
+	close(l.closed)
+	return l.StreamLayer.Close()
+}
+
+// oneConn is a stream layer that accepts one connection.
+type oneConn struct {
+	raft.StreamLayer
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+// Accept returns the connection, and then waits for Close.
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops Accept. The transport calls it once.
+func (l *oneConn) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// handle passes on a request of a member, or answers it with an error.
+func (t *Transport) handle(
+	from pki.Holder, call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest),
+) {
+	if err := t.check(from, call.Command); err != nil {
 		t.config.Go(func() {
 			if call.Reader != nil { // else the rest of a snapshot would be taken for the next request
 				io.Copy(io.Discard, call.Reader)
@@ -45,7 +113,7 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		return
 	case *raft.AppendEntriesRequest:
 		if len(request.Entries) > 0 && t.config.Full() {
-			t.config.Go(func() { t.handleLater(call, snapshot) })
+			t.config.Go(func() { t.handleLater(from, call, snapshot) })
 			return
 		}
 		// Raft commits up to the leader's commit index or the end of its own log,
@@ -66,12 +134,14 @@ var errFull = errors.New("the log of this member is full until its snapshot is w
 
 // handleLater handles entries when the log has room for them. Heartbeats and votes pass
 // meanwhile.
-func (t *Transport) handleLater(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+func (t *Transport) handleLater(
+	from pki.Holder, call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest),
+) {
 	if err := t.awaitRoom(); err != nil {
 		call.Respond(nil, err)
 		return
 	}
-	t.handle(call, snapshot)
+	t.handle(from, call, snapshot)
 }
 
 // awaitRoom waits until the log has room, but not until the sender of entries may give up.
@@ -110,12 +180,12 @@ func (t *Transport) following() (term uint64, leader raft.ServerID, last uint64)
 // that Raft follows already changes nothing and is answered here, because a slow disk
 // under the main goroutine must not cost the master its majority, and Raft gets a copy
 // when it is free. Any other heartbeat waits for Raft.
-func (t *Transport) heartbeat(call raft.RPC) {
+func (t *Transport) heartbeat(from pki.Holder, call raft.RPC) {
 	if !t.awaitOpen() {
 		call.Respond(nil, raft.ErrRaftShutdown)
 		return
 	}
-	if err := t.check(call.Command); err != nil {
+	if err := t.check(from, call.Command); err != nil {
 		call.Respond(nil, err)
 		return
 	}
@@ -153,8 +223,11 @@ func (t *Transport) deliverHeartbeats() {
 	}
 }
 
-// check returns an error if Raft must not see a request.
-func (t *Transport) check(request any) error {
+// check returns an error if Raft must not see a request of a member.
+func (t *Transport) check(from pki.Holder, request any) error {
+	if err := t.checkSender(from, request); err != nil {
+		return t.refuse(reasonSender, err)
+	}
 	if err := t.checkTerm(termOf(request)); err != nil {
 		t.approach(request)
 		return err

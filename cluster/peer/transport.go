@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/cluster/internal/hclogger"
+	"laurel/trust/pki"
 )
 
 const (
@@ -56,10 +58,11 @@ type TransportConfig struct {
 // but not the second, and knows the receiver's id but not the address that Raft has for
 // it.
 type Transport struct {
-	*raft.NetworkTransport
-	Header raft.RPCHeader // of this member's answers
+	*raft.NetworkTransport                // sends; each accepted connection has another one, see serve
+	Header                 raft.RPCHeader // of this member's answers
 
 	config   TransportConfig
+	layer    raft.StreamLayer
 	ctx      context.Context
 	calls    chan raft.RPC // read by Raft's main goroutine
 	beat     chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
@@ -73,14 +76,13 @@ type Transport struct {
 
 // NewTransport returns a transport whose requests and answers are checked until ctx ends.
 func NewTransport(ctx context.Context, c TransportConfig) *Transport {
+	layer := c.Port.RaftLayer(c.Timeout)
 	t := &Transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout,
-			Logger: hclogger.New(c.Logger, c.Stopping),
-		}),
-		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
+		NetworkTransport: newNetworkTransport(&dialingLayer{StreamLayer: layer, closed: make(chan struct{})}, &c),
+		config:           c, layer: layer, ctx: ctx,
+		calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
-			reasonForgot),
+			reasonForgot, reasonSender),
 		steps: rate.Sometimes{Interval: c.ApproachPause},
 	}
 	self := c.Port.config.ServerID
@@ -89,6 +91,12 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	}
 	t.follow = t.following
 	return t
+}
+
+func newNetworkTransport(layer raft.StreamLayer, c *TransportConfig) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: hclogger.New(c.Logger, c.Stopping),
+	})
 }
 
 // Open admits requests: r is the Raft of this transport.
@@ -137,9 +145,7 @@ func (t *Transport) Consumer() <-chan raft.RPC { return t.calls }
 
 // SetHeartbeatHandler ignores Raft's handler of heartbeats in favor of the transport's
 // own; see heartbeat.
-func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {
-	t.NetworkTransport.SetHeartbeatHandler(t.heartbeat)
-}
+func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // checkAnswer returns err, or an error if the term of the answer cannot be believed. The
 // answer then has no term, because Raft may look at it despite the error.
@@ -351,8 +357,26 @@ func (c *dialedConn) Write(b []byte) (int, error) {
 type acceptedConn struct {
 	net.Conn
 	stallTimeout time.Duration
-	reading      bool  // a request has begun
-	failed       error // the error that ended reading; later bytes must not be taken for another request
+	ended        func() error // called by Close; set before the connection is used
+	reading      bool         // a request has begun
+	failed       error        // the error that ended reading; later bytes must not be taken for another request
+}
+
+// sender returns the holder of the sender's certificate.
+func (c *acceptedConn) sender() pki.Holder {
+	if c, ok := c.Conn.(*conn); ok {
+		return c.peer
+	}
+	return pki.Holder{}
+}
+
+// Close closes the connection.
+func (c *acceptedConn) Close() error {
+	err := c.Conn.Close()
+	if c.ended != nil {
+		err = errors.Join(err, c.ended())
+	}
+	return err
 }
 
 // Read waits without limit for a request to begin, and at most stallTimeout for it to go

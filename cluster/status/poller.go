@@ -167,10 +167,10 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 		return p.Source.Status(""), nil
 	}
 	var by raft.ServerID // of the certificate
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
-		by = peer.FromConn(g.Conn)
-	}})
 	var s Status
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
+		by, s.Certificate = peer.FromConn(g.Conn), peer.CertificateOf(g.Conn)
+	}})
 	err := p.Port.Call(ctx, addr, http.MethodGet, Path+"?from="+url.QueryEscape(string(p.Source.Self)), nil, &s)
 	var removed *peer.RemovedError
 	switch {

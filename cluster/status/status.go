@@ -7,6 +7,7 @@
 package status
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -71,6 +72,8 @@ type Status struct {
 	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
 	enroll.Certificates
+	// Certificate is the one with which the answer came; nil in an insecure group.
+	Certificate *x509.Certificate `json:"-"`
 	// Asker is the asking member's committed entry. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
 	// Held is what the asking member's log was heard to hold; see VoteGate.

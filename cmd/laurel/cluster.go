@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 func newClusterCommand() *cobra.Command {
@@ -127,10 +129,15 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	c.Flags().BoolVar(&force, "force", false, "remove the frontend even if this endangers the group")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		for _, id := range args {
-			if err := c.Leave(cmd.Context(), id, force); err != nil {
+			group, err := c.Leave(cmd.Context(), id, force)
+			if err != nil {
 				return fmt.Errorf("%s was not removed: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
+			if slices.Contains(group.KeyHolders, id) {
+				fmt.Fprintf(cmd.OutOrStdout(), "the private key of the group's authority left with it; "+
+					"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n")
+			}
 		}
 		return nil
 	})
@@ -210,17 +217,26 @@ func newTokenCommand() *cobra.Command {
 authority, so that a new frontend knows whom to trust, and contains a secret of which the group keeps
 only a hash. It expires after --ttl or --uses uses.
 
+The certificate of a frontend has the address at which the master reaches it, and no other but those of
+--host, so use that for the names by which clients reach it. With --nonvoter the frontend gets no vote:
+start it with --nonvoter, too.
+
 Keep it secret: everybody who has it can add a frontend to the group.`,
 		Example: `  laurel cluster token
-  laurel cluster token --ttl 10m --uses 2`,
+  laurel cluster token --ttl 10m --uses 2
+  laurel cluster token --nonvoter --host scores.example.org,10.0.0.9`,
 		Args: cobra.NoArgs,
 	}
 	var ttl time.Duration
 	var uses int
+	var terms access.Terms
+	c.Flags().BoolVar(&terms.Nonvoter, "nonvoter", false, "admit frontends without a vote only")
+	c.Flags().StringSliceVar(&terms.Hosts, "host", nil,
+		"`NAMES` or addresses, separated by commas, that their certificates may have, too")
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
 	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
-		return c.NewJoinToken(ctx, ttl, uses)
+		return c.NewJoinToken(ctx, ttl, uses, terms)
 	})
 }
 

@@ -51,9 +51,16 @@ func accessText(b *bytes.Buffer, v access.View) {
 	t.Write(b)
 	if len(v.JoinTokens) > 0 {
 		b.WriteString("\n")
-		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES")
+		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES", "VOTE", "HOSTS")
 		for _, j := range v.JoinTokens {
-			t.Row(j.ID, j.Uses, formatTime(j.Expires))
+			vote, hosts := "yes", "-"
+			if j.Nonvoter {
+				vote = "no"
+			}
+			if len(j.Hosts) > 0 {
+				hosts = strings.Join(j.Hosts, " ")
+			}
+			t.Row(j.ID, j.Uses, formatTime(j.Expires), vote, hosts)
 		}
 		t.Write(b)
 	}
@@ -68,6 +75,9 @@ func accessText(b *bytes.Buffer, v access.View) {
 			t.Row(a.Fingerprint, issues)
 		}
 		t.Write(b)
+		if len(v.KeyHolders) > 0 {
+			fmt.Fprintf(b, "removed frontends with the private key: %s\n", strings.Join(v.KeyHolders, " "))
+		}
 	}
 }
 
@@ -226,7 +236,7 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 			return none, handler.Unwanted("ttl", body.TTL, "a duration such as 1h")
 		}
 	}
-	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)
+	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses, body.Terms)
 	if err != nil {
 		return none, err
 	}

@@ -44,8 +44,9 @@ type AuditTrail interface {
 
 // Membership changes the group. Its methods work at the master only.
 type Membership interface {
-	// Join adds a member, or changes what is known about one.
-	Join(ctx context.Context, m score.NewMember) error
+	// Join adds a member, or changes what is known about one. byOperator is false if the
+	// member asks for itself.
+	Join(ctx context.Context, m score.NewMember, byOperator bool) error
 	// Leave removes a member.
 	Leave(ctx context.Context, id string, force bool) error
 	// Transfer makes another frontend the master: the one named, or any for "".
@@ -56,8 +57,10 @@ type Membership interface {
 // AuthorityPEM. Their errors are a *score.Problem, also in a group without certificates.
 // by is the operator, for the audit trail.
 type Trust interface {
-	// NewJoinToken makes a token with which frontends join, and returns its text.
-	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
+	// NewJoinToken makes a token with which frontends join on the terms, and returns its text.
+	NewJoinToken(
+		ctx context.Context, by string, ttl time.Duration, uses int, terms access.Terms,
+	) (text string, err error)
 	// Enroll issues the first certificate of a frontend with a join token. member is
 	// id@instance. issued is encoded as JSON for the frontend.
 	Enroll(ctx context.Context, token string, csr []byte, member string) (issued any, err error)
@@ -109,6 +112,11 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease, m.Pushed, m.Released, m.Revision, m.Watchers)
 	}
 	t.Write(b)
+	if len(f.KeyHolders) > 0 {
+		fmt.Fprintf(b, "\nthe private key of the group's authority left with %s; "+
+			"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n",
+			textfmt.OneLine(strings.Join(f.KeyHolders, ", ")))
+	}
 }
 
 // Join adds a member, or changes what is known about one. It answers with the group, as
@@ -124,7 +132,7 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 	if err := h.checkSelf(r.Caller, m.ID, m.Instance, "join"); err != nil {
 		return none, err
 	}
-	if err := h.Membership.Join(ctx, m); err != nil {
+	if err := h.Membership.Join(ctx, m, r.Caller.Covers(access.RoleOperator)); err != nil {
 		return none, err
 	}
 	if err := h.audit(ctx, r, "added %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {

@@ -101,8 +101,9 @@ type Options struct {
 	// with the lineage, or nil. If the state machine verifies by the same, each signature
 	// is verified once in this process.
 	Verify func(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem
-	// MemberOf returns the name, id@instance, of the member that a certificate is for.
-	MemberOf func(*x509.Certificate) (string, error)
+	// CallerOf returns the name, id@instance, of the member that a certificate is for, and
+	// whether it permits only to join.
+	CallerOf func(*x509.Certificate) (member string, joins bool, err error)
 	// Sender returns the name of the member at the other end of a connection to the peer
 	// port, by the context of its request; "" if members have no certificates.
 	Sender func(context.Context) string

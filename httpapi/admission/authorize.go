@@ -21,7 +21,7 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	caller.Open = !g.guarded()
 	authorization, peer := r.Authorization, caller.Peer
 	if g.client {
-		caller.Member = g.memberOf(peer)
+		caller.Member, caller.Joins = g.memberOf(peer)
 	}
 	if len(authorization) == 0 {
 		return nil
@@ -111,16 +111,17 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) {
 }
 
 // memberOf returns the name of the member whose certificate a connection of the client
-// port has; "" for none.
-func (g *Gate) memberOf(peer *fastpath.Peer) string {
+// port has; "" for none. joins is true if it permits only
+// to join.
+func (g *Gate) memberOf(peer *fastpath.Peer) (member string, joins bool) {
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
-		return ""
+		return "", false
 	}
-	name, err := g.options.MemberOf(peer.TLS.PeerCertificates[0])
+	member, joins, err := g.options.CallerOf(peer.TLS.PeerCertificates[0])
 	if err != nil {
-		return ""
+		return "", false
 	}
-	return g.unlessRemoved(name)
+	return g.unlessRemoved(member), joins
 }
 
 // unlessRemoved returns the name of a member, or "" if it was removed. Its certificate may

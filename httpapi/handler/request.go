@@ -206,6 +206,7 @@ type Caller struct {
 	// Member is the name, id@instance, in the certificate of a member, or AnyMember; ""
 	// for others.
 	Member string
+	Joins  bool // the certificate permits only to join
 	Open   bool // the store is open: everybody may do everything
 }
 
@@ -233,7 +234,7 @@ func (c *Caller) IsMember(id, instance string) bool {
 
 // Covers reports whether the caller may do what role may.
 func (c *Caller) Covers(role access.Role) bool {
-	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != ""
+	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != "" && !c.Joins
 }
 
 const (

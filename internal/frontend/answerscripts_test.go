@@ -313,7 +313,7 @@ func adminScript() script {
 func pullScript() script {
 	list := []exchange{}
 	for _, path := range []string{"/v1/scores/OG50BC/CUR-M-GPA-01", "/v1/scores/OG50BC/NO", "/v1/scores?limit=1",
-		"/v1/timeline/OG50BC/CUR-M-GPA-01?limit=1",
+		"/v1/timeline/OG50BC/CUR-M-GPA-01?limit=100",
 		"/v1/medals/OG50BC/GAU", "/v1/leaderboard/OG50BC/MAR?limit=1", "/v1/bards/bard/cacofonix"} {
 		list = append(list, get("pull mode", path), get("pull mode, as text", path, wantText),
 			get("pull mode, conditional", path, "If-None-Match: *"))

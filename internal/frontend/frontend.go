@@ -38,7 +38,7 @@ type Options struct {
 	// is empty.
 	Member cluster.Options
 	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// MemberOf, Logger and the metrics.
+	// CallerOf, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -93,7 +93,7 @@ func Start(o Options) (*Frontend, error) {
 	case o.Certificate != nil:
 		o.API.TLS = o.Certificate.Config()
 	}
-	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
+	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
 	o.API.Sender = peer.FromContext
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{

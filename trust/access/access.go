@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -102,6 +103,42 @@ type JoinToken struct {
 	// Expires is compared with the master's clock before it proposes a use.
 	Expires time.Time `json:"expires"`
 	Uses    int       `json:"uses"` // left
+	Terms
+}
+
+// Terms are what a join token allows those who join with it.
+type Terms struct {
+	Nonvoter bool `json:"nonvoter,omitzero"` // they get no vote
+	// Hosts are names and addresses, besides the one at which the master reaches the
+	// frontend, that its certificate has.
+	Hosts []string `json:"hosts,omitzero"`
+}
+
+// Enrolment is the use of a join token by a frontend. Only a frontend with one becomes a
+// member, so the key of the authority alone makes nobody a member.
+type Enrolment struct {
+	Key     []byte    `json:"key"` // SHA-256 of the public key of its certificate; see KeyHash
+	Expires time.Time `json:"expires"`
+	Terms
+}
+
+// enrolmentLife is how long after its enrolment a frontend may join.
+const enrolmentLife = time.Hour
+
+// KeyHash returns the hash of a public key in its PKIX form (DER).
+func KeyHash(public []byte) []byte {
+	sum := sha256.Sum256(public)
+	return sum[:]
+}
+
+// Enrolled returns the enrolment of a frontend, id@instance, whose public key has the
+// hash; nil if there is none, or if it has expired.
+func (s *State) Enrolled(member string, key []byte, now time.Time) *Enrolment {
+	e := s.Enrolments[member]
+	if e == nil || !bytes.Equal(e.Key, key) || now.After(e.Expires) {
+		return nil
+	}
+	return e
 }
 
 // SecretMatches reports whether hash is the hash of secret, in constant time.
@@ -121,7 +158,8 @@ type Change struct {
 	Grant        *Grant     `json:"grant,omitzero"`          // added, or replaces the one with its id
 	Revoke       string     `json:"revoke,omitzero"`         // id of a grant or of a join token
 	JoinToken    *JoinToken `json:"join_token,omitzero"`     // added
-	UseJoinToken string     `json:"use_join_token,omitzero"` // id; refused if no uses are left
+	UseJoinToken string     `json:"use_join_token,omitzero"` // id, used by By; refused if no uses are left
+	JoinKey      []byte     `json:"join_key,omitzero"`       // KeyHash of By's key; only beside UseJoinToken
 	// AddAuthority is the certificate (DER) of an authority to trust. The last one added
 	// issues.
 	AddAuthority  []byte `json:"add_authority,omitzero"`
@@ -129,8 +167,9 @@ type Change struct {
 	// RemoveMember is the server id (id@instance) of a member that is about to be removed
 	// from the group. Once it is not in the configuration, its certificate is refused.
 	RemoveMember string   `json:"remove_member,omitzero"`
-	Setting      *Setting `json:"setting,omitzero"` // the new value
-	Note         string   `json:"note,omitzero"`    // an operator's change of the group
+	HeldKeys     bool     `json:"held_keys,omitzero"` // RemoveMember is a voter, with the authorities' private keys
+	Setting      *Setting `json:"setting,omitzero"`   // the new value
+	Note         string   `json:"note,omitzero"`      // an operator's change of the group
 }
 
 // AuditEntry is one line of the audit trail of changes.
@@ -147,11 +186,28 @@ type State struct {
 	Guarded     bool                  `json:"guarded,omitzero"` // events need a signature or a token
 	Grants      map[string]*Grant     `json:"grants"`           // by id
 	JoinTokens  map[string]*JoinToken `json:"join_tokens"`
+	Enrolments  map[string]*Enrolment `json:"enrolments,omitzero"`  // by server id
 	Authorities [][]byte              `json:"authorities,omitzero"` // trusted certificates, DER; the last one issues
 	// Removed holds the server ids of removed members with the time of their removal.
 	// Entries are dropped after removedRetention.
-	Removed  map[string]time.Time `json:"removed"`
-	Settings Settings             `json:"settings"`
+	Removed map[string]time.Time `json:"removed"`
+	// Exposed holds, by the fingerprint of each trusted authority, the server ids of the
+	// removed members that have its private key, the last 100.
+	Exposed  map[string][]string `json:"exposed,omitzero"`
+	Settings Settings            `json:"settings"`
+}
+
+// KeyHolders returns the ids of the removed members that hold the private key of a trusted
+// authority, sorted. Until the authority is rotated they can make certificates.
+func (s *State) KeyHolders() (ids []string) {
+	for _, members := range s.Exposed {
+		for _, m := range members {
+			id, _, _ := strings.Cut(m, "@")
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // removedRetention is how long a removed member is remembered: longer than its
