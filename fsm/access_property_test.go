@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -227,8 +228,13 @@ func (h *accessHistory) post(t *rapid.T) {
 	drawn := make([][]drawnEvent, len(posts))
 	for i := range posts {
 		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		token := "" // all events of a post by a token are by the same one
 		for range rapid.SampledFrom([]int{1, 1, 2, 4, 20}).Draw(t, "events") {
 			v := h.event(t, ahead)
+			if v.Token != "" {
+				token = cmp.Or(token, v.Token)
+				v.Token = token
+			}
 			drawn[i], posts[i].Events = append(drawn[i], v), append(posts[i].Events, v.Event)
 		}
 	}

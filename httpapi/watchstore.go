@@ -21,7 +21,7 @@ import (
 // one state.
 type watchStore struct{ api *API }
 
-func (s watchStore) ID() string { return s.api.group.Status.Incarnation() }
+func (s watchStore) Incarnation() string { return s.api.group.Status.Incarnation() }
 
 func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
 

@@ -2,17 +2,23 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/cluster"
 	"laurel/internal/cli"
+	"laurel/score"
 	"laurel/trust/pki"
 )
 
@@ -22,12 +28,17 @@ const (
 	// that is only slow is worse than a slow first start.
 	foundWait  = 10 * time.Second
 	foundPause = 250 * time.Millisecond
+	// slowAnswer is how long a frontend that accepts a connection may take to answer that
+	// it has no group. One that is slower counts as one that has.
+	slowAnswer = 2 * time.Second
+	// maxFrontends bounds the answer, in bytes.
+	maxFrontends = 1 << 20
 )
 
 // chooseGroup decides between --bootstrap and --join for a frontend that has both. With
 // data it does neither. Without data it joins if any frontend accepts a connection at an
-// address to join, however slowly it answers then, and makes a new group if none does
-// within foundWait.
+// address to join, however slowly it answers then, unless that one has no group either.
+// It makes a new group if there is no such frontend for foundWait.
 //
 // Frontends with the same flags that start at once must not each make a group. So one
 // whose own address is among those to join makes a group only if it is the first.
@@ -45,7 +56,7 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 	if len(o.Join) == 0 {
 		return nil
 	}
-	var others []string // host:port
+	var others []string
 	position := -1
 	for i, u := range o.Join {
 		addr, err := hostPort(u)
@@ -56,7 +67,7 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 			position = i
 			continue
 		}
-		others = append(others, addr)
+		others = append(others, u)
 	}
 	founds, err := f.mayFound()
 	if err != nil {
@@ -106,17 +117,16 @@ func hostPort(text string) (string, error) {
 	return u.Host, nil
 }
 
-// anybodyAt reports whether a connection to one of the addresses is accepted within wait.
-func anybodyAt(ctx context.Context, addrs []string, wait time.Duration) bool {
+// anybodyAt reports whether a frontend at one of the URLs may have a group, within wait.
+func anybodyAt(ctx context.Context, urls []string, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	var dialing sync.WaitGroup
-	found := make(chan struct{}, len(addrs))
-	for _, addr := range addrs {
-		dialing.Go(func() {
+	var asking sync.WaitGroup
+	found := make(chan struct{}, len(urls))
+	for _, u := range urls {
+		asking.Go(func() {
 			for ctx.Err() == nil {
-				if c, err := new(net.Dialer).DialContext(ctx, "tcp", addr); err == nil {
-					c.Close()
+				if mayHaveGroup(ctx, u) {
 					found <- struct{}{}
 					cancel()
 					return
@@ -128,6 +138,38 @@ func anybodyAt(ctx context.Context, addrs []string, wait time.Duration) bool {
 			}
 		})
 	}
-	dialing.Wait()
+	asking.Wait()
 	return len(found) > 0
+}
+
+// mayHaveGroup reports whether somebody accepts a connection at a URL, and does not
+// answer that it has no group. Whoever answers is not authenticated: the group to join
+// does that.
+func mayHaveGroup(ctx context.Context, u string) bool {
+	addr, err := hostPort(u)
+	if err != nil {
+		return false
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slowAnswer)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(u, "/")+"/v1/frontends", nil)
+	if err != nil {
+		return true
+	}
+	r.Close = true
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	a, err := transport.RoundTrip(r)
+	if err != nil {
+		return true
+	}
+	defer a.Body.Close()
+	var group score.Frontends
+	err = json.UnmarshalRead(io.LimitReader(a.Body, maxFrontends), &group)
+	return err != nil || a.StatusCode != http.StatusOK || len(group.Frontends) > 0
 }

@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +32,10 @@ func TestBootstrapWithJoinMakesAGroupOnlyIfNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	waiting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"mode":"push","epoch":0,"master":"","frontends":[]}`)
+	}))
+	defer waiting.Close()
 	const nobody = "http://127.0.0.1:2"
 	slow, own := "http://"+l.Addr().String(), "http://127.0.0.1:1"
 	for what, c := range map[string]struct {
@@ -39,6 +45,8 @@ func TestBootstrapWithJoinMakesAGroupOnlyIfNobodyAnswers(t *testing.T) {
 		"without --join":                   {nil, true},
 		"nobody answers":                   {[]string{nobody}, true},
 		"one of two is slow":               {[]string{nobody, slow}, false},
+		"one has no group either":          {[]string{nobody, waiting.URL}, true},
+		"one has none, and one is slow":    {[]string{slow, waiting.URL}, false},
 		"its own address is the only one":  {[]string{own}, true},
 		"its own address is the first":     {[]string{own, nobody}, true},
 		"its own address is the second":    {[]string{nobody, own}, false},

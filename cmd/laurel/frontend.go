@@ -44,8 +44,8 @@ func newFrontendCommand() *cobra.Command {
 same flags to continue: --bootstrap and --join then do nothing, and a new --peer address is made known
 to the group. It does not start if --join names another group than the one whose data it has.
 
-With both --bootstrap and --join, a frontend without data joins if any frontend accepts a connection at
-an address to join, and makes a new group if none does within 10 s. Of frontends that name all their own
+With both --bootstrap and --join, a frontend without data joins if any frontend that may have a group
+accepts a connection at an address to join, and makes a new group if none does within 10 s. Of frontends that name all their own
 addresses in --join, only the first makes a group, so all can have the same flags.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap

@@ -161,7 +161,7 @@ func TestStreamResumesAtAnotherHubWithoutGapOrDuplicate(t *testing.T) {
 	}
 }
 
-func TestForeignOrMalformedIDGetsASnapshot(t *testing.T) {
+func TestIDOfAnotherIncarnationOrAMalformedOneGetsASnapshot(t *testing.T) {
 	s := newFakeStore()
 	s.change("C/1")
 	h := newHub(t, s)

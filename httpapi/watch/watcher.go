@@ -334,10 +334,10 @@ func encode(event string, data []byte) []byte {
 // events are sent one by one.
 type position struct{ records, events uint64 }
 
-// appendID appends an id line that states to any hub of the store what a watcher has
+// appendID appends an id line that states to any hub of the incarnation what a watcher has
 // received. In pull mode no id can, so a watcher that resumes gets a snapshot.
 func (h *Hub) appendID(b []byte, p position) []byte {
-	b = append(append(b, "id: "...), h.store.ID()...)
+	b = append(append(b, "id: "...), h.store.Incarnation()...)
 	if !h.store.Ordered() {
 		return append(b, "-pull\n"...)
 	}
@@ -349,9 +349,9 @@ func (h *Hub) appendID(b []byte, p position) []byte {
 }
 
 // parsePosition parses an event id. It reports false if the id is malformed or belongs to
-// another store.
-func parsePosition(store, id string) (p position, ok bool) {
-	revisions, ok := strings.CutPrefix(id, store+"-")
+// another incarnation.
+func parsePosition(incarnation, id string) (p position, ok bool) {
+	revisions, ok := strings.CutPrefix(id, incarnation+"-")
 	records, events, two := strings.Cut(revisions, "-")
 	if !two {
 		events = records

@@ -184,3 +184,51 @@ func TestACopyOfAFrontendIsRefusedWhileTheFirstAnswers(t *testing.T) {
 	}
 	g.expectRevision(5)
 }
+
+// newTwoFlagGroup returns a group of three that is not started, whose frontends all have
+// the same --bootstrap and --join.
+func newTwoFlagGroup(t *testing.T) *group {
+	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
+	for range 3 {
+		g.add()
+	}
+	for _, f := range g.frontends {
+		f.entry = []string{"--bootstrap", "--join", urls(g.frontends)}
+	}
+	return g
+}
+
+func TestThreeFrontendsWithTheSameFlagsMakeOneGroup(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	g := newTwoFlagGroup(t)
+	for _, f := range g.frontends {
+		f.start()
+	}
+	for _, f := range g.frontends {
+		f.waitReady()
+		eventually(t, f.id+" sees one group", func() error {
+			s, err := f.status()
+			voters := 0
+			for _, m := range s.Frontends {
+				if m.Voter {
+					voters++
+				}
+			}
+			if err == nil && voters != 3 {
+				err = fmt.Errorf("it has %d voters", voters)
+			}
+			return err
+		})
+	}
+	// An empty disk under the same flags makes no second group.
+	first := g.frontends[0]
+	first.stop()
+	if err := os.RemoveAll(first.data); err != nil {
+		t.Fatal(err)
+	}
+	first.start()
+	if code := first.exit(t); code != 1 || !strings.Contains(first.output(t), "is taken by a frontend with other data") {
+		t.Errorf("with an empty disk it ended with exit code %d:\n%s", code, lastLines(first.output(t)))
+	}
+}
