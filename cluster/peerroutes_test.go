@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,25 @@ func TestEveryRouteOfThePeerPortHasARole(t *testing.T) {
 				t.Errorf("%s for %s: it opens is %t; want %t", r.route, kind, got, want)
 			}
 		}
+	}
+}
+
+func TestOnlyVotersOpenRaftAndPush(t *testing.T) {
+	needs := map[pki.Role][]string{}
+	for _, r := range peerRoutes {
+		needs[r.need] = append(needs[r.need], r.route)
+	}
+	for role, want := range map[pki.Role][]string{
+		pki.NoRole: nil,
+		pki.Joiner: {"GET /peer/v1/status", "POST /v1/cluster/enroll", "POST /v1/cluster/members"},
+		pki.Voter:  {"P", "POST /peer/v1/authority", "POST /peer/v1/promote", "R"},
+	} {
+		if slices.Sort(needs[role]); !slices.Equal(needs[role], want) {
+			t.Errorf("%q need the role %s; want %q", needs[role], role, want)
+		}
+	}
+	if n := protocolNeeds; len(n) != 2 || n[peer.ProtocolRaft] != pki.Voter || n[peer.ProtocolPush] != pki.Voter {
+		t.Errorf("the protocols need %v", n)
 	}
 }
 
