@@ -242,13 +242,17 @@ func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing
 	}
 	late.stop()
 	revision := 3 + postUntilSnapshots(t, g.master(), "bard/b", 2)
+	posted := uint64(0)
 	eventually(t, "the master has dropped the entries that the follower lacks", func() error {
 		first, err := g.master().member().storage.Log.FirstIndex()
 		if err == nil && first <= had+1 {
+			posted++
+			mustPost(t, g.master(), alerts("bard/d", posted, 1))
 			err = fmt.Errorf("its log begins at %d", first)
 		}
 		return err
 	})
+	revision += posted
 	late.start()
 	for i := uint64(1); i <= 2; i++ {
 		g.settle()

@@ -173,8 +173,8 @@ func (g *VoteGate) Check() error {
 	for _, s := range servers {
 		here := s.ID == g.source.Self && string(s.Address) == g.source.Peer
 		if !here && !g.asked[s.ID] {
-			return fmt.Errorf("this member has just started, and %s has not answered yet what it remembers of it",
-				peer.MemberID(s.ID))
+			return fmt.Errorf("%w, and %s has not answered yet what it remembers of it",
+				peer.ErrStarting, peer.MemberID(s.ID))
 		}
 	}
 	return nil
