@@ -68,17 +68,28 @@ func (s *server) endpoint(r route) *endpoint {
 
 // answer admits a request and has it handled. It is the way of every request but those
 // that the fast path answers from memory.
+//
+// An answer is made after its request was admitted. If the access control has changed by
+// then, what is in the answer may be for others: the caller is admitted again.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	gate := e.server.gate
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
-	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
+	before := gate.Access()
+	if problem := gate.Admit(ctx, e.permit, r); problem != nil {
 		return handler.Response{}, problem
 	}
-	leave, problem := e.server.gate.Enter(e.permit, r)
+	leave, problem := gate.Enter(e.permit, r)
 	if problem != nil {
 		return handler.Response{}, problem
 	}
 	defer leave()
-	return e.handle(ctx, r)
+	a, err := e.handle(ctx, r)
+	if e.method == http.MethodGet && !a.IsWritten() && gate.Access() != before {
+		if problem := gate.Admit(ctx, e.permit, r); problem != nil {
+			return handler.Response{}, problem
+		}
+	}
+	return a, err
 }
 
 // ServeHTTP answers a request of net/http. It is the one place where these are counted

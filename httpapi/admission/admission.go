@@ -174,7 +174,8 @@ func (c *Control) Refuse(reason Reason, p *score.Problem) *score.Problem {
 type Gate struct {
 	*Control
 	// client is true for the port of clients and false for the peer port. What comes
-	// through the peer port has passed the gate of the frontend that forwarded it.
+	// through the peer port has passed the gate of the frontend that forwarded it, but that
+	// frontend may not have applied yet what this one has.
 	client bool
 }
 
@@ -218,10 +219,13 @@ func (g *Gate) public(n Permission) bool {
 	case PermitAll, PermitEnroll:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
-		return !g.client || !g.Private()
+		return !g.Private()
 	}
 	return false
 }
+
+// Access returns the access control by which callers are admitted now.
+func (c *Control) Access() *access.State { return c.options.Access() }
 
 // Private reports whether reading anything but the state of the process requires the role
 // reader. It does at a frontend with certificates that does not know the settings of the
