@@ -17,6 +17,7 @@ import (
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // server answers the requests of one port. What the ports share is in the API.
@@ -138,7 +139,7 @@ func finish[Path string | []byte](
 	e.metrics.done(status, took, stream)
 	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took),
+			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status), slog.Duration("took", took),
 			slog.Any("err", err))
 	}
 }

@@ -188,7 +188,7 @@ func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
-	if carriesToken(r.Query) {
+	if access.HasToken(r.Path) || carriesToken(r.Query) {
 		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
 			"a token in a URL ends up in logs and histories and is not accepted there; "+
 				"revoke it and send a new one as Authorization: Bearer"))
@@ -286,11 +286,14 @@ func carriesToken(query string) bool {
 		if n, err := url.QueryUnescape(name); err == nil {
 			name = n
 		}
+		if v, err := url.QueryUnescape(value); err == nil {
+			value = v
+		}
 		switch strings.ToLower(name) {
 		case "token", "access_token", "authorization", "secret":
 			return true
 		}
-		if strings.Contains(value, "laurel-token-1.") || strings.Contains(value, "laurel-join-1.") {
+		if access.HasToken(value) {
 			return true
 		}
 	}
