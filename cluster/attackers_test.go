@@ -352,6 +352,13 @@ func TestAJoinTokenDecidesAboutVoteAndHosts(t *testing.T) {
 	if again := n.opts.Identity.Holder(); again.Role != h.Role || !slices.Equal(again.Hosts, want) {
 		t.Errorf("after the renewal its certificate is %+v", again)
 	}
+	// Connections from before the renewal have the old certificate, for another key.
+	if err := g.master().member().Join(t.Context(), n.asNew(), true); err != nil {
+		t.Error(err)
+	}
+	if now := n.opts.Identity.Holder(); now.Role != pki.Voter || !slices.Equal(now.Hosts, want) {
+		t.Errorf("with a vote its certificate is %+v", now)
+	}
 	asks := newNode(t, "g9")
 	asks.opts.Join = []string{g.nodes[0].server.URL}
 	asks.opts.Identity = g.enroll(g.options(&asks.opts), access.Terms{Nonvoter: true})
