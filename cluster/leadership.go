@@ -160,7 +160,7 @@ func (l *leadership) serve(config raft.Configuration) {
 	e := l.of
 	l.members.Store(&config)
 	e.serving.Store(l)
-	e.metrics.epochs.Inc()
+	e.metrics.Epochs.Inc()
 	e.log.Info("this frontend is the master", "epoch", l.epoch, "revision", e.machine.Revision())
 	e.leader.Notify()
 }

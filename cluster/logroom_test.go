@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,31 +157,5 @@ func TestMetricsHaveTheBytesOfTheLog(t *testing.T) {
 		if got := n.metric(name, ""); got < least || name == "laurel_disk_free_bytes" && got == 0 {
 			t.Errorf("%s is %v; want at least %v", name, got, least)
 		}
-	}
-}
-
-func TestLittleRoomOnTheDiskIsWarnedOfOnce(t *testing.T) {
-	t.Parallel()
-	g := newGroup(t, 1, withBounds(smallBounds))
-	r := g.nodes[0].member().replica
-	var log lockedBuffer
-	free := int64(1 << 40)
-	w := &diskWatch{
-		free: func(string) (int64, error) { return free, nil },
-		need: r.diskNeed,
-		log:  slog.New(slog.NewTextHandler(&log, nil)),
-	}
-	for _, c := range []struct {
-		free  int64
-		lines int
-	}{{1 << 40, 0}, {r.diskNeed() - 1, 1}, {1000, 1}, {1 << 40, 1}, {1000, 2}} {
-		free = c.free
-		w.check()
-		if got := strings.Count(log.tail(20_000), "level=WARN"); got != c.lines {
-			t.Errorf("with %d bytes free there are %d warnings; want %d", c.free, got, c.lines)
-		}
-	}
-	if need := r.diskNeed(); need < smallBounds.Log/2 || need > 1<<30 {
-		t.Errorf("the need is %d bytes", need)
 	}
 }

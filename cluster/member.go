@@ -17,6 +17,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
+	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
@@ -99,7 +100,7 @@ func Start(opts Options) (*Member, error) {
 		return nil, err
 	}
 	r := &replica{
-		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: newMetrics(opts.Metrics),
+		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: metrics.New(opts.Metrics),
 		stopped: make(chan struct{}), ended: make(chan error, 1),
 	}
 	if r.clock == nil {
@@ -131,7 +132,7 @@ func (m *Member) start() (err error) {
 	if m.opts.Identity != nil {
 		m.auth = peer.NewAuthenticator(peer.AuthConfig{
 			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-			Refused: m.metrics.peerRefused, Logger: m.log,
+			Refused: m.metrics.PeerRefused, Logger: m.log,
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
@@ -165,8 +166,8 @@ func (m *Member) wire(reports *status.Reports) {
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
-	m.poster.refusals = peer.NewRefusals(m.metrics.tokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
-	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
+	m.poster.refusals = peer.NewRefusals(m.metrics.TokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
+	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.EntryEvents.Observe(float64(events)) })
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
 	m.readIndex = &readIndex{replica: r, turn: make(chanMutex, 1)}
@@ -176,7 +177,7 @@ func (m *Member) wire(reports *status.Reports) {
 
 	m.poller = status.NewPoller(status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
-		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.foreignAnswers, Logger: m.log,
+		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
 	})
 	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
@@ -217,8 +218,8 @@ func (m *Member) pushConfig() push.Config {
 	return push.Config{
 		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
-		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
+		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.StreamsLost, LeasesWithheld: m.metrics.LeasesWithheld,
+		HellosRefused: m.metrics.HellosRefused, Logger: m.log,
 	}
 }
 
@@ -228,7 +229,7 @@ func (m *Member) runAll(elected <-chan bool) {
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
 	presence := status.NewPresence(status.Presence{
-		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.membersUp, Every: m.scaled(status.PollEvery),
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.MembersUp, Every: m.scaled(status.PollEvery),
 		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
 	})
 	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
@@ -243,8 +244,8 @@ func (m *Member) runAll(elected <-chan bool) {
 		})
 	})
 	m.run(m.pollLoop)
+	m.run(func() { m.storage.WatchDisk(m.ctx, m.scaled(diskCheckEvery)) })
 	m.run(m.boundLog)
-	m.run(m.watchDisk)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {

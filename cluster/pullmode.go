@@ -67,7 +67,7 @@ type pollAnswer struct {
 // held, or is too old. The error is a *score.Problem, or that of ctx.
 func (p *polling) Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error) {
 	if e, age := p.store.Get(key, p.clock()); e != nil {
-		p.metrics.pulledAge.Observe(age.Seconds())
+		p.metrics.PulledAge.Observe(age.Seconds())
 		return e, cache.Hit, age, nil
 	}
 	// Concurrent readers of a key share one poll. It was sent no earlier than the first
@@ -121,7 +121,7 @@ func (p *polling) pollLoop() {
 		}
 		ctx, cancel := context.WithTimeout(p.ctx, p.scaled(pollTimeout))
 		if err := p.poll(ctx, due); err != nil {
-			p.metrics.polls.WithLabelValues("failed").Add(float64(len(due)))
+			p.metrics.Polls.WithLabelValues("failed").Add(float64(len(due)))
 		}
 		cancel()
 	}
@@ -183,7 +183,7 @@ func (p *polling) take(key string, a *pollAnswer, sent time.Duration) {
 		name, _, _ := strings.Cut(key, "?")
 		p.frontend.Invalidations().Add([]string{name}, false, 0)
 	}
-	p.metrics.polls.WithLabelValues(outcome).Inc()
+	p.metrics.Polls.WithLabelValues(outcome).Inc()
 }
 
 // serve answers a poll of another member.

@@ -70,7 +70,7 @@ func (r *readIndex) askVoters() error {
 		return peer.NotMaster()
 	}
 	voters := r.voters()
-	r.metrics.rounds.Inc()
+	r.metrics.Rounds.Inc()
 	ctx, cancel := context.WithTimeout(r.ctx, cmp.Or(r.opts.hooks.roundTimeout, r.scaled(roundTimeout)))
 	defer cancel()
 	answers := make(chan bool, len(voters))

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
@@ -23,7 +24,7 @@ type replica struct {
 	opts     Options
 	self     raft.ServerID
 	log      *slog.Logger
-	metrics  *metrics
+	metrics  *metrics.Metrics
 	clock    func() time.Duration
 	storage  *raftlog.Store
 	machine  *fsm.Machine
