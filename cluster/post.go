@@ -70,7 +70,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	defer cancel()
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
-	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
+	timedOut := p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
