@@ -3,10 +3,13 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"laurel/cache/queries"
+	"laurel/cluster/poll"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -104,4 +107,29 @@ func TestAnOpenGroupCannotBePrivate(t *testing.T) {
 	refused(t, g.master().member().ChangeAccess(context.Background(), access.Change{
 		By: "getafix", Setting: &access.Setting{Name: access.SettingPrivate, Value: "true"},
 	}), score.StatusConflict)
+}
+
+// Its own clients need no token yet, and an answer may be newer than its settings.
+func TestAFrontendThatDoesNotKnowThatTheGroupIsPrivateGetsNoAnswers(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2, guardedGroup)
+	set := func(name, value string) access.Change {
+		return access.Change{By: "getafix", Setting: &access.Setting{Name: name, Value: value}}
+	}
+	mustChangeAccess(t, g, set("cache_mode", "pull"))
+	master := g.master()
+	ask := func(private bool) error {
+		body := strings.NewReader(fmt.Sprintf(`{"private":%t,"items":[]}`, private))
+		return g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, poll.Path,
+			body, nil)
+	}
+	for _, private := range []string{"false", "true", "false"} {
+		mustChangeAccess(t, g, set("private", private))
+		if err := ask(true); err != nil {
+			t.Errorf("private %s: a frontend that keeps answers for readers got %v", private, err)
+		}
+		if err := ask(false); (err == nil) != (private == "false") {
+			t.Errorf("private %s: a frontend that answers everybody got %v", private, err)
+		}
+	}
 }

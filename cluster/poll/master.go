@@ -21,6 +21,14 @@ const (
 	maxBody  = 1 << 20
 )
 
+// request asks for the answers to items.
+type request struct {
+	// Private reports whether the asking frontend answers readers only, as far as it has
+	// applied the log. An answer may be newer than that.
+	Private bool   `json:"private,omitzero"`
+	Items   []item `json:"items"`
+}
+
 // item asks for the answer to a key.
 type item struct {
 	Key string `json:"key"`
@@ -37,14 +45,14 @@ type answer struct {
 
 // Serve answers a poll of another member.
 func (r *Reader) Serve(w http.ResponseWriter, req *http.Request) error {
-	var items []item
-	if err := json.UnmarshalRead(http.MaxBytesReader(w, req.Body, maxBody), &items); err != nil {
+	var q request
+	if err := json.UnmarshalRead(http.MaxBytesReader(w, req.Body, maxBody), &q); err != nil {
 		return err
 	}
-	if len(items) > maxItems {
-		return score.Problemf(score.TooLarge, "a poll of %d keys; want at most %d", len(items), maxItems)
+	if len(q.Items) > maxItems {
+		return score.Problemf(score.TooLarge, "a poll of %d keys; want at most %d", len(q.Items), maxItems)
 	}
-	answers, err := r.answer(req.Context(), items)
+	answers, err := r.answer(req.Context(), &q)
 	if err != nil {
 		return err
 	}
@@ -53,14 +61,18 @@ func (r *Reader) Serve(w http.ResponseWriter, req *http.Request) error {
 
 // answer answers a poll. The answers were true at some moment after the call: this member
 // proves that it was still the master then, and waits until all frontends may show what
-// it answers.
-func (r *Reader) answer(ctx context.Context, items []item) ([]answer, error) {
+// it answers. A frontend that does not know yet that the group is private gets none: it
+// would give them to anybody.
+func (r *Reader) answer(ctx context.Context, q *request) ([]answer, error) {
 	if err := r.Rounds.Confirm(ctx); err != nil {
 		return nil, err
 	}
-	answers, revision, err := r.load(ctx, items)
+	answers, revision, err := r.load(ctx, q.Items)
 	if err != nil {
 		return nil, err
+	}
+	if r.Machine.Access().Settings.Private && !q.Private {
+		return nil, score.Problemf(score.NotReady, "the asking frontend has not applied yet that the group is private")
 	}
 	if !r.Released(ctx, revision) {
 		return nil, peer.NoMaster()

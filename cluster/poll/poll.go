@@ -139,17 +139,17 @@ func (r *Reader) Run() {
 // poll polls the master once for keys and stores its answers. For a single key the error
 // may be the problem of its question.
 func (r *Reader) poll(ctx context.Context, keys []string) error {
-	items := make([]item, len(keys))
+	q := request{r.Machine.Access().Settings.Private, make([]item, len(keys))}
 	sums := r.store.Sums(keys)
 	for i, key := range keys {
-		items[i] = item{key, sums[i]}
+		q.Items[i] = item{key, sums[i]}
 	}
 	sent := r.Clock()
-	answers, err := r.ask(ctx, items)
+	answers, err := r.ask(ctx, &q)
 	if err != nil {
 		return err
 	}
-	if len(answers) != len(items) {
+	if len(answers) != len(keys) {
 		return peer.NoMaster()
 	}
 	for i := range answers {
@@ -162,15 +162,15 @@ func (r *Reader) poll(ctx context.Context, keys []string) error {
 }
 
 // ask asks the master once, which may be this member.
-func (r *Reader) ask(ctx context.Context, items []item) (answers []answer, err error) {
+func (r *Reader) ask(ctx context.Context, q *request) (answers []answer, err error) {
 	if r.Leads() {
-		return r.answer(ctx, items)
+		return r.answer(ctx, q)
 	}
 	master := r.Leader.Other(r.Port.Addr().String())
 	if master == "" {
 		return nil, peer.NoMaster()
 	}
-	body, err := json.Marshal(items)
+	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
