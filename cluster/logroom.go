@@ -15,9 +15,11 @@ const (
 	// they are refused.
 	roomTimeout = time.Second
 	roomPause   = 10 * time.Millisecond // between two looks at a full log
-	// snapshotRetry is the pause after a snapshot that failed.
-	snapshotRetry  = time.Second
-	diskCheckEvery = time.Minute // how often, at a time scale of 1, the free room is compared with the need
+	// The pause after a snapshot that failed, or did not make the log small enough. It
+	// doubles with each, because each may write the whole state.
+	snapshotRetry    = time.Second
+	maxSnapshotRetry = 16 * time.Second
+	diskCheckEvery   = time.Minute // how often, at a time scale of 1, the free room is compared with the need
 )
 
 // awaitRoom waits until the log has room for posts, for at most roomTimeout.
@@ -94,14 +96,10 @@ func (r *replica) boundLog() {
 		return
 	}
 	for {
-		for r.storage.Log.NeedsSnapshot() {
-			if err := r.await(r.ctx, r.raft.Snapshot()); err != nil && r.ctx.Err() == nil {
-				r.log.Warn("no snapshot could be taken, although the log is large; trying again",
-					"err", err, "log_bytes", r.storage.Log.Bytes())
-			}
-			if r.storage.Log.NeedsSnapshot() && !r.pause(r.scaled(snapshotRetry)) {
-				return
-			}
+		if !snapshotsWhile(r.storage.Log.NeedsSnapshot, r.takeSnapshot, func(d time.Duration) bool {
+			return r.pause(r.scaled(d))
+		}) {
+			return
 		}
 		select {
 		case <-r.storage.Log.Grown():
@@ -109,4 +107,23 @@ func (r *replica) boundLog() {
 			return
 		}
 	}
+}
+
+// takeSnapshot takes a snapshot of the state.
+func (r *replica) takeSnapshot() {
+	if err := r.await(r.ctx, r.raft.Snapshot()); err != nil && r.ctx.Err() == nil {
+		r.log.Warn("no snapshot could be taken, although the log is large; trying again",
+			"err", err, "log_bytes", r.storage.Log.Bytes())
+	}
+}
+
+// snapshotsWhile takes snapshots while one is needed. It returns false if pause does.
+func snapshotsWhile(needed func() bool, take func(), pause func(time.Duration) bool) bool {
+	for retry := snapshotRetry; needed(); retry = min(2*retry, maxSnapshotRetry) {
+		take()
+		if needed() && !pause(retry) {
+			return false
+		}
+	}
+	return true
 }

@@ -114,7 +114,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
-		Full:          func() bool { return m.storage.Log.Full() },
+		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
