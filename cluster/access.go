@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/fsm"
@@ -71,6 +73,11 @@ func (l *leadership) switchMode(ctx context.Context) error {
 // checkAccessChange checks what the state machine must not, because other versions of it
 // might decide otherwise.
 func checkAccessChange(c *access.Change) *score.Problem {
+	// The log, which the disks of all members have, and errors quote what a change says.
+	if text, err := json.Marshal(c); err != nil || access.HasToken(string(text)) {
+		return score.Problemf(score.InvalidEvent, "the change has the text of a token, which is secret, "+
+			"in the place of a name, an id or a value; name a token by its id")
+	}
 	if c.Grant != nil {
 		for _, t := range c.Grant.Types {
 			if !slices.Contains(score.Types, t) {

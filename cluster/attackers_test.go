@@ -352,6 +352,13 @@ func TestAJoinTokenDecidesAboutVoteAndHosts(t *testing.T) {
 	if again := n.opts.Identity.Holder(); again.Role != h.Role || !slices.Equal(again.Hosts, want) {
 		t.Errorf("after the renewal its certificate is %+v", again)
 	}
+	// Connections from before the renewal have the old certificate, for another key.
+	if err := g.master().member().Join(t.Context(), n.asNew(), true); err != nil {
+		t.Error(err)
+	}
+	if now := n.opts.Identity.Holder(); now.Role != pki.Voter || !slices.Equal(now.Hosts, want) {
+		t.Errorf("with a vote its certificate is %+v", now)
+	}
 	asks := newNode(t, "g9")
 	asks.opts.Join = []string{g.nodes[0].server.URL}
 	asks.opts.Identity = g.enroll(g.options(&asks.opts), access.Terms{Nonvoter: true})
@@ -363,5 +370,69 @@ func TestAJoinTokenDecidesAboutVoteAndHosts(t *testing.T) {
 	if _, err := g.master().member().issuer.NewJoinToken(t.Context(), "operator", time.Hour, 1,
 		access.Terms{Hosts: []string{"a b"}}); err == nil {
 		t.Error("a token for an invalid host was made")
+	}
+}
+
+// A member may be away for longer than its certificate is valid.
+func TestAVoterThatUsesATokenAgainIsAVoterAgain(t *testing.T) {
+	t.Parallel()
+	g := newSecureGroup(t, 3)
+	n := g.others(g.master())[0]
+	n.stop()
+	n.opts.Identity = g.enroll(g.options(&n.opts), access.Terms{})
+	if role := n.opts.Identity.Holder().Role; role != pki.Joiner {
+		t.Fatalf("a token gave it the role %s", role)
+	}
+	n.start()
+	eventually(t, "it has a voter's certificate", func() error {
+		if role := n.opts.Identity.Holder().Role; role != pki.Voter {
+			return fmt.Errorf("it is a %s", role)
+		}
+		return nil
+	})
+	g.settle()
+	checkShowsAcked(t, g.group, n, 1)
+}
+
+// Whoever is at a voter's address with a joiner's certificate must not get Raft's messages: its answers would count.
+func TestAJoinersCertificateAtAVotersAddressIsSentNoMessageOfRaft(t *testing.T) {
+	t.Parallel()
+	g := newSecureGroup(t, 3)
+	away := g.others(g.master())[0]
+	away.stop()
+	who := g.options(&away.opts)
+	who.Dir = t.TempDir()
+	thief := g.enroll(who, access.Terms{Nonvoter: true})
+	auth := peer.NewAuthenticator(peer.AuthConfig{
+		Identity: thief, Access: access.NewState, Logger: testLog(t),
+		Servers: func() []raft.Server { return nil }, Leader: func() raft.ServerID { return "" },
+		Refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "refused"}, []string{"reason"}),
+	})
+	auth.Open()
+	p, err := peer.Listen(peer.Config{Address: away.opts.Peer, ServerID: raft.ServerID(who.Member), Auth: auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	got := make(chan struct{}, 1)
+	layer := p.RaftLayer(patient)
+	defer layer.Close()
+	go func() {
+		if _, err := layer.Accept(); err == nil {
+			got <- struct{}{}
+		}
+	}()
+	master := g.master()
+	eventually(t, "the master refuses it", func() error {
+		if n := master.refusals(pki.WrongRole); n < 3 {
+			return fmt.Errorf("%v refusals", n)
+		}
+		return nil
+	})
+	mustPost(t, master, alerts("bard/a", 1, 3))
+	select {
+	case <-got:
+		t.Error("it got a connection of Raft")
+	default:
 	}
 }

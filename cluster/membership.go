@@ -61,6 +61,7 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 	if p := checkNewMember(n); p != nil {
 		return p
 	}
+	m.port.Reconnect() // an open connection may have the certificate that the frontend had before
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
 		return score.Problemf(score.NotReady,

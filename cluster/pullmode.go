@@ -48,6 +48,14 @@ type polling struct {
 	store     *pull.Store
 }
 
+// pollRequest asks for the answers to items.
+type pollRequest struct {
+	// Private reports whether the asking frontend answers readers only, as far as it has
+	// applied the log. An answer may be newer than that.
+	Private bool       `json:"private,omitzero"`
+	Items   []pollItem `json:"items"`
+}
+
 // pollItem asks for the answer to a key.
 type pollItem struct {
 	Key string `json:"key"`
@@ -130,17 +138,17 @@ func (p *polling) pollLoop() {
 // poll polls the master once for keys and stores its answers. For a single key the error
 // may be the problem of its question.
 func (p *polling) poll(ctx context.Context, keys []string) error {
-	items := make([]pollItem, len(keys))
+	q := pollRequest{p.machine.Access().Settings.Private, make([]pollItem, len(keys))}
 	sums := p.store.Sums(keys)
 	for i, key := range keys {
-		items[i] = pollItem{key, sums[i]}
+		q.Items[i] = pollItem{key, sums[i]}
 	}
 	sent := p.clock()
-	answers, err := p.ask(ctx, items)
+	answers, err := p.ask(ctx, &q)
 	if err != nil {
 		return err
 	}
-	if len(answers) != len(items) {
+	if len(answers) != len(keys) {
 		return peer.NoMaster()
 	}
 	for i := range answers {
@@ -153,15 +161,15 @@ func (p *polling) poll(ctx context.Context, keys []string) error {
 }
 
 // ask asks the master once, which may be this member.
-func (p *polling) ask(ctx context.Context, items []pollItem) (answers []pollAnswer, err error) {
+func (p *polling) ask(ctx context.Context, q *pollRequest) (answers []pollAnswer, err error) {
 	if p.leadership() != nil {
-		return p.answer(ctx, items)
+		return p.answer(ctx, q)
 	}
 	master := p.otherMaster()
 	if master == "" {
 		return nil, peer.NoMaster()
 	}
-	body, err := json.Marshal(items)
+	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
@@ -188,14 +196,14 @@ func (p *polling) take(key string, a *pollAnswer, sent time.Duration) {
 
 // serve answers a poll of another member.
 func (p *polling) serve(w http.ResponseWriter, r *http.Request) error {
-	var items []pollItem
-	if err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxPollBody), &items); err != nil {
+	var q pollRequest
+	if err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxPollBody), &q); err != nil {
 		return err
 	}
-	if len(items) > maxPollItems {
-		return score.Problemf(score.TooLarge, "a poll of %d keys; want at most %d", len(items), maxPollItems)
+	if len(q.Items) > maxPollItems {
+		return score.Problemf(score.TooLarge, "a poll of %d keys; want at most %d", len(q.Items), maxPollItems)
 	}
-	answers, err := p.answer(r.Context(), items)
+	answers, err := p.answer(r.Context(), &q)
 	if err != nil {
 		return err
 	}
@@ -204,14 +212,18 @@ func (p *polling) serve(w http.ResponseWriter, r *http.Request) error {
 
 // answer answers a poll. The answers were true at some moment after the call: this member
 // proves that it was still the master then, and waits until all frontends may show what
-// it answers.
-func (p *polling) answer(ctx context.Context, items []pollItem) ([]pollAnswer, error) {
+// it answers. A frontend that does not know yet that the group is private gets none: it
+// would give them to anybody.
+func (p *polling) answer(ctx context.Context, q *pollRequest) ([]pollAnswer, error) {
 	if err := p.readIndex.confirm(ctx); err != nil {
 		return nil, err
 	}
-	answers, revision, err := p.load(ctx, items)
+	answers, revision, err := p.load(ctx, q.Items)
 	if err != nil {
 		return nil, err
+	}
+	if p.machine.Access().Settings.Private && !q.Private {
+		return nil, score.Problemf(score.NotReady, "the asking frontend has not applied yet that the group is private")
 	}
 	lead := p.leadership()
 	if lead == nil || !lead.push.AwaitReleased(ctx, revision) {

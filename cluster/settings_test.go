@@ -1,10 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 
 	"laurel/cache/queries"
 	"laurel/score"
@@ -104,4 +108,33 @@ func TestAnOpenGroupCannotBePrivate(t *testing.T) {
 	refused(t, g.master().member().ChangeAccess(context.Background(), access.Change{
 		By: "getafix", Setting: &access.Setting{Name: access.SettingPrivate, Value: "true"},
 	}), score.StatusConflict)
+}
+
+// Its own clients need no token yet, and an answer may be newer than its settings.
+func TestAFrontendThatDoesNotKnowThatTheGroupIsPrivateGetsNoAnswers(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2, guardedGroup)
+	set := func(name, value string) access.Change {
+		return access.Change{By: "getafix", Setting: &access.Setting{Name: name, Value: value}}
+	}
+	mustChangeAccess(t, g, set("cache_mode", "pull"))
+	master := g.master()
+	poll := func(private bool) error {
+		body, err := json.Marshal(pollRequest{Private: private})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answers []pollAnswer
+		return g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, pollPath,
+			bytes.NewReader(body), &answers)
+	}
+	for _, private := range []string{"false", "true", "false"} {
+		mustChangeAccess(t, g, set("private", private))
+		if err := poll(true); err != nil {
+			t.Errorf("private %s: a frontend that keeps answers for readers got %v", private, err)
+		}
+		if err := poll(false); (err == nil) != (private == "false") {
+			t.Errorf("private %s: a frontend that answers everybody got %v", private, err)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,5 +164,30 @@ func TestMemberThatIsNotYetTheMasterDecidesAboutNoToken(t *testing.T) {
 		if p := c.check(post); p == nil || p.Code != code {
 			t.Errorf("%s: got %v, want %s", n.opts.ID, p, code)
 		}
+	}
+}
+
+func TestNoChangeInTheLogHasTheTextOfAToken(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, guardedGroup)
+	m := g.master().member()
+	token, _ := tokenGrant("bard/a")
+	join := "laurel-join-1.0f." + token.ID + "." + token.Secret
+	last := m.raft.LastIndex()
+	for _, text := range []string{token.Text(), join} {
+		_, named := tokenGrant(text)
+		for _, c := range []access.Change{
+			{By: "getafix", Revoke: text}, {By: "getafix", Note: "added " + text}, {By: text, Guard: true}, named,
+			{By: "getafix", Setting: &access.Setting{Name: access.SettingPrivate, Value: text}},
+			{By: "getafix", Setting: &access.Setting{Name: text, Value: "true"}},
+		} {
+			p := refused(t, m.ChangeAccess(t.Context(), c), score.InvalidEvent)
+			if strings.Contains(p.Detail, token.Secret[:3]) {
+				t.Errorf("the problem is %s", p.Detail)
+			}
+		}
+	}
+	if now := m.raft.LastIndex(); now != last {
+		t.Errorf("the log went from %d to %d", last, now)
 	}
 }

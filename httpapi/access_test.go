@@ -202,6 +202,13 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 		"/v1/scores?access_token=" + c.operator.Text(),
 		"/v1/scores?x=" + c.operator.Text(),
 		"/v1/events?tok%65n=" + c.operator.Text(),
+		"/v1/scores?x=laurel%2D" + c.operator.Text()[len("laurel-"):],
+		"/v1/keys/" + c.operator.Text(),
+		"/v1/keys/laurel%2D" + c.operator.Text()[len("laurel-"):],
+		"/v1/scores/" + c.operator.Text(),
+		"/v1/leaderboard/" + c.operator.Text(),
+		"/" + c.operator.Text(),
+		"/v1/access/grants/" + c.operator.Text(),
 	} {
 		got := ask(t, s, "GET", path, "")
 		if got.StatusCode/100 != 4 || strings.Contains(got.body, c.operator.Secret) {
@@ -212,8 +219,12 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	if post.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
 		t.Errorf("a post with a token in its URL: got %d %s", post.StatusCode, post.body)
 	}
-	if n := refusals(a, "token_in_url"); n != 5 {
-		t.Errorf("counted %v tokens in URLs; want 5", n)
+	revoked := ask(t, s, "DELETE", "/v1/access/grants/"+c.operator.Text(), "", bearer(c.operator))
+	if revoked.StatusCode != http.StatusBadRequest || strings.Contains(revoked.body, c.operator.Secret[:3]) {
+		t.Errorf("a token in the place of its id: got %d %s", revoked.StatusCode, revoked.body)
+	}
+	if n := refusals(a, "token_in_url"); n != 13 {
+		t.Errorf("counted %v tokens in URLs; want 13", n)
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)

@@ -119,7 +119,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 		return dst, 0
 	}
 	e := s.group.Reader.Hit(r.Path[len("/v1/"):])
-	if e == nil || e.Body == nil {
+	if e == nil || e.Body == nil || s.gate.Private() { // since the look at it above
 		return dst, 0
 	}
 	s.metrics.hits.Add(1)
@@ -220,6 +220,9 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		if page, revision, how, ok = s.makeBoard(ctx, &q); !ok {
 			return dst, 0
 		}
+	}
+	if s.gate.Private() { // since the page was asked for
+		return dst, 0
 	}
 	s.metrics.reads.count(&answer{how: how, mode: score.Push})
 	r.Pause = s.gate.PauseAfterHit()

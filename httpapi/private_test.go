@@ -2,12 +2,15 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"laurel/cache"
 	"laurel/httpapi/admission"
+	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -124,5 +127,69 @@ func TestWatchersWithoutAReadersTokenEndWhenTheGroupBecomesPrivate(t *testing.T)
 	a.hub.Departing() // writes to both
 	if awaitLine(t, reader, ":") {
 		t.Error("a watcher whose token was revoked is told something of a private group")
+	}
+}
+
+// A frontend that has not applied yet that the group is private lets reads pass.
+func TestThePrivateMasterAnswersReadersOnlyThroughALateFrontend(t *testing.T) {
+	g, a := newTestAPI(t, Options{})
+	c := newGuardedGroup(t, g)
+	s := serve(t, a, a.ForwardedHandler())
+	g.store.change(access.SettingPrivate, "true")
+	if err := g.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test", RemoveMember: "f9@abc"}); err != nil {
+		t.Fatal(err)
+	}
+	const anybody = access.CallerHeader + ": " + access.NoMember
+	for name, one := range map[string]struct {
+		headers []string
+		status  int
+	}{
+		"anybody":          {[]string{anybody}, 401},
+		"a reader":         {[]string{anybody, bearer(c.reader)}, 200},
+		"a revoked reader": {[]string{anybody, bearer(c.revoked)}, 401},
+		"a member":         {[]string{access.CallerHeader + ": f2@xyz"}, 200},
+		"a removed member": {[]string{access.CallerHeader + ": f9@abc"}, 401},
+	} {
+		for _, path := range []string{"/v1/scores/" + contest, boardPath, "/v1/timeline/" + contest} {
+			if got := ask(t, s, "GET", path, "", one.headers...); got.StatusCode != one.status {
+				t.Errorf("%s, %s: got %d %s; want %d", name, path, got.StatusCode, got.body, one.status)
+			}
+		}
+	}
+}
+
+func TestAnAnswerMadeAfterTheGroupBecamePrivateIsForReaders(t *testing.T) {
+	const private, public = "true", "false"
+	for _, fast := range []bool{false, true} {
+		g, a := newTestAPI(t, Options{})
+		c := newGuardedGroup(t, g)
+		w := &way{addr: serveAPI(t, a, fast)}
+		become := func() { g.store.change(access.SettingPrivate, private) }
+		// Each becomes private while the answer is awaited.
+		g.read = func(context.Context) error { become(); return nil }
+		g.board = become
+		g.waits = g.read
+		g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
+			body, revision, err := g.store.answer(key)
+			return &cache.Entry{Body: body, Revision: revision}, cache.Forward, 0, err
+		}
+		for _, mode := range []score.CacheMode{score.Push, score.Pull} {
+			g.mode.Store(mode)
+			for _, request := range []string{
+				rawGet("/v1/scores/" + contest), rawGet("/v1/scores/OG50BC/NO"), rawGet(boardPath),
+				rawGet("/v1/scores/"+contest, "If-None-Match: *"), rawGet("/", "Accept: text/html"),
+				rawGet("/v1/scores/" + contest + "?max_stale=9s"),
+			} {
+				g.store.change(access.SettingPrivate, public)
+				if got, _ := w.send(t, request, 1); !strings.HasPrefix(got, "HTTP/1.1 401 ") {
+					t.Errorf("fast path %t, mode %s: anybody got for %s%.300s", fast, mode, request, got)
+				}
+				g.store.change(access.SettingPrivate, public)
+				asReader := strings.Replace(request, "Host:", bearer(c.reader)+"\r\nHost:", 1)
+				if got, _ := w.send(t, asReader, 1); strings.HasPrefix(got, "HTTP/1.1 401 ") {
+					t.Errorf("fast path %t, mode %s: a reader got for %s%.300s", fast, mode, request, got)
+				}
+			}
+		}
 	}
 }

@@ -187,6 +187,10 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 	if err != nil {
 		return handler.Response{VaryAccept: true}, err
 	}
+	// The group may have become private while the data was awaited.
+	if problem := s.gate.Admit(ctx, admission.PermitRead, r); problem != nil {
+		return handler.Response{VaryAccept: true}, problem
+	}
 	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")

@@ -17,6 +17,7 @@ import (
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // server answers the requests of one port. What the ports share is in the API.
@@ -68,17 +69,28 @@ func (s *server) endpoint(r route) *endpoint {
 
 // answer admits a request and has it handled. It is the way of every request but those
 // that the fast path answers from memory.
+//
+// An answer is made after its request was admitted. If the access control has changed by
+// then, what is in the answer may be for others: the caller is admitted again.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	gate := e.server.gate
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
-	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
+	before := gate.Access()
+	if problem := gate.Admit(ctx, e.permit, r); problem != nil {
 		return handler.Response{}, problem
 	}
-	leave, problem := e.server.gate.Enter(e.permit, r)
+	leave, problem := gate.Enter(e.permit, r)
 	if problem != nil {
 		return handler.Response{}, problem
 	}
 	defer leave()
-	return e.handle(ctx, r)
+	a, err := e.handle(ctx, r)
+	if e.method == http.MethodGet && !a.IsWritten() && gate.Access() != before {
+		if problem := gate.Admit(ctx, e.permit, r); problem != nil {
+			return handler.Response{}, problem
+		}
+	}
+	return a, err
 }
 
 // ServeHTTP answers a request of net/http. It is the one place where these are counted
@@ -127,7 +139,7 @@ func finish[Path string | []byte](
 	e.metrics.done(status, took, stream)
 	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took),
+			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status), slog.Duration("took", took),
 			slog.Any("err", err))
 	}
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,6 +24,9 @@ const (
 	reasonSender        = "sender"        // it has no vote, or is not the sender that the message names
 	reasonForgot        = "forgot"        // this member may have forgotten what it acknowledged, and does not vote
 )
+
+// ErrStarting is the error of TransportConfig.MayVote of a member that has just started.
+var ErrStarting = errors.New("this member has just started")
 
 // MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each
 // higher term that it sees and never goes back, so one message could use up all terms. An

@@ -240,7 +240,9 @@ func (t *Transport) check(from pki.Holder, request any) error {
 	}
 	switch request.(type) {
 	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
-		if err := t.config.MayVote(); err != nil {
+		if err := t.config.MayVote(); errors.Is(err, ErrStarting) {
+			return err // which ends soon
+		} else if err != nil {
 			return t.refuse(reasonForgot, err)
 		}
 	}

@@ -85,6 +85,8 @@ type VoteGate struct {
 	goal    uint64                 // what the master had applied when it was asked
 	asked   map[raft.ServerID]bool // that answered or do not run; this member for its former address
 	claims  map[raft.ServerID]Held // the entries that it was heard to hold
+	lost    Held                   // the newest of them that the log lacked when it was heard of
+	lostBy  raft.ServerID          // the voter that heard it
 	logged  uint64                 // the forgotten entry that was logged
 }
 
@@ -119,7 +121,8 @@ func (g *VoteGate) refused(id raft.ServerID) {
 }
 
 // Forgotten returns the newest entry that a voter heard this member hold and that its log
-// lacks, and that voter; index 0 if there is none.
+// lacked since it started, and that voter; index 0 if there is none, or if the member has
+// everything again.
 func (g *VoteGate) Forgotten() (entry Held, by raft.ServerID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -132,11 +135,12 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 	}
 	for _, id := range slices.Sorted(maps.Keys(g.claims)) {
 		c := g.claims[id]
-		if _, votes := peer.Find(voters, id); votes && c.Index > entry.Index && !g.source.holds(c) {
-			entry, by = c, id
+		if _, votes := peer.Find(voters, id); votes && c.Index > g.lost.Index && !g.source.holds(c) {
+			g.lost, g.lostBy = c, id
 		}
 	}
-	return entry, by
+	// Its log may hold that entry again, but what it forgot may be more than that.
+	return g.lost, g.lostBy
 }
 
 // settle reports whether the member is past the time in which it may have forgotten
@@ -173,8 +177,8 @@ func (g *VoteGate) Check() error {
 	for _, s := range servers {
 		here := s.ID == g.source.Self && string(s.Address) == g.source.Peer
 		if !here && !g.asked[s.ID] {
-			return fmt.Errorf("this member has just started, and %s has not answered yet what it remembers of it",
-				peer.MemberID(s.ID))
+			return fmt.Errorf("%w, and %s has not answered yet what it remembers of it",
+				peer.ErrStarting, peer.MemberID(s.ID))
 		}
 	}
 	return nil

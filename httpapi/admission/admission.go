@@ -174,7 +174,8 @@ func (c *Control) Refuse(reason Reason, p *score.Problem) *score.Problem {
 type Gate struct {
 	*Control
 	// client is true for the port of clients and false for the peer port. What comes
-	// through the peer port has passed the gate of the frontend that forwarded it.
+	// through the peer port has passed the gate of the frontend that forwarded it, but that
+	// frontend may not have applied yet what this one has.
 	client bool
 }
 
@@ -187,7 +188,7 @@ func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
-	if carriesToken(r.Query) {
+	if access.HasToken(r.Path) || carriesToken(r.Query) {
 		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
 			"a token in a URL ends up in logs and histories and is not accepted there; "+
 				"revoke it and send a new one as Authorization: Bearer"))
@@ -218,10 +219,13 @@ func (g *Gate) public(n Permission) bool {
 	case PermitAll, PermitEnroll:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
-		return !g.client || !g.Private()
+		return !g.Private()
 	}
 	return false
 }
+
+// Access returns the access control by which callers are admitted now.
+func (c *Control) Access() *access.State { return c.options.Access() }
 
 // Private reports whether reading anything but the state of the process requires the role
 // reader. It does at a frontend with certificates that does not know the settings of the
@@ -282,11 +286,14 @@ func carriesToken(query string) bool {
 		if n, err := url.QueryUnescape(name); err == nil {
 			name = n
 		}
+		if v, err := url.QueryUnescape(value); err == nil {
+			value = v
+		}
 		switch strings.ToLower(name) {
 		case "token", "access_token", "authorization", "secret":
 			return true
 		}
-		if strings.Contains(value, "laurel-token-1.") || strings.Contains(value, "laurel-join-1.") {
+		if access.HasToken(value) {
 			return true
 		}
 	}

@@ -146,10 +146,11 @@ func (g *Gate) forwardedFor(ctx context.Context, n Permission, r *handler.Reques
 		}
 		return cmp.Or(g.options.Sender(ctx), handler.AnyMember), nil
 	case len(callers) == 1 && isMemberName(callers[0]):
-		if n != PermitJoin {
-			return "", nil // the word of the forwarding member gives no other right
+		switch n {
+		case PermitJoin, PermitRead, PermitMetrics:
+			return g.unlessRemoved(callers[0]), nil
 		}
-		return g.unlessRemoved(callers[0]), nil
+		return "", nil // the word of the forwarding member gives no other right
 	case len(callers) == 1 && callers[0] == access.NoMember:
 		return "", nil
 	}

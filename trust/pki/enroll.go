@@ -30,7 +30,7 @@ var errJoinToken = errors.New("not a join token; want the whole text, which begi
 type JoinToken struct {
 	Fingerprint string // of the authority, in hexadecimal
 	ID          string
-	Secret      string
+	Secret      string `json:"-"`
 }
 
 // NewJoinToken makes a token for the group with the authority.
