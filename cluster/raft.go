@@ -39,9 +39,7 @@ const (
 	askTime = time.Second
 	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
 	// a leadership transfer while there is none.
-	wedgeTimeout = 2 * time.Second
-	// snapshotRetry is the pause after a snapshot that failed.
-	snapshotRetry  = time.Second
+	wedgeTimeout   = 2 * time.Second
 	diskCheckEvery = time.Minute // how often the free room is compared with the need
 )
 
@@ -117,7 +115,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
-		Full:          func() bool { return m.storage.Log.Full() },
+		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
@@ -180,7 +178,7 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 // boundLog takes a snapshot whenever the log has grown too large.
 func (r *replica) boundLog() {
 	snapshot := func() error { return r.await(r.ctx, r.raft.Snapshot()) }
-	if err := r.storage.Bound(r.ctx, r.scaled(snapshotRetry), snapshot); err != nil {
+	if err := r.storage.Bound(r.ctx, r.scaled, snapshot); err != nil {
 		r.fail(err)
 	}
 }

@@ -11,7 +11,13 @@ import (
 	"laurel/fsm"
 )
 
-const roomPause = 10 * time.Millisecond // between two looks at a full log
+const (
+	roomPause = 10 * time.Millisecond // between two looks at a full log
+	// The pause after a snapshot that failed, or did not make the log small enough, at a
+	// time scale of 1. It doubles with each, because each may write the whole state.
+	snapshotRetry    = time.Second
+	maxSnapshotRetry = 16 * time.Second
+)
 
 // AwaitRoom waits until the log has room for further entries, for at most timeout.
 func (l *Log) AwaitRoom(ctx context.Context, timeout time.Duration) bool {
@@ -39,28 +45,38 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // Bound calls snapshot, which takes a snapshot, whenever the log after the newest one has
-// grown too large, until ctx ends. Raft itself counts only entries. After a snapshot that
-// failed it pauses for retry. The error is that of the disk.
-func (s *Store) Bound(ctx context.Context, retry time.Duration, snapshot func() error) error {
+// grown too large, until ctx ends. Raft itself counts only entries. The error is that of
+// the disk.
+func (s *Store) Bound(ctx context.Context, scale func(time.Duration) time.Duration, snapshot func() error) error {
 	if err := s.Log.Compact(); err != nil { // a crash may have come before it
 		return err
 	}
-	for {
-		for s.Log.NeedsSnapshot() {
-			if err := snapshot(); err != nil && ctx.Err() == nil {
-				s.logger.Warn("no snapshot could be taken, although the log is large; trying again",
-					"err", err, "log_bytes", s.Log.Bytes())
-			}
-			if s.Log.NeedsSnapshot() && !pause(ctx, retry) {
-				return nil
-			}
+	take := func() {
+		if err := snapshot(); err != nil && ctx.Err() == nil {
+			s.logger.Warn("no snapshot could be taken, although the log is large; trying again",
+				"err", err, "log_bytes", s.Log.Bytes())
 		}
+	}
+	wait := func(d time.Duration) bool { return pause(ctx, scale(d)) }
+	for snapshotsWhile(s.Log.NeedsSnapshot, take, wait) {
 		select {
 		case <-s.Log.Grown():
 		case <-ctx.Done():
 			return nil
 		}
 	}
+	return nil
+}
+
+// snapshotsWhile takes snapshots while one is needed. It returns false if pause does.
+func snapshotsWhile(needed func() bool, take func(), pause func(time.Duration) bool) bool {
+	for retry := snapshotRetry; needed(); retry = min(2*retry, maxSnapshotRetry) {
+		take()
+		if needed() && !pause(retry) {
+			return false
+		}
+	}
+	return true
 }
 
 // diskNeed returns how much more room this member may need: for the log up to its bound,

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"laurel/fsm"
 )
@@ -37,5 +38,28 @@ func TestLittleRoomOnTheDiskIsWarnedOfOnce(t *testing.T) {
 		if got := strings.Count(log.String(), "level=WARN"); got != c.lines {
 			t.Errorf("with %d bytes free there are %d warnings; want %d", c.free, got, c.lines)
 		}
+	}
+}
+
+func TestSnapshotsThatFailAreRetriedAfterLongerAndLongerPauses(t *testing.T) {
+	taken, helps := 0, 8
+	var pauses []time.Duration
+	needed := func() bool { return taken < helps }
+	take := func() { taken++ }
+	pause := func(d time.Duration) bool {
+		pauses = append(pauses, d)
+		return len(pauses) < 10
+	}
+	if !snapshotsWhile(needed, take, pause) || taken != helps || len(pauses) != helps-1 {
+		t.Errorf("%d snapshots were taken with the pauses %v; want %d", taken, pauses, helps)
+	}
+	for i, d := range pauses {
+		if want := min(snapshotRetry<<i, maxSnapshotRetry); d != want {
+			t.Errorf("pause %d is %v; want %v", i, d, want)
+		}
+	}
+	taken, pauses = 0, nil
+	if helps = 100; snapshotsWhile(needed, take, pause) || taken != 10 {
+		t.Errorf("%d snapshots were taken, although the member was closed after 10", taken)
 	}
 }
