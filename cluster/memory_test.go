@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/join"
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/entry"
@@ -462,7 +463,7 @@ func TestJoinOfAnotherGroupOverDataIsRefused(t *testing.T) {
 				checkRuns(t, n)
 				return
 			}
-			var wrong *GroupError
+			var wrong *join.GroupError
 			if why := ended(t, n); !errors.As(why, &wrong) || wrong.Found != other.nodes[0].member().Incarnation() {
 				t.Errorf("it ended with %v", why)
 			}
