@@ -20,6 +20,7 @@ import (
 	"laurel/cache"
 	"laurel/cluster/enroll"
 	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
 	"laurel/cluster/status"
@@ -125,7 +126,7 @@ func (a *attacker) join(master *node) error {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return a.port.Call(a.t.Context(), master.member().Peer(), http.MethodPost, membersPath, bytes.NewReader(body), nil)
+	return a.port.Call(a.t.Context(), master.member().Peer(), http.MethodPost, join.MembersPath, bytes.NewReader(body), nil)
 }
 
 // pushTo opens a stream as only the master does. The node must close it without an answer.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/score"
 	"laurel/trust/access"
@@ -54,7 +55,7 @@ func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request, member strin
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), f.scaled(masterTimeout))
 	defer cancel()
-	timedOut := f.withMaster(ctx, forwardPause, func(master string, changed <-chan struct{}) (done bool) {
+	timedOut := f.leader.Try(ctx, forwardPause, func(master string, changed <-chan struct{}) (done bool) {
 		if master != "" && master != f.opts.Peer {
 			sent, failed := f.forwardTo(master, changed, w, r, body, member)
 			if failed == nil {
@@ -113,7 +114,7 @@ func (f *forwarder) forwardTo(
 	if !isRead(r.Method) {
 		// A read asks the next master as soon as there is one. A change waits: it may be
 		// the change of the master itself.
-		limit, changed = f.scaled(joinTimeout), nil
+		limit, changed = f.scaled(join.Timeout), nil
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

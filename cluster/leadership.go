@@ -97,6 +97,15 @@ func (r *replica) leadership() *leadership {
 	return l
 }
 
+// servingEpoch returns the epoch in which this member serves as the master; 0 if it does
+// not.
+func (r *replica) servingEpoch() uint64 {
+	if l := r.leadership(); l != nil {
+		return l.epoch
+	}
+	return 0
+}
+
 // committed looks a server up in the committed configuration that this member knows as
 // the master. leads is false if it is not the master.
 func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
@@ -160,7 +169,7 @@ func (l *leadership) serve(config raft.Configuration) {
 	e := l.of
 	l.members.Store(&config)
 	e.serving.Store(l)
-	e.metrics.epochs.Inc()
+	e.metrics.Epochs.Inc()
 	e.log.Info("this frontend is the master", "epoch", l.epoch, "revision", e.machine.Revision())
 	e.leader.Notify()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,17 +115,33 @@ func TestFollowerWhoseLogIsFullTakesNoEntriesAndStaysCalm(t *testing.T) {
 	full := g.others(g.master())[0]
 	full.stop()
 	b := smallBounds
-	b.Log = 1
+	b.Log, b.Unapplied = 1, 1
 	withBounds(b)(&full.opts)
 	full.start()
+	snapshots := filepath.Join(full.opts.Dir, "snapshots")
+	if err := errors.Join(os.RemoveAll(snapshots), os.WriteFile(snapshots, nil, 0o600)); err != nil { // in the way
+		t.Fatal(err)
+	}
 	before := g.master()
 	epoch := before.member().raft.CurrentTerm()
+	seq := uint64(0)
+	post := func() {
+		seq++
+		mustPost(t, before, alerts("bard/f1", seq, 1))
+	}
+	eventually(t, "the log is full", func() error {
+		post()
+		if m := full.member(); !m.storage.Log.FollowerFull(m.raft.AppliedIndex()) {
+			return errors.New("it has room")
+		}
+		return nil
+	})
 	had, err := full.member().storage.Log.LastIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seq := uint64(1); seq <= 20; seq++ {
-		mustPost(t, before, alerts("bard/f1", seq, 1))
+	for range 20 {
+		post()
 	}
 	if got, err := full.member().storage.Log.LastIndex(); err != nil || got != had {
 		t.Errorf("the full log ends at entry %d, %v; it had %d", got, err, had)
@@ -135,10 +150,52 @@ func TestFollowerWhoseLogIsFullTakesNoEntriesAndStaysCalm(t *testing.T) {
 		t.Errorf("a member with a full log made the epoch %d of %d", now, epoch)
 	}
 	full.stop()
+	if err := os.Remove(snapshots); err != nil {
+		t.Fatal(err)
+	}
 	full.opts.hooks.logBounds = nil
 	full.start()
 	g.settle()
-	g.agree(20)
+	g.agree(seq)
+}
+
+// The entry of a new master must be committed before any snapshot can be taken.
+func TestGroupWhoseLogsAreAllFullTakesPostsAfterARestart(t *testing.T) {
+	t.Parallel()
+	wide := smallBounds
+	wide.Snapshot, wide.Log = 1<<30, 1<<30
+	g := newGroup(t, 3, withBounds(wide))
+	seq, events := uint64(1), uint64(0)
+	post := func() error {
+		p := largePost("bard/large", seq, 64<<10)
+		_, err := g.master().member().Post(context.Background(), p)
+		if err == nil {
+			seq, events = seq+uint64(len(p.Events)), events+uint64(len(p.Events))
+		}
+		return err
+	}
+	for logOnDisk(t, g.nodes[0]) < smallBounds.Log+smallBounds.Unapplied+int64(smallBounds.Segment) {
+		eventually(t, "a post is accepted", post)
+	}
+	g.agree(events)
+	for _, n := range g.nodes {
+		n.stop()
+		withBounds(smallBounds)(&n.opts)
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	eventually(t, "a post is accepted after the restart", post)
+	g.agree(events)
+	for _, n := range g.nodes {
+		eventually(t, "a snapshot makes room at "+n.opts.ID, func() error {
+			if on := n.member().storage.Log.Bytes(); on >= smallBounds.Log {
+				return fmt.Errorf("the log has %d bytes", on)
+			}
+			return nil
+		})
+	}
 }
 
 func TestMetricsHaveTheBytesOfTheLog(t *testing.T) {
@@ -158,31 +215,5 @@ func TestMetricsHaveTheBytesOfTheLog(t *testing.T) {
 		if got := n.metric(name, ""); got < least || name == "laurel_disk_free_bytes" && got == 0 {
 			t.Errorf("%s is %v; want at least %v", name, got, least)
 		}
-	}
-}
-
-func TestLittleRoomOnTheDiskIsWarnedOfOnce(t *testing.T) {
-	t.Parallel()
-	g := newGroup(t, 1, withBounds(smallBounds))
-	r := g.nodes[0].member().replica
-	var log lockedBuffer
-	free := int64(1 << 40)
-	w := &diskWatch{
-		free: func(string) (int64, error) { return free, nil },
-		need: r.diskNeed,
-		log:  slog.New(slog.NewTextHandler(&log, nil)),
-	}
-	for _, c := range []struct {
-		free  int64
-		lines int
-	}{{1 << 40, 0}, {r.diskNeed() - 1, 1}, {1000, 1}, {1 << 40, 1}, {1000, 2}} {
-		free = c.free
-		w.check()
-		if got := strings.Count(log.tail(20_000), "level=WARN"); got != c.lines {
-			t.Errorf("with %d bytes free there are %d warnings; want %d", c.free, got, c.lines)
-		}
-	}
-	if need := r.diskNeed(); need < smallBounds.Log/2 || need > 1<<30 {
-		t.Errorf("the need is %d bytes", need)
 	}
 }

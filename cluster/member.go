@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -13,13 +14,16 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
-	"laurel/cache/pull"
 	"laurel/cache/queries"
 	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
+	"laurel/cluster/join"
+	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
+	"laurel/cluster/poll"
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
+	"laurel/cluster/readindex"
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/database"
@@ -68,15 +72,15 @@ func (e *TwinError) Error() string {
 type Member struct {
 	*replica
 	reader
-	*readIndex
 	*readiness
 	*poster
 	forwarder
-	*polling
 	*accessControl
 	*membership
 	*transfers
 
+	rounds     *readindex.Rounds
+	polls      *poll.Reader
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
 	pushes     *push.Receiver
@@ -99,7 +103,7 @@ func Start(opts Options) (*Member, error) {
 		return nil, err
 	}
 	r := &replica{
-		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: newMetrics(opts.Metrics),
+		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: metrics.New(opts.Metrics),
 		stopped: make(chan struct{}), ended: make(chan error, 1),
 	}
 	if r.clock == nil {
@@ -131,7 +135,7 @@ func (m *Member) start() (err error) {
 	if m.opts.Identity != nil {
 		m.auth = peer.NewAuthenticator(peer.AuthConfig{
 			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-			Refused: m.metrics.peerRefused, Logger: m.log,
+			Refused: m.metrics.PeerRefused, Logger: m.log,
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
@@ -165,21 +169,23 @@ func (m *Member) wire(reports *status.Reports) {
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
-	m.poster.refusals = peer.NewRefusals(m.metrics.tokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
-	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
+	m.poster.refusals = peer.NewRefusals(m.metrics.TokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
+	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.EntryEvents.Observe(float64(events)) })
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
-	m.readIndex = &readIndex{replica: r, turn: make(chanMutex, 1)}
-	m.readIndex.round = m.readIndex.askVoters
+	m.rounds = readindex.New(readindex.Config{
+		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
+		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
+	})
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.polling = &polling{replica: r, readIndex: m.readIndex, store: pull.NewStore(answersBytes)}
+	m.polls = poll.NewReader(m.pollConfig())
 
 	m.poller = status.NewPoller(status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
-		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.foreignAnswers, Logger: m.log,
+		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
 	})
-	m.readiness = &readiness{replica: r, reads: m.readIndex, roster: m.roster, poller: m.poller}
+	m.readiness = &readiness{replica: r, rounds: m.rounds, roster: m.roster, poller: m.poller}
 	m.divergence = &status.DivergenceCheck{
 		Source: m.source, Reports: reports, Logger: m.log,
 		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
@@ -196,7 +202,7 @@ func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	return &enroll.Issuer{
 		Self: m.self, Auth: m.auth, Port: m.port, ValidID: validID,
 		IsMaster:     func() bool { return m.leadership() != nil },
-		OtherMaster:  m.otherMaster,
+		OtherMaster:  func() string { return m.leader.Other(m.opts.Peer) },
 		ChangeAccess: m.ChangeAccess,
 		IsVoter: func(id raft.ServerID) bool {
 			s, in, _ := m.committed(id)
@@ -213,12 +219,24 @@ func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	}
 }
 
+func (m *Member) pollConfig() poll.Config {
+	return poll.Config{
+		Context: m.ctx, Machine: m.machine, Frontend: m.frontend, Port: m.port, Leader: m.leader, Rounds: m.rounds,
+		Clock: m.clock, Bytes: answersBytes, Timeout: m.scaled(poll.Timeout), MasterTimeout: m.scaled(masterTimeout),
+		Leads: m.Master, Mode: m.CacheMode, Polls: m.metrics.Polls, Age: m.metrics.PulledAge,
+		Released: func(ctx context.Context, revision uint64) bool {
+			l := m.leadership()
+			return l != nil && l.push.AwaitReleased(ctx, revision)
+		},
+	}
+}
+
 func (m *Member) pushConfig() push.Config {
 	return push.Config{
 		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
-		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
+		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.StreamsLost, LeasesWithheld: m.metrics.LeasesWithheld,
+		HellosRefused: m.metrics.HellosRefused, Logger: m.log,
 	}
 }
 
@@ -228,10 +246,13 @@ func (m *Member) runAll(elected <-chan bool) {
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
 	presence := status.NewPresence(status.Presence{
-		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.membersUp, Every: m.scaled(status.PollEvery),
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.MembersUp, Every: m.scaled(status.PollEvery),
 		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
 	})
-	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
+	joining := &join.Loop{
+		URLs: m.opts.Join, Voter: !m.opts.Nonvoter, Source: m.source, Poller: m.poller, Leader: m.leader,
+		Leads: m.Master, Add: m.Join, End: m.end, Scale: m.scaled, Logger: m.log,
+	}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
 	m.run(func() {
@@ -242,11 +263,11 @@ func (m *Member) runAll(elected <-chan bool) {
 			presence.Run()
 		})
 	})
-	m.run(m.pollLoop)
+	m.run(m.polls.Run)
+	m.run(func() { m.storage.WatchDisk(m.ctx, m.scaled(diskCheckEvery)) })
 	m.run(m.boundLog)
-	m.run(m.watchDisk)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
-	m.run(join.run)
+	m.run(func() { joining.Run(m.ctx) })
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
@@ -270,8 +291,8 @@ func (m *Member) Incarnation() string { return m.machine.Incarnation() }
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
 
-// Master reports whether this member believes to be the master. Only a round of readIndex
-// proves it.
+// Master reports whether this member believes to be the master. Only a round of package
+// readindex proves it.
 func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
@@ -279,6 +300,11 @@ func (m *Member) Frontends() score.Frontends {
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
 	return f
+}
+
+// Pull returns the answer to key in pull mode; see poll.Reader.Pull.
+func (m *Member) Pull(ctx context.Context, key string) (*cache.Entry, string, time.Duration, error) {
+	return m.polls.Pull(ctx, key)
 }
 
 // Carry sets the function that returns the load of this frontend, which others see.
@@ -318,7 +344,7 @@ func (m *Member) Ended() <-chan error { return m.ended }
 // ServeForwarded sets the handler of requests that other members forward to this one, and
 // the function that finds the question for a polled key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
-	m.polling.parse = parse
+	m.polls.Parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 

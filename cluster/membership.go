@@ -13,6 +13,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cluster/enroll"
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
 	"laurel/score"
@@ -20,13 +21,8 @@ import (
 )
 
 const (
-	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so
-	// that it never delays a majority.
-	joinTimeout   = time.Minute
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
-
-	membersPath = "/v1/cluster/members" // of the HTTP interface, which the master answers
 )
 
 // chanMutex is a mutex for long waits. It is a channel, because virtual time
@@ -56,7 +52,7 @@ type membership struct {
 // the master can; the error is a *score.Problem. byOperator is false if the frontend asks
 // for itself.
 func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator bool) error {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(join.Timeout))
 	defer cancel()
 	if p := checkNewMember(n); p != nil {
 		return p
@@ -350,8 +346,8 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
 	defer cancel()
-	path := membersPath + "/" + url.PathEscape(id) + "?force=true"
-	timedOut := m.withMaster(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
+	path := join.MembersPath + "/" + url.PathEscape(id) + "?force=true"
+	timedOut := m.leader.Try(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
 		if master == "" || master == m.opts.Peer {
 			return false
 		}

@@ -6,7 +6,10 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/enroll"
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
+	"laurel/cluster/poll"
+	"laurel/cluster/readindex"
 	"laurel/cluster/status"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -36,12 +39,12 @@ var peerRoutes = []peerRoute{
 	{"POST " + enroll.KeysPath, pki.Voter},
 	{"POST " + enroll.CertificatePath, pki.Nonvoter},
 	{"POST " + postsPath, pki.Nonvoter},
-	{"POST " + pollPath, pki.Nonvoter},
-	{"GET " + termPath, pki.Nonvoter},
+	{"POST " + poll.Path, pki.Nonvoter},
+	{"GET " + readindex.TermPath, pki.Nonvoter},
 	{"GET " + readyPath, pki.Nonvoter},
 	{"POST " + removedPath, pki.Nonvoter},
 	{"GET " + status.Path, pki.Joiner},
-	{"POST " + membersPath, pki.Joiner},
+	{"POST " + join.MembersPath, pki.Joiner},
 	{"POST " + pki.EnrollPath, pki.Joiner},
 	{forwardedPath, pki.Nonvoter},
 }
@@ -67,9 +70,9 @@ func (r *replica) followed() raft.ServerID {
 func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	calls := map[string]func(http.ResponseWriter, *http.Request) error{
 		"POST " + postsPath:              m.serveForwarded,
-		"POST " + pollPath:               m.polling.serve,
-		"GET " + termPath:                m.readIndex.serveTerm,
-		"GET " + readyPath:               m.readIndex.serveReady,
+		"POST " + poll.Path:              m.polls.Serve,
+		"GET " + readindex.TermPath:      m.rounds.ServeTerm,
+		"GET " + readyPath:               m.serveReady,
 		"GET " + status.Path:             m.source.Serve,
 		"POST " + enroll.CertificatePath: m.issuer.ServeCertificate,
 		"POST " + enroll.KeysPath:        m.issuer.ServeKeys,

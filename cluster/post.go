@@ -30,6 +30,9 @@ const (
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
 	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
+	// roomTimeout is how long, at a time scale of 1, posts wait for room in the log before
+	// they are refused.
+	roomTimeout = time.Second
 	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
 	// would be one log entry.
 	maxForwardedPosts = maxLogEntry
@@ -74,7 +77,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	defer cancel()
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
-	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
+	timedOut := p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
@@ -87,7 +90,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 		case outcome.Problem.Code != score.NoMaster:
 			return true
 		}
-		p.metrics.retries.Inc()
+		p.metrics.Retries.Inc()
 		return false
 	})
 	switch {
@@ -169,7 +172,7 @@ func (p *poster) propose(posts []*batch.Post) {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
 		return
 	}
-	if !p.awaitRoom() {
+	if !p.storage.Log.AwaitRoom(p.ctx, p.scaled(roomTimeout)) {
 		batch.Refuse(posts, score.Problemf(score.RateLimited,
 			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
 		return
@@ -180,7 +183,7 @@ func (p *poster) propose(posts []*batch.Post) {
 	}
 	start := time.Now()
 	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
-	p.metrics.commit.Observe(time.Since(start).Seconds())
+	p.metrics.Commit.Observe(time.Since(start).Seconds())
 	if notAppended(err) {
 		batch.Refuse(posts, peer.NotMaster())
 		return
@@ -198,7 +201,7 @@ func (p *poster) propose(posts []*batch.Post) {
 		return
 	}
 	for i, post := range posts {
-		p.metrics.countResults(applied[i])
+		p.metrics.CountResults(applied[i])
 		post.Done <- batch.Outcome{Results: applied[i]}
 	}
 }
@@ -206,12 +209,12 @@ func (p *poster) propose(posts []*batch.Post) {
 // observeRelease counts an entry by what its release waited for. The master waits for an
 // ack at most for the AckTimeout, and then for the lease to expire.
 func (p *poster) observeRelease(took time.Duration) {
-	p.metrics.release.Observe(took.Seconds())
+	p.metrics.Release.Observe(took.Seconds())
 	waited := "acks"
 	if took > p.timings().AckTimeout {
 		waited = "lease"
 	}
-	p.metrics.releases.WithLabelValues(waited).Inc()
+	p.metrics.Releases.WithLabelValues(waited).Inc()
 }
 
 // revealed returns the revision that must be visible before anybody is told of an
@@ -252,7 +255,7 @@ func (p *poster) forward(posts []*batch.Post) {
 		case <-ctx.Done():
 		}
 	}()
-	p.metrics.forwarded.Add(float64(len(posts)))
+	p.metrics.Forwarded.Add(float64(len(posts)))
 	var outcomes []batch.Outcome
 	err := p.port.Call(ctx, master, http.MethodPost, postsPath, bytes.NewReader(batch.Encode(posts)), &outcomes)
 	problem, refused := errors.AsType[*score.Problem](err)

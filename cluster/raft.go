@@ -39,7 +39,8 @@ const (
 	askTime = time.Second
 	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
 	// a leadership transfer while there is none.
-	wedgeTimeout = 2 * time.Second
+	wedgeTimeout   = 2 * time.Second
+	diskCheckEvery = time.Minute // how often the free room is compared with the need
 )
 
 const (
@@ -66,7 +67,7 @@ func (r *replica) storeOptions() raftlog.Options {
 		Bounds:       r.logBounds(),
 		Logger:       r.log,
 		Fatal:        r.fail,
-		ObserveWrite: func(d time.Duration) { r.metrics.diskWrite.Observe(d.Seconds()) },
+		ObserveWrite: func(d time.Duration) { r.metrics.DiskWrite.Observe(d.Seconds()) },
 		Wrap:         r.opts.hooks.wrapBackend,
 	}
 }
@@ -114,13 +115,13 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
-		Full:          func() bool { return m.storage.Log.Full() },
+		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
 		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,
-		Refused:       m.metrics.raftRefused,
+		Refused:       m.metrics.RaftRefused,
 		Logger:        m.log,
 	})
 	opened := make(chan error, 1)
@@ -140,7 +141,7 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 		Machine:   m.machine,
 		Transport: m.transport,
 		Fail:      m.fail,
-		Received:  m.metrics.snapshotsReceived,
+		Received:  m.metrics.SnapshotsReceived,
 		Logger:    m.log,
 	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
@@ -172,6 +173,14 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)
 	return nil
+}
+
+// boundLog takes a snapshot whenever the log has grown too large.
+func (r *replica) boundLog() {
+	snapshot := func() error { return r.await(r.ctx, r.raft.Snapshot()) }
+	if err := r.storage.Bound(r.ctx, r.scaled, snapshot); err != nil {
+		r.fail(err)
+	}
 }
 
 // proposer appends entries to the log and detects a wedged Raft.

@@ -2,15 +2,25 @@ package cluster
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/cluster/readindex"
 	"laurel/cluster/status"
 	"laurel/score"
+)
+
+const (
+	readyPath = "/peer/v1/ready" // see readiness.serveReady
+
+	// roundTimeout bounds one question to the voters, at a time scale of 1.
+	roundTimeout = 300 * time.Millisecond
 )
 
 // readiness reports whether this member does its part for the group: it answers reads and,
@@ -19,7 +29,7 @@ import (
 // one.
 type readiness struct {
 	*replica
-	reads  *readIndex
+	rounds *readindex.Rounds
 	roster *status.Roster
 	poller *status.Poller
 	// known is true once all other voters that answered knew of this member's vote.
@@ -30,7 +40,7 @@ type readiness struct {
 // Ready returns nil if linearizable reads can be answered, here or by the master, and this
 // member has its vote or is to have none; else a *score.Problem.
 func (r *readiness) Ready(ctx context.Context) error {
-	if err := r.reads.ReadyForReads(ctx); err != nil || r.opts.Nonvoter {
+	if err := r.ReadyForReads(ctx); err != nil || r.opts.Nonvoter {
 		return err
 	}
 	if !r.hasVote() {
@@ -46,9 +56,13 @@ func (r *readiness) Ready(ctx context.Context) error {
 	}
 	defer r.asking.Store(false)
 	// A voter rejects the candidacy of a member that has no vote in its own configuration.
-	if late := r.votersUnaware(ctx); len(late) > 0 {
+	late := r.votersUnaware(ctx)
+	switch {
+	case len(late) > 0:
 		return score.Problemf(score.NotReady, "this frontend answers reads and has its vote, "+
 			"but waits until other voters know of it: %s", strings.Join(late, ", "))
+	case ctx.Err() != nil: // nobody may have had the time to answer
+		return score.Problemf(score.NotReady, "this frontend was asking the other voters whether they know of its vote")
 	}
 	r.known.Store(true)
 	return nil
@@ -77,4 +91,44 @@ func (r *readiness) votersUnaware(ctx context.Context) (ids []string) {
 	})
 	slices.Sort(ids)
 	return ids
+}
+
+// ReadyForReads returns nil if linearizable reads can be answered, here or by the master;
+// else a *score.Problem.
+func (r *readiness) ReadyForReads(ctx context.Context) error {
+	if r.frontend.Leased() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.scaled(forwardTimeout))
+	defer cancel()
+	if r.leadership() != nil {
+		return r.checkMaster(ctx)
+	}
+	master, _ := r.leader.Current()
+	if master == "" {
+		return peer.NoMaster()
+	}
+	if err := r.port.Call(ctx, master, http.MethodGet, readyPath, nil, nil); err != nil {
+		return peer.NoMaster()
+	}
+	return nil
+}
+
+// checkMaster returns nil if this member can answer as the master: by its lease, or in
+// pull mode by a proof that it is the master.
+func (r *readiness) checkMaster(ctx context.Context) error {
+	switch {
+	case r.frontend.Leased():
+		return nil
+	case r.CacheMode() == score.Push:
+		return peer.NoMaster() // without a lease
+	}
+	return r.rounds.Confirm(ctx)
+}
+
+func (r *readiness) serveReady(_ http.ResponseWriter, req *http.Request) error {
+	if r.leadership() == nil {
+		return peer.NotMaster()
+	}
+	return r.checkMaster(req.Context())
 }

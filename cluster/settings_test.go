@@ -1,16 +1,15 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
-
 	"laurel/cache/queries"
+	"laurel/cluster/poll"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -119,21 +118,17 @@ func TestAFrontendThatDoesNotKnowThatTheGroupIsPrivateGetsNoAnswers(t *testing.T
 	}
 	mustChangeAccess(t, g, set("cache_mode", "pull"))
 	master := g.master()
-	poll := func(private bool) error {
-		body, err := json.Marshal(pollRequest{Private: private})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var answers []pollAnswer
-		return g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, pollPath,
-			bytes.NewReader(body), &answers)
+	ask := func(private bool) error {
+		body := strings.NewReader(fmt.Sprintf(`{"private":%t,"items":[]}`, private))
+		return g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, poll.Path,
+			body, nil)
 	}
 	for _, private := range []string{"false", "true", "false"} {
 		mustChangeAccess(t, g, set("private", private))
-		if err := poll(true); err != nil {
+		if err := ask(true); err != nil {
 			t.Errorf("private %s: a frontend that keeps answers for readers got %v", private, err)
 		}
-		if err := poll(false); (err == nil) != (private == "false") {
+		if err := ask(false); (err == nil) != (private == "false") {
 			t.Errorf("private %s: a frontend that answers everybody got %v", private, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 
@@ -33,6 +34,7 @@ type batch struct {
 	totals        map[splitKey]int // changed numbers of marks
 	accessChanged bool
 	boardUpdates  leaderboard.Updates
+	leaves        [][sha256.Size]byte // of the present entry, which edge does not have yet
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest
@@ -61,9 +63,9 @@ func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvent
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
 	b.copied = map[any]bool{}
-	revision, edge, savepoint := b.Revision, b.edge, b.boardUpdates.Savepoint()
+	revision, leaves, savepoint := b.Revision, len(b.leaves), b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
-		b.Revision, b.edge = revision, edge
+		b.Revision, b.leaves = revision, b.leaves[:leaves]
 		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})

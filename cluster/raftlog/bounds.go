@@ -16,8 +16,8 @@ const (
 	// members that are slightly behind. Others need the snapshot.
 	trailingEntries = 8192
 	trailingBytes   = 64 << 20
-	// maxLogBytes bounds the log. At the bound, entries wait until a snapshot has made
-	// room.
+	// maxLogBytes bounds the log. At the bound, posts wait until a snapshot has made room.
+	// The log of a follower may have maxUnapplied more.
 	maxLogBytes = 512 << 20
 	// maxUnapplied bounds the entries that are stored and not applied, which Raft may hold
 	// in memory. Beyond it, entries wait.
@@ -129,14 +129,43 @@ func (l *Log) NeedsSnapshot() bool {
 	return l.sizes.after(l.newest.Index) >= l.limit || l.Bytes() >= l.bounds.Log
 }
 
-// Full reports whether the log has no room for further entries until a snapshot is taken,
-// or until entries that it has are applied.
+// Full reports whether the log of a master has no room for further entries until a
+// snapshot is taken, or until entries that it has are applied.
 func (l *Log) Full() bool {
 	return l.Bytes() >= l.bounds.Log || l.Unapplied() >= l.bounds.Unapplied
 }
 
+// FollowerFull reports whether the log of a follower has no room for further entries.
+// passed is the index of the last entry that Raft has passed on to its state machine.
+//
+// A follower waits only for room that it makes without its master. Otherwise both could
+// wait for each other, and after a change of the master no entry would ever be committed:
+//   - Entries that are not committed do not count as unapplied. Only later messages commit
+//     them.
+//   - A snapshot makes room only if it contains more than the newest one. After a restart
+//     none can be taken before Raft has passed on what the log had.
+//   - The log may be larger than a master's by what a full master may have in flight.
+func (l *Log) FollowerFull(passed uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.Bytes() >= l.bounds.follower() && passed > l.newest.Index && passed >= l.opened {
+		return true
+	}
+	if l.countUnapplied() < l.bounds.Unapplied {
+		return false
+	}
+	total := int64(0)
+	for n := 0; n < len(l.unapplied) && l.unapplied[n].index <= passed; n++ {
+		total += l.unapplied[n].bytes
+	}
+	return total >= l.bounds.Unapplied
+}
+
+// follower returns the bound of the log of a follower.
+func (b *Bounds) follower() int64 { return b.Log + b.Unapplied }
+
 // Room returns by how many bytes the log may grow.
-func (l *Log) Room() int64 { return max(0, l.bounds.Log-l.Bytes()) }
+func (l *Log) Room() int64 { return max(0, l.bounds.follower()-l.Bytes()) }
 
 // Unapplied returns the bytes of the entries that were stored since the start and are not
 // applied.
@@ -155,22 +184,28 @@ func (l *Log) countUnapplied() int64 {
 	for ; n < len(l.unapplied) && l.unapplied[n].index <= applied; n++ {
 		l.unappliedBytes -= l.unapplied[n].bytes
 	}
-	l.unapplied = append(l.unapplied[:0], l.unapplied[n:]...)
+	l.unapplied = l.unapplied[n:]
 	return l.unappliedBytes
 }
 
-// noteStored counts entries that were stored.
+// noteStored counts entries that were stored. Entries without data, which Raft makes, do
+// not count: the state machine never applies them.
 func (l *Log) noteStored(entries []*raft.Log) {
-	size := int64(0)
+	s := stored{}
 	for _, e := range entries {
-		size += int64(entryBytes(e))
+		if size := entryBytes(e); size > 0 {
+			s.index = e.Index
+			s.bytes += int64(size)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.emptied = 0
 	l.countUnapplied()
-	l.unapplied = append(l.unapplied, stored{entries[len(entries)-1].Index, size})
-	l.unappliedBytes += size
+	if s.bytes > 0 {
+		l.unapplied = append(l.unapplied, s)
+		l.unappliedBytes += s.bytes
+	}
 }
 
 // noteRemoved forgets entries that were removed from index on.
@@ -187,6 +222,8 @@ func (l *Log) noteRemoved(index uint64) {
 // the end of the log that TrailingEntries and Trailing allow. hashicorp/raft counts what
 // it keeps in entries only, so it removes nothing itself.
 func (l *Log) Compact() error {
+	l.removing.Lock()
+	defer l.removing.Unlock()
 	first, last, err := bounds(l)
 	if err != nil || first == 0 {
 		return err
@@ -199,5 +236,5 @@ func (l *Log) Compact() error {
 	if to = min(to, begin-1); to < first {
 		return nil
 	}
-	return l.DeleteRange(first, to)
+	return l.remove(first, to)
 }

@@ -182,8 +182,8 @@ func TestLogIsFullAtItsBoundUntilItIsCompacted(t *testing.T) {
 	if got := s.Log.Bytes(); got < small.Log || got > small.Log+testSegmentSize {
 		t.Errorf("it is full at %d bytes; want %d", got, small.Log)
 	}
-	if s.Log.Room() != 0 || !s.Log.NeedsSnapshot() {
-		t.Error("it is full, and has room, or needs no snapshot")
+	if s.Log.Room() > small.Unapplied || !s.Log.NeedsSnapshot() {
+		t.Error("it is full, and has room for more than a follower, or needs no snapshot")
 	}
 	s.Log.SnapshotStored(last, 1)
 	s.Log.ContinueAfter(last, 1)
@@ -213,6 +213,126 @@ func TestEntriesThatAreNotAppliedFillTheLog(t *testing.T) {
 	}
 	if applied = 3; s.Log.Unapplied() != 0 {
 		t.Errorf("it has %d bytes that are not applied; want none", s.Log.Unapplied())
+	}
+}
+
+func TestEntriesWithoutDataDoNotFillTheLog(t *testing.T) {
+	s := smallStore(t, t.TempDir())
+	applied := uint64(0)
+	s.Log.appliedIndex = func() uint64 { return applied }
+	mustStore(t, s.Log, sized(1, int(small.Unapplied)), &raft.Log{Index: 2, Term: 2, Type: raft.LogNoop})
+	mustStore(t, s.Log, &raft.Log{Index: 3, Term: 3, Type: raft.LogNoop})
+	if !s.Log.Full() {
+		t.Error("it is not full")
+	}
+	if applied = 1; s.Log.Full() || s.Log.Unapplied() != 0 { // the state machine applies no others
+		t.Errorf("it has %d bytes that are not applied; want none", s.Log.Unapplied())
+	}
+}
+
+// A follower that waits for its master, which waits for the follower, would wait forever.
+func TestFollowerWaitsOnlyForRoomThatItMakesItself(t *testing.T) {
+	dir := t.TempDir()
+	s := smallStore(t, dir)
+	if err := s.Stable.SetUint64([]byte(termKey), 1); err != nil {
+		t.Fatal(err)
+	}
+	applied, last := uint64(0), uint64(0)
+	s.Log.appliedIndex = func() uint64 { return applied }
+	check := func(what string, passed uint64, want bool) {
+		t.Helper()
+		if got := s.Log.FollowerFull(passed); got != want {
+			t.Errorf("%s: full is %t; want %t", what, got, want)
+		}
+	}
+	for range 3 {
+		last++
+		mustStore(t, s.Log, sized(last, 64<<10))
+	}
+	check("192 KiB that are not committed", 0, false)
+	check("128 KiB that are committed and not applied", 2, true)
+	applied = 1
+	check("64 KiB that are committed and not applied", 2, false)
+	for !s.Log.Full() || s.Log.Bytes() < small.Log {
+		last++
+		mustStore(t, s.Log, sized(last, 64<<10))
+		applied = last
+	}
+	check("what a master whose log is full has in flight", last, false)
+	for s.Log.Room() > 0 {
+		last++
+		mustStore(t, s.Log, sized(last, 64<<10))
+		applied = last
+	}
+	check("a snapshot makes room", last, true)
+	s.Log.SnapshotStored(last-1, 1)
+	check("the newest snapshot has all that is committed", last-1, false)
+	check("another snapshot makes room", last, true)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = smallStore(t, dir)
+	s.Log.opened = last // as OpenMachine sets it
+	check("nothing is known to be committed after a restart", 0, false)
+	check("a part is known to be committed after a restart", last-1, false)
+	check("all is known to be committed after a restart", last, true)
+}
+
+// interruptedStore calls between once, after looks looks for the end of the log.
+type interruptedStore struct {
+	Backend
+	looks   int
+	between func()
+}
+
+func (s *interruptedStore) LastIndex() (uint64, error) {
+	last, err := s.Backend.LastIndex()
+	if s.looks--; s.looks == 0 {
+		s.between()
+	}
+	return last, err
+}
+
+func TestCompactionAndASnapshotOfTheMasterDoNotMix(t *testing.T) {
+	cut := &interruptedStore{}
+	b := small
+	b.TrailingEntries = 1
+	s := openStore(t, t.TempDir(), func(o *Options) {
+		o.Bounds = b
+		o.Wrap = func(b Backend) Backend { cut.Backend = b; return cut }
+	})
+	for i := uint64(1); i <= 60; i++ {
+		mustStore(t, s.Log, sized(i, 64<<10))
+	}
+	s.Log.SnapshotStored(40, 1)
+	s.Log.ContinueAfter(40, 1)
+	emptied := make(chan error, 1)
+	cut.between = func() {
+		s.Log.SnapshotStored(100, 1)
+		go func() { emptied <- s.Log.DeleteRange(1, 60) }() // as Raft installs a snapshot
+		select {
+		case err := <-emptied:
+			emptied <- err
+		case <-time.After(50 * time.Millisecond): // it waits
+		}
+	}
+	cut.looks = 2 // the second is that of the removal
+	t.Cleanup(s.Release)
+	compacted := make(chan error, 1)
+	go func() { compacted <- s.Log.Compact() }()
+	for _, done := range []chan error{compacted, emptied} {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("entries are not removed")
+		}
+	}
+	var e raft.Log
+	if err := s.Log.GetLog(60, &e); err != nil || e.Term != 0 {
+		t.Errorf("entry 60, which Raft still counts, is %+v, %v; want term 0", e, err)
 	}
 }
 

@@ -29,6 +29,10 @@ type Log struct {
 	bounds       Bounds
 	sizes        *segmentSizes
 
+	// removing is held while entries are removed. Raft's main goroutine may empty the log
+	// for a snapshot of the master while Compact removes entries of an own one.
+	removing sync.Mutex
+
 	mu      sync.RWMutex
 	base    raft.Log // index and term of the last entry of the newest snapshot; index 0 if there is none
 	emptied uint64   // the last entry of the log when it was emptied; 0 once other entries were stored
@@ -40,7 +44,8 @@ type Log struct {
 	// unapplied are the stores since the start whose entries may not all be applied.
 	unapplied      []stored
 	unappliedBytes int64
-	limit          int64 // of the log after the newest snapshot; 0 before it is chosen
+	opened         uint64 // the last entry of the log when it was opened
+	limit          int64  // of the log after the newest snapshot; 0 before it is chosen
 }
 
 // ContinueAfter lets the log continue after a snapshot. A snapshot older than the one it
@@ -122,6 +127,13 @@ func (l *Log) StoreLogs(e []*raft.Log) error {
 // DeleteRange removes those of the entries that exist. It ends the member if one of them
 // was applied and is in no snapshot.
 func (l *Log) DeleteRange(from, to uint64) error {
+	l.removing.Lock()
+	defer l.removing.Unlock()
+	return l.remove(from, to)
+}
+
+// remove is DeleteRange for a caller that holds removing.
+func (l *Log) remove(from, to uint64) error {
 	last, err := l.LastIndex()
 	if err != nil || last < from || last == 0 {
 		return err

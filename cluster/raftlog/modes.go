@@ -15,7 +15,8 @@ import (
 // directory. The last two hold the member's keys and the first operator's token, which
 // cmd/laurel and internal/frontend write.
 var owned = []string{
-	identityFile, removedFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*", "trust", "operator.token",
+	identityFile, removedFile, divergedFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*", "trust",
+	"operator.token",
 }
 
 // Modes of what a data directory holds: only the owner has access.

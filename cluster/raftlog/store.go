@@ -234,6 +234,9 @@ func (s *Store) Bootstrap(first raft.Configuration) error {
 	return nil
 }
 
+// Dir returns the data directory.
+func (s *Store) Dir() string { return s.dir }
+
 // Release ends the goroutines whose call of the store has failed.
 func (s *Store) Release() { s.watchdog.stop() }
 

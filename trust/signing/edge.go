@@ -15,14 +15,37 @@ func LeafHash(content []byte) [32]byte {
 	return leaf
 }
 
-// Append returns the edge of the tree with one more leaf.
-func (e *Edge) Append(leaf [32]byte) *Edge {
-	leaves, before := uint64(1), e
-	for ; before != nil && before.leaves == leaves; before = before.before {
-		leaf = nodeHash(&before.root, &leaf)
+// Append returns the edge of the tree with more leaves.
+func (e *Edge) Append(leaves ...[32]byte) *Edge {
+	for len(leaves) > 0 {
+		// The next complete subtree is not larger than the smallest one so far.
+		n := 1
+		for 2*n <= len(leaves) && (e == nil || uint64(2*n) <= e.leaves) {
+			n *= 2
+		}
+		e = e.add(completeRoot(leaves[:n]), uint64(n))
+		leaves = leaves[n:]
+	}
+	return e
+}
+
+// add returns the edge of the tree with one more complete subtree.
+func (e *Edge) add(root hash, leaves uint64) *Edge {
+	for ; e != nil && e.leaves == leaves; e = e.before {
+		root = nodeHash(&e.root, &root)
 		leaves *= 2
 	}
-	return &Edge{leaf, leaves, before}
+	return &Edge{root, leaves, e}
+}
+
+// completeRoot returns the root of a tree whose number of leaves is a power of two.
+func completeRoot(leaves []hash) hash {
+	if len(leaves) == 1 {
+		return leaves[0]
+	}
+	half := len(leaves) / 2
+	left, right := completeRoot(leaves[:half]), completeRoot(leaves[half:])
+	return nodeHash(&left, &right)
 }
 
 // Root returns the root of the tree; zero if it has no leaves.

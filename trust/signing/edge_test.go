@@ -2,6 +2,7 @@ package signing
 
 import (
 	"encoding/hex"
+	"reflect"
 	"testing"
 )
 
@@ -45,5 +46,23 @@ func TestEdgeContinuesFromItsNodes(t *testing.T) {
 	}
 	if _, ok := NewEdge(2, nil); ok {
 		t.Error("an edge without nodes is taken for one of two leaves")
+	}
+}
+
+func TestEdgeOfManyLeavesAppendedAtOnceIsThatOfEachByItself(t *testing.T) {
+	var leaves []hash
+	for n := range 70 {
+		leaves = append(leaves, LeafHash([]byte{byte(n)}))
+	}
+	for before := range 40 {
+		start := (*Edge)(nil).Append(leaves[:before]...)
+		want := start
+		for more := 0; before+more < len(leaves); more++ {
+			if got := start.Append(leaves[before : before+more]...); got.Root() != want.Root() ||
+				!reflect.DeepEqual(got.Nodes(), want.Nodes()) {
+				t.Fatalf("%d leaves after %d: another edge", more, before)
+			}
+			want = want.Append(leaves[before+more])
+		}
 	}
 }
