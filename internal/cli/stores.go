@@ -42,9 +42,9 @@ func (t *Target) trustLineage(lineage string) error {
 		case "":
 			added += fmt.Sprintln(id, url, lineage)
 		default:
-			return fmt.Errorf("the frontend says that its store is %s, but when the key was first used with %s it was %s (%s); "+
-				"nothing was signed: a false frontend could post it in the other store; if the store was begun anew, "+
-				"remove the line from the file, or set --lineage", lineage, url, known[url], file)
+			return fmt.Errorf("the frontend says that its store is %s, but when the key was first used with %s it was "+
+				"%s (%s); nothing was signed: a false frontend could post it in the other store; "+
+				"if the store was begun anew, remove the line from the file, or set --lineage", lineage, url, known[url], file)
 		}
 	}
 	if added == "" {
