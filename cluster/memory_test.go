@@ -172,6 +172,50 @@ func TestAFalseMemoryKeepsNoRunningMemberFromVoting(t *testing.T) {
 	}
 }
 
+func TestAFalseMemoryAndGoalOfAMasterEndWithTheNextMaster(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3)
+	liar := g.others(g.master())[0]
+	liar.stop()
+	liar.falseReporter = &falseReporter{told: map[string]int{}, alter: func(s *status.Status) {
+		s.Held = &status.Held{Index: 1 << 40, Term: 1 << 20}
+		s.Applied = 1 << 40
+	}}
+	liar.start()
+	g.settle()
+	if master := g.master(); master != liar {
+		if err := master.member().Transfer(context.Background(), liar.opts.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	honest := g.others(liar)
+	liar.falseReporter.awaitReplies(t, honest)
+	started := honest[0]
+	started.stop()
+	started.start()
+	eventually(t, "it follows the liar, and believes that it forgot", func() error {
+		if _, master := started.member().raft.LeaderWithID(); master != liar.member().self || forgotten(started) == 0 {
+			return fmt.Errorf("it follows %q, and lacks entry %d", master, forgotten(started))
+		}
+		return nil
+	})
+	liar.falseReporter.mu.Lock()
+	clear(liar.falseReporter.told)
+	liar.falseReporter.mu.Unlock()
+	liar.falseReporter.awaitReplies(t, honest[:1])
+	if err := liar.member().Transfer(context.Background(), honest[1].opts.ID); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has everything of the next master", func() error {
+		if at := forgotten(started); at != 0 {
+			return fmt.Errorf("it lacks entry %d", at)
+		}
+		return nil
+	})
+	liar.stop()
+	mustPost(t, started, alerts("bard/a", 1, 1))
+}
+
 // A group whose members all start at once has nobody that remembers.
 func TestAMemberVotesThoughNobodyAnswersWhatItHeld(t *testing.T) {
 	t.Parallel()

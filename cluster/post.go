@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -35,6 +36,9 @@ const (
 	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
 	// would be one log entry.
 	maxForwardedPosts = maxLogEntry
+	// maxForwarding is how many batches of posts one member may have forwarded at once:
+	// those that it has in flight, and some whose connection's end is not noticed yet.
+	maxForwarding = 8
 
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
@@ -46,6 +50,9 @@ type poster struct {
 	proposer *proposer
 	batcher  *batch.Batcher
 	refusals *peer.Refusals // of the tokens of forwarded posts
+
+	mu         sync.Mutex
+	forwarding map[string]int // batches that are being answered, by the member that forwards
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -266,12 +273,42 @@ func (p *poster) forward(posts []*batch.Post) {
 	}
 }
 
+// enter takes a place for a batch that a member forwards, before its body is read. Members
+// that do not authenticate each other are not bounded.
+func (p *poster) enter(member string) (leave func(), refused *score.Problem) {
+	if member == "" {
+		return func() {}, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.forwarding[member] >= maxForwarding {
+		return nil, score.Problemf(score.RateLimited,
+			"the master is answering %d batches of posts that this member forwarded; retry in 1 s", maxForwarding)
+	}
+	if p.forwarding == nil {
+		p.forwarding = map[string]int{}
+	}
+	p.forwarding[member]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.forwarding[member]--; p.forwarding[member] == 0 {
+			delete(p.forwarding, member)
+		}
+	}, nil
+}
+
 // serveForwarded answers forwarded posts at the master. With an error, nothing was
 // proposed.
 func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 	if p.raft.State() != raft.Leader {
 		return peer.NotMaster()
 	}
+	leave, refused := p.enter(peer.FromContext(r.Context()))
+	if refused != nil {
+		return refused
+	}
+	defer leave()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwardedPosts))
 	if err != nil {
 		return err

@@ -56,9 +56,13 @@ func (r *readiness) Ready(ctx context.Context) error {
 	}
 	defer r.asking.Store(false)
 	// A voter rejects the candidacy of a member that has no vote in its own configuration.
-	if late := r.votersUnaware(ctx); len(late) > 0 {
+	late := r.votersUnaware(ctx)
+	switch {
+	case len(late) > 0:
 		return score.Problemf(score.NotReady, "this frontend answers reads and has its vote, "+
 			"but waits until other voters know of it: %s", strings.Join(late, ", "))
+	case ctx.Err() != nil: // nobody may have had the time to answer
+		return score.Problemf(score.NotReady, "this frontend was asking the other voters whether they know of its vote")
 	}
 	r.known.Store(true)
 	return nil

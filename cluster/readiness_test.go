@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,6 +88,40 @@ func TestFrontendIsReadyOnlyWhenOtherVotersKnowOfItsVote(t *testing.T) {
 	if err := joiner.member().Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestQuestionThatWasGivenUpMakesNoFrontendReady(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2)
+	joiner, second := g.add(), g.nodes[1]
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	var holds atomic.Bool
+	second.stop()
+	second.changeStatus = func(s *status.Status, from raft.ServerID) {
+		if peer.MemberID(from) != "f3" || s.Roster == nil {
+			return
+		}
+		s.Roster.Voter = false
+		if holds.Load() && joiner.member().asking.Load() {
+			giveUp()
+			for joiner.member().asking.Load() { // it gets no answer
+				runtime.Gosched()
+			}
+		}
+	}
+	second.start()
+	g.settle()
+	joiner.start()
+	notReady(t, joiner, "until other voters know of it: f2")
+	holds.Store(true)
+	for ctx.Err() == nil {
+		if err := joiner.member().Ready(ctx); err == nil {
+			t.Fatal("it is ready, though nobody answered")
+		}
+	}
+	holds.Store(false)
+	notReady(t, joiner, "until other voters know of it: f2")
 }
 
 func TestVoterThatIsDownDoesNotKeepAnotherFromBeingReady(t *testing.T) {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,4 +193,52 @@ func TestNoChangeInTheLogHasTheTextOfAToken(t *testing.T) {
 	if now := m.raft.LastIndex(); now != last {
 		t.Errorf("the log went from %d to %d", last, now)
 	}
+}
+
+func TestAMemberCannotExhaustTheMasterByPostsThatItForwards(t *testing.T) {
+	t.Parallel()
+	g := newSecureGroup(t, 3)
+	master := g.master()
+	flooder, other := g.others(master)[0], g.others(master)[1]
+	token, grant := tokenGrant("bard/a")
+	mustChangeAccess(t, g.group, grant)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var ended sync.WaitGroup
+	var bodies []*io.PipeWriter
+	for range maxForwarding {
+		body, hold := io.Pipe() // it does not end
+		bodies = append(bodies, hold)
+		ended.Go(func() {
+			_ = flooder.member().port.Call(ctx, master.member().Peer(), http.MethodPost, postsPath, body, nil)
+		})
+		if _, err := hold.Write(make([]byte, 64)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post := func(n *node, seq uint64) error {
+		p := byToken(token.ID, token.Secret, "bard/a", seq, 1)
+		encoded, err := entry.EncodePost(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var outcomes []batch.Outcome
+		return n.member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, postsPath,
+			bytes.NewReader(batch.Encode([]*batch.Post{batch.NewPost(encoded, p.Secret)})), &outcomes)
+	}
+	eventually(t, "the flooder is refused", func() error {
+		if err := post(flooder, 1); score.CodeOf(err) != score.RateLimited {
+			return fmt.Errorf("want rate_limited, got %v", err)
+		}
+		return nil
+	})
+	if err := post(other, 2); err != nil {
+		t.Errorf("another member: %v", err)
+	}
+	cancel()
+	for _, b := range bodies {
+		b.CloseWithError(io.ErrUnexpectedEOF)
+	}
+	ended.Wait()
+	eventually(t, "the flooder has ended its requests", func() error { return post(flooder, 3) })
 }

@@ -79,15 +79,16 @@ type VoteGate struct {
 	logger  *slog.Logger
 	askTime time.Duration // how long it waits for voters that do not answer
 
-	mu      sync.Mutex
-	began   time.Time
-	settled bool                   // it follows a master and has all that was committed before
-	goal    uint64                 // what the master had applied when it was asked
-	asked   map[raft.ServerID]bool // that answered or do not run; this member for its former address
-	claims  map[raft.ServerID]Held // the entries that it was heard to hold
-	lost    Held                   // the newest of them that the log lacked when it was heard of
-	lostBy  raft.ServerID          // the voter that heard it
-	logged  uint64                 // the forgotten entry that was logged
+	mu       sync.Mutex
+	began    time.Time
+	settled  bool   // it follows a master and has all that was committed before
+	goal     uint64 // what the master of goalTerm had applied when it was first asked
+	goalTerm uint64
+	asked    map[raft.ServerID]bool // that answered or do not run; this member for its former address
+	claims   map[raft.ServerID]Held // the entries that it was heard to hold
+	lost     Held                   // the newest of them that the log lacked when it was heard of
+	lostBy   raft.ServerID          // the voter that heard it
+	logged   uint64                 // the forgotten entry that was logged
 }
 
 // NewVoteGate returns a VoteGate of a member whose process has just begun.
@@ -108,8 +109,9 @@ func (g *VoteGate) heard(s Status) {
 	if h := s.Held; h != nil {
 		g.claims[s.Member] = *h
 	}
-	if s.Leads && s.Member == leader && s.Term == term && g.goal == 0 {
-		g.goal = s.Applied
+	// Another master sets another goal: the one before may have lied.
+	if s.Leads && s.Member == leader && s.Term == term && (g.goal == 0 || g.goalTerm < term) {
+		g.goal, g.goalTerm = s.Applied, term
 	}
 }
 
@@ -158,7 +160,7 @@ func (s *Source) holds(h Held) bool {
 	if term := s.termAt(h.Index); term > 0 {
 		return term == h.Term
 	}
-	return s.Machine.Applied() >= h.Index // it is in a snapshot
+	return h.Index < s.Store.Log.Start() // it is in a snapshot
 }
 
 // Check returns why this member must not take part in elections now, or nil.
