@@ -90,7 +90,8 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 
 func checkNewMember(n score.NewMember) *score.Problem {
 	if !validID(n.ID) {
-		return score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
+		return score.Problemf(score.InvalidEvent,
+			"got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
 	}
 	if host, _, err := net.SplitHostPort(n.Peer); err != nil || host == "" {
 		return score.Problemf(score.InvalidEvent,
@@ -261,8 +262,8 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 // warnOfKeyHolders logs which removed members hold the authority's private key.
 func (m *membership) warnOfKeyHolders() {
 	if ids := m.machine.Access().KeyHolders(); len(ids) > 0 {
-		m.log.Warn("removed frontends hold the private key of the group's authority, and can make certificates with it; "+
-			"to end that run laurel cluster ca rotate, and then laurel cluster ca finish", "members", ids)
+		m.log.Warn("removed frontends hold the private key of the group's authority, and can make certificates with "+
+			"it; to end that run laurel cluster ca rotate, and then laurel cluster ca finish", "members", ids)
 	}
 }
 

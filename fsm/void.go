@@ -101,7 +101,8 @@ func chooseTarget(void *entry.Event, d *score.EventVoid, found []*entry.Event) (
 		p = score.Problemf(score.NotFound, "no event of the contest %q has %s", void.ContestID, d.Target())
 	case len(found) > 1:
 		p = score.Problemf(score.IDConflict,
-			"%d events of the contest have %s: %s; name one of them by voids_revision, or by voids_source and voids_seq",
+			"%d events of the contest have %s: %s; name one of them by voids_revision, "+
+				"or by voids_source and voids_seq",
 			len(found), d.Target(), listEvents(found))
 	case found[0].VoidedBy != 0:
 		p = score.Problemf(score.StatusConflict, "the event with %s is voided already, by the event at revision %d",

@@ -139,8 +139,8 @@ func finish[Path string | []byte](
 	e.metrics.done(status, took, stream)
 	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status), slog.Duration("took", took),
-			slog.Any("err", err))
+			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status),
+			slog.Duration("took", took), slog.Any("err", err))
 	}
 }
 

@@ -170,6 +170,7 @@ func (i *Issuer) ServePromote(w http.ResponseWriter, r *http.Request) error {
 	}
 	i.Port.Reconnect()
 	h := who.Holder()
-	i.Auth.Logger.Info("installed the certificate of a member", "role", h.Role, "hosts", h.Hosts, "expires", who.Expires())
+	i.Auth.Logger.Info("installed the certificate of a member",
+		"role", h.Role, "hosts", h.Hosts, "expires", who.Expires())
 	return nil
 }

@@ -89,7 +89,8 @@ func New(r prometheus.Registerer) *Metrics {
 				"Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
 		MembersUp: register.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "laurel_member_up", Help: "1 if another member of the group answers this frontend, else 0, by member.",
+			Name: "laurel_member_up",
+			Help: "1 if another member of the group answers this frontend, else 0, by member.",
 		}, []string{"member"}),
 		ForeignAnswers: counters("laurel_foreign_answers_total", "member",
 			"Times that another instance, or a member of another group, answered at the peer address of a member."),

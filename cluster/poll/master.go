@@ -35,7 +35,7 @@ type item struct {
 	Sum []byte `json:"sum,omitzero"` // the checksum of the answer that the frontend holds
 }
 
-// answer is the answer to a item.
+// answer is the answer to an item.
 type answer struct {
 	Same     bool           `json:"same,omitzero"` // it has the checksum
 	Body     []byte         `json:"body,omitzero"` // nil: there is no such record

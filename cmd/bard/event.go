@@ -144,7 +144,8 @@ func newEventCommands() []*cobra.Command {
   bard void OG50BC/CUR-1 --voids-revision 4711 --reason "nobody scored"
   bard void OG50BC/CUR-1 --voids-source bard/arena --voids-seq 110 --reason "nobody scored"`,
 			score.TypeEventVoid, &void, &void.Comment, []dataFlag{
-				{&void.Voids, "voids", "the id of the event to void; if several events have it, that of the same source"},
+				{&void.Voids, "voids",
+					"the id of the event to void; if several events have it, that of the same source"},
 				{&void.VoidsRevision, "voids-revision", "the revision of the event to void, as the timeline shows it"},
 				{&void.VoidsSource, "voids-source", "the source of the event to void"},
 				{&void.VoidsSeq, "voids-seq", "the seq of the event to void within --voids-source"},

@@ -214,16 +214,7 @@ func (g *frontends) posters(ctx context.Context, to string, n int, plays func(i 
 	if err != nil {
 		return nil, err
 	}
-	var list []load.Writer
-	for i, addr := range addrs {
-		p, err := load.NewPoster(ctx, addr, plays(i))
-		if err != nil {
-			load.CloseAll(list)
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
+	return load.OpenAll(n, func(i int) (load.Writer, error) { return load.NewPoster(ctx, addrs[i], plays(i)) })
 }
 
 func (g *frontends) lastSeq(ctx context.Context, source string) (uint64, error) {

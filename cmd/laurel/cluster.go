@@ -22,8 +22,8 @@ func newClusterCommand() *cobra.Command {
 		Use:   "cluster",
 		Short: "Show and change the group of frontends",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newSettingsCommand(), newSetCommand(), newTransferCommand(),
-		newTokenCommand(), newAuthorityCommand())
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newSettingsCommand(), newSetCommand(),
+		newTransferCommand(), newTokenCommand(), newAuthorityCommand())
 	return c
 }
 

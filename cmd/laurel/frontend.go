@@ -45,8 +45,8 @@ same flags to continue: --bootstrap and --join then do nothing, and a new --peer
 to the group. It does not start if --join names another group than the one whose data it has.
 
 With both --bootstrap and --join, a frontend without data joins if any frontend that may have a group
-accepts a connection at an address to join, and makes a new group if none does within 10 s. Of frontends that name all their own
-addresses in --join, only the first makes a group, so all can have the same flags.
+accepts a connection at an address to join, and makes a new group if none does within 10 s. Of
+frontends that name all their own addresses in --join, only the first makes a group, so all can have the same flags.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to
@@ -98,7 +98,8 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.URL, "public-url", "",
 		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
 			"and the --http address)")
-	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member, unless --join finds one")
+	flags.BoolVar(&m.Bootstrap, "bootstrap", false,
+		"make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
 	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,

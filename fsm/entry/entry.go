@@ -129,7 +129,8 @@ func decodeChange(text []byte) (*access.Change, *score.Problem) {
 	}
 	canonical, err := json.Marshal(c)
 	if err != nil || c.Actions() != 1 || !bytes.Equal(canonical, text) {
-		return nil, score.Problemf(score.InvalidEvent, "the change does not do exactly one thing, or is not canonical JSON")
+		return nil, score.Problemf(score.InvalidEvent,
+			"the change does not do exactly one thing, or is not canonical JSON")
 	}
 	return c, nil
 }

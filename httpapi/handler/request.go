@@ -234,7 +234,8 @@ func (c *Caller) IsMember(id, instance string) bool {
 
 // Covers reports whether the caller may do what role may.
 func (c *Caller) Covers(role access.Role) bool {
-	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != "" && !c.Joins
+	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) ||
+		role == access.RoleReader && c.Member != "" && !c.Joins
 }
 
 const (

@@ -186,8 +186,8 @@ func (f *Frontend) logReady(ctx context.Context) {
 		}
 		f.options.Logger.Info("frontend is ready", "url", f.options.URL, "peer", f.member.Peer())
 		if f.options.Private && !f.member.Access().Settings.Private {
-			f.options.Logger.Warn("the group is not private, and everybody may read: --private is only for a new group; " +
-				"to hide the scores, run laurel cluster set private=true")
+			f.options.Logger.Warn("the group is not private, and everybody may read: --private is only for a " +
+				"new group; to hide the scores, run laurel cluster set private=true")
 		}
 		return true
 	})

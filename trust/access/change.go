@@ -139,8 +139,9 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 		return "", score.Problemf(score.TooLarge,
 			"the store has %d grants, which is the most; change an existing one", len(s.Grants))
 	case s.scopes()-old.scopes()+g.scopes() > MaxScopes:
-		return "", score.Problemf(score.TooLarge, "the grants of the store would name more than %d competitions and types; "+
-			"name fewer", MaxScopes).At("grant.competitions")
+		return "", score.Problemf(score.TooLarge,
+			"the grants of the store would name more than %d competitions and types; name fewer",
+			MaxScopes).At("grant.competitions")
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
@@ -190,8 +191,8 @@ func (g *Grant) check() *score.Problem {
 	case len(g.Public) > 0 && len(g.Public) != keySize:
 		k.Fail("grant.public", "has %d bytes; an Ed25519 key has %d", len(g.Public), keySize)
 	case len(g.Public) > 0 && isWeakKey(g.Public):
-		k.Fail("grant.public", "is a point of small order or is not in canonical form, so one signature by it is valid "+
-			"for many events; make another key")
+		k.Fail("grant.public", "is a point of small order or is not in canonical form, so one signature by it is "+
+			"valid for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
