@@ -7,8 +7,8 @@ package access
 // itself.
 //
 // The master believes it only where members alone can connect. It gives no right but to
-// join as that member. An operator is known by the token, which
-// is forwarded with the request and which the master checks itself.
+// join as that member, and to read. Operators and readers are known by the token, which is
+// forwarded with the request and which the master checks itself.
 const CallerHeader = "Laurel-Caller"
 
 // NoMember is the value of CallerHeader for a caller that is not a member.
