@@ -46,7 +46,8 @@ func (t *Target) trustLineage(lineage string) error {
 			default:
 				return fmt.Errorf("the frontend says that its store is %s, but when the key was first used with %s "+
 					"it was %s (%s); nothing was signed: a false frontend could post it in the other store; "+
-					"if the store was begun anew, remove the line from the file, or set --lineage", lineage, u, known[u], s.file)
+					"if the store was begun anew, remove the line from the file, or set --lineage",
+					lineage, u, known[u], s.file)
 			}
 		}
 		if added == "" {
