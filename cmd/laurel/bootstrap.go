@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,8 +41,8 @@ const (
 // address to join, however slowly it answers then, unless that one has no group either.
 // It makes a new group if there is no such frontend for foundWait.
 //
-// Frontends with the same flags that start at once must not each make a group. So one
-// whose own address is among those to join makes a group only if it is the first.
+// Frontends with the same flags that start at once must not each make a group. So the
+// addresses to join must have this frontend's own, and only the first of them makes one.
 func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) error {
 	o := &f.Member
 	if !o.Bootstrap {
@@ -69,11 +70,15 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 		}
 		others = append(others, u)
 	}
+	if position < 0 {
+		return cli.Usagef("--join does not name this frontend, at %s: with --bootstrap, name all frontends "+
+			"in the same order at each, or each may make a group of its own", cmp.Or(o.URL, f.HTTP))
+	}
 	founds, err := f.mayFound()
 	if err != nil {
 		return err
 	}
-	if founds && position <= 0 && !anybodyAt(ctx, others, wait) {
+	if founds && position == 0 && !anybodyAt(ctx, others, wait) {
 		o.Logger.Info("no frontend answers at the addresses to join, so this one makes a new group", "join", o.Join)
 		o.Join = nil
 		return ctx.Err()

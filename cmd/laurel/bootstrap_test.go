@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -8,12 +9,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster"
+	"laurel/internal/cli"
 )
 
 func flagsWith(t *testing.T, join ...string) *frontendFlags {
@@ -42,15 +45,13 @@ func TestBootstrapWithJoinMakesAGroupOnlyIfNobodyAnswers(t *testing.T) {
 		join   []string
 		founds bool
 	}{
-		"without --join":                   {nil, true},
-		"nobody answers":                   {[]string{nobody}, true},
-		"one of two is slow":               {[]string{nobody, slow}, false},
-		"one has no group either":          {[]string{nobody, waiting.URL}, true},
-		"one has none, and one is slow":    {[]string{slow, waiting.URL}, false},
-		"its own address is the only one":  {[]string{own}, true},
-		"its own address is the first":     {[]string{own, nobody}, true},
-		"its own address is the second":    {[]string{nobody, own}, false},
-		"it is the first, and one is slow": {[]string{own, slow}, false},
+		"without --join":                  {nil, true},
+		"nobody answers":                  {[]string{own, nobody}, true},
+		"one of two is slow":              {[]string{own, nobody, slow}, false},
+		"one has no group either":         {[]string{own, nobody, waiting.URL}, true},
+		"one has none, and one is slow":   {[]string{own, slow, waiting.URL}, false},
+		"its own address is the only one": {[]string{own}, true},
+		"its own address is the second":   {[]string{nobody, own}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := flagsWith(t, c.join...)
@@ -64,6 +65,21 @@ func TestBootstrapWithJoinMakesAGroupOnlyIfNobodyAnswers(t *testing.T) {
 	}
 	if err := flagsWith(t, "127.0.0.1:2").chooseGroup(t.Context(), time.Millisecond); err == nil {
 		t.Error("an address that is no URL is taken")
+	}
+}
+
+// Each of three frontends that name only the two others would make a group.
+func TestBootstrapWithJoinIsRefusedWithoutTheOwnAddress(t *testing.T) {
+	f := flagsWith(t, "http://127.0.0.1:2", "http://127.0.0.1:3")
+	err := f.chooseGroup(t.Context(), time.Millisecond)
+	if usage, ok := errors.AsType[*cli.ExitError](err); !ok || usage.Code != cli.ExitUsage ||
+		!strings.Contains(err.Error(), f.HTTP) {
+		t.Errorf("it got %v", err)
+	}
+	f.Member.URL = "https://scores.example.org:2"
+	f.Member.Join = []string{f.Member.URL}
+	if err := f.chooseGroup(t.Context(), time.Millisecond); err != nil || !f.Member.Bootstrap {
+		t.Errorf("with the public address it chooses bootstrap %t, %v", f.Member.Bootstrap, err)
 	}
 }
 

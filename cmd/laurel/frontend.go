@@ -45,8 +45,8 @@ same flags to continue: --bootstrap and --join then do nothing, and a new --peer
 to the group. It does not start if --join names another group than the one whose data it has.
 
 With both --bootstrap and --join, a frontend without data joins if any frontend that may have a group
-accepts a connection at an address to join, and makes a new group if none does within 10 s. Of
-frontends that name all their own addresses in --join, only the first makes a group, so all can have the same flags.
+accepts a connection at an address to join, and makes a new group if none does within 10 s. --join
+must name its own address, too: of frontends that all have the same flags, only the first makes a group.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to

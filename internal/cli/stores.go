@@ -44,9 +44,10 @@ func (t *Target) trustLineage(lineage string) error {
 			case "":
 				added += fmt.Sprintln(s.key, u, lineage)
 			default:
-				return fmt.Errorf("the frontend says that its store is %s, but when the key was first used with %s it was %s (%s); "+
-					"nothing was signed: a false frontend could post it in the other store; if the store was begun anew, "+
-					"remove the line from the file, or set --lineage", lineage, u, known[u], s.file)
+				return fmt.Errorf("the frontend says that its store is %s, but when the key was first used with %s "+
+					"it was %s (%s); nothing was signed: a false frontend could post it in the other store; "+
+					"if the store was begun anew, remove the line from the file, or set --lineage",
+					lineage, u, known[u], s.file)
 			}
 		}
 		if added == "" {
@@ -56,7 +57,8 @@ func (t *Target) trustLineage(lineage string) error {
 			added = " " + tornMark + "\n" + added
 		}
 		if err := s.append(added); err != nil {
-			return fmt.Errorf("remember the store for which the key signs (set --lineage to sign without that): %w", err)
+			return fmt.Errorf("remember the store for which the key signs "+
+				"(set --lineage to sign without that): %w", err)
 		}
 	}
 	return fmt.Errorf("%s does not keep what is written to it; set --lineage to sign without it", s.file)
@@ -98,8 +100,8 @@ func (s stores) read() (known map[string]string, torn bool, err error) {
 		return nil, false, err
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return nil, false, fmt.Errorf("%s: every user of this machine can change it (mode %04o); look at what it says and "+
-			"chmod 600 it", s.file, info.Mode().Perm())
+		return nil, false, fmt.Errorf("%s: every user of this machine can change it (mode %04o); look at what it says "+
+			"and chmod 600 it", s.file, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(s.file)
 	if err != nil {
