@@ -433,6 +433,44 @@ func TestMembersNoticeAnotherInstanceAtAMembersAddress(t *testing.T) {
 	}
 }
 
+// All of the others start again with a --join that names the member that lost its data.
+func TestASecondGroupInThePlaceOfAMemberStopsNoOther(t *testing.T) {
+	t.Parallel()
+	g, _ := kindsOfGroup[0].make(t, 3)
+	g.start()
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	g.agree(3)
+	gone := g.others(g.master())[0]
+	others := g.others(gone)
+	gone.stop()
+	second, add := kindsOfGroup[0].make(t, 0)
+	founder := add(func(o *Options) { o.Peer, o.Bootstrap = gone.opts.Peer, true })
+	second.start()
+	for _, n := range others {
+		n.stop()
+		n.opts.Join = []string{founder.server.URL}
+	}
+	for i, n := range others {
+		n.start()
+		eventually(t, n.opts.ID+" asked at the address to join", func() error {
+			families, err := n.registry.Gather()
+			for _, f := range families {
+				if f.GetName() == "laurel_foreign_answers_total" {
+					return nil
+				}
+			}
+			return cmp.Or(err, errors.New("it has not"))
+		})
+		if i > 0 {
+			mustPost(t, n, alerts("bard/a", 4, 1))
+		}
+		checkRuns(t, n)
+	}
+	for _, n := range others {
+		checkRuns(t, n)
+	}
+}
+
 func TestJoinOfAnotherGroupOverDataIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kindsOfGroup {

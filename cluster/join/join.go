@@ -10,11 +10,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
@@ -221,40 +223,48 @@ func (e *GroupError) Error() string {
 // checkGroup asks once, at the addresses of URLs, for the group there. It ends a
 // member that has the data of another one, which would do nothing with these addresses.
 // Where members authenticate each other, those of another group cannot prove what they
-// say, so that is only logged.
+// say, so that is only logged. And if another group answers in the place of a member,
+// that member has lost its data; those who have theirs must go on.
 func (j *Loop) checkGroup(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, j.Poller.Timeout)
 	defer cancel()
 	for _, url := range j.URLs {
-		found, err := j.storeAt(ctx, url)
+		found, at, err := j.storeAt(ctx, url)
 		own := j.Source.Machine.Incarnation()
 		switch _, refused := errors.AsType[*pki.CertificateError](err); {
 		case refused:
 			j.Logger.Error("an address to join shows no certificate of this frontend's group; is it another group's?",
 				"url", url, "err", err)
-		case found != "" && own != "" && found != own:
+		case found != "" && own != "" && found != own && !j.isMember(at):
 			j.End(&GroupError{j.Source.Store.Dir(), url, own, found})
 		}
 	}
 }
 
-// storeAt returns the incarnation of the store of the group that has a frontend at url; "" if
-// none of its members reports it.
-func (j *Loop) storeAt(ctx context.Context, url string) (string, error) {
+// isMember reports whether the group has another member at a peer address.
+func (j *Loop) isMember(addr string) bool {
+	return slices.ContainsFunc(peer.Servers(j.Source.Raft), func(s raft.Server) bool {
+		return s.ID != j.Source.Self && string(s.Address) == addr
+	})
+}
+
+// storeAt returns the incarnation of the store of the group that has a frontend at url,
+// and the peer address of the member that reports it; "" if none does.
+func (j *Loop) storeAt(ctx context.Context, url string) (incarnation, at string, err error) {
 	resp, err := j.request(ctx, http.MethodGet, url, "/v1/frontends", nil)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer resp.Body.Close()
 	var group score.Frontends
 	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), &group); err != nil {
-		return "", err
+		return "", "", err
 	}
 	for _, f := range group.Frontends {
 		s, err := j.Poller.Ask(ctx, f.Peer)
 		if err == nil && s.Incarnation != "" || ctx.Err() != nil {
-			return s.Incarnation, err
+			return s.Incarnation, f.Peer, err
 		}
 	}
-	return "", nil
+	return "", "", nil
 }
