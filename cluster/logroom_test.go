@@ -159,6 +159,32 @@ func TestFollowerWhoseLogIsFullTakesNoEntriesAndStaysCalm(t *testing.T) {
 	g.agree(seq)
 }
 
+func TestMasterThatCanTakeNoSnapshotHandsOverWhenItsLogIsFull(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3, withBounds(smallBounds))
+	full := g.master()
+	snapshots := filepath.Join(full.opts.Dir, "snapshots")
+	if err := errors.Join(os.RemoveAll(snapshots), os.WriteFile(snapshots, nil, 0o600)); err != nil { // in the way
+		t.Fatal(err)
+	}
+	events := uint64(0)
+	for events < uint64(3*smallBounds.Log/1000) {
+		p := largePost("bard/large", events+1, 64<<10)
+		mustPost(t, full, p)
+		events += uint64(len(p.Events))
+	}
+	if g.master() == full {
+		t.Error("it is still the master")
+	}
+	full.stop()
+	if err := os.Remove(snapshots); err != nil {
+		t.Fatal(err)
+	}
+	full.start()
+	g.settle()
+	g.agree(events)
+}
+
 // The entry of a new master must be committed before any snapshot can be taken.
 func TestGroupWhoseLogsAreAllFullTakesPostsAfterARestart(t *testing.T) {
 	t.Parallel()

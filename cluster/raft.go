@@ -175,11 +175,21 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 	return nil
 }
 
-// boundLog takes a snapshot whenever the log has grown too large.
-func (r *replica) boundLog() {
-	snapshot := func() error { return r.await(r.ctx, r.raft.Snapshot()) }
-	if err := r.storage.Bound(r.ctx, r.scaled, snapshot); err != nil {
-		r.fail(err)
+// boundLog takes a snapshot whenever the log has grown too large. A master that can take
+// none and has no room for posts makes another member the master.
+func (m *Member) boundLog() {
+	snapshot := func() error {
+		err := m.await(m.ctx, m.raft.Snapshot())
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && m.storage.Log.Full() && m.leadership() != nil {
+			m.log.Warn("the log of this master is full, and no snapshot could be taken; transferring leadership", "err", err)
+			ctx, cancel := context.WithTimeout(m.ctx, m.scaled(transferTimeout))
+			defer cancel()
+			m.HandOver(ctx)
+		}
+		return err
+	}
+	if err := m.storage.Bound(m.ctx, m.scaled, snapshot); err != nil {
+		m.fail(err)
 	}
 }
 
