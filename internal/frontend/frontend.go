@@ -147,12 +147,13 @@ func (f *Frontend) Run(ctx context.Context) error {
 		f.options.Logger.Info("stopping: transferring leadership and closing")
 		return f.close()
 	case err := <-f.member.Ended():
+		if errors.Is(err, cluster.ErrRemoved) {
+			// The request to leave may be under way here.
+			return errors.Join(err, f.close())
+		}
 		// The storage may hang, so that Close could block. What was acked is on the
 		// disks.
 		f.server.Close()
-		if errors.Is(err, cluster.ErrRemoved) {
-			return errors.Join(err, f.close())
-		}
 		return err
 	case err := <-f.served:
 		return errors.Join(fmt.Errorf("serve clients: %w", err), f.close())
