@@ -47,9 +47,14 @@ var layout = map[string]rule{
 	"trust/access":    {ours: []string{"score"}, strict: true},
 	"trust/pki":       {strict: true},
 	"cluster":         {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
-	"httpapi":         {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
-	"client":          {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
-	"cmd":             {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
+	// The parts of a member do not know the member, and each other only as listed.
+	"cluster/join":      {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
+	"cluster/metrics":   {ours: []string{"score", "cluster/snapshots"}},
+	"cluster/poll":      {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},
+	"cluster/readindex": {ours: []string{"cluster/peer"}},
+	"httpapi":           {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
+	"client":            {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
+	"cmd":               {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
 	"internal": {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
 }

@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"laurel/score"
 	"laurel/score/medal"
@@ -172,18 +175,22 @@ func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 }
 
 // Leave removes a frontend from the group for good. If that would endanger the group it
-// is refused with a score.StatusConflict, unless force is true.
-func (c *Client) Leave(ctx context.Context, id string, force bool) error {
+// is refused with a score.StatusConflict, unless force is true. It returns the group as it
+// is afterwards, as far as that is known.
+func (c *Client) Leave(ctx context.Context, id string, force bool) (group score.Frontends, err error) {
 	r := call{method: http.MethodDelete, path: idPath("/v1/cluster/members", id)}
 	if force {
 		r.query = url.Values{"force": {"true"}}
 	}
-	_, mayHaveApplied, err := c.do(ctx, r)
+	body, mayHaveApplied, err := c.do(ctx, r)
 	if mayHaveApplied && hasCode(err, score.NotFound) {
 		// An earlier attempt, whose response was lost, has removed it.
-		return nil
+		return group, nil
 	}
-	return err
+	if err == nil {
+		err = json.Unmarshal(body, &group)
+	}
+	return group, err
 }
 
 // Transfer makes the frontend with the id to the master. If to is empty, the group
@@ -194,17 +201,40 @@ func (c *Client) Transfer(ctx context.Context, to string) error {
 	return c.request(ctx, r, map[string]string{"to": to}, nil)
 }
 
-// SetCacheMode switches the whole group to score.Push or score.Pull.
-func (c *Client) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	r := call{method: http.MethodPut, path: "/v1/cluster/cache"}
-	return c.request(ctx, r, map[string]score.CacheMode{"mode": mode}, nil)
+// ChangeSetting changes a setting of the group, such as access.SettingPrivate.
+func (c *Client) ChangeSetting(ctx context.Context, name, value string) error {
+	r := call{method: http.MethodPut, path: idPath("/v1/cluster/settings", name)}
+	return c.request(ctx, r, access.SettingRequest{Value: value}, nil)
 }
 
-// NewJoinToken returns a token with which up to uses frontends can join within ttl.
-func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
+// Settings returns the settings of the group that have a value.
+func (c *Client) Settings(ctx context.Context) ([]access.Setting, error) {
+	list, err := get[access.SettingList](ctx, c, "/v1/cluster/settings", nil)
+	return list.Settings, err
+}
+
+// Lineage returns the lineage of the store, which the signatures of its events name.
+func (c *Client) Lineage(ctx context.Context) (string, error) {
+	settings, err := c.Settings(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the lineage of the store: %w", err)
+	}
+	for _, s := range settings {
+		if s.Name == access.SettingLineage && score.ValidLineage(s.Value) {
+			return s.Value, nil
+		}
+	}
+	return "", score.Problemf(score.NotReady, "the store has no lineage yet, so no event can be signed for it")
+}
+
+// NewJoinToken returns a token with which up to uses frontends can join within ttl, on the
+// terms.
+func (c *Client) NewJoinToken(
+	ctx context.Context, ttl time.Duration, uses int, terms access.Terms,
+) (string, error) {
 	var made access.JoinTokenResponse
 	r := call{method: http.MethodPost, path: "/v1/cluster/tokens"}
-	err := c.request(ctx, r, access.JoinTokenRequest{TTL: ttl.String(), Uses: uses}, &made)
+	err := c.request(ctx, r, access.JoinTokenRequest{TTL: ttl.String(), Uses: uses, Terms: terms}, &made)
 	return made.Token, err
 }
 

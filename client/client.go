@@ -58,6 +58,13 @@ type Options struct {
 	Home string
 	// Key signs every event that is posted, unless it is nil. See Post and Stream.
 	Key ed25519.PrivateKey
+	// Lineage is that of the store for which Key signs. Frontends of another store refuse
+	// what it signs. If it is empty, the client asks a frontend, once.
+	Lineage string
+	// TrustLineage is called, if it is set, with the lineage that a frontend named, before
+	// anything is signed for it. If it returns an error, nothing is signed. A false
+	// frontend could name another store, and post there what the client signs.
+	TrustLineage func(lineage string) error
 	// Transport sends the requests. If it is nil, the client makes its own, which Close
 	// closes. Many clients in one program should share one: see NewTransport.
 	Transport http.RoundTripper
@@ -87,6 +94,8 @@ type Client struct {
 	cancel     context.CancelFunc
 	refreshes  sync.WaitGroup
 	refreshing sync.Mutex
+
+	signsFor sync.Mutex // guards o.Lineage
 }
 
 // New returns a client of the group to which the frontends at urls belong. One URL is
@@ -95,6 +104,9 @@ func New(urls []string, o Options) (*Client, error) {
 	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
 			n, ed25519.PrivateKeySize)
+	}
+	if o.Lineage != "" && !score.ValidLineage(o.Lineage) {
+		return nil, fmt.Errorf("the lineage is %q; want small letters and digits", o.Lineage)
 	}
 	o.Timeout = cmp.Or(max(o.Timeout, 0), DefaultTimeout)
 	o.AttemptTimeout = cmp.Or(max(o.AttemptTimeout, 0), DefaultAttemptTimeout)

@@ -290,10 +290,10 @@ func TestLeaveWhoseAnswerWasLostSucceedsWhenTheMemberIsGone(t *testing.T) {
 	}))
 	defer s.Close()
 	c := newClient(t, client.Options{}, s.URL)
-	if err := c.Leave(t.Context(), "f3", true); err != nil {
+	if _, err := c.Leave(t.Context(), "f3", true); err != nil {
 		t.Errorf("after the lost answer: %v; want none", err)
 	}
-	if err := c.Leave(t.Context(), "f3", true); err == nil {
+	if _, err := c.Leave(t.Context(), "f3", true); err == nil {
 		t.Error("of a stranger: no error; want not_found")
 	}
 }

@@ -65,7 +65,11 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 		if err != nil {
 			return nil, err
 		}
-		if err := signing.Sign(c.o.Key, events); err != nil {
+		lineage, err := c.signingLineage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := signing.Sign(c.o.Key, lineage, events); err != nil {
 			return nil, err
 		}
 		results, err := c.postAll(ctx, events)
@@ -78,6 +82,24 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 			events[i].Seq = 0
 		}
 	}
+}
+
+// signingLineage returns the lineage of the store for which the client signs.
+func (c *Client) signingLineage(ctx context.Context) (string, error) {
+	c.signsFor.Lock()
+	defer c.signsFor.Unlock()
+	if c.o.Lineage != "" {
+		return c.o.Lineage, nil
+	}
+	lineage, err := c.Lineage(ctx)
+	if err == nil && c.o.TrustLineage != nil {
+		err = c.o.TrustLineage(lineage)
+	}
+	if err != nil {
+		return "", err
+	}
+	c.o.Lineage = lineage
+	return lineage, nil
 }
 
 // complete sets the time and the seq of events that have none. numbered are the indices

@@ -46,7 +46,7 @@ func checkSigned(t *testing.T, events []score.Event) (trees int) {
 	seen := map[string]bool{}
 	for i := range events {
 		form, err := signing.Form(&events[i])
-		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
+		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, events[i].Lineage, form, events[i].Signature) {
 			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
 		}
 		seen[string(events[i].Signature[:ed25519.SignatureSize])] = true

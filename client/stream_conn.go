@@ -260,6 +260,11 @@ func (v *streamConn) endOfResponse(err error) error {
 // prepare encodes the Event of a line, as the form to be signed if the stream signs.
 func (s *Stream) prepare(l *Line) (err error) {
 	e := l.Event
+	if s.keyID != "" {
+		if _, err := s.c.signingLineage(s.ctx); err != nil {
+			return err
+		}
+	}
 	l.ID, l.Seq, l.Event, l.unsigned = e.ID, e.Seq, nil, s.keyID != ""
 	if l.unsigned {
 		signed := *e
@@ -296,12 +301,13 @@ func (s *Stream) sign() {
 			forms = append(forms, l.JSON)
 		}
 	}
-	signatures := signing.SignForms(s.c.o.Key, forms) // New has checked the key
+	lineage, _ := s.c.signingLineage(s.ctx)                    // known since prepare, if there is a form
+	signatures := signing.SignForms(s.c.o.Key, lineage, forms) // New has checked the key
 	added := 0
 	for i := range lines {
 		if l := &lines[i]; l.unsigned {
 			form := len(l.JSON)
-			l.JSON, l.unsigned = signing.EventJSON(l.JSON, signatures[0]), false
+			l.JSON, l.unsigned = signing.EventJSON(l.JSON, lineage, signatures[0]), false
 			added += len(l.JSON) - form
 			signatures = signatures[1:]
 		}

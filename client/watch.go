@@ -71,7 +71,8 @@ type Update struct {
 	Timeline []score.TimelineEvent
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
-	// NewStore is true for a snapshot of another store: what came before is void.
+	// NewStore is true for a snapshot of another incarnation: of another store, or of this
+	// one after it was restored. What came before is void.
 	NewStore bool
 	Beat     Beat
 	// Frontend is the URL of the frontend that the update is from or about. AtHome is
@@ -152,8 +153,8 @@ type watch struct {
 	lastURL string               // of the last stream
 	refused map[string]time.Time // until when not to try the frontends that refused the watch
 
-	store     string             // of the last snapshot
-	revisions map[subject]uint64 // that the caller has been given
+	incarnation string             // of the last snapshot
+	revisions   map[subject]uint64 // that the caller has been given
 }
 
 func (s *watch) run() {

@@ -304,8 +304,8 @@ func TestRecordNeverGoesBack(t *testing.T) {
 	}
 	a.await(t, client.UpdateScore, 2)
 	// The snapshot of a frontend in pull mode may be old, too.
-	store := g.Frontends[0].Member().Store()
-	g.Frontends[0].InjectEvent("snapshot", map[string]any{"store": store, "revision": 4, "scores": []score.Record{
+	store := g.Frontends[0].Member().Incarnation()
+	g.Frontends[0].InjectEvent("snapshot", map[string]any{"incarnation": store, "revision": 4, "scores": []score.Record{
 		{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1},
 	}})
 	u := a.await(t, client.UpdateSnapshot, 2)
@@ -328,7 +328,7 @@ func TestSnapshotOfAnotherStoreStartsOver(t *testing.T) {
 	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
 	a.await(t, client.UpdateSnapshot, 1)
 	g.Frontends[0].InjectEvent("snapshot", map[string]any{
-		"store": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}},
+		"incarnation": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}},
 	})
 	if u := a.await(t, client.UpdateSnapshot, 2); !u.NewStore || len(u.Scores) != 1 {
 		t.Errorf("got %+v; want the other store's record", u)

@@ -60,11 +60,11 @@ func one[T any](data []byte) ([]T, error) {
 
 func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	var all struct {
-		Store    string                `json:"store"`
-		Scores   []score.Record        `json:"scores"`
-		Medals   []medal.Standings     `json:"medals"`
-		Timeline []score.TimelineEvent `json:"timeline"`
-		Windows  []windowEvent         `json:"leaderboards"`
+		Incarnation string                `json:"incarnation"`
+		Scores      []score.Record        `json:"scores"`
+		Medals      []medal.Standings     `json:"medals"`
+		Timeline    []score.TimelineEvent `json:"timeline"`
+		Windows     []windowEvent         `json:"leaderboards"`
 	}
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
@@ -74,10 +74,10 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 		return err
 	}
 	u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
-	if u.NewStore = s.store != "" && s.store != all.Store; u.NewStore {
+	if u.NewStore = s.incarnation != "" && s.incarnation != all.Incarnation; u.NewStore {
 		clear(s.revisions)
 	}
-	s.store = all.Store
+	s.incarnation = all.Incarnation
 	return nil
 }
 

@@ -2,10 +2,15 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
+	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/fsm/entry"
@@ -13,21 +18,22 @@ import (
 	"laurel/trust/access"
 )
 
-// accessControl changes the access control in the store.
+// accessControl changes the access control and the settings in the store.
 type accessControl struct {
 	*replica
 	proposer *proposer
 }
 
-// Access returns the access control, as far as this member has applied the log. The value
-// does not change; call Access again for later changes.
+// Access returns the access control and the settings, as far as this member has applied
+// the log. The value does not change; call Access again for later changes.
 func (a *accessControl) Access() *access.State { return a.machine.Access() }
 
-// ChangeAccess makes a change of the access control, and returns when it is committed and
-// applied here. From its place in the log on, every frontend refuses what it forbids: a
-// post that the master accepts after ChangeAccess has returned comes after it. What
-// followers decide without the log changes when they have applied it, normally within
-// 50 ms.
+// ChangeAccess makes a change of the access control or of a setting, and returns when it
+// is committed and applied here. From its place in the log on, every frontend refuses what
+// it forbids: a post that the master accepts after ChangeAccess has returned comes after
+// it. What followers decide without the log changes when they have applied it, normally
+// within 50 ms. A change of the cache mode returns when the old mode has ended: in pull
+// mode no frontend has a lease.
 //
 // Only the master can. The error is a *score.Problem: no_master at other members, the
 // refusal of the state machine, or outcome_unknown; then look at the audit trail.
@@ -35,22 +41,43 @@ func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) 
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
 	}
-	encoded, err := entry.EncodeAccessChange(change)
-	if err != nil {
-		return score.Problemf(score.InvalidEvent, "%v", err)
-	}
-	if a.leadership() == nil {
+	lead := a.leadership()
+	if lead == nil {
 		return peer.NotMaster()
 	}
 	if p := checkAccessChange(&change); p != nil {
 		return p
 	}
-	return a.commit(ctx, encoded)
+	if err := a.commit(ctx, change); err != nil {
+		return err
+	}
+	if change.Setting != nil && change.Setting.Name == access.SettingCacheMode {
+		return lead.switchMode(ctx)
+	}
+	return nil
+}
+
+// switchMode returns when the cache mode of the store holds.
+func (l *leadership) switchMode(ctx context.Context) error {
+	mode := l.of.machine.CacheMode()
+	l.push.Update(func(master *cache.Master, now time.Duration) {
+		master.SetGranting(mode == score.Push, now)
+	})
+	if mode == score.Pull && !l.push.Await(ctx, (*cache.Master).NoLeases) {
+		return score.Problemf(score.OutcomeUnknown,
+			"the mode is set, but not all leases have ended yet; check the status of the frontends")
+	}
+	return nil
 }
 
 // checkAccessChange checks what the state machine must not, because other versions of it
 // might decide otherwise.
 func checkAccessChange(c *access.Change) *score.Problem {
+	// The log, which the disks of all members have, and errors quote what a change says.
+	if text, err := json.Marshal(c); err != nil || access.HasToken(string(text)) {
+		return score.Problemf(score.InvalidEvent, "the change has the text of a token, which is secret, "+
+			"in the place of a name, an id or a value; name a token by its id")
+	}
 	if c.Grant != nil {
 		for _, t := range c.Grant.Types {
 			if !slices.Contains(score.Types, t) {
@@ -66,7 +93,11 @@ func checkAccessChange(c *access.Change) *score.Problem {
 	return nil
 }
 
-func (a *accessControl) commit(ctx context.Context, encoded []byte) error {
+func (a *accessControl) commit(ctx context.Context, change access.Change) error {
+	encoded, err := entry.EncodeChange(change)
+	if err != nil {
+		return score.Problemf(score.InvalidEvent, "%v", err)
+	}
 	response, err := a.proposer.propose(ctx, encoded)
 	if err != nil {
 		return changeProblem("access", err)
@@ -74,32 +105,55 @@ func (a *accessControl) commit(ctx context.Context, encoded []byte) error {
 	outcome, ok := response.(fsm.Outcome)
 	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 {
 		return score.Problemf(score.OutcomeUnknown,
-			"the change of the access control is committed, but this frontend could not apply it; "+
-				"check the audit trail")
+			"the change is committed, but this frontend could not apply it; check the audit trail")
 	}
 	if p := outcome[0][0].Problem; p != nil {
 		return p
 	}
+	if s := change.Setting; s != nil {
+		a.log.Info("changed a setting of the group", "setting", s.Name, "value", s.Value, "by", change.By)
+	}
 	return nil
 }
 
-// unguarded reports whether the store does not refuse yet what a secure group must
-// refuse.
-func (a *accessControl) unguarded() bool { return a.opts.Guarded && !a.machine.Access().Guarded }
+// founded reports whether the store has what it needs before it accepts its first event.
+func (a *accessControl) founded() bool {
+	state := a.machine.Access()
+	return state.Settings.Incarnation != "" && (state.Guarded || !a.opts.Guarded)
+}
 
-// guard makes the store of a secure group guarded, before a leadership accepts its first
-// post. It retries until ctx ends.
-func (a *accessControl) guard(ctx context.Context) {
-	for a.unguarded() && ctx.Err() == nil {
-		encoded, err := entry.EncodeAccessChange(access.Change{At: time.Now().UTC(), By: a.opts.ID, Guard: true})
+// founding returns the next change that a store needs which is not founded. The
+// incarnation comes last: a store that has one has the settings that its group began with.
+func (a *accessControl) founding() access.Change {
+	state := a.machine.Access()
+	c := access.Change{At: time.Now().UTC(), By: a.opts.ID}
+	switch {
+	case a.opts.Guarded && !state.Guarded:
+		c.Guard = true
+	case a.opts.Private && !state.Settings.Private:
+		c.Setting = &access.Setting{Name: access.SettingPrivate, Value: "true"}
+	case state.Settings.Lineage == "":
+		c.Setting = &access.Setting{Name: access.SettingLineage, Value: strings.ToLower(rand.Text())}
+	default:
+		// Every event to a watcher names it, so it is short.
+		c.Setting = &access.Setting{Name: access.SettingIncarnation, Value: strings.ToLower(rand.Text()[:10])}
+	}
+	return c
+}
+
+// found makes the changes that the store needs, before a leadership accepts its first
+// event. It retries until ctx ends.
+func (a *accessControl) found(ctx context.Context) {
+	for !a.founded() && ctx.Err() == nil {
+		next := a.founding()
+		err := a.commit(ctx, next)
 		if err == nil {
-			err = a.commit(ctx, encoded)
+			if next.Guard {
+				a.log.Info("the store is guarded: events must be signed or come with a token")
+			}
+			continue
 		}
-		if err == nil {
-			a.log.Info("the store is guarded: events must be signed or come with a token")
-			return
-		}
-		a.log.Warn("the store cannot be guarded yet and accepts no events", "err", err)
+		a.log.Warn("the store is not founded yet and accepts no events", "err", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryPause):

@@ -29,16 +29,23 @@ func grantTo(n byte, name string) access.Change {
 	return access.Change{By: "getafix", Grant: grant}
 }
 
+// setCacheMode sets the cache mode of the group at m.
+func setCacheMode(ctx context.Context, m *Member, mode score.CacheMode) error {
+	return m.ChangeAccess(ctx, access.Change{
+		By: "getafix", Setting: &access.Setting{Name: access.SettingCacheMode, Value: string(mode)},
+	})
+}
+
 func guardedGroup(o *Options) { o.Guarded = true }
 
-// signedBy returns alerts of a source, signed by bardKey(n).
-func signedBy(t *testing.T, n byte, source string, first uint64, count int) score.Post {
+// signedBy returns alerts of a source, signed by bardKey(n) for the store of a member.
+func signedBy(t *testing.T, at *node, n byte, source string, first uint64, count int) score.Post {
 	t.Helper()
 	p := alerts(source, first, count)
 	for i := range p.Events {
 		p.Events[i].Time, p.Events[i].TimeGiven = time.Now().UTC(), true
 	}
-	if err := signing.Sign(bardKey(n), p.Events); err != nil {
+	if err := signing.Sign(bardKey(n), at.member().Lineage(), p.Events); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -77,13 +84,13 @@ func TestGuardedGroupAcceptsOnlyAuthorizedEvents(t *testing.T) {
 	g := newGroup(t, 3, guardedGroup)
 	for _, n := range g.nodes {
 		checkRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
-		checkRefused(t, n, signedBy(t, 1, "bard/a", 1, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, g.nodes[0], 1, "bard/a", 1, 1), score.Unauthorized)
 	}
 	mustChangeAccess(t, g, grantTo(1, "bard/a"))
-	p := signedBy(t, 1, "bard/a", 1, 3)
+	p := signedBy(t, g.nodes[0], 1, "bard/a", 1, 3)
 	p.Events[2].Data = &score.Alert{Text: "altered on the way"}
 	checkRefused(t, g.nodes[0], p, score.Unauthorized)
-	mustPost(t, g.nodes[1], signedBy(t, 1, "bard/a", 3, 1))
+	mustPost(t, g.nodes[1], signedBy(t, g.nodes[0], 1, "bard/a", 3, 1))
 	g.agree(3)
 	for _, n := range g.nodes {
 		n.stop()
@@ -93,7 +100,7 @@ func TestGuardedGroupAcceptsOnlyAuthorizedEvents(t *testing.T) {
 	}
 	g.settle()
 	checkRefused(t, g.nodes[2], alerts("bard/a", 4, 1), score.Unauthorized)
-	mustPost(t, g.nodes[2], signedBy(t, 1, "bard/a", 4, 1))
+	mustPost(t, g.nodes[2], signedBy(t, g.nodes[0], 1, "bard/a", 4, 1))
 	for _, n := range g.nodes {
 		if a := n.member().Access(); !a.Guarded || len(a.Grants) != 1 {
 			t.Errorf("%s has %+v", n.opts.ID, a)
@@ -130,7 +137,7 @@ func TestNothingIsAcceptedBeforeTheStoreIsGuarded(t *testing.T) {
 		// meanwhile the outcome is unknown: had the event been accepted, it would be a duplicate.
 		var outcome batch.Outcome
 		for outcome.Results == nil {
-			outcome = m.poster.attempt(t.Context(), post)
+			outcome = m.poster.attempt(t.Context(), batch.NewPost(post, ""))
 			if p := outcome.Problem; p != nil && p.Code != score.NoMaster && p.Code != score.OutcomeUnknown {
 				t.Fatal(p)
 			}
@@ -146,10 +153,10 @@ func TestRevocationHoldsForEveryLaterPost(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
 	mustChangeAccess(t, g, grantTo(1, "bard/a"))
-	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
+	mustPost(t, g.others(g.master())[0], signedBy(t, g.nodes[0], 1, "bard/a", 1, 1))
 	mustChangeAccess(t, g, access.Change{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
 	for _, n := range g.nodes {
-		checkRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, g.nodes[0], 1, "bard/a", 2, 1), score.Unauthorized)
 	}
 }
 
@@ -169,7 +176,7 @@ func TestOnlyTheMasterChangesTheAccessControl(t *testing.T) {
 		t.Error("ChangeAccess has returned, and the grant is not there")
 	}
 	_, _, err := m.Stale(func(v queries.View) error {
-		list, next, err := v.Audit(0, 10)
+		list, next, err := v.Audit(2, 10) // after the lineage and the incarnation
 		if len(list) != 1 || next != 0 || list[0].By != "getafix" || time.Since(list[0].At) > time.Minute {
 			t.Errorf("the trail is %+v, %d", list, next)
 		}

@@ -21,6 +21,7 @@ import (
 type bardClient struct {
 	t       *testing.T
 	private ed25519.PrivateKey
+	lineage string // of the store for which it signs
 	source  string
 	seq     uint64
 }
@@ -37,7 +38,7 @@ func newBardClient(t *testing.T, master *node, source string) *bardClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bardClient{t: t, private: private, source: source}
+	return &bardClient{t: t, private: private, lineage: master.member().Lineage(), source: source}
 }
 
 // signedPost returns a signed post of the bard's next event.
@@ -49,7 +50,7 @@ func (s *bardClient) signedPost(kind score.Type, data score.Data) score.Post {
 		Type: kind, Time: time.Date(2026, 2, 9, 10, 0, int(s.seq), 0, time.UTC), TimeGiven: true,
 		ContestID: "OG50BC/final", Data: data,
 	}}}
-	if err := signing.Sign(s.private, p.Events); err != nil {
+	if err := signing.Sign(s.private, s.lineage, p.Events); err != nil {
 		s.t.Fatal(err)
 	}
 	return p
@@ -112,7 +113,11 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 	impostor := newBardClient(t, g.master(), "bard/impostor")
 	impostor.private = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)) // which nobody registered
 	seq := bard.seq
-	again := func() *bardClient { return &bardClient{t: t, private: bard.private, source: bard.source, seq: seq} }
+	again := func() *bardClient {
+		again := *bard
+		again.seq = seq
+		return &again
+	}
 	ten := score.Data(&score.ScorePlay{Competitor: "GAU", Delta: decimal(t, "10")})
 	forgeries := map[string]func() score.Post{
 		"an event that nobody signed": func() score.Post {
@@ -141,10 +146,16 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 			return p
 		},
 		"an old event told anew under the next seq": func() score.Post {
-			old := &bardClient{t: t, private: bard.private, source: bard.source, seq: seq - 1}
+			old := again()
+			old.seq--
 			p := old.scorePost("1")
 			p.Events[0].Seq, p.Events[0].ID = seq+1, "anew"
 			return p
+		},
+		"an event that the bard signed for another store": func() score.Post {
+			rehearsal := again()
+			rehearsal.lineage = "rehearsal"
+			return rehearsal.scorePost("10")
 		},
 		"a key that is not registered": func() score.Post {
 			s := *impostor
@@ -156,7 +167,8 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 			return other.scorePost("10")
 		},
 		"an event out of its order": func() score.Post {
-			late := &bardClient{t: t, private: bard.private, source: bard.source, seq: seq + 1}
+			late := again()
+			late.seq++
 			return late.scorePost("10")
 		},
 	}

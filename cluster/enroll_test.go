@@ -39,7 +39,7 @@ func request(t *testing.T, who pki.Options) (*ecdsa.PrivateKey, []byte) {
 
 func (g *secureGroup) token(ttl time.Duration, uses int) string {
 	g.t.Helper()
-	text, err := g.master().member().issuer.NewJoinToken(context.Background(), "operator", ttl, uses)
+	text, err := g.master().member().issuer.NewJoinToken(context.Background(), "operator", ttl, uses, access.Terms{})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -149,10 +149,10 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, enroll(good, who.Member), score.Unauthorized)
-	if _, err := m.issuer.NewJoinToken(ctx, "operator", 0, 1); err == nil {
+	if _, err := m.issuer.NewJoinToken(ctx, "operator", 0, 1, access.Terms{}); err == nil {
 		t.Error("a token that is over at once was made")
 	}
-	if _, err := m.issuer.NewJoinToken(ctx, "operator", time.Hour, 0); err == nil {
+	if _, err := m.issuer.NewJoinToken(ctx, "operator", time.Hour, 0, access.Terms{}); err == nil {
 		t.Error("a token for nobody was made")
 	}
 }
@@ -343,7 +343,7 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 	old := g.founder().IssuedBy()
 	oldIdentity := g.options(&g.nodes[0].opts)
 	oldIdentity.Dir = t.TempDir()
-	thief, err := adopt(oldIdentity, g.founder().Authority(old))
+	thief, err := adopt(oldIdentity, g.founder().Authority(old), pki.Voter)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func TestPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	poison, master := poisoned(t), g.master()
 	// Forwarded by another member, it is not appended to the log.
 	last := master.member().raft.LastIndex()
-	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
+	body := append(binary.AppendUvarint([]byte{0}, uint64(poison.Size())), poison.Bytes()...)
 	var answers []batch.Outcome
 	err := g.others(master)[0].member().port.Call(
 		t.Context(), master.member().Peer(), http.MethodPost, postsPath, bytes.NewReader(body), &answers)

@@ -2,16 +2,21 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"time"
 
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const (
@@ -30,6 +35,7 @@ const (
 	// notMasterHeader is on the answer of a member that was asked as the master and is
 	// not.
 	notMasterHeader = "Laurel-Not-Master"
+	ownPrefix       = "Laurel-" // of the names of Laurel's own header fields
 )
 
 // forwarder lets the master answer HTTP requests.
@@ -37,20 +43,21 @@ type forwarder struct {
 	*replica
 }
 
-// Forward lets the master answer a request. It waits a moment for a master if there is
+// Forward lets the master answer a request of a client whose connection has the
+// certificate of member, id@instance; "" for none. It waits a moment for a master if there is
 // none. With an error, always a *score.Problem, nothing was written. It sends a request
 // other than GET and HEAD to one master only. An answer that breaks off ends the request
 // with http.ErrAbortHandler.
-func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request) (err error) {
+func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request, member string) (err error) {
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), f.scaled(masterTimeout))
 	defer cancel()
-	timedOut := f.withMaster(ctx, forwardPause, func(master string, changed <-chan struct{}) (done bool) {
+	timedOut := f.leader.Try(ctx, forwardPause, func(master string, changed <-chan struct{}) (done bool) {
 		if master != "" && master != f.opts.Peer {
-			sent, failed := f.forwardTo(master, changed, w, r, body)
+			sent, failed := f.forwardTo(master, changed, w, r, body, member)
 			if failed == nil {
 				return true
 			}
@@ -70,6 +77,15 @@ func (f *forwarder) Forward(w http.ResponseWriter, r *http.Request) (err error) 
 		return peer.NoMaster()
 	}
 	return err
+}
+
+// setCaller names the caller of a request that is forwarded, whatever the client has sent
+// in header fields that have a meaning between members.
+func setCaller(h http.Header, member string) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool {
+		return len(name) >= len(ownPrefix) && strings.EqualFold(name[:len(ownPrefix)], ownPrefix)
+	})
+	h.Set(access.CallerHeader, cmp.Or(member, access.NoMember))
 }
 
 // readBody reads the body, because each attempt needs all of it.
@@ -92,13 +108,13 @@ func isRead(method string) bool { return method == http.MethodGet || method == h
 
 // forwardTo makes one attempt. sent is true if the master may have received the request.
 func (f *forwarder) forwardTo(
-	master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request, body []byte,
+	master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request, body []byte, member string,
 ) (sent bool, failed error) {
 	limit := f.scaled(forwardTimeout)
 	if !isRead(r.Method) {
 		// A read asks the next master as soon as there is one. A change waits: it may be
 		// the change of the master itself.
-		limit, changed = f.scaled(joinTimeout), nil
+		limit, changed = f.scaled(join.Timeout), nil
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -119,6 +135,7 @@ func (f *forwarder) forwardTo(
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
 			p.Out.Host = r.Host
+			setCaller(p.Out.Header, member)
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			// The member is not the master any more, or could not prove that it is.

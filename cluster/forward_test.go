@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -16,6 +18,7 @@ import (
 	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // ask asks a node for the revision over HTTP. It returns the frontend that answered.
@@ -80,7 +83,7 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 		}
 		return nil
 	})
-	refused(t, n.member().Forward(w, httptest.NewRequest(http.MethodGet, "/v1/scores", nil)), score.NoMaster)
+	refused(t, n.member().Forward(w, httptest.NewRequest(http.MethodGet, "/v1/scores", nil), ""), score.NoMaster)
 	if w.Body.Len() > 0 {
 		t.Errorf("%q was written", w.Body)
 	}
@@ -112,11 +115,56 @@ func TestWholeBodyIsSentToTheNextMaster(t *testing.T) {
 	echo := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
-	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || score.CodeOf(err) != score.NoMaster {
+	sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body, "")
+	if sent || score.CodeOf(err) != score.NoMaster {
 		t.Errorf("who is not the master has acted on it: %v", err)
 	}
-	if _, err := n.member().forwarder.forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
+	_, err = n.member().forwarder.forwardTo(echo, nil, w, r, body, "")
+	if err != nil || w.Body.String() != string(body) {
 		t.Errorf("%q came through: %v", w.Body, err)
+	}
+}
+
+func TestForwardedRequestNamesItsCallerWhateverTheClientSends(t *testing.T) {
+	t.Parallel()
+	n := newGroup(t, 1).nodes[0]
+	var got http.Header
+	master := fakeMaster(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		got = r.Header.Clone()
+		maps.Copy(got, r.Trailer)
+	})
+	const name = access.CallerHeader
+	for what, sent := range map[string]http.Header{
+		"nothing":         {},
+		"the field":       {name: {"f9@lie"}},
+		"two of them":     {name: {"f9@lie", "f8@lie"}},
+		"in lower case":   {strings.ToLower(name): {"f9@lie"}},
+		"both":            {strings.ToLower(name): {"f9@lie"}, name: {"f8@lie"}},
+		"hop by hop":      {name: {"f9@lie"}, "Connection": {name}},
+		"in a list":       {"Connection": {"keep-alive, laurel-caller", "close"}},
+		"upgrade":         {"Connection": {"upgrade, " + name}, "Upgrade": {name}},
+		"other fields":    {"Laurel-Removed": {"7"}, "LAUREL-X": {"1"}, notMasterHeader: {"1"}},
+		"a trailer field": {"Trailer": {name}, "Te": {"trailers"}},
+	} {
+		for _, member := range []string{"", "f2@abc"} {
+			body := []byte("a body")
+			r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
+			r.Header, r.Trailer = sent.Clone(), http.Header{name: {"f9@lie"}}
+			sent, err := n.member().forwarder.forwardTo(master, nil, httptest.NewRecorder(), r, body, member)
+			if err != nil {
+				t.Fatalf("%s: %v, %v", what, sent, err)
+			}
+			want := cmp.Or(member, access.NoMember)
+			for field, values := range got {
+				if strings.HasPrefix(strings.ToLower(field), "laurel-") && !slices.Equal(values, []string{want}) {
+					t.Errorf("%s, for %q: the master got %s: %q", what, member, field, values)
+				}
+			}
+			if !slices.Equal(got[name], []string{want}) {
+				t.Errorf("%s, for %q: the master got %v", what, member, got)
+			}
+		}
 	}
 }
 
@@ -134,7 +182,8 @@ func TestChangeOfTheMasterDoesNotBreakOffAnAnswer(t *testing.T) {
 	w := &begun{httptest.NewRecorder(), make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := n.member().forwarder.forwardTo(master, changed, w, httptest.NewRequest(http.MethodGet, "/", nil), nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		_, err := n.member().forwarder.forwardTo(master, changed, w, r, nil, "")
 		done <- err
 	}()
 	<-w.begun
@@ -163,7 +212,7 @@ func TestTooLargeBodyIsNotForwarded(t *testing.T) {
 	w := httptest.NewRecorder()
 	body := strings.NewReader(strings.Repeat("x", maxForwarded+1))
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", body)
-	refused(t, n.member().Forward(w, r), score.TooLarge)
+	refused(t, n.member().Forward(w, r, ""), score.TooLarge)
 }
 
 func TestTruncatedForwardedPostsAreRefused(t *testing.T) {
@@ -171,14 +220,17 @@ func TestTruncatedForwardedPostsAreRefused(t *testing.T) {
 	g := newGroup(t, 2)
 	m := g.others(g.master())[0].member()
 	e := encoded(t, 10)
-	whole := append([]byte{byte(e.Size())}, e.Bytes()...)
+	whole := append([]byte{0, byte(e.Size())}, e.Bytes()...)
 	if e.Size() > 127 {
 		t.Fatal("the test's varint is one byte")
 	}
 	for _, body := range [][]byte{
+		slices.Concat(whole, []byte{0, 5, 1}),
+		slices.Concat(whole, []byte{0, 2, 0xff, 0xff}),
+		slices.Concat(whole, []byte{0}),
 		slices.Concat(whole, []byte{5, 1}),
-		slices.Concat(whole, []byte{2, 0xff, 0xff}),
 		{0xff},
+		append([]byte{65}, make([]byte, 65)...),
 	} {
 		var answers []batch.Outcome
 		master := g.master().member().Peer()

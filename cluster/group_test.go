@@ -22,8 +22,10 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/cluster/peer"
+	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/pki"
 )
 
 // patient bounds the wait for what must happen. A busy machine may need much of it.
@@ -59,7 +61,10 @@ type node struct {
 	server        *httptest.Server
 	registry      *prometheus.Registry // of the member that was started last
 	current       atomic.Pointer[Member]
-	falseReporter *falseReporter // answers the other members in the node's place, if it is set before the start
+	enroll        func() *pki.Identity // gets its first certificate; nil if it has one or needs none
+	falseReporter *falseReporter       // answers the other members in the node's place, if it is set before the start
+	// changeStatus, if it is set before the start, changes what the node reports to the others. from is the asking member.
+	changeStatus func(s *status.Status, from raft.ServerID)
 }
 
 func newNode(t *testing.T, id string, change ...func(*Options)) *node {
@@ -112,6 +117,9 @@ func (l *lockedBuffer) tail(n int) string {
 // start starts the node's member, at the address that it had before.
 func (n *node) start() *Member {
 	n.t.Helper()
+	if n.enroll != nil {
+		n.opts.Identity, n.enroll = n.enroll(), nil
+	}
 	var m *Member
 	eventually(n.t, "start "+n.opts.ID, func() (err error) {
 		n.registry = prometheus.NewRegistry()
@@ -123,13 +131,30 @@ func (n *node) start() *Member {
 		return err
 	})
 	n.opts.Peer = m.Peer()
-	if n.falseReporter != nil {
+	switch {
+	case n.changeStatus != nil:
+		m.port.HandleHTTP(n.reportChanged(m, m.peerHandler(n.handler(false))), m.log)
+	case n.falseReporter != nil:
 		m.port.HandleHTTP(n.falseReporter.over(m, m.peerHandler(n.handler(false))), m.log)
-	} else {
+	default:
 		m.ServeForwarded(n.handler(false), nil)
 	}
 	n.current.Store(m)
 	return m
+}
+
+// reportChanged returns a handler that answers requests for the status with the changed one.
+func (n *node) reportChanged(m *Member, honest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != status.Path {
+			honest.ServeHTTP(w, r)
+			return
+		}
+		from := raft.ServerID(r.FormValue("from"))
+		s := m.source.Status(from)
+		n.changeStatus(&s, from)
+		json.MarshalWrite(w, s)
+	})
 }
 
 // stop closes the member without a transfer of leadership.
@@ -159,7 +184,7 @@ func (n *node) handler(forwards bool) http.Handler {
 			err := error(peer.NoMaster())
 			if m := n.member(); m != nil {
 				if forwards && !m.Master() {
-					err = m.Forward(w, r)
+					err = m.Forward(w, r, "")
 				} else {
 					err = h(m, w, r)
 				}
@@ -183,10 +208,15 @@ func (n *node) handler(forwards bool) http.Handler {
 		if err := json.UnmarshalRead(r.Body, &asked); err != nil {
 			return err
 		}
-		return m.Join(r.Context(), asked)
+		return m.Join(r.Context(), asked, false)
 	})
 	at("DELETE /v1/cluster/members/{id}", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
 		return m.Leave(r.Context(), r.PathValue("id"), r.FormValue("force") == "true")
+	})
+	mux.HandleFunc("GET /v1/frontends", func(w http.ResponseWriter, _ *http.Request) {
+		if m := n.member(); m != nil {
+			json.MarshalWrite(w, m.Frontends())
+		}
 	})
 	at("GET /v1/scores", func(m *Member, w http.ResponseWriter, r *http.Request) error {
 		revision, err := read(r.Context(), m)

@@ -31,7 +31,7 @@ func newFakePeer(t *testing.T, addr string, id raft.ServerID) *fakePeer {
 	})
 	f := &fakePeer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
 	f.over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: p.RaftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: hclogger.New(testLog(t)),
+		Stream: p.RaftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: hclogger.New(testLog(t), nil),
 	})
 	t.Cleanup(func() { f.over.Close(); p.Close() })
 	go func() {

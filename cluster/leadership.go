@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
-	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -100,6 +97,15 @@ func (r *replica) leadership() *leadership {
 	return l
 }
 
+// servingEpoch returns the epoch in which this member serves as the master; 0 if it does
+// not.
+func (r *replica) servingEpoch() uint64 {
+	if l := r.leadership(); l != nil {
+		return l.epoch
+	}
+	return 0
+}
+
 // committed looks a server up in the committed configuration that this member knows as
 // the master. leads is false if it is not the master.
 func (r *replica) committed(id raft.ServerID) (s raft.Server, in, leads bool) {
@@ -141,11 +147,7 @@ func (l *leadership) run() {
 		return
 	}
 	revision, changed := e.machine.Track()
-	if e.machine.Store() == "" {
-		// If this fails the next master does it.
-		e.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueueTimeout)
-	}
-	e.access.guard(l.ctx)
+	e.access.found(l.ctx)
 	mode := e.machine.CacheMode()
 	l.push.Update(func(m *cache.Master, now time.Duration) {
 		m.SetGranting(mode == score.Push, now)
@@ -167,7 +169,7 @@ func (l *leadership) serve(config raft.Configuration) {
 	e := l.of
 	l.members.Store(&config)
 	e.serving.Store(l)
-	e.metrics.epochs.Inc()
+	e.metrics.Epochs.Inc()
 	e.log.Info("this frontend is the master", "epoch", l.epoch, "revision", e.machine.Revision())
 	e.leader.Notify()
 }

@@ -1,26 +1,34 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
-	"laurel/cache/pull"
 	"laurel/cache/queries"
 	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
+	"laurel/cluster/join"
+	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
+	"laurel/cluster/poll"
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
+	"laurel/cluster/readindex"
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
 
@@ -34,9 +42,6 @@ const (
 	// recheckEvery is how often, at a time scale of 1, the member looks for changes that
 	// end connections between members.
 	recheckEvery = 100 * time.Millisecond
-	// removedPath is where a member learns that it may have been removed, and asks the
-	// others.
-	removedPath = "/peer/v1/removed"
 )
 
 // The errors of Start and Ended about the data directory.
@@ -49,28 +54,43 @@ type (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
 
+// TwinError is the error of a member whose data another process uses, too: one of the two
+// directories is a copy.
+type TwinError struct {
+	Dir  string
+	Addr string // where the other process answers
+}
+
+func (e *TwinError) Error() string {
+	return fmt.Sprintf("another process with the data of this frontend answers at %s: one of the two directories "+
+		"is a copy, and two processes must not vote as one member; if this is the copy, delete %s, "+
+		"and let the frontend join with an empty directory and an id of its own", e.Addr, e.Dir)
+}
+
 // Member is a member of the group. It is safe for concurrent use. Its exported methods
 // are those of its parts, and the few here.
 type Member struct {
 	*replica
 	reader
-	*readIndex
+	*readiness
 	*poster
 	forwarder
-	*polling
 	*accessControl
 	*membership
 	*transfers
 
-	transport *peer.Transport
-	auth      *peer.Authenticator // nil in an insecure group
-	pushes    *push.Receiver
-	roster    *status.Roster
-	source    *status.Source
-	poller    *status.Poller
-	elections *elections
-	proposer  *proposer
-	issuer    *enroll.Issuer
+	rounds     *readindex.Rounds
+	polls      *poll.Reader
+	transport  *peer.Transport
+	auth       *peer.Authenticator // nil in an insecure group
+	pushes     *push.Receiver
+	roster     *status.Roster
+	source     *status.Source
+	poller     *status.Poller
+	divergence *status.DivergenceCheck
+	elections  *elections
+	proposer   *proposer
+	issuer     *enroll.Issuer
 }
 
 // Start opens the data directory and takes part in the group. It returns before there is
@@ -83,7 +103,7 @@ func Start(opts Options) (*Member, error) {
 		return nil, err
 	}
 	r := &replica{
-		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: newMetrics(opts.Metrics),
+		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: metrics.New(opts.Metrics),
 		stopped: make(chan struct{}), ended: make(chan error, 1),
 	}
 	if r.clock == nil {
@@ -114,12 +134,13 @@ func (m *Member) start() (err error) {
 	}
 	if m.opts.Identity != nil {
 		m.auth = peer.NewAuthenticator(peer.AuthConfig{
-			Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
-			Refused: m.metrics.peerRefused, Logger: m.log,
+			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
+			Refused: m.metrics.PeerRefused, Logger: m.log,
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
-		Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
+		Listen: m.opts.hooks.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -148,35 +169,40 @@ func (m *Member) wire(reports *status.Reports) {
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
 	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
-	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
+	m.poster.refusals = peer.NewRefusals(m.metrics.TokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
+	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.EntryEvents.Observe(float64(events)) })
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
-	m.readIndex = &readIndex{replica: r, turn: make(chanMutex, 1)}
-	m.readIndex.round = m.readIndex.askVoters
+	m.rounds = readindex.New(readindex.Config{
+		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
+		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
+	})
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.polling = &polling{replica: r, readIndex: m.readIndex, store: pull.NewStore(answersBytes)}
+	m.polls = poll.NewReader(m.pollConfig())
 
-	m.source = &status.Source{
-		Self: m.self, URL: m.opts.URL, Raft: m.raft, Machine: m.machine, Frontend: m.frontend, Store: m.storage,
-		Identity: m.opts.Identity, Roster: m.roster, Committed: m.committed,
-	}
 	m.poller = status.NewPoller(status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
-		Timeout: m.scaled(forwardTimeout),
+		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
+		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
 	})
+	m.readiness = &readiness{replica: r, rounds: m.rounds, roster: m.roster, poller: m.poller}
+	m.divergence = &status.DivergenceCheck{
+		Source: m.source, Reports: reports, Logger: m.log,
+		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
+	}
 	m.transfers = &transfers{r, m.poller, m.proposer}
+	m.issuer = m.newIssuer(reports)
 	m.membership = &membership{
 		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
-		changing: make(chanMutex, 1),
+		issuer: m.issuer, changing: make(chanMutex, 1),
 	}
-	m.issuer = m.newIssuer(reports)
 }
 
 func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	return &enroll.Issuer{
 		Self: m.self, Auth: m.auth, Port: m.port, ValidID: validID,
 		IsMaster:     func() bool { return m.leadership() != nil },
-		OtherMaster:  m.otherMaster,
+		OtherMaster:  func() string { return m.leader.Other(m.opts.Peer) },
 		ChangeAccess: m.ChangeAccess,
 		IsVoter: func(id raft.ServerID) bool {
 			s, in, _ := m.committed(id)
@@ -193,12 +219,24 @@ func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 	}
 }
 
+func (m *Member) pollConfig() poll.Config {
+	return poll.Config{
+		Context: m.ctx, Machine: m.machine, Frontend: m.frontend, Port: m.port, Leader: m.leader, Rounds: m.rounds,
+		Clock: m.clock, Bytes: answersBytes, Timeout: m.scaled(poll.Timeout), MasterTimeout: m.scaled(masterTimeout),
+		Leads: m.Master, Mode: m.CacheMode, Polls: m.metrics.Polls, Age: m.metrics.PulledAge,
+		Released: func(ctx context.Context, revision uint64) bool {
+			l := m.leadership()
+			return l != nil && l.push.AwaitReleased(ctx, revision)
+		},
+	}
+}
+
 func (m *Member) pushConfig() push.Config {
 	return push.Config{
 		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
-		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
+		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.StreamsLost, LeasesWithheld: m.metrics.LeasesWithheld,
+		HellosRefused: m.metrics.HellosRefused, Logger: m.log,
 	}
 }
 
@@ -207,13 +245,29 @@ func (m *Member) runAll(elected <-chan bool) {
 	removal := &status.RemovalCheck{
 		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
 	}
-	join := &joinLoop{replica: m.replica, membership: m.membership, poller: m.poller}
+	presence := status.NewPresence(status.Presence{
+		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.MembersUp, Every: m.scaled(status.PollEvery),
+		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
+	})
+	joining := &join.Loop{
+		URLs: m.opts.Join, Voter: !m.opts.Nonvoter, Source: m.source, Poller: m.poller, Leader: m.leader,
+		Leads: m.Master, Add: m.Join, End: m.end, Scale: m.scaled, Logger: m.log,
+	}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
-	m.run(func() { m.poller.Run(m.ctx, removal.Run) })
-	m.run(m.pollLoop)
+	m.run(func() {
+		m.poller.Run(m.ctx, func() {
+			removal.Run()
+			m.divergence.Run()
+			m.source.Gate.Run()
+			presence.Run()
+		})
+	})
+	m.run(m.polls.Run)
+	m.run(func() { m.storage.WatchDisk(m.ctx, m.scaled(diskCheckEvery)) })
+	m.run(m.boundLog)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
-	m.run(join.run)
+	m.run(func() { joining.Run(m.ctx) })
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
@@ -227,19 +281,30 @@ func (m *Member) ID() string { return m.opts.ID }
 // Peer returns the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
 
-// Store returns the name of the store; "" until this member knows it.
-func (m *Member) Store() string { return m.machine.Store() }
+// Lineage returns the lineage of the store, which signatures name; "" until this member
+// knows it.
+func (m *Member) Lineage() string { return m.machine.Lineage() }
+
+// Incarnation returns the incarnation of the store; "" until this member knows it.
+func (m *Member) Incarnation() string { return m.machine.Incarnation() }
 
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
 
-// Master reports whether this member believes to be the master. Only a round of readIndex
-// proves it.
+// Master reports whether this member believes to be the master. Only a round of package
+// readindex proves it.
 func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
-	return m.source.Frontends(m.poller.Reports, m.CacheMode())
+	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
+	f.KeyHolders = m.machine.Access().KeyHolders()
+	return f
+}
+
+// Pull returns the answer to key in pull mode; see poll.Reader.Pull.
+func (m *Member) Pull(ctx context.Context, key string) (*cache.Entry, string, time.Duration, error) {
+	return m.polls.Pull(ctx, key)
 }
 
 // Carry sets the function that returns the load of this frontend, which others see.
@@ -248,6 +313,22 @@ func (m *Member) Carry(load func() score.Load) { m.source.SetLoad(load) }
 // Removed reports whether a server, id@instance, was a member of a secure group and is
 // not one now, as far as this member knows.
 func (m *Member) Removed(member string) bool { return m.auth.Removed(raft.ServerID(member)) }
+
+// CallerOf returns the name, id@instance, of the member that a verified certificate is for.
+// joins is true if it permits only to join. The error says why it permits nothing.
+func (m *Member) CallerOf(c *x509.Certificate) (name string, joins bool, err error) {
+	h, err := pki.HolderOf(c)
+	if err != nil {
+		return "", false, err
+	}
+	switch m.auth.Role(h) {
+	case pki.NoRole:
+		return "", false, ErrRemoved
+	case pki.Joiner:
+		joins = true
+	}
+	return h.Member, joins, nil
+}
 
 // Verifier returns the verifier of signatures, for events that are about to be posted.
 func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
@@ -263,42 +344,8 @@ func (m *Member) Ended() <-chan error { return m.ended }
 // ServeForwarded sets the handler of requests that other members forward to this one, and
 // the function that finds the question for a polled key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
-	m.polling.parse = parse
+	m.polls.Parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
-}
-
-// peerHandler returns the handler of requests of other members. Paths under /peer/v1/ are
-// calls between members. A request with any other path is a client's, which a member
-// forwards to the master; the handler forwarded answers it.
-func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				m.writePeerError(w, r, err)
-			}
-		})
-	}
-	handle("POST "+postsPath, m.serveForwarded)
-	handle("POST "+pollPath, m.polling.serve)
-	handle("GET "+termPath, m.readIndex.serveTerm)
-	handle("GET "+readyPath, m.readIndex.serveReady)
-	handle("GET "+status.Path, m.source.Serve)
-	handle("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
-	handle("POST "+enroll.KeysPath, m.issuer.ServeKeys)
-	handle("POST "+removedPath, func(http.ResponseWriter, *http.Request) error {
-		m.poller.PollNow()
-		return nil
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if m.leadership() == nil {
-			w.Header().Set(notMasterHeader, "1")
-			peer.WriteProblem(w, peer.NotMaster())
-			return
-		}
-		forwarded.ServeHTTP(w, r)
-	})
-	return m.auth.RequireMember(mux, m.source.ServeRemoved)
 }
 
 // writePeerError answers a call of another member with an error.
@@ -314,6 +361,7 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 // Close stops the member, which stays in the group. A master should HandOver first. Posts
 // in flight are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
+	m.Stopping()
 	m.poster.batcher.Close(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -11,6 +12,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/enroll"
+	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
 	"laurel/score"
@@ -18,13 +21,8 @@ import (
 )
 
 const (
-	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so
-	// that it never delays a majority.
-	joinTimeout   = time.Minute
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
-
-	membersPath = "/v1/cluster/members" // of the HTTP interface, which the master answers
 )
 
 // chanMutex is a mutex for long waits. It is a channel, because virtual time
@@ -44,18 +42,22 @@ type membership struct {
 	auth      *peer.Authenticator
 	poller    *status.Poller
 	transfers *transfers
+	issuer    *enroll.Issuer
 	changing  chanMutex // one change at a time
 }
 
 // Join adds a member, or gives one that is back its new address, or a vote. The frontend
-// must be running: the master asks it for its id. Repeating it is harmless. Only the
-// master can; the error is a *score.Problem.
-func (m *membership) Join(ctx context.Context, n score.NewMember) error {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
+// must be running: the master asks it for its id, and in a secure group gives it a
+// member's certificate before it changes the configuration. Repeating it is harmless. Only
+// the master can; the error is a *score.Problem. byOperator is false if the frontend asks
+// for itself.
+func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator bool) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(join.Timeout))
 	defer cancel()
 	if p := checkNewMember(n); p != nil {
 		return p
 	}
+	m.port.Reconnect() // an open connection may have the certificate that the frontend had before
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
 		return score.Problemf(score.NotReady,
@@ -65,7 +67,10 @@ func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 		return score.Problemf(score.IDConflict,
 			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID).At("peer")
 	}
-	done, err := m.add(joiner, n)
+	if p := m.checkTwin(ctx, joiner, n); p != nil {
+		return p
+	}
+	done, err := m.add(ctx, joiner, n, byOperator)
 	if done || err != nil {
 		return err
 	}
@@ -85,7 +90,8 @@ func (m *membership) Join(ctx context.Context, n score.NewMember) error {
 
 func checkNewMember(n score.NewMember) *score.Problem {
 	if !validID(n.ID) {
-		return score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
+		return score.Problemf(score.InvalidEvent,
+			"got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
 	}
 	if host, _, err := net.SplitHostPort(n.Peer); err != nil || host == "" {
 		return score.Problemf(score.InvalidEvent,
@@ -94,9 +100,29 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	return nil
 }
 
+// checkTwin returns a problem if another process than the joiner answers as the same
+// member at the address that the group has for it. The first of the two stays.
+func (m *membership) checkTwin(ctx context.Context, joiner status.Status, n score.NewMember) *score.Problem {
+	known, in := peer.Find(m.servers(), joiner.Member)
+	if !in || string(known.Address) == n.Peer {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundTimeout))
+	defer cancel()
+	first, err := m.poller.Ask(ctx, string(known.Address))
+	if err != nil || first.Member != joiner.Member || first.Process == joiner.Process {
+		return nil
+	}
+	return score.Problemf(score.IDConflict, "another process with the same data answers at %s as %q: "+
+		"one of the two directories is a copy; end the frontend at %s and delete its directory, "+
+		"or end the first one if the frontend has moved", known.Address, n.ID, n.Peer).At("instance")
+}
+
 // add adds a frontend to the configuration, or changes its address. done is true if
 // nothing is left to do.
-func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, err error) {
+func (m *membership) add(
+	ctx context.Context, joiner status.Status, n score.NewMember, byOperator bool,
+) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leadership() == nil {
@@ -107,6 +133,12 @@ func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, er
 	known, p := findJoiner(m.servers(), joiner, n)
 	if p != nil {
 		return false, p
+	}
+	err = m.issuer.Promote(ctx, enroll.Candidate{
+		Certificate: joiner.Certificate, Peer: n.Peer, URL: n.URL, Known: known, Voter: n.Voter, ByOperator: byOperator,
+	})
+	if err != nil {
+		return false, err
 	}
 	addr := raft.ServerAddress(n.Peer)
 	voter := known != nil && known.Suffrage == raft.Voter
@@ -217,6 +249,7 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 		return m.leaveSelf(ctx, id)
 	}
 	m.log.Info("removed a frontend from the group", "member", id)
+	m.warnOfKeyHolders()
 	// The member would find out by itself; told, it stops at once.
 	go func() {
 		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundTimeout))
@@ -224,6 +257,14 @@ func (m *membership) Leave(ctx context.Context, id string, force bool) error {
 		m.port.Call(ctx, string(leaver.Address), http.MethodPost, removedPath, nil, nil)
 	}()
 	return nil
+}
+
+// warnOfKeyHolders logs which removed members hold the authority's private key.
+func (m *membership) warnOfKeyHolders() {
+	if ids := m.machine.Access().KeyHolders(); len(ids) > 0 {
+		m.log.Warn("removed frontends hold the private key of the group's authority, and can make certificates with "+
+			"it; to end that run laurel cluster ca rotate, and then laurel cluster ca finish", "members", ids)
+	}
 }
 
 // remove removes a member from the configuration if it may leave, unless it is this one.
@@ -255,7 +296,9 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 	if m.opts.Identity != nil {
 		// Before the change of the configuration: if this master is lost in between, no
 		// removed member can still connect.
-		err := m.access.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
+		err := m.access.ChangeAccess(ctx, access.Change{
+			By: m.opts.ID, RemoveMember: string(leaver.ID), HeldKeys: leaver.Suffrage == raft.Voter,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -304,12 +347,16 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
 	defer cancel()
-	path := membersPath + "/" + url.PathEscape(id) + "?force=true"
-	timedOut := m.withMaster(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
+	path := join.MembersPath + "/" + url.PathEscape(id) + "?force=true"
+	timedOut := m.leader.Try(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
 		if master == "" || master == m.opts.Peer {
 			return false
 		}
 		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
+		// The answer to the attempt that removed this member may be lost with its connection.
+		if _, removed := errors.AsType[*peer.RemovedError](err); removed || score.CodeOf(err) == score.NotFound {
+			err = nil
+		}
 		return err == nil || peer.IsAnswer(err)
 	})
 	if timedOut != nil {

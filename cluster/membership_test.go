@@ -106,7 +106,7 @@ func TestJoiningAgainIsHarmless(t *testing.T) {
 	m := g.master().member()
 	before := fmt.Sprint(m.servers())
 	for _, n := range g.nodes {
-		if err := m.Join(context.Background(), n.asNew()); err != nil {
+		if err := m.Join(context.Background(), n.asNew(), false); err != nil {
 			t.Errorf("%s joins again: %v", n.opts.ID, err)
 		}
 	}
@@ -185,16 +185,16 @@ func TestJoinRefusesAFrontendThatDoesNotAnswerOrIsAnother(t *testing.T) {
 	}
 	dead := l.Addr().String()
 	l.Close()
-	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: dead, Voter: true}), score.NotReady)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: dead, Voter: true}, false), score.NotReady)
 	other := score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true}
-	refused(t, m.Join(context.Background(), other), score.IDConflict)
-	refused(t, m.Join(context.Background(), score.NewMember{ID: "f 9", Peer: dead}), score.InvalidEvent)
-	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: "nowhere"}), score.InvalidEvent)
+	refused(t, m.Join(context.Background(), other, false), score.IDConflict)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f 9", Peer: dead}, false), score.InvalidEvent)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: "nowhere"}, false), score.InvalidEvent)
 	again := g.nodes[1].asNew()
 	again.Instance = "anotherone"
-	refused(t, m.Join(context.Background(), again), score.IDConflict)
+	refused(t, m.Join(context.Background(), again, false), score.IDConflict)
 	follower := g.others(g.master())[0].member()
-	refused(t, follower.Join(context.Background(), g.nodes[1].asNew()), score.NoMaster)
+	refused(t, follower.Join(context.Background(), g.nodes[1].asNew(), false), score.NoMaster)
 	refused(t, follower.Leave(context.Background(), "f1", false), score.NoMaster)
 	refused(t, follower.Transfer(context.Background(), ""), score.NoMaster)
 	if len(m.servers()) != 3 {
@@ -240,7 +240,7 @@ func TestNonvoterHasNoVoteUntilItIsPromoted(t *testing.T) {
 		t.Errorf("the voters are %v", list)
 	}
 	refused(t, m.Transfer(context.Background(), "f2"), score.NotFound)
-	if err := m.Join(context.Background(), n.asNew()); err != nil {
+	if err := m.Join(context.Background(), n.asNew(), false); err != nil {
 		t.Fatal(err)
 	}
 	if list := voters(m); !slices.Equal(list, []string{"f1", "f2"}) {
@@ -340,20 +340,26 @@ func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
 
 func TestTheMasterCanLeave(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, 3)
-	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
-	gone := g.master()
-	if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
-		t.Fatal(err)
+	for _, kind := range kindsOfGroup {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			g, _ := kind.make(t, 3)
+			g.start()
+			mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
+			gone := g.master()
+			if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
+				t.Fatal(err)
+			}
+			if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
+				t.Errorf("it ended with %v", why)
+			}
+			if list := voters(g.master().member()); len(list) != 2 || slices.Contains(list, gone.opts.ID) {
+				t.Errorf("the voters are %v", list)
+			}
+			mustPost(t, g.master(), alerts("bard/a", 6, 5))
+			g.agree(10)
+		})
 	}
-	if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
-		t.Errorf("it ended with %v", why)
-	}
-	if list := voters(g.master().member()); len(list) != 2 || slices.Contains(list, gone.opts.ID) {
-		t.Errorf("the voters are %v", list)
-	}
-	mustPost(t, g.master(), alerts("bard/a", 6, 5))
-	g.agree(10)
 }
 
 func TestDataOfAnotherGroupIsRefused(t *testing.T) {
@@ -362,7 +368,7 @@ func TestDataOfAnotherGroupIsRefused(t *testing.T) {
 	other := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
 	m := other.start()
 	eventually(t, "the other group has a master", func() error { return m.Ready(context.Background()) })
-	p := refused(t, g.master().member().Join(context.Background(), other.asNew()), score.IDConflict)
+	p := refused(t, g.master().member().Join(context.Background(), other.asNew(), false), score.IDConflict)
 	if p.Field != "instance" {
 		t.Errorf("the problem is about %q", p.Field)
 	}

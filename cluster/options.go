@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -25,8 +26,11 @@ type Options struct {
 	Peer string // host:port on which the other members reach this one, and on which it listens
 	URL  string // the address for clients, which other members report to theirs
 	// Bootstrap makes a new group of this member alone, if the directory has no member
-	// yet.
+	// yet. With Join, too, a member that has no group yet founds one.
 	Bootstrap bool
+	// Private is the first value of the setting private of a group that this member makes.
+	// It needs Guarded.
+	Private bool
 	// Join has URLs of members of the group to join, if this member is not in it.
 	Join []string
 	// Nonvoter joins without a vote.
@@ -54,7 +58,7 @@ type testHooks struct {
 	dial         peer.Dialer
 	listen       peer.Listener
 	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
-	segmentSize  int
+	logBounds    func(*raftlog.Bounds)
 	clock        func() time.Duration
 	raftConfig   func(*raft.Config)
 	roundTimeout time.Duration // in the place of roundTimeout
@@ -80,6 +84,9 @@ func (o *Options) check() error {
 	if err := checkID(o.ID); err != nil {
 		return err
 	}
+	if o.Private && !o.Guarded {
+		return errors.New("a group that authenticates nobody cannot be private")
+	}
 	host, _, err := net.SplitHostPort(o.Peer)
 	if err != nil {
 		return fmt.Errorf("invalid peer address %q: %w", o.Peer, err)
@@ -90,6 +97,9 @@ func (o *Options) check() error {
 	}
 	return nil
 }
+
+// HasData reports whether a data directory has a member that was in a group.
+func HasData(dir string) (bool, error) { return raftlog.HasData(dir) }
 
 // ServerID returns the name, id@instance, of the member with an id and a data directory,
 // which is made if it does not exist. A certificate for it is made before the member

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -16,6 +17,7 @@ import (
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const (
@@ -28,8 +30,15 @@ const (
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
 	// results of the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
-	// maxForwardedPosts bounds what one member forwards at once, in bytes.
-	maxForwardedPosts = 64 << 20
+	// roomTimeout is how long, at a time scale of 1, posts wait for room in the log before
+	// they are refused.
+	roomTimeout = time.Second
+	// maxForwardedPosts bounds what one member forwards at once, in bytes. It forwards what
+	// would be one log entry.
+	maxForwardedPosts = maxLogEntry
+	// maxForwarding is how many batches of posts one member may have forwarded at once:
+	// those that it has in flight, and some whose connection's end is not noticed yet.
+	maxForwarding = 8
 
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
 )
@@ -40,6 +49,10 @@ type poster struct {
 	access   *accessControl
 	proposer *proposer
 	batcher  *batch.Batcher
+	refusals *peer.Refusals // of the tokens of forwarded posts
+
+	mu         sync.Mutex
+	forwarding map[string]int // batches that are being answered, by the member that forwards
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -64,8 +77,8 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	defer cancel()
 	var outcome batch.Outcome
 	uncertain := false // an attempt may be applied
-	timedOut := p.withMaster(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
-		outcome = p.attempt(ctx, encoded)
+	timedOut := p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
+		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
 			return true
@@ -77,7 +90,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 		case outcome.Problem.Code != score.NoMaster:
 			return true
 		}
-		p.metrics.retries.Inc()
+		p.metrics.Retries.Inc()
 		return false
 	})
 	switch {
@@ -120,8 +133,7 @@ func tooFarAhead(t time.Time) *score.Problem {
 }
 
 // attempt sends a post once. The problem no_master means that it was not proposed.
-func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) batch.Outcome {
-	post := batch.NewPost(encoded)
+func (p *poster) attempt(ctx context.Context, post *batch.Post) batch.Outcome {
 	if problem := p.batcher.Add(post); problem != nil {
 		return batch.Outcome{Problem: problem}
 	}
@@ -156,8 +168,13 @@ func (p *poster) send(posts []*batch.Post) {
 // propose makes one log entry of posts and waits until all frontends may show it.
 func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
-	if l == nil || p.raft.CurrentTerm() != l.epoch || p.access.unguarded() {
+	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
+		return
+	}
+	if !p.storage.Log.AwaitRoom(p.ctx, p.scaled(roomTimeout)) {
+		batch.Refuse(posts, score.Problemf(score.RateLimited,
+			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -166,7 +183,7 @@ func (p *poster) propose(posts []*batch.Post) {
 	}
 	start := time.Now()
 	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
-	p.metrics.commit.Observe(time.Since(start).Seconds())
+	p.metrics.Commit.Observe(time.Since(start).Seconds())
 	if notAppended(err) {
 		batch.Refuse(posts, peer.NotMaster())
 		return
@@ -184,7 +201,7 @@ func (p *poster) propose(posts []*batch.Post) {
 		return
 	}
 	for i, post := range posts {
-		p.metrics.countResults(applied[i])
+		p.metrics.CountResults(applied[i])
 		post.Done <- batch.Outcome{Results: applied[i]}
 	}
 }
@@ -192,12 +209,12 @@ func (p *poster) propose(posts []*batch.Post) {
 // observeRelease counts an entry by what its release waited for. The master waits for an
 // ack at most for the AckTimeout, and then for the lease to expire.
 func (p *poster) observeRelease(took time.Duration) {
-	p.metrics.release.Observe(took.Seconds())
+	p.metrics.Release.Observe(took.Seconds())
 	waited := "acks"
 	if took > p.timings().AckTimeout {
 		waited = "lease"
 	}
-	p.metrics.releases.WithLabelValues(waited).Inc()
+	p.metrics.Releases.WithLabelValues(waited).Inc()
 }
 
 // revealed returns the revision that must be visible before anybody is told of an
@@ -238,7 +255,7 @@ func (p *poster) forward(posts []*batch.Post) {
 		case <-ctx.Done():
 		}
 	}()
-	p.metrics.forwarded.Add(float64(len(posts)))
+	p.metrics.Forwarded.Add(float64(len(posts)))
 	var outcomes []batch.Outcome
 	err := p.port.Call(ctx, master, http.MethodPost, postsPath, bytes.NewReader(batch.Encode(posts)), &outcomes)
 	problem, refused := errors.AsType[*score.Problem](err)
@@ -256,12 +273,42 @@ func (p *poster) forward(posts []*batch.Post) {
 	}
 }
 
+// enter takes a place for a batch that a member forwards, before its body is read. Members
+// that do not authenticate each other are not bounded.
+func (p *poster) enter(member string) (leave func(), refused *score.Problem) {
+	if member == "" {
+		return func() {}, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.forwarding[member] >= maxForwarding {
+		return nil, score.Problemf(score.RateLimited,
+			"the master is answering %d batches of posts that this member forwarded; retry in 1 s", maxForwarding)
+	}
+	if p.forwarding == nil {
+		p.forwarding = map[string]int{}
+	}
+	p.forwarding[member]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.forwarding[member]--; p.forwarding[member] == 0 {
+			delete(p.forwarding, member)
+		}
+	}, nil
+}
+
 // serveForwarded answers forwarded posts at the master. With an error, nothing was
 // proposed.
 func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 	if p.raft.State() != raft.Leader {
 		return peer.NotMaster()
 	}
+	leave, refused := p.enter(peer.FromContext(r.Context()))
+	if refused != nil {
+		return refused
+	}
+	defer leave()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwardedPosts))
 	if err != nil {
 		return err
@@ -271,10 +318,16 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := time.Now().Add(maxClockSkew)
+	tokens := tokenCheck{p, peer.FromContext(r.Context()), map[access.BearerToken]*score.Problem{}}
 	for _, post := range posts {
-		if post.Latest.After(limit) {
-			post.Refuse(tooFarAhead(post.Latest))
-		} else if problem := p.batcher.Add(post); problem != nil {
+		problem := tokens.check(post)
+		if problem == nil && post.Latest.After(limit) {
+			problem = tooFarAhead(post.Latest)
+		}
+		if problem == nil {
+			problem = p.batcher.Add(post)
+		}
+		if problem != nil {
 			post.Refuse(problem)
 		}
 	}

@@ -306,28 +306,73 @@ func (r *powerRecording) checkNames(id string) error {
 func (r *powerRecording) checkSynced(id string) error {
 	root := r.disk.root.names[id]
 	log := root.names[logDir]
-	var files []span // syncs of the log's files
-	for _, c := range log.changes {
-		if c.newInode != nil && strings.HasSuffix(c.named, ".wal") {
-			files = append(files, c.newInode.syncs...)
-		}
-	}
 	for phase, begin := range r.begins[1:] {
 		first := slices.IndexFunc(r.marks, func(m powerMark) bool {
 			return m.at > begin && m.Member == id && (m.Kind == markStoring || m.Kind == markSetting)
 		})
+		end := r.marks[first].at
 		for what, syncs := range map[string][]span{
 			"its vote":                 root.names[voteFile].syncs,
 			"its list of segments":     log.names["wal-meta.db"].syncs,
-			"its last segment":         files,
 			"its log's directory":      log.syncs,
 			"its snapshots' directory": root.names[snapshotDir].syncs,
 			"its directory":            root.syncs,
 		} {
-			if !slices.ContainsFunc(syncs, func(s span) bool { return s.begin > begin && s.end < r.marks[first].at }) {
+			if !slices.ContainsFunc(syncs, func(s span) bool { return s.begin > begin && s.end < end }) {
 				return fmt.Errorf("%s has not synced %s when it first stores something in phase %d", id, what, phase+1)
 			}
 		}
+		if name := log.unsynced(begin, end); name != "" {
+			return fmt.Errorf("%s has not synced the segment %s when it first stores something in phase %d",
+				id, name, phase+1)
+		}
 	}
 	return nil
+}
+
+// unsynced returns the name of a segment that a directory has at a time, with changes of
+// before that are not certain to be on the disk at end; "" if there is none. A kill can
+// come between raft-wal's list of segments and the new segment that the list has, and so
+// leave no segment that needs a sync: the one before it was synced when it became full.
+func (p *inode) unsynced(before, end int) string {
+	for name, in := range (&powerCut{at: end, fixed: lossNone}).names(p) {
+		if !strings.HasSuffix(name, ".wal") {
+			continue
+		}
+		_, pending := in.changesAt(end)
+		if slices.ContainsFunc(pending, func(c diskChange) bool { return c.begin <= before }) {
+			return name
+		}
+	}
+	return ""
+}
+
+func TestOnlySegmentsOfBeforeAKillNeedASync(t *testing.T) {
+	const killed, stores = 20, 40
+	file := func(wrote int, syncs ...span) *inode {
+		return &inode{changes: []diskChange{{span: span{wrote, wrote}, data: []byte("x")}}, syncs: syncs}
+	}
+	for what, c := range map[string]struct {
+		name string
+		in   *inode
+		bad  bool
+	}{
+		"synced before the kill":            {"1.wal", file(10, span{11, 12}), false},
+		"not synced":                        {"1.wal", file(10), true},
+		"synced by a call before the write": {"1.wal", file(10, span{9, 12}), true},
+		"synced after the kill":             {"1.wal", file(10, span{21, 22}), false},
+		"synced too late":                   {"1.wal", file(10, span{30, 41}), true},
+		"made after the kill":               {"1.wal", file(25), false},
+		"no segment":                        {"other", file(10), false},
+	} {
+		log := &inode{dir: true, names: map[string]*inode{}}
+		log.add(span{5, 5}, c.name, c.in)
+		if got := log.unsynced(killed, stores); (got != "") != c.bad {
+			t.Errorf("%s: %q is not synced; want one: %t", what, got, c.bad)
+		}
+		log.remove(span{35, 35}, c.name)
+		if got := log.unsynced(killed, stores); got != "" {
+			t.Errorf("%s: %q is removed and needs no sync", what, got)
+		}
+	}
 }

@@ -212,14 +212,16 @@ func (ref *powerReference) open(p *powerPromise, id, dir string) (has uint64, er
 }
 
 func (ref *powerReference) openDir(p *powerPromise, id, dir string, fatal func(error)) (has uint64, err error) {
+	bounds := raftlog.DefaultBounds
+	bounds.Segment = powerSegment
 	s, err := raftlog.Open(raftlog.Options{
-		Dir:         dir,
-		ID:          id,
-		Bootstrap:   id == "f1",
-		Join:        true,
-		SegmentSize: powerSegment,
-		Logger:      slog.New(slog.DiscardHandler),
-		Fatal:       fatal,
+		Dir:       dir,
+		ID:        id,
+		Bootstrap: id == "f1",
+		Join:      true,
+		Bounds:    bounds,
+		Logger:    slog.New(slog.DiscardHandler),
+		Fatal:     fatal,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("it does not open: %w", err)

@@ -47,7 +47,7 @@ type powerRun struct {
 // powerOptions are the options of each member.
 func powerOptions(o *Options) {
 	o.SnapshotEntries = powerEntries
-	o.hooks.segmentSize = powerSegment
+	o.hooks.logBounds = func(b *raftlog.Bounds) { b.Segment = powerSegment }
 	o.hooks.raftConfig = func(c *raft.Config) { c.SnapshotInterval = 100 * time.Millisecond }
 }
 

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -32,9 +34,13 @@ const (
 	// approachPause is the shortest time between two steps towards a term that is far
 	// ahead: each costs an election.
 	approachPause = 10 * electionTimeout
+	// askTime is how long a member that has just started takes no part in elections while
+	// other voters do not answer what they remember of it.
+	askTime = time.Second
 	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
 	// a leadership transfer while there is none.
-	wedgeTimeout = 2 * time.Second
+	wedgeTimeout   = 2 * time.Second
+	diskCheckEvery = time.Minute // how often the free room is compared with the need
 )
 
 const (
@@ -46,6 +52,9 @@ const (
 	// than 64 MiB and then cannot read its file. An entry is one post of at most
 	// entry.MaxPost, or several small ones.
 	maxLogEntry = 2 * entry.MaxPost
+	// maxAppendEntries bounds the entries of one message to a follower, whose bytes
+	// peer.maxMessage bounds, and those that are applied together.
+	maxAppendEntries = 32
 )
 
 func (r *replica) storeOptions() raftlog.Options {
@@ -55,12 +64,23 @@ func (r *replica) storeOptions() raftlog.Options {
 		Bootstrap:    r.opts.Bootstrap,
 		Join:         len(r.opts.Join) > 0,
 		StallTimeout: r.scaled(raftlog.DefaultStallTimeout),
-		SegmentSize:  r.opts.hooks.segmentSize,
+		Bounds:       r.logBounds(),
 		Logger:       r.log,
 		Fatal:        r.fail,
-		ObserveWrite: func(d time.Duration) { r.metrics.diskWrite.Observe(d.Seconds()) },
+		ObserveWrite: func(d time.Duration) { r.metrics.DiskWrite.Observe(d.Seconds()) },
 		Wrap:         r.opts.hooks.wrapBackend,
 	}
+}
+
+func (r *replica) logBounds() raftlog.Bounds {
+	b := raftlog.DefaultBounds
+	if n := r.opts.SnapshotEntries; n > 0 {
+		b.TrailingEntries = n
+	}
+	if f := r.opts.hooks.logBounds; f != nil {
+		f(&b)
+	}
+	return b
 }
 
 func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
@@ -70,15 +90,17 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 	c.CommitTimeout = r.scaled(commitTimeout)
 	c.SnapshotInterval = snapshotInterval
-	c.SnapshotThreshold, c.TrailingLogs = snapshotEntries, snapshotEntries
+	c.SnapshotThreshold = snapshotEntries
 	if n := r.opts.SnapshotEntries; n > 0 {
-		c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n, n, time.Second
+		c.SnapshotThreshold, c.SnapshotInterval = n, time.Second
 	}
+	c.TrailingLogs = math.MaxUint64 // raftlog.Log removes entries, by bytes
+	c.MaxAppendEntries = maxAppendEntries
 	// The state machine's database knows its revision, and was restored from the newest
 	// snapshot if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = hclogger.New(r.log)
+	c.Logger = hclogger.New(r.log, r.stopping.Load)
 	if r.opts.hooks.raftConfig != nil {
 		r.opts.hooks.raftConfig(c)
 	}
@@ -93,14 +115,17 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Timeout:       m.scaled(transportTimeout),
 		ApproachPause: m.scaled(approachPause),
 		MaxEntry:      maxLogEntry,
+		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
+		MayVote:       func() error { return m.source.Gate.Check() },
 		Go:            m.run,
+		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,
-		Refused:       m.metrics.raftRefused,
+		Refused:       m.metrics.RaftRefused,
 		Logger:        m.log,
 	})
 	opened := make(chan error, 1)
-	go func() { opened <- m.openRaft(config) }()
+	go func() { opened <- m.openRaft(config, reports) }()
 	select {
 	case err := <-opened:
 		return err
@@ -109,14 +134,14 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	}
 }
 
-func (m *Member) openRaft(config *raft.Config) (err error) {
+func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err error) {
 	s := m.storage
 	receiver := &snapshots.Receiver{
 		Store:     s.Snapshots,
 		Machine:   m.machine,
 		Transport: m.transport,
 		Fail:      m.fail,
-		Received:  m.metrics.snapshotsReceived,
+		Received:  m.metrics.SnapshotsReceived,
 		Logger:    m.log,
 	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
@@ -140,8 +165,32 @@ func (m *Member) openRaft(config *raft.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	m.source = &status.Source{
+		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Raft: m.raft, Machine: m.machine,
+		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,
+		Committed: m.committed,
+	}
+	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)
 	return nil
+}
+
+// boundLog takes a snapshot whenever the log has grown too large. A master that can take
+// none and has no room for posts makes another member the master.
+func (m *Member) boundLog() {
+	snapshot := func() error {
+		err := m.await(m.ctx, m.raft.Snapshot())
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && m.storage.Log.Full() && m.leadership() != nil {
+			m.log.Warn("the log of this master is full, and no snapshot could be taken; transferring leadership", "err", err)
+			ctx, cancel := context.WithTimeout(m.ctx, m.scaled(transferTimeout))
+			defer cancel()
+			m.HandOver(ctx)
+		}
+		return err
+	}
+	if err := m.storage.Bound(m.ctx, m.scaled, snapshot); err != nil {
+		m.fail(err)
+	}
 }
 
 // proposer appends entries to the log and detects a wedged Raft.

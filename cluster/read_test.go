@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"laurel/cluster/peer"
 )
 
 func TestReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
@@ -61,45 +58,6 @@ func TestAllMembersAreReady(t *testing.T) {
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID, func() error { return n.member().Ready(context.Background()) })
 	}
-}
-
-func TestConcurrentReadsShareALaterRound(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		began := make(chan struct{}, 10)
-		proceed := make(chan error)
-		c := readIndex{turn: make(chanMutex, 1), round: func() error {
-			began <- struct{}{}
-			return <-proceed
-		}}
-		outcome := make(chan error, 10)
-		confirm := func() { outcome <- c.confirm(t.Context()) }
-		go confirm()
-		<-began // the first round is under way; later reads must not join it
-		for range 5 {
-			go confirm()
-		}
-		synctest.Wait()
-		proceed <- nil
-		if err := <-outcome; err != nil {
-			t.Fatal(err)
-		}
-		<-began
-		synctest.Wait()
-		if len(outcome) > 0 {
-			t.Fatal("a read was answered by a round that had begun before it")
-		}
-		lost := peer.NotMaster()
-		proceed <- lost
-		for range 5 {
-			if err := <-outcome; !errors.Is(err, lost) {
-				t.Errorf("got %v; want %v", err, lost)
-			}
-		}
-		if len(began) > 0 {
-			t.Error("reads that waited together did not share a round")
-		}
-	})
 }
 
 // slow stretches the time until a master notices that it has lost the others, so that it is deposed long before.
@@ -227,7 +185,7 @@ func connect(t *testing.T, from, to *node) {
 
 // confirmed reads as the master does for a poll.
 func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
-	if err := m.readIndex.confirm(ctx); err != nil {
+	if err := m.rounds.Confirm(ctx); err != nil {
 		return 0, err
 	}
 	return m.machine.Revision(), nil
@@ -259,12 +217,13 @@ func TestLateRepliesDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
 	}
 	successor(t, others)
 	checkNotDeposedYet(t, old)
-	second := old.member().readIndex.next()
+	second := make(chan error, 1)
+	go func() { second <- old.member().rounds.Confirm(context.Background()) }()
 	for _, n := range others {
 		net.mend(n, old) // the late answers come in, those to Raft's heartbeats too
 	}
 	<-first // it began before the new master's first event, so either outcome is right
-	if c := <-second; c.Err == nil {
+	if err := <-second; err == nil {
 		t.Error("the deposed master confirmed a read that came after its successor was elected")
 	}
 }

@@ -27,8 +27,10 @@ import (
 type falseReporter struct {
 	lies     atomic.Bool // else it is honest
 	byHeader bool        // says it as one says it to a member whose certificate is refused
-	mu       sync.Mutex
-	told     map[string]int // how often, by server id
+	// alter, if not nil, makes a false status of the true one, in place of a removal.
+	alter func(*status.Status)
+	mu    sync.Mutex
+	told  map[string]int // how often, by server id
 }
 
 func (l *falseReporter) over(m *Member, honest http.Handler) http.Handler {
@@ -41,6 +43,16 @@ func (l *falseReporter) over(m *Member, honest http.Handler) http.Handler {
 			l.mu.Lock()
 			l.told[from]++
 			l.mu.Unlock()
+		}
+		if l.alter != nil {
+			if r.URL.Path != status.Path {
+				honest.ServeHTTP(w, r)
+				return
+			}
+			s := m.source.Status("")
+			l.alter(&s)
+			json.MarshalWrite(w, s)
+			return
 		}
 		if l.byHeader {
 			peer.WriteRemoved(w, math.MaxUint64, score.Problemf(score.Forbidden, "you were removed from the group"))
@@ -158,7 +170,7 @@ func TestAnswerOfAJoiningFrontendRemovesNobody(t *testing.T) {
 				master := g.nodes[0]
 				asks := joiner.asNew()
 				asks.Voter = false
-				err := master.member().Join(context.Background(), asks)
+				err := master.member().Join(context.Background(), asks, true)
 				if byHeader {
 					refused(t, err, score.NotReady)
 				}

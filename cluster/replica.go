@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,10 +10,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
 	"laurel/fsm"
+	"laurel/score"
 )
 
 // replica is what all parts of a member share: its Raft, its state machine, its cache,
@@ -23,7 +24,7 @@ type replica struct {
 	opts     Options
 	self     raft.ServerID
 	log      *slog.Logger
-	metrics  *metrics
+	metrics  *metrics.Metrics
 	clock    func() time.Duration
 	storage  *raftlog.Store
 	machine  *fsm.Machine
@@ -33,6 +34,8 @@ type replica struct {
 	leader   *status.LeaderWatch
 	elected  atomic.Pointer[leadership] // since Raft elected this member
 	serving  atomic.Pointer[leadership] // since the leadership serves
+
+	stopping atomic.Bool // see Stopping
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -47,6 +50,10 @@ func (r *replica) run(f func()) { r.running.Go(f) }
 
 // end ends the member with an error.
 func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }
+
+// Stopping notes that Close follows. From then on, lost connections and members are no news
+// and are logged at DEBUG alone.
+func (r *replica) Stopping() { r.stopping.Store(true) }
 
 // fail ends the member because it cannot store what it learns, or because that
 // contradicts what it has promised to others.
@@ -81,33 +88,10 @@ func (r *replica) await(ctx context.Context, f raft.Future) error {
 	}
 }
 
-// otherMaster returns the peer address of the master if that is another member; else "".
-func (r *replica) otherMaster() string {
-	master, _ := r.leader.Current()
-	if master == r.opts.Peer {
-		return ""
+// CacheMode returns the mode of the group, as far as this member knows.
+func (r *replica) CacheMode() score.CacheMode {
+	if r.frontend.Leased() {
+		return score.Push // the master knows the mode, and grants leases in no other
 	}
-	return master
-}
-
-// withMaster calls try until it is done. It waits for another master, or for a random
-// time up to maxPause, before it calls try again: requests that lost their master do not
-// come to the next one all at once. try gets the address of the master, which is "" if
-// there is none and may be this member's, and a channel that is closed when the master
-// changes. The error is that of ctx.
-func (r *replica) withMaster(
-	ctx context.Context, maxPause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
-) error {
-	for {
-		master, changed := r.leader.Current()
-		if try(master, changed) {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-time.After(rand.N(maxPause)):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return r.machine.CacheMode()
 }

@@ -3,6 +3,9 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"laurel/cluster/peer"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -33,10 +37,7 @@ type secureGroup struct {
 func newSecureGroup(t *testing.T, size int) *secureGroup {
 	g := &secureGroup{group: &group{t: t}}
 	for range size {
-		g.addSecure()
-	}
-	for _, n := range g.nodes {
-		n.start()
+		g.addSecure().start()
 	}
 	g.settle()
 	return g
@@ -44,21 +45,44 @@ func newSecureGroup(t *testing.T, size int) *secureGroup {
 
 func (g *secureGroup) founder() *pki.Identity { return g.nodes[0].opts.Identity }
 
-// addSecure makes the next node, with its certificate, without starting it.
+// addSecure makes the next node without starting it. The first one founds the group, and the
+// others use a join token when they start.
 func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 	g.t.Helper()
-	n := g.add(append(change, func(o *Options) {
-		var founder *pki.Identity
-		if len(g.nodes) > 0 {
-			founder = g.founder()
-		}
+	n := g.add(change...)
+	if len(g.nodes) > 1 {
+		n.enroll = func() *pki.Identity { return g.enroll(g.options(&n.opts), access.Terms{Nonvoter: n.opts.Nonvoter}) }
+	} else {
 		var err error
-		if o.Identity, err = certificate(o, founder, g.fakeCalendar.now); err != nil {
+		if n.opts.Identity, err = certificate(&n.opts, nil, g.fakeCalendar.now); err != nil {
 			g.t.Fatal(err)
 		}
-	})...)
+	}
 	n.serveTLS()
 	return n
+}
+
+// enroll returns the identity of one who has used a join token on the terms.
+func (g *secureGroup) enroll(who pki.Options, terms access.Terms) *pki.Identity {
+	g.t.Helper()
+	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var issued *pki.IssuedCertificate
+	eventually(g.t, "a join token is used", func() error {
+		issuer := g.master().member().issuer
+		text, err := issuer.NewJoinToken(context.Background(), "operator", time.Hour, 1, terms)
+		if err == nil {
+			issued, err = issuer.Enroll(context.Background(), text, csr, who.Member)
+		}
+		return err
+	})
+	i, err := pki.NewIdentity(who, key, issued)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return i
 }
 
 func (g *secureGroup) options(o *Options) pki.Options {
@@ -86,20 +110,37 @@ func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.
 	case founder == nil:
 		return pki.Bootstrap(who)
 	}
-	return adopt(who, founder.Authority(founder.IssuedBy()))
+	return adopt(who, founder.Authority(founder.IssuedBy()), pki.Voter)
 }
 
-// adopt returns an identity that an authority has issued.
-func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
-	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
+// adopt returns an identity that somebody with an authority's key has made.
+func adopt(who pki.Options, a *pki.Authority, role pki.Role) (*pki.Identity, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	issued, err := a.Issue(csr, who.Member, who.Now())
+	issued, err := a.Issue(key.Public(), pki.Holder{Member: who.Member, Role: role, Hosts: who.Hosts}, who.Now())
 	if err != nil {
 		return nil, err
 	}
 	return pki.NewIdentity(who, key, issued)
+}
+
+// enrollByHand records at the master that the holder of an identity has used a join token.
+func enrollByHand(ctx context.Context, m *Member, i *pki.Identity) error {
+	key := access.KeyHash(i.Certificate().Leaf.RawSubjectPublicKeyInfo)
+	if m.Access().Enrolled(i.Member, key, i.Now()) != nil {
+		return nil
+	}
+	token := pki.NewJoinToken(i.IssuedBy())
+	now := i.Now().UTC()
+	err := m.ChangeAccess(ctx, access.Change{At: now, By: "operator", JoinToken: &access.JoinToken{
+		ID: token.ID, Hash: token.Hash(), Expires: now.Add(time.Hour), Uses: 1,
+	}})
+	if err != nil {
+		return err
+	}
+	return m.ChangeAccess(ctx, access.Change{At: now, By: i.Member, UseJoinToken: token.ID, JoinKey: key})
 }
 
 // serveTLS makes the node's server for clients use TLS with the node's certificate.
@@ -174,7 +215,7 @@ func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	}
 	who := g.options(&f2.opts)
 	who.Dir = t.TempDir()
-	impostor, err := adopt(who, other)
+	impostor, err := adopt(who, other, pki.Voter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,12 +224,13 @@ func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	g.expectRefusal(f1, pki.WrongAuthority, c)
 
 	old := f2.opts.Identity.PeerClientConfig("")
-	key, csr, err := pki.NewRequest(who.Member, nil)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	authority := g.founder().Authority(g.founder().IssuedBy())
-	past, err := authority.Issue(csr, who.Member, g.fakeCalendar.now().Add(-pki.MemberLife-time.Hour))
+	h := pki.Holder{Member: who.Member, Role: pki.Voter}
+	past, err := authority.Issue(key.Public(), h, g.fakeCalendar.now().Add(-pki.MemberLife-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func (t *transfers) HandOver(ctx context.Context) {
 		return
 	}
 	if err := t.tryAll(ctx, t.reachable(ctx, t.voters())); err != nil {
-		t.log.Warn("could not transfer leadership; the others will elect a master after a timeout", "err", err)
+		t.log.Info("could not transfer leadership; the others will elect a master after a timeout", "err", err)
 	}
 }
 

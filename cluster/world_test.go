@@ -360,7 +360,12 @@ func (w *world) join(n *worldNode, voter bool) error {
 	}
 	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()
-	return m.Join(ctx, newMember(n, voter))
+	if w.plan.secure {
+		if err := enrollByHand(ctx, m.Member, n.opts.Identity); err != nil {
+			return err
+		}
+	}
+	return m.Join(ctx, newMember(n, voter), false)
 }
 
 // handler returns the part of httpapi that members use of each other.

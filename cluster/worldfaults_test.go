@@ -180,14 +180,14 @@ func switchMode(w *world) {
 		if m.CacheMode() == mode {
 			mode = score.Push
 		}
-		err := m.SetCacheMode(ctx, mode)
+		err := setCacheMode(ctx, m.Member, mode)
 		w.log.addf("%s sets the mode %s: %v", m.node.id, mode, err)
 		if mode == score.Push {
 			return
 		}
 		w.wait(500 * time.Millisecond)
 		for range 50 {
-			if m := w.master(); m != nil && m.SetCacheMode(ctx, score.Push) == nil {
+			if m := w.master(); m != nil && setCacheMode(ctx, m.Member, score.Push) == nil {
 				return
 			}
 			w.wait(20 * time.Millisecond)

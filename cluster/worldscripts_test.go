@@ -283,7 +283,7 @@ func TestDeposedMasterCommitsNothingElsewhere(t *testing.T) {
 		var lost sync.WaitGroup
 		lost.Go(func() { a.Post(ctx, alerts("bard/lost", 1, 3)) })
 		for range 8 { // each is an entry
-			lost.Go(func() { a.SetCacheMode(ctx, score.Push) })
+			lost.Go(func() { setCacheMode(ctx, a.Member, score.Push) })
 		}
 		lost.Wait()
 		if !s.until("the nonvoter has the entries that are not committed", func() bool {

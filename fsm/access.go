@@ -15,10 +15,14 @@ import (
 
 const maxAudit = 10_000 // lines
 
-func (b *batch) changeAccess(c *access.Change) score.Result {
+// change applies a change of the access control or of a setting.
+func (b *batch) change(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
 	if p != nil {
 		return score.Result{Problem: p}
+	}
+	if next.Settings.CacheMode != b.access.Settings.CacheMode {
+		b.m.changes.mode = true
 	}
 	b.access, b.accessChanged = next, true
 	if what != "" {
@@ -47,12 +51,14 @@ const minParallel = 16
 // keys. Every state machine verifies every signature, so that a master that forges or
 // alters an event finds no frontend that shows it. Since an entry with events does not
 // change access control, its signatures are verified before it is applied, on all
-// processors.
+// processors. An entry does not name the store for which its events were signed: that must
+// be this one.
 func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 	var signed []*entry.Event
 	for _, p := range posts {
 		for i := range p.Events {
 			if e := &p.Events[i]; e.Key != "" {
+				e.Lineage = access.Settings.Lineage
 				signed = append(signed, e)
 			}
 		}
@@ -84,10 +90,11 @@ func (m *Machine) checkSignature(e *entry.Event, public, scratch []byte) (*score
 		return signing.Unsignable(&e.Event, p), scratch
 	}
 	form, err := e.AppendSignedForm(scratch[:0])
-	switch {
-	case err != nil:
+	if err != nil {
 		return signing.Unsignable(&e.Event, err), scratch
-	case !m.verifier.Verify(public, form, e.Signature):
+	}
+	e.Leaf = signing.LeafHash(form)
+	if !m.verifier.VerifyLeaf(public, e.Lineage, e.Leaf, e.Signature) {
 		return signing.WrongSignature(&e.Event, form), form
 	}
 	return nil, form

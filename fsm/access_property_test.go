@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -23,6 +24,12 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 		h.dir = h.newDir(rt)
 		h.m = openMachine(rt, h.dir)
 		defer func() { h.end() }()
+		begin := setLineage
+		begin.By, begin.At = "getafix", accessDay
+		h.log = append(h.log, Entry{1, encodeChange(rt, begin)})
+		if _, err := h.m.Apply(h.log, 1); err != nil {
+			rt.Fatal(err)
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"change 1": h.change,
 			"change 2": h.change,
@@ -86,7 +93,7 @@ func (h *accessHistory) change(t *rapid.T) {
 		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who),
 			Expires: accessDay.Add(drawDuration(t) + 1)}
 	case "use":
-		c.UseJoinToken = fmt.Sprint("j", who)
+		c.UseJoinToken, c.JoinKey = fmt.Sprint("j", who), make([]byte, 32)
 	case "authority":
 		c.AddAuthority = []byte{who}
 	case "drop":
@@ -221,8 +228,13 @@ func (h *accessHistory) post(t *rapid.T) {
 	drawn := make([][]drawnEvent, len(posts))
 	for i := range posts {
 		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		token := "" // all events of a post by a token are by the same one
 		for range rapid.SampledFrom([]int{1, 1, 2, 4, 20}).Draw(t, "events") {
 			v := h.event(t, ahead)
+			if v.Token != "" {
+				token = cmp.Or(token, v.Token)
+				v.Token = token
+			}
 			drawn[i], posts[i].Events = append(drawn[i], v), append(posts[i].Events, v.Event)
 		}
 	}

@@ -36,7 +36,7 @@ func (e *EntryError) Unwrap() error { return e.Err }
 // Apply applies entries. They must be passed in the order of the log, up to the index
 // last, with nothing left out but entries that are not commands. Entries that were
 // applied before are skipped and have a nil outcome. For each of the others Apply returns
-// the results of its posts, in order. A change of access control has one result.
+// the results of its posts, in order. A change has one result.
 //
 // An error means that the entries can never be applied here: the database failed, or this
 // version cannot decode an entry (*EntryError). The frontend must then stop. The content
@@ -61,6 +61,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		} else if err != nil {
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
+		b.edge, b.leaves = b.edge.Append(b.leaves...), b.leaves[:0]
+		m.recent.add(point{e.Index, b.Revision, b.edge})
 		// After a start Raft passes on the whole log at once. In one transaction every
 		// event would cost more than the one before it.
 		if b.isFull() && i < len(entries)-1 {
@@ -84,9 +86,9 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 // m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
-	s := b.settings
-	s.Applied = index
-	m.settings.Store(&s)
+	h := b.head
+	h.Applied = index
+	m.head.Store(&h)
 	m.progress.notify()
 	m.changes.notify()
 }
@@ -130,14 +132,16 @@ func (m *Machine) commit() error {
 	return nil
 }
 
-// beginRead begins a read transaction that sees everything applied.
-func (m *Machine) beginRead() (*bolt.Tx, error) {
+// beginRead begins a read transaction that sees everything applied. It returns the
+// incarnation of what it sees.
+func (m *Machine) beginRead() (tx *bolt.Tx, incarnation string, err error) {
 	if err := m.Commit(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	m.dbMu.RLock()
 	defer m.dbMu.RUnlock()
-	return m.db.Begin(false)
+	tx, err = m.db.Begin(false)
+	return tx, m.Incarnation(), err
 }
 
 func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
@@ -145,15 +149,11 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if command.CacheMode != "" {
-		b.Mode, b.m.changes.mode = command.CacheMode, true
-	}
-	b.Store = cmp.Or(b.Store, command.Store)
 	if command.Refused != nil {
 		return [][]score.Result{{{Problem: command.Refused}}}, b.tx.Err()
 	}
-	if command.Access != nil {
-		return [][]score.Result{{b.changeAccess(command.Access)}}, b.tx.Err()
+	if command.Change != nil {
+		return [][]score.Result{{b.change(command.Change)}}, b.tx.Err()
 	}
 	b.m.verifySignatures(b.access, command.Posts)
 	outcome := make([][]score.Result, len(command.Posts))

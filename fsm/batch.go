@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 
@@ -24,7 +25,7 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
-	settings      // as of the last event applied; Applied is set by publish
+	head          // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
 	contests      map[string]bool  // the ids of changed contests
@@ -33,6 +34,7 @@ type batch struct {
 	totals        map[splitKey]int // changed numbers of marks
 	accessChanged bool
 	boardUpdates  leaderboard.Updates
+	leaves        [][sha256.Size]byte // of the present entry, which edge does not have yet
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest
@@ -46,7 +48,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
-		settings:      *m.settings.Load(),
+		head:          *m.head.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
@@ -61,9 +63,9 @@ func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvent
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
 	b.copied = map[any]bool{}
-	revision, savepoint := b.Revision, b.boardUpdates.Savepoint()
+	revision, leaves, savepoint := b.Revision, len(b.leaves), b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
-		b.Revision = revision
+		b.Revision, b.leaves = revision, b.leaves[:leaves]
 		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})
@@ -167,7 +169,9 @@ func (b *batch) flush() error {
 			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
 		}
 	}
-	b.tx.PutJSON(database.Meta, settingsKey, b.m.settings.Load())
+	h := *b.m.head.Load()
+	h.Edge = h.edge.Nodes()
+	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}

@@ -69,7 +69,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 func (m *Machine) readMarks(
 	contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error,
 ) error {
-	tx, err := m.beginRead()
+	tx, _, err := m.beginRead()
 	if err != nil {
 		return err
 	}

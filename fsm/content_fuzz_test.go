@@ -36,6 +36,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 		`{"id":"k","source":"s","seq":5,"type":"medal.revoke","contest_id":"G/1","data":{"award_id":"g","reason":"x"}}`,
 		`{"id":"v","source":"s","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"m","reason":"x"}}`,
 		`{"id":"u","source":"s","seq":7,"type":"event.void","contest_id":"G/1","data":{"voids":"v","reason":"x"}}`,
+		`{"id":"x","source":"s","seq":8,"type":"event.void","contest_id":"G/1","data":{"voids_revision":6,"reason":"x"}}`,
 	}
 	var events []score.Event
 	for _, text := range contest {

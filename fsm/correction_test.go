@@ -32,9 +32,13 @@ func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	var voided []string
 	err := m.View(func(v *View) error {
 		list, _, err := v.Timeline(contest, 0, 1000)
+		ids := map[uint64]string{}
 		for _, e := range list {
-			if e.VoidedBy != "" {
-				voided = append(voided, e.ID+":"+e.VoidedBy)
+			ids[e.Revision] = e.ID
+		}
+		for _, e := range list {
+			if e.VoidedBy != 0 {
+				voided = append(voided, e.ID+":"+ids[e.VoidedBy])
 			}
 		}
 		return err

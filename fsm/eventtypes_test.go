@@ -42,8 +42,9 @@ var eventExamples = map[score.Type]eventExample{
 	score.TypeMedalAward: {contest: "G/match", data: `{"award_id":"new","medal":"GOLD","organisation":"OA",
 		"competitor":"A","sport":"stones","event":"e","comment":"c"}`},
 	score.TypeMedalRevoke: {contest: "G/match", data: `{"award_id":"old","reason":"r","comment":"c"}`},
-	score.TypeEventVoid:   {contest: "G/match", data: `{"voids":"play","reason":"r","comment":"c"}`},
-	score.TypeAlert:       {contest: "G/match", data: `{"text":"t","comment":"c"}`, noEffect: true},
+	score.TypeEventVoid: {contest: "G/match", data: `{"voids":"play","voids_revision":3,"voids_source":"desk",
+		"voids_seq":3,"reason":"r","comment":"c"}`},
+	score.TypeAlert: {contest: "G/match", data: `{"text":"t","comment":"c"}`, noEffect: true},
 }
 
 // exclusiveMembers lists members that cannot be given together with some of the example.

@@ -104,8 +104,8 @@ func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Restoring reads only the settings.
-		read := bytes.Contains(b, settingsKey) || bytes.Contains(b, accessKey)
+		// Restoring reads only the head and the access control.
+		read := bytes.Contains(b, headKey) || bytes.Contains(b, accessKey)
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {
 			t.Fatalf("the snapshot can be read, but not restored: %v", err)
 		}

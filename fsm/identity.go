@@ -1,14 +1,15 @@
 package fsm
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // Every event is applied exactly once. Each event of a source has a seq, its own or the
@@ -40,12 +41,13 @@ func (b *batch) source(name string) *sourceState {
 	return s
 }
 
-const digestSize = 16
+const digestSize = 8
 
 // digestOf returns a digest of what the bard posted and must repeat in a retry. It leaves
 // out what a frontend filled in, and also the signature and the key: a signature is
 // different in each batch, and the key is if the bard's old key was revoked before it
-// heard of the event's result, or if it first posted the event with a token.
+// heard of the event's result, or if it first posted the event with a token. A source that
+// looks for two events with one digest deceives only itself: the second is not applied.
 func digestOf(e *entry.Event) [digestSize]byte {
 	b := append(make([]byte, 0, 512), e.Type...)
 	b = append(b, 0)
@@ -60,8 +62,7 @@ func digestOf(e *entry.Event) [digestSize]byte {
 		b = binary.BigEndian.AppendUint32(b, uint32(e.Time.Nanosecond()))
 	}
 	b = append(b, 0)
-	sum := sha256.Sum256(append(b, e.JSON...))
-	return [digestSize]byte(sum[:])
+	return [digestSize]byte(binary.BigEndian.AppendUint64(nil, xxhash.Sum64(append(b, e.JSON...))))
 }
 
 // seqRecord is the record of an event under its source and seq.
@@ -132,5 +133,9 @@ func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]b
 	s.LastSeq, s.LastID = e.Seq, e.ID
 	b.scratch = seqRecord{b.Revision, digest, e.ID}.append(b.scratch[:0])
 	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.Source), b.scratch)
-	b.timeline.Append(e)
+	stored := b.timeline.Append(e)
+	if e.Key == "" {
+		e.Leaf = signing.LeafHash(stored)
+	}
+	b.leaves = append(b.leaves, e.Leaf)
 }

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,48 +39,52 @@ type Machine struct {
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
 	changes     changes
+	recent      recent
 	failed      error
 	onFail      func(error)
 
-	settings atomic.Pointer[settings]
+	head     atomic.Pointer[head]
 	verifier *signing.Verifier
 	progress progress
 	boards   *leaderboard.Boards
 	prepared atomic.Uint64 // counts the calls of Prepare
 }
 
-// settings are the parts of the state that are always in memory. They are immutable.
-type settings struct {
-	Applied  uint64          `json:"applied"`  // the index of the last log entry applied
-	Revision uint64          `json:"revision"` // the number of events applied
-	Store    string          `json:"store"`    // the name of the store; "" if it does not have one yet
-	Mode     score.CacheMode `json:"mode"`
+// head is the part of the state that is always in memory. It is immutable.
+type head struct {
+	Applied  uint64        `json:"applied"`       // the index of the last log entry applied
+	Revision uint64        `json:"revision"`      // the number of events applied
+	Edge     [][]byte      `json:"edge,omitzero"` // the nodes of edge, in the database only
+	edge     *signing.Edge // of the tree of all applied events; see State
 	access   *access.State
 }
 
 // The keys of the Meta bucket.
 var (
-	settingsKey = []byte("settings")
-	accessKey   = []byte("access") // access.State; none if nothing was ever changed
+	headKey   = []byte("head")
+	accessKey = []byte("access") // access.State; none if nothing was ever changed
 )
 
-func loadSettings(db *bolt.DB) (*settings, error) {
-	s := &settings{Mode: score.Push, access: access.NewState()}
+func loadHead(db *bolt.DB) (*head, error) {
+	h := &head{access: access.NewState()}
 	err := db.View(func(tx *bolt.Tx) error {
 		database.DropPages(tx)
-		_, err1 := database.GetJSON(tx.Bucket(database.Meta), settingsKey, s)
-		_, err2 := database.GetJSON(tx.Bucket(database.Meta), accessKey, s.access)
-		if a := s.access; a.Grants == nil || a.JoinTokens == nil || a.Removed == nil ||
-			slices.Contains(slices.Collect(maps.Values(a.Grants)), nil) ||
-			slices.Contains(slices.Collect(maps.Values(a.JoinTokens)), nil) {
+		_, err1 := database.GetJSON(tx.Bucket(database.Meta), headKey, h)
+		_, err2 := database.GetJSON(tx.Bucket(database.Meta), accessKey, h.access)
+		if err2 == nil && !h.access.Valid() {
+			err2 = database.ErrDamaged
+		}
+		var ok bool
+		if h.edge, ok = signing.NewEdge(h.Revision, h.Edge); !ok {
 			err2 = cmp.Or(err2, database.ErrDamaged)
 		}
+		h.Edge = nil
 		return cmp.Or(err1, err2)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the settings of %s: %w", db.Path(), err)
 	}
-	return s, nil
+	return h, nil
 }
 
 const (
@@ -141,36 +143,44 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := loadSettings(db)
+	s, err := loadHead(db)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	m.db = db
-	m.settings.Store(s)
+	m.restart(s)
 	return m, nil
 }
 
-func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
+// File is the name of the database in the data directory.
+const File = "state.db"
+
+func (m *Machine) path() string { return filepath.Join(m.dir, File) }
 
 // Applied returns the index of the last log entry applied.
-func (m *Machine) Applied() uint64 { return m.settings.Load().Applied }
+func (m *Machine) Applied() uint64 { return m.head.Load().Applied }
 
 // Revision returns the number of events applied.
-func (m *Machine) Revision() uint64 { return m.settings.Load().Revision }
+func (m *Machine) Revision() uint64 { return m.head.Load().Revision }
 
-// Store returns the name of the store; "" if it does not have one yet.
-func (m *Machine) Store() string { return m.settings.Load().Store }
+// Lineage returns the lineage of the store, which signatures name; "" if it does not have
+// one yet.
+func (m *Machine) Lineage() string { return m.Access().Settings.Lineage }
 
-// Access returns the access control that results from everything applied. It is
-// immutable.
-func (m *Machine) Access() *access.State { return m.settings.Load().access }
+// Incarnation returns the incarnation of the store, which the ids of watchers name; "" if
+// it does not have one yet.
+func (m *Machine) Incarnation() string { return m.Access().Settings.Incarnation }
+
+// Access returns the access control and the settings that result from everything applied.
+// They are immutable.
+func (m *Machine) Access() *access.State { return m.head.Load().access }
 
 // Verifier returns the machine's signature verifier. Code that checks events before they
 // enter the log should use it, because it remembers the trees that it has verified.
 func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode returns the cache mode of the group.
-func (m *Machine) CacheMode() score.CacheMode { return m.settings.Load().Mode }
+func (m *Machine) CacheMode() score.CacheMode { return m.Access().Settings.CacheMode }
 
 // Close waits for the readers, syncs the database and closes it. After a
 // *database.DiskError the next Open does not trust the database.
@@ -194,12 +204,12 @@ var errReplacing error = score.Problemf(score.NotReady, "this frontend is replac
 
 // Discard replaces the database by an empty one and logs the reason.
 func (m *Machine) Discard(reason string) error {
-	return m.replace(func() (*bolt.DB, *settings, error) {
+	return m.replace(func() (*bolt.DB, *head, error) {
 		db, err := database.Replace(m.path(), m.log, reason)
 		if err != nil {
 			return nil, nil, err
 		}
-		s, err := loadSettings(db)
+		s, err := loadHead(db)
 		return db, s, err
 	})
 }
@@ -208,7 +218,7 @@ func (m *Machine) Discard(reason string) error {
 // its views and snapshots are. replace does not wait for that, because Raft holds a
 // snapshot while it waits for its main goroutine, which may be waiting for Restore
 // (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
-func (m *Machine) replace(open func() (*bolt.DB, *settings, error)) error {
+func (m *Machine) replace(open func() (*bolt.DB, *head, error)) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if m.failed != nil {
@@ -229,7 +239,7 @@ func (m *Machine) replace(open func() (*bolt.DB, *settings, error)) error {
 		}
 	})
 	m.db, m.cache = db, newRecordCache()
-	m.settings.Store(s)
+	m.restart(s)
 	m.boards.Open()
 	m.progress.notify()
 	return nil

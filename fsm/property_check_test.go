@@ -101,14 +101,17 @@ func (h *randomHistory) check(t *rapid.T) {
 				if a.ContestID != id {
 					continue
 				}
-				by := ""
+				var by, voids uint64
 				if v := voided[a]; v != nil {
-					by = v.ID
+					by = v.revision
+				}
+				if a.target != nil {
+					voids = a.target.revision
 				}
 				e := list[0]
 				if e.Revision != a.revision || e.ID != a.ID || e.Seq != a.Seq || e.Source != a.Source ||
-					e.VoidedBy != by || !e.Time.Equal(a.Time) {
-					t.Fatalf("the timeline of %s has %+v; want %+v voided by %q", id, e, a, by)
+					e.VoidedBy != by || e.Voids != voids || !e.Time.Equal(a.Time) {
+					t.Fatalf("the timeline of %s has %+v; want %+v voided by %d", id, e, a, by)
 				}
 				list = list[1:]
 			}

@@ -182,8 +182,15 @@ func (h *randomHistory) body(t *rapid.T) string {
 			return body(score.TypeEventVoid, any, `"voids":"nothing","reason":"wrong"`)
 		}
 		a := h.plain.events[len(h.plain.events)-1-number("back", 0, len(h.plain.events)-1)]
+		target := map[string]string{
+			"id":       fmt.Sprintf(`"voids":%q`, a.ID),
+			"revision": fmt.Sprintf(`"voids_revision":%d`, a.revision),
+			"seq":      fmt.Sprintf(`"voids_source":%q,"voids_seq":%d`, a.Source, a.Seq),
+			"all": fmt.Sprintf(`"voids":%q,"voids_revision":%d,"voids_source":%q,"voids_seq":%d`,
+				a.ID, a.revision, a.Source, a.Seq),
+		}[pick("void by", "id", "revision", "seq", "all")]
 		return body(score.TypeEventVoid, a.ContestID,
-			fmt.Sprintf(`"voids":%q,"reason":%q`, a.ID, pick("reason", "wrong", "jury")))
+			fmt.Sprintf(`%s,"reason":%q`, target, pick("reason", "wrong", "jury")))
 	}
 	return body(score.TypeAlert, any, `"text":"hello"`)
 }

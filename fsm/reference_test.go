@@ -82,13 +82,16 @@ func contentOf(t tester, e score.Event) string {
 	return text
 }
 
-// target returns the events that a void may mean: those of the void's own source if there
-// are any, and of these those that are not voided if there are any.
+// target returns the events that a void may mean: of those that it names those of its own
+// source if there are any, and of these those that are not voided if there are any.
 func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	voided := s.voided()
 	var own, standing []*acceptedEvent
 	for _, a := range s.events {
-		if a.ContestID != void.ContestID || a.ID != void.Data.(*score.EventVoid).Voids {
+		d := void.Data.(*score.EventVoid)
+		if a.ContestID != void.ContestID || d.Voids != "" && d.Voids != a.ID ||
+			d.VoidsRevision != 0 && d.VoidsRevision != a.revision ||
+			d.VoidsSource != "" && d.VoidsSource != a.Source || d.VoidsSeq != 0 && d.VoidsSeq != a.Seq {
 			continue
 		}
 		found = append(found, a)
@@ -128,7 +131,7 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	if e.Type == score.TypeEventVoid {
 		found := s.target(e)
 		if len(found) != 1 || s.voided()[found[0]] != nil {
-			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids,
+			t.Fatalf("the void of %s was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Target(),
 				len(found))
 		}
 		a.target = found[0]

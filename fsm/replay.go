@@ -202,9 +202,9 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) *score.Result
 			continue
 		}
 		s := b.decode(r)
-		voided := s.VoidedBy != ""
+		voided := s.VoidedBy != 0
 		if replayed[s.Revision] {
-			voided = h.voidedBy[s.Revision] != ""
+			voided = h.voidedBy[s.Revision] != 0
 		}
 		if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Split == at.split &&
 			d.Competitor == at.competitor {

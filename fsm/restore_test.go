@@ -209,12 +209,15 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 // Prepare reads what Open would read, before the database replaces another one.
 func TestASnapshotWithInvalidSettingsIsNotPrepared(t *testing.T) {
 	for _, record := range [][2]string{
-		{"settings", `{"applied":-1}`},
-		{"settings", "bad"},
+		{"head", `{"applied":-1}`},
+		{"head", "bad"},
 		{"access", `{"grants":{"a":null}}`},
 		{"access", `{"join_tokens":{"a":null}}`},
 		{"access", `{"removed":null}`},
 		{"access", "null"},
+		{"access", `{"settings":{"cache_mode":"shove"}}`},
+		{"access", `{"settings":{"cache_mode":""}}`},
+		{"access", `{"settings":{"lineage":"A"}}`},
 	} {
 		b := []byte("LAURELSN\x02\x08")
 		for _, part := range record {

@@ -21,9 +21,15 @@ func BenchmarkApplySigned(b *testing.B) {
 	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench",
 		Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
 			Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
-	first, err := entry.EncodeAccessChange(grant)
-	if err != nil {
-		b.Fatal(err)
+	lineage := setLineage
+	lineage.At, lineage.By = grant.At, grant.By
+	var first [][]byte
+	for _, c := range []access.Change{lineage, grant} {
+		encoded, err := entry.EncodeChange(c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		first = append(first, encoded)
 	}
 	for _, tree := range []int{0, 1, 16, 256} {
 		events := readStream(b, "marathon", 20_000)
@@ -35,11 +41,11 @@ func BenchmarkApplySigned(b *testing.B) {
 			if tree == 0 {
 				break
 			}
-			if err := signing.Sign(private, part); err != nil {
+			if err := signing.Sign(private, testLineage, part); err != nil {
 				b.Fatal(err)
 			}
 		}
-		entries := append([][]byte{first}, encodeAll(b, events, at)...)
+		entries := append(slices.Clone(first), encodeAll(b, events, at)...)
 		b.Run(fmt.Sprintf("tree=%d", tree), func(b *testing.B) { benchmarkApply(b, entries, len(events)) })
 	}
 }

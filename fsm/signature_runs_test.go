@@ -64,7 +64,7 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 			}
 			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type,
 				Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
-			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
+			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, testLineage, form, l.Signature) {
 				t.Fatalf("in pages of %d, event %d (%s) cannot be verified: %v", page, i, l.ID, err)
 			}
 		}
@@ -158,7 +158,7 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	last := signEvents(t, 1, []score.Event{void, next})
 	mustPosted(score.Post{Events: last})
 	wantSigned(t, m, slices.Concat(events[:5], []score.Event{token}, events[5:39], last))
-	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != void.ID {
+	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != 41 {
 		t.Errorf("the voided event is %+v", l)
 	}
 }

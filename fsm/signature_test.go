@@ -23,9 +23,14 @@ func unsignedAlert(n byte, source string, seq uint64, text string) score.Event {
 		ContestID: "OG50BC/rain", Data: &score.Alert{Text: text}, Key: keyGrant(n, "").ID}
 }
 
+// testLineage is the lineage of the stores of tests.
+const testLineage = "games50bc"
+
+var setLineage = access.Change{Setting: &access.Setting{Name: access.SettingLineage, Value: testLineage}}
+
 func signEvents(t tester, n byte, events []score.Event) []score.Event {
 	t.Helper()
-	if err := signing.Sign(testKey(n), events); err != nil {
+	if err := signing.Sign(testKey(n), testLineage, events); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -42,7 +47,7 @@ func signedAlert(t tester, n byte, source string, seq uint64, text string) score
 func guardedMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	mustChange(t, m, access.Change{Guard: true}, access.Change{Grant: keyGrant(1, "bard/a")},
+	mustChange(t, m, setLineage, access.Change{Guard: true}, access.Change{Grant: keyGrant(1, "bard/a")},
 		access.Change{Grant: keyGrant(2, "bard/b")},
 		access.Change{Grant: tokenGrant("feed", "bard/f", access.RoleBard)})
 	return m
@@ -117,6 +122,7 @@ func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 
 func TestAnAlteredSignedEventIsRefusedInAnUnguardedStoreToo(t *testing.T) {
 	m := newMachine(t)
+	mustChange(t, m, setLineage)
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
 	wantOutcome(t, m, good, string(score.Unauthorized)) // the key is unknown
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
@@ -133,6 +139,7 @@ func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 	var log []Entry
 	add := func(b []byte) { log = append(log, Entry{uint64(len(log)) + 1, b}) }
 	event := func(seq uint64) []byte { return encodeEntry(t, singlePost(signedAlert(t, 1, "bard/a", seq, "rain"))) }
+	add(encodeChange(t, setLineage))
 	add(encodeChange(t, access.Change{Guard: true}))
 	add(event(1))
 	add(encodeChange(t, access.Change{Grant: keyGrant(1, "bard/a")}))
@@ -156,7 +163,7 @@ func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 				}
 			}
 		}
-		want := "applied unauthorized applied applied applied unauthorized duplicate"
+		want := "applied applied unauthorized applied applied applied unauthorized duplicate"
 		if strings.Join(got, " ") != want {
 			t.Errorf("%d at once: %s, want %s", atOnce, got, want)
 		}
@@ -267,7 +274,7 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].VoidedBy != void.ID || list[0].Token != "" || list[1].Token != "feed" ||
+		if len(list) != 3 || list[0].VoidedBy != list[2].Revision || list[0].Token != "" || list[1].Token != "feed" ||
 			list[1].Key != "" || list[1].Signature != nil {
 			t.Errorf("the timeline is %+v", list)
 		}
@@ -275,7 +282,7 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 			l := list[at]
 			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type,
 				Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
-			if err != nil || !new(signing.Verifier).Verify(restored.Access().Grants[l.Key].Public, form, l.Signature) {
+			if err != nil || !new(signing.Verifier).Verify(restored.Access().Grants[l.Key].Public, testLineage, form, l.Signature) {
 				t.Errorf("event %d cannot be verified: %+v, %v", at, l, err)
 			}
 		}
@@ -316,7 +323,7 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 	for _, processors := range []int{1, 2, 5, 64} {
 		m := guardedMachine(t)
 		was := runtime.GOMAXPROCS(processors)
-		outcome, err := m.Apply([]Entry{{5, data}}, 5)
+		outcome, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1)
 		runtime.GOMAXPROCS(was)
 		if err != nil {
 			t.Fatal(err)
@@ -329,4 +336,31 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 			t.Errorf("with %d processors the snapshot is different", processors)
 		}
 	}
+}
+
+// One key may be granted in many stores: a rehearsal and the Games, or a group begun anew.
+func TestAnEventSignedForAnotherStoreIsRefused(t *testing.T) {
+	m := guardedMachine(t)
+	rehearsal := []score.Event{unsignedAlert(1, "bard/a", 1, "rain")}
+	if err := signing.Sign(testKey(1), "rehearsal", rehearsal); err != nil {
+		t.Fatal(err)
+	}
+	replayed := rehearsal[0]
+	for _, lineage := range []string{"rehearsal", testLineage, ""} { // the log does not have it, so it may say anything
+		replayed.Lineage = lineage
+		p := applyPosts(t, m, singlePost(replayed))[0][0].Problem
+		if p == nil || p.Code != score.Unauthorized || !strings.Contains(p.Detail, "for the store "+testLineage) {
+			t.Errorf("got %v", p)
+		}
+	}
+	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
+}
+
+// Nobody can sign for a store without a lineage, so a replay there is refused, too.
+func TestASignedEventIsRefusedBeforeTheStoreHasALineage(t *testing.T) {
+	m := newMachine(t)
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
+	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), string(score.Unauthorized))
+	mustChange(t, m, setLineage)
+	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 }

@@ -20,7 +20,7 @@ type Snapshot struct {
 // Snapshot returns a snapshot of the present state, which the caller must release.
 // Further entries can be applied in the meantime.
 func (m *Machine) Snapshot() (*Snapshot, error) {
-	tx, err := m.beginRead()
+	tx, _, err := m.beginRead()
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *Snapshot) Write(w io.Writer) error { return database.WriteSnapshot(s.tx
 // own. Its owner calls Install or Discard, once.
 type Prepared struct {
 	path string
-	*settings
+	*head
 	db atomic.Pointer[bolt.DB]
 }
 
@@ -59,11 +59,11 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := loadSettings(db)
+	h, err := loadHead(db)
 	if err != nil { // a database without valid settings must not replace another
 		return nil, errors.Join(err, database.Drop(path, db))
 	}
-	p := &Prepared{path: path, settings: s}
+	p := &Prepared{path: path, head: h}
 	p.db.Store(db)
 	return p, nil
 }
@@ -86,10 +86,10 @@ func (m *Machine) Install(p *Prepared) error {
 		return errUsed
 	}
 	installed := false
-	err := m.replace(func() (*bolt.DB, *settings, error) {
+	err := m.replace(func() (*bolt.DB, *head, error) {
 		err := os.Rename(p.path, m.path()) // neither has a marker
 		installed = err == nil
-		return db, p.settings, err
+		return db, p.head, err
 	})
 	if err != nil && !installed {
 		err = errors.Join(err, database.Drop(p.path, db))

@@ -19,29 +19,34 @@ import (
 // View is one consistent state of the store, for reading. It is valid only while the
 // function runs that it was passed to.
 type View struct {
-	tx       *bolt.Tx
-	revision uint64
+	tx          *bolt.Tx
+	revision    uint64
+	incarnation string
 }
 
 // View calls f with the present state, also while entries are applied. Views should be
 // short, because the database cannot reuse space that a view still sees.
 func (m *Machine) View(f func(*View) error) error {
-	tx, err := m.beginRead()
+	tx, incarnation, err := m.beginRead()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	v := &View{tx: tx}
-	var s settings
-	if _, err := database.GetJSON(tx.Bucket(database.Meta), settingsKey, &s); err != nil {
+	v := &View{tx: tx, incarnation: incarnation}
+	var h head
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
 		return err
 	}
-	v.revision = s.Revision
+	v.revision = h.Revision
 	return f(v)
 }
 
 // Revision returns the number of events in the view.
 func (v *View) Revision() uint64 { return v.revision }
+
+// Incarnation returns the incarnation of the view's revisions, "" if the store has none
+// yet.
+func (v *View) Incarnation() string { return v.incarnation }
 
 // Contest returns the record of a contest. ok is false if it is not defined.
 func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
@@ -112,6 +117,7 @@ func (v *View) Timeline(
 			ContestID: s.ContestID,
 			Data:      jsontext.Value(s.JSON),
 			Revision:  s.Revision,
+			Voids:     s.Voids,
 			VoidedBy:  s.VoidedBy,
 			Key:       s.Key,
 			Signature: bytes.Clone(signature),

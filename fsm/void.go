@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
@@ -16,8 +18,8 @@ import (
 // without the voided event, the void is refused and names it. A void can itself be
 // voided; the event that it voided then counts again.
 func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
-	h, named := b.readHistory(e.ContestID, d.Voids)
-	target, p := chooseTarget(e, d.Voids, named)
+	h, named := b.readHistory(e.ContestID, d)
+	target, p := chooseTarget(e, d, named)
 	if p != nil {
 		return p
 	}
@@ -47,19 +49,21 @@ func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 // ranked contest, which are too many, except the one that the void affects.
 type history struct {
 	events   []*entry.Event
-	voidedBy map[uint64]string // the ids of the voids, by the revisions of the voided events
+	voidedBy map[uint64]uint64 // the revisions of the voids, by those of the voided events
 	marks    []markKey         // the marks to be set again
 }
 
 type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns all events but the marks, and
-// the events that have the id, of any type.
-func (b *batch) readHistory(contestID, id string) (h *history, named []*entry.Event) {
+// the events that a void names, of any type.
+func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, named []*entry.Event) {
 	h = &history{}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
 		b.tx.Fail(err)
-		isMark, isNamed := r.Is(score.TypeResultSet), string(r.ID()) == id
+		isMark := r.Is(score.TypeResultSet)
+		isNamed := (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
+			r.Matches(d.Voids, d.VoidsSource, d.VoidsSeq)
 		if isMark && !isNamed {
 			continue
 		}
@@ -86,24 +90,41 @@ func (b *batch) dataOf(s *entry.Event) score.Data {
 	return d
 }
 
-// chooseTarget returns the event that a void names. Of several events with the id it
+// chooseTarget returns the event that a void names. Of several events with one id it
 // prefers those of the void's own source, and then those that are not voided.
-func chooseTarget(void *entry.Event, id string, found []*entry.Event) (*entry.Event, *score.Problem) {
+func chooseTarget(void *entry.Event, d *score.EventVoid, found []*entry.Event) (*entry.Event, *score.Problem) {
 	found = prefer(found, func(s *entry.Event) bool { return s.Source == void.Source })
-	found = prefer(found, func(s *entry.Event) bool { return s.VoidedBy == "" })
+	found = prefer(found, func(s *entry.Event) bool { return s.VoidedBy == 0 })
 	var p *score.Problem
 	switch {
 	case len(found) == 0:
-		p = score.Problemf(score.NotFound, "no event of the contest %q has the id %q", void.ContestID, id)
+		p = score.Problemf(score.NotFound, "no event of the contest %q has %s", void.ContestID, d.Target())
 	case len(found) > 1:
-		p = score.Problemf(score.IDConflict, "%d events of the contest have the id %q; void each from its own source",
-			len(found), id)
-	case found[0].VoidedBy != "":
-		p = score.Problemf(score.StatusConflict, "the event %q is voided already, by %q", id, found[0].VoidedBy)
+		p = score.Problemf(score.IDConflict,
+			"%d events of the contest have %s: %s; name one of them by voids_revision, "+
+				"or by voids_source and voids_seq",
+			len(found), d.Target(), listEvents(found))
+	case found[0].VoidedBy != 0:
+		p = score.Problemf(score.StatusConflict, "the event with %s is voided already, by the event at revision %d",
+			d.Target(), found[0].VoidedBy)
 	default:
 		return found[0], nil
 	}
-	return nil, p.At("data.voids")
+	return nil, p.At("data." + d.TargetField())
+}
+
+const maxListed = 10
+
+// listEvents returns what tells events apart.
+func listEvents(events []*entry.Event) string {
+	var list []string
+	for _, s := range events[:min(len(events), maxListed)] {
+		list = append(list, fmt.Sprintf("revision %d (%s, seq %d of %s)", s.Revision, s.Type, s.Seq, s.Source))
+	}
+	if more := len(events) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
 }
 
 // prefer returns the events for which keep returns true, or all if there is none.
@@ -136,14 +157,14 @@ func (b *batch) addAffectedMark(h *history, target *entry.Event) {
 	h.events = slices.Insert(h.events, i, target)
 }
 
-// voidedBy returns the ids of the voids of the voided events, by the revisions of the
-// voided events. A void counts unless a later one voids it, so the events are visited
+// voidedBy returns the revisions of the voids of the voided events, by the revisions of
+// the voided events. A void counts unless a later one voids it, so the events are visited
 // from the last one.
-func voidedBy(events []*entry.Event) map[uint64]string {
-	voided := map[uint64]string{}
+func voidedBy(events []*entry.Event) map[uint64]uint64 {
+	voided := map[uint64]uint64{}
 	for _, s := range slices.Backward(events) {
-		if s.Voids != 0 && voided[s.Revision] == "" {
-			voided[s.Voids] = s.ID
+		if s.Voids != 0 && voided[s.Revision] == 0 {
+			voided[s.Voids] = s.Revision
 		}
 	}
 	return voided
@@ -155,7 +176,7 @@ func (h *history) replayOrder() []*entry.Event {
 	var list, marks []*entry.Event
 	for _, s := range h.events {
 		switch {
-		case h.voidedBy[s.Revision] != "" || s.Voids != 0:
+		case h.voidedBy[s.Revision] != 0 || s.Voids != 0:
 		case s.Type == score.TypeResultSet:
 			marks = append(marks, s)
 		default:

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"laurel/score"
@@ -313,9 +315,9 @@ func TestVoidingAVoidRestoresTheEvent(t *testing.T) {
 	wantResult(t, m, "G/1", "A", "0")
 	err := m.View(func(v *View) error {
 		list, _, err := v.Timeline("G/1", 2, 100)
-		for i, want := range []string{"v1", "", "v3", ""} {
-			if list[i].VoidedBy != want {
-				t.Errorf("%s is voided by %q, want %q", list[i].ID, list[i].VoidedBy, want)
+		for i, want := range []int{1, 0, 3, 0} {
+			if want > 0 && list[i].VoidedBy != list[want].Revision || want == 0 && list[i].VoidedBy != 0 {
+				t.Errorf("%s is voided by %d", list[i].ID, list[i].VoidedBy)
 			}
 		}
 		return err
@@ -323,7 +325,7 @@ func TestVoidingAVoidRestoresTheEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantVoidRefused(t, m, score.StatusConflict, `voided already, by "v3"`, "G/1", "v2")
+	wantVoidRefused(t, m, score.StatusConflict, `voided already`, "G/1", "v2")
 }
 
 func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
@@ -333,7 +335,7 @@ func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
 	wantVoidRefused(t, m, score.NotFound, `"nothing"`, "G/1", "nothing")
 	wantVoidRefused(t, m, score.NotFound, `"g"`, "G/2", "g")
 	mustVoid(t, m, "v", "G/1", "g")
-	wantVoidRefused(t, m, score.StatusConflict, `already, by "v"`, "G/1", "g")
+	wantVoidRefused(t, m, score.StatusConflict, `voided already`, "G/1", "g")
 
 	for _, source := range []string{"bard/a", "bard/b"} {
 		mustApply(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1",`+
@@ -356,4 +358,120 @@ func TestARepeatedVoidIsADuplicate(t *testing.T) {
 	wantDuplicate(t, postEvent(t, m,
 		`{"id":"v","source":"desk","type":"event.void","contest_id":"G/1",`+
 			`"data":{"voids":"g","reason":"it was wrong"}}`), first)
+}
+
+const falseGoal = `{"id":"g1","source":%q,"seq":%d,"type":"score.play","contest_id":"G/1",` +
+	`"data":{"competitor":"A","delta":1}}`
+
+func TestTheSameSourcesTwoEventsWithOneIDCanBeVoided(t *testing.T) {
+	for name, void := range map[string]string{
+		"by revision": `"voids_revision":%[1]d`,
+		"by seq":      `"voids_source":"feed/t","voids_seq":%[2]d`,
+		"by all":      `"voids":"g1","voids_revision":%[1]d,"voids_source":"feed/t","voids_seq":%[2]d`,
+	} {
+		for _, source := range []string{"operator", "feed/t"} {
+			t.Run(name+" of "+source, func(t *testing.T) {
+				m := newMachine(t)
+				startMatch(t, m)
+				first := mustApply(t, m, falseGoal, "feed/t", 1)
+				second := mustApply(t, m, falseGoal, "feed/t", 2)
+				p := mustRefuse(t, m, score.IDConflict, "",
+					`{"source":%q,"type":"event.void","contest_id":"G/1","data":{"voids":"g1","reason":"x"}}`, source)
+				wantCandidates(t, p, first, second)
+				for _, r := range []score.Result{first, second} {
+					target := strings.NewReplacer("%[1]d", fmt.Sprint(r.Revision), "%[2]d", fmt.Sprint(r.Seq)).Replace(void)
+					mustApply(t, m,
+						`{"source":%q,"type":"event.void","contest_id":"G/1","data":{%s,"reason":"x"}}`, source, target)
+				}
+				wantResult(t, m, "G/1", "A", "0")
+			})
+		}
+	}
+}
+
+// wantCandidates checks that a refused void tells the events apart that it may mean.
+func wantCandidates(t *testing.T, p *score.Problem, results ...score.Result) {
+	t.Helper()
+	for _, r := range results {
+		if want := fmt.Sprintf("revision %d (", r.Revision); !strings.Contains(p.Detail, want) {
+			t.Errorf("the refusal %q lacks %q", p.Detail, want)
+		}
+	}
+}
+
+func TestAnAlertWithAnothersIDCannotBlockAVoid(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	goal := mustApply(t, m, falseGoal, "feed/t", 1)
+	alert := mustApply(t, m,
+		`{"id":"g1","source":"feed/thief","seq":1,"type":"alert","contest_id":"G/1","data":{"text":"x"}}`)
+	// A third party learns how to name the goal. The feed itself means its own.
+	p := mustRefuse(t, m, score.IDConflict, "",
+		`{"source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g1","reason":"x"}}`)
+	wantCandidates(t, p, goal, alert)
+	mustApply(t, m, `{"id":"v","source":"desk","type":"event.void","contest_id":"G/1",`+
+		`"data":{"voids_revision":%d,"reason":"x"}}`, goal.Revision)
+	wantResult(t, m, "G/1", "A", "0")
+	mustVoid(t, m, "w", "G/1", "v")
+	mustApply(t, m, `{"source":"feed/t","type":"event.void","contest_id":"G/1","data":{"voids":"g1","reason":"x"}}`)
+	wantResult(t, m, "G/1", "A", "0")
+}
+
+// A void that names an event in two ways is refused if the two are not the same event, as
+// after the store was restored from a backup and its revisions were given again.
+func TestAVoidWhoseIdentitiesDisagreeIsRefused(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	goal := mustApply(t, m, falseGoal, "feed/t", 1)
+	for _, target := range []string{
+		fmt.Sprintf(`"voids":"other","voids_revision":%d`, goal.Revision),
+		fmt.Sprintf(`"voids_source":"feed/u","voids_revision":%d`, goal.Revision),
+		fmt.Sprintf(`"voids_source":"feed/t","voids_seq":2,"voids_revision":%d`, goal.Revision),
+		`"voids_source":"feed/t","voids_seq":2`,
+		`"voids":"g1","voids_source":"feed/u"`,
+		`"voids_revision":9007199254740991`,
+	} {
+		mustRefuse(t, m, score.NotFound, "no event of the contest",
+			`{"source":"desk","type":"event.void","contest_id":"G/1","data":{%s,"reason":"x"}}`, target)
+	}
+	// The revision is that of an event of another contest.
+	mustRefuse(t, m, score.NotFound, "no event of the contest",
+		`{"source":"desk","type":"event.void","contest_id":"G/2","data":{"voids_revision":%d,"reason":"x"}}`, goal.Revision)
+	wantResult(t, m, "G/1", "A", "1")
+}
+
+// The timeline names voids and what they void by revision, because ids are not unique.
+func TestTheTimelineNamesVoidsByRevision(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	mustApply(t, m, falseGoal, "feed/t", 1)
+	alert := mustApply(t, m,
+		`{"id":"g1","source":"feed/thief","seq":1,"type":"alert","contest_id":"G/1","data":{"text":"x"}}`)
+	void := mustApply(t, m, `{"id":"v","source":"feed/thief","seq":2,"type":"event.void","contest_id":"G/1",`+
+		`"data":{"voids":"g1","reason":"x"}}`)
+	if err := m.View(func(v *View) error {
+		list, _, err := v.Timeline("G/1", 0, 10)
+		for _, e := range list {
+			if (e.Revision == alert.Revision) != (e.VoidedBy == void.Revision) ||
+				(e.Revision == void.Revision) != (e.Voids == alert.Revision) {
+				t.Errorf("got %+v", e)
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARefusedVoidListsFewOfManyEvents(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	for seq := range uint64(30) {
+		mustApply(t, m, falseGoal, "feed/t", seq+1)
+	}
+	p := mustRefuse(t, m, score.IDConflict, "30 events",
+		`{"source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g1","reason":"x"}}`)
+	if !strings.Contains(p.Detail, "20 more") || len(p.Detail) > 1000 {
+		t.Errorf("got %q", p.Detail)
+	}
 }

@@ -107,7 +107,8 @@ func refusals(a *API, reason string) (n float64) {
 }
 
 func TestEveryRouteHasAPermission(t *testing.T) {
-	c, a, s := guardedServer(t, Options{Options: admission.Options{Private: true}})
+	c, a, s := guardedServer(t, Options{})
+	c.group.store.change(access.SettingPrivate, "true")
 	for _, rt := range a.clientServer().routes() {
 		path := strings.NewReplacer(
 			"{contest:.+}", "OG50BC/CUR-M-GPA-01",
@@ -135,7 +136,7 @@ func TestEveryRouteHasAPermission(t *testing.T) {
 			if anonymous == http.StatusOK {
 				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}
-		case admission.PermitOperate, admission.PermitJoin:
+		case admission.PermitOperate, admission.PermitJoin, admission.PermitLeave:
 			if anonymous != http.StatusUnauthorized || bard != http.StatusForbidden {
 				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, anonymous, bard)
 			}
@@ -201,6 +202,13 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 		"/v1/scores?access_token=" + c.operator.Text(),
 		"/v1/scores?x=" + c.operator.Text(),
 		"/v1/events?tok%65n=" + c.operator.Text(),
+		"/v1/scores?x=laurel%2D" + c.operator.Text()[len("laurel-"):],
+		"/v1/keys/" + c.operator.Text(),
+		"/v1/keys/laurel%2D" + c.operator.Text()[len("laurel-"):],
+		"/v1/scores/" + c.operator.Text(),
+		"/v1/leaderboard/" + c.operator.Text(),
+		"/" + c.operator.Text(),
+		"/v1/access/grants/" + c.operator.Text(),
 	} {
 		got := ask(t, s, "GET", path, "")
 		if got.StatusCode/100 != 4 || strings.Contains(got.body, c.operator.Secret) {
@@ -211,8 +219,12 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	if post.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
 		t.Errorf("a post with a token in its URL: got %d %s", post.StatusCode, post.body)
 	}
-	if n := refusals(a, "token_in_url"); n != 5 {
-		t.Errorf("counted %v tokens in URLs; want 5", n)
+	revoked := ask(t, s, "DELETE", "/v1/access/grants/"+c.operator.Text(), "", bearer(c.operator))
+	if revoked.StatusCode != http.StatusBadRequest || strings.Contains(revoked.body, c.operator.Secret[:3]) {
+		t.Errorf("a token in the place of its id: got %d %s", revoked.StatusCode, revoked.body)
+	}
+	if n := refusals(a, "token_in_url"); n != 13 {
+		t.Errorf("counted %v tokens in URLs; want 13", n)
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
@@ -246,6 +258,9 @@ func TestTokenInTheClearIsAcceptedOnlyFromThisMachine(t *testing.T) {
 	}
 }
 
+// testLineage is the lineage of the store of a guarded group.
+const testLineage = "gaul"
+
 // signedEvent returns a signed event, and the same as JSON.
 func signedEvent(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text string) (score.Event, string) {
 	t.Helper()
@@ -260,7 +275,7 @@ func signedEvent(t testing.TB, key ed25519.PrivateKey, source string, seq uint64
 		TimeGiven: true,
 		IDGiven:   true,
 	}}
-	if err := signing.Sign(key, e); err != nil {
+	if err := signing.Sign(key, testLineage, e); err != nil {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(&e[0])
@@ -409,9 +424,10 @@ func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
 }
 
 func TestPrivateGroupShowsNothingToAnonymousCallers(t *testing.T) {
-	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
+	g, a := newTestAPI(t, Options{})
 	g.keeps = true
 	c := newGuardedGroup(t, g)
+	g.store.change(access.SettingPrivate, "true")
 	for _, fast := range []bool{false, true} {
 		addr := serveAPI(t, a, fast)
 		for _, path := range []string{

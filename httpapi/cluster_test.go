@@ -27,8 +27,6 @@ func TestMembershipIsChangedAtTheMaster(t *testing.T) {
 		{"POST", "/v1/cluster/transfer", `{"to":"f2"}`, "transfer f2"},
 		{"POST", "/v1/cluster/transfer", `{}`, "transfer "},
 		{"POST", "/v1/cluster/transfer", ``, "transfer "},
-		{"PUT", "/v1/cluster/cache", `{"mode":"pull"}`, "mode pull"},
-		{"PUT", "/v1/cluster/cache", `{"mode":"push"}`, "mode push"},
 	} {
 		a := ask(t, s, c.method, c.path, c.body, isJSON)
 		var f score.Frontends
@@ -56,9 +54,11 @@ func TestInvalidMembershipRequestNamesTheField(t *testing.T) {
 		{"POST", "/v1/cluster/members", `{"id`, ""},
 		{"DELETE", "/v1/cluster/members/f4?force=ture", "", "force"},
 		{"POST", "/v1/cluster/transfer", `{"too":"f2"}`, "too"},
-		{"PUT", "/v1/cluster/cache", `{"mode":"forward"}`, "mode"},
-		{"PUT", "/v1/cluster/cache", `{}`, "mode"},
-		{"PUT", "/v1/cluster/cache", ``, ""},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{"value":"forward"}`, "setting.value"},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{}`, "setting.value"},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{"mode":"push"}`, "mode"},
+		{"PUT", "/v1/cluster/settings/cache_mode", ``, ""},
+		{"PUT", "/v1/cluster/settings/crown", `{"value":"true"}`, "setting.name"},
 	} {
 		if p := ask(t, s, c.method, c.path, c.body, isJSON).problem(t); p.Status != 400 || p.Field != c.field {
 			t.Errorf("%s %s: got %+v", c.path, c.body, p)
@@ -112,8 +112,28 @@ func TestReadinessFollowsTheGroupAndLivenessDoesNot(t *testing.T) {
 		if p := a.problem(t); p.Status != 503 || p.Code != score.NotReady || a.Header.Get("Retry-After") != "1" {
 			t.Errorf("%v: got %+v", err, p)
 		}
+		if a := ask(t, s, "GET", "/readyz?scope=reads", ""); a.StatusCode != 503 {
+			t.Errorf("%v, the reads alone: got %d %s", err, a.StatusCode, a.body)
+		}
 		if a := ask(t, s, "GET", "/livez", ""); a.StatusCode != 200 || a.body != "ok\n" {
 			t.Errorf("got %d %s", a.StatusCode, a.body)
+		}
+	}
+}
+
+func TestReadinessForReadsNeedsNoVote(t *testing.T) {
+	g, s := start(t)
+	g.voteless = score.Problemf(score.NotReady, "it waits for its vote")
+	p := ask(t, s, "GET", "/readyz", "").problem(t)
+	if p.Status != 503 || p.Code != score.NotReady || p.Detail != "it waits for its vote" {
+		t.Errorf("got %+v", p)
+	}
+	if a := ask(t, s, "GET", "/readyz?scope=reads", ""); a.StatusCode != 200 || a.body != "ok\n" {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	for _, query := range []string{"scope=", "scope=votes", "scope=reads&scope=reads", "x=y"} {
+		if a := ask(t, s, "GET", "/readyz?"+query, ""); a.StatusCode != 400 {
+			t.Errorf("%s: got %d %s", query, a.StatusCode, a.body)
 		}
 	}
 }

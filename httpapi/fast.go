@@ -66,7 +66,7 @@ func (f *fastHandler) answer(
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	req := handler.FromFastPath(ctx, r, f.fallback)
-	req.Shared = s.shared(r.Method, string(r.Origin))
+	req.Shared = s.shared(s.gate.Private(), r.Method, string(r.Origin))
 	a, err := f.admitted(ctx, e, req, r)
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
@@ -119,7 +119,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 		return dst, 0
 	}
 	e := s.group.Reader.Hit(r.Path[len("/v1/"):])
-	if e == nil || e.Body == nil {
+	if e == nil || e.Body == nil || s.gate.Private() { // since the look at it above
 		return dst, 0
 	}
 	s.metrics.hits.Add(1)
@@ -161,7 +161,7 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 		Mode:         string(score.Push),
 		Revision:     e.Revision,
 	}
-	shared := s.shared(http.MethodGet, "")
+	shared := s.shared(false, http.MethodGet, "") // isPlainRead has found the group public
 	m := &memo{etag: a.ETag, head: a.AppendHead(nil, shared)}
 	a.Status = http.StatusNotModified
 	m.notModifiedHead = a.AppendHead(nil, shared)
@@ -221,11 +221,14 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 			return dst, 0
 		}
 	}
+	if s.gate.Private() { // since the page was asked for
+		return dst, 0
+	}
 	s.metrics.reads.count(&answer{how: how, mode: score.Push})
 	r.Pause = s.gate.PauseAfterHit()
 	a := handler.Response{
 		CacheControl: "no-cache",
-		ETag:         q.ETag(s.status.Store(), revision),
+		ETag:         q.ETag(s.status.Incarnation(), revision),
 		VaryAccept:   true,
 		Cache:        how,
 		Mode:         string(score.Push),
@@ -238,7 +241,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		a.Buffer.B = append(page.AppendJSON(a.Buffer.B[:0]), '\n')
 		a.Body = a.Buffer.B
 	}
-	return a.AppendTo(dst, r, s.shared(r.Method, "")), a.StatusCode()
+	return a.AppendTo(dst, r, s.shared(false, r.Method, "")), a.StatusCode()
 }
 
 // awaitBoard waits for a page that is made but not released. While marks come in, nearly

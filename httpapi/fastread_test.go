@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/trust/access"
 )
 
 func rawGet(path string, fields ...string) string {
@@ -127,13 +129,14 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 		},
 	}
 	tunes := map[string]func(*Options){
-		"private":         func(o *Options) { o.Private = true },
+		"private":         func(*Options) {},
 		"list of origins": func(o *Options) { o.Origins = []string{"http://a.example"} },
 	}
 	for name := range tunes {
 		states[name] = func(g *testMember) {
 			g.keeps = true
 			newGuardedGroup(t, g)
+			g.store.change(access.SettingPrivate, strconv.FormatBool(name == "private"))
 		}
 	}
 	for name, set := range states {

@@ -78,7 +78,7 @@ func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 	for _, one := range []struct{ method, path, body string }{
 		{"POST", "/v1/cluster/members", `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`},
 		{"POST", "/v1/cluster/transfer", `{"to":"f2"}`},
-		{"PUT", "/v1/cluster/cache", `{"mode":"pull"}`},
+		{"PUT", "/v1/cluster/settings/cache_mode", `{"value":"pull"}`},
 		{"POST", "/v1/access/grants", `{"name":"feed/one","role":"bard","rate":5}`},
 	} {
 		if got := ask(t, s, one.method, one.path, one.body, isJSON, bearer(c.operator)); got.StatusCode != 200 {
@@ -88,19 +88,19 @@ func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 	if got := ask(t, s, "DELETE", "/v1/cluster/members/f4?force", "", bearer(c.operator)); got.StatusCode != 200 {
 		t.Fatalf("got %d %s", got.StatusCode, got.body)
 	}
-	got := ask(t, s, "GET", "/v1/audit?after=9", "", bearer(c.operator))
+	got := ask(t, s, "GET", "/v1/audit?after=11", "", bearer(c.operator))
 	var page access.AuditPage
 	if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Audit) != 5 {
 		t.Fatalf("got %s (%v)", got.body, err)
 	}
-	for i, want := range []string{"added f4", "leadership to f2", "mode to pull", "feed/one",
+	for i, want := range []string{"added f4", "leadership to f2", "cache_mode was push; now it is pull", "feed/one",
 		"f4 to leave (force: true)"} {
 		if line := page.Audit[i]; line.By != "caesar" || !strings.Contains(line.What, want) {
 			t.Errorf("line %d: %+v; want %q by caesar", i, line, want)
 		}
 	}
 	first := ask(t, s, "GET", "/v1/audit?limit=2", "", bearer(c.operator))
-	if !strings.Contains(first.body, `"next":"2"`) {
+	if !strings.Contains(first.body, `"next":"fake-2"`) {
 		t.Errorf("got %s", first.body)
 	}
 	for _, bad := range []string{"?after=x", "?limit=0", "?x=1"} {

@@ -85,11 +85,11 @@ func New(g Group, o Options) *API {
 		log:     cmp.Or(o.Logger, slog.Default()),
 		options: o,
 		metrics: newMetrics(o.Registry),
-		origins: newOrigins(g.Status, o),
 		stop:    stop,
 	}
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)
+	a.origins = newOrigins(g.Status, o.Origins)
 	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
 	promauto.With(o.Registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",
@@ -180,14 +180,17 @@ type Status interface {
 	// ID returns the id of this frontend.
 	ID() string
 	// Store returns the id of the store, "" while it is not known here.
-	Store() string
+	Incarnation() string
 	// Epoch returns the Raft term.
 	Epoch() uint64
 	// Leased reports whether this frontend may answer from its memory now.
 	Leased() bool
 	// CacheMode returns the mode of the group, as far as this frontend knows.
 	CacheMode() score.CacheMode
-	// Ready returns nil while linearizable reads can be answered.
+	// ReadyForReads returns nil while linearizable reads can be answered.
+	ReadyForReads(ctx context.Context) error
+	// Ready is ReadyForReads, and returns an error while a frontend that is to vote has no
+	// vote.
 	Ready(ctx context.Context) error
 	// Carry has the load of this frontend told to the others.
 	Carry(load func() score.Load)
@@ -234,6 +237,7 @@ type Reader interface {
 // Forwarder forwards requests to the master.
 type Forwarder interface {
 	// Forward writes the master's answer to r with the master's header fields, except
-	// those that w has already. With an error nothing has been written.
-	Forward(w http.ResponseWriter, r *http.Request) error
+	// those that w has already. With an error nothing has been written. member is the
+	// name, id@instance, in the client's certificate; "" if it is no member's.
+	Forward(w http.ResponseWriter, r *http.Request, member string) error
 }

@@ -13,9 +13,9 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const boardPath = "/v1/leaderboard/" + race
@@ -235,8 +235,9 @@ func TestMadeLeaderboardWaitsForItsRelease(t *testing.T) {
 }
 
 func TestLeaderboardHasThePermissionsOfScores(t *testing.T) {
-	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
+	g, a := newTestAPI(t, Options{})
 	newGuardedGroup(t, g)
+	g.store.change(access.SettingPrivate, "true")
 	url, _ := frontOf(t, a)
 	for _, path := range []string{boardPath, "/v1/scores/" + contest} {
 		res, err := http.Get(url + path)

@@ -196,8 +196,9 @@ func admit(t *testing.T, a *API, addr string, token access.BearerToken) *score.P
 
 func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	const burst = 20
-	g, a := newTestAPI(t, Options{Options: admission.Options{Private: true}})
+	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
+	g.store.change(access.SettingPrivate, "true")
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
 		t.Fatalf("in the clear: got %d", w.Code)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/posts"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
@@ -42,10 +44,13 @@ type testMember struct {
 	age       time.Duration               // of the state of this frontend
 	unknown   bool                        // the age is unknown
 	forward   func(w http.ResponseWriter, r *http.Request) error
-	ready     error
-	store     *testStore
-	release   func(context.Context) bool // what BoardNow returns
-	board     func()                     // called by Board, unless nil
+	// forwardedFor is the member for which a request was last forwarded.
+	forwardedFor string
+	ready        error // the reads
+	voteless     error
+	store        *testStore
+	release      func(context.Context) bool // what BoardNow returns
+	board        func()                     // called by Board, unless nil
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -158,18 +163,15 @@ func (g *testMember) CacheMode() score.CacheMode {
 	return cmp.Or(mode, score.Push)
 }
 
-func (g *testMember) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	return g.note("mode " + string(mode))
-}
-
-func (g *testMember) Forward(w http.ResponseWriter, r *http.Request) error {
+func (g *testMember) Forward(w http.ResponseWriter, r *http.Request, member string) error {
+	g.forwardedFor = member
 	if g.forward == nil {
 		return score.Problemf(score.NoMaster, "there is none")
 	}
 	return g.forward(w, r)
 }
 
-func (g *testMember) Store() string { return "fake" }
+func (g *testMember) Incarnation() string { return "fake" }
 
 func (g *testMember) Invalidations() *cache.Invalidations {
 	g.mu.Lock()
@@ -184,7 +186,9 @@ func (g *testMember) Epoch() uint64 { return 7 }
 
 func (g *testMember) Carry(load func() score.Load) {}
 
-func (g *testMember) Ready(ctx context.Context) error { return g.ready }
+func (g *testMember) ReadyForReads(ctx context.Context) error { return g.ready }
+
+func (g *testMember) Ready(ctx context.Context) error { return cmp.Or(g.ready, g.voteless) }
 
 func (g *testMember) Frontends() score.Frontends {
 	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{
@@ -202,7 +206,7 @@ func (g *testMember) note(what string) error {
 	return nil
 }
 
-func (g *testMember) Join(ctx context.Context, m score.NewMember) error {
+func (g *testMember) Join(ctx context.Context, m score.NewMember, byOperator bool) error {
 	b, _ := json.Marshal(m)
 	return g.note("join " + string(b))
 }
@@ -243,7 +247,7 @@ var errInsecure = score.Problemf(score.StatusConflict, "the group has no certifi
 func (insecure) AuthorityPEM() []byte                          { return nil }
 func (insecure) RotateAuthority(context.Context, string) error { return errInsecure }
 func (insecure) FinishRotation(context.Context, string) error  { return errInsecure }
-func (insecure) NewJoinToken(context.Context, string, time.Duration, int) (string, error) {
+func (insecure) NewJoinToken(context.Context, string, time.Duration, int, access.Terms) (string, error) {
 	return "", errInsecure
 }
 func (insecure) Enroll(context.Context, string, []byte, string) (any, error) {
@@ -258,11 +262,16 @@ func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 	_, _ = w.Write(body)
 }
 
+func callerOf(c *x509.Certificate) (member string, joins bool, err error) {
+	h, err := pki.HolderOf(c)
+	return h.Member, h.Role == pki.Joiner, err
+}
+
 // newTestAPI returns a group whose frontend is the master, and its API.
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Verify, o.MemberOf = new(signing.Verifier).VerifyEvent, pki.MemberOf
+	o.Verify, o.CallerOf = new(signing.Verifier).VerifyEvent, callerOf
 	return g, New(groupOf(g), o)
 }
 
@@ -304,6 +313,9 @@ func (g *readResponse) problem(t testing.TB) score.Problem {
 }
 
 // ask sends a request; headers are "Name: value".
+// forwarded marks a request as one that a member forwards for a client that is none.
+const forwarded = access.CallerHeader + ": " + access.NoMember
+
 func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *readResponse {
 	t.Helper()
 	return askReader(t, s, method, path, strings.NewReader(body), headers...)

@@ -64,7 +64,7 @@ func (s *server) read(route *question.Route) handler.Func {
 		}
 		s.metrics.reads.count(a)
 		if q.Board != nil && memoOf(a.entry) == nil {
-			a.entry.Memo.Store(&memo{etag: q.Board.ETag(s.status.Store(), a.entry.Revision)})
+			a.entry.Memo.Store(&memo{etag: q.Board.ETag(s.status.Incarnation(), a.entry.Revision)})
 		}
 		return a.response(r, &q)
 	}

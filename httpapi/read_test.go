@@ -142,7 +142,7 @@ func TestPagesOfATimelineAddUpToTheWhole(t *testing.T) {
 		}
 		for _, e := range page.Events {
 			ids += e.ID
-			if (e.VoidedBy == "e") != (e.ID == "b") {
+			if (e.VoidedBy != 0) != (e.ID == "b") {
 				t.Errorf("voided by: %+v", e)
 			}
 		}
@@ -152,6 +152,29 @@ func TestPagesOfATimelineAddUpToTheWhole(t *testing.T) {
 	}
 	if !strings.HasSuffix(ids, "abcde") || strings.Count(ids, "event-") != 3 {
 		t.Errorf("the pages have %s", ids)
+	}
+}
+
+// The revisions of a restored store are given again, to other events.
+func TestACursorOfAnotherIncarnationBeginsTheTimelineAnew(t *testing.T) {
+	_, s := start(t)
+	page := func(after string) (body, next string) {
+		var p struct {
+			Next string `json:"next"`
+		}
+		a := ask(t, s, "GET", "/v1/timeline/"+contest+"?limit=2&after="+after, "")
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil {
+			t.Fatal(err, a.body)
+		}
+		return a.body, p.Next
+	}
+	first, next := page("")
+	incarnation, revision, _ := strings.Cut(next, "-")
+	if second, _ := page(next); second == first || incarnation == "" {
+		t.Fatalf("the cursor %q leads to %s", next, second)
+	}
+	if same, _ := page("another-" + revision); same != first {
+		t.Errorf("got %s; want the beginning", same)
 	}
 }
 
@@ -231,7 +254,7 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		hops++
 		res := ask(t, peer, r.Method, r.URL.RequestURI(), "", "If-None-Match: "+r.Header.Get("If-None-Match"),
-			"Accept: "+r.Header.Get("Accept"))
+			"Accept: "+r.Header.Get("Accept"), forwarded)
 		for name, values := range res.Header {
 			if name != "Laurel-Frontend" && name != "Laurel-Cache" {
 				w.Header()[name] = values
@@ -265,10 +288,10 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	if hops != 4 {
 		t.Errorf("%d hops for 4 requests", hops)
 	}
-	if p := ask(t, peer, "POST", "/v1/events", alert("a", ""), isJSON).problem(t); p.Code != score.NoMaster {
+	if p := ask(t, peer, "POST", "/v1/events", alert("a", ""), isJSON, forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("a forwarded post at one that is not the master: got %+v", p)
 	}
-	if p := ask(t, peer, "POST", "/v1/cluster/transfer", "").problem(t); p.Code != score.NoMaster {
+	if p := ask(t, peer, "POST", "/v1/cluster/transfer", "", forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("a forwarded transfer at one that is not the master: got %+v", p)
 	}
 }

@@ -288,7 +288,7 @@ func TestForwardedReadIsNotAnsweredFromStaleState(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	g.unleased = true
 	s := serve(t, a, a.ForwardedHandler())
-	if p := ask(t, s, "GET", "/v1/scores?max_stale", "", "Cache-Control: max-stale").problem(t); p.Code != score.NoMaster {
+	if p := ask(t, s, "GET", "/v1/scores?max_stale", "", "Cache-Control: max-stale", forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("got %v; want the one who forwarded it to judge", p)
 	}
 }

@@ -46,6 +46,7 @@ func (s *server) routes() []route {
 		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
 		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
 		operate, join       = admission.PermitOperate, admission.PermitJoin
+		leave               = admission.PermitLeave
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
@@ -67,9 +68,10 @@ func (s *server) routes() []route {
 		get("/v1/frontends", read, plain(s.admin.Frontends)),
 		get("/v1/cluster", read, plain(s.admin.Frontends)),
 		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
-		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
+		on(http.MethodDelete, "/v1/cluster/members/{id}", leave, atMaster(s.admin.Leave)),
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
-		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
+		get("/v1/cluster/settings", read, plain(s.admin.Settings)),
+		on(http.MethodPut, "/v1/cluster/settings/{name}", operate, atMaster(plain(s.admin.ChangeSetting))),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
 		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(s.admin.Enroll)),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
@@ -142,11 +144,26 @@ const readyTimeout = 2 * time.Second
 // livez reports that the process answers, whatever the state of the group.
 func livez(context.Context, *handler.Request) (handler.Response, error) { return ok() }
 
-// readyz reports whether linearizable reads can be answered.
-func (s *server) readyz(ctx context.Context, _ *handler.Request) (handler.Response, error) {
+// scopeReads is the value of readyz's parameter scope for the reads alone.
+const scopeReads = "reads"
+
+// readyz reports whether linearizable reads can be answered and, unless the parameter
+// scope limits it to the reads, whether a frontend that is to vote has its vote.
+func (s *server) readyz(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	q, err := handler.Parameters(r.Query, "scope")
+	if err != nil {
+		return handler.Response{}, err
+	}
+	ready := s.status.Ready
+	switch scope, given := q["scope"]; {
+	case given && scope[0] != scopeReads:
+		return handler.Response{}, handler.FieldProblem("scope", "got %q; want %q or no scope", scope[0], scopeReads)
+	case given:
+		ready = s.status.ReadyForReads
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	err := s.status.Ready(ctx)
+	err = ready(ctx)
 	switch {
 	case err == nil:
 		return ok()
@@ -170,7 +187,11 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 	if err != nil {
 		return handler.Response{VaryAccept: true}, err
 	}
-	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Store()
+	// The group may have become private while the data was awaited.
+	if problem := s.gate.Admit(ctx, admission.PermitRead, r); problem != nil {
+		return handler.Response{VaryAccept: true}, problem
+	}
+	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
 	return handler.Written, web.Page(w, hr, data)

@@ -17,6 +17,7 @@ import (
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // server answers the requests of one port. What the ports share is in the API.
@@ -68,17 +69,28 @@ func (s *server) endpoint(r route) *endpoint {
 
 // answer admits a request and has it handled. It is the way of every request but those
 // that the fast path answers from memory.
+//
+// An answer is made after its request was admitted. If the access control has changed by
+// then, what is in the answer may be for others: the caller is admitted again.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	gate := e.server.gate
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
-	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
+	before := gate.Access()
+	if problem := gate.Admit(ctx, e.permit, r); problem != nil {
 		return handler.Response{}, problem
 	}
-	leave, problem := e.server.gate.Enter(e.permit, r)
+	leave, problem := gate.Enter(e.permit, r)
 	if problem != nil {
 		return handler.Response{}, problem
 	}
 	defer leave()
-	return e.handle(ctx, r)
+	a, err := e.handle(ctx, r)
+	if e.method == http.MethodGet && !a.IsWritten() && gate.Access() != before {
+		if problem := gate.Admit(ctx, e.permit, r); problem != nil {
+			return handler.Response{}, problem
+		}
+	}
+	return a, err
 }
 
 // ServeHTTP answers a request of net/http. It is the one place where these are counted
@@ -89,7 +101,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	out := &statusWriter{ResponseWriter: w}
 	// An error means that there is no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
-	shared := s.shared(hr.Method, hr.Header.Get("Origin"))
+	shared := s.shared(s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
 	if shared.VaryOrigin {
 		shared.VaryOrigin = false
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
@@ -127,17 +139,18 @@ func finish[Path string | []byte](
 	e.metrics.done(status, took, stream)
 	if s := e.server; s.log.Enabled(ctx, slog.LevelDebug) {
 		s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
-			slog.String("path", string(path)), slog.Int("status", status), slog.Duration("took", took),
-			slog.Any("err", err))
+			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status),
+			slog.Duration("took", took), slog.Any("err", err))
 	}
 }
 
-// shared returns the header fields that every answer to a request has.
-func (s *server) shared(method, origin string) handler.Shared {
+// shared returns the header fields that every answer to a request has. private is the
+// setting of the group.
+func (s *server) shared(private bool, method, origin string) handler.Shared {
 	shared := handler.Shared{Frontend: s.id}
 	switch {
 	case !s.client || method != http.MethodGet:
-	case s.origins.all():
+	case s.origins.all() && !private:
 		shared.AllowOrigin = "*"
 	default:
 		shared.VaryOrigin = true
@@ -201,17 +214,20 @@ func (s *server) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !s.client {
 		return s.notMaster()
 	}
-	admission.SetForwardedCaller(r)
+	member := ""
+	if r.Caller != nil {
+		member = r.Caller.Member
+	}
 	w, hr := r.Transport()
 	if limit == 0 {
-		return s.group.Forwarder.Forward(w, hr)
+		return s.group.Forwarder.Forward(w, hr, member)
 	}
 	ctx, cancel := context.WithCancel(hr.Context())
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
 	out := &statusWriter{ResponseWriter: w, begin: func() { timer.Stop() }}
-	return s.group.Forwarder.Forward(out, hr.WithContext(ctx))
+	return s.group.Forwarder.Forward(out, hr.WithContext(ctx), member)
 }
 
 func (s *server) notMaster() error {
@@ -242,17 +258,17 @@ func (s *server) post(ctx context.Context, r *handler.Request) (handler.Response
 // making changes.
 type origins struct {
 	status  Status
-	allowed map[string]bool // nil permits all to read
+	allowed map[string]bool // nil permits all to read, unless the group is private
 	changes *http.CrossOriginProtection
 }
 
-func newOrigins(status Status, o Options) *origins {
+func newOrigins(status Status, allowed []string) *origins {
 	list := &origins{status: status, changes: http.NewCrossOriginProtection()}
-	if o.Origins == nil && !o.Private {
+	if allowed == nil {
 		return list
 	}
 	list.allowed = map[string]bool{}
-	for _, origin := range o.Origins {
+	for _, origin := range allowed {
 		origin = strings.ToLower(strings.TrimRight(origin, "/"))
 		list.allowed[origin] = true
 		_ = list.changes.AddTrustedOrigin(origin) // an invalid origin is trusted by nobody
@@ -260,8 +276,8 @@ func newOrigins(status Status, o Options) *origins {
 	return list
 }
 
-// all reports whether pages of every origin may read. What they read is public and needs
-// no credentials.
+// all reports whether pages of every origin may read what is public. It needs no
+// credentials.
 func (o *origins) all() bool { return o.allowed == nil }
 
 // mayRead reports whether a page of origin may read. That of any frontend may: it moves

@@ -30,7 +30,7 @@ type testStore struct {
 	mu sync.Mutex
 }
 
-// openStore returns a store in a temporary directory, named "fake", to which the events have been
+// openStore returns a store in a temporary directory, whose incarnation is "fake", to which the events have been
 // posted, one by one.
 func openStore(t testing.TB, events ...string) *testStore {
 	t.Helper()
@@ -40,9 +40,24 @@ func openStore(t testing.TB, events ...string) *testStore {
 	}
 	t.Cleanup(func() { m.Close() })
 	s := &testStore{Machine: m, t: t}
-	s.apply(entry.EncodeStore("fake"))
+	s.change(access.SettingLineage, "gaul")
+	s.change(access.SettingIncarnation, "fake")
 	s.post(events...)
 	return s
+}
+
+// change changes a setting.
+func (s *testStore) change(name, value string) {
+	s.t.Helper()
+	encoded, err := entry.EncodeChange(access.Change{
+		At: time.Unix(1, 0).UTC(), By: "test", Setting: &access.Setting{Name: name, Value: value},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if p := s.apply(encoded)[0].Problem; p != nil {
+		s.t.Fatal(p)
+	}
 }
 
 func (s *testStore) apply(data []byte) []score.Result {
@@ -224,15 +239,17 @@ func (g *testMember) StaleBoard(
 	return p, revision, g.age, !g.unknown, err
 }
 
+var noAccess = access.NewState()
+
 func (g *testMember) Access() *access.State {
 	if g.store == nil { // for benchmarks that need no store
-		return access.NewState()
+		return noAccess
 	}
 	return g.store.Access()
 }
 
 func (g *testMember) ChangeAccess(_ context.Context, c access.Change) error {
-	data, err := entry.EncodeAccessChange(c)
+	data, err := entry.EncodeChange(c)
 	if err != nil {
 		return err
 	}

@@ -140,6 +140,13 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	if err != nil {
 		return handler.Response{}, watchProblem(err)
 	}
+	// The group may have become private while subscribe waited.
+	if problem := s.gate.Admit(ctx, admission.PermitWatch, r); problem != nil {
+		s.hub.Remove(watcher)
+		return handler.Response{}, problem
+	}
+	caller := r.Caller
+	watcher.Permitted = func() bool { return s.gate.MayStillRead(caller) }
 	retry := minRetry + rand.N(retrySpread)
 	first = append(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()), first...)
 	s.setStreamFields(w.Header())
@@ -169,7 +176,7 @@ func (s *server) subscribe(
 	defer cancel()
 	for {
 		err := error(cache.ErrNotLeased)
-		if s.status.Store() != "" {
+		if s.status.Incarnation() != "" {
 			var watcher *watch.Watcher
 			var first []byte
 			if watcher, first, err = s.hub.Subscribe(ctx, subjects, lastID, home); err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/cache"
+	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
@@ -20,7 +21,7 @@ import (
 // one state.
 type watchStore struct{ api *API }
 
-func (s watchStore) ID() string { return s.api.group.Status.Store() }
+func (s watchStore) Incarnation() string { return s.api.group.Status.Incarnation() }
 
 func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
 
@@ -42,7 +43,7 @@ func (s watchStore) Record(ctx context.Context, key string) (*cache.Entry, error
 }
 
 func (s watchStore) Events(ctx context.Context, contestID string, after uint64, limit int) ([]watch.Event, error) {
-	e, err := s.ask(ctx, question.Timeline(contestID, after, limit))
+	e, err := s.ask(ctx, question.Timeline(contestID, handler.CursorAt(after), limit))
 	if err != nil || e.Body == nil {
 		return nil, err
 	}
@@ -81,7 +82,8 @@ type heartbeat struct {
 	Epoch    uint64          `json:"epoch"`
 	Mode     score.CacheMode `json:"mode"`
 	Frontend string          `json:"frontend"`
-	Store    string          `json:"store"`
+	// Incarnation is that of the revision.
+	Incarnation string `json:"incarnation"`
 }
 
 func (s watchStore) Heartbeat(revision uint64) []byte {
@@ -90,11 +92,11 @@ func (s watchStore) Heartbeat(revision uint64) []byte {
 	}
 	// Numbers and names can always be encoded.
 	body, _ := json.Marshal(heartbeat{
-		Revision: revision,
-		Epoch:    s.api.group.Status.Epoch(),
-		Mode:     s.api.group.Status.CacheMode(),
-		Frontend: s.api.group.Status.ID(),
-		Store:    s.api.group.Status.Store(),
+		Revision:    revision,
+		Epoch:       s.api.group.Status.Epoch(),
+		Mode:        s.api.group.Status.CacheMode(),
+		Frontend:    s.api.group.Status.ID(),
+		Incarnation: s.api.group.Status.Incarnation(),
 	})
 	return body
 }

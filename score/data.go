@@ -33,7 +33,7 @@ var dataTypes = []*table{
 	newTable(TypeResultSet, checkResultSet),
 	newTable[MedalAward](TypeMedalAward, nil),
 	newTable[MedalRevoke](TypeMedalRevoke, nil),
-	newTable[EventVoid](TypeEventVoid, nil),
+	newTable(TypeEventVoid, checkEventVoid),
 	newTable[Alert](TypeAlert, nil),
 }
 
@@ -300,14 +300,66 @@ type MedalRevoke struct {
 
 func (*MedalRevoke) eventType() Type { return TypeMedalRevoke }
 
-// EventVoid undoes the event whose id is Voids.
+// EventVoid undoes one event of the contest: the one that has every identity that is
+// given. A revision is unique, and so are a source and a seq together. Anybody who may
+// post can reuse an id.
 type EventVoid struct {
-	Voids   string `json:"voids" is:"id"`
-	Reason  string `json:"reason" is:"text"`
-	Comment string `json:"comment,omitzero" is:"text"`
+	Voids         string `json:"voids,omitzero" is:"id"` // the event's id
+	VoidsRevision uint64 `json:"voids_revision,omitzero"`
+	VoidsSource   string `json:"voids_source,omitzero" is:"id"`
+	VoidsSeq      uint64 `json:"voids_seq,omitzero"`
+	Reason        string `json:"reason" is:"text"`
+	Comment       string `json:"comment,omitzero" is:"text"`
 }
 
 func (*EventVoid) eventType() Type { return TypeEventVoid }
+
+// Target returns how the void names its event, for problems: `the id "g1"`.
+func (d *EventVoid) Target() string {
+	var list []string
+	if d.Voids != "" {
+		list = append(list, fmt.Sprintf("the id %q", d.Voids))
+	}
+	if d.VoidsRevision != 0 {
+		list = append(list, fmt.Sprintf("the revision %d", d.VoidsRevision))
+	}
+	if d.VoidsSeq != 0 {
+		list = append(list, fmt.Sprintf("the seq %d", d.VoidsSeq))
+	}
+	if d.VoidsSource != "" {
+		list = append(list, "the source "+d.VoidsSource)
+	}
+	return strings.Join(list, " and ")
+}
+
+// TargetField returns the member of the data that names the event most exactly.
+func (d *EventVoid) TargetField() string {
+	switch {
+	case d.VoidsRevision != 0:
+		return "voids_revision"
+	case d.VoidsSeq != 0:
+		return "voids_seq"
+	}
+	return "voids"
+}
+
+func checkEventVoid(d *EventVoid, c *Checker) {
+	if d.Voids == "" && d.VoidsRevision == 0 && d.VoidsSeq == 0 {
+		c.Fail("data.voids", "missing; want the id of the event to void, or its voids_revision, "+
+			"or its voids_source and voids_seq")
+	}
+	if d.VoidsSource != "" {
+		c.Path("data.voids_source", d.VoidsSource, MaxID)
+	} else if d.VoidsSeq != 0 {
+		c.Fail("data.voids_source", "missing beside voids_seq; every source has its own seqs")
+	}
+	if d.VoidsRevision > maxSeq {
+		c.Fail("data.voids_revision", "got %d; the most is %d", d.VoidsRevision, uint64(maxSeq))
+	}
+	if d.VoidsSeq > maxSeq {
+		c.Fail("data.voids_seq", "got %d; the most is %d", d.VoidsSeq, uint64(maxSeq))
+	}
+}
 
 // Alert adds a line of text to the timeline.
 type Alert struct {

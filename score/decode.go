@@ -22,6 +22,8 @@ const (
 	MaxArray = 1000
 	// maxSeq is the largest integer that every JSON reader keeps exactly.
 	maxSeq = 1<<53 - 1
+	// maxLineage limits the lineage of a store for which an event was signed.
+	maxLineage = 32
 )
 
 // envelope is an event as a client sends it. Pointers distinguish a missing member from a
@@ -35,6 +37,7 @@ type envelope struct {
 	ContestID string         `json:"contest_id"`
 	Data      jsontext.Value `json:"data"`
 	Key       string         `json:"key"`
+	Lineage   string         `json:"lineage"`
 	Signature []byte         `json:"signature"`
 }
 
@@ -73,6 +76,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		Type:      w.Type,
 		ContestID: w.ContestID,
 		Key:       w.Key,
+		Lineage:   w.Lineage,
 		Signature: w.Signature,
 		IDGiven:   w.ID != "",
 		TimeGiven: w.Time != nil,
@@ -95,8 +99,9 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		e.Time = *w.Time
 		c.Time("time", e.Time)
 	}
-	if w.Key != "" || w.Signature != nil {
+	if w.Key != "" || w.Signature != nil || w.Lineage != "" {
 		e.checkSignature(&c)
+		c.Text("lineage", e.Lineage, maxLineage, required)
 	}
 	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
 		return e, c.Problem
@@ -249,6 +254,8 @@ func fastEvent(text string) (w envelope, d Data, ok bool) {
 			return r.Text(&w.ContestID)
 		case "key":
 			return r.Text(&w.Key)
+		case "lineage":
+			return r.Text(&w.Lineage)
 		case "signature":
 			return r.Base64(&w.Signature, 2*MaxSignature)
 		case "data":

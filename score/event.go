@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -22,9 +23,11 @@ type Event struct {
 	Time      time.Time `json:"time,omitzero"`
 	ContestID string    `json:"contest_id"`
 	Data      Data      `json:"data"`
-	// Key is the KeyID of the key that signed the members above, and Signature its
-	// signature. The bard gave all members of a signed event.
+	// Key is the KeyID of the key that signed the members above, Lineage the store for
+	// which it signed them, and Signature its signature. The bard gave all members of a
+	// signed event.
 	Key       string `json:"key,omitzero"`
+	Lineage   string `json:"lineage,omitzero"`
 	Signature []byte `json:"signature,omitzero"`
 
 	// Token is the id of the grant whose token came with an unsigned event. The frontend
@@ -63,7 +66,19 @@ const (
 type Post struct {
 	Events []Event
 	Mode   PostMode
+	// Secret is that of the token that the events name. It proves to the master that the
+	// token was sent with them, and is not stored.
+	Secret Secret
 }
+
+// Secret is the secret of a token. What prints, logs or encodes it does not show it.
+type Secret string
+
+// Format writes "(secret)" for every verb.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "(secret)") }
+
+// MarshalText returns "(secret)".
+func (s Secret) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
 
 // Values of Result.Status.
 const (
@@ -99,7 +114,8 @@ type TimelineEvent struct {
 	ContestID string         `json:"contest_id"`
 	Data      jsontext.Value `json:"data"`
 	Revision  uint64         `json:"revision"`
-	VoidedBy  string         `json:"voided_by,omitzero"` // id of the event that voided this one
+	Voids     uint64         `json:"voids,omitzero"`     // revision of the event that this one voids
+	VoidedBy  uint64         `json:"voided_by,omitzero"` // revision of the event that voids this one
 	Key       string         `json:"key,omitzero"`
 	Signature []byte         `json:"signature,omitzero"`
 	// Token is the id of the grant of an unsigned event. Unlike a signature it proves
@@ -237,6 +253,14 @@ func ParseSignature(b []byte) (s Signature, err error) {
 		return s, fmt.Errorf("has %d bytes for the path; event %d of %d has %d", len(s.Path), s.Index, s.Size, want)
 	}
 	return s, nil
+}
+
+// ValidLineage reports whether s can be the lineage of a store, which its events are
+// signed for: small letters and digits.
+func ValidLineage(s string) bool {
+	return s != "" && len(s) <= maxLineage && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9')
+	})
 }
 
 const keyDigits = 16 // of a KeyID

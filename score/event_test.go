@@ -20,8 +20,9 @@ func TestDataSurvivesItsStoredForm(t *testing.T) {
 		score.TypeResultSet:     {`{"competitor":"1","split":"5k","mark":0,"category":"F","organisation":"GAU","comment":"x"}`, `{"competitor":"1","split":"5k","irm":"DNS"}`},
 		score.TypeMedalAward:    {`{"award_id":"a","medal":"GOLD","organisation":"GAU","competitor":"c","sport":"s","event":"e","comment":"x"}`},
 		score.TypeMedalRevoke:   {`{"award_id":"a","reason":"r","comment":"x"}`},
-		score.TypeEventVoid:     {`{"voids":"a","reason":"r","comment":"x"}`},
-		score.TypeAlert:         {`{"text":"line\nline","comment":"x"}`},
+		score.TypeEventVoid: {`{"voids":"a","reason":"r","comment":"x"}`,
+			`{"voids":"a","voids_revision":7,"voids_source":"b/c","voids_seq":3,"reason":"r"}`},
+		score.TypeAlert: {`{"text":"line\nline","comment":"x"}`},
 	}
 	for _, typ := range score.Types {
 		for _, text := range append(full[typ], score.SampleData[typ]) {

@@ -10,7 +10,7 @@ import (
 // fastSeeds are events that the fast reader reads, and similar ones that it must leave to
 // the general decoder.
 var fastSeeds = []string{
-	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","lineage":"rome","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00-04:00","contest_id":"A/1","data":{"competitor":"GAU","delta":-0.5,"period":"H1","action":"GOAL","clock":"19'","athlete":"Astérix","result":{"GAU":1,"ROM":0},"stats_delta":{"corners":1},"comment":"x"}}`,
 	`{"contest_id":"A/1","data":{"category":"M","competitor":"W20","mark":8.875,"organisation":"GAU","split":"5k"},"type":"result.set"}`,
 	`{"contest_id":"A/1","data":{"competitor":"W20","irm":"DSQ","reason":"magic potion","split":"5k"},"type":"result.set"}`,
@@ -37,7 +37,7 @@ var fastSeeds = []string{
 	`{"type":"score.play","contest_id":"A/1","source":"a","seq":1e2,"data":{"competitor":"GAU","delta":1}}`,
 	`{"type":"score.play","contest_id":"A/1","source":"a","seq":0,"data":{"competitor":"GAU","delta":1}}`,
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"","signature":""}`,
-	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAA"}`,
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","lineage":"rome","signature":"AAA"}`,
 	`{"type":"score.play","contest_id":"A/1"}`,
 	`{"type":"score.play","contest_id":"A/1","data":{}}`,
 	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,

@@ -15,6 +15,9 @@ type Frontend struct {
 	Pushed   uint64 `json:"pushed"`   // P: its cache holds all changes up to this revision
 	Released uint64 `json:"released"` // R: its readers see changes up to this revision
 	LeaseMS  int64  `json:"lease_ms"` // remaining time of its lease in milliseconds
+	// Forgotten is the newest log entry that it was heard to hold and lacks; 0 if there is
+	// none. It gives no vote meanwhile.
+	Forgotten uint64 `json:"forgotten_entry,omitzero"`
 }
 
 // Load is the load of a frontend.
@@ -48,6 +51,8 @@ type Frontends struct {
 	Epoch     uint64     `json:"epoch"`  // Raft term
 	Master    string     `json:"master"` // "" if there is none
 	Frontends []Frontend `json:"frontends"`
+	// KeyHolders are removed frontends that hold the private key of the group's authority.
+	KeyHolders []string `json:"key_holders,omitzero"`
 }
 
 // NewMember is a request to add a member to the group.

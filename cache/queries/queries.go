@@ -19,6 +19,9 @@ import (
 type View interface {
 	// Revision returns the revision of the last event in the view.
 	Revision() uint64
+	// Incarnation returns the incarnation of the view's revisions, "" if the store has
+	// none yet.
+	Incarnation() string
 	Contest(id string) (rec score.Record, ok bool, err error)
 	// Contests lists contests by id. after and next are contest ids; next is "" at the
 	// end.

@@ -38,8 +38,11 @@ type Post struct {
 	// Forwarded is true if another member forwarded the post, so that it is not forwarded
 	// again.
 	Forwarded bool
-	Latest    time.Time    // the latest time of its events, if it was forwarded
-	Done      chan Outcome // gets the outcome
+	// Secret is that of the token that the post is by. Only the master asks for it, and
+	// only of a forwarded post: it is not part of what is stored.
+	Secret score.Secret
+	Latest time.Time    // the latest time of its events, if it was forwarded
+	Done   chan Outcome // gets the outcome
 }
 
 // Outcome is what became of a post, and the master's answer to a forwarded one.
@@ -49,7 +52,9 @@ type Outcome struct {
 }
 
 // NewPost returns a post of this member.
-func NewPost(e entry.EncodedPost) *Post { return &Post{EncodedPost: e, Done: make(chan Outcome, 1)} }
+func NewPost(e entry.EncodedPost, secret score.Secret) *Post {
+	return &Post{EncodedPost: e, Secret: secret, Done: make(chan Outcome, 1)}
+}
 
 // Refuse gives the post a problem as its outcome.
 func (p *Post) Refuse(problem *score.Problem) { p.Done <- Outcome{Problem: problem} }
@@ -158,10 +163,22 @@ func (b *Batcher) Waiting() int {
 	return len(b.queue)
 }
 
-// Encode returns the body with which a batch is forwarded: each post with its length
-// before it.
+// maxSecret bounds a secret, in bytes.
+const maxSecret = 64
+
+// Encode returns the body with which a batch is forwarded: for each post the secret of
+// its token and the post, each with its length before it. The length 0 of a secret stands
+// for the last one, and is that of a post by no token, too.
 func Encode(batch []*Post) (body []byte) {
+	var last score.Secret
 	for _, p := range batch {
+		if p.Token == "" || p.Secret == last {
+			body = append(body, 0)
+		} else {
+			body = binary.AppendUvarint(body, uint64(len(p.Secret)))
+			body = append(body, p.Secret...)
+			last = p.Secret
+		}
 		body = binary.AppendUvarint(body, uint64(p.Size()))
 		body = append(body, p.Bytes()...)
 	}
@@ -170,19 +187,37 @@ func Encode(batch []*Post) (body []byte) {
 
 // Decode returns the forwarded posts of a body.
 func Decode(body []byte) (batch []*Post, err error) {
+	var secret, wire []byte
+	var last score.Secret
 	for len(body) > 0 {
-		size, n := binary.Uvarint(body)
-		if n <= 0 || size > uint64(len(body)-n) {
-			return nil, errors.New("the forwarded posts are truncated")
+		if secret, body, err = cutText(body); err != nil {
+			return nil, err
 		}
-		post, latest, err := entry.ParsePost(body[n : n+int(size)])
+		if len(secret) > maxSecret {
+			return nil, fmt.Errorf("a secret of %d bytes; the limit is %d", len(secret), maxSecret)
+		}
+		if len(secret) > 0 {
+			last = score.Secret(secret)
+		}
+		if wire, body, err = cutText(body); err != nil {
+			return nil, err
+		}
+		post, latest, err := entry.ParsePost(wire)
 		if err != nil {
 			return nil, fmt.Errorf("forwarded post %d: %w", len(batch), err)
 		}
-		body = body[n+int(size):]
-		p := NewPost(post)
+		p := NewPost(post, last)
 		p.Forwarded, p.Latest = true, latest
 		batch = append(batch, p)
 	}
 	return batch, nil
+}
+
+// cutText cuts a text, which has its length before it, from the beginning of body.
+func cutText(body []byte) (text, rest []byte, err error) {
+	size, n := binary.Uvarint(body)
+	if n <= 0 || size > uint64(len(body)-n) {
+		return nil, nil, errors.New("the forwarded posts are truncated")
+	}
+	return body[n : n+int(size)], body[n+int(size):], nil
 }

@@ -42,7 +42,7 @@ func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan s
 
 func add(t *testing.T, g *Batcher, e entry.EncodedPost) *Post {
 	t.Helper()
-	it := NewPost(e)
+	it := NewPost(e, "")
 	if err := g.Add(it); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 			t.Errorf("%d posts of %d bytes wait", waiting, e.Size())
 		}
 		for range 100 {
-			if p := g.Add(NewPost(e)); p == nil || p.Code != score.RateLimited {
+			if p := g.Add(NewPost(e, "")); p == nil || p.Code != score.RateLimited {
 				t.Fatalf("a full queue got %v", p)
 			}
 		}
@@ -114,6 +114,39 @@ func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
 	}
 }
 
+func TestForwardedPostsKeepTheSecretsOfTheirTokens(t *testing.T) {
+	t.Parallel()
+	byToken := func(id string, secret score.Secret) *Post {
+		e := score.Event{ID: "x-1", IDGiven: true, Source: "bard/x", Seq: 1, Type: score.TypeAlert, Time: time.Now(),
+			ContestID: "OG50BC/rain", Data: &score.Alert{Text: "rain"}, Token: id}
+		encoded, err := entry.EncodePost(score.Post{Events: []score.Event{e}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return NewPost(encoded, secret)
+	}
+	sent := []*Post{
+		byToken("", ""), byToken("a", "secret of a"), byToken("a", "secret of a"), byToken("", "secret of c"),
+		byToken("b", "secret of b"), byToken("a", "secret of a"), byToken("", ""), byToken("a", "secret of a"),
+	}
+	body := Encode(sent)
+	if n := strings.Count(string(body), "secret of a"); n != 2 || strings.Contains(string(body), "secret of c") {
+		t.Errorf("the body has the secret of a %d times:\n%q", n, body)
+	}
+	got, err := Decode(body)
+	if err != nil || len(got) != len(sent) {
+		t.Fatalf("got %d posts, %v", len(got), err)
+	}
+	for i, p := range got {
+		if p.Token != sent[i].Token || p.Token != "" && p.Secret != sent[i].Secret || !p.Forwarded {
+			t.Errorf("post %d is by the token %q with %q", i, p.Token, string(p.Secret))
+		}
+		if strings.Contains(string(entry.Encode([]entry.EncodedPost{p.EncodedPost})), "secret of") {
+			t.Errorf("post %d brings its secret into the log", i)
+		}
+	}
+}
+
 func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	t.Parallel()
 	g, sent, proceed := newHeldBatcher(t)
@@ -131,7 +164,7 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	if o := <-waits.Done; !errors.Is(o.Problem, ErrStopping) {
 		t.Errorf("got %v", o.Problem)
 	}
-	if err := g.Add(NewPost(e)); !errors.Is(err, ErrStopping) {
+	if err := g.Add(NewPost(e, "")); !errors.Is(err, ErrStopping) {
 		t.Errorf("a post after that got %v", err)
 	}
 	close(proceed)

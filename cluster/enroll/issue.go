@@ -2,6 +2,8 @@ package enroll
 
 import (
 	"context"
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +23,7 @@ import (
 const (
 	CertificatePath = "/peer/v1/certificate" // see ServeCertificate
 	KeysPath        = "/peer/v1/authority"   // see ServeKeys
+	PromotePath     = "/peer/v1/promote"     // see ServePromote
 )
 
 const (
@@ -90,9 +93,11 @@ func (i *Issuer) issuing() string {
 	return i.Auth.Identity.IssuedBy()
 }
 
-// NewJoinToken makes a token with which frontends may join uses times within ttl. Its
-// text is stored nowhere. by is the operator. The error is a *score.Problem.
-func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
+// NewJoinToken makes a token with which frontends may join uses times within ttl, on the
+// terms. Its text is stored nowhere. by is the operator. The error is a *score.Problem.
+func (i *Issuer) NewJoinToken(
+	ctx context.Context, by string, ttl time.Duration, uses int, terms access.Terms,
+) (text string, err error) {
 	if p := i.requireMaster(); p != nil {
 		return "", p
 	}
@@ -102,10 +107,15 @@ func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 	if uses < 1 || uses > maxTokenUses {
 		return "", invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
 	}
+	for n, host := range terms.Hosts {
+		if err := pki.CheckHost(host); err != nil {
+			return "", invalid(fmt.Sprintf("hosts.%d", n), "%v", err)
+		}
+	}
 	now := i.Auth.Identity.Now()
 	token := pki.NewJoinToken(i.issuing())
 	err = i.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, JoinToken: &access.JoinToken{
-		ID: token.ID, Hash: token.Hash(), Expires: now.Add(ttl).UTC(), Uses: uses,
+		ID: token.ID, Hash: token.Hash(), Expires: now.Add(ttl).UTC(), Uses: uses, Terms: terms,
 	}})
 	if err != nil {
 		return "", err
@@ -117,8 +127,8 @@ func invalid(field, format string, args ...any) *score.Problem {
 	return score.Problemf(score.InvalidEvent, format, args...).At(field)
 }
 
-// Enroll issues the first certificate of a frontend, member (id@instance), for its
-// request csr (DER), and takes one use of the token. The error is a *score.Problem.
+// Enroll issues the certificate with which a frontend, member (id@instance), may join, for
+// its request csr (DER), and takes one use of the token. The error is a *score.Problem.
 func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := i.requireMaster(); p != nil {
 		return nil, p
@@ -131,17 +141,20 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
 		return nil, p
 	}
-	if p := i.checkJoiner(csr, raft.ServerID(member)); p != nil {
+	public, p := i.checkJoiner(csr, raft.ServerID(member))
+	if p != nil {
 		return nil, p
 	}
 	if i.authority() == nil {
 		return nil, noKey()
 	}
-	err = i.ChangeAccess(ctx, access.Change{At: i.Auth.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
+	err = i.ChangeAccess(ctx, access.Change{
+		At: i.Auth.Identity.Now().UTC(), By: member, UseJoinToken: t.ID, JoinKey: keyHash(public),
+	})
 	if err != nil {
 		return nil, err
 	}
-	return i.issue(csr, member)
+	return i.issue(public, pki.Holder{Member: member, Role: pki.Joiner})
 }
 
 // checkToken returns a problem if a token is not valid. The problem does not reveal
@@ -159,26 +172,24 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 	return nil
 }
 
-// checkJoiner returns a problem if a frontend cannot join, before its token is used.
-func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
+// checkJoiner returns the public key of a frontend, or a problem if it cannot join, before
+// its token is used.
+func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.PublicKey, p *score.Problem) {
 	id := peer.MemberID(member)
-	_, named, err := pki.ParseRequest(csr)
-	if err == nil && named != string(member) {
-		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
-	}
+	public, _, err := parseRequest(csr, string(member))
 	if err == nil && !i.ValidID(id) {
 		err = fmt.Errorf("the id %q is not valid", id)
 	}
 	if err != nil {
-		return invalid("csr", "%v", err)
+		return nil, invalid("csr", "%v", err)
 	}
 	taken := func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member }
-	conflict := func(format string, args ...any) *score.Problem {
-		return score.Problemf(score.IDConflict, format, args...).At("id")
+	conflict := func(format string, args ...any) (crypto.PublicKey, *score.Problem) {
+		return nil, score.Problemf(score.IDConflict, format, args...).At("id")
 	}
 	switch {
 	case i.Auth.Removed(member):
-		return score.Problemf(score.Forbidden,
+		return nil, score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(i.Auth.Servers(), taken):
 		return conflict("the id %q is taken by a frontend with other data; "+
@@ -187,7 +198,23 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 		// Otherwise the owner of a token could become any member that it can name.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
 	}
-	return nil
+	return public, nil
+}
+
+// parseRequest returns the public key and the hosts of a member's certificate request.
+func parseRequest(csr []byte, member string) (public crypto.PublicKey, hosts []string, err error) {
+	r, named, err := pki.ParseRequest(csr)
+	if err == nil && named != member {
+		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	hosts = r.DNSNames
+	for _, ip := range r.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return r.PublicKey, hosts, nil
 }
 
 // ServeCertificate answers a member's request for a new certificate.
@@ -199,11 +226,30 @@ func (i *Issuer) ServeCertificate(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	issued, err := i.issue(csr, peer.FromContext(r.Context()))
+	issued, err := i.renewal(csr, peer.HolderFrom(r.Context()))
 	if err != nil {
 		return err
 	}
 	return json.MarshalWrite(w, issued)
+}
+
+// renewal issues a certificate for a new key, with the role and the hosts of the old one.
+// The hosts that the request names are added for a voter only: it holds the authority's
+// key and could make that certificate itself. A non-voter gets the one at which the
+// configuration has it.
+func (i *Issuer) renewal(csr []byte, h pki.Holder) (*pki.IssuedCertificate, error) {
+	public, wished, err := parseRequest(csr, h.Member)
+	if err != nil {
+		return nil, invalid("csr", "%v", err)
+	}
+	id := raft.ServerID(h.Member)
+	if s, in := peer.Find(i.Auth.Servers(), id); in {
+		if s.Suffrage != raft.Voter || h.Role != pki.Voter {
+			wished = nil
+		}
+		h.Hosts = i.allowed(id, append(wished, host(string(s.Address))), nil, h.Hosts)
+	}
+	return i.issue(public, h)
 }
 
 // keysAnswer has authorities with their private keys.
@@ -217,7 +263,7 @@ func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	id := raft.ServerID(peer.FromContext(r.Context()))
-	if !i.IsVoter(id) {
+	if !i.IsVoter(id) { // the role may be from a configuration that is not committed yet
 		return score.Problemf(score.Forbidden, "only voters get the key of the authority")
 	}
 	var answer keysAnswer
@@ -235,17 +281,18 @@ func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue issues a certificate. The error is a *score.Problem.
-func (i *Issuer) issue(csr []byte, member string) (*pki.IssuedCertificate, error) {
+func (i *Issuer) issue(public crypto.PublicKey, h pki.Holder) (*pki.IssuedCertificate, error) {
 	a := i.authority()
 	if a == nil {
 		return nil, noKey()
 	}
-	issued, err := a.Issue(csr, member, i.Auth.Identity.Now())
+	issued, err := a.Issue(public, h, i.Auth.Identity.Now())
 	if err != nil {
 		return nil, invalid("csr", "%v", err)
 	}
 	issued.Authorities = i.Auth.Identity.Authorities()
-	i.Auth.Logger.Info("issued a certificate", "member", member, "authority", a.Fingerprint())
+	i.Auth.Logger.Info("issued a certificate",
+		"member", h.Member, "role", h.Role, "hosts", h.Hosts, "authority", a.Fingerprint())
 	return issued, nil
 }
 
@@ -288,4 +335,13 @@ func (i *Issuer) heldByMajority(authority string) bool {
 		}
 	}
 	return holders*2 > voters
+}
+
+// keyHash returns access.KeyHash of a public key of a certificate request.
+func keyHash(public crypto.PublicKey) []byte {
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil // ParseRequest has accepted the key
+	}
+	return access.KeyHash(der)
 }

@@ -23,6 +23,12 @@ const (
 	RenewTimeout = 5 * time.Second
 	// expiryLogPause is the pause between two warnings that a certificate expires.
 	expiryLogPause = 24 * time.Hour
+	// maxHostsPause bounds the pause after a master has answered that it does not issue a
+	// certificate with the addresses of this member. The pause doubles each time.
+	maxHostsPause = 10 * time.Minute
+	// withoutMaster is how long no master must have answered before a voter renews its
+	// certificate itself for its new addresses.
+	withoutMaster = 10 * time.Second
 )
 
 // Renewer keeps a member's certificate and keys up to date.
@@ -31,6 +37,9 @@ type Renewer struct {
 	Timeout time.Duration // of a round of renewals
 
 	notBefore    time.Time // of the next attempt
+	hostsAfter   time.Time // of the next attempt to get a certificate for other addresses
+	hostsPause   time.Duration
+	masterlessAt time.Time // of the first of the attempts that no master has answered; zero if the last was
 	expiryLogged time.Time
 	lastErr      string
 }
@@ -52,8 +61,8 @@ func (r *Renewer) Run(ctx context.Context) {
 func (r *Renewer) check(ctx context.Context) {
 	who := r.Auth.Identity
 	now := who.Now()
-	if now.Before(r.notBefore) {
-		return
+	if now.Before(r.notBefore) || who.Holder().Role == pki.Joiner {
+		return // the master gives a joiner the certificate of a member
 	}
 	round, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
@@ -115,28 +124,68 @@ func (r *Renewer) fetchKeys(ctx context.Context) error {
 	return nil
 }
 
-// renew gets a new certificate if it is time.
+// renew gets a new certificate if the present one is due, is by another authority than
+// the one that issues now, or lacks an address of this member.
 func (r *Renewer) renew(ctx context.Context) error {
 	i := r.Auth.Identity
-	due := !i.Now().Before(i.RenewAt())
-	if !due && i.IssuedBy() == r.issuing() {
+	now := i.Now()
+	missing := i.MissingHosts()
+	if now.Before(r.hostsAfter) {
+		missing = nil
+	}
+	due := !now.Before(i.RenewAt())
+	if !due && len(missing) == 0 && i.IssuedBy() == r.issuing() {
 		return nil
 	}
-	err := r.renewAtMaster(ctx, due)
-	// All members may have been down for long: without a master a voter renews it itself.
-	own := i.Authority(i.IssuedBy())
-	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && own != nil {
+	err := r.renewAtMaster(ctx, due || len(missing) > 0)
+	if own := i.Authority(i.IssuedBy()); own != nil && r.renewsItself(err, missing) {
 		err = i.Renew(own)
 	}
+	r.noteHosts(err, missing)
 	if err != nil {
 		return fmt.Errorf("renew the certificate: %w", err)
 	}
 	return nil
 }
 
-// renewAtMaster gets a new certificate from the master. Unless the old one is due it must
-// be by another authority.
-func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
+// renewsItself reports whether a voter renews its certificate itself because no master
+// does, with err: all members may have been down for long, or all may have moved and not
+// find each other. A certificate for its new addresses is never one that a master refused.
+func (r *Renewer) renewsItself(err error, missing []string) bool {
+	i := r.Auth.Identity
+	now := i.Now()
+	switch {
+	case err == nil || peer.IsAnswer(err):
+		r.masterlessAt = time.Time{}
+	case r.masterlessAt.IsZero():
+		r.masterlessAt = now
+	}
+	if err != nil && i.Expires().Sub(now) < pki.RenewWarning {
+		return true
+	}
+	return len(missing) > 0 && !r.masterlessAt.IsZero() && now.Sub(r.masterlessAt) >= withoutMaster
+}
+
+// noteHosts puts the next attempt to get a certificate for the addresses missing off if
+// the master has answered without one.
+func (r *Renewer) noteHosts(err error, missing []string) {
+	i := r.Auth.Identity
+	switch {
+	case len(i.MissingHosts()) == 0:
+		r.hostsPause, r.hostsAfter = 0, time.Time{}
+	case len(missing) > 0 && (err == nil || peer.IsAnswer(err)):
+		r.hostsPause = min(max(2*r.hostsPause, retryPause), maxHostsPause)
+		r.hostsAfter = i.Now().Add(r.hostsPause)
+		if err == nil {
+			r.Auth.Logger.Warn("the master issued a certificate without some addresses of this frontend; "+
+				"clients that use them do not trust it", "missing", i.MissingHosts(), "retry", r.hostsPause)
+		}
+	}
+}
+
+// renewAtMaster gets a new certificate from the master. Unless sameAuthority is true it
+// must be by another authority than the present one.
+func (r *Renewer) renewAtMaster(ctx context.Context, sameAuthority bool) error {
 	i := r.Auth.Identity
 	key, csr, err := i.Request()
 	if err != nil {
@@ -144,20 +193,21 @@ func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 	}
 	issued := new(pki.IssuedCertificate)
 	if r.IsMaster() {
-		issued, err = r.issue(csr, i.Member)
+		issued, err = r.renewal(csr, i.Holder())
 	} else {
 		err = r.callMaster(ctx, CertificatePath, bytes.NewReader(csr), issued)
 	}
 	if err != nil {
 		return err
 	}
-	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !due {
+	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !sameAuthority {
 		return errors.New("the master does not issue certificates of the new authority yet")
 	}
 	if err := i.Install(key, issued); err != nil {
 		return err
 	}
-	r.Auth.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy())
+	r.Auth.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy(),
+		"hosts", i.CertifiedHosts())
 	return nil
 }
 

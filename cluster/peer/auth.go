@@ -6,12 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -48,10 +50,11 @@ var (
 	errCrowded = errors.New("too many connections wait for a handshake")
 )
 
-// AuthConfig configures an Authenticator. Servers and Access are called by any goroutine.
+// AuthConfig configures an Authenticator. Its functions are called by any goroutine.
 type AuthConfig struct {
 	Identity *pki.Identity
 	Servers  func() []raft.Server // the latest configuration; first called after Open
+	Leader   func() raft.ServerID // that Raft follows, or this member if it leads; "" for none
 	Access   func() *access.State // the applied access control
 	Refused  *prometheus.CounterVec
 	Logger   *slog.Logger
@@ -59,9 +62,8 @@ type AuthConfig struct {
 
 // Authenticator checks the certificates of connections between members, in both
 // directions. The dialing member checks that it reached the member that it meant. The
-// accepting member takes the certificate of any member that was not removed: it may have
-// been down while others joined, and could learn of them from nobody else. Only removals
-// are final, and they are in the store; see access.State.
+// accepting member takes the certificate of anybody whom the group has given one and who
+// was not removed; what it may do is its role, see Role.
 //
 // All methods may be called on nil, which authenticates nobody, and by any goroutine.
 type Authenticator struct {
@@ -80,7 +82,7 @@ func NewAuthenticator(c AuthConfig) *Authenticator {
 	return &Authenticator{
 		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}), pending: list.New(),
 		refusals: NewRefusals(c.Refused, c.Logger,
-			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember,
+			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember, pki.WrongRole,
 			reasonRemoved, reasonHandshake, reasonCrowded),
 	}
 }
@@ -168,7 +170,9 @@ func (a *Authenticator) serverHandshake(ctx context.Context, c *conn, deadline t
 	a.UpdateTrust()
 	t := tls.Server(c.raw, a.server)
 	if err := t.HandshakeContext(ctx); err != nil {
-		a.refuse(refusalReason(err), c.raw.RemoteAddr(), err)
+		if !errors.Is(ctx.Err(), context.Canceled) { // else this port is being closed
+			a.refuse(refusalReason(err), c.raw.RemoteAddr(), err)
+		}
 		return err
 	}
 	return a.setPeer(c, t)
@@ -182,7 +186,7 @@ func (a *Authenticator) setPeer(c *conn, t *tls.Conn) error {
 	}
 	c.port.mu.Lock()
 	defer c.port.mu.Unlock()
-	c.Conn, c.tls, c.peer = t, t, raft.ServerID(peer)
+	c.Conn, c.tls, c.peer = t, t, peer
 	return nil
 }
 
@@ -218,10 +222,15 @@ func (a *Authenticator) addPending(c *conn) (done func()) {
 	}
 }
 
-// refuse counts and logs a refusal.
+// refuse counts and logs a refusal. A peer that went away, as a member that stops, is not
+// worth a warning.
 func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 	text := err.Error()
-	a.refusals.Note(slog.LevelWarn, reason, "refused a connection between members",
+	level := slog.LevelWarn
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		level = slog.LevelInfo
+	}
+	a.refusals.Note(level, reason, "refused a connection between members",
 		"remote", remote, "err", text[:min(len(text), maxLoggedError)])
 }
 
@@ -245,7 +254,7 @@ func (p *Port) Recheck() (pending bool) {
 	now := time.Now()
 	for _, c := range open {
 		reason, err := reasonRemoved, errRemoved
-		if !auth.Removed(c.peer) {
+		if !auth.Removed(raft.ServerID(c.peer.Member)) {
 			if _, err = auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {
 				continue
 			}
@@ -262,34 +271,8 @@ func (p *Port) Recheck() (pending bool) {
 	return pending
 }
 
-type peerKey struct{}
-
-// withPeer returns ctx with the authenticated peer of a connection.
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	if id := FromConn(c); id != "" {
-		return context.WithValue(ctx, peerKey{}, id)
-	}
-	return ctx
-}
-
-// FromContext returns the server id (id@instance) of the member that sent a request on
-// the peer port; "" if the members do not authenticate each other.
-func FromContext(ctx context.Context) string {
-	id, _ := ctx.Value(peerKey{}).(raft.ServerID)
-	return string(id)
-}
-
-// FromConn returns the member that the certificate of the other end names; "" if there is
-// none.
-func FromConn(c net.Conn) raft.ServerID {
-	if c, ok := c.(*conn); ok {
-		return c.peer
-	}
-	return ""
-}
-
-// RequireMember returns a handler that passes on to h the requests of members. Requests
-// of members that were removed go to removed.
+// RequireMember returns a handler that passes on to h the requests of those who have a
+// certificate. Requests of members that were removed go to removed.
 func (a *Authenticator) RequireMember(h http.Handler, removed http.HandlerFunc) http.Handler {
 	if a == nil {
 		return h

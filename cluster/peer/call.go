@@ -21,7 +21,9 @@ const maxAnswer = 64 << 20
 
 // RoundTrip sends an HTTP request to the member at the address that is the request's
 // host.
-func (p *Port) RoundTrip(r *http.Request) (*http.Response, error) { return p.client.RoundTrip(r) }
+func (p *Port) RoundTrip(r *http.Request) (*http.Response, error) {
+	return p.client.Load().RoundTrip(r)
+}
 
 // Call sends a request to the member at addr and decodes its JSON answer into answer,
 // unless that is nil. A body is JSON. The error is a *score.Problem if the answer is one;

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
+
+	"laurel/trust/pki"
 )
 
 // Reasons of laurel_raft_refused_total.
@@ -18,7 +21,12 @@ const (
 	reasonEntries       = "entries"       // they do not follow each other, or are of no known type
 	reasonConfiguration = "configuration" // it cannot be decoded
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
+	reasonSender        = "sender"        // it has no vote, or is not the sender that the message names
+	reasonForgot        = "forgot"        // this member may have forgotten what it acknowledged, and does not vote
 )
+
+// ErrStarting is the error of TransportConfig.MayVote of a member that has just started.
+var ErrStarting = errors.New("this member has just started")
 
 // MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each
 // higher term that it sees and never goes back, so one message could use up all terms. An
@@ -101,6 +109,32 @@ func (t *Transport) checkTransfer(r *raft.TimeoutNowRequest) error {
 	_, leader, _ := t.following()
 	if leader == "" || leader != raft.ServerID(r.ID) {
 		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", r.ID, leader)
+	}
+	return nil
+}
+
+// checkSender returns an error unless a request is from a voter, which it names as its
+// sender. The address that it names must not be another member's: Raft tells by it
+// whether a candidate is the one that it has voted for.
+func (t *Transport) checkSender(from pki.Holder, request any) error {
+	if from.Member == "" {
+		return nil // the members do not authenticate each other
+	}
+	if err := requireRole(t.config.Port.config.Auth.Role(from), pki.Voter, from); err != nil {
+		return err
+	}
+	named, ok := request.(raft.WithRPCHeader)
+	if !ok {
+		return fmt.Errorf("a request of %q without a sender", from.Member)
+	}
+	h := named.GetRPCHeader()
+	if string(h.ID) != from.Member || len(h.Addr) == 0 {
+		return fmt.Errorf("a request of %q names %q at %q as its sender", from.Member, h.ID, h.Addr)
+	}
+	for _, s := range Servers(t.raft) {
+		if string(s.ID) != from.Member && string(s.Address) == string(h.Addr) {
+			return fmt.Errorf("a request of %q names the address %q of %q", from.Member, h.Addr, s.ID)
+		}
 	}
 	return nil
 }

@@ -1,11 +1,17 @@
 package peer
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/trust/pki"
 )
 
 // Serve checks the requests of other members until the context ends. It gives snapshots
@@ -15,20 +21,84 @@ func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest))
 	if !t.awaitOpen() {
 		return
 	}
+	defer context.AfterFunc(t.ctx, func() { t.layer.Close() })()
 	t.config.Go(t.deliverHeartbeats)
 	for {
+		c, err := t.layer.Accept()
+		if err != nil {
+			return
+		}
+		t.config.Go(func() { t.serve(c.(*acceptedConn), snapshot) })
+	}
+}
+
+// serve checks the requests of one connection. raft.NetworkTransport does not tell from
+// which connection a request came, and the sender that a request names must be the one of
+// the certificate. So each connection gets a transport of its own, on the fast path of
+// heartbeats as well.
+func (t *Transport) serve(c *acceptedConn, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
+	only := &oneConn{StreamLayer: t.layer, conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	in := newNetworkTransport(only, &t.config)
+	in.SetHeartbeatHandler(func(call raft.RPC) { t.heartbeat(c.sender(), call) })
+	c.ended = in.Close
+	only.conn <- c
+	defer context.AfterFunc(t.ctx, func() { c.Close() })()
+	for {
 		select {
-		case call := <-t.NetworkTransport.Consumer():
-			t.handle(call, snapshot)
-		case <-t.ctx.Done():
+		case call := <-in.Consumer():
+			t.handle(c.sender(), call, snapshot)
+		case <-only.closed:
 			return
 		}
 	}
 }
 
-// handle passes on a request, or answers it with an error.
-func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
-	if err := t.check(call.Command); err != nil {
+// dialingLayer is a stream layer that accepts nothing.
+type dialingLayer struct {
+	raft.StreamLayer
+	closed chan struct{}
+}
+
+// Accept waits for Close.
+func (l *dialingLayer) Accept() (net.Conn, error) {
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+// Close stops Accept.
+func (l *dialingLayer) Close() error {
+	close(l.closed)
+	return l.StreamLayer.Close()
+}
+
+// oneConn is a stream layer that accepts one connection.
+type oneConn struct {
+	raft.StreamLayer
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+// Accept returns the connection, and then waits for Close.
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops Accept. The transport calls it once.
+func (l *oneConn) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// handle passes on a request of a member, or answers it with an error.
+func (t *Transport) handle(
+	from pki.Holder, call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest),
+) {
+	if err := t.check(from, call.Command); err != nil {
 		t.config.Go(func() {
 			if call.Reader != nil { // else the rest of a snapshot would be taken for the next request
 				io.Copy(io.Discard, call.Reader)
@@ -42,6 +112,10 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		t.config.Go(func() { snapshot(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
+		if len(request.Entries) > 0 && t.config.Full() {
+			t.config.Go(func() { t.handleLater(from, call, snapshot) })
+			return
+		}
 		// Raft commits up to the leader's commit index or the end of its own log,
 		// whichever comes first (v1.8.0, appendEntries). But a request proves that the
 		// two logs are the same only up to its own last entry. Behind it this member may
@@ -50,6 +124,41 @@ func (t *Transport) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallS
 		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 	}
 	t.Deliver(call)
+}
+
+// fullPause is the pause between two looks at a log that is full.
+const fullPause = 10 * time.Millisecond
+
+// errFull answers entries for which the log has no room.
+var errFull = errors.New("the log of this member is full until its snapshot is written")
+
+// handleLater handles entries when the log has room for them. Heartbeats and votes pass
+// meanwhile.
+func (t *Transport) handleLater(
+	from pki.Holder, call raft.RPC, snapshot func(raft.RPC, *raft.InstallSnapshotRequest),
+) {
+	if err := t.awaitRoom(); err != nil {
+		call.Respond(nil, err)
+		return
+	}
+	t.handle(from, call, snapshot)
+}
+
+// awaitRoom waits until the log has room, but not until the sender of entries may give up.
+func (t *Transport) awaitRoom() error {
+	late := time.After(t.config.Timeout / 2)
+	pause := time.NewTicker(fullPause)
+	defer pause.Stop()
+	for t.config.Full() {
+		select {
+		case <-pause.C:
+		case <-late:
+			return errFull
+		case <-t.ctx.Done():
+			return raft.ErrRaftShutdown
+		}
+	}
+	return nil
 }
 
 // following returns the term in which Raft follows a leader, the leader, and the index of
@@ -71,12 +180,12 @@ func (t *Transport) following() (term uint64, leader raft.ServerID, last uint64)
 // that Raft follows already changes nothing and is answered here, because a slow disk
 // under the main goroutine must not cost the master its majority, and Raft gets a copy
 // when it is free. Any other heartbeat waits for Raft.
-func (t *Transport) heartbeat(call raft.RPC) {
+func (t *Transport) heartbeat(from pki.Holder, call raft.RPC) {
 	if !t.awaitOpen() {
 		call.Respond(nil, raft.ErrRaftShutdown)
 		return
 	}
-	if err := t.check(call.Command); err != nil {
+	if err := t.check(from, call.Command); err != nil {
 		call.Respond(nil, err)
 		return
 	}
@@ -114,8 +223,11 @@ func (t *Transport) deliverHeartbeats() {
 	}
 }
 
-// check returns an error if Raft must not see a request.
-func (t *Transport) check(request any) error {
+// check returns an error if Raft must not see a request of a member.
+func (t *Transport) check(from pki.Holder, request any) error {
+	if err := t.checkSender(from, request); err != nil {
+		return t.refuse(reasonSender, err)
+	}
 	if err := t.checkTerm(termOf(request)); err != nil {
 		t.approach(request)
 		return err
@@ -125,6 +237,14 @@ func (t *Transport) check(request any) error {
 	}
 	if reason, err := t.checkRequest(request); err != nil {
 		return t.refuse(reason, err)
+	}
+	switch request.(type) {
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
+		if err := t.config.MayVote(); errors.Is(err, ErrStarting) {
+			return err // which ends soon
+		} else if err != nil {
+			return t.refuse(reasonForgot, err)
+		}
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/trust/pki"
 )
 
 // Protocols that a connection can carry. The first byte on a connection names the
@@ -44,8 +46,10 @@ type Config struct {
 	Address  string         // host:port on which the other members reach this one; port 0 lets the system choose
 	ServerID raft.ServerID  // of this member
 	Auth     *Authenticator // nil if members do not authenticate each other
-	Dial     Dialer         // nil means a net.Dialer
-	Listen   Listener       // nil means net.Listen
+	// Needs has the role that each protocol needs, but for HTTP.
+	Needs  map[byte]pki.Role
+	Dial   Dialer   // nil means a net.Dialer
+	Listen Listener // nil means net.Listen
 }
 
 // Port is the one port between members. All methods are safe for concurrent use.
@@ -59,7 +63,7 @@ type Port struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	server   *http.Server
-	client   *http.Transport
+	client   atomic.Pointer[http.Transport]
 
 	mu   sync.Mutex
 	open map[*conn]struct{} // nil once the port is closed
@@ -100,7 +104,13 @@ func Listen(c Config) (*Port, error) {
 		server: &http.Server{ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.client = &http.Transport{
+	p.client.Store(p.newClient())
+	go p.accept()
+	return p, nil
+}
+
+func (p *Port) newClient() *http.Transport {
+	return &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 			return p.connect(ctx, addr, p.config.Auth.memberAt(addr), []byte{ProtocolHTTP})
 		},
@@ -108,9 +118,11 @@ func Listen(c Config) (*Port, error) {
 		IdleConnTimeout:     httpIdleTimeout / 2,
 		DisableCompression:  true,
 	}
-	go p.accept()
-	return p, nil
 }
+
+// Reconnect makes the next requests to other members use new connections, on which this
+// member presents its present certificate.
+func (p *Port) Reconnect() { p.client.Swap(p.newClient()).CloseIdleConnections() }
 
 // Addr returns the address on which the other members reach the port.
 func (p *Port) Addr() net.Addr { return p.address }
@@ -123,7 +135,7 @@ type conn struct {
 	// tls and peer are set once by the handshake, before another goroutine has the
 	// connection.
 	tls  *tls.Conn
-	peer raft.ServerID
+	peer pki.Holder
 	// rejectedSince is the time in ns since which the peer's certificate is no longer
 	// accepted; 0 while it is.
 	rejectedSince atomic.Int64
@@ -170,7 +182,11 @@ func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, pream
 	if err != nil {
 		return nil, err
 	}
-	if err := p.config.Auth.clientHandshake(ctx, c, to); err != nil {
+	err = p.config.Auth.clientHandshake(ctx, c, to)
+	if err == nil {
+		err = p.checkReceiver(ctx, c, preamble[0])
+	}
+	if err != nil {
 		c.Close()
 		// The request has not been sent, so DialFailed must report true.
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: Addr(addr), Err: err}
@@ -223,13 +239,26 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 		return nil, err
 	}
 	c.SetReadDeadline(deadline)
-	to, err := p.readPreamble(c)
-	// A removed member may still use HTTP, where it is told that it was removed.
-	if err == nil && to != p.http && p.config.Auth.Removed(c.peer) {
-		p.config.Auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
-		err = errRemoved
+	protocol, err := p.readPreamble(c)
+	if err != nil {
+		return nil, err
 	}
-	return to, err
+	// A removed member may still use HTTP, where it is told that it was removed.
+	if protocol != ProtocolHTTP && p.config.Auth.Removed(raft.ServerID(c.peer.Member)) {
+		p.config.Auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
+		return nil, errRemoved
+	}
+	if err := p.checkSender(c, protocol); err != nil {
+		p.config.Auth.refuse(pki.WrongRole, c.raw.RemoteAddr(), err)
+		return nil, err
+	}
+	switch protocol {
+	case ProtocolRaft:
+		return p.raft, nil
+	case ProtocolPush:
+		return p.push, nil
+	}
+	return p.http, nil
 }
 
 // Preamble returns the first bytes of a connection that carries Raft or the push
@@ -242,28 +271,24 @@ func Preamble(protocol byte, to raft.ServerID) []byte {
 
 var errPreamble = errors.New("the connection is not for this member")
 
-func (p *Port) readPreamble(r io.Reader) (chan net.Conn, error) {
+func (p *Port) readPreamble(r io.Reader) (protocol byte, err error) {
 	var b [256]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
-		return nil, err
+		return 0, err
 	}
-	switch b[0] {
+	switch protocol = b[0]; protocol {
 	case ProtocolHTTP:
-		return p.http, nil
+		return protocol, nil
 	case ProtocolRaft, ProtocolPush:
-		to := p.raft
-		if b[0] == ProtocolPush {
-			to = p.push
-		}
 		if _, err := io.ReadFull(r, b[:1]); err != nil {
-			return nil, err
+			return 0, err
 		}
 		id := b[1 : 1+int(b[0])]
 		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.config.ServerID {
-			return to, nil
+			return protocol, nil
 		}
 	}
-	return nil, errPreamble
+	return 0, errPreamble
 }
 
 // HandleHTTP serves HTTP requests of other members with h until the port is closed. It
@@ -310,7 +335,7 @@ func (p *Port) Close() error {
 	for c := range open {
 		c.raw.Close()
 	}
-	p.client.CloseIdleConnections()
+	p.client.Load().CloseIdleConnections()
 	return err
 }
 

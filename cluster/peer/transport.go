@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,10 +14,16 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/cluster/internal/hclogger"
+	"laurel/trust/pki"
 )
 
-// maxPooledConns is the number of idle Raft connections kept to each other member.
-const maxPooledConns = 4
+const (
+	// maxPooledConns is the number of idle Raft connections kept to each other member.
+	maxPooledConns = 4
+	// maxMessage bounds the entries of one message to a follower, in bytes. A message with
+	// one entry may be larger.
+	maxMessage = 8 << 20
+)
 
 // TransportConfig configures a Transport.
 type TransportConfig struct {
@@ -24,14 +31,20 @@ type TransportConfig struct {
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
+	Full          func() bool   // reports whether the log has no room for entries now
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
+	// MayVote returns why this member must not take part in elections now, or nil. It is
+	// first called after Open.
+	MayVote func() error
 	// Go runs a function on a goroutine that the member waits for when it closes.
-	Go      func(func())
-	Stopped <-chan struct{}        // closed when Raft has stopped
-	Refused *prometheus.CounterVec // laurel_raft_refused_total
-	Logger  *slog.Logger
+	Go func(func())
+	// Stopping reports whether this member is stopping: lost connections are then no news.
+	Stopping func() bool
+	Stopped  <-chan struct{}        // closed when Raft has stopped
+	Refused  *prometheus.CounterVec // laurel_raft_refused_total
+	Logger   *slog.Logger
 }
 
 // Transport is Raft's transport between members. hashicorp/raft processes whatever the
@@ -45,10 +58,11 @@ type TransportConfig struct {
 // but not the second, and knows the receiver's id but not the address that Raft has for
 // it.
 type Transport struct {
-	*raft.NetworkTransport
-	Header raft.RPCHeader // of this member's answers
+	*raft.NetworkTransport                // sends; each accepted connection has another one, see serve
+	Header                 raft.RPCHeader // of this member's answers
 
 	config   TransportConfig
+	layer    raft.StreamLayer
 	ctx      context.Context
 	calls    chan raft.RPC // read by Raft's main goroutine
 	beat     chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
@@ -62,14 +76,14 @@ type Transport struct {
 
 // NewTransport returns a transport whose requests and answers are checked until ctx ends.
 func NewTransport(ctx context.Context, c TransportConfig) *Transport {
+	layer := c.Port.RaftLayer(c.Timeout)
 	t := &Transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: c.Port.RaftLayer(c.Timeout), MaxPool: maxPooledConns, Timeout: c.Timeout,
-			Logger: hclogger.New(c.Logger),
-		}),
-		config: c, ctx: ctx, calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
-		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer),
-		steps:    rate.Sometimes{Interval: c.ApproachPause},
+		NetworkTransport: newNetworkTransport(&dialingLayer{StreamLayer: layer, closed: make(chan struct{})}, &c),
+		config:           c, layer: layer, ctx: ctx,
+		calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
+		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
+			reasonForgot, reasonSender),
+		steps: rate.Sometimes{Interval: c.ApproachPause},
 	}
 	self := c.Port.config.ServerID
 	t.Header = raft.RPCHeader{
@@ -77,6 +91,12 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 	}
 	t.follow = t.following
 	return t
+}
+
+func newNetworkTransport(layer raft.StreamLayer, c *TransportConfig) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: layer, MaxPool: maxPooledConns, Timeout: c.Timeout, Logger: hclogger.New(c.Logger, c.Stopping),
+	})
 }
 
 // Open admits requests: r is the Raft of this transport.
@@ -125,9 +145,7 @@ func (t *Transport) Consumer() <-chan raft.RPC { return t.calls }
 
 // SetHeartbeatHandler ignores Raft's handler of heartbeats in favor of the transport's
 // own; see heartbeat.
-func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {
-	t.NetworkTransport.SetHeartbeatHandler(t.heartbeat)
-}
+func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
 // checkAnswer returns err, or an error if the term of the answer cannot be believed. The
 // answer then has no term, because Raft may look at it despite the error.
@@ -158,13 +176,32 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 func (t *Transport) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
 ) error {
+	shorten(q)
 	return t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
 }
 
-// RequestVote asks for a vote.
+// shorten limits the entries of a request to maxMessage. hashicorp/raft counts entries only.
+// It looks at the request to learn which entries were sent, and sends the next ones after
+// them.
+func shorten(q *raft.AppendEntriesRequest) {
+	bytes := 0
+	for i, e := range q.Entries {
+		if bytes += len(e.Data); bytes > maxMessage && i > 0 {
+			clear(q.Entries[i:])
+			q.Entries = q.Entries[:i]
+			return
+		}
+	}
+}
+
+// RequestVote asks for a vote. Raft hears no answer while this member must not take part
+// in elections, so it never is more than a candidate.
 func (t *Transport) RequestVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestVote(id, Address(id, to), q, a), &a.Term)
 }
 
@@ -172,7 +209,18 @@ func (t *Transport) RequestVote(
 func (t *Transport) RequestPreVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse,
 ) error {
+	if err := t.mayVote(); err != nil {
+		return err
+	}
 	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+}
+
+// mayVote returns why this member must not take part in elections now, or nil.
+func (t *Transport) mayVote() error {
+	if !t.awaitOpen() {
+		return raft.ErrTransportShutdown
+	}
+	return t.config.MayVote()
 }
 
 // InstallSnapshot sends a snapshot.
@@ -207,6 +255,14 @@ func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
+}
+
+// AppendEntries sends log entries.
+func (p *pipeline) AppendEntries(
+	q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
+) (raft.AppendFuture, error) {
+	shorten(q)
+	return p.AppendPipeline.AppendEntries(q, a)
 }
 
 // run passes answers on until the pipeline is closed.
@@ -301,8 +357,26 @@ func (c *dialedConn) Write(b []byte) (int, error) {
 type acceptedConn struct {
 	net.Conn
 	stallTimeout time.Duration
-	reading      bool  // a request has begun
-	failed       error // the error that ended reading; later bytes must not be taken for another request
+	ended        func() error // called by Close; set before the connection is used
+	reading      bool         // a request has begun
+	failed       error        // the error that ended reading; later bytes must not be taken for another request
+}
+
+// sender returns the holder of the sender's certificate.
+func (c *acceptedConn) sender() pki.Holder {
+	if c, ok := c.Conn.(*conn); ok {
+		return c.peer
+	}
+	return pki.Holder{}
+}
+
+// Close closes the connection.
+func (c *acceptedConn) Close() error {
+	err := c.Conn.Close()
+	if c.ended != nil {
+		err = errors.Join(err, c.ended())
+	}
+	return err
 }
 
 // Read waits without limit for a request to begin, and at most stallTimeout for it to go

@@ -21,6 +21,7 @@ import (
 const (
 	identityFile = "member.json"
 	removedFile  = "removed"
+	divergedFile = "diverged"
 	voteFile     = "raft.db"
 	logDir       = "wal"
 )
@@ -131,6 +132,26 @@ func (s *Store) MarkJoined(index uint64) error {
 func (s *Store) MarkRemoved(by string) error {
 	text := fmt.Sprintf("removed %s, by %s\n", time.Now().UTC().Format(time.RFC3339), by)
 	return pki.WritePrivateFile(filepath.Join(s.dir, removedFile), []byte(text))
+}
+
+// MarkDiverged stores that the state of the member contradicts the group, and why. Every
+// later Open returns that error, and so does MarkDiverged.
+func (s *Store) MarkDiverged(reason string) error {
+	text := fmt.Sprintf("%s, since %s\n", reason, time.Now().UTC().Format(time.RFC3339))
+	if err := pki.WritePrivateFile(filepath.Join(s.dir, divergedFile), []byte(text)); err != nil {
+		s.logger.Warn("could not record the contradiction in the data directory", "err", err)
+	}
+	return contradiction(s.dir, "%s", reason)
+}
+
+// checkDiverged returns a *ContradictionError if the state of the member of the directory
+// contradicted the group.
+func checkDiverged(dir string) error {
+	mark, err := os.ReadFile(filepath.Join(dir, divergedFile))
+	if err != nil {
+		return nil
+	}
+	return contradiction(dir, "%s", strings.TrimSpace(string(mark)))
 }
 
 // checkRemoved returns ErrRemoved if the member of the directory was removed.

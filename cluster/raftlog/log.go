@@ -24,8 +24,14 @@ import (
 //
 // Log also refuses to remove entries that were applied and are in no snapshot.
 type Log struct {
-	*raft.LogCache
+	*recentLog
 	contradicted func(error) // ends the member and does not return
+	bounds       Bounds
+	sizes        *segmentSizes
+
+	// removing is held while entries are removed. Raft's main goroutine may empty the log
+	// for a snapshot of the master while Compact removes entries of an own one.
+	removing sync.Mutex
 
 	mu      sync.RWMutex
 	base    raft.Log // index and term of the last entry of the newest snapshot; index 0 if there is none
@@ -35,6 +41,11 @@ type Log struct {
 	// such index: restoring a snapshot sets the state machine back.
 	appliedIndex func() uint64
 	applied      uint64
+	// unapplied are the stores since the start whose entries may not all be applied.
+	unapplied      []stored
+	unappliedBytes int64
+	opened         uint64 // the last entry of the log when it was opened
+	limit          int64  // of the log after the newest snapshot; 0 before it is chosen
 }
 
 // ContinueAfter lets the log continue after a snapshot. A snapshot older than the one it
@@ -69,7 +80,7 @@ func (l *Log) NoteApplied() {
 // Start returns the index of the first entry that the log has, or will have next if it is
 // empty.
 func (l *Log) Start() uint64 {
-	first, err := l.LogCache.FirstIndex()
+	first, err := l.recentLog.FirstIndex()
 	if err == nil && first > 0 {
 		return first
 	}
@@ -82,7 +93,7 @@ func (l *Log) Start() uint64 {
 // term alone, and for an entry that Raft still counts although it is gone, the index
 // alone.
 func (l *Log) GetLog(index uint64, to *raft.Log) error {
-	err := l.LogCache.GetLog(index, to)
+	err := l.recentLog.GetLog(index, to)
 	if !errors.Is(err, raft.ErrLogNotFound) {
 		return err
 	}
@@ -106,11 +117,9 @@ func (l *Log) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }
 
 // StoreLogs appends entries.
 func (l *Log) StoreLogs(e []*raft.Log) error {
-	err := l.LogCache.StoreLogs(e)
-	if err == nil {
-		l.mu.Lock()
-		l.emptied = 0
-		l.mu.Unlock()
+	err := l.recentLog.StoreLogs(e)
+	if err == nil && len(e) > 0 {
+		l.noteStored(e)
 	}
 	return err
 }
@@ -118,6 +127,13 @@ func (l *Log) StoreLogs(e []*raft.Log) error {
 // DeleteRange removes those of the entries that exist. It ends the member if one of them
 // was applied and is in no snapshot.
 func (l *Log) DeleteRange(from, to uint64) error {
+	l.removing.Lock()
+	defer l.removing.Unlock()
+	return l.remove(from, to)
+}
+
+// remove is DeleteRange for a caller that holds removing.
+func (l *Log) remove(from, to uint64) error {
 	last, err := l.LastIndex()
 	if err != nil || last < from || last == 0 {
 		return err
@@ -125,8 +141,11 @@ func (l *Log) DeleteRange(from, to uint64) error {
 	if err := l.checkTruncation(from, to, last); err != nil {
 		l.contradicted(err)
 	}
-	if err := l.LogCache.DeleteRange(from, to); err != nil {
+	if err := l.recentLog.DeleteRange(from, to); err != nil {
 		return err
+	}
+	if to >= last {
+		l.noteRemoved(from)
 	}
 	if now, err := l.LastIndex(); err != nil || now > 0 {
 		return err
@@ -148,7 +167,7 @@ func (l *Log) checkTruncation(from, to, last uint64) error {
 	t := truncation{from: from, to: to, first: first, last: last, applied: l.applied, snapshot: newest.Index}
 	l.mu.RUnlock()
 	var e raft.Log
-	t.inLog = newest.Index >= first && l.LogCache.GetLog(newest.Index, &e) == nil && e.Term == newest.Term
+	t.inLog = newest.Index >= first && l.recentLog.GetLog(newest.Index, &e) == nil && e.Term == newest.Term
 	return t.check()
 }
 

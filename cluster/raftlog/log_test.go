@@ -23,16 +23,23 @@ type follower struct {
 	members raft.Configuration
 }
 
+// testBounds are the usual bounds, but for smaller files of the log.
+var testBounds = func() Bounds {
+	b := DefaultBounds
+	b.Segment = testSegmentSize
+	return b
+}()
+
 // openStore opens the store of a new member.
 func openStore(t *testing.T, dir string, change ...func(*Options)) *Store {
 	t.Helper()
 	o := Options{
-		Dir:         dir,
-		ID:          "f2",
-		Join:        true,
-		SegmentSize: testSegmentSize,
-		Logger:      noLog,
-		Fatal:       func(err error) { t.Errorf("fatal error: %v", err) },
+		Dir:    dir,
+		ID:     "f2",
+		Join:   true,
+		Bounds: testBounds,
+		Logger: noLog,
+		Fatal:  func(err error) { t.Errorf("fatal error: %v", err) },
 	}
 	for _, f := range change {
 		f(&o)
@@ -70,7 +77,7 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 		}
 	}
 	c := raft.DefaultConfig()
-	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog)
+	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog, nil)
 	c.HeartbeatTimeout, c.ElectionTimeout = time.Minute, time.Minute // no election during the test
 	var err error
 	f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.Log, f.store.Stable, f.store.Snapshots, over)
@@ -200,7 +207,7 @@ func TestLogKnowsItsSnapshotAfterARestart(t *testing.T) {
 				t.Errorf("entry %d, which does not exist, gives %v", i, err)
 			}
 		}
-		f.store.Log = &Log{LogCache: f.store.Log.LogCache}
+		f.store.Log = &Log{recentLog: f.store.Log.recentLog}
 		if err := f.store.continueAfterNewest(); err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,11 @@ func (s *Store) OpenMachine() (*fsm.Machine, error) {
 	if err != nil {
 		return nil, openFailure(s.dir, err)
 	}
-	if err := s.catchUp(m); err != nil {
+	err = s.catchUp(m)
+	if err == nil {
+		s.Log.opened, err = s.backend.LastIndex()
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type segments struct {
 	*segment.Filer
 	dir    string
 	failed atomic.Pointer[error] // why the last attempt to make a segment failed
+	sizes  segmentSizes
 }
 
 // keep keeps an error of making a segment.
@@ -42,6 +43,10 @@ func (s *segments) keep(err error) error {
 func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 	w, err := s.Filer.Create(info)
 	if err != nil {
+		return nil, s.keep(err)
+	}
+	if err := os.Chmod(filepath.Join(s.dir, segment.FileName(info)), privateFile); err != nil {
+		w.Close()
 		return nil, s.keep(err)
 	}
 	return &tailSegment{segments: s, info: info, w: w}, nil
@@ -212,7 +217,11 @@ type segmentList struct {
 
 // CommitState stores the list.
 func (l *segmentList) CommitState(state types.PersistentState) error {
-	return l.segments.keep(l.BoltMetaDB.CommitState(state))
+	err := l.segments.keep(l.BoltMetaDB.CommitState(state))
+	if err == nil {
+		l.segments.sizes.set(state.Segments)
+	}
+	return err
 }
 
 // Load returns the list. A crash while the last segment was being sealed can leave it
@@ -220,6 +229,7 @@ func (l *segmentList) CommitState(state types.PersistentState) error {
 // lists such a segment as full, and the next one after it.
 func (l *segmentList) Load(dir string) (types.PersistentState, error) {
 	state, err := l.BoltMetaDB.Load(dir)
+	l.segments.sizes.set(state.Segments)
 	if err != nil || len(state.Segments) == 0 {
 		return state, err
 	}

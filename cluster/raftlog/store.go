@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,10 +20,6 @@ import (
 	"laurel/cluster/snapshots"
 )
 
-// logCache is the number of entries kept in memory for followers that are slightly
-// behind. Entries are bounded in size, so this bounds the memory.
-const logCache = 128
-
 // Options are the options of Open.
 type Options struct {
 	Dir string // the data directory, made if it is missing
@@ -31,7 +28,7 @@ type Options struct {
 	// joining a group.
 	Bootstrap, Join bool
 	StallTimeout    time.Duration // 0 means DefaultStallTimeout
-	SegmentSize     int           // in bytes of one file of the log; 0 means the default
+	Bounds          Bounds        // the zero value means DefaultBounds
 	Logger          *slog.Logger
 	// Fatal is called with every error of the disk, and every contradiction, that ends
 	// the member. The call of the store that met it does not return before Release.
@@ -43,8 +40,7 @@ type Options struct {
 
 // Backend is what hashicorp/raft stores its log, its term and its vote in.
 type Backend interface {
-	raft.LogStore
-	raft.MonotonicLogStore
+	logStore
 	raft.StableStore
 }
 
@@ -59,8 +55,8 @@ type splitStore struct {
 // Raft reaches the log through a chain of wrappers, each with one task. From Raft down to
 // the disk:
 //
-//	Log            continues after snapshots; refuses to remove applied entries
-//	raft.LogCache  keeps the newest entries in memory
+//	Log            continues after snapshots; refuses to remove applied entries; bounds it
+//	recentLog      keeps the newest entries in memory
 //	watchdogStore  ends the member at the first error, or when a write stalls
 //	Options.Wrap   a test's faults; absent in production
 //	splitStore     joins the log and the store of term and vote
@@ -87,14 +83,14 @@ type Store struct {
 // Open opens a data directory. It locks the directory until Close.
 func Open(o Options) (s *Store, err error) {
 	o.StallTimeout = cmp.Or(o.StallTimeout, DefaultStallTimeout)
-	o.SegmentSize = cmp.Or(o.SegmentSize, defaultSegmentSize)
+	o.Bounds = cmp.Or(o.Bounds, DefaultBounds)
 	if o.ObserveWrite == nil {
 		o.ObserveWrite = func(time.Duration) {}
 	}
 	if err := durable.MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	if err := checkRemoved(o.Dir); err != nil {
+	if err := cmp.Or(checkRemoved(o.Dir), checkDiverged(o.Dir)); err != nil {
 		return nil, err
 	}
 	who, err := loadIdentity(o.Dir, o.ID)
@@ -103,6 +99,7 @@ func Open(o Options) (s *Store, err error) {
 	}
 	s = &Store{identity: who, dir: o.Dir, logger: o.Logger}
 	s.joinedAt.Store(who.JoinedAt)
+	s.protect()
 	if err := s.openVotes(); err != nil {
 		return nil, err
 	}
@@ -112,16 +109,32 @@ func Open(o Options) (s *Store, err error) {
 			s = nil
 		}
 	}()
-	if err := s.openWAL(o.SegmentSize); err != nil {
+	if err := s.openWAL(o.Bounds.Segment); err != nil {
 		return s, err
 	}
-	if err := s.wrap(o); err != nil {
-		return s, err
-	}
+	s.wrap(o)
 	if err := s.openSnapshots(); err != nil {
 		return s, err
 	}
+	if _, err := protect(s.dir); err != nil { // what the libraries have just made
+		o.Logger.Debug("the modes of new files could not be changed", "dir", s.dir, "err", err)
+	}
 	return s, s.check(o)
+}
+
+// HasData reports whether a data directory has a member that was in a group, or is
+// founding one. A directory of a member that only waits to be added has no data yet.
+func HasData(dir string) (bool, error) {
+	path := filepath.Join(dir, voteFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s := &Store{dir: dir}
+	if err := s.openVotes(); err != nil {
+		return false, err
+	}
+	term, err := storedNumber(s.votes, termKey)
+	return term > 0, errors.Join(err, s.votes.Close())
 }
 
 // openWAL opens the log, which must match the term and vote: with only one of the two a
@@ -149,25 +162,23 @@ func (s *Store) openWAL(segmentSize int) error {
 }
 
 // wrap puts the wrappers around the log and the votes; see Store.
-func (s *Store) wrap(o Options) error {
+func (s *Store) wrap(o Options) {
 	s.backend = splitStore{s.wal, s.votes}
 	if o.Wrap != nil {
 		s.backend = o.Wrap(s.backend)
 	}
 	s.watchdog = newWatchdogStore(s.backend, o)
 	s.Stable = s.watchdog
-	cached, err := raft.NewLogCache(logCache, s.watchdog)
-	if err != nil {
-		return err
+	s.Log = &Log{
+		recentLog:    &recentLog{logStore: s.watchdog, maxBytes: o.Bounds.Recent},
+		contradicted: func(err error) { s.watchdog.fail(&ContradictionError{s.dir, err}) },
+		bounds:       o.Bounds,
+		sizes:        &s.wal.segments.sizes,
 	}
-	s.Log = &Log{LogCache: cached, contradicted: func(err error) {
-		s.watchdog.fail(&ContradictionError{s.dir, err})
-	}}
-	return nil
 }
 
 func (s *Store) openSnapshots() (err error) {
-	s.Snapshots, err = snapshots.Open(s.dir, s.Log, hclogger.New(s.logger))
+	s.Snapshots, err = snapshots.Open(s.dir, s.Log, hclogger.New(s.logger, nil))
 	if err != nil {
 		return fmt.Errorf("open the snapshots in %s: %w", s.dir, err)
 	}
@@ -222,6 +233,9 @@ func (s *Store) Bootstrap(first raft.Configuration) error {
 	}
 	return nil
 }
+
+// Dir returns the data directory.
+func (s *Store) Dir() string { return s.dir }
 
 // Release ends the goroutines whose call of the store has failed.
 func (s *Store) Release() { s.watchdog.stop() }

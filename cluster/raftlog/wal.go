@@ -42,10 +42,14 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	if err := checkSegmentList(dir); err != nil {
 		return nil, err
 	}
-	files := &segments{Filer: segment.NewFiler(dir, walfs.New()), dir: dir}
+	files := &segments{
+		Filer: segment.NewFiler(dir, walfs.New()),
+		dir:   dir,
+		sizes: segmentSizes{grown: make(chan struct{}, 1)},
+	}
 	index := &segmentList{segments: files}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
-		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log)))
+		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log, nil)))
 	if err == nil {
 		return &walLog{wal: w, segments: files}, nil
 	}

@@ -154,6 +154,35 @@ func TestLogContinuesAfterACrashWhileASegmentWasSealed(t *testing.T) {
 	}
 }
 
+// raft-wal lists a new segment before it makes the file. The segment before it is on the disk then.
+func TestLogContinuesAfterACrashBeforeItsNextFileWasMade(t *testing.T) {
+	for _, empty := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the file has a name %t", empty), func(t *testing.T) {
+			dir := t.TempDir()
+			l := mustOpenWAL(t, dir)
+			appendEntries(t, l, 1, perSegment)
+			next := segmentFile(dir, perSegment+1, 1)
+			eventually(t, "no next file is made", func() bool {
+				_, err := os.Stat(next)
+				return err == nil
+			})
+			l.Close()
+			err := os.Remove(next)
+			if empty {
+				err = os.WriteFile(next, nil, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			l = mustOpenWAL(t, dir)
+			checkEntries(t, l, 1, perSegment)
+			appendEntries(t, l, perSegment+1, 3*perSegment)
+			l.Close()
+			checkEntries(t, mustOpenWAL(t, dir), 1, 3*perSegment)
+		})
+	}
+}
+
 // A segment's table of entries is the end of the write that fills it, and may not be whole after a
 // loss of power. It must not be used then.
 func TestLogSurvivesATornTable(t *testing.T) {

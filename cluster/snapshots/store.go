@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -26,6 +27,7 @@ const retained = 2
 const (
 	unfinishedSuffix = ".tmp"
 	stateFile        = "state.bin"
+	metaFile         = "meta.json"
 	damagedSuffix    = ".damaged" + unfinishedSuffix // Raft ignores it
 )
 
@@ -41,6 +43,8 @@ type Log interface {
 	SnapshotStored(index, term uint64)
 	// ContinueAfter lets the log continue after a snapshot.
 	ContinueAfter(index, term uint64)
+	// Compact removes entries that the newest snapshot contains.
+	Compact() error
 }
 
 // Store is Raft's store of snapshots. It lets the log continue after each snapshot that
@@ -72,6 +76,20 @@ func (s *Store) SetAside(id string) error {
 	return os.Rename(path, path+damagedSuffix)
 }
 
+// Newest returns the size of the newest snapshot and when it was stored; 0 and the zero
+// time if there is none.
+func (s *Store) Newest() (size int64, stored time.Time) {
+	list, err := s.List()
+	if err != nil || len(list) == 0 {
+		return 0, stored
+	}
+	info, err := os.Stat(filepath.Join(s.dir, list[0].ID, stateFile))
+	if err != nil { // a newer one has just replaced it
+		return list[0].Size, stored
+	}
+	return list[0].Size, info.ModTime()
+}
+
 // Installing reports whether Raft is installing a received snapshot.
 func (s *Store) Installing() bool { return s.offered.Load() != nil }
 
@@ -80,9 +98,10 @@ func (s *Store) Installing() bool { return s.offered.Load() != nil }
 func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
 	if r := s.offered.Load(); r != nil && r.meta.Index == index && r.meta.Term == term && !r.stored.Load() {
-		stored := func() {
+		stored := func() error {
 			r.stored.Store(true)
 			s.log.SnapshotStored(index, term)
+			return nil
 		}
 		return &receivedSink{sink{r.sink, stored}, r.meta.Size}, nil
 	}
@@ -90,9 +109,10 @@ func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configu
 	if err != nil {
 		return nil, err
 	}
-	return &sink{own, func() {
+	return &sink{own, func() error {
 		s.log.SnapshotStored(index, term)
 		s.log.ContinueAfter(index, term)
+		return s.log.Compact()
 	}}, nil
 }
 
@@ -116,23 +136,37 @@ func (s *Store) create(version raft.SnapshotVersion, index, term uint64, configu
 	if err != nil {
 		return nil, err
 	}
-	if err := durable.SyncDir(filepath.Join(s.dir, sink.ID()+unfinishedSuffix)); err != nil {
+	dir := filepath.Join(s.dir, sink.ID()+unfinishedSuffix)
+	if err := makePrivate(dir); err != nil {
+		return nil, fmt.Errorf("protect a new snapshot: %w", errors.Join(err, sink.Cancel()))
+	}
+	if err := durable.SyncDir(dir); err != nil {
 		return nil, fmt.Errorf("sync the directory of a new snapshot: %w", errors.Join(err, sink.Cancel()))
 	}
 	return sink, nil
 }
 
+// makePrivate takes the access to a snapshot from others than its owner. Raft makes it for
+// all to read.
+func makePrivate(dir string) error {
+	return errors.Join(
+		os.Chmod(dir, 0o700),
+		os.Chmod(filepath.Join(dir, metaFile), 0o600),
+		os.Chmod(filepath.Join(dir, stateFile), 0o600),
+	)
+}
+
 // sink calls stored when its snapshot is stored under its name.
 type sink struct {
 	raft.SnapshotSink
-	stored func()
+	stored func() error
 }
 
 // Close stores the snapshot.
 func (s *sink) Close() error {
 	err := s.SnapshotSink.Close()
 	if err == nil {
-		s.stored()
+		err = s.stored()
 	}
 	return err
 }

@@ -27,9 +27,14 @@ func (l *fakeLog) ContinueAfter(index, term uint64) {
 	l.calls = append(l.calls, fmt.Sprintf("continue after %d of term %d", index, term))
 }
 
+func (l *fakeLog) Compact() error {
+	l.calls = append(l.calls, "compact")
+	return nil
+}
+
 func openStore(t *testing.T, dir string, l Log) *Store {
 	t.Helper()
-	s, err := Open(dir, l, hclogger.New(slog.New(slog.DiscardHandler)))
+	s, err := Open(dir, l, hclogger.New(slog.New(slog.DiscardHandler), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +56,7 @@ func TestLogContinuesAtOnceOnlyAfterAnOwnSnapshot(t *testing.T) {
 	if err := create().Close(); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"stored 5 of term 1", "continue after 5 of term 1"}; !slices.Equal(l.calls, want) {
+	if want := []string{"stored 5 of term 1", "continue after 5 of term 1", "compact"}; !slices.Equal(l.calls, want) {
 		t.Errorf("after an own snapshot the log was told %q; want %q", l.calls, want)
 	}
 

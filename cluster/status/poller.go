@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -12,8 +13,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster/peer"
+	"laurel/trust/pki"
 )
 
 // PollEvery is how often a member polls each other one, at a time scale of 1.
@@ -26,12 +29,18 @@ type Poller struct {
 	Port    *peer.Port
 	Every   time.Duration // PollEvery, scaled
 	Timeout time.Duration // for one status
+	// Twin is called when another process answers as this member at another address.
+	Twin    func(addr string)
+	Foreign *prometheus.CounterVec // laurel_foreign_answers_total
+	Logger  *slog.Logger
+
 	wake    chan struct{}
+	foreign map[raft.ServerID]string // who answered in the place of a member, as it was logged
 }
 
 // NewPoller returns p after setting it up.
 func NewPoller(p Poller) *Poller {
-	p.wake = make(chan struct{}, 1)
+	p.wake, p.foreign = make(chan struct{}, 1), map[raft.ServerID]string{}
 	return &p
 }
 
@@ -47,6 +56,7 @@ func (p *Poller) PollNow() {
 func (p *Poller) Run(ctx context.Context, polled func()) {
 	tick := time.NewTicker(p.Every)
 	defer tick.Stop()
+	p.PollNow()
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,18 +72,71 @@ func (p *Poller) Run(ctx context.Context, polled func()) {
 func (p *Poller) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.Every)
 	defer cancel()
+	var asking sync.WaitGroup
+	asking.Go(func() { p.askFormerAddress(ctx) })
 	p.Each(ctx, peer.Servers(p.Source.Raft), func(s raft.Server, status Status, err error) {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			p.Reports.addRefused(s.ID)
+			p.Source.Gate.refused(s.ID)
 		}
+		p.noteForeign(s, status, err)
 		if status.Member != s.ID {
 			return
 		}
 		p.Reports.addListing(s.ID, status.Roster)
 		if err == nil {
 			p.Reports.add(status, p.Source.Raft.CurrentTerm())
+			p.Reports.hold(s.ID, p.Source.heldBy(status))
+			p.Source.Gate.heard(status)
 		}
 	})
+	asking.Wait()
+}
+
+// askFormerAddress asks the address that the group has for this member, if it is not this
+// one's. If another process answers there with this member's name, two processes have the
+// same data: one is a copy, and a member that votes twice breaks the group.
+func (p *Poller) askFormerAddress(ctx context.Context) {
+	own, _ := peer.Find(peer.Servers(p.Source.Raft), p.Source.Self)
+	addr := string(own.Address)
+	if place := p.Reports.Place(); place != nil && place.Peer != "" {
+		addr = place.Peer
+	}
+	if addr == "" || addr == p.Source.Peer {
+		return
+	}
+	switch s, err := p.Ask(ctx, addr); {
+	case err == nil && s.Member == p.Source.Self && s.Process != p.Source.Process:
+		p.Twin(addr)
+	case err == nil, errors.Is(err, syscall.ECONNREFUSED):
+		p.Source.Gate.refused(p.Source.Self)
+	}
+}
+
+// noteForeign logs and counts that somebody else than a member answers at its address:
+// another instance, or a member of another group.
+func (p *Poller) noteForeign(s raft.Server, status Status, err error) {
+	found := string(status.Member)
+	certificate, refused := errors.AsType[*pki.CertificateError](err)
+	own := p.Source.Machine.Incarnation()
+	switch {
+	case refused:
+		found = certificate.Error()
+	case err != nil:
+		return
+	case status.Member == s.ID && own != "" && status.Incarnation != "" && status.Incarnation != own:
+		found = fmt.Sprintf("%s of the group %s", status.Member, status.Incarnation)
+	case status.Member == s.ID:
+		delete(p.foreign, s.ID)
+		return
+	}
+	p.Foreign.WithLabelValues(peer.MemberID(s.ID)).Inc()
+	if p.foreign[s.ID] != found {
+		p.foreign[s.ID] = found
+		p.Logger.Error("another frontend answers at the address of a member: was it started with other data, "+
+			"or does it belong to another group?", "member", peer.MemberID(s.ID), "address", s.Address,
+			"want", s.ID, "found", found)
+	}
 }
 
 // Each asks all servers but this one for their status, concurrently, and calls f with
@@ -104,10 +167,10 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 		return p.Source.Status(""), nil
 	}
 	var by raft.ServerID // of the certificate
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
-		by = peer.FromConn(g.Conn)
-	}})
 	var s Status
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
+		by, s.Certificate = peer.FromConn(g.Conn), peer.CertificateOf(g.Conn)
+	}})
 	err := p.Port.Call(ctx, addr, http.MethodGet, Path+"?from="+url.QueryEscape(string(p.Source.Self)), nil, &s)
 	var removed *peer.RemovedError
 	switch {

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/fsm"
 )
 
 // Reports stores what the other members last reported. It is safe for concurrent use.
@@ -17,12 +18,14 @@ type Reports struct {
 	last     map[raft.ServerID]report
 	place    *Place // this member's, as a master last reported; nil before
 	absences map[raft.ServerID]absence
+	held     map[raft.ServerID]Held
 	listedAt time.Time // when a member last reported that this one is in the group, or the start
 }
 
 type report struct {
 	Status
-	at time.Time // zero if a connection to the member was refused since: no process listens there
+	before Status    // the report before it
+	at     time.Time // zero if a connection to the member was refused since: no process listens there
 }
 
 // absence is a member's report that this one is not in its committed configuration.
@@ -35,7 +38,7 @@ type absence struct {
 func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	return &Reports{
 		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
-		listedAt: time.Now(),
+		held: map[raft.ServerID]Held{}, listedAt: time.Now(),
 	}
 }
 
@@ -46,6 +49,22 @@ func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
 	defer r.mu.Unlock()
 	last := r.last[id]
 	return last.Status, time.Since(last.at) < r.maxAge
+}
+
+// states returns the last two states that a member reported lately.
+func (r *Reports) states(id raft.ServerID) (list []fsm.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.last[id]
+	if time.Since(last.at) >= r.maxAge {
+		return nil
+	}
+	for _, s := range []Status{last.before, last.Status} {
+		if s.Member != "" {
+			list = append(list, fsm.State{Applied: s.Applied, Revision: s.Revision, Digest: s.Digest})
+		}
+	}
+	return list
 }
 
 // Masters returns the peer addresses that other members report as the master's.
@@ -86,7 +105,7 @@ func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
 func (r *Reports) add(s Status, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last[s.Member] = report{Status: s, at: time.Now()}
+	r.last[s.Member] = report{Status: s, before: r.last[s.Member].Status, at: time.Now()}
 	if s.Leads && s.Asker != nil && s.Term >= term {
 		r.place = s.Asker
 	}

@@ -68,6 +68,14 @@ func (r *Roster) Lists(id raft.ServerID) (index uint64, in bool) {
 	return r.index, in
 }
 
+// Votes reports whether the configuration has a server as a voter.
+func (r *Roster) Votes(id raft.ServerID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, in := peer.Find(r.config.Servers, id)
+	return in && s.Suffrage == raft.Voter
+}
+
 // removedAt returns the index of the entry that removed this member; 0 for none.
 func (r *Roster) removedAt() uint64 {
 	r.mu.Lock()
@@ -102,53 +110,4 @@ func (f FSM) Restore(in io.ReadCloser) error {
 		return err
 	}
 	return f.Roster.UpdateFromSnapshots(f.Snapshots)
-}
-
-// LeaderWatch knows the master and announces changes. Raft reports more than those: a
-// member that loses the master becomes candidate and follower again before it knows
-// another. Waiters wake only for another master, or for one that begins to serve.
-type LeaderWatch struct {
-	raft *raft.Raft
-
-	mu      sync.Mutex
-	master  raft.ServerAddress
-	changed chan struct{}
-}
-
-// NewLeaderWatch returns a watch of r.
-func NewLeaderWatch(r *raft.Raft) *LeaderWatch {
-	w := &LeaderWatch{raft: r, changed: make(chan struct{})}
-	// The filter is all of the observer: Raft calls it with each observation.
-	r.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
-		if _, ok := o.Data.(raft.LeaderObservation); ok {
-			w.Current()
-		}
-		return false
-	}))
-	return w
-}
-
-// Current returns the master's peer address, "" if there is none, and a channel that is
-// closed when that changes.
-func (w *LeaderWatch) Current() (master string, changed <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if addr, _ := w.raft.LeaderWithID(); addr != w.master {
-		w.master = addr
-		w.wake()
-	}
-	return string(w.master), w.changed
-}
-
-// Notify wakes all waiters, because the master is ready now.
-func (w *LeaderWatch) Notify() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.wake()
-}
-
-// wake wakes all waiters. w.mu must be held.
-func (w *LeaderWatch) wake() {
-	close(w.changed)
-	w.changed = make(chan struct{})
 }

@@ -7,6 +7,9 @@
 package status
 
 import (
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -27,25 +30,57 @@ import (
 // the asking member in an insecure group.
 const Path = "/peer/v1/status"
 
+// Digest is the digest of fsm.State, in hexadecimal in JSON.
+type Digest [32]byte
+
+// MarshalText returns the digest in hexadecimal.
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText reads what MarshalText returns.
+func (d *Digest) UnmarshalText(text []byte) error {
+	b, err := hex.AppendDecode(nil, text)
+	if err == nil && len(b) != len(d) {
+		err = fmt.Errorf("the digest has %d bytes; want %d", len(b), len(d))
+	}
+	copy(d[:], b)
+	return err
+}
+
 // Status is what a member reports of itself.
 type Status struct {
-	Member   raft.ServerID `json:"member"`
-	URL      string        `json:"url"`
-	Term     uint64        `json:"term"`
-	Leads    bool          `json:"leads"`
-	Master   string        `json:"master"` // the peer address of the master that it knows
-	State    string        `json:"state"`
-	Revision uint64        `json:"revision"`
-	Applied  uint64        `json:"applied"`
-	Pushed   uint64        `json:"pushed"`
-	Released uint64        `json:"released"`
-	LeaseMS  int64         `json:"lease_ms"` // the rest of the lease; 0 without one
-	Load     score.Load    `json:"load"`
+	Member      raft.ServerID `json:"member"`      // its id and instance
+	Process     string        `json:"process"`     // a random name of the process
+	Incarnation string        `json:"incarnation"` // of the store; "" if it is not known yet
+	URL         string        `json:"url"`
+	Term        uint64        `json:"term"`
+	Leads       bool          `json:"leads"`
+	Master      string        `json:"master"` // the peer address of the master that it knows
+	State       string        `json:"state"`
+	// Revision and Digest are of the state after the entry Applied.
+	Revision uint64 `json:"revision"`
+	Applied  uint64 `json:"applied"`
+	// AppliedTerm is the term of the entry Applied; 0 if the log does not have it any more.
+	AppliedTerm uint64 `json:"applied_term"`
+	Digest      Digest `json:"digest"`
+	// LogIndex and LogTerm are of the last entry of its log.
+	LogIndex uint64     `json:"log_index"`
+	LogTerm  uint64     `json:"log_term"`
+	Pushed   uint64     `json:"pushed"`
+	Released uint64     `json:"released"`
+	LeaseMS  int64      `json:"lease_ms"` // the rest of the lease; 0 without one
+	Load     score.Load `json:"load"`
 	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
 	enroll.Certificates
+	// Certificate is the one with which the answer came; nil in an insecure group.
+	Certificate *x509.Certificate `json:"-"`
 	// Asker is the asking member's committed entry. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
+	// Held is what the asking member's log was heard to hold; see VoteGate.
+	Held *Held `json:"held,omitzero"`
+	// Forgot is the entry that this member was heard to hold and lacks; 0 if there is
+	// none.
+	Forgot uint64 `json:"forgot,omitzero"`
 	// Roster is whether the asking member is in the group; see RemovalCheck.
 	Roster *Listing `json:"roster,omitzero"`
 }
@@ -65,11 +100,16 @@ func PlaceOf(s raft.Server) *Place {
 type Listing struct {
 	Index  uint64 `json:"index"`  // of the committed configuration
 	Listed bool   `json:"listed"` // the member is in it, or in a later one that is not committed yet
+	// Voter is true if the member has a vote in the latest configuration, by which the
+	// reporting member decides whether it votes for it.
+	Voter bool `json:"voter,omitzero"`
 }
 
 // Source makes the status of this member.
 type Source struct {
 	Self     raft.ServerID
+	Process  string // a random name of this process
+	Peer     string // the peer address of this member
 	URL      string
 	Raft     *raft.Raft
 	Machine  *fsm.Machine
@@ -77,6 +117,8 @@ type Source struct {
 	Store    *raftlog.Store
 	Identity *pki.Identity // nil in an insecure group
 	Roster   *Roster
+	Reports  *Reports
+	Gate     *VoteGate
 	// Committed looks a server up in the committed configuration that this member knows
 	// as the master. leads is false if it is not the master.
 	Committed func(raft.ServerID) (s raft.Server, in, leads bool)
@@ -90,16 +132,20 @@ func (s *Source) SetLoad(load func() score.Load) { s.load.Store(&load) }
 // Status returns the status of this member for another one; from is "" if unknown.
 func (s *Source) Status(from raft.ServerID) Status {
 	addr, _ := s.Raft.LeaderWithID()
-	lease := s.Frontend.State()
+	lease, state := s.Frontend.State(), s.Machine.State()
 	status := Status{
-		Member: s.Self, URL: s.URL, Term: s.Raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: s.Machine.Revision(), Applied: s.Machine.Applied(),
+		Member: s.Self, Process: s.Process, Incarnation: s.Machine.Incarnation(),
+		URL: s.URL, Term: s.Raft.CurrentTerm(), Master: string(addr), State: score.Serving,
+		Revision: state.Revision, Applied: state.Applied, Digest: state.Digest, LogIndex: s.Raft.LastIndex(),
 		Pushed: lease.Pushed, Released: lease.Released, LeaseMS: ceilMS(lease.Lease),
 		Joined: s.Store.Joined(), Certificates: enroll.CertificatesOf(s.Identity),
 	}
 	if load := s.load.Load(); load != nil {
 		status.Load = (*load)()
 	}
+	status.LogTerm, status.AppliedTerm = s.termAt(status.LogIndex), s.termAt(status.Applied)
+	forgotten, _ := s.Gate.Forgotten()
+	status.Forgot = forgotten.Index
 	if addr == "" {
 		status.State = score.Starting
 	}
@@ -108,6 +154,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	if from == "" {
 		return status
 	}
+	status.Held = s.Reports.HeldBy(from)
 	listing := s.Listing(from)
 	status.Roster = &listing
 	_, latest := peer.Find(peer.Servers(s.Raft), from)
@@ -147,12 +194,10 @@ func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / t
 // Listing returns whether the committed configuration has a member.
 func (s *Source) Listing(id raft.ServerID) Listing {
 	index, in := s.Roster.Lists(id)
-	if !in {
-		// A voter that has just started may not have applied everything that is
-		// committed. But the entry that added the member is in the logs of a majority.
-		_, in = peer.Find(peer.Servers(s.Raft), id)
-	}
-	return Listing{index, in}
+	// A voter that has just started may not have applied everything that is committed. But
+	// the entry that added the member is in the logs of a majority.
+	latest, inLatest := peer.Find(peer.Servers(s.Raft), id)
+	return Listing{index, in || inLatest, inLatest && latest.Suffrage == raft.Voter}
 }
 
 // Frontends returns the group as this member sees it.
@@ -181,6 +226,6 @@ func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Fronten
 
 func (s Status) fill(e *score.Frontend) {
 	e.URL, e.State, e.Revision, e.Pushed, e.Released = s.URL, s.State, s.Revision, s.Pushed, s.Released
-	e.LeaseMS, e.Leased = s.LeaseMS, s.LeaseMS > 0
+	e.LeaseMS, e.Leased, e.Forgotten = s.LeaseMS, s.LeaseMS > 0, s.Forgot
 	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
 }

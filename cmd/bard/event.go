@@ -16,7 +16,7 @@ import (
 
 // dataFlag is a flag for one field of an event's data, named as in the JSON but with -.
 type dataFlag struct {
-	field       any // a pointer to a string, []string or int, or a pflag.Value
+	field       any // a pointer to a string, []string, int or uint64, or a pflag.Value
 	name, usage string
 }
 
@@ -140,9 +140,15 @@ func newEventCommands() []*cobra.Command {
 				{&revoke.Reason, "reason", "the reason (required)"},
 			}),
 		newEventCommand("void CONTEST", "Void an event: the contest becomes as if the event had never been",
-			`  bard void OG50BC/CUR-1 --voids b1-000110 --reason "the stone was touched"`,
+			`  bard void OG50BC/CUR-1 --voids b1-000110 --reason "the stone was touched"
+  bard void OG50BC/CUR-1 --voids-revision 4711 --reason "nobody scored"
+  bard void OG50BC/CUR-1 --voids-source bard/arena --voids-seq 110 --reason "nobody scored"`,
 			score.TypeEventVoid, &void, &void.Comment, []dataFlag{
-				{&void.Voids, "voids", "the id of the event to void (required)"},
+				{&void.Voids, "voids",
+					"the id of the event to void; if several events have it, that of the same source"},
+				{&void.VoidsRevision, "voids-revision", "the revision of the event to void, as the timeline shows it"},
+				{&void.VoidsSource, "voids-source", "the source of the event to void"},
+				{&void.VoidsSeq, "voids-seq", "the seq of the event to void within --voids-source"},
 				{&void.Reason, "reason", "the reason (required)"},
 			}),
 		newEventCommand("alert CONTEST", "Add a line of text to the timeline",
@@ -174,6 +180,8 @@ func newEventCommand(
 			flags.StringSliceVar(p, f.name, nil, f.usage)
 		case *int:
 			flags.IntVar(p, f.name, 0, f.usage)
+		case *uint64:
+			flags.Uint64Var(p, f.name, 0, f.usage)
 		case pflag.Value:
 			flags.Var(p, f.name, f.usage)
 		}

@@ -58,7 +58,7 @@ func checkSigned(t *testing.T, g *testgroup.Group, public ed25519.PublicKey, n i
 	var v signing.Verifier
 	for i := range events {
 		form, err := signing.Form(&events[i])
-		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
+		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, events[i].Lineage, form, events[i].Signature) {
 			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
 		}
 	}
@@ -167,30 +167,119 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 	}
 }
 
-func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
-	t.Parallel()
-	g, other := group(t, 1), group(t, 1)
-	file, public := newKey(t)
-	second, _ := newKey(t)
-	g.Register("bard/cacofonix", public)
-	other.Register("bard/cacofonix", public)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-",
-		"--key", file); code != cli.ExitOK {
-		t.Fatalf("exit code %d: %s", code, errs)
+// signedSong returns alerts that are signed with a key for a store.
+func signedSong(t *testing.T, file, lineage string, n int) (song string) {
+	t.Helper()
+	key, err := cli.ReadPrivateKey(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	song := ""
-	for _, e := range g.Events("OG50BC", "OG50BC/1") {
-		form, err := signing.Form(&e)
+	var events []score.Event
+	for line := range strings.Lines(alerts(n)) {
+		e, problem := score.Decode([]byte(line))
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		events = append(events, e)
+	}
+	if err := signing.Sign(key, lineage, events); err != nil {
+		t.Fatal(err)
+	}
+	for i := range events {
+		form, err := signing.Form(&events[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		song += string(signing.EventJSON(form, e.Signature)) + "\n"
+		song += string(signing.EventJSON(form, lineage, events[i].Signature)) + "\n"
 	}
-	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-",
-		"--key", second); code != cli.ExitOK {
-		t.Fatalf("exit code %d: %s", code, errs)
+	return song
+}
+
+func lineageOf(g *testgroup.Group) string { return g.Frontends[0].Member().Lineage() }
+
+func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
+	t.Parallel()
+	g := group(t, 1)
+	file, public := newKey(t)
+	second, _ := newKey(t)
+	g.Register("bard/cacofonix", public)
+	song := signedSong(t, file, lineageOf(g), 10)
+	for _, args := range [][]string{{"--key", second}, nil} { // then again, without any key
+		code, _, errs := bard(t.Context(), g, strings.NewReader(song), append([]string{"sing", "-"}, args...)...)
+		if code != cli.ExitOK {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
 	}
-	checkSigned(t, other, public, 10)
+	checkSigned(t, g, public, 10)
+}
+
+func TestEventsSignedForAnotherStoreAreRefused(t *testing.T) {
+	t.Parallel()
+	g, rehearsal := group(t, 1), group(t, 1)
+	file, public := newKey(t)
+	g.Register("bard/cacofonix", public)
+	rehearsal.Register("bard/cacofonix", public)
+	song := signedSong(t, file, lineageOf(rehearsal), 3)
+	code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-")
+	if code != cli.ExitFailed || !strings.Contains(errs, `signed for the store "`+lineageOf(rehearsal)+`"`) ||
+		!strings.Contains(errs, `this is the store "`+lineageOf(g)+`"`) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	// One key may sign for many stores.
+	for _, to := range []*testgroup.Group{rehearsal, g} {
+		if code, _, errs := bard(t.Context(), to, strings.NewReader(alerts(3)), "sing", "-",
+			"--key", file); code != cli.ExitOK {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		checkSigned(t, to, public, 3)
+	}
+}
+
+// A false frontend that knows where else a key has rights could name that store, and post
+// there what it gets.
+func TestAKeySignsOnlyForTheStoreThatItsFrontendsHad(t *testing.T) {
+	t.Parallel()
+	g := group(t, 1)
+	file, public := newKey(t)
+	g.Register("bard/cacofonix", public)
+	alert := func(args ...string) (code int, errs string) {
+		code, _, errs = bard(t.Context(), g, strings.NewReader(""),
+			append([]string{"alert", "OG50BC/1", "--text", "rain", "--key", file}, args...)...)
+		return code, errs
+	}
+	for range 2 {
+		if code, errs := alert(); code != cli.ExitOK {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	stores, err := os.ReadFile(file + ".stores")
+	if want := score.KeyID(public) + " " + g.Frontends[0].URL + " " + lineageOf(g) + "\n"; err != nil || string(stores) != want {
+		t.Fatalf("it remembers %q (%v); want %q", stores, err, want)
+	}
+	other := strings.ReplaceAll(string(stores), lineageOf(g), "rehearsal")
+	if err := os.WriteFile(file+".stores", []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, errs := alert(); code != cli.ExitFailed || !strings.Contains(errs, "nothing was signed") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(3)), "sing", "-", "--key", file); code != cli.ExitFailed ||
+		!strings.Contains(errs, "nothing was signed") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	checkSigned(t, g, public, 2)
+	// With --lineage the user decides, and the frontends refuse another store.
+	if code, errs := alert("--lineage", lineageOf(g)); code != cli.ExitOK {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, errs := alert("--lineage", "rehearsal"); code != cli.ExitFailed ||
+		!strings.Contains(errs, `signed for the store "rehearsal"`) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, errs := alert("--lineage", "RÉ"); code != cli.ExitUsage {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	checkSigned(t, g, public, 3)
 }
 
 func TestALineThatCannotBeSignedIsNamed(t *testing.T) {

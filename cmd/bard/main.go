@@ -56,8 +56,11 @@ func newKeyNewCommand() *cobra.Command {
 		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and prints its public
 key.
 
-Give the public key to an operator, who grants it the right to post. Keep the file secret: everybody who
-has it can post in your name until an operator revokes the key.`,
+Give the public key to an operator, who grants it the right to post. One key may be granted in many
+stores, because a signature is for one store: the store's lineage is in it. bard remembers the lineage
+that the frontends of --to had when a key was first used with them, in a file beside the key
+(KEYFILE.stores), and signs for no other. Give --lineage instead to name it yourself.
+Keep the file secret: everybody who has it can post in your name until an operator revokes the key.`,
 		Example: `  bard key new
   bard key new --out cacofonix.key`,
 		Args: cobra.NoArgs,

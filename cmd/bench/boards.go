@@ -134,49 +134,40 @@ func (s *boardServers) fill(ctx context.Context) (err error) {
 }
 
 func (r *boards) measure(ctx context.Context, s *boardServers, c boardsCell) (figures, error) {
-	if c.target == redisName {
-		return s.measureRedis(ctx, c)
+	ask, writers, written := s.askRedis(c), s.redis.writers, system(nil)
+	if c.target != redisName {
+		addr := s.order[0]
+		if c.target == laurelMaster {
+			addr = s.order[len(s.order)-1]
+		}
+		script := filepath.Join(s.dir, "ask.lua")
+		if err := os.WriteFile(script, []byte(s.script(addr, c.what)), 0o600); err != nil {
+			return nil, err
+		}
+		t := target{url: "http://" + addr, script: script, frontend: addr, processes: s.group.list, system: s.group}
+		ask = func(ctx context.Context) (figures, error) { return r.wrk(ctx, t) }
+		writers, written = s.markers, s.group
 	}
-	addr := s.order[0]
-	if c.target == laurelMaster {
-		addr = s.order[len(s.order)-1]
-	}
-	script := filepath.Join(s.dir, "ask.lua")
-	if err := os.WriteFile(script, []byte(s.script(addr, c.what)), 0o600); err != nil {
-		return nil, err
-	}
-	t := target{url: "http://" + addr, script: script, frontend: addr, processes: s.group.list, system: s.group}
-	ask := func(ctx context.Context) (figures, error) { return r.wrk(ctx, t) }
 	if !c.marks {
 		return ask(ctx)
 	}
-	return r.whileWriting(ctx, s.group, s.markers, r.rate, ask)
+	return r.whileWriting(ctx, written, writers, r.rate, ask)
 }
 
-func (s *boardServers) markers(ctx context.Context, n int) (list []load.Writer, err error) {
+func (s *boardServers) markers(ctx context.Context, n int) ([]load.Writer, error) {
 	run := load.NewRun()
-	for i := range n {
+	return load.OpenAll(n, func(i int) (load.Writer, error) {
 		marks := load.NewMarks(run, i+1, s.players, s.contest)
-		w, err := load.NewMarker(ctx, s.order[i%len(s.order)], marks, false)
-		if err != nil {
-			load.CloseAll(list)
-			return nil, err
-		}
-		list = append(list, w)
-	}
-	return list, nil
+		return load.NewMarker(ctx, s.order[i%len(s.order)], marks, false)
+	})
 }
 
-func (s *boardServers) measureRedis(ctx context.Context, c boardsCell) (figures, error) {
-	ask := func(ctx context.Context) (figures, error) {
+func (s *boardServers) askRedis(c boardsCell) func(context.Context) (figures, error) {
+	return func(ctx context.Context) (figures, error) {
 		return measuredAround([]*localgroup.Process{s.redis.process}, func() (figures, time.Duration, error) {
 			return s.redis.measure(ctx, c.what, s.duration)
 		})
 	}
-	if !c.marks {
-		return ask(ctx)
-	}
-	return s.whileWriting(ctx, nil, s.redis.writers, s.rate, ask)
 }
 
 // script has wrk ask for random players.

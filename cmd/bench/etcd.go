@@ -150,20 +150,16 @@ func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) 
 		order = order[len(order)-1:]
 	}
 	run := load.NewRun()
-	var list []load.Writer
 	shared := make([]*clientv3.Client, len(order)) // the client of the next writers to each endpoint
-	for i := range n {
-		e := i % len(order)
-		owner := i/len(order)%writersPerClient == 0
+	return load.OpenAll(n, func(i int) (w load.Writer, err error) {
+		e, owner := i%len(order), i/len(order)%writersPerClient == 0
 		if owner {
 			if shared[e], err = connectEtcd(order[e]); err != nil {
-				load.CloseAll(list)
 				return nil, err
 			}
 		}
-		list = append(list, &putter{client: shared[e], owner: owner, plays: load.NewPlays(run, i+1), hot: hot})
-	}
-	return list, nil
+		return &putter{client: shared[e], owner: owner, plays: load.NewPlays(run, i+1), hot: hot}, nil
+	})
 }
 
 // lastSeq returns the number of keys of a source. Where all events are puts of one key,

@@ -214,16 +214,7 @@ func (g *frontends) posters(ctx context.Context, to string, n int, plays func(i 
 	if err != nil {
 		return nil, err
 	}
-	var list []load.Writer
-	for i, addr := range addrs {
-		p, err := load.NewPoster(ctx, addr, plays(i))
-		if err != nil {
-			load.CloseAll(list)
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
+	return load.OpenAll(n, func(i int) (load.Writer, error) { return load.NewPoster(ctx, addrs[i], plays(i)) })
 }
 
 func (g *frontends) lastSeq(ctx context.Context, source string) (uint64, error) {
@@ -269,4 +260,18 @@ func (g *frontends) operate(ctx context.Context, path string, what, v any) error
 		return err
 	}
 	return callJSON(ctx, http.MethodPost, g.urls[0]+path, g.operator, body, v)
+}
+
+// lineage returns the lineage of the store, for which events are signed.
+func (g *frontends) lineage(ctx context.Context) (string, error) {
+	var list access.SettingList
+	if err := callJSON(ctx, http.MethodGet, g.urls[0]+"/v1/cluster/settings", g.operator, nil, &list); err != nil {
+		return "", err
+	}
+	for _, s := range list.Settings {
+		if s.Name == access.SettingLineage {
+			return s.Value, nil
+		}
+	}
+	return "", errors.New("the store has no lineage")
 }

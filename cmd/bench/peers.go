@@ -101,12 +101,11 @@ type redisWriter struct {
 	acked   uint64
 }
 
-func (s *redisServer) writers(_ context.Context, n int) (list []load.Writer, err error) {
-	for i := range n {
+func (s *redisServer) writers(_ context.Context, n int) ([]load.Writer, error) {
+	return load.OpenAll(n, func(i int) (load.Writer, error) {
 		client := redis.NewClient(&redis.Options{Addr: s.addr, DisableIdentity: true, PoolSize: 1})
-		list = append(list, &redisWriter{client: client, random: rand.New(rand.NewPCG(uint64(i), 2)), players: s.players})
-	}
-	return list, nil
+		return &redisWriter{client: client, random: rand.New(rand.NewPCG(uint64(i), 2)), players: s.players}, nil
+	})
 }
 
 func (w *redisWriter) Write(ctx context.Context) error {

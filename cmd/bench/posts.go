@@ -194,7 +194,11 @@ func newBard(ctx context.Context, g *frontends, c streamCell) (
 	if err := g.operate(ctx, "/v1/access/grants", grant, nil); err != nil {
 		return nil, nil, err
 	}
-	s, err := load.NewSigner(ctx, addrs[0], plays, private, c.tls)
+	lineage, err := g.lineage(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := load.NewSigner(ctx, addrs[0], plays, private, lineage, c.tls)
 	if err != nil {
 		return nil, nil, err
 	}

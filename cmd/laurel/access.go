@@ -11,6 +11,7 @@ import (
 	"laurel/internal/cli"
 	"laurel/score"
 	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 func newAccessCommand() *cobra.Command {
@@ -110,13 +111,15 @@ func newRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke ID...",
 		Short: "Revoke grants or join tokens",
-		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events that were posted
-before stay. A key or token that was revoked can never be granted a role again.`,
+		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. The whole text of a token
+stands for its id; the secret in it is not sent. Events that were posted before stay. A key or token that was
+revoked can never be granted a role again.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
-		for _, id := range args {
+		for _, arg := range args {
+			id := tokenID(arg)
 			if err := c.Revoke(cmd.Context(), id); err != nil {
 				return fmt.Errorf("%s was not revoked: %w", id, err)
 			}
@@ -124,6 +127,17 @@ before stay. A key or token that was revoked can never be granted a role again.`
 		}
 		return nil
 	})
+}
+
+// tokenID returns the id of the token with a text, or the text if it is that of no token.
+func tokenID(text string) string {
+	if t, err := access.ParseBearerToken(text); err == nil {
+		return t.ID
+	}
+	if t, err := pki.ParseJoinToken(text); err == nil {
+		return t.ID
+	}
+	return text
 }
 
 func newAuditCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 
 	"laurel/internal/cli"
 	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
@@ -33,6 +34,19 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 		if code, _, errs, asked := run(t, answers(`{"id":"1"}`), strings.Fields(line)...); code != cli.ExitUsage ||
 			len(asked) > 0 {
 			t.Errorf("%s: exit code %d (%s), asked %q", line, code, errs, asked)
+		}
+	}
+}
+
+func TestRevokeSendsNoSecret(t *testing.T) {
+	bearer, join := access.NewBearerToken(), pki.NewJoinToken(strings.Repeat("0f", 32))
+	for text, id := range map[string]string{
+		bearer.Text(): bearer.ID, join.Text(): join.ID, "1f0c2a9b66d3e481": "1f0c2a9b66d3e481",
+	} {
+		code, out, errs, asked := run(t, answers(`{}`), "access", "revoke", text)
+		if code != cli.ExitOK || len(asked) != 1 || !strings.HasPrefix(asked[0], "DELETE /v1/access/grants/"+id+" ") ||
+			out != id+" is revoked\n" {
+			t.Errorf("%s: exit code %d (%s), printed %q, asked %q", id, code, errs, out, asked)
 		}
 	}
 }

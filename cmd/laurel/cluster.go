@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 func newClusterCommand() *cobra.Command {
@@ -19,8 +22,8 @@ func newClusterCommand() *cobra.Command {
 		Use:   "cluster",
 		Short: "Show and change the group of frontends",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand(),
-		newTokenCommand(), newAuthorityCommand())
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newSettingsCommand(), newSetCommand(),
+		newTransferCommand(), newTokenCommand(), newAuthorityCommand())
 	return c
 }
 
@@ -126,39 +129,65 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	c.Flags().BoolVar(&force, "force", false, "remove the frontend even if this endangers the group")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		for _, id := range args {
-			if err := c.Leave(cmd.Context(), id, force); err != nil {
+			group, err := c.Leave(cmd.Context(), id, force)
+			if err != nil {
 				return fmt.Errorf("%s was not removed: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
+			if slices.Contains(group.KeyHolders, id) {
+				fmt.Fprintf(cmd.OutOrStdout(), "the private key of the group's authority left with it; "+
+					"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n")
+			}
 		}
 		return nil
 	})
 }
 
-func newModeCommand() *cobra.Command {
+func newSettingsCommand() *cobra.Command {
+	return readCommand(&cobra.Command{
+		Use:   "settings",
+		Short: "Show the settings of the group",
+		Long: `Shows the settings, which are stored with the scores and hold for every frontend:
+
+  cache_mode   push: the master pushes every change into the memory of every frontend before it
+               acknowledges the post. No answer is ever stale, and a frontend that hangs delays posts for
+               a moment.
+               pull: each frontend polls the master for the answers that it holds, the more often the more
+               they are read. Posts wait for no frontend, and the header Age says how old an answer can be.
+  incarnation  names the store's revisions; the ids of watchers begin with it
+  lineage      names the store; signatures name it
+  private      true: scores are shown only to callers with a reader's token`,
+		Example: `  laurel cluster settings
+  laurel cluster settings --json`,
+		Args: cobra.NoArgs,
+	}, func([]string) (string, url.Values, error) { return "/v1/cluster/settings", nil, nil }, "")
+}
+
+func newSetCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "mode [push|pull]",
-		Short: "Show or set how the frontends keep their answers current",
-		Long: `In push mode the master pushes every change into the memory of every frontend before it acknowledges the
-post. No answer is ever stale, and a frontend that hangs delays posts for a moment.
+		Use:   "set NAME=VALUE...",
+		Short: "Change settings of the group",
+		Long: `Changes settings, one after the other, and stops at the first that the group refuses. Each change is a
+line in the audit trail. laurel cluster settings explains the settings.
 
-In pull mode each frontend polls the master for the answers that it holds, the more often the more they
-are read. Posts wait for no frontend, and the header Age says how old an answer can be.
-
-The mode is stored with the scores and holds for the whole group. When a switch to pull is confirmed, no
-frontend answers in push mode.`,
-		Example: `  laurel cluster mode
-  laurel cluster mode pull
-  laurel cluster mode push --to http://127.0.0.1:8002`,
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{string(score.Push), string(score.Pull)},
+When a switch to cache_mode=pull is confirmed, no frontend answers in push mode. With private=true, each
+frontend ends the watchers that have no reader's token.`,
+		Example: `  laurel cluster set private=true
+  laurel cluster set cache_mode=pull --to http://127.0.0.1:8002`,
+		Args: cobra.MinimumNArgs(1),
 	}
-	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
-		if len(args) == 1 {
-			return args[0], c.SetCacheMode(ctx, score.CacheMode(args[0]))
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		for _, arg := range args {
+			name, value, ok := strings.Cut(arg, "=")
+			if !ok || name == "" {
+				return cli.Usagef("got %q; want NAME=VALUE, such as private=true", arg)
+			}
+			if err := c.ChangeSetting(cmd.Context(), name, value); err != nil {
+				return fmt.Errorf("%s was not changed: %w", name, err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", name, value)
 		}
-		group, err := c.Frontends(ctx)
-		return string(group.Mode), err
+		return nil
 	})
 }
 
@@ -188,17 +217,26 @@ func newTokenCommand() *cobra.Command {
 authority, so that a new frontend knows whom to trust, and contains a secret of which the group keeps
 only a hash. It expires after --ttl or --uses uses.
 
+The certificate of a frontend has the address at which the master reaches it, and no other but those of
+--host, so use that for the names by which clients reach it. With --nonvoter the frontend gets no vote:
+start it with --nonvoter, too.
+
 Keep it secret: everybody who has it can add a frontend to the group.`,
 		Example: `  laurel cluster token
-  laurel cluster token --ttl 10m --uses 2`,
+  laurel cluster token --ttl 10m --uses 2
+  laurel cluster token --nonvoter --host scores.example.org,10.0.0.9`,
 		Args: cobra.NoArgs,
 	}
 	var ttl time.Duration
 	var uses int
+	var terms access.Terms
+	c.Flags().BoolVar(&terms.Nonvoter, "nonvoter", false, "admit frontends without a vote only")
+	c.Flags().StringSliceVar(&terms.Hosts, "host", nil,
+		"`NAMES` or addresses, separated by commas, that their certificates may have, too")
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
 	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
-		return c.NewJoinToken(ctx, ttl, uses)
+		return c.NewJoinToken(ctx, ttl, uses, terms)
 	})
 }
 
@@ -213,17 +251,27 @@ rotate makes a new authority. From then on both are trusted, and all members ren
 within seconds; a member that is down does so when it is back.
 
 finish ends the trust in the old authority. Join tokens that name it become invalid, and clients need
-the new certificate. It is refused while a member has no certificate of the new authority.`,
-		Example: `  laurel cluster ca > ca.pem
+the new certificate. It is refused while a member has no certificate of the new authority.
+
+With --out the certificates replace a file when all of them have arrived. Use it for the file that --ca or
+LAUREL_CA names: a shell empties the file of > before it can be read.`,
+		Example: `  laurel cluster ca --out ca.pem
   laurel cluster ca rotate
   laurel cluster ca finish`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"rotate", "finish"},
 	}
+	out := c.Flags().String("out", "", "write the certificates to `FILE` instead of standard output")
+	cli.NoEnvironment(c.Flags())
 	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
 		switch {
+		case len(args) > 0 && *out != "":
+			return "", cli.Usagef("--out is for laurel cluster ca without an argument")
 		case len(args) == 0:
 			pem, err := c.Authorities(ctx)
+			if err == nil && *out != "" {
+				return "the certificates are in " + *out, writeAuthorities(*out, pem)
+			}
 			return strings.TrimSuffix(string(pem), "\n"), err
 		case args[0] == "finish":
 			return "the group trusts only the new authority", c.FinishRotation(ctx)
@@ -231,4 +279,12 @@ the new certificate. It is refused while a member has no certificate of the new 
 		return "the group has a new authority; when all members have renewed their certificates, " +
 			"run laurel cluster ca finish", c.RotateAuthority(ctx)
 	})
+}
+
+// writeAuthorities replaces a file by certificates, if they are some.
+func writeAuthorities(file string, pem []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return fmt.Errorf("the answer contains no certificate; %s is as it was", file)
+	}
+	return cli.ReplaceFile(file, pem)
 }

@@ -69,8 +69,9 @@ func TestCommandsSendTheRequestOfTheirArguments(t *testing.T) {
 		"cluster leave f3":           "DELETE /v1/cluster/members/f3 application/json",
 		"cluster leave f3 --force":   "DELETE /v1/cluster/members/f3?force=true application/json",
 		"cluster transfer":           `POST /v1/cluster/transfer application/json {"to":""}`,
-		"cluster mode pull":          `PUT /v1/cluster/cache application/json {"mode":"pull"}`,
-		"cluster mode push":          `PUT /v1/cluster/cache application/json {"mode":"push"}`,
+		"cluster settings":           "GET /v1/cluster/settings text/plain",
+		"cluster set private=true":   `PUT /v1/cluster/settings/private application/json {"value":"true"}`,
+		"cluster set a/b=c=d":        `PUT /v1/cluster/settings/a/b application/json {"value":"c=d"}`,
 		"cluster transfer f2":        `POST /v1/cluster/transfer application/json {"to":"f2"}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2":               `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2 --voter=false": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":false,"instance":""}`,
@@ -91,7 +92,7 @@ func TestWrongUsageSendsNoRequest(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
 	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard",
 		"leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2",
-		"cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
+		"cluster join --id f4", "cluster transfer a b", "cluster set", "cluster set private", "cluster set =x"} {
 		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage ||
 			len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
@@ -127,14 +128,15 @@ func TestNoReachableFrontendHasItsOwnExitCode(t *testing.T) {
 	}
 }
 
-func TestTheModeOfTheGroupIsPrinted(t *testing.T) {
-	s := httptest.NewServer(answers(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
-	defer s.Close()
-	if code, out, errs, _ := run(t, answers(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK ||
-		out != "pull\n" {
-		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+func TestSettingsAreChangedOneAfterTheOther(t *testing.T) {
+	code, out, errs, asked := run(t, answers("{}"), "cluster", "set", "cache_mode=push", "private=true")
+	if code != cli.ExitOK || out != "cache_mode is push\nprivate is true\n" || len(asked) != 2 {
+		t.Errorf("exit code %d, stdout %q, stderr %q, asked %q", code, out, errs, asked)
 	}
-	if code, out, _, _ := run(t, answers("{}"), "cluster", "mode", "push"); code != cli.ExitOK || out != "push\n" {
-		t.Errorf("exit code %d, stdout %q", code, out)
+	refused := answersProblem(400, "invalid_event", "there is no setting crown")
+	code, out, errs, asked = run(t, refused, "cluster", "set", "crown=1", "private=true")
+	if code != cli.ExitFailed || out != "" || len(asked) != 1 ||
+		!strings.Contains(errs, "crown was not changed: invalid_event: there is no setting crown") {
+		t.Errorf("exit code %d, stdout %q, stderr %q, asked %q", code, out, errs, asked)
 	}
 }

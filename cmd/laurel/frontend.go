@@ -41,8 +41,12 @@ func newFrontendCommand() *cobra.Command {
 		Use:   "frontend",
 		Short: "Run a frontend, a member of the group that stores events and answers reads",
 		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it again with the
-same flags to continue: --bootstrap and --join are then ignored, and a new --peer address is made known
-to the group.
+same flags to continue: --bootstrap and --join then do nothing, and a new --peer address is made known
+to the group. It does not start if --join names another group than the one whose data it has.
+
+With both --bootstrap and --join, a frontend without data joins if any frontend that may have a group
+accepts a connection at an address to join, and makes a new group if none does within 10 s. --join
+must name its own address, too: of frontends that all have the same flags, only the first makes a group.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to
@@ -62,8 +66,11 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			if err := f.check(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})).
+				With("frontend", f.Member.ID)
 			f.Member.Logger = log
+			log.Info("starting", "version", cli.Version(), "go", runtime.Version(),
+				"data", f.Member.Dir, "http", f.HTTP, "peer", f.Member.Peer)
 			// The pid file comes first, so that a frontend that starts slowly can be
 			// stopped, too.
 			warn := func(err error) { log.Warn("no pid file", "err", err) }
@@ -79,7 +86,6 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 	f.add(c)
 	c.Flags().TextVar(&level, "log-level", level, "lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	run = pidfile.AddDirFlag(c)
-	c.MarkFlagsMutuallyExclusive("bootstrap", "join")
 	return c
 }
 
@@ -92,7 +98,8 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.URL, "public-url", "",
 		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
 			"and the --http address)")
-	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member")
+	flags.BoolVar(&m.Bootstrap, "bootstrap", false,
+		"make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
 	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,
@@ -106,9 +113,11 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes "+
 			"(default a certificate of the group's own authority)")
 	flags.StringVar(&f.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
-	flags.BoolVar(&f.API.Private, "private", false, "show scores only to callers with a reader's token")
+	flags.BoolVar(&m.Private, "private", false,
+		"with --bootstrap: the new group shows scores only to callers with a reader's token; "+
+			"later, laurel cluster set private=true or false changes that")
 	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
-		"origins whose web pages may read, such as https://scores.example (default all, unless --private)")
+		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private)")
 	flags.Func("proxies",
 		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
 			"limits per address do not apply to them, nor to this machine",
@@ -128,6 +137,11 @@ func (f *frontendFlags) check() error {
 		return cli.Usagef("a frontend needs an --id and a --data directory")
 	case f.Member.TimeScale < 0.1 || f.Member.TimeScale > 100:
 		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.Member.TimeScale)
+	case f.Member.Private && !f.Member.Bootstrap:
+		return cli.Usagef("--private is for the group that --bootstrap makes; " +
+			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
+	case f.Member.Private && f.insecure:
+		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
@@ -140,6 +154,9 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	// Memory that is never touched, and so never resident, lets garbage reach 40 MiB
 	// before it is collected. The heap alone, 8 MiB, had it collected 13 times a second.
 	defer runtime.KeepAlive(make([]byte, 32<<20))
+	if err := f.chooseGroup(ctx, foundWait); err != nil {
+		return err
+	}
 	if err := f.setIdentity(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -61,6 +62,52 @@ func TestTheHelpOfAFrontendExplainsItsExitCodes(t *testing.T) {
 	for _, code := range []int{cli.ExitDisk, cli.ExitRemoved, cli.ExitContradiction} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("the help does not explain exit code %d:\n%s", code, &out)
+		}
+	}
+}
+
+func TestPrivateIsOnlyForANewGroupThatAuthenticates(t *testing.T) {
+	for line, want := range map[string]string{
+		"--join http://127.0.0.1:1 --private": "laurel cluster set private=true",
+		"--private":                           "laurel cluster set private=true",
+		"--bootstrap --private --insecure":    "--private has no effect with --insecure",
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, strings.Fields(line)...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, stderr %q; want %q", line, code, errs, want)
+		}
+	}
+}
+
+func TestLogLinesNameTheFrontendAndTheFirstOneTheVersion(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // so that it ends at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	code, _, errs, _ := run(t, answers(""), "frontend", "--id", "f7", "--data", dir, "--bootstrap", "--insecure",
+		"--http", taken.Addr().String(), "--peer", "127.0.0.1:0")
+	if code != cli.ExitFailed {
+		t.Fatalf("exit code %d\n%s", code, errs)
+	}
+	var lines []string
+	for line := range strings.Lines(errs) {
+		if strings.HasPrefix(line, "time=") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) < 2 {
+		t.Fatalf("got the lines %q", lines)
+	}
+	for _, want := range []string{"msg=starting", "version=" + cli.Version(), "data=" + dir, "http=" + taken.Addr().String()} {
+		if !strings.Contains(lines[0], want) {
+			t.Errorf("the first line lacks %s: %s", want, lines[0])
+		}
+	}
+	for _, line := range lines {
+		if !strings.Contains(line, " frontend=f7") {
+			t.Errorf("the line does not name the frontend: %s", line)
 		}
 	}
 }

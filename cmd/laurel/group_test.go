@@ -104,10 +104,10 @@ func TestTheModeIsSwitchedForAllRunningFrontends(t *testing.T) {
 		}
 		return out.String()
 	}
-	if got := run("cluster", "mode"); got != "push\n" {
+	if got := run("cluster", "settings"); !strings.Contains(got, "cache_mode   push") {
 		t.Errorf("got %q", got)
 	}
-	if got := run("cluster", "mode", "pull"); got != "pull\n" {
+	if got := run("cluster", "set", "cache_mode=pull"); got != "cache_mode is pull\n" {
 		t.Errorf("got %q", got)
 	}
 	for _, f := range all {
@@ -145,7 +145,7 @@ func TestTheModeIsSwitchedForAllRunningFrontends(t *testing.T) {
 			return nil
 		})
 	}
-	if got := run("cluster", "mode", "push"); got != "push\n" {
+	if got := run("cluster", "set", "cache_mode=push"); got != "cache_mode is push\n" {
 		t.Errorf("got %q", got)
 	}
 	for _, f := range all {

@@ -88,8 +88,8 @@ func TestALeaderboardInPullModeHasAnAge(t *testing.T) {
 	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
-	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache",
-		`{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/settings/cache_mode",
+		`{"value":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	for _, f := range all {

@@ -57,8 +57,11 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Identity, error) {
 	i, err := pki.Open(p)
 	switch {
-	case err == nil && !(i.Now().After(i.Expires()) && f.joinToken != ""):
+	case err == nil && !i.Now().After(i.Expires()), err == nil && f.joinToken == "" && i.Holder().Role > pki.Joiner:
 		return i, nil
+	case err == nil && f.joinToken == "":
+		return nil, cli.Usagef("this frontend has used a join token but has not joined within an hour; "+
+			"it needs another --join-token; %s", tokenHint)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && f.Member.Bootstrap:

@@ -29,22 +29,30 @@ that it was not changed. It prints for each event one of these:
   unsigned               nobody signed it
   FALSE                  it is not what was signed, its key is unknown, or it appears twice or out of order
 
-The keys are those that the frontends list. If you do not trust the frontends, get the keys from the
-bards and give them with --key: then only these count. A missing event cannot be seen in one contest,
+A signature is for one store, which the last line names: its lineage. The keys and the lineage are those
+that the frontends list. If you do not trust the frontends, get them from the bards and give them with
+--key and --lineage: then only these count. A missing event cannot be seen in one contest,
 but the seq of a source has no gaps over all of its contests.
 
 Exit code 1 means that something is false.`,
 		Example: `  laurel verify OG50BC/CUR-M-GPA-01
-  laurel verify OG50BC/CUR-M-GPA-01 --key cacofonix.pub --summary`,
+  laurel verify OG50BC/CUR-M-GPA-01 --key cacofonix.pub --lineage 5gxmhd2ovpnqtjzkw7bcye3rau --summary`,
 		Args: cobra.ExactArgs(1),
 	}
 	v := verification{}
 	keys := c.Flags().StringArray("key", nil,
 		"trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
+	c.Flags().StringVar(&v.lineage, "lineage", "",
+		"trust only signatures for the store with this `LINEAGE` (default the one that the frontends name)")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) (err error) {
 		if v.keys, err = trustedKeys(cmd.Context(), c, *keys); err != nil {
 			return err
+		}
+		if v.lineage == "" {
+			if v.lineage, err = c.Lineage(cmd.Context()); err != nil {
+				return err
+			}
 		}
 		v.contest, v.keysGiven, v.lastSeq = args[0], len(*keys) > 0, map[string]uint64{}
 		return v.run(cmd.Context(), c, cmd.OutOrStdout())
@@ -79,6 +87,7 @@ type verification struct {
 	contest   string
 	keys      map[string]access.KeyView
 	keysGiven bool // by --key
+	lineage   string
 	summary   bool
 
 	verifier signing.Verifier
@@ -104,8 +113,8 @@ func (v *verification) run(ctx context.Context, c *client.Client, out io.Writer)
 		}
 	}
 	total := v.verified + v.byToken + v.unsigned + v.wrong
-	_, err := fmt.Fprintf(out, "%d events: %d verified, %d by token, %d unsigned, %d FALSE\n",
-		total, v.verified, v.byToken, v.unsigned, v.wrong)
+	_, err := fmt.Fprintf(out, "%d events: %d verified, %d by token, %d unsigned, %d FALSE; the store is %s\n",
+		total, v.verified, v.byToken, v.unsigned, v.wrong, v.lineage)
 	if err == nil && v.wrong > 0 {
 		err = fmt.Errorf("%d events of %s are not what their bards signed", v.wrong, v.contest)
 	}
@@ -122,8 +131,8 @@ func (v *verification) printPage(out io.Writer, events []score.TimelineEvent) er
 			result = "FALSE: " + err.Error()
 			v.wrong++
 		}
-		if e.VoidedBy != "" {
-			result += " (voided by " + e.VoidedBy + ")"
+		if e.VoidedBy != 0 {
+			result += fmt.Sprintf(" (voided at revision %d)", e.VoidedBy)
 		}
 		if err != nil || !v.summary {
 			table.Row(e.Revision, e.Source, e.Seq, e.Type, e.ID, result)
@@ -170,8 +179,8 @@ func (v *verification) check(e *score.TimelineEvent) (result string, err error) 
 	if err != nil {
 		return "", err
 	}
-	if !v.verifier.Verify(key.Public, form, e.Signature) {
-		return "", fmt.Errorf("this is not what the key %s signed", e.Key)
+	if !v.verifier.Verify(key.Public, v.lineage, form, e.Signature) {
+		return "", fmt.Errorf("this is not what the key %s signed for the store %s", e.Key, v.lineage)
 	}
 	// A signature is valid for ever, so that a frontend could show an old event again.
 	if last := v.lastSeq[e.Source]; e.Seq <= last {

@@ -20,6 +20,9 @@ import (
 	"laurel/trust/signing"
 )
 
+// testLineage is the lineage of the stores that frontends show.
+const testLineage = "games50bc"
+
 func keyOf(name string) (ed25519.PrivateKey, ed25519.PublicKey) {
 	seed := sha256.Sum256([]byte(name))
 	private := ed25519.NewKeyFromSeed(seed[:])
@@ -39,7 +42,7 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 			Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta,
 				Result: score.Totals{{Code: "ROM"}, {Code: "GAU", Value: delta}}}}
 	}
-	if err := signing.Sign(private, events); err != nil {
+	if err := signing.Sign(private, testLineage, events); err != nil {
 		t.Fatal(err)
 	}
 	var list []score.TimelineEvent
@@ -68,6 +71,8 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 					Revoked: name == "old"})
 			}
 			body = map[string]any{"keys": keys}
+		case "/v1/cluster/settings":
+			body = access.SettingList{Settings: []access.Setting{{Name: access.SettingLineage, Value: testLineage}}}
 		case "/v1/timeline/A/1":
 			from := 0
 			if after := r.URL.Query().Get("after"); after != "" {
@@ -90,7 +95,7 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 
 func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	events := shown(t, 5)
-	events[1].VoidedBy = "c-5"
+	events[1].VoidedBy = 5
 	for i := range events[3:] { // the last two are not signed
 		events[3+i].Key, events[3+i].Signature = "", nil
 	}
@@ -99,8 +104,8 @@ func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided by c-5)", "by token feed-1",
-		"unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE\n"} {
+	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided at revision 5)", "by token feed-1",
+		"unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE; the store is " + testLineage + "\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}
@@ -149,7 +154,7 @@ func TestVerifyFindsWhatIsFalse(t *testing.T) {
 			events := c.falsify(shown(t, 5))
 			code, out, errs, _ := run(t, frontendShows(t, events, "cacofonix"), "verify", "A/1", "--summary")
 			if code != cli.ExitFailed || !strings.Contains(out, "FALSE: ") || !strings.Contains(out, c.says) ||
-				!strings.Contains(out, " 1 FALSE\n") || !strings.Contains(errs, "1 events of A/1") {
+				!strings.Contains(out, " 1 FALSE; ") || !strings.Contains(errs, "1 events of A/1") {
 				t.Errorf("exit code %d: %s%s", code, out, errs)
 			}
 			if strings.Contains(out, "verified by") {
@@ -204,7 +209,7 @@ func TestVerifyReportsARevokedKey(t *testing.T) {
 	delta := score.Points(1)
 	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1",
 		Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
-	if err := signing.Sign(private, events); err != nil {
+	if err := signing.Sign(private, testLineage, events); err != nil {
 		t.Fatal(err)
 	}
 	data, err := score.MarshalData(events[0].Data)

@@ -74,8 +74,8 @@ func TestAWindowAroundARunnerIsCurrentAtEveryFrontendInBothModes(t *testing.T) {
 	for _, v := range watchers {
 		v.shows(t, "4", "7", "1")
 	}
-	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache",
-		`{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/settings/cache_mode",
+		`{"value":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	post(t, all[0], aMark("5", 1992))

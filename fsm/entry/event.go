@@ -2,6 +2,7 @@ package entry
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -46,10 +47,11 @@ type Event struct {
 	JSON    []byte
 	invalid string // the field with a value that no encoder writes; "" if there is none
 
-	Verified bool   // the signature was verified; set by the state machine
-	Revision uint64 // of an applied event
-	VoidedBy string // the id of the event that voids this one; "" if none does
-	Voids    uint64 // the revision of the event that this one voids; 0 if it is not a void
+	Verified bool              // the signature was verified; set by the state machine
+	Leaf     [sha256.Size]byte // the leaf hash of a signed event's form, set with Verified
+	Revision uint64            // of an applied event
+	VoidedBy uint64            // the revision of the event that voids this one; 0 if none does
+	Voids    uint64            // the revision of the event that this one voids; 0 if it is not a void
 }
 
 // CheckEnvelope reports what is wrong with the event apart from its data. It must be
@@ -180,7 +182,7 @@ func decodeEvent(b, previous []byte) (Event, error) {
 		case fieldToken:
 			e.Token = string(bytes)
 		case fieldVoidedBy:
-			e.VoidedBy = string(bytes)
+			e.VoidedBy = number
 		case fieldVoids:
 			e.Voids = number
 		default:
@@ -209,7 +211,7 @@ func decodeEvent(b, previous []byte) (Event, error) {
 // without its revision, which is in the key.
 func AppendStored(b []byte, e *Event) []byte {
 	b = appendUnsigned(b, &e.Event, e.JSON)
-	b = appendText(b, fieldVoidedBy, e.VoidedBy)
+	b = appendNumber(b, fieldVoidedBy, e.VoidedBy)
 	return appendNumber(b, fieldVoids, e.Voids)
 }
 
@@ -232,8 +234,13 @@ func DecodeStored(b []byte) (Event, error) {
 // Wire is an encoded stored event. Its methods read single fields.
 type Wire []byte
 
-// ID returns the event's id.
-func (w Wire) ID() []byte { return w.field(fieldID) }
+// Matches reports whether the event has the id, the source and the seq. An empty one is
+// not compared.
+func (w Wire) Matches(id, source string, seq uint64) bool {
+	return (id == "" || string(w.field(fieldID)) == id) &&
+		(source == "" || string(w.field(fieldSource)) == source) &&
+		(seq == 0 || w.number(fieldSeq) == seq)
+}
 
 // Is reports whether the event is of the type.
 func (w Wire) Is(t score.Type) bool { return string(w.field(fieldType)) == string(t) }
@@ -242,9 +249,20 @@ func (w Wire) Is(t score.Type) bool { return string(w.field(fieldType)) == strin
 func (w Wire) JSON() []byte { return w.field(fieldData) }
 
 // IsVoided reports whether another event voids the event.
-func (w Wire) IsVoided() bool { return len(w.field(fieldVoidedBy)) > 0 }
+func (w Wire) IsVoided() bool { return w.number(fieldVoidedBy) > 0 }
 
 func (w Wire) field(want protowire.Number) []byte {
+	content, _ := protowire.ConsumeBytes(w.from(want))
+	return content
+}
+
+func (w Wire) number(want protowire.Number) uint64 {
+	n, _ := protowire.ConsumeVarint(w.from(want))
+	return n
+}
+
+// from returns the rest of the event from the value of a field on; nil if there is none.
+func (w Wire) from(want protowire.Number) []byte {
 	for b := []byte(w); len(b) > 0; {
 		n, t, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -252,8 +270,7 @@ func (w Wire) field(want protowire.Number) []byte {
 		}
 		b = b[size:]
 		if n == want {
-			content, _ := protowire.ConsumeBytes(b)
-			return content
+			return b
 		}
 		if size = protowire.ConsumeFieldValue(n, t, b); size < 0 {
 			return nil

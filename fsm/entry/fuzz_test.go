@@ -27,7 +27,7 @@ func signedAlerts(t testing.TB, n int) []score.Event {
 		e.TimeGiven, e.Key = true, score.KeyID(key.Public().(ed25519.PublicKey))
 		events = append(events, e)
 	}
-	if err := signing.Sign(key, events); err != nil {
+	if err := signing.Sign(key, "games", events); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -39,14 +39,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode([]EncodedPost{encodePost(f, alert(1), alert(2)), encodePost(f, alert(3))}))
 	f.Add(Encode([]EncodedPost{encodePost(f, signedAlerts(f, 2)...)}))
 	f.Add([]byte{version})
-	f.Add([]byte{version, fieldCacheMode << 3, 2})
+	f.Add([]byte{version, fieldChange << 3, 2})
 	at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 	for _, c := range []access.Change{
 		{At: at, By: "getafix", Guard: true},
 		{At: at, By: "getafix", Revoke: "feed"},
 		{At: at, By: "getafix", AddAuthority: []byte("der")},
+		{At: at, By: "getafix", Setting: &access.Setting{Name: "private", Value: "true"}},
 	} {
-		encoded, err := EncodeAccessChange(c)
+		encoded, err := EncodeChange(c)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -65,15 +66,15 @@ func FuzzDecode(f *testing.F) {
 				checkRoundTrip(t, &p.Events[i])
 			}
 		}
-		if command.Access == nil {
+		if command.Change == nil {
 			return
 		}
-		encoded, err := EncodeAccessChange(*command.Access)
+		encoded, err := EncodeChange(*command.Change)
 		if err != nil {
-			t.Fatalf("%+v was decoded and cannot be encoded: %v", command.Access, err)
+			t.Fatalf("%+v was decoded and cannot be encoded: %v", command.Change, err)
 		}
-		if again, err := Decode(encoded); err != nil || !reflect.DeepEqual(again.Access, command.Access) {
-			t.Fatalf("%+v became %+v: %v", command.Access, again.Access, err)
+		if again, err := Decode(encoded); err != nil || !reflect.DeepEqual(again.Change, command.Change) {
+			t.Fatalf("%+v became %+v: %v", command.Change, again.Change, err)
 		}
 	})
 }

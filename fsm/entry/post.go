@@ -1,6 +1,7 @@
 package entry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -23,6 +24,9 @@ const minEvent = 16
 type EncodedPost struct {
 	wire   []byte
 	Events int
+	// Token is the id of the token that events of the post name; "" if none does. A post
+	// is sent with one token.
+	Token string
 	// Repeatable reports whether every event has a seq, so that the post can be repeated
 	// at any time without being applied twice. An id is not enough: a source may post a
 	// thousand other events in between. Repeatable is not transmitted.
@@ -46,7 +50,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(p.Mode))
 	var scratch, previous []byte
-	repeatable := true
+	encoded := EncodedPost{Events: len(p.Events), Repeatable: true}
 	for i := range p.Events {
 		e := &p.Events[i]
 		if p := checkForm(e); p != nil {
@@ -56,10 +60,13 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
 		}
 		data, err := score.MarshalData(e.Data)
+		if err == nil {
+			err = encoded.setToken(e.Token)
+		}
 		if err != nil {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
-		repeatable = repeatable && e.Seq != 0
+		encoded.Repeatable = encoded.Repeatable && e.Seq != 0
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
 			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
@@ -68,7 +75,17 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		previous = e.Signature
 		b = appendText(b, fieldPostEvent, scratch)
 	}
-	return EncodedPost{b, len(p.Events), repeatable}, nil
+	encoded.wire = b
+	return encoded, nil
+}
+
+// setToken takes in the token that an event names.
+func (p *EncodedPost) setToken(id string) error {
+	if id != "" && p.Token != "" && id != p.Token {
+		return errors.New("it is by another token than an event before it in the post")
+	}
+	p.Token = cmp.Or(p.Token, id)
+	return nil
 }
 
 // ParsePost checks a post that another frontend encoded, and returns it with the latest
@@ -96,17 +113,21 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	case n > score.MaxArray && decoded.Mode == score.AllOrNone:
 		return p, latest, fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
 	}
+	parsed := EncodedPost{wire: wire, Events: len(decoded.Events)}
 	var scratch []byte
 	for i := range decoded.Events {
 		e := &decoded.Events[i]
-		if scratch, err = e.check(scratch[:0]); err != nil {
+		if scratch, err = e.check(scratch[:0]); err == nil {
+			err = parsed.setToken(e.Token)
+		}
+		if err != nil {
 			return p, latest, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		if e.Time.After(latest) {
 			latest = e.Time
 		}
 	}
-	return EncodedPost{wire: wire, Events: len(decoded.Events)}, latest, nil
+	return parsed, latest, nil
 }
 
 func countFields(post []byte) (n int, err error) {
@@ -138,7 +159,7 @@ func decodePost(wire []byte) (Post, error) {
 		case fieldPostEvent:
 			e, err := decodeEvent(bytes, previous)
 			p.Events, previous = append(p.Events, e), e.Signature
-			return err == nil && e.VoidedBy == "" && e.Voids == 0 // these are of stored events
+			return err == nil && e.VoidedBy == 0 && e.Voids == 0 // these are of stored events
 		}
 		return false
 	})

@@ -3,6 +3,7 @@ package entry
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,23 @@ func TestAForwardedPostIsUnchanged(t *testing.T) {
 	}
 	if e := command.Posts[0].Events[1]; e.ID != "e2" || string(e.JSON) != `{"text":"rain"}` {
 		t.Errorf("decoded %+v", e)
+	}
+}
+
+func TestAPostIsByOneToken(t *testing.T) {
+	one, none, another := alert(1), alert(2), alert(3)
+	one.Token, another.Token = "5fb7000000000001", "5fb7000000000002"
+	sent := encodePost(t, none, one, none)
+	if got, _, err := ParsePost(sent.Bytes()); err != nil || got.Token != one.Token || sent.Token != one.Token {
+		t.Errorf("got token %q of %q, %v", got.Token, sent.Token, err)
+	}
+	if _, err := EncodePost(score.Post{Events: []score.Event{one, none, another}}); err == nil {
+		t.Error("a post by two tokens is encoded")
+	}
+	// A corrupt frontend may still send one.
+	first, second := encodePost(t, one).Bytes(), encodePost(t, another).Bytes()
+	if got, _, err := ParsePost(slices.Concat(first, second)); err == nil {
+		t.Errorf("a post by two tokens is accepted: %+v", got)
 	}
 }
 

@@ -135,9 +135,8 @@ type Writer struct {
 func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
 
 // Append writes an event, and adds its signature to the current run. The signature must
-// not change before EndPost.
-func (w *Writer) Append(e *entry.Event) {
-	w.Put(e)
+// not change before EndPost. It returns the event as it is stored, until the next call.
+func (w *Writer) Append(e *entry.Event) (stored []byte) {
 	if len(w.signatures) == maxRun || len(e.Signature) == 0 {
 		w.EndPost()
 	}
@@ -145,6 +144,8 @@ func (w *Writer) Append(e *entry.Event) {
 		w.signatures = append(w.signatures, e.Signature)
 		w.first = e.Revision + 1 - uint64(len(w.signatures))
 	}
+	w.Put(e)
+	return w.scratch
 }
 
 // Put writes an event without its signature.

@@ -114,7 +114,7 @@ func TestScansReturnTheEventsOfOneContestInOrder(t *testing.T) {
 		post(t, w, "G/1", 6, 1)
 		w.Put(&entry.Event{Event: score.Event{
 			ID: "v", Source: "bard/a", Type: score.TypeAlert, Time: time.Unix(0, 0), ContestID: "G/1",
-		}, VoidedBy: "x", Revision: 7})
+		}, VoidedBy: 9, Revision: 7})
 	})
 	err := db.View(func(tx *bolt.Tx) error {
 		timeline := tx.Bucket(database.Timeline)

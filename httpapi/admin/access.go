@@ -43,7 +43,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 		switch {
 		case g.Revoked:
 			state = "revoked"
-		case admission.Expired(&g):
+		case g.Expired(time.Now()):
 			state = "expired"
 		}
 		t.Row(g.ID, g.Name, g.Role, by, orAny(g.Competitions), orAny(g.Types), rate, formatTime(g.Expires), state)
@@ -51,9 +51,16 @@ func accessText(b *bytes.Buffer, v access.View) {
 	t.Write(b)
 	if len(v.JoinTokens) > 0 {
 		b.WriteString("\n")
-		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES")
+		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES", "VOTE", "HOSTS")
 		for _, j := range v.JoinTokens {
-			t.Row(j.ID, j.Uses, formatTime(j.Expires))
+			vote, hosts := "yes", "-"
+			if j.Nonvoter {
+				vote = "no"
+			}
+			if len(j.Hosts) > 0 {
+				hosts = strings.Join(j.Hosts, " ")
+			}
+			t.Row(j.ID, j.Uses, formatTime(j.Expires), vote, hosts)
 		}
 		t.Write(b)
 	}
@@ -68,6 +75,9 @@ func accessText(b *bytes.Buffer, v access.View) {
 			t.Row(a.Fingerprint, issues)
 		}
 		t.Write(b)
+		if len(v.KeyHolders) > 0 {
+			fmt.Fprintf(b, "removed frontends with the private key: %s\n", strings.Join(v.KeyHolders, " "))
+		}
 	}
 }
 
@@ -148,21 +158,23 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	if err != nil {
 		return none, err
 	}
-	after, err := handler.After(q, "the number of a line")
+	cursor, err := handler.ParseCursor(q, "the number of a line")
 	if err != nil {
 		return none, err
 	}
 	var list []access.AuditEntry
 	var next uint64
+	var incarnation string
 	// The master's state is current, unless another one has committed meanwhile.
 	_, _, err = h.Trail.Stale(func(v queries.View) (err error) {
-		list, next, err = v.Audit(after, limit)
+		incarnation = v.Incarnation()
+		list, next, err = v.Audit(cursor.In(incarnation), limit)
 		return err
 	})
 	if err != nil {
 		return none, err
 	}
-	page := access.AuditPage{Audit: list, Next: handler.Position(next)}
+	page := access.AuditPage{Audit: list, Next: handler.Next(incarnation, next)}
 	return r.Result(page, func(b *bytes.Buffer) {
 		t := textfmt.NewTable("NUMBER", "AT", "BY", "WHAT")
 		for _, line := range page.Audit {
@@ -224,7 +236,7 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 			return none, handler.Unwanted("ttl", body.TTL, "a duration such as 1h")
 		}
 	}
-	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)
+	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses, body.Terms)
 	if err != nil {
 		return none, err
 	}

@@ -28,11 +28,11 @@ type Status interface {
 	Frontends() score.Frontends
 }
 
-// AccessControl is the store's access control.
+// AccessControl is the access control and the settings of the store.
 type AccessControl interface {
-	// Access returns its state as this frontend knows it. It must not be changed.
+	// Access returns their state as this frontend knows it. It must not be changed.
 	Access() *access.State
-	// ChangeAccess changes it. Only the master can.
+	// ChangeAccess makes a change. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error
 }
 
@@ -44,21 +44,23 @@ type AuditTrail interface {
 
 // Membership changes the group. Its methods work at the master only.
 type Membership interface {
-	// Join adds a member, or changes what is known about one.
-	Join(ctx context.Context, m score.NewMember) error
+	// Join adds a member, or changes what is known about one. byOperator is false if the
+	// member asks for itself.
+	Join(ctx context.Context, m score.NewMember, byOperator bool) error
 	// Leave removes a member.
 	Leave(ctx context.Context, id string, force bool) error
 	// Transfer makes another frontend the master: the one named, or any for "".
 	Transfer(ctx context.Context, to string) error
-	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 }
 
 // Trust manages the certificates of a group. Its methods work at the master only, except
 // AuthorityPEM. Their errors are a *score.Problem, also in a group without certificates.
 // by is the operator, for the audit trail.
 type Trust interface {
-	// NewJoinToken makes a token with which frontends join, and returns its text.
-	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
+	// NewJoinToken makes a token with which frontends join on the terms, and returns its text.
+	NewJoinToken(
+		ctx context.Context, by string, ttl time.Duration, uses int, terms access.Terms,
+	) (text string, err error)
 	// Enroll issues the first certificate of a frontend with a join token. member is
 	// id@instance. issued is encoded as JSON for the frontend.
 	Enroll(ctx context.Context, token string, csr []byte, member string) (issued any, err error)
@@ -110,6 +112,11 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease, m.Pushed, m.Released, m.Revision, m.Watchers)
 	}
 	t.Write(b)
+	if len(f.KeyHolders) > 0 {
+		fmt.Fprintf(b, "\nthe private key of the group's authority left with %s; "+
+			"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n",
+			textfmt.OneLine(strings.Join(f.KeyHolders, ", ")))
+	}
 }
 
 // Join adds a member, or changes what is known about one. It answers with the group, as
@@ -122,10 +129,10 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 	if err := checkMember(&m); err != nil {
 		return none, err
 	}
-	if problem := mayJoin(r.Caller, m); problem != nil {
-		return none, h.Gate.Refuse(admission.ReasonRole, problem)
+	if err := h.checkSelf(r.Caller, m.ID, m.Instance, "join"); err != nil {
+		return none, err
 	}
-	if err := h.Membership.Join(ctx, m); err != nil {
+	if err := h.Membership.Join(ctx, m, r.Caller.Covers(access.RoleOperator)); err != nil {
 		return none, err
 	}
 	if err := h.audit(ctx, r, "added %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {
@@ -156,17 +163,15 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m; a member may only itself.
-func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
-	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
+// checkSelf refuses a caller who may not change the place of a member in the group. A
+// member may change its own only.
+func (h *Handlers) checkSelf(caller *handler.Caller, id, instance, what string) error {
+	if caller.Covers(access.RoleOperator) || caller.IsMember(id, instance) {
 		return nil
 	}
-	id, instance, _ := strings.Cut(caller.Member, "@")
-	if id == m.ID && (m.Instance == "" || instance == m.Instance) {
-		return nil
-	}
-	return score.Problemf(score.Forbidden, "the certificate of %s permits only %s to join",
-		handler.Quoted(caller.Member), handler.Quoted(id))
+	own, _, _ := strings.Cut(caller.Member, "@")
+	return h.Gate.Refuse(admission.ReasonRole, score.Problemf(score.Forbidden,
+		"the certificate of %s permits only %s to %s", handler.Quoted(caller.Member), handler.Quoted(own), what))
 }
 
 // audit adds a line to the audit trail. Its arguments have been checked: the line is
@@ -175,7 +180,7 @@ func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string,
 	return h.changeAccess(ctx, r, access.Change{Note: fmt.Sprintf(format, args...)})
 }
 
-// Leave removes a member.
+// Leave removes a member. A master that is to leave asks the next one.
 func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	q, err := handler.Parameters(r.Query, "force")
 	if err != nil {
@@ -189,6 +194,9 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	}
 	if !score.ValidPath(r.Name) {
 		return none, handler.Unwanted("id", r.Name, "letters, digits and ._~-")
+	}
+	if err := h.checkSelf(r.Caller, r.Name, "", "leave"); err != nil {
+		return none, err
 	}
 	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
 	// be the master.
@@ -216,26 +224,6 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 		return none, err
 	}
 	if err := h.Membership.Transfer(ctx, body.To); err != nil {
-		return none, err
-	}
-	return h.Frontends(ctx, r)
-}
-
-// SetCacheMode switches the group between push and pull.
-func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	var body struct {
-		Mode score.CacheMode `json:"mode"`
-	}
-	if err := r.Decode(&body); err != nil {
-		return none, err
-	}
-	if body.Mode != score.Push && body.Mode != score.Pull {
-		return none, handler.Unwanted("mode", string(body.Mode), "%s or %s", score.Push, score.Pull)
-	}
-	if err := h.Membership.SetCacheMode(ctx, body.Mode); err != nil {
-		return none, err
-	}
-	if err := h.audit(ctx, r, "set the mode to %s", body.Mode); err != nil {
 		return none, err
 	}
 	return h.Frontends(ctx, r)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -44,6 +45,9 @@ const (
 	PermitOperate
 	// PermitJoin permits operators, and members about themselves.
 	PermitJoin
+	// PermitLeave permits operators, and members about themselves, if they ask the master
+	// themselves: nobody removes a member by saying that it asked.
+	PermitLeave
 	// PermitEnroll permits everybody; the body has a join token.
 	PermitEnroll
 )
@@ -93,13 +97,16 @@ type Options struct {
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
-	// Private requires the role reader for everything but the state of the process.
-	Private bool
-	// Verify returns why the signature of an event is not one by the key, or nil. If the
-	// state machine verifies by the same, each signature is verified once in this process.
-	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
-	// MemberOf returns the name, id@instance, of the member that a certificate is for.
-	MemberOf func(*x509.Certificate) (string, error)
+	// Verify returns why the signature of an event is not one by the key for the store
+	// with the lineage, or nil. If the state machine verifies by the same, each signature
+	// is verified once in this process.
+	Verify func(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem
+	// CallerOf returns the name, id@instance, of the member that a certificate is for, and
+	// whether it permits only to join.
+	CallerOf func(*x509.Certificate) (member string, joins bool, err error)
+	// Sender returns the name of the member at the other end of a connection to the peer
+	// port, by the context of its request; "" if members have no certificates.
+	Sender func(context.Context) string
 	// Registerer gets the metrics; nil for none.
 	Registerer prometheus.Registerer
 }
@@ -167,7 +174,8 @@ func (c *Control) Refuse(reason Reason, p *score.Problem) *score.Problem {
 type Gate struct {
 	*Control
 	// client is true for the port of clients and false for the peer port. What comes
-	// through the peer port has passed the gate of the frontend that forwarded it.
+	// through the peer port has passed the gate of the frontend that forwarded it, but that
+	// frontend may not have applied yet what this one has.
 	client bool
 }
 
@@ -177,27 +185,10 @@ func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
 // PeerGate returns the gate of the peer port.
 func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 
-// CallerHeader carries, at the peer port, the member that made a forwarded request, or
-// noMember. Only members connect to the port at which it is believed.
-const CallerHeader = "Laurel-Caller"
-
-const noMember = "-"
-
-// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the
-// client has sent there.
-func SetForwardedCaller(r *handler.Request) {
-	member := noMember
-	if r.Caller != nil && r.Caller.Member != "" {
-		member = r.Caller.Member
-	}
-	_, hr := r.Transport()
-	hr.Header.Set(CallerHeader, member)
-}
-
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
-	if carriesToken(r.Query) {
+	if access.HasToken(r.Path) || carriesToken(r.Query) {
 		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
 			"a token in a URL ends up in logs and histories and is not accepted there; "+
 				"revoke it and send a new one as Authorization: Bearer"))
@@ -205,6 +196,11 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 	caller := &handler.Caller{}
 	if g.client {
 		caller.Peer = r.Peer()
+	} else {
+		var problem *score.Problem
+		if caller.Member, problem = g.forwardedFor(ctx, n, r); problem != nil {
+			return problem
+		}
 	}
 	if !g.public(n) {
 		if problem := g.identify(ctx, r, caller); problem != nil {
@@ -223,13 +219,35 @@ func (g *Gate) public(n Permission) bool {
 	case PermitAll, PermitEnroll:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
-		return !g.options.Private || !g.client
+		return !g.Private()
 	}
 	return false
 }
 
-// Private reports whether reading depends on the caller.
-func (g *Gate) Private() bool { return g.options.Private }
+// Access returns the access control by which callers are admitted now.
+func (c *Control) Access() *access.State { return c.options.Access() }
+
+// Private reports whether reading anything but the state of the process requires the role
+// reader. It does at a frontend with certificates that does not know the settings of the
+// group yet.
+func (c *Control) Private() bool {
+	settings := &c.options.Access().Settings
+	return settings.Private || c.options.Secure && settings.Incarnation == ""
+}
+
+// MayStillRead reports whether a caller that was admitted to read may go on. It may have
+// been admitted before the group became private, or before its grant was revoked or
+// expired.
+func (g *Gate) MayStillRead(caller *handler.Caller) bool {
+	if g.public(PermitRead) || !g.guarded() || caller.Member != "" {
+		return true
+	}
+	if caller.Grant == nil {
+		return false
+	}
+	grant := g.options.Access().Grants[caller.Grant.ID]
+	return grant != nil && !grant.Revoked && !grant.Expired(time.Now()) && grant.Role.Covers(access.RoleReader)
+}
 
 // check returns why the caller does not have the permission n, or nil.
 func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
@@ -241,6 +259,10 @@ func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
 		return nil
 	case PermitJoin:
 		if caller.Member != "" {
+			return nil
+		}
+	case PermitLeave:
+		if caller.Member != "" && !g.client {
 			return nil
 		}
 	}
@@ -264,11 +286,14 @@ func carriesToken(query string) bool {
 		if n, err := url.QueryUnescape(name); err == nil {
 			name = n
 		}
+		if v, err := url.QueryUnescape(value); err == nil {
+			value = v
+		}
 		switch strings.ToLower(name) {
 		case "token", "access_token", "authorization", "secret":
 			return true
 		}
-		if strings.Contains(value, "laurel-token-1.") || strings.Contains(value, "laurel-join-1.") {
+		if access.HasToken(value) {
 			return true
 		}
 	}

@@ -1,12 +1,15 @@
 package admission
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
@@ -15,8 +18,11 @@ import (
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
 func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
-	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
+	caller.Open = !g.guarded()
 	authorization, peer := r.Authorization, caller.Peer
+	if g.client {
+		caller.Member, caller.Joins = g.memberOf(peer)
+	}
 	if len(authorization) == 0 {
 		return nil
 	}
@@ -30,10 +36,10 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
 			"too many invalid tokens from this address; wait a moment"))
 	}
-	grant, reason := g.grantOf(ctx, authorization)
+	grant, secret, err := g.grantOf(ctx, authorization)
 	switch {
-	case reason == "":
-		caller.Grant = grant
+	case err == nil:
+		caller.Grant, caller.Secret = grant, secret
 		return nil
 	case caller.Open:
 		return nil // an open store ignores invalid tokens
@@ -41,45 +47,36 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	if ofAddress != nil {
 		ofAddress.wrongTokens.Allow()
 	}
-	return g.Refuse(reason, score.Problemf(score.Unauthorized, "%s", tokenProblems[reason]))
+	return g.Refuse(tokenReasons[err], score.Problemf(score.Unauthorized, "%v", err))
 }
 
-// tokenProblems are the details of problems with a token. They do not contain the token.
-var tokenProblems = map[Reason]string{
-	reasonMalformed: "the Authorization is not one bearer token of Laurel; " +
-		"want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made",
-	reasonUnknown: "the token is not known; ask an operator for a new one",
-	reasonRevoked: "the token has been revoked; ask an operator for a new one",
-	reasonExpired: "the token has expired; ask an operator for a new one",
+// errMalformed does not quote the Authorization.
+var errMalformed = errors.New("the Authorization is not one bearer token of Laurel; " +
+	"want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made")
+
+var tokenReasons = map[error]Reason{
+	errMalformed:           reasonMalformed,
+	access.ErrUnknownToken: reasonUnknown,
+	access.ErrRevokedToken: reasonRevoked,
+	access.ErrExpiredToken: reasonExpired,
 }
 
-// grantOf returns the grant whose token is in an Authorization, or the reason why there
-// is none.
-func (g *Gate) grantOf(ctx context.Context, authorization []string) (grant *access.Grant, reason Reason) {
+// grantOf returns the grant whose token is in an Authorization and the secret of the
+// token, or one of the errors in tokenReasons.
+func (g *Gate) grantOf(
+	ctx context.Context, authorization []string,
+) (grant *access.Grant, secret score.Secret, err error) {
 	if len(authorization) != 1 {
-		return nil, reasonMalformed
+		return nil, "", errMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
 	token, err := access.ParseBearerToken(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
-		return nil, reasonMalformed
+		return nil, "", errMalformed
 	}
-	grant = g.awaitGrant(ctx, token.ID)
-	switch {
-	// The grant of a key has no hash, so no token has its id.
-	case grant == nil || !access.SecretMatches(token.Secret, grant.Hash):
-		return nil, reasonUnknown
-	case grant.Revoked:
-		return nil, reasonRevoked
-	case Expired(grant):
-		return nil, reasonExpired
-	}
-	return grant, ""
-}
-
-// Expired reports whether a grant has expired by this frontend's clock.
-func Expired(grant *access.Grant) bool {
-	return !grant.Expires.IsZero() && time.Now().After(grant.Expires)
+	g.awaitGrant(ctx, token.ID)
+	grant, err = g.options.Access().Authenticate(token, time.Now())
+	return grant, score.Secret(token.Secret), err
 }
 
 const (
@@ -91,53 +88,80 @@ const (
 	maxAwaiting = 64
 )
 
-// awaitGrant returns the grant with that id, or nil if there is none.
-func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
-	grant := g.options.Access().Grants[id]
-	if grant != nil || g.options.Master() {
-		return grant
+// awaitGrant waits a moment for the grant with that id if there is none.
+func (g *Gate) awaitGrant(ctx context.Context, id string) {
+	known := func() bool { return g.options.Access().Grants[id] != nil }
+	if known() || g.options.Master() {
+		return
 	}
 	select {
 	case g.awaiting <- struct{}{}:
 		defer func() { <-g.awaiting }()
 	default:
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
-	for grant == nil && ctx.Err() == nil {
+	for !known() && ctx.Err() == nil {
 		select {
 		case <-time.After(grantPoll):
 		case <-ctx.Done():
 		}
-		grant = g.options.Access().Grants[id]
 	}
-	return grant
 }
 
-// memberOf returns the name of the member that makes the request. It is in the member's
-// certificate, or in CallerHeader of a forwarded request.
-func (g *Gate) memberOf(r *handler.Request) string {
-	if !g.client {
-		_, hr := r.Transport()
-		switch member := hr.Header.Get(CallerHeader); member {
-		case "": // a member makes the request for itself
-			return handler.AnyMember
-		case noMember:
-			return ""
-		default:
-			return member
-		}
-	}
-	peer := r.Peer()
+// memberOf returns the name of the member whose certificate a connection of the client
+// port has; "" for none. joins is true if it permits only
+// to join.
+func (g *Gate) memberOf(peer *fastpath.Peer) (member string, joins bool) {
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
+		return "", false
+	}
+	member, joins, err := g.options.CallerOf(peer.TLS.PeerCertificates[0])
+	if err != nil {
+		return "", false
+	}
+	return g.unlessRemoved(member), joins
+}
+
+// unlessRemoved returns the name of a member, or "" if it was removed. Its certificate may
+// be valid for weeks.
+func (g *Gate) unlessRemoved(name string) string {
+	if _, removed := g.options.Access().Removed[name]; removed {
 		return ""
 	}
-	name, err := g.options.MemberOf(peer.TLS.PeerCertificates[0])
-	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
-		return "" // the certificate of a removed member may be valid for weeks
-	}
 	return name
+}
+
+// forwardedFor returns the member for which another one forwards a request to the peer
+// port; "" for none. A request that does not say that it is forwarded is that of the
+// sending member itself, and only about itself.
+func (g *Gate) forwardedFor(ctx context.Context, n Permission, r *handler.Request) (string, *score.Problem) {
+	_, hr := r.Transport()
+	callers := hr.Header[access.CallerHeader]
+	switch {
+	case len(callers) == 0 && (n == PermitJoin || n == PermitLeave):
+		if g.options.Sender == nil {
+			return handler.AnyMember, nil
+		}
+		return cmp.Or(g.options.Sender(ctx), handler.AnyMember), nil
+	case len(callers) == 1 && isMemberName(callers[0]):
+		switch n {
+		case PermitJoin, PermitRead, PermitMetrics:
+			return g.unlessRemoved(callers[0]), nil
+		}
+		return "", nil // the word of the forwarding member gives no other right
+	case len(callers) == 1 && callers[0] == access.NoMember:
+		return "", nil
+	}
+	return "", g.Refuse(ReasonRole, score.Problemf(score.Forbidden,
+		"the forwarding member does not say for whom it forwards this request, in one header %s", access.CallerHeader))
+}
+
+// isMemberName reports whether a name has the form id@instance.
+func isMemberName(name string) bool {
+	id, instance, _ := strings.Cut(name, "@")
+	return id != "" && instance != ""
 }
 
 // AuthorizeEvents marks unsigned events with the caller's token. It returns how many
@@ -177,7 +201,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 			state = guardedStore
 		}
 		return reasonUnsigned, state.Authorize(e, nil)
-	case grant != nil && Expired(grant):
+	case grant != nil && grant.Expired(time.Now()):
 		refused = score.Problemf(score.Unauthorized,
 			"the grant of %q has expired; ask an operator for a new one", grant.Name)
 		refused.ID = e.ID
@@ -185,7 +209,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 	}
 	reason = reasonEvent
 	refused = state.Authorize(e, func(grant *access.Grant) *score.Problem {
-		problem := g.options.Verify(grant.Public, e)
+		problem := g.options.Verify(grant.Public, state.Settings.Lineage, e)
 		if problem != nil {
 			reason = reasonSignature
 		}

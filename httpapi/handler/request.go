@@ -190,7 +190,8 @@ func quality(params string) float64 {
 	return 1
 }
 
-// AnyMember is the Member of a caller at the peer port whose name is not known.
+// AnyMember is the Member of a caller at the peer port of an insecure group, whose members
+// have no certificates.
 const AnyMember = "@"
 
 // Anybody is the name of a caller who shows neither a token nor a certificate.
@@ -200,9 +201,12 @@ const Anybody = "anybody"
 type Caller struct {
 	Peer  *fastpath.Peer // nil at the peer port
 	Grant *access.Grant  // of the token that came with the request; nil if there was none
-	// Member is the name, id@instance, in the certificate of a member; AnyMember at the
-	// peer port, where only members connect; "" for others.
+	// Secret is that of the token. It is only for the master, which checks it itself.
+	Secret score.Secret
+	// Member is the name, id@instance, in the certificate of a member, or AnyMember; ""
+	// for others.
 	Member string
+	Joins  bool // the certificate permits only to join
 	Open   bool // the store is open: everybody may do everything
 }
 
@@ -218,9 +222,20 @@ func (c *Caller) Name() string {
 	return Anybody
 }
 
+// IsMember reports whether the caller is the member id, and of the data directory
+// instance unless that is "".
+func (c *Caller) IsMember(id, instance string) bool {
+	if c.Member == AnyMember {
+		return true
+	}
+	own, ownInstance, _ := strings.Cut(c.Member, "@")
+	return own != "" && own == id && (instance == "" || instance == ownInstance)
+}
+
 // Covers reports whether the caller may do what role may.
 func (c *Caller) Covers(role access.Role) bool {
-	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != ""
+	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) ||
+		role == access.RoleReader && c.Member != "" && !c.Joins
 }
 
 const (
@@ -277,23 +292,4 @@ func ParsePageSize(given string) (int, error) {
 		return 0, Unwanted("limit", given, "1 to %d", MaxPage)
 	}
 	return n, nil
-}
-
-// After returns the parameter after of a list whose entries have numbers, 0 if there is
-// none.
-func After(q url.Values, want string) (after uint64, err error) {
-	if given := q.Get("after"); given != "" {
-		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return 0, Unwanted("after", given, want)
-		}
-	}
-	return after, nil
-}
-
-// Position returns n as a parameter after, "" for 0.
-func Position(n uint64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatUint(n, 10)
 }

@@ -83,7 +83,7 @@ func (p *Posts) postJSON(ctx context.Context, r *handler.Request, dst, body []by
 		return dst, problem
 	}
 	setDefaults(events)
-	results, err := p.apply(ctx, score.Post{Events: events, Mode: score.AllOrNone})
+	results, err := p.apply(ctx, score.Post{Events: events, Mode: score.AllOrNone, Secret: r.Caller.Secret})
 	if err != nil {
 		return dst, err
 	}

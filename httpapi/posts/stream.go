@@ -31,6 +31,7 @@ var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never 
 // stream is the answer to a stream of events.
 type stream struct {
 	*Posts
+	secret  score.Secret // of the caller's token
 	w       http.ResponseWriter
 	control *http.ResponseController
 	chunks  *prefetcher
@@ -55,7 +56,7 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	s := &stream{Posts: p, w: w, control: control, buf: handler.NewBuffer()}
+	s := &stream{Posts: p, secret: r.Caller.Secret, w: w, control: control, buf: handler.NewBuffer()}
 	defer s.buf.Free()
 	authorize := func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) }
 	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, authorize)
@@ -98,7 +99,7 @@ func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, 
 		}
 		part := events[:n]
 		setDefaults(part)
-		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused})
+		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused, Secret: s.secret})
 		if err != nil {
 			return true, s.abort(part[0].ID, err)
 		}

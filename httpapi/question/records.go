@@ -277,7 +277,7 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 	if err != nil {
 		return Question{}, err
 	}
-	after, err := handler.After(q, "the next of an earlier answer")
+	after, err := handler.ParseCursor(q, "the next of an earlier answer")
 	if err != nil {
 		return Question{}, err
 	}
@@ -285,16 +285,17 @@ func parseTimeline(id string, q url.Values) (Question, error) {
 }
 
 // Timeline asks for at most limit events of a contest after a revision.
-func Timeline(id string, after uint64, limit int) Question {
+func Timeline(id string, cursor handler.Cursor, limit int) Question {
 	return Question{
-		Key: keyOf("timeline/"+id, url.Values{"after": {handler.Position(after)}}, limit),
+		Key: keyOf("timeline/"+id, url.Values{"after": {cursor.String()}}, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: encoded(func(v queries.View) (any, uint64, error) {
+			after := cursor.In(v.Incarnation())
 			list, next, err := v.Timeline(id, after, limit)
 			if err != nil || len(list) == 0 && after == 0 {
 				return nil, 0, err
 			}
-			return TimelinePage{list, handler.Position(next)}, 0, nil
+			return TimelinePage{list, handler.Next(v.Incarnation(), next)}, 0, nil
 		}),
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
@@ -307,8 +308,8 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 	t := textfmt.NewTable("REVISION", "TIME", "TYPE", "ID", "BY", "DATA")
 	for _, e := range page.Events {
 		data := string(e.Data)
-		if e.VoidedBy != "" {
-			data = "(voided by " + e.VoidedBy + ") " + data
+		if e.VoidedBy != 0 {
+			data = fmt.Sprintf("(voided at revision %d) %s", e.VoidedBy, data)
 		}
 		t.Row(e.Revision, e.Time.UTC().Format(time.RFC3339), e.Type, e.ID, grantText(&e), data)
 	}

@@ -81,7 +81,7 @@ func (s *fakeStore) setUnavailable(unavailable bool) {
 	s.unavailable = unavailable
 }
 
-func (s *fakeStore) ID() string                          { return "fake" }
+func (s *fakeStore) Incarnation() string                 { return "fake" }
 func (s *fakeStore) Ordered() bool                       { return true }
 func (s *fakeStore) Invalidations() *cache.Invalidations { return s.invalidations }
 func (s *fakeStore) Heartbeat(uint64) []byte             { return []byte(`{}`) }

@@ -50,8 +50,9 @@ var ErrFull = errors.New("too many watchers")
 // Store is the part of a frontend that the hub reads. Its answers are what any client may
 // see at that moment. An error means that the frontend cannot answer now.
 type Store interface {
-	// ID identifies the store. Revisions of different stores are unrelated.
-	ID() string
+	// Incarnation names the course of the store's revisions. Revisions of different
+	// incarnations are unrelated.
+	Incarnation() string
 	// Record returns the record with the given key. Body is nil if there is none.
 	Record(ctx context.Context, key string) (*cache.Entry, error)
 	// Events returns at most limit of a contest's events after a revision, in order. If

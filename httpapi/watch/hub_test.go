@@ -3,11 +3,14 @@ package watch
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
@@ -158,7 +161,7 @@ func TestStreamResumesAtAnotherHubWithoutGapOrDuplicate(t *testing.T) {
 	}
 }
 
-func TestForeignOrMalformedIDGetsASnapshot(t *testing.T) {
+func TestIDOfAnotherIncarnationOrAMalformedOneGetsASnapshot(t *testing.T) {
 	s := newFakeStore()
 	s.change("C/1")
 	h := newHub(t, s)
@@ -342,4 +345,23 @@ func isFinal(s *fakeStore, id, other string, done <-chan struct{}, record, event
 	defer s.mu.Unlock()
 	last := func(id string) uint64 { list := s.changed[id]; return list[len(list)-1] }
 	return record == last(id) && event == max(record, last(other))
+}
+
+func TestAWatcherThatIsNotPermittedAnyMoreGetsNothingAndEnds(t *testing.T) {
+	s := newFakeStore()
+	h := newHub(t, s)
+	awaitDelivered(t, h, s.change("C/1"))
+	client, server := net.Pipe()
+	defer client.Close()
+	w, _, err := h.Subscribe(t.Context(), Subjects{Contests: []string{"C/1"}}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Permitted = func() bool { return false }
+	h.Attach(w, server)
+	s.change("C/1")
+	client.SetReadDeadline(time.Now().Add(timeout))
+	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
+		t.Errorf("it got %q: %v", got, err)
+	}
 }

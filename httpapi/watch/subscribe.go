@@ -72,7 +72,7 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		queued:   true,
 		latest:   map[string]uint64{},
 	}
-	received, resumes := parsePosition(h.store.ID(), lastID)
+	received, resumes := parsePosition(h.store.Incarnation(), lastID)
 	if resumes = resumes && h.store.Ordered(); resumes {
 		// With less than it has received elsewhere the stream would go back.
 		err = h.await(ctx, func() bool { return h.delivered >= received.events })
@@ -242,8 +242,8 @@ func (h *Hub) snapshot(
 	}
 	comma := []byte(",")
 	body := fmt.Appendf(nil,
-		"event: snapshot\ndata: "+`{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
-		h.store.ID(), // letters and digits only
+		"event: snapshot\ndata: "+`{"incarnation":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
+		h.store.Incarnation(), // letters and digits only
 		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
 	return frame{key: snapshotKey, open: true, latest: latest, revision: revision, bytes: body}, nil
 }

@@ -36,6 +36,9 @@ const (
 // connection.
 type Watcher struct {
 	Home string // the frontend that the client returns to; "" if it named none
+	// Permitted reports whether the client may still watch. It is asked before each write
+	// and may be nil. It is set before Attach.
+	Permitted func() bool
 
 	hub      *Hub
 	subjects Subjects
@@ -236,8 +239,11 @@ func (h *Hub) runWriter() {
 		case <-h.ctx.Done():
 			return
 		case w := <-h.queue:
-			var open bool
-			if buffer, open = w.appendPending(buffer[:0]); open {
+			open := w.Permitted == nil || w.Permitted()
+			if open {
+				buffer, open = w.appendPending(buffer[:0])
+			}
+			if open {
 				h.write(w, buffer)
 			} else {
 				h.Remove(w)
@@ -328,10 +334,10 @@ func encode(event string, data []byte) []byte {
 // events are sent one by one.
 type position struct{ records, events uint64 }
 
-// appendID appends an id line that states to any hub of the store what a watcher has
+// appendID appends an id line that states to any hub of the incarnation what a watcher has
 // received. In pull mode no id can, so a watcher that resumes gets a snapshot.
 func (h *Hub) appendID(b []byte, p position) []byte {
-	b = append(append(b, "id: "...), h.store.ID()...)
+	b = append(append(b, "id: "...), h.store.Incarnation()...)
 	if !h.store.Ordered() {
 		return append(b, "-pull\n"...)
 	}
@@ -343,9 +349,9 @@ func (h *Hub) appendID(b []byte, p position) []byte {
 }
 
 // parsePosition parses an event id. It reports false if the id is malformed or belongs to
-// another store.
-func parsePosition(store, id string) (p position, ok bool) {
-	revisions, ok := strings.CutPrefix(id, store+"-")
+// another incarnation.
+func parsePosition(incarnation, id string) (p position, ok bool) {
+	revisions, ok := strings.CutPrefix(id, incarnation+"-")
 	records, events, two := strings.Cut(revisions, "-")
 	if !two {
 		events = records

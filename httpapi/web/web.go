@@ -43,10 +43,10 @@ type Data struct {
 	Revision  uint64            `json:"revision"`
 	// Frontend is the id of the serving frontend, at the page's origin.
 	Frontend string `json:"frontend"`
-	// Store identifies the store, if it has an id yet. When the id changes, the page
-	// forgets what it knew: the revisions of a new store at the same address mean
+	// Incarnation is that of the revisions, if the store has one yet. When it changes, the
+	// page forgets what it knew: the revisions of a new store at the same address mean
 	// something else.
-	Store string `json:"store,omitzero"`
+	Incarnation string `json:"incarnation,omitzero"`
 }
 
 // policy returns the content security policy: the page loads only its own files and

@@ -41,7 +41,8 @@ const FrontendExitCodes = `Exit codes:
      works;
   5  it was removed from its group. It can come back only as a new member, with an empty data directory;
   6  its data directory contradicts what the group has committed: something is missing, damaged or rolled
-     back. Remove the frontend from the group, empty the directory and let it join again.
+     back, or the majority of the voters has another state after the same entry. Remove the
+     frontend from the group, empty the directory and let it join again.
 A service manager may restart it after 1 and 4, but not after 5 and 6; with systemd:
 RestartPreventExitStatus=5 6.`
 

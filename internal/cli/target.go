@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -27,6 +28,7 @@ type Target struct {
 	Home     string // the id of the preferred frontend; "" for none
 
 	keyFile string // "": events are not signed
+	lineage string // of the store for which events are signed; "": see trustLineage
 	token   string // or @ and the name of a file with it; "": none
 	caFile  string // "": the roots of this machine
 
@@ -54,8 +56,10 @@ func AddRequestTarget(cmd *cobra.Command) *Target {
 		"how long to try the frontends, one after the other, until one answers")
 }
 
-// AddKey adds the flag --key, with which the clients of t sign events.
+// AddKey adds the flags --key and --lineage, with which the clients of t sign events.
 func (t *Target) AddKey(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.lineage, "lineage", "", "`LINEAGE` of the store to sign for; laurel cluster settings "+
+		"shows it (default the one that the frontends had when the key was first used with --to)")
 	cmd.Flags().StringVar(&t.keyFile, "key", "", "sign events with the private key in `FILE`; bard key new makes one")
 }
 
@@ -77,6 +81,10 @@ func (t *Target) Options() (o client.Options, err error) {
 	if o.Key, err = t.Key(); err != nil {
 		return o, err
 	}
+	if t.lineage != "" && !score.ValidLineage(t.lineage) {
+		return o, Usagef("--lineage is %q; want the lineage of a store, small letters and digits", t.lineage)
+	}
+	o.Lineage, o.TrustLineage = t.lineage, t.trustLineage
 	if o.Token, err = t.bearer(); err != nil {
 		return o, Usagef("--token: %w", err)
 	}
@@ -126,6 +134,11 @@ func (t *Target) roots() (*tls.Config, error) {
 	pem, err := os.ReadFile(t.caFile)
 	if err != nil {
 		return nil, err
+	}
+	if len(pem) == 0 {
+		return nil, fmt.Errorf("%s is empty; a shell empties the file of laurel cluster ca > FILE before it is read, "+
+			"so use --out FILE. To get the certificates again, run on a frontend's machine: "+
+			"laurel cluster ca --ca= --to http://HOST:PORT --out %s", t.caFile, t.caFile)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

@@ -40,6 +40,7 @@ type script struct {
 type answerWorld struct {
 	addr    string
 	secrets *strings.Replacer
+	lineage string
 }
 
 // TestAnswersAreThoseOfTheGoldenFiles sends every script through the fast path and through
@@ -218,6 +219,7 @@ func readAnswer(r io.Reader, until string) string {
 
 // filled puts the world's tokens into a request.
 func (w *answerWorld) filled(raw string) string {
+	raw = w.withSigned(raw)
 	for name, value := range worldTokens {
 		raw = strings.ReplaceAll(raw, "{"+name+"}", value.Text())
 		raw = strings.ReplaceAll(raw, "{"+name+" id}", value.ID)
@@ -246,6 +248,7 @@ var varying = []struct {
 	{regexp.MustCompile(`up to \d+ s old`), "up to (s) s old"},
 	{regexp.MustCompile(`"id":"[a-z2-7]{26}"`), `"id":"(made up)"`},
 	{regexp.MustCompile(`[0-9a-f]{64} *`), "(fingerprint)"},
+	{regexp.MustCompile(`"signature":"[^"]*"`), `"signature":"(signature)"`},
 }
 
 // ofBody are the header fields that follow from the body.
@@ -265,7 +268,8 @@ func (w *answerWorld) steady(s string) string {
 // serveWorld gives the address of a frontend's fast path, or of a listener of net/http alone.
 func serveWorld(t *testing.T, f *Frontend, fast bool) *answerWorld {
 	t.Helper()
-	w := &answerWorld{addr: f.addr, secrets: strings.NewReplacer(f.member.Store(), "(store)")}
+	w := &answerWorld{addr: f.addr, lineage: f.member.Lineage(), secrets: strings.NewReplacer(
+		f.member.Incarnation(), "(store)", f.member.Lineage(), "(lineage)")}
 	if fast {
 		return w
 	}

@@ -3,6 +3,7 @@ package frontend
 import (
 	"crypto/ed25519"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -138,7 +139,9 @@ func openScripts() []script {
 		}},
 		{"health.txt", []exchange{
 			get("the process lives", "/livez"),
-			get("reads can be answered", "/readyz"),
+			get("the frontend is ready", "/readyz"),
+			get("reads can be answered", "/readyz?scope=reads"),
+			get("no such scope", "/readyz?scope=votes"),
 			{title: "HEAD", raw: rawRequest("HEAD", "/readyz")},
 			{title: "another method", raw: rawRequest("POST", "/livez")},
 		}},
@@ -273,11 +276,18 @@ func adminScript() script {
 		send("hand over to nobody", "POST", "/v1/cluster/transfer", `{"to":"f9"}`),
 		send("hand over to an id that cannot be", "POST", "/v1/cluster/transfer", `{"to":"a b"}`),
 		{title: "hand over to any", raw: rawRequest("POST", "/v1/cluster/transfer")},
-		send("a mode that is none", "PUT", "/v1/cluster/cache", `{"mode":"x"}`),
-		send("no mode", "PUT", "/v1/cluster/cache", ``),
-		send("set the mode", "PUT", "/v1/cluster/cache", `{"mode":"push"}`),
-		send("set the mode, as text", "PUT", "/v1/cluster/cache", `{"mode":"push"}`, wantText),
-		send("from a page of another origin", "PUT", "/v1/cluster/cache", `{"mode":"push"}`,
+		get("the settings", "/v1/cluster/settings"),
+		get("the settings as text", "/v1/cluster/settings", wantText),
+		get("the settings with a parameter", "/v1/cluster/settings?x=y"),
+		send("a mode that is none", "PUT", "/v1/cluster/settings/cache_mode", `{"value":"x"}`),
+		send("no mode", "PUT", "/v1/cluster/settings/cache_mode", ``),
+		send("set the mode", "PUT", "/v1/cluster/settings/cache_mode", `{"value":"push"}`),
+		send("set the mode, as text", "PUT", "/v1/cluster/settings/cache_mode", `{"value":"push"}`, wantText),
+		send("a setting that is none", "PUT", "/v1/cluster/settings/crown", `{"value":"true"}`),
+		send("another lineage", "PUT", "/v1/cluster/settings/lineage", `{"value":"rome"}`),
+		send("private, without certificates", "PUT", "/v1/cluster/settings/private", `{"value":"true"}`),
+		send("a setting, another method", "DELETE", "/v1/cluster/settings/private", ``),
+		send("from a page of another origin", "PUT", "/v1/cluster/settings/cache_mode", `{"value":"push"}`,
 			"Origin: http://evil.example"),
 		send("a join token without certificates", "POST", "/v1/cluster/tokens", ``),
 		send("enroll without certificates", "POST", "/v1/cluster/enroll", `{}`),
@@ -303,7 +313,7 @@ func adminScript() script {
 func pullScript() script {
 	list := []exchange{}
 	for _, path := range []string{"/v1/scores/OG50BC/CUR-M-GPA-01", "/v1/scores/OG50BC/NO", "/v1/scores?limit=1",
-		"/v1/timeline/OG50BC/CUR-M-GPA-01?limit=1",
+		"/v1/timeline/OG50BC/CUR-M-GPA-01?limit=100",
 		"/v1/medals/OG50BC/GAU", "/v1/leaderboard/OG50BC/MAR?limit=1", "/v1/bards/bard/cacofonix"} {
 		list = append(list, get("pull mode", path), get("pull mode, as text", path, wantText),
 			get("pull mode, conditional", path, "If-None-Match: *"))
@@ -324,6 +334,7 @@ func lostScript() script {
 	return script{"lost.txt", append(list,
 		get("no master: access", "/v1/access"),
 		get("no master: ready", "/readyz"),
+		get("no master: ready for reads", "/readyz?scope=reads"),
 	)}
 }
 
@@ -382,10 +393,11 @@ func guardedScripts() []script {
 			send("the second of an array is another's", "POST", "/v1/events",
 				"["+alertOf("x3", "")+`,{"id":"x4","type":"alert","contest_id":"XX/1","data":{"text":"a"}}]`,
 				as("bard")),
-			send("signed", "POST", "/v1/events", signedAlert("g1")),
-			send("signed, then changed", "POST", "/v1/events", strings.Replace(signedAlert("g2"), "clack", "clock", 1)),
+			send("signed", "POST", "/v1/events", `{signed g1}`),
+			send("signed, then changed", "POST", "/v1/events", `{signed g2 clack clock}`),
 			send("signed with an unknown key", "POST", "/v1/events",
-				strings.Replace(signedAlert("g3"), `"key":"`, `"key":"00`, 1)),
+				`{signed g3 "key":" "key":"00}`),
+			send("signed for another store", "POST", "/v1/events", `{signed g4 "lineage":" "lineage":"x}`),
 			send("the first of a slow bard", "POST", "/v1/events",
 				`{"id":"s1","type":"alert","time":"0704-06-21T11:00:00Z","contest_id":"OG50BC/MAR","data":{"text":"a"}}`, as("slow")),
 			send("too many of a slow bard", "POST", "/v1/events",
@@ -408,7 +420,7 @@ func guardedScripts() []script {
 			get("access", "/v1/access", as("operator")),
 			get("access as text", "/v1/access", as("operator"), wantText),
 			send("a grant for a key", "POST", "/v1/access/grants",
-				`{"name":"bard/key","role":"bard","public":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`,
+				`{"name":"bard/key","role":"bard","public":"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}`,
 				as("operator")),
 			send("a grant of an unknown role", "POST", "/v1/access/grants", `{"name":"bard/key","role":"king"}`,
 				as("operator")),
@@ -430,16 +442,30 @@ func guardedScripts() []script {
 	}
 }
 
-func signedAlert(id string) string {
-	e := score.Event{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert,
-		Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
-		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: "clack"}}
-	return signedJSON(&e)
+// placeholder stands for an event that is signed for the store of the world, in which a
+// text may then be replaced.
+var placeholder = regexp.MustCompile(`\{signed (\S+?)(?: (\S+) (\S+))?\}`)
+
+// withSigned puts the signed events into a request.
+func (w *answerWorld) withSigned(raw string) string {
+	head, body, _ := strings.Cut(raw, "\r\n\r\n")
+	match := placeholder.FindStringSubmatch(body)
+	if match == nil {
+		return raw
+	}
+	body = signedAlert(w.lineage, match[1])
+	if match[2] != "" {
+		body = strings.Replace(body, match[2], match[3], 1)
+	}
+	head = regexp.MustCompile(`Content-Length: \d+`).ReplaceAllString(head, fmt.Sprint("Content-Length: ", len(body)))
+	return head + "\r\n\r\n" + body
 }
 
-func signedJSON(e *score.Event) string {
-	events := []score.Event{*e}
-	if err := signing.Sign(worldKey(), events); err != nil {
+func signedAlert(lineage, id string) string {
+	events := []score.Event{{ID: id, Source: "bard/assurancetourix", Seq: 1, Type: score.TypeAlert,
+		Time: time.Date(704, 6, 21, 12, 0, 0, 0, time.UTC), TimeGiven: true, IDGiven: true,
+		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: "clack"}}}
+	if err := signing.Sign(worldKey(), lineage, events); err != nil {
 		panic(err)
 	}
 	b, err := json.Marshal(&events[0])

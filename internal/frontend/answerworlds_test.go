@@ -130,7 +130,8 @@ func startOpenWorld(t *testing.T, fast bool) *answerWorld {
 func startPullWorld(t *testing.T, fast bool) *answerWorld {
 	f, _ := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
 	sow(t, f, "")
-	if err := f.member.SetCacheMode(t.Context(), score.Pull); err != nil {
+	pull := access.Setting{Name: access.SettingCacheMode, Value: string(score.Pull)}
+	if err := f.member.ChangeAccess(t.Context(), access.Change{By: "getafix", Setting: &pull}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return leased(f, false) })
@@ -149,9 +150,9 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
+	o := cluster.Options{Dir: dir, Bootstrap: true, Private: true, Guarded: true, Identity: identity}
 	public := httpapi.Options{
-		Options: admission.Options{Private: true, Limits: admission.Limits{MaxBodyBytes: 20_000}},
+		Options: admission.Options{Limits: admission.Limits{MaxBodyBytes: 20_000}},
 		Origins: []string{"https://scores.example"},
 	}
 	f, _ := startWorldFrontend(t, 1, o, public)

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,7 +23,6 @@ import (
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/httpapi"
-	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
 	"laurel/trust/access"
@@ -40,7 +38,7 @@ type Options struct {
 	// is empty.
 	Member cluster.Options
 	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// MemberOf, Logger and the metrics.
+	// CallerOf, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -95,7 +93,8 @@ func Start(o Options) (*Frontend, error) {
 	case o.Certificate != nil:
 		o.API.TLS = o.Certificate.Config()
 	}
-	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
+	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
+	o.API.Sender = peer.FromContext
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -106,7 +105,7 @@ func Start(o Options) (*Frontend, error) {
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
 	}, o.API)
-	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
+	member.ServeForwarded(api.ForwardedHandler(), question.ByKey)
 	f := &Frontend{
 		options: o.Member,
 		member:  member,
@@ -126,17 +125,6 @@ type issuer struct{ *enroll.Issuer }
 // Enroll returns a *pki.IssuedCertificate.
 func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (any, error) {
 	return i.Issuer.Enroll(ctx, token, csr, member)
-}
-
-// byMember names the member of the connection's certificate as the caller of a request
-// that a member makes for itself.
-func byMember(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(admission.CallerHeader) == "" {
-			r.Header.Set(admission.CallerHeader, by)
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // Member returns the member of the group.
@@ -159,12 +147,13 @@ func (f *Frontend) Run(ctx context.Context) error {
 		f.options.Logger.Info("stopping: transferring leadership and closing")
 		return f.close()
 	case err := <-f.member.Ended():
+		if errors.Is(err, cluster.ErrRemoved) {
+			// The request to leave may be under way here.
+			return errors.Join(err, f.close())
+		}
 		// The storage may hang, so that Close could block. What was acked is on the
 		// disks.
 		f.server.Close()
-		if errors.Is(err, cluster.ErrRemoved) {
-			return errors.Join(err, f.close())
-		}
 		return err
 	case err := <-f.served:
 		return errors.Join(fmt.Errorf("serve clients: %w", err), f.close())
@@ -190,18 +179,23 @@ func poll(ctx context.Context, interval time.Duration, done func() bool) {
 	}
 }
 
-// logReady logs once that linearizable reads can be answered.
+// logReady logs once that the frontend is ready.
 func (f *Frontend) logReady(ctx context.Context) {
 	poll(ctx, 20*time.Millisecond, func() bool {
 		if f.member.Ready(ctx) != nil {
 			return false
 		}
 		f.options.Logger.Info("frontend is ready", "url", f.options.URL, "peer", f.member.Peer())
+		if f.options.Private && !f.member.Access().Settings.Private {
+			f.options.Logger.Warn("the group is not private, and everybody may read: --private is only for a " +
+				"new group; to hide the scores, run laurel cluster set private=true")
+		}
 		return true
 	})
 }
 
 func (f *Frontend) close() error {
+	f.member.Stopping()
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
 	// Leadership goes first: posts that are under way here then end at the next master.

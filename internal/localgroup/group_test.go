@@ -73,9 +73,6 @@ func argument(name string) string { return os.Args[slices.Index(os.Args, name)+1
 func serveFrontend() {
 	fmt.Fprintln(os.Stderr, argument("--http"))
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
-	http.HandleFunc("/v1/frontends", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"frontends":[{"id":%q,"voter":true}]}`, argument("--id"))
-	})
 	http.HandleFunc("/removed", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitRemoved) })
 	http.HandleFunc("/contradicted", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitContradiction) })
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(argument("--http"), nil))

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,16 +95,23 @@ func (m *member) await(ctx context.Context) error {
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for !m.f.isReady(ctx) {
+	var why error // it was not ready, when it was last asked
+	for {
+		err := m.f.ready(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || why == nil {
+			why = err
+		}
 		select {
 		case <-done:
 			return errEnded
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), why)
 		case <-tick.C:
 		}
 	}
-	return nil
 }
 
 // awaitStart waits until the frontend is ready and explains why it is not.
@@ -136,20 +142,20 @@ func (m *member) frontend() Frontend {
 	return m.f
 }
 
-// isReady reports whether the frontend answers and has its vote. A frontend that has just
-// joined answers before it has a vote; until then the group does not survive the death of
-// another one.
-func (f Frontend) isReady(ctx context.Context) bool {
-	if _, _, ok := f.Get(ctx, "/readyz"); !ok {
-		return false
+// ready returns nil if the frontend answers and has its vote, else the reason that it gives.
+func (f Frontend) ready(ctx context.Context) error {
+	body, _, ok := f.Get(ctx, "/readyz")
+	if ok {
+		return nil
 	}
-	var list score.Frontends
-	body, _, ok := f.Get(ctx, "/v1/frontends")
-	return ok && json.Unmarshal(body, &list) == nil &&
-		slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter })
+	var p score.Problem
+	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
+		return errors.New(p.Detail)
+	}
+	return errors.New("it does not answer")
 }
 
-// Get returns the body and the header of an answer with status 200 of this frontend.
+// Get returns the body and the header of an answer of this frontend. ok is true if it has the status 200.
 // Unlike package client, it goes on to no other frontend.
 func (f Frontend) Get(ctx context.Context, path string) (body []byte, h http.Header, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -31,7 +31,7 @@ func (g *Group) Events(contestIDs ...string) []score.Event {
 	events := make([]score.Event, len(timeline))
 	for i := range timeline {
 		var err error
-		if events[i], err = posted(&timeline[i]); err != nil {
+		if events[i], err = posted(&timeline[i], g.Frontends[0].Member().Lineage()); err != nil {
 			g.tb.Fatal(err)
 		}
 	}
@@ -55,11 +55,19 @@ func (g *Group) timeline(contestID string) (events []score.TimelineEvent) {
 	}
 }
 
-// posted returns an event of a timeline as it was posted.
-func posted(e *score.TimelineEvent) (score.Event, error) {
+// posted returns an event of a timeline as it was posted. Signed events were signed for
+// the store with the lineage.
+func posted(e *score.TimelineEvent, lineage string) (score.Event, error) {
 	shown := *e
-	shown.Revision, shown.VoidedBy, shown.Token = 0, "", ""
-	b, err := json.Marshal(&shown, json.OmitZeroStructFields(true))
+	shown.Revision, shown.Voids, shown.VoidedBy, shown.Token = 0, 0, 0, ""
+	ofStore := struct {
+		score.TimelineEvent
+		Lineage string `json:"lineage"`
+	}{TimelineEvent: shown}
+	if shown.Key != "" {
+		ofStore.Lineage = lineage
+	}
+	b, err := json.Marshal(&ofStore, json.OmitZeroStructFields(true))
 	if err != nil {
 		return score.Event{}, err
 	}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -85,6 +86,9 @@ func (g *Grant) CheckEvent(e *score.Event) *score.Problem {
 	return p
 }
 
+// Expired reports whether the grant has expired at the time now.
+func (g *Grant) Expired(now time.Time) bool { return !g.Expires.IsZero() && now.After(g.Expires) }
+
 func (g *Grant) kind() string {
 	if len(g.Public) > 0 {
 		return "key"
@@ -99,6 +103,42 @@ type JoinToken struct {
 	// Expires is compared with the master's clock before it proposes a use.
 	Expires time.Time `json:"expires"`
 	Uses    int       `json:"uses"` // left
+	Terms
+}
+
+// Terms are what a join token allows those who join with it.
+type Terms struct {
+	Nonvoter bool `json:"nonvoter,omitzero"` // they get no vote
+	// Hosts are names and addresses, besides the one at which the master reaches the
+	// frontend, that its certificate has.
+	Hosts []string `json:"hosts,omitzero"`
+}
+
+// Enrolment is the use of a join token by a frontend. Only a frontend with one becomes a
+// member, so the key of the authority alone makes nobody a member.
+type Enrolment struct {
+	Key     []byte    `json:"key"` // SHA-256 of the public key of its certificate; see KeyHash
+	Expires time.Time `json:"expires"`
+	Terms
+}
+
+// enrolmentLife is how long after its enrolment a frontend may join.
+const enrolmentLife = time.Hour
+
+// KeyHash returns the hash of a public key in its PKIX form (DER).
+func KeyHash(public []byte) []byte {
+	sum := sha256.Sum256(public)
+	return sum[:]
+}
+
+// Enrolled returns the enrolment of a frontend, id@instance, whose public key has the
+// hash; nil if there is none, or if it has expired.
+func (s *State) Enrolled(member string, key []byte, now time.Time) *Enrolment {
+	e := s.Enrolments[member]
+	if e == nil || !bytes.Equal(e.Key, key) || now.After(e.Expires) {
+		return nil
+	}
+	return e
 }
 
 // SecretMatches reports whether hash is the hash of secret, in constant time.
@@ -107,9 +147,9 @@ func SecretMatches(secret string, hash []byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], hash) == 1
 }
 
-// Change is one change of the access control state, as an entry of the log holds it.
-// Apart from At and By exactly one field is set. Note is for changes of the group, which
-// only leave a line in the audit trail.
+// Change is one change of the access control or of a setting, as an entry of the log holds
+// it. Apart from At and By exactly one field is set. Note is for changes of the group,
+// which only leave a line in the audit trail.
 type Change struct {
 	At time.Time `json:"at"` // by the master's clock
 	By string    `json:"by"` // the operator's grant by name, or a frontend that acts by itself
@@ -118,15 +158,18 @@ type Change struct {
 	Grant        *Grant     `json:"grant,omitzero"`          // added, or replaces the one with its id
 	Revoke       string     `json:"revoke,omitzero"`         // id of a grant or of a join token
 	JoinToken    *JoinToken `json:"join_token,omitzero"`     // added
-	UseJoinToken string     `json:"use_join_token,omitzero"` // id; refused if no uses are left
+	UseJoinToken string     `json:"use_join_token,omitzero"` // id, used by By; refused if no uses are left
+	JoinKey      []byte     `json:"join_key,omitzero"`       // KeyHash of By's key; only beside UseJoinToken
 	// AddAuthority is the certificate (DER) of an authority to trust. The last one added
 	// issues.
 	AddAuthority  []byte `json:"add_authority,omitzero"`
 	DropAuthority string `json:"drop_authority,omitzero"` // fingerprint
 	// RemoveMember is the server id (id@instance) of a member that is about to be removed
 	// from the group. Once it is not in the configuration, its certificate is refused.
-	RemoveMember string `json:"remove_member,omitzero"`
-	Note         string `json:"note,omitzero"` // an operator's change of the group
+	RemoveMember string   `json:"remove_member,omitzero"`
+	HeldKeys     bool     `json:"held_keys,omitzero"` // RemoveMember is a voter, with the authorities' private keys
+	Setting      *Setting `json:"setting,omitzero"`   // the new value
+	Note         string   `json:"note,omitzero"`      // an operator's change of the group
 }
 
 // AuditEntry is one line of the audit trail of changes.
@@ -137,16 +180,34 @@ type AuditEntry struct {
 	What   string    `json:"what"` // without secrets and hashes
 }
 
-// State is the access control state as of one position of the log. It is immutable. The
-// names of its members are part of the snapshot format.
+// State is the access control and the settings as of one position of the log. It is
+// immutable. The names of its members are part of the snapshot format.
 type State struct {
 	Guarded     bool                  `json:"guarded,omitzero"` // events need a signature or a token
 	Grants      map[string]*Grant     `json:"grants"`           // by id
 	JoinTokens  map[string]*JoinToken `json:"join_tokens"`
+	Enrolments  map[string]*Enrolment `json:"enrolments,omitzero"`  // by server id
 	Authorities [][]byte              `json:"authorities,omitzero"` // trusted certificates, DER; the last one issues
 	// Removed holds the server ids of removed members with the time of their removal.
 	// Entries are dropped after removedRetention.
 	Removed map[string]time.Time `json:"removed"`
+	// Exposed holds, by the fingerprint of each trusted authority, the server ids of the
+	// removed members that have its private key, the last 100.
+	Exposed  map[string][]string `json:"exposed,omitzero"`
+	Settings Settings            `json:"settings"`
+}
+
+// KeyHolders returns the ids of the removed members that hold the private key of a trusted
+// authority, sorted. Until the authority is rotated they can make certificates.
+func (s *State) KeyHolders() (ids []string) {
+	for _, members := range s.Exposed {
+		for _, m := range members {
+			id, _, _ := strings.Cut(m, "@")
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // removedRetention is how long a removed member is remembered: longer than its
@@ -186,6 +247,29 @@ func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) 
 	return nil
 }
 
+// The reasons why Authenticate refuses a token. They do not contain it.
+var (
+	ErrUnknownToken = errors.New("the token is not known; ask an operator for a new one")
+	ErrRevokedToken = errors.New("the token has been revoked; ask an operator for a new one")
+	ErrExpiredToken = errors.New("the token has expired; ask an operator for a new one")
+)
+
+// Authenticate returns the grant of a token, or the reason why the token is not valid at
+// the time now.
+func (s *State) Authenticate(t BearerToken, now time.Time) (*Grant, error) {
+	g := s.Grants[t.ID]
+	switch {
+	// The grant of a key has no hash, so no token has its id.
+	case g == nil || !SecretMatches(t.Secret, g.Hash):
+		return nil, ErrUnknownToken
+	case g.Revoked:
+		return nil, ErrRevokedToken
+	case g.Expired(now):
+		return nil, ErrExpiredToken
+	}
+	return g, nil
+}
+
 func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Problem) *score.Problem {
 	g := s.Grants[e.Key]
 	if g == nil || len(g.Public) == 0 {
@@ -216,7 +300,7 @@ var errBearer = errors.New("not a bearer token; want the whole text, which begin
 // maker and the holder know the secret; the group stores its hash.
 type BearerToken struct {
 	ID     string // 8 bytes in hexadecimal
-	Secret string // 32 bytes in base64
+	Secret string `json:"-"` // 32 bytes in base64
 }
 
 // NewBearerToken makes a token.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 )
 
 func TestBearerTokensSurviveTextAndParse(t *testing.T) {
@@ -22,6 +24,9 @@ func TestPrintingABearerTokenHidesItsSecret(t *testing.T) {
 		if s := fmt.Sprintf(verb, b); strings.Contains(s, b.Secret) {
 			t.Errorf("%s prints the secret: %s", verb, s)
 		}
+	}
+	if text, err := json.Marshal(b); err != nil || strings.Contains(string(text), b.Secret) {
+		t.Errorf("as JSON: %s, %v", text, err)
 	}
 }
 

@@ -25,7 +25,7 @@ func signedAlert(t *testing.T, n byte, change func(e *score.Event)) score.Event 
 		change(&e)
 	}
 	list := []score.Event{e}
-	if err := signing.Sign(testKey(n), list); err != nil {
+	if err := signing.Sign(testKey(n), "games", list); err != nil {
 		t.Fatal(err)
 	}
 	return list[0]
@@ -34,7 +34,7 @@ func signedAlert(t *testing.T, n byte, change func(e *score.Event)) score.Event 
 // verify returns a function for Authorize that verifies the signature of e.
 func verify(v *signing.Verifier, e *score.Event) func(g *Grant) *score.Problem {
 	return func(g *Grant) *score.Problem {
-		return v.VerifyEvent(g.Public, e)
+		return v.VerifyEvent(g.Public, "games", e)
 	}
 }
 

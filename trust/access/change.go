@@ -21,6 +21,8 @@ const (
 	MaxJoinTokens  = 1_000
 	MaxAuthorities = 4
 	MaxRemoved     = 1_000
+	MaxEnrolments  = 1_000
+	MaxJoinHosts   = 8 // of a join token
 )
 
 const (
@@ -32,6 +34,8 @@ const (
 	maxRate      = 1_000_000 // events per second
 	hashSize     = 32
 	keySize      = 32
+	maxHost      = 253
+	maxExposed   = 100
 )
 
 const (
@@ -39,9 +43,21 @@ const (
 	optional = false
 )
 
-// NewState returns the state of an open store: everybody may post.
+// NewState returns the state of a new store: everybody may post and read.
 func NewState() *State {
-	return &State{Grants: map[string]*Grant{}, JoinTokens: map[string]*JoinToken{}, Removed: map[string]time.Time{}}
+	return &State{
+		Grants: map[string]*Grant{}, JoinTokens: map[string]*JoinToken{}, Removed: map[string]time.Time{},
+		Settings: Settings{CacheMode: score.Push},
+	}
+}
+
+// Valid reports whether a state that was decoded may be one that Apply has returned.
+func (s *State) Valid() bool {
+	return s.Grants != nil && s.JoinTokens != nil && s.Removed != nil &&
+		!slices.Contains(slices.Collect(maps.Values(s.Grants)), nil) &&
+		!slices.Contains(slices.Collect(maps.Values(s.JoinTokens)), nil) &&
+		!slices.Contains(slices.Collect(maps.Values(s.Enrolments)), nil) &&
+		s.Settings.valid()
 }
 
 // Actions returns the number of actions of the change, which must be 1.
@@ -51,7 +67,7 @@ func (c *Change) Actions() int {
 		c.Guard, c.Grant != nil, c.Revoke != "",
 		c.JoinToken != nil, c.UseJoinToken != "",
 		len(c.AddAuthority) > 0, c.DropAuthority != "",
-		c.RemoveMember != "", c.Note != "",
+		c.RemoveMember != "", c.Setting != nil, c.Note != "",
 	} {
 		if set {
 			n++
@@ -84,13 +100,15 @@ func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Pr
 	case c.JoinToken != nil:
 		summary, refused = after.addJoinToken(c.JoinToken, c.At)
 	case c.UseJoinToken != "":
-		summary, refused = after.useJoinToken(c.UseJoinToken, c.At)
+		summary, refused = after.useJoinToken(c)
 	case len(c.AddAuthority) > 0:
 		summary, refused = after.addAuthority(c.AddAuthority)
 	case c.DropAuthority != "":
 		summary, refused = after.dropAuthority(c.DropAuthority)
 	case c.RemoveMember != "":
-		summary = after.removeMember(c.RemoveMember, c.At)
+		summary = after.removeMember(c.RemoveMember, c.At, c.HeldKeys)
+	case c.Setting != nil:
+		summary, refused = after.set(c.Setting)
 	default:
 		summary = c.Note
 	}
@@ -121,8 +139,9 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 		return "", score.Problemf(score.TooLarge,
 			"the store has %d grants, which is the most; change an existing one", len(s.Grants))
 	case s.scopes()-old.scopes()+g.scopes() > MaxScopes:
-		return "", score.Problemf(score.TooLarge, "the grants of the store would name more than %d competitions and types; "+
-			"name fewer", MaxScopes).At("grant.competitions")
+		return "", score.Problemf(score.TooLarge,
+			"the grants of the store would name more than %d competitions and types; name fewer",
+			MaxScopes).At("grant.competitions")
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
@@ -171,6 +190,9 @@ func (g *Grant) check() *score.Problem {
 		k.Fail("grant", "has both a key and a token, or neither; want one of them")
 	case len(g.Public) > 0 && len(g.Public) != keySize:
 		k.Fail("grant.public", "has %d bytes; an Ed25519 key has %d", len(g.Public), keySize)
+	case len(g.Public) > 0 && isWeakKey(g.Public):
+		k.Fail("grant.public", "is a point of small order or is not in canonical form, so one signature by it is "+
+			"valid for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
@@ -274,6 +296,10 @@ func (s *State) addJoinToken(t *JoinToken, now time.Time) (summary string, refus
 	if len(t.Hash) != hashSize {
 		k.Fail("join_token.hash", "has %d bytes; a SHA-256 has %d", len(t.Hash), hashSize)
 	}
+	k.Names("join_token.hosts", t.Hosts, maxHost)
+	if len(t.Hosts) > MaxJoinHosts {
+		k.Fail("join_token.hosts", "has %d hosts; want at most %d", len(t.Hosts), MaxJoinHosts)
+	}
 	if k.Problem != nil {
 		return "", k.Problem
 	}
@@ -290,11 +316,25 @@ func (s *State) addJoinToken(t *JoinToken, now time.Time) (summary string, refus
 			MaxJoinTokens)
 	}
 	s.JoinTokens = tokens
-	return fmt.Sprintf(
-		"new join token %s for %d frontends, until %s", t.ID, t.Uses, t.Expires.UTC().Format(time.RFC3339)), nil
+	return fmt.Sprintf("new join token %s for %d frontends%s, until %s",
+		t.ID, t.Uses, t.suffix(), t.Expires.UTC().Format(time.RFC3339)), nil
 }
 
-func (s *State) useJoinToken(id string, now time.Time) (summary string, refused *score.Problem) {
+// suffix returns the terms as they follow the word frontends; "" for those of most tokens.
+func (t Terms) suffix() (s string) {
+	if t.Nonvoter {
+		s = " without a vote"
+	}
+	if len(t.Hosts) > 0 {
+		s += ", also named " + strings.Join(t.Hosts, " ")
+	}
+	return s
+}
+
+// useJoinToken takes a use of a token, and records the enrolment of the frontend that made
+// it. It deletes enrolments that have expired by the master's clock.
+func (s *State) useJoinToken(c *Change) (summary string, refused *score.Problem) {
+	id, now := c.UseJoinToken, c.At
 	t := s.JoinTokens[id]
 	switch {
 	case t == nil:
@@ -304,10 +344,19 @@ func (s *State) useJoinToken(id string, now time.Time) (summary string, refused 
 	case now.After(t.Expires):
 		return "", score.Problemf(score.Unauthorized, "the join token %q expired at %s; make a new one",
 			id, t.Expires.UTC().Format(time.RFC3339))
+	case len(c.JoinKey) != hashSize:
+		return "", score.Problemf(score.InvalidEvent,
+			"has %d bytes; a SHA-256 has %d", len(c.JoinKey), hashSize).At("join_key")
 	}
 	used := *t
 	used.Uses--
-	s.JoinTokens = with(s.JoinTokens, id, &used)
+	enrolments := with(s.Enrolments, c.By, &Enrolment{Key: c.JoinKey, Expires: now.Add(enrolmentLife), Terms: t.Terms})
+	maps.DeleteFunc(enrolments, func(_ string, e *Enrolment) bool { return now.After(e.Expires) })
+	if len(enrolments) > MaxEnrolments {
+		return "", score.Problemf(score.TooLarge,
+			"%d frontends have used a join token within an hour, which is the most; wait a while", MaxEnrolments)
+	}
+	s.JoinTokens, s.Enrolments = with(s.JoinTokens, id, &used), enrolments
 	return fmt.Sprintf("used the join token %s, which has %d uses left", id, used.Uses), nil
 }
 
@@ -337,12 +386,14 @@ func (s *State) dropAuthority(fingerprint string) (summary string, refused *scor
 			"it is the only authority, which all members need; add another first")
 	}
 	s.Authorities = slices.Delete(slices.Clone(s.Authorities), i, i+1)
+	s.Exposed = maps.Clone(s.Exposed)
+	delete(s.Exposed, fingerprint)
 	return fmt.Sprintf("trusts the authority %s no more", fingerprint), nil
 }
 
 // removeMember records the removal of a member. Above MaxRemoved it drops the oldest
 // entry, whose certificate is the most likely to have expired.
-func (s *State) removeMember(id string, now time.Time) (summary string) {
+func (s *State) removeMember(id string, now time.Time, heldKeys bool) (summary string) {
 	removed := maps.Clone(s.Removed)
 	if removed == nil {
 		removed = map[string]time.Time{}
@@ -355,7 +406,25 @@ func (s *State) removeMember(id string, now time.Time) (summary string) {
 		}))
 	}
 	s.Removed = removed
-	return fmt.Sprintf("removes the member %s, whose certificate is refused once it is out of the group", id)
+	s.Enrolments = with(s.Enrolments, id, nil)
+	summary = fmt.Sprintf("removes the member %s, whose certificate is refused once it is out of the group", id)
+	if heldKeys && len(s.Authorities) > 0 {
+		s.expose(id)
+		summary += "; it holds the private key of the authority until that is rotated"
+	}
+	return summary
+}
+
+// expose records that a removed member holds the keys of all authorities.
+func (s *State) expose(id string) {
+	exposed := map[string][]string{}
+	for _, der := range s.Authorities {
+		f := Fingerprint(der)
+		others := slices.DeleteFunc(slices.Clone(s.Exposed[f]), func(old string) bool { return old == id })
+		exposed[f] = append(others, id)
+		exposed[f] = exposed[f][max(0, len(exposed[f])-maxExposed):]
+	}
+	s.Exposed = exposed
 }
 
 // with returns a copy of m with v under id, or without id if v is nil. Readers may still

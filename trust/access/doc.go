@@ -1,4 +1,5 @@
-// Package access decides who may read, post events, and administer a group.
+// Package access decides who may read, post events, and administer a group, and has the
+// group's settings.
 //
 // The access control state is part of the replicated store: it changes by log entries, so
 // that every frontend decides alike at the same position of the log, and a revocation

@@ -15,6 +15,8 @@ type View struct {
 	Grants      []Grant         `json:"grants"`      // by name
 	JoinTokens  []JoinTokenView `json:"join_tokens"` // by time of expiry
 	Authorities []AuthorityView `json:"authorities"` // the last one issues
+	// KeyHolders are the removed members that hold the private key of an authority.
+	KeyHolders []string `json:"key_holders,omitzero"`
 }
 
 // JoinTokenView is a join token without its hash.
@@ -22,6 +24,7 @@ type JoinTokenView struct {
 	ID      string    `json:"id"`
 	Expires time.Time `json:"expires"`
 	Uses    int       `json:"uses"`
+	Terms
 }
 
 // AuthorityView is a trusted certificate authority.
@@ -66,12 +69,23 @@ type GrantResponse struct {
 type JoinTokenRequest struct {
 	TTL  string `json:"ttl,omitzero"` // a duration such as 1h, which is the default
 	Uses int    `json:"uses,omitzero"`
+	Terms
 }
 
 // JoinTokenResponse is the answer to a JoinTokenRequest. It is the only place that ever
 // holds the text.
 type JoinTokenResponse struct {
 	Token string `json:"token"`
+}
+
+// SettingRequest is an operator's request for another value of a setting.
+type SettingRequest struct {
+	Value string `json:"value"`
+}
+
+// SettingList is the answer to a question for the settings.
+type SettingList struct {
+	Settings []Setting `json:"settings"` // by name
 }
 
 // AuditPage is a part of the audit trail.
@@ -82,7 +96,10 @@ type AuditPage struct {
 
 // View returns the part of s that operators see.
 func (s *State) View() View {
-	v := View{Guarded: s.Guarded, Grants: []Grant{}, JoinTokens: []JoinTokenView{}, Authorities: []AuthorityView{}}
+	v := View{
+		Guarded: s.Guarded, Grants: []Grant{}, JoinTokens: []JoinTokenView{}, Authorities: []AuthorityView{},
+		KeyHolders: s.KeyHolders(),
+	}
 	for _, g := range s.Grants {
 		public := *g
 		public.Hash = nil
@@ -92,7 +109,7 @@ func (s *State) View() View {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
 	})
 	for _, t := range s.JoinTokens {
-		v.JoinTokens = append(v.JoinTokens, JoinTokenView{t.ID, t.Expires, t.Uses})
+		v.JoinTokens = append(v.JoinTokens, JoinTokenView{t.ID, t.Expires, t.Uses, t.Terms})
 	}
 	slices.SortFunc(v.JoinTokens, func(x, y JoinTokenView) int {
 		return cmp.Or(x.Expires.Compare(y.Expires), cmp.Compare(x.ID, y.ID))

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -19,11 +20,12 @@ import (
 // Authority is a certificate authority with its private key. It is immutable.
 type Authority struct {
 	Certificate *x509.Certificate
-	// chain is what a member sends with a certificate by this authority. It begins with
-	// the authority's own certificate, for joining frontends, which know only a
-	// fingerprint. If there was an authority before, it continues with a certificate of
-	// the same key by that one, and with the certificate of that one, for members that
-	// do not know this authority yet.
+	// chain is what a member sends with a certificate by this authority, in another order;
+	// see parseMember. It begins with the authority's own certificate, for joining
+	// frontends, which know only a fingerprint. If there was an authority before, it
+	// continues with a certificate of the same key by that one (the cross certificate), and
+	// with the certificate of that one, for members and clients that do not know this
+	// authority yet.
 	chain [][]byte
 	key   crypto.PrivateKey
 }
@@ -80,20 +82,25 @@ func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) ([
 // Fingerprint returns the fingerprint of the authority's certificate.
 func (a *Authority) Fingerprint() string { return Fingerprint(a.Certificate) }
 
-// Issue issues the certificate that the member requests in csr.
-func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCertificate, error) {
-	r, named, err := ParseRequest(csr)
-	switch {
-	case err != nil:
+// Issue issues the certificate of a public key for a holder. That of a joiner has no
+// hosts, and clients accept it from no server.
+func (a *Authority) Issue(public crypto.PublicKey, h Holder, now time.Time) (*IssuedCertificate, error) {
+	name, err := nameURI(h.Member)
+	if err != nil {
 		return nil, err
-	case named != member:
-		return nil, refuse(WrongMember, "the certificate request is for %q, but comes from %q", named, member)
 	}
-	template := newTemplate(member, now, MemberLife)
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	template.URIs, template.DNSNames, template.IPAddresses = r.URIs, r.DNSNames, r.IPAddresses
-	der, err := a.sign(template, r.PublicKey)
+	life, usage := MemberLife, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+	if h.Role == Joiner {
+		life, usage, h.Hosts = JoinerLife, usage[:1], nil
+	}
+	template := newTemplate(h.Member, now, life)
+	template.Subject.OrganizationalUnit = []string{h.Role.String()}
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, usage
+	template.URIs = []*url.URL{name}
+	if template.DNSNames, template.IPAddresses, err = splitHosts(h.Hosts); err != nil {
+		return nil, err
+	}
+	der, err := a.sign(template, public)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 // Validity of certificates.
 const (
+	JoinerLife    = time.Hour
 	MemberLife    = 90 * 24 * time.Hour
 	AuthorityLife = 10 * 365 * 24 * time.Hour
 	// RenewWarning is how long before its certificate expires a member warns that it
@@ -44,6 +45,7 @@ const (
 	Expired        = "expired"
 	NotMember      = "no_member"    // not the certificate of a member
 	WrongMember    = "other_member" // another member's certificate
+	WrongRole      = "role"         // it does not permit what its holder asks for
 )
 
 func refuse(reason, format string, args ...any) error {
@@ -59,10 +61,6 @@ func nameURI(member string) (*url.URL, error) {
 	}
 	return &url.URL{Scheme: "laurel", Host: "member", Path: "/" + id + "/" + instance}, nil
 }
-
-// MemberOf returns the name (id@instance) of the member that a certificate is for. It
-// does not verify the certificate.
-func MemberOf(c *x509.Certificate) (string, error) { return memberOf(c.URIs) }
 
 func memberOf(uris []*url.URL) (string, error) {
 	if len(uris) != 1 || uris[0].Scheme != "laurel" || uris[0].Host != "member" {
@@ -91,10 +89,10 @@ func certPool(list []*x509.Certificate) *x509.CertPool {
 }
 
 // verify verifies a chain that begins with a member's certificate against the roots and
-// the time. It returns the name of the member.
-func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err error) {
+// the time. It returns what the certificate states.
+func verify(chain, roots []*x509.Certificate, now time.Time) (Holder, error) {
 	if len(chain) == 0 {
-		return "", refuse(NoCertificate, "no certificate was sent")
+		return Holder{}, refuse(NoCertificate, "no certificate was sent")
 	}
 	o := x509.VerifyOptions{
 		Roots:         certPool(roots),
@@ -102,22 +100,22 @@ func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err
 		CurrentTime:   now,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
-	_, err = chain[0].Verify(o)
+	_, err := chain[0].Verify(o)
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "", refuse(Expired, "the certificate is valid from %s to %s, but the time here is %s",
+		return Holder{}, refuse(Expired, "the certificate is valid from %s to %s, but the time here is %s",
 			chain[0].NotBefore.Format(time.RFC3339),
 			chain[0].NotAfter.Format(time.RFC3339),
 			now.UTC().Format(time.RFC3339))
 	case err != nil:
-		return "", &CertificateError{WrongAuthority, err}
+		return Holder{}, &CertificateError{WrongAuthority, err}
 	}
 	// An authority's certificate is not a member's, whatever its name is.
 	if chain[0].IsCA {
-		return "", refuse(NotMember, "the certificate is for an authority, not for a member")
+		return Holder{}, refuse(NotMember, "the certificate is for an authority, not for a member")
 	}
-	return memberOf(chain[0].URIs)
+	return HolderOf(chain[0])
 }
 
 // NewRequest makes a private key and a certificate request for it. hosts are the names
@@ -130,24 +128,45 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, nil, err
 	}
-	r := &x509.CertificateRequest{URIs: []*url.URL{name}}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			if !slices.ContainsFunc(r.IPAddresses, ip.Equal) {
-				r.IPAddresses = append(r.IPAddresses, ip)
-			}
-		} else if h != "" && !slices.Contains(r.DNSNames, h) {
-			r.DNSNames = append(r.DNSNames, h)
-		}
+	names, ips, err := splitHosts(hosts)
+	if err != nil {
+		return nil, nil, err
 	}
+	r := &x509.CertificateRequest{URIs: []*url.URL{name}, DNSNames: names, IPAddresses: ips}
 	csr, err = x509.CreateCertificateRequest(rand.Reader, r, key)
 	return key, csr, err
 }
 
-const maxHosts = 16 // in one certificate
+// splitHosts returns the names and the addresses of a list of hosts, each once.
+func splitHosts(hosts []string) (names []string, ips []net.IP, err error) {
+	for _, h := range hosts {
+		switch ip := net.ParseIP(h); {
+		case h == "" || namesHost(names, ips, h):
+		case ip != nil:
+			ips = append(ips, ip)
+		default:
+			if err := CheckHost(h); err != nil {
+				return nil, nil, err
+			}
+			names = append(names, h)
+		}
+	}
+	if n := len(names) + len(ips); n > MaxHosts {
+		return nil, nil, fmt.Errorf("a certificate for %d hosts; the most is %d", n, MaxHosts)
+	}
+	return names, ips, nil
+}
+
+// namesHost reports whether a host, a name or an IP address, is among names and ips.
+func namesHost(names []string, ips []net.IP, host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return slices.ContainsFunc(ips, ip.Equal)
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) })
+}
 
 // ParseRequest parses a certificate request, checks it, and returns the member that it is
-// for.
+// for. The hosts in it are a wish.
 func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err error) {
 	r, err = x509.ParseCertificateRequest(csr)
 	if err != nil {
@@ -159,9 +178,9 @@ func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err er
 	if key, ok := r.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
 		return nil, "", errors.New("the certificate request has the wrong kind of key; want ECDSA on P-256")
 	}
-	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
+	if len(r.DNSNames)+len(r.IPAddresses) > MaxHosts {
 		return nil, "", fmt.Errorf("the certificate request names %d hosts; the most is %d",
-			len(r.DNSNames)+len(r.IPAddresses), maxHosts)
+			len(r.DNSNames)+len(r.IPAddresses), MaxHosts)
 	}
 	member, err = memberOf(r.URIs)
 	return r, member, err

@@ -30,7 +30,7 @@ var errJoinToken = errors.New("not a join token; want the whole text, which begi
 type JoinToken struct {
 	Fingerprint string // of the authority, in hexadecimal
 	ID          string
-	Secret      string
+	Secret      string `json:"-"`
 }
 
 // NewJoinToken makes a token for the group with the authority.
@@ -133,7 +133,7 @@ func Enroll(
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
-	if err := token.verify(chain, i.Now()); err != nil {
+	if _, err := token.verify(chain, i.Now()); err != nil {
 		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
 	return key, issued, nil
@@ -192,20 +192,25 @@ func (t JoinToken) pinned(now func() time.Time) *tls.Config {
 		// The root is known only by its fingerprint, so VerifyConnection verifies the
 		// chain instead.
 		InsecureSkipVerify: true,
-		VerifyConnection:   func(s tls.ConnectionState) error { return t.verify(s.PeerCertificates, now()) },
-		Time:               now,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			h, err := t.verify(s.PeerCertificates, now())
+			if err == nil && h.Role < Nonvoter {
+				err = refuse(WrongRole, "%q is not a member of the group yet", h.Member)
+			}
+			return err
+		},
+		Time: now,
 	}
 }
 
 var errPinned = errors.New(
 	"the frontend has no certificate by the authority of the join token: it is not a member of that group")
 
-func (t JoinToken) verify(chain []*x509.Certificate, now time.Time) error {
+func (t JoinToken) verify(chain []*x509.Certificate, now time.Time) (Holder, error) {
 	for i, c := range chain {
 		if i > 0 && Fingerprint(c) == t.Fingerprint {
-			_, err := verify(chain, []*x509.Certificate{c}, now)
-			return err
+			return verify(chain, []*x509.Certificate{c}, now)
 		}
 	}
-	return &CertificateError{WrongAuthority, errPinned}
+	return Holder{}, &CertificateError{WrongAuthority, errPinned}
 }

@@ -22,7 +22,11 @@ func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
 			json.NewEncoder(rw).Encode(map[string]string{"code": "unauthorized", "detail": "no"})
 			return
 		}
-		issued, err := w.authority().Issue(e.CSR, e.Member, w.at)
+		request, member, err := ParseRequest(e.CSR)
+		if err != nil {
+			t.Error(err)
+		}
+		issued, err := w.authority().Issue(request.PublicKey, Holder{Member: member, Role: Joiner}, w.at)
 		if err != nil {
 			t.Error(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func WritePrivateFile(path string, b []byte) error {
 }
 
 // parseMember parses a member's private key, its certificate and the chain, which begins
-// with the issuer's certificate.
+// with the issuer's certificate. pair has the chain in the order in which it is sent.
 func parseMember(text []byte) (pair tls.Certificate, issuer *x509.Certificate, err error) {
 	if pair, err = tls.X509KeyPair(text, text); err != nil {
 		return pair, nil, err
@@ -57,6 +58,11 @@ func parseMember(text []byte) (pair tls.Certificate, issuer *x509.Certificate, e
 	case len(chain) == 0:
 		return pair, nil, errors.New("the certificate of the issuer is missing")
 	}
+	// The issuer's own certificate is sent last. OpenSSL takes the first certificate of the
+	// issuer that was sent, and goes no other way if that one leads to a root that it does
+	// not trust: the cross certificate must come first, for clients that do not know the new
+	// authority yet.
+	pair.Certificate = slices.Concat(pair.Certificate[:1], pair.Certificate[2:], pair.Certificate[1:2])
 	return pair, chain[0], nil
 }
 

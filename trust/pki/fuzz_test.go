@@ -24,11 +24,11 @@ func FuzzParseRequest(f *testing.F) {
 		f.Add(csr)
 	}
 	f.Fuzz(func(t *testing.T, csr []byte) {
-		_, member, err := ParseRequest(csr)
+		r, member, err := ParseRequest(csr)
 		if err != nil {
 			return
 		}
-		issued, err := authority.Issue(csr, member, now)
+		issued, err := authority.Issue(r.PublicKey, Holder{Member: member, Role: Nonvoter}, now)
 		if err != nil {
 			t.Fatalf("a request of %q is good, and nothing is issued for it: %v", member, err)
 		}
@@ -37,8 +37,8 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatal(err)
 		}
 		roots := []*x509.Certificate{authority.Certificate}
-		if name, err := verify([]*x509.Certificate{leaf}, roots, now); err != nil || name != member {
-			t.Errorf("the certificate is for %q, asked for was %q: %v", name, member, err)
+		if h, err := verify([]*x509.Certificate{leaf}, roots, now); err != nil || h.Member != member {
+			t.Errorf("the certificate is for %q, asked for was %q: %v", h.Member, member, err)
 		}
 	})
 }

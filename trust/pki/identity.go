@@ -1,7 +1,10 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,7 +30,7 @@ type Identity struct {
 
 // state is immutable.
 type state struct {
-	certificate tls.Certificate // with its chain
+	certificate tls.Certificate // with its chain, as it is sent
 	issuer      *x509.Certificate
 	trusted     []*x509.Certificate   // by the group, as far as known here
 	keys        map[string]*Authority // by fingerprint
@@ -63,11 +66,11 @@ func Open(o Options) (*Identity, error) {
 		return nil, fmt.Errorf(
 			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
 	}
-	named, err := MemberOf(s.certificate.Leaf)
-	if err != nil || named != i.Member {
+	h, err := HolderOf(s.certificate.Leaf)
+	if err != nil || h.Member != i.Member {
 		return nil, fmt.Errorf(
 			"the certificate in %s is for %q, but this is %q: it belongs to another data directory",
-			i.Dir, named, i.Member)
+			i.Dir, h.Member, i.Member)
 	}
 	if s.trusted, err = readAuthorities(i.Dir); err != nil {
 		return nil, err
@@ -92,7 +95,7 @@ func Bootstrap(o Options) (*Identity, error) {
 	if err := i.AddKey(a); err != nil {
 		return nil, err
 	}
-	return i, i.Renew(a)
+	return i, i.issue(a, Holder{i.Member, Voter, i.Hosts})
 }
 
 // NewIdentity makes the identity of a member from its first certificate, or from one that
@@ -133,7 +136,7 @@ func (i *Identity) change(f func(*state)) {
 }
 
 // Install replaces the certificate. The group need not trust the issuer yet.
-func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
+func (i *Identity) Install(key crypto.PrivateKey, issued *IssuedCertificate) error {
 	text, err := encodePair(key, issued.all())
 	if err != nil {
 		return err
@@ -142,12 +145,12 @@ func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) err
 	if err != nil {
 		return fmt.Errorf("parse the new certificate and its chain: %w", err)
 	}
-	named, err := verify([]*x509.Certificate{certificate.Leaf}, []*x509.Certificate{issuer}, i.Now())
+	h, err := verify([]*x509.Certificate{certificate.Leaf}, []*x509.Certificate{issuer}, i.Now())
 	if err != nil {
 		return fmt.Errorf("invalid certificate: %w", err)
 	}
-	if named != i.Member {
-		return fmt.Errorf("the new certificate is for %q; want one for %q", named, i.Member)
+	if h.Member != i.Member {
+		return fmt.Errorf("the new certificate is for %q; want one for %q", h.Member, i.Member)
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
@@ -158,17 +161,55 @@ func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) err
 	return nil
 }
 
-// Renew issues a new certificate to this member by an authority whose key it holds.
+// Renew issues a new certificate to this member by an authority whose key it holds. It
+// has the role of the present one, and the hosts of this member before those of the present
+// one.
 func (i *Identity) Renew(a *Authority) error {
-	key, csr, err := i.Request()
+	h := i.Holder()
+	hosts := slices.Clone(i.Hosts)
+	for _, old := range h.Hosts {
+		if !slices.Contains(hosts, old) && len(hosts) < MaxHosts {
+			hosts = append(hosts, old)
+		}
+	}
+	h.Hosts = hosts
+	return i.issue(a, h)
+}
+
+func (i *Identity) issue(a *Authority, h Holder) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-	issued, err := a.Issue(csr, i.Member, i.Now())
+	issued, err := a.Issue(key.Public(), h, i.Now())
 	if err != nil {
 		return err
 	}
 	return i.Install(key, issued)
+}
+
+// Promote installs a certificate for the present key with a higher role than the present
+// certificate has. The group must trust its issuer. A lower role is refused, so that no
+// other member can take this one's role away by a certificate.
+func (i *Identity) Promote(issued *IssuedCertificate) error {
+	chain, err := parseCertificates(issued.all())
+	if err != nil {
+		return fmt.Errorf("parse the new certificate and its chain: %w", err)
+	}
+	h, err := i.Verify(chain)
+	if err != nil {
+		return fmt.Errorf("invalid certificate: %w", err)
+	}
+	if now := i.Holder(); h.Role < now.Role || h.Role < Nonvoter {
+		return fmt.Errorf("the new certificate has the role %s; this frontend is a %s", h.Role, now.Role)
+	}
+	return i.Install(i.Certificate().PrivateKey, issued)
+}
+
+// Holder returns what the present certificate states.
+func (i *Identity) Holder() Holder {
+	h, _ := HolderOf(i.state.Load().certificate.Leaf) // it was checked when it was installed
+	return h
 }
 
 // Request makes a new key and a certificate request for it.
@@ -245,6 +286,28 @@ func (i *Identity) RenewAt() time.Time {
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
 }
 
+// CertifiedHosts returns the names and addresses that the certificate has.
+func (i *Identity) CertifiedHosts() []string {
+	leaf := i.state.Load().certificate.Leaf
+	hosts := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	return hosts
+}
+
+// MissingHosts returns those names and addresses of this member that its certificate does
+// not have: clients that use them do not trust it.
+func (i *Identity) MissingHosts() (missing []string) {
+	leaf := i.state.Load().certificate.Leaf
+	for _, h := range i.Hosts {
+		if h != "" && !namesHost(leaf.DNSNames, leaf.IPAddresses, h) {
+			missing = append(missing, h)
+		}
+	}
+	return missing
+}
+
 // Authorities returns the trusted authorities (DER): those of the group, and the issuer
 // of the member's own certificate.
 func (i *Identity) Authorities() [][]byte {
@@ -269,10 +332,10 @@ func (i *Identity) Trusts(fingerprint string) bool {
 	})
 }
 
-// Verify verifies a chain that begins with a member's certificate and returns the name of
-// the member. The error is a *CertificateError. Verify does not know whether the member
-// still is one.
-func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) {
+// Verify verifies a chain that begins with a member's certificate and returns what that
+// states. The error is a *CertificateError. Verify does not know whether the member still
+// is one.
+func (i *Identity) Verify(chain []*x509.Certificate) (Holder, error) {
 	return verify(chain, i.state.Load().roots(), i.Now())
 }
 

@@ -54,8 +54,8 @@ func (w *testGroup) request(member string) (*ecdsa.PrivateKey, []byte) {
 func (w *testGroup) member(name string, by *Authority) *Identity {
 	w.t.Helper()
 	o := w.options(name)
-	key, csr := w.request(name)
-	issued, err := by.Issue(csr, name, w.at)
+	key, _ := w.request(name)
+	issued, err := by.Issue(key.Public(), Holder{name, Voter, []string{"127.0.0.1"}}, w.at)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -85,8 +85,8 @@ func (w *testGroup) refused(err error, reason string) {
 func TestOnlyMembersOfTheGroupAreAccepted(t *testing.T) {
 	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
-	if name, err := w.first.Verify(w.chain(f2)); err != nil || name != "f2@two" {
-		t.Errorf("a member: %q, %v", name, err)
+	if h, err := w.first.Verify(w.chain(f2)); err != nil || h.Member != "f2@two" || h.Role != Voter {
+		t.Errorf("a member: %v, %v", h, err)
 	}
 	_, err := w.first.Verify(nil)
 	w.refused(err, NoCertificate)
@@ -112,8 +112,8 @@ func TestMemberCannotIssueCertificates(t *testing.T) {
 	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
 	forger := &Authority{Certificate: f2.Certificate().Leaf, key: f2.Certificate().PrivateKey}
-	_, csr := w.request("f3@three")
-	issued, err := forger.Issue(csr, "f3@three", w.at)
+	key, _ := w.request("f3@three")
+	issued, err := forger.Issue(key.Public(), Holder{Member: "f3@three", Role: Voter}, w.at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,14 +125,14 @@ func TestMemberCannotIssueCertificates(t *testing.T) {
 	w.refused(err, WrongAuthority)
 }
 
-func TestACertificateIsIssuedOnlyToItsMember(t *testing.T) {
+func TestARequestIsSignedByItsKeyAndNamesAMember(t *testing.T) {
 	w := newTestGroup(t)
 	_, csr := w.request("f2@two")
-	if _, err := w.authority().Issue(csr, "f3@three", w.at); err == nil {
-		t.Error("f3 got a certificate for f2")
+	if _, member, err := ParseRequest(csr); err != nil || member != "f2@two" {
+		t.Errorf("the request is for %q, %v", member, err)
 	}
 	csr[len(csr)-1] ^= 1
-	if _, err := w.authority().Issue(csr, "f2@two", w.at); err == nil {
+	if _, _, err := ParseRequest(csr); err == nil {
 		t.Error("a request that is not signed by its key was accepted")
 	}
 	for _, bad := range []string{"", "f2", "@x", "f2@", "f/2@x", "f2@x/y", "f2@x?y"} {
@@ -141,14 +141,14 @@ func TestACertificateIsIssuedOnlyToItsMember(t *testing.T) {
 		}
 	}
 	var many []string
-	for i := range maxHosts + 1 {
+	for i := range MaxHosts + 1 {
 		many = append(many, fmt.Sprintf("h%d.example", i))
 	}
-	_, csr, err := NewRequest("f2@two", many)
-	if err != nil {
-		t.Fatal(err)
+	if _, _, err := NewRequest("f2@two", many); err == nil {
+		t.Errorf("%d hosts were asked for", len(many))
 	}
-	if _, err := w.authority().Issue(csr, "f2@two", w.at); err == nil {
+	key, _ := w.request("f2@two")
+	if _, err := w.authority().Issue(key.Public(), Holder{"f2@two", Voter, many}, w.at); err == nil {
 		t.Errorf("%d hosts were taken", len(many))
 	}
 }
@@ -210,7 +210,7 @@ func TestTheNextAuthorityIsAcceptedByMembersThatTrustThePreviousOne(t *testing.T
 	if err := w.first.Renew(next); err != nil {
 		t.Fatal(err)
 	}
-	if name, err := asleep.Verify(w.chain(w.first)); err != nil || name != "f1@one" {
+	if name, err := asleep.Verify(w.chain(w.first)); err != nil || name.Member != "f1@one" {
 		t.Errorf("who slept does not accept the other: %q, %v", name, err)
 	}
 	if _, err := w.first.Verify(w.chain(asleep)); err == nil {

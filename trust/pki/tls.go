@@ -47,12 +47,12 @@ func (i *Identity) PeerClientConfig(member string) *tls.Config {
 }
 
 func (i *Identity) check(chain []*x509.Certificate, want string) error {
-	member, err := i.Verify(chain)
+	h, err := i.Verify(chain)
 	switch {
 	case err != nil:
 		return err
-	case want != "" && member != want:
-		return refuse(WrongMember, "the certificate is for %q; want %q", member, want)
+	case want != "" && h.Member != want:
+		return refuse(WrongMember, "the certificate is for %q; want %q", h.Member, want)
 	}
 	return nil
 }
@@ -77,9 +77,9 @@ func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) 
 			if len(state.PeerCertificates) == 0 {
 				return nil
 			}
-			member, err := i.Verify(state.PeerCertificates)
-			if err == nil && removed(member) {
-				err = refuse("removed", "%q was removed from the group", member)
+			h, err := i.Verify(state.PeerCertificates)
+			if err == nil && removed(h.Member) {
+				err = refuse("removed", "%q was removed from the group", h.Member)
 			}
 			return err
 		},

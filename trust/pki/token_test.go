@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/trust/access"
 )
 
@@ -24,6 +26,9 @@ func TestPrintingAJoinTokenHidesItsSecret(t *testing.T) {
 		if s := fmt.Sprintf(verb, j); strings.Contains(s, j.Secret) {
 			t.Errorf("%s prints the secret: %s", verb, s)
 		}
+	}
+	if text, err := json.Marshal(j); err != nil || strings.Contains(string(text), j.Secret) {
+		t.Errorf("as JSON: %s, %v", text, err)
 	}
 }
 

@@ -20,7 +20,7 @@ func Example() {
 		ContestID: "OG50BC/FB-01",
 		Data:      &score.Alert{Text: "rain"},
 	}}
-	if err := signing.Sign(private, events); err != nil {
+	if err := signing.Sign(private, "games50bc", events); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -33,11 +33,11 @@ func Example() {
 
 	public := private.Public().(ed25519.PublicKey)
 	var v signing.Verifier
-	fmt.Println(v.Verify(public, form, events[0].Signature))
+	fmt.Println(v.Verify(public, "games50bc", form, events[0].Signature))
 
 	events[0].Data = &score.Alert{Text: "sun"}
 	altered, _ := signing.Form(&events[0])
-	fmt.Println(v.Verify(public, altered, events[0].Signature))
+	fmt.Println(v.Verify(public, "games50bc", altered, events[0].Signature))
 	// Output:
 	// {"contest_id":"OG50BC/FB-01","data":{"text":"rain"},"id":"rain-1","key":"139e3940e64b5491","seq":1,"source":"bard/cacofonix","time":"2026-02-09T10:16:40Z","type":"alert"}
 	// true

@@ -90,9 +90,18 @@ func WrongSignature(e *score.Event, form []byte) *score.Problem {
 		quoted = append(bytes.ToValidUTF8(form[:maxQuoted], nil), "..."...)
 	}
 	p := score.Problemf(score.Unauthorized,
-		"not a signature by the key %s of this event; the signature must cover these %d bytes: %s",
-		e.Key, len(form), quoted)
+		"not a signature by the key %s of this event for the store %s; the signature must cover these %d bytes: %s",
+		e.Key, e.Lineage, len(form), quoted)
 	p.ID, p.Field = e.ID, "signature"
+	return p
+}
+
+// wrongStore returns the problem of an event that was signed for another store than the
+// one with the lineage.
+func wrongStore(e *score.Event, lineage string) *score.Problem {
+	p := score.Problemf(score.Unauthorized,
+		"the event was signed for the store %q, and this is the store %q; sign it for this store", e.Lineage, lineage)
+	p.ID, p.Field = e.ID, "lineage"
 	return p
 }
 

@@ -25,7 +25,7 @@ func FuzzVerify(f *testing.F) {
 		events := signed(t, private, size)
 		caching := new(signing.Verifier)
 		for i := range events {
-			if !caching.Verify(public, formOf(t, &events[i]), events[i].Signature) {
+			if !caching.Verify(public, lineage, formOf(t, &events[i]), events[i].Signature) {
 				t.Fatalf("event %d of %d is refused", i, size)
 			}
 		}
@@ -36,7 +36,7 @@ func FuzzVerify(f *testing.F) {
 		}
 		altered[abs(at)%len(altered)] ^= bits
 		for _, v := range []*signing.Verifier{new(signing.Verifier), caching} {
-			if v.Verify(public, form, signature) != (bits == 0) {
+			if v.Verify(public, lineage, form, signature) != (bits == 0) {
 				t.Fatalf("event %d of %d, altered by %x at %d: wrong result", index, size, bits, at)
 			}
 		}
@@ -57,7 +57,7 @@ func FuzzSignature(f *testing.F) {
 		good := slices.ContainsFunc(events, func(e score.Event) bool { return bytes.Equal(e.Signature, signature) })
 		right := 0
 		for i := range events {
-			if v.Verify(publicOf(private), formOf(t, &events[i]), signature) {
+			if v.Verify(publicOf(private), lineage, formOf(t, &events[i]), signature) {
 				right++
 			}
 		}
@@ -134,7 +134,7 @@ func BenchmarkSign(b *testing.B) {
 			events, private := someEvents(b, n), keyOf("a")
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := signing.Sign(private, events); err != nil {
+				if err := signing.Sign(private, lineage, events); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -156,7 +156,7 @@ func BenchmarkVerify(b *testing.B) {
 				v := new(signing.Verifier)
 				for i := range events {
 					form, _ = signing.AppendForm(form[:0], &events[i])
-					if !v.Verify(public, form, events[i].Signature) {
+					if !v.Verify(public, lineage, form, events[i].Signature) {
 						b.Fatal("refused")
 					}
 				}

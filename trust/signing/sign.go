@@ -12,18 +12,24 @@ import (
 )
 
 // treeMessage returns the bytes that the key signs. The first line keeps the signature
-// from being valid in any other protocol.
-func treeMessage(size int, root *hash) []byte {
-	b := append(make([]byte, 0, 64), "laurel events 1\n"...)
+// from being valid in any other protocol, and the second one in any other store. A
+// lineage contains no line break.
+func treeMessage(lineage string, size int, root *hash) []byte {
+	b := append(make([]byte, 0, 128), "laurel events 2\n"...)
+	b = append(append(b, lineage...), '\n')
 	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	return append(b, root[:]...)
 }
 
-// Sign signs events and sets their Key and Signature. Up to [score.MaxTree] consecutive
-// events share one tree. Every event must have an ID, a Source, a Seq and a Time.
-func Sign(private ed25519.PrivateKey, events []score.Event) error {
+// Sign signs events for the store with the lineage and sets their Key, Lineage and
+// Signature. Up to [score.MaxTree] consecutive events share one tree. Every event must
+// have an ID, a Source, a Seq and a Time.
+func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) error {
 	if len(private) != ed25519.PrivateKeySize {
 		return fmt.Errorf("the private key has %d bytes; an Ed25519 key has %d", len(private), ed25519.PrivateKeySize)
+	}
+	if !score.ValidLineage(lineage) {
+		return fmt.Errorf("%q is not the lineage of a store", lineage)
 	}
 	id := score.KeyID(private.Public().(ed25519.PublicKey))
 	forms := make([][]byte, len(events))
@@ -34,30 +40,31 @@ func Sign(private ed25519.PrivateKey, events []score.Event) error {
 			return fmt.Errorf("sign event %q: %w", events[i].ID, err)
 		}
 	}
-	for i, signature := range SignForms(private, forms) {
-		events[i].Signature = signature
+	for i, signature := range SignForms(private, lineage, forms) {
+		events[i].Lineage, events[i].Signature = lineage, signature
 	}
 	return nil
 }
 
 // SignForms returns the signatures of events whose forms the caller has made. The forms
-// must contain the id of the key. It panics if the key has the wrong length.
-func SignForms(private ed25519.PrivateKey, forms [][]byte) [][]byte {
+// must contain the id of the key, and the lineage must be valid. It panics if the key has
+// the wrong length.
+func SignForms(private ed25519.PrivateKey, lineage string, forms [][]byte) [][]byte {
 	signatures := make([][]byte, 0, len(forms))
 	for tree := range slices.Chunk(forms, score.MaxTree) {
-		signatures = signTree(signatures, private, tree)
+		signatures = signTree(signatures, private, lineage, tree)
 	}
 	return signatures
 }
 
-func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [][]byte {
+func signTree(signatures [][]byte, private ed25519.PrivateKey, lineage string, forms [][]byte) [][]byte {
 	leaves := make([]hash, len(forms))
 	scratch := make([]byte, 0, 512)
 	for i, form := range forms {
 		leaves[i], scratch = leafHash(scratch, form)
 	}
 	tree := newTree(leaves)
-	signed := ed25519.Sign(private, treeMessage(len(forms), tree.root()))
+	signed := ed25519.Sign(private, treeMessage(lineage, len(forms), tree.root()))
 	all := make([]byte, 0, len(forms)*(len(signed)+4+(len(tree)-1)*sha256.Size))
 	for i := range forms {
 		from := len(all)
@@ -70,12 +77,13 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [
 	return signatures
 }
 
-// EventJSON returns a signed event as JSON to post: its form with the signature as the
-// last member.
-func EventJSON(form, signature []byte) []byte {
-	const member = `,"signature":"`
-	b := make([]byte, 0, len(form)+len(member)+base64.StdEncoding.EncodedLen(len(signature))+2)
-	b = append(append(b, form[:len(form)-1]...), member...)
+// EventJSON returns a signed event as JSON to post: its form with the lineage and the
+// signature as the last members.
+func EventJSON(form []byte, lineage string, signature []byte) []byte {
+	const members = `,"lineage":"","signature":""}`
+	b := make([]byte, 0, len(form)+len(members)+len(lineage)+base64.StdEncoding.EncodedLen(len(signature)))
+	b = append(append(b, form[:len(form)-1]...), `,"lineage":"`...)
+	b = append(append(b, lineage...), `","signature":"`...)
 	return append(base64.StdEncoding.AppendEncode(b, signature), `"}`...)
 }
 

@@ -18,6 +18,9 @@ import (
 	"laurel/trust/signing"
 )
 
+// lineage is that of the store for which events are signed.
+const lineage = "games50bc"
+
 // keyOf returns the same key for the same name.
 func keyOf(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte(name))
@@ -47,7 +50,7 @@ func someEvents(t testing.TB, n int) []score.Event {
 func signed(t testing.TB, private ed25519.PrivateKey, n int) []score.Event {
 	t.Helper()
 	events := someEvents(t, n)
-	if err := signing.Sign(private, events); err != nil {
+	if err := signing.Sign(private, lineage, events); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -155,11 +158,11 @@ func TestIncompleteEventsCannotBeSigned(t *testing.T) {
 	} {
 		events := someEvents(t, 3)
 		change(&events[1])
-		if err := signing.Sign(keyOf("a"), events); err == nil || !strings.Contains(err.Error(), what) {
+		if err := signing.Sign(keyOf("a"), lineage, events); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("without a good %s: %v", what, err)
 		}
 	}
-	if err := signing.Sign(keyOf("a")[:10], someEvents(t, 1)); err == nil {
+	if err := signing.Sign(keyOf("a")[:10], lineage, someEvents(t, 1)); err == nil {
 		t.Error("a short key signed")
 	}
 }
@@ -171,13 +174,13 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 		forwards, backwards := new(signing.Verifier), new(signing.Verifier)
 		for i := range events {
 			j := len(events) - 1 - i
-			if e := &events[i]; !forwards.Verify(publicOf(private), formOf(t, e), e.Signature) {
+			if e := &events[i]; !forwards.Verify(publicOf(private), lineage, formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d is refused", i, n)
 			}
-			if e := &events[i]; !new(signing.Verifier).Verify(publicOf(private), formOf(t, e), e.Signature) {
+			if e := &events[i]; !new(signing.Verifier).Verify(publicOf(private), lineage, formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d is refused by a new verifier", i, n)
 			}
-			if e := &events[j]; !backwards.Verify(publicOf(private), formOf(t, e), e.Signature) {
+			if e := &events[j]; !backwards.Verify(publicOf(private), lineage, formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d, from the end, is refused", j, n)
 			}
 		}
@@ -192,7 +195,7 @@ func eachVerifier(
 	t.Run("cached tree", func(t *testing.T) {
 		v := new(signing.Verifier)
 		for i := range events {
-			if !v.Verify(public, formOf(t, &events[i]), events[i].Signature) {
+			if !v.Verify(public, lineage, formOf(t, &events[i]), events[i].Signature) {
 				t.Fatalf("event %d is refused", i)
 			}
 		}
@@ -209,7 +212,7 @@ func TestEveryAlteredByteIsRefused(t *testing.T) {
 			for at := range form {
 				altered := slices.Clone(form)
 				altered[at] ^= 1
-				if v.Verify(publicOf(private), altered, signature) {
+				if v.Verify(publicOf(private), lineage, altered, signature) {
 					t.Fatalf("event %d: byte %d of the form, altered, is accepted", i, at)
 				}
 			}
@@ -217,17 +220,17 @@ func TestEveryAlteredByteIsRefused(t *testing.T) {
 				for bit := range 8 {
 					altered := slices.Clone(signature)
 					altered[at] ^= 1 << bit
-					if v.Verify(publicOf(private), form, altered) {
+					if v.Verify(publicOf(private), lineage, form, altered) {
 						t.Fatalf("event %d: byte %d of the signature, altered, is accepted", i, at)
 					}
 				}
 			}
 			for _, n := range []int{0, 1, 63, 64, 67, 68, len(signature) - 32, len(signature) - 1} {
-				if n < len(signature) && v.Verify(publicOf(private), form, signature[:n]) {
+				if n < len(signature) && v.Verify(publicOf(private), lineage, form, signature[:n]) {
 					t.Fatalf("event %d: %d bytes of the signature are accepted", i, n)
 				}
 			}
-			if v.Verify(publicOf(private), form, append(slices.Clone(signature), make([]byte, 32)...)) {
+			if v.Verify(publicOf(private), lineage, form, append(slices.Clone(signature), make([]byte, 32)...)) {
 				t.Fatalf("event %d: a signature with a longer path is accepted", i)
 			}
 		}
@@ -238,19 +241,19 @@ func TestSwappedSignaturesAreRefused(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 7)
 	others := someEvents(t, 7)[2:]
-	if err := signing.Sign(private, others); err != nil {
+	if err := signing.Sign(private, lineage, others); err != nil {
 		t.Fatal(err)
 	}
 	eachVerifier(t, publicOf(private), append(slices.Clone(events), others...),
 		func(t *testing.T, v *signing.Verifier) {
 			for i := range events {
 				for j := range events {
-					if i != j && v.Verify(publicOf(private), formOf(t, &events[i]), events[j].Signature) {
+					if i != j && v.Verify(publicOf(private), lineage, formOf(t, &events[i]), events[j].Signature) {
 						t.Errorf("event %d is accepted with the signature of %d", i, j)
 					}
 				}
 				for j := range others {
-					if v.Verify(publicOf(private), formOf(t, &events[i]),
+					if v.Verify(publicOf(private), lineage, formOf(t, &events[i]),
 						others[j].Signature) != (others[j].ID == events[i].ID) {
 						t.Errorf("event %d with the signature of another tree", i)
 					}
@@ -264,7 +267,7 @@ func TestTheSignatureOfAnotherKeyIsRefused(t *testing.T) {
 	eachVerifier(t, publicOf(keyOf("a")), events, func(t *testing.T, v *signing.Verifier) {
 		for i := range events {
 			e := &events[i]
-			if v.Verify(publicOf(keyOf("b")), formOf(t, e), e.Signature) || v.Verify(nil, formOf(t, e), e.Signature) {
+			if v.Verify(publicOf(keyOf("b")), lineage, formOf(t, e), e.Signature) || v.Verify(nil, lineage, formOf(t, e), e.Signature) {
 				t.Errorf("event %d is accepted under another key", i)
 			}
 		}
@@ -277,21 +280,21 @@ func TestAnEvictedTreeIsVerifiedAgain(t *testing.T) {
 	v := new(signing.Verifier)
 	events := someEvents(t, 600)
 	for i := range events {
-		if err := signing.Sign(private, events[i:i+1]); err != nil {
+		if err := signing.Sign(private, lineage, events[i:i+1]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	check := func() {
 		t.Helper()
-		if !v.Verify(publicOf(private), formOf(t, &first[0]), first[0].Signature) ||
-			!v.Verify(publicOf(private), formOf(t, &first[1]), first[1].Signature) ||
-			v.Verify(publicOf(private), formOf(t, &first[1]), first[0].Signature) {
+		if !v.Verify(publicOf(private), lineage, formOf(t, &first[0]), first[0].Signature) ||
+			!v.Verify(publicOf(private), lineage, formOf(t, &first[1]), first[1].Signature) ||
+			v.Verify(publicOf(private), lineage, formOf(t, &first[1]), first[0].Signature) {
 			t.Fatal("wrong result")
 		}
 	}
 	check()
 	for i := range events {
-		if !v.Verify(publicOf(private), formOf(t, &events[i]), events[i].Signature) {
+		if !v.Verify(publicOf(private), lineage, formOf(t, &events[i]), events[i].Signature) {
 			t.Fatalf("event %d is refused", i)
 		}
 	}
@@ -302,7 +305,7 @@ func TestAnEvictedTreeIsVerifiedAgain(t *testing.T) {
 func posted(t testing.TB, events []score.Event) (all [][]byte) {
 	t.Helper()
 	for i := range events {
-		all = append(all, signing.EventJSON(formOf(t, &events[i]), events[i].Signature))
+		all = append(all, signing.EventJSON(formOf(t, &events[i]), lineage, events[i].Signature))
 	}
 	return all
 }
@@ -321,7 +324,7 @@ func TestASignedEventIsPostedAsItsFormWithTheSignature(t *testing.T) {
 			!e.IDGiven || !e.TimeGiven {
 			t.Fatalf("%s was read as %+v", written[i], e)
 		}
-		if !v.Verify(publicOf(private), formOf(t, &e), e.Signature) {
+		if !v.Verify(publicOf(private), lineage, formOf(t, &e), e.Signature) {
 			t.Fatalf("%s is refused", written[i])
 		}
 	}
@@ -407,5 +410,54 @@ func TestTheProblemOfAWrongSignatureQuotesTheForm(t *testing.T) {
 	p := signing.WrongSignature(&e, form)
 	if len(p.Detail) > 500 || strings.ContainsRune(p.Detail, '\ufffd') || !strings.HasSuffix(p.Detail, "...") {
 		t.Errorf("of a long event: %d bytes: %s", len(p.Detail), p.Detail)
+	}
+}
+
+func TestASignatureIsForOneStore(t *testing.T) {
+	private := keyOf("a")
+	events := signed(t, private, 5)
+	var v signing.Verifier
+	for _, warm := range []bool{false, true} { // with and without the tree in the cache
+		for i := range events {
+			form, signature := formOf(t, &events[i]), events[i].Signature
+			for _, other := range []string{"rehearsal", "", lineage + "1", lineage[1:], strings.ToUpper(lineage), lineage + "\n"} {
+				if v.Verify(publicOf(private), other, form, signature) {
+					t.Errorf("warm %t: event %d is valid for the store %q, too", warm, i, other)
+				}
+			}
+			if warm && !v.Verify(publicOf(private), lineage, form, signature) {
+				t.Errorf("event %d is not valid", i)
+			}
+		}
+		if !v.Verify(publicOf(private), lineage, formOf(t, &events[0]), events[0].Signature) {
+			t.Error("the signature is not valid for its own store")
+		}
+	}
+}
+
+func TestAnEventSignedForAnotherStoreIsRefusedWithBothNames(t *testing.T) {
+	private := keyOf("a")
+	e := signed(t, private, 1)[0]
+	var v signing.Verifier
+	if p := v.VerifyEvent(publicOf(private), lineage, &e); p != nil {
+		t.Fatal(p)
+	}
+	p := v.VerifyEvent(publicOf(private), "rehearsal", &e)
+	if p == nil || p.Field != "lineage" || !strings.Contains(p.Detail, `"`+lineage+`"`) ||
+		!strings.Contains(p.Detail, `"rehearsal"`) {
+		t.Errorf("got %v", p)
+	}
+	// It does not help to name the other store.
+	e.Lineage = "rehearsal"
+	if p := v.VerifyEvent(publicOf(private), "rehearsal", &e); p == nil || p.Field != "signature" {
+		t.Errorf("got %v", p)
+	}
+}
+
+func TestNothingIsSignedForAStoreWithoutALineage(t *testing.T) {
+	for _, bad := range []string{"", "Games", "games 50", "games\n50", strings.Repeat("a", 33)} {
+		if err := signing.Sign(keyOf("a"), bad, someEvents(t, 1)); err == nil || !strings.Contains(err.Error(), "lineage") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }

@@ -25,6 +25,7 @@ type Verifier struct {
 
 type treeKey struct {
 	public  hash // an Ed25519 key is as long as a hash
+	lineage string
 	ed25519 [ed25519.SignatureSize]byte
 	size    int
 }
@@ -32,32 +33,40 @@ type treeKey struct {
 // maxHeight is the number of nodes from a leaf of the largest tree to its root.
 const maxHeight = 9
 
-// VerifyEvent returns why the signature of e is not one by the key, or nil.
-func (v *Verifier) VerifyEvent(public ed25519.PublicKey, e *score.Event) *score.Problem {
+// VerifyEvent returns why the signature of e is not one by the key for the store with the
+// lineage, or nil.
+func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem {
 	form, err := Form(e)
 	switch {
+	case e.Lineage != lineage:
+		return wrongStore(e, lineage)
 	case err != nil:
 		return Unsignable(e, err)
-	case !v.Verify(public, form, e.Signature):
+	case !v.Verify(public, e.Lineage, form, e.Signature):
 		return WrongSignature(e, form)
 	}
 	return nil
 }
 
-// Verify reports whether signature is the signature of form by the key.
-func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
+// Verify reports whether signature is the signature of form by the key for the store with
+// the lineage. Nothing is signed for a store without one.
+func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
+	return v.VerifyLeaf(public, lineage, LeafHash(form), signature)
+}
+
+// VerifyLeaf is Verify for a caller that needs the LeafHash of the form, too.
+func (v *Verifier) VerifyLeaf(public ed25519.PublicKey, lineage string, leaf [32]byte, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
-	if err != nil || len(public) != ed25519.PublicKeySize {
+	if err != nil || len(public) != ed25519.PublicKeySize || !score.ValidLineage(lineage) {
 		return false
 	}
-	leaf, _ := leafHash(make([]byte, 0, 512), form)
-	key := treeKey{hash(public), [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
+	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
 	}
 	t := unknownTree(s.Size)
 	nodes, _ := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
-	if !ed25519.Verify(public, treeMessage(s.Size, &nodes[len(nodes)-1]), s.Ed25519) {
+	if !ed25519.Verify(public, treeMessage(lineage, s.Size, &nodes[len(nodes)-1]), s.Ed25519) {
 		return false
 	}
 	t.add(nodes, &s)

@@ -63,6 +63,19 @@ type Writer interface {
 	Close()
 }
 
+// OpenAll returns n writers that open makes.
+func OpenAll(n int, open func(i int) (Writer, error)) (list []Writer, err error) {
+	for i := range n {
+		w, err := open(i)
+		if err != nil {
+			CloseAll(list)
+			return nil, err
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
+
 // CloseAll closes writers.
 func CloseAll(list []Writer) {
 	for _, w := range list {

@@ -21,11 +21,15 @@ type Signer struct {
 	key   ed25519.PrivateKey
 	id    string
 	begun time.Time
+
+	lineage string // of the store
 }
 
 // NewSigner connects to a frontend and starts a contest there. The key must be registered
-// for the source of the plays.
-func NewSigner(ctx context.Context, addr string, p *Plays, key ed25519.PrivateKey, useTLS bool) (*Signer, error) {
+// for the source of the plays, in the store with the lineage.
+func NewSigner(
+	ctx context.Context, addr string, p *Plays, key ed25519.PrivateKey, lineage string, useTLS bool,
+) (*Signer, error) {
 	b, err := newPoster(ctx, addr, p, &p.header, false)
 	if err != nil {
 		return nil, err
@@ -38,7 +42,8 @@ func NewSigner(ctx context.Context, addr string, p *Plays, key ed25519.PrivateKe
 	if err != nil {
 		return nil, err
 	}
-	s := &Signer{Poster: b, plays: p, key: key, id: score.KeyID(key.Public().(ed25519.PublicKey)), begun: begun}
+	s := &Signer{Poster: b, plays: p, key: key, id: score.KeyID(key.Public().(ed25519.PublicKey)), begun: begun,
+		lineage: lineage}
 	if err := s.start(ctx); err != nil {
 		b.Close()
 		return nil, err
@@ -72,8 +77,8 @@ func (s *Signer) sign(events []score.Event) ([][]byte, error) {
 			return nil, err
 		}
 	}
-	for i, signature := range signing.SignForms(s.key, forms) {
-		forms[i] = signing.EventJSON(forms[i], signature)
+	for i, signature := range signing.SignForms(s.key, s.lineage, forms) {
+		forms[i] = signing.EventJSON(forms[i], s.lineage, signature)
 	}
 	return forms, nil
 }

@@ -29,9 +29,13 @@ func (f *frontend) show(t testing.TB, contest string) string {
 	line := decode[struct {
 		Events []score.TimelineEvent `json:"events"`
 	}](t, get(t, f.url+"/v1/timeline/"+contest))
+	ids := map[uint64]string{}
 	for _, e := range line.Events {
-		if e.VoidedBy != "" {
-			voided = append(voided, e.ID+" by "+e.VoidedBy)
+		ids[e.Revision] = e.ID
+	}
+	for _, e := range line.Events {
+		if e.VoidedBy != 0 {
+			voided = append(voided, e.ID+" by "+ids[e.VoidedBy])
 		}
 	}
 	return strings.Join(places, ", ") + "; won: " + rec.Winner + "; voided: " + strings.Join(voided, ", ")

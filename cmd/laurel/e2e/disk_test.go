@@ -87,7 +87,6 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.smallDisk(t, 96)
 		f.start().waitReady()
 	}
-	g.waitVotes()
 	// Slow enough that the disk is full before the end on any machine, and that not
 	// everything is acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string {

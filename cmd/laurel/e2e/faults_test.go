@@ -31,6 +31,7 @@ type nemesis struct {
 	joined  int
 	removed bool          // the joiner has to leave
 	slowFor time.Duration // total time of slow links
+	copies  bool          // only faults with copies of directories, one after the other; see copied
 	asking  sync.WaitGroup
 }
 
@@ -111,6 +112,10 @@ func (n *nemesis) injectFault() {
 	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofLink, ofLink,
 		ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(12)]
 	lasts := n.between(shortest, longest)
+	if n.copies {
+		kind = []kindOfFault{ofProcess, ofProcess, ofProcess, ofMode, ofMaster}[n.rand.IntN(5)]
+		lasts += time.Second // the others hear what the victim holds
+	}
 	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil || kind == ofLink && !n.slows() {
 		return
 	}
@@ -154,8 +159,11 @@ func (n *nemesis) injectFault() {
 
 // process kills or pauses a frontend.
 func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
-	if n.died(f) {
+	switch {
+	case n.died(f):
 		return "", nil
+	case n.copies:
+		return n.copied(f, who)
 	}
 	if n.rand.IntN(2) == 0 {
 		f.Kill()
@@ -290,7 +298,7 @@ const (
 )
 
 func (n *nemesis) mode(m score.CacheMode, tries int) {
-	n.ask("mode "+string(m), "PUT", "/v1/cluster/cache", fmt.Sprintf(`{"mode":%q}`, m), tries)
+	n.ask("mode "+string(m), "PUT", "/v1/cluster/settings/cache_mode", fmt.Sprintf(`{"value":%q}`, m), tries)
 }
 
 // ask sends a request to the group without waiting for it. The outcome is counted.
@@ -374,7 +382,7 @@ func (n *nemesis) heal() {
 		n.joiner.waitReady()
 	}
 	eventually(g.t, "the group is in push mode", func() error {
-		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/cache", `{"mode":"push"}`, "Content-Type",
+		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/settings/cache_mode", `{"value":"push"}`, "Content-Type",
 			"application/json")
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%d %s", a.status, a.body)

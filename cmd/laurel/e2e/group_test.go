@@ -35,32 +35,15 @@ type group struct {
 	frontends []*frontend
 }
 
-// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and
-// have a vote. env is added to their environment.
+// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready.
+// env is added to their environment.
 func newGroup(t testing.TB, n int, env ...string) *group {
 	t.Helper()
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
 	for range n {
 		g.add().start().waitReady()
 	}
-	g.waitVotes()
 	return g
-}
-
-// waitVotes waits until every running frontend knows that each has a vote. A frontend
-// that has just joined is ready before it has one.
-func (g *group) waitVotes() {
-	g.t.Helper()
-	eventually(g.t, "all have a vote", func() error {
-		for _, asked := range g.running() {
-			for _, f := range g.running() {
-				if m, err := asked.member(f.id); err != nil || !m.Voter {
-					return errors.Join(err, fmt.Errorf("%s sees %+v", asked.id, m))
-				}
-			}
-		}
-		return nil
-	})
 }
 
 // add adds the next frontend without starting it.

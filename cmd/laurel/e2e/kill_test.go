@@ -107,3 +107,15 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	g.expectRevision(sum(all))
 	g.expectTruthInEachDatabase(all)
 }
+
+// Each frontend is ready only with its vote, so whoever waits for the third may lose the first.
+func TestGroupThatIsReadySurvivesTheLossOfItsMasterAtOnce(t *testing.T) {
+	for range 3 {
+		g := newGroup(t, 3)
+		g.frontends[0].Kill()
+		for _, f := range g.frontends[1:] {
+			f.waitReady()
+		}
+		g.master()
+	}
+}

@@ -51,7 +51,6 @@ func newSecureGroup(t testing.TB, n int, env ...string) *secureGroup {
 	for range n - 1 {
 		g.addSecure().start().waitReady()
 	}
-	g.waitVotes()
 	return g
 }
 
@@ -163,7 +162,6 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 	g.joinToken(1)
 	fourth := g.addSecure()
 	fourth.start().waitReady()
-	g.waitVotes()
 	g.post(fourth)
 
 	// The token was for one frontend and is used up.
@@ -179,7 +177,6 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 		t.Errorf("no token: exit code %d; want 2\n%s", code, fifth.output(t))
 	}
 	founder.start().waitReady()
-	g.waitVotes()
 	g.post(founder)
 	g.expectRevision(uint64(g.posted))
 	g.expectSecretsKept()

@@ -126,7 +126,7 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 			}
 			// A snapshot that began before has too few of the events.
 			_, after, begun := strings.Cut(output[before[i]:], "raft: starting snapshot up to")
-			if !begun || !strings.Contains(after, "raft: compacting logs") {
+			if !begun || !strings.Contains(after, "raft: snapshot complete up to") {
 				return fmt.Errorf("%s has no snapshot", f.id)
 			}
 		}

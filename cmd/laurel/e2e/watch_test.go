@@ -251,7 +251,7 @@ func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 		for i := range got {
 			// An event that is received as it happens is not voided yet.
 			one, other := got[i], want[i]
-			one.VoidedBy, other.VoidedBy = "", ""
+			one.VoidedBy, other.VoidedBy = 0, 0
 			if !reflect.DeepEqual(one, other) {
 				errs = append(errs, fmt.Errorf("it received %+v; want %+v", one, other))
 			}

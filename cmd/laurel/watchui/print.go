@@ -159,8 +159,8 @@ func medalsLine(m medal.Standings) string {
 
 func eventLine(e *score.TimelineEvent) string {
 	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, e.Time.Format("15:04:05"), e.ContestID, e.Type, e.Data)
-	if e.VoidedBy != "" {
-		s += "  voided by " + e.VoidedBy
+	if e.VoidedBy != 0 {
+		s += fmt.Sprintf("  voided at revision %d", e.VoidedBy)
 	}
 	return textfmt.OneLine(s)
 }

@@ -29,7 +29,7 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     organisations: new Map(),
   }
   const why = new Map(
-    events.filter((e) => e.type === 'event.void').map((e) => [e.id, e.data.reason as string]),
+    events.filter((e) => e.type === 'event.void').map((e) => [e.revision, e.data.reason as string]),
   )
   const awards = new Map<string, TimelineEvent>()
   let begun = false

@@ -66,7 +66,9 @@ export interface TimelineEvent {
   contest_id: string
   data: { [name: string]: any }
   revision: number
-  voided_by?: string
+  /** The revisions of the event that this one voids, and of the one that voids this one. */
+  voids?: number
+  voided_by?: number
 }
 
 /** A row of a leaderboard. A competitor with an IRM has no mark, rank or difference. */
@@ -131,8 +133,8 @@ export interface Frontends {
 
 export interface Snapshot {
   revision: number
-  /** Identifies the store: another store at the same address is not an older state of this one. */
-  store?: string
+  /** Names the course of the revisions: another store at the same address is not an older state of this one. */
+  incarnation?: string
   scores?: Contest[]
   medals?: Medals[]
   leaderboards?: BoardEvent[]
@@ -143,7 +145,7 @@ export interface Heartbeat {
   epoch: number
   mode: string
   frontend: string
-  store?: string
+  incarnation?: string
   /** In pull mode: how far behind the frontend may be, in milliseconds. */
   age_ms?: number
 }
@@ -155,7 +157,7 @@ export interface Served {
   frontends: Frontends
   revision: number
   frontend: string
-  store?: string
+  incarnation?: string
   served_at: number
 }
 

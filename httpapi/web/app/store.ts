@@ -13,17 +13,17 @@ export class Store {
   medals = new Map<string, Medals>()
   corrected = new Corrected()
   revision = 0
-  private name = ''
+  private incarnation = ''
 
   constructor(private changed: (kind: ChangeKind, contest?: Contest, before?: Contest) => void) {}
 
   served(s: Served) {
-    this.name = s.store ?? ''
+    this.incarnation = s.incarnation ?? ''
     this.merge({ revision: s.revision, scores: s.scores ?? [], medals: s.medals ?? [] })
   }
 
   snapshot(s: Snapshot) {
-    this.checkStore(s.store)
+    this.checkIncarnation(s.incarnation)
     this.merge(s)
   }
 
@@ -44,14 +44,14 @@ export class Store {
   }
 
   heartbeat(h: Heartbeat) {
-    this.checkStore(h.store)
+    this.checkIncarnation(h.incarnation)
     this.advance(h.revision)
   }
 
   all(): Snapshot {
     return {
       revision: this.revision,
-      store: this.name,
+      incarnation: this.incarnation,
       scores: [...this.scores.values()],
       medals: [...this.medals.values()],
     }
@@ -63,20 +63,20 @@ export class Store {
   }
 
   /**
-   * checkStore forgets everything when the store has another name. A demo that was
+   * checkIncarnation forgets everything when the store has another incarnation. A demo that was
    * restarted has the same address and low revisions, so the old records would look
    * newer.
    */
-  private checkStore(name: string | undefined) {
-    if (!name || name === this.name) return
-    if (this.name) {
+  private checkIncarnation(incarnation: string | undefined) {
+    if (!incarnation || incarnation === this.incarnation) return
+    if (this.incarnation) {
       this.scores.clear()
       this.medals.clear()
       this.corrected.clear()
       this.revision = 0
       this.changed('resync')
     }
-    this.name = name
+    this.incarnation = incarnation
   }
 
   private put(r: Contest): boolean {

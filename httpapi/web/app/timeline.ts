@@ -105,17 +105,17 @@ export class Timeline {
    * known only from the event that it voids.
    */
   private applyVoids() {
-    const voids = new Set<string>()
-    const active = new Map<string, string>()
+    const voids = new Set<number>()
+    const active = new Map<number, number>()
     for (const e of [...this.events].reverse()) {
-      if (e.type !== 'event.void') continue
-      voids.add(e.id)
-      if (!active.has(e.id)) active.set(e.data.voids, e.id)
+      if (!e.voids) continue
+      voids.add(e.revision)
+      if (!active.has(e.revision)) active.set(e.voids, e.revision)
     }
     for (const e of this.events) {
       const other =
         e.voided_by && !voids.has(e.voided_by) && !active.has(e.voided_by) ? e.voided_by : undefined
-      e.voided_by = active.get(e.id) ?? other
+      e.voided_by = active.get(e.revision) ?? other
     }
     this.corrections = correctionsOf(this.events)
     if (this.events.length > maxEvents) this.prune()

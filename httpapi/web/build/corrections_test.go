@@ -60,6 +60,24 @@ func TestMarkWithAReasonIsACorrection(t *testing.T) {
 	b.until("the badge of the contest", `document.querySelector('.headline .badge.corrected')`)
 }
 
+// Ids are not unique, so the page goes by the revision that a void names.
+func TestVoidOfAnAlertDoesNotStrikeOutAMarkWithTheSameID(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineRace(race)...)
+	s.Post(finishers(2)...)
+	s.Post(`{"id":"same","source":"feed/a","seq":1,"type":"result.set","contest_id":"` + race + `",` +
+		`"data":{"competitor":"2","split":"finish","mark":99,"category":"M","organisation":"GAU"}}`)
+	b := newTab(t, desktop, nil).open(s.URL(0) + raceView).live()
+	s.Post(`{"id":"same","source":"feed/b","seq":1,"type":"alert","contest_id":"` + race + `","data":{"text":"rain"}}`)
+	s.Post(`{"source":"feed/b","seq":2,"type":"event.void","contest_id":"` + race + `",` +
+		`"data":{"voids":"same","reason":"the sun came out"}}`)
+	b.until("the voided alert", corrected(".timeline tr.voided", "rain"))
+	if eval[bool](b, corrected(".timeline tr.voided", "1:39")) {
+		t.Error("the mark is struck out, too")
+	}
+}
+
 func TestTotalsWithAReasonAreACorrectionAfterTheStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/pem"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"laurel/internal/cli"
+)
+
+func TestAuthoritiesReplaceTheFileThatTheCommandTrusts(t *testing.T) {
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	old := text + "old\n"
+	if err := os.WriteFile(file, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LAUREL_CA", file)
+	content := func() string {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, answer := range []string{"", "<html>"} {
+		if code, _, _, _ := run(t, answers(answer), "cluster", "ca", "--out", file); code != cli.ExitFailed || content() != old {
+			t.Errorf("the answer %q gives exit code %d, and the file has %q", answer, code, content())
+		}
+	}
+	code, out, errs, _ := run(t, answers(text), "cluster", "ca", "--out", file)
+	if code != cli.ExitOK || content() != text || !strings.Contains(out, file) {
+		t.Errorf("exit code %d: %s%s; the file has %q", code, out, errs, content())
+	}
+	if files, err := os.ReadDir(filepath.Dir(file)); err != nil || len(files) != 1 {
+		t.Errorf("%d files are left, %v", len(files), err)
+	}
+	if code, _, _, asked := run(t, answers(text), "cluster", "ca", "rotate", "--out", file); code != cli.ExitUsage || len(asked) > 0 {
+		t.Errorf("rotate with --out gives exit code %d and sends %q", code, asked)
+	}
+}
+
+func TestAuthorityFileThatTheShellEmptiedSaysWhatToDo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LAUREL_CA", file)
+	code, _, errs, _ := run(t, answers(""), "cluster", "ca")
+	if code != cli.ExitUsage || !strings.Contains(errs, "is empty") || !strings.Contains(errs, "--out "+file) {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	// The command that the error names does not read the file.
+	if code, _, errs, _ := run(t, answers("pem"), "cluster", "ca", "--ca="); code != cli.ExitOK {
+		t.Errorf("exit code %d without --ca: %s", code, errs)
+	}
+}

@@ -1,0 +1,80 @@
+package fsm
+
+import (
+	"slices"
+
+	"laurel/trust/signing"
+)
+
+// State identifies the state after an entry of the log.
+type State struct {
+	Applied  uint64 // the index of the entry
+	Revision uint64 // the number of events applied
+	// Digest is the root of the Merkle tree (RFC 6962) whose leaves are the applied events
+	// in the order of their revisions. The leaf of a signed event is its signed form, that
+	// of another one is the event as the timeline stores it.
+	Digest [32]byte
+}
+
+// State returns the present state.
+func (m *Machine) State() State {
+	h := m.head.Load()
+	return State{h.Applied, h.Revision, h.edge.Root()}
+}
+
+// StateAt returns the state after the entry of an index. It knows those of the last
+// maxRecent entries that were applied since the start, or since a snapshot was installed.
+func (m *Machine) StateAt(index uint64) (s State, known bool) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if index > m.Applied() {
+		return s, false
+	}
+	p, known := m.recent.at(index)
+	if !known {
+		return s, false
+	}
+	return State{index, p.revision, p.edge.Root()}, true
+}
+
+// restart continues with the head of a database. m.applying must be held.
+func (m *Machine) restart(h *head) {
+	m.head.Store(h)
+	m.recent = recent{}
+	m.recent.add(point{h.Applied, h.Revision, h.edge})
+}
+
+// maxRecent is the number of entries whose states are remembered: some seconds at the
+// highest rate, so that those that other members report can be compared.
+const maxRecent = 8192
+
+// point is the state after the entry of an index.
+type point struct {
+	index, revision uint64
+	edge            *signing.Edge
+}
+
+// recent holds the points of the newest entries, in order. Entries that are no commands
+// have none.
+type recent struct{ points []point }
+
+func (r *recent) add(p point) {
+	if len(r.points) >= 2*maxRecent {
+		r.points = append(r.points[:0], r.points[maxRecent:]...)
+	}
+	r.points = append(r.points, p)
+}
+
+// at returns the newest point up to an index.
+func (r *recent) at(index uint64) (p point, ok bool) {
+	i, _ := slices.BinarySearchFunc(r.points, index+1, func(p point, index uint64) int {
+		if p.index < index {
+			return -1
+		}
+		return 1
+	})
+	if i == 0 {
+		return p, false
+	}
+	return r.points[i-1], true
+}
