@@ -165,7 +165,7 @@ func TestLowerRevisionNeverReplacesAHigherOne(t *testing.T) {
 	b.before(puppet)
 	b.open(s.URL(0))
 	b.until("the stream", `window.puppet`)
-	b.do(`window.puppet.say('heartbeat', {revision: 3, epoch: 7, mode: 'push', frontend: 'f1', store: 'one'})`)
+	b.do(`window.puppet.say('heartbeat', {revision: 3, epoch: 7, mode: 'push', frontend: 'f1', incarnation: 'one'})`)
 	record := `const r = structuredClone(JSON.parse(document.getElementById('served').textContent).scores[0]); `
 	put := func(name, change, wrap string) {
 		b.do(`{ ` + record + change + `; window.puppet.say('` + name + `', ` + wrap + `) }`)
@@ -181,7 +181,7 @@ func TestLowerRevisionNeverReplacesAHigherOne(t *testing.T) {
 	}
 	// A demo that was restarted has the same address, and revisions that start over.
 	put("snapshot", `r.competitors[0].result = 1; r.revision = 1`,
-		`{store: 'another', revision: 1, scores: [r], medals: []}`)
+		`{incarnation: 'another', revision: 1, scores: [r], medals: []}`)
 	b.until("the record of another store", inList(match, 1)+` === '1'`)
 }
 
