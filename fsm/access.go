@@ -93,8 +93,7 @@ func (m *Machine) checkSignature(e *entry.Event, public, scratch []byte) (*score
 	if err != nil {
 		return signing.Unsignable(&e.Event, err), scratch
 	}
-	e.Leaf = signing.LeafHash(form)
-	if !m.verifier.VerifyLeaf(public, e.Lineage, e.Leaf, e.Signature) {
+	if !m.verifier.Verify(public, e.Lineage, form, e.Signature) {
 		return signing.WrongSignature(&e.Event, form), form
 	}
 	return nil, form

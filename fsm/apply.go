@@ -61,8 +61,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		} else if err != nil {
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
-		b.edge, b.leaves = b.edge.Append(b.leaves...), b.leaves[:0]
-		m.recent.add(point{e.Index, b.Revision, b.edge})
+		b.digest, b.events = b.hash.add(b.events), b.events[:0]
+		m.recent.add(point{e.Index, b.Revision, b.digest})
 		// After a start Raft passes on the whole log at once. In one transaction every
 		// event would cost more than the one before it.
 		if b.isFull() && i < len(entries)-1 {

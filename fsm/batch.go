@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 
@@ -34,7 +33,7 @@ type batch struct {
 	totals        map[splitKey]int // changed numbers of marks
 	accessChanged bool
 	boardUpdates  leaderboard.Updates
-	leaves        [][sha256.Size]byte // of the present entry, which edge does not have yet
+	events        []byte // of the present entry, which hash does not have yet
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest
@@ -63,9 +62,9 @@ func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvent
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
 	b.copied = map[any]bool{}
-	revision, leaves, savepoint := b.Revision, len(b.leaves), b.boardUpdates.Savepoint()
+	revision, events, savepoint := b.Revision, len(b.events), b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
-		b.Revision, b.leaves = revision, b.leaves[:leaves]
+		b.Revision, b.events = revision, b.events[:events]
 		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})
@@ -170,7 +169,9 @@ func (b *batch) flush() error {
 		}
 	}
 	h := *b.m.head.Load()
-	h.Edge = h.edge.Nodes()
+	if h.Revision > 0 {
+		h.Hash = h.hash.state()
+	}
 	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)

@@ -9,7 +9,6 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
-	"laurel/trust/signing"
 )
 
 // Every event is applied exactly once. Each event of a source has a seq, its own or the
@@ -134,8 +133,5 @@ func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]b
 	b.scratch = seqRecord{b.Revision, digest, e.ID}.append(b.scratch[:0])
 	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.Source), b.scratch)
 	stored := b.timeline.Append(e)
-	if e.Key == "" {
-		e.Leaf = signing.LeafHash(stored)
-	}
-	b.leaves = append(b.leaves, e.Leaf)
+	b.events = append(binary.AppendUvarint(b.events, uint64(len(stored))), stored...)
 }

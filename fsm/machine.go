@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,10 +53,11 @@ type Machine struct {
 
 // head is the part of the state that is always in memory. It is immutable.
 type head struct {
-	Applied  uint64        `json:"applied"`       // the index of the last log entry applied
-	Revision uint64        `json:"revision"`      // the number of events applied
-	Edge     [][]byte      `json:"edge,omitzero"` // the nodes of edge, in the database only
-	edge     *signing.Edge // of the tree of all applied events; see State
+	Applied  uint64            `json:"applied"`       // the index of the last log entry applied
+	Revision uint64            `json:"revision"`      // the number of events applied
+	Hash     []byte            `json:"hash,omitzero"` // the state of hash, in the database only
+	hash     *runningHash      // of all applied events; it changes, and m.applying guards it
+	digest   [sha256.Size]byte // of hash
 	access   *access.State
 }
 
@@ -74,12 +76,12 @@ func loadHead(db *bolt.DB) (*head, error) {
 		if err2 == nil && !h.access.Valid() {
 			err2 = database.ErrDamaged
 		}
-		var ok bool
-		if h.edge, ok = signing.NewEdge(h.Revision, h.Edge); !ok {
-			err2 = cmp.Or(err2, database.ErrDamaged)
+		var err3 error
+		if h.hash, err3 = newRunningHash(h.Hash); (h.Hash == nil) != (h.Revision == 0) {
+			err3 = database.ErrDamaged
 		}
-		h.Edge = nil
-		return cmp.Or(err1, err2)
+		h.digest, h.Hash = h.hash.add(nil), nil
+		return cmp.Or(err1, err2, err3)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the settings of %s: %w", db.Path(), err)

@@ -1,25 +1,27 @@
 package fsm
 
 import (
+	"crypto/sha256"
+	"encoding"
+	"hash"
 	"slices"
 
-	"laurel/trust/signing"
+	"laurel/fsm/database"
 )
 
 // State identifies the state after an entry of the log.
 type State struct {
 	Applied  uint64 // the index of the entry
 	Revision uint64 // the number of events applied
-	// Digest is the root of the Merkle tree (RFC 6962) whose leaves are the applied events
-	// in the order of their revisions. The leaf of a signed event is its signed form, that
-	// of another one is the event as the timeline stores it.
-	Digest [32]byte
+	// Digest is the SHA-256 of all applied events in the order of their revisions: of each
+	// its length, as a varint, and then the event as the timeline stores it at first.
+	Digest [sha256.Size]byte
 }
 
 // State returns the present state.
 func (m *Machine) State() State {
 	h := m.head.Load()
-	return State{h.Applied, h.Revision, h.edge.Root()}
+	return State{h.Applied, h.Revision, h.digest}
 }
 
 // StateAt returns the state after the entry of an index. It knows those of the last
@@ -34,14 +36,45 @@ func (m *Machine) StateAt(index uint64) (s State, known bool) {
 	if !known {
 		return s, false
 	}
-	return State{index, p.revision, p.edge.Root()}, true
+	return State{index, p.revision, p.digest}, true
+}
+
+// runningHash is the hash of the applied events; see State.
+//
+// A Merkle tree of the events would give proofs of single events, too, which nobody asks
+// for, and costs twice as much (docs/benchmarks.md).
+type runningHash struct{ sha256 hash.Hash }
+
+// newRunningHash returns the hash that had a state; the one of no events for nil.
+func newRunningHash(state []byte) (*runningHash, error) {
+	h := &runningHash{sha256.New()}
+	if state != nil && h.sha256.(encoding.BinaryUnmarshaler).UnmarshalBinary(state) != nil {
+		return h, database.ErrDamaged
+	}
+	return h, nil
+}
+
+// add adds events and returns the digest of all of them.
+func (h *runningHash) add(events []byte) (digest [sha256.Size]byte) {
+	h.sha256.Write(events)
+	h.sha256.Sum(digest[:0])
+	return digest
+}
+
+// state returns what newRunningHash needs to go on.
+func (h *runningHash) state() []byte {
+	state, err := h.sha256.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic(err) // the hashes of crypto/sha256 return none
+	}
+	return state
 }
 
 // restart continues with the head of a database. m.applying must be held.
 func (m *Machine) restart(h *head) {
 	m.head.Store(h)
 	m.recent = recent{}
-	m.recent.add(point{h.Applied, h.Revision, h.edge})
+	m.recent.add(point{h.Applied, h.Revision, h.digest})
 }
 
 // maxRecent is the number of entries whose states are remembered: some seconds at the
@@ -51,7 +84,7 @@ const maxRecent = 8192
 // point is the state after the entry of an index.
 type point struct {
 	index, revision uint64
-	edge            *signing.Edge
+	digest          [sha256.Size]byte
 }
 
 // recent holds the points of the newest entries, in order. Entries that are no commands

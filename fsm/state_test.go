@@ -2,10 +2,12 @@ package fsm
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"testing"
 
+	"laurel/fsm/entry"
 	"laurel/score"
-	"laurel/trust/signing"
 )
 
 func alertPost(t tester, source string, seq int, text string) score.Post {
@@ -93,13 +95,18 @@ func TestRefusedPostLeavesTheDigest(t *testing.T) {
 	}
 }
 
-func TestLeafOfASignedEventIsItsSignedForm(t *testing.T) {
-	m := guardedMachine(t)
-	e := signedAlert(t, 1, "bard/a", 1, "rain")
-	wantOutcome(t, m, e, score.Applied)
-	form, err := signing.Form(&e)
-	if got := m.State().Digest; err != nil || got != signing.LeafHash(form) {
-		t.Errorf("the tree of one event has the root %x, %v", got, err)
+func TestDigestIsTheHashOfTheStoredEvents(t *testing.T) {
+	m := newMachine(t)
+	want := sha256.New()
+	for seq := 1; seq <= 3; seq++ {
+		e := alertPost(t, "bard/a", seq, "rain")
+		applyPosts(t, m, e)
+		stored := entry.AppendStored(nil, &entry.Event{Event: e.Events[0], JSON: []byte(`{"text":"rain"}`)})
+		want.Write(binary.AppendUvarint(nil, uint64(len(stored))))
+		want.Write(stored)
+	}
+	if got := m.State().Digest; !bytes.Equal(got[:], want.Sum(nil)) {
+		t.Errorf("the digest is %x, want %x", got, want.Sum(nil))
 	}
 }
 

@@ -2,7 +2,6 @@ package entry
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -47,11 +46,10 @@ type Event struct {
 	JSON    []byte
 	invalid string // the field with a value that no encoder writes; "" if there is none
 
-	Verified bool              // the signature was verified; set by the state machine
-	Leaf     [sha256.Size]byte // the leaf hash of a signed event's form, set with Verified
-	Revision uint64            // of an applied event
-	VoidedBy uint64            // the revision of the event that voids this one; 0 if none does
-	Voids    uint64            // the revision of the event that this one voids; 0 if it is not a void
+	Verified bool   // the signature was verified; set by the state machine
+	Revision uint64 // of an applied event
+	VoidedBy uint64 // the revision of the event that voids this one; 0 if none does
+	Voids    uint64 // the revision of the event that this one voids; 0 if it is not a void
 }
 
 // CheckEnvelope reports what is wrong with the event apart from its data. It must be

@@ -51,15 +51,11 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *scor
 // Verify reports whether signature is the signature of form by the key for the store with
 // the lineage. Nothing is signed for a store without one.
 func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
-	return v.VerifyLeaf(public, lineage, LeafHash(form), signature)
-}
-
-// VerifyLeaf is Verify for a caller that needs the LeafHash of the form, too.
-func (v *Verifier) VerifyLeaf(public ed25519.PublicKey, lineage string, leaf [32]byte, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
 	if err != nil || len(public) != ed25519.PublicKeySize || !score.ValidLineage(lineage) {
 		return false
 	}
+	leaf, _ := leafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
