@@ -77,13 +77,16 @@ const (
 	reasonRate      Reason = "caller_rate"
 	reasonAddress   Reason = "address_rate"
 	reasonStreams   Reason = "streams"
+	reasonWatchers  Reason = "watchers"
+	reasonUnread    Reason = "unread_answers"
 )
 
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
 	reasonGuessing, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonRate,
-	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
+	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, reasonWatchers, reasonUnread, ReasonHandshake,
+	ReasonConnection,
 }
 
 // Options of a Control.
@@ -123,6 +126,7 @@ type Control struct {
 	addresses [shards]budgets[netip.Addr, addressBudget]
 	callers   budgets[string, rate.Limiter]
 	returns   *rate.Limiter // of paused connections
+	memory    memory        // of answers
 
 	reads, posts, streams atomic.Int64 // under way
 	late                  atomic.Bool  // goroutines wait long for a processor

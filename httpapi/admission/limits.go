@@ -38,6 +38,9 @@ type Limits struct {
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
 	MaxPosts, MaxStreams             int
+
+	MaxAnswerBytes, AnswerBytesPerAddress int
+	WatchersPerAddress                    int
 	// Proxies are networks in which an address is not one client: those of proxies, and
 	// of load generators. This machine always is one.
 	Proxies []netip.Prefix
@@ -53,6 +56,9 @@ func (l Limits) orDefault() Limits {
 	l.ReadsPerAddress = cmp.Or(l.ReadsPerAddress, ReadsPerAddress)
 	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
 	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
+	l.MaxAnswerBytes = cmp.Or(l.MaxAnswerBytes, MaxAnswerBytes)
+	l.AnswerBytesPerAddress = cmp.Or(l.AnswerBytesPerAddress, AnswerBytesPerAddress)
+	l.WatchersPerAddress = cmp.Or(l.WatchersPerAddress, WatchersPerAddress)
 	return l
 }
 

@@ -151,13 +151,23 @@ func (c *conn) answer(size int) bool {
 	c.request.Early = !c.retryAt.IsZero() && time.Now().Before(c.retryAt)
 	before := len(c.out)
 	out, ok := c.server.handler.Answer(c.ctx, c.out, &c.request)
+	written := c.request.Written
 	if !ok {
+		if written != nil {
+			written()
+		}
 		return c.handOver()
 	}
 	c.out = out
 	c.from += size
 	if post {
 		c.afterPost = 4
+	}
+	if written != nil {
+		ok := c.flush()
+		if written(); !ok {
+			return false
+		}
 	}
 	if len(out) == before || c.request.last {
 		c.flush()
@@ -248,7 +258,22 @@ func (c *conn) handOver() bool {
 type Peer struct {
 	Addr netip.Addr           // invalid if it is not an IP address
 	TLS  *tls.ConnectionState // nil for a connection without TLS
+
+	long atomic.Int64
 }
+
+// TakeLong takes a place for an answer that does not end, of which the connection may have
+// limit at once. It reports false if there is none. GiveLong gives it back.
+func (p *Peer) TakeLong(limit int) bool {
+	if p.long.Add(1) <= int64(limit) {
+		return true
+	}
+	p.long.Add(-1)
+	return false
+}
+
+// GiveLong gives a place of TakeLong back.
+func (p *Peer) GiveLong() { p.long.Add(-1) }
 
 // Near reports whether the peer is on this machine, so that the connection cannot be
 // eavesdropped.
@@ -285,13 +310,13 @@ func WithPeer(ctx context.Context, p *Peer) context.Context {
 // ConnContext.
 func PeerOf(r *http.Request) *Peer {
 	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
-		if p.TLS == r.TLS || r.TLS == nil {
+		if p.TLS != nil || r.TLS == nil {
 			return p
 		}
-		return &Peer{p.Addr, r.TLS} // net/http did the handshake
+		return &Peer{Addr: p.Addr, TLS: r.TLS} // net/http did the handshake
 	}
 	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a request without a connection
-	return &Peer{ap.Addr().Unmap(), r.TLS}
+	return &Peer{Addr: ap.Addr().Unmap(), TLS: r.TLS}
 }
 
 // ConnContext is the ConnContext of an http.Server for PeerOf.
