@@ -96,7 +96,7 @@ func TestTextOfBardsIsEscaped(t *testing.T) {
 
 func TestPageMayLoadOnlyItsOwnFiles(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), Data{}); err != nil {
+	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), Data{}, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	policy := w.Header().Get("Content-Security-Policy")
