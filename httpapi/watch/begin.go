@@ -298,7 +298,10 @@ func (b *beginning) readRecords(add func(key string, e *cache.Entry) error) erro
 			return err
 		}
 		b.revisions[i] = e.Revision
-		if err := cmp.Or(add(name, e), b.flush()); err != nil {
+		if err := add(name, e); err != nil {
+			return err
+		}
+		if err := b.flush(); err != nil {
 			return err
 		}
 	}
