@@ -15,6 +15,7 @@ import (
 
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/watch"
 )
 
 // addressListener is a listener whose connections come from one address, as far as the
@@ -29,7 +30,7 @@ func (l *addressListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = c.(*net.TCPConn).SetWriteBuffer(16 << 10) // so that the system takes little of an answer
+	_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // so that the system takes little of an answer
 	return &addressConn{c, &net.TCPAddr{IP: net.ParseIP(l.addr), Port: 1}}, nil
 }
 
@@ -56,13 +57,28 @@ func serveAddress(t testing.TB, a *API, addr string) string {
 // longContest has a long timeline after postLong.
 const longContest = "OG50BC/LONG"
 
-// postLong posts n events of a KiB each.
-func postLong(s *testStore, n int) {
-	text := strings.Repeat("x", 1000)
-	s.post(`{"type":"contest.define","contest_id":"` + longContest + `","data":{"kind":"head_to_head","sport":"chess"}}`)
+// postLong posts n events of a KiB each, and waits until a watcher would get them.
+func (s *target) postLong(n int) {
+	s.t.Helper()
+	store, text := s.group.store, strings.Repeat("x", 1000)
+	store.post(`{"type":"contest.define","contest_id":"` + longContest + `","data":{"kind":"head_to_head","sport":"chess"}}`)
 	for range n {
-		s.post(fmt.Sprintf(`{"type":"alert","contest_id":"%s","data":{"text":"%s"}}`, longContest, text))
+		store.post(fmt.Sprintf(`{"type":"alert","contest_id":"%s","data":{"text":"%s"}}`, longContest, text))
 	}
+	s.group.Invalidations().Add(nil, true, s.group.store.Revision())
+	s.eventually("a watcher gets the events", func() bool {
+		w, err := s.api.hub.Subscribe(watch.Subjects{Timelines: []string{longContest}}, watch.Client{})
+		if err != nil {
+			return false
+		}
+		defer s.api.hub.Remove(w)
+		n := 0
+		err = s.api.hub.Begin(s.t.Context(), w, "", func(part []byte) error {
+			n += len(part)
+			return nil
+		})
+		return err == nil && n > 1000
+	})
 }
 
 // request writes a request to a connection of its own, and returns that.
@@ -73,7 +89,7 @@ func request(t testing.TB, addr, path string, headers ...string) (net.Conn, *buf
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	head := "GET " + path + " HTTP/1.1\r\nHost: a\r\n"
 	for _, h := range headers {
@@ -97,7 +113,7 @@ func status(t testing.TB, r *bufio.Reader) *http.Response {
 
 func TestReadersThatDoNotReadCannotFillTheMemory(t *testing.T) {
 	s := newTarget(t, admission.Limits{})
-	postLong(s.group.store, 2000)
+	s.postLong(2000)
 	s.heap = heapNow()
 	addr := serveAddress(t, s.api, "192.0.2.1")
 	const readers = 10
@@ -120,7 +136,7 @@ func TestReadersThatDoNotReadCannotFillTheMemory(t *testing.T) {
 func TestWhatOneAddressDoesNotReadIsBounded(t *testing.T) {
 	const each = 3 << 20
 	s := newTarget(t, admission.Limits{AnswerBytesPerAddress: 2 * each})
-	postLong(s.group.store, 2000)
+	s.postLong(2000)
 	addr, other := serveAddress(t, s.api, "192.0.2.1"), serveAddress(t, s.api, "192.0.2.2")
 	path := "/v1/watch?timeline=" + longContest
 	for range 50 {
@@ -155,7 +171,7 @@ func TestALargeAnswerIsHeldUntilItIsRead(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			s := newTarget(t, admission.Limits{AnswerBytesPerAddress: 1_500_000})
 			s.group.keeps = way.keeps
-			postLong(s.group.store, 1000)
+			s.postLong(1000)
 			addr := serveAddress(t, s.api, "192.0.2.1")
 			// Enough requests that the system's buffers cannot take the answers.
 			var readers []*bufio.Reader
@@ -188,7 +204,7 @@ func TestALargeAnswerIsHeldUntilItIsRead(t *testing.T) {
 
 func TestAnAnswerIsRefusedWhileTooManyAreUnread(t *testing.T) {
 	s := newTarget(t, admission.Limits{AnswerBytesPerAddress: 1 << 20})
-	postLong(s.group.store, 1000)
+	s.postLong(1000)
 	addr := serveAddress(t, s.api, "192.0.2.1")
 	peer := overTLS("192.0.2.1")
 	written, refused := s.api.admission.ClientGate().HoldAnswer(peer, 900<<10)

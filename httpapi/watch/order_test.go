@@ -237,14 +237,12 @@ func TestResumedStreamNeverBeginsBeforeItsID(t *testing.T) {
 		h := newHub(t, s)
 		awaitDelivered(t, h, began)
 		ahead, last := fmt.Sprint("fake-", began+1), began+2
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		_, first, err := begin(ctx, h, Subjects{Timelines: []string{"C/1"}}, ahead)
+		_, first, err := begin(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, ahead)
 		if !errors.Is(err, cache.ErrNotLeased) || h.Count() != 0 {
 			t.Errorf("got %q, %v, and %d watchers; want ErrNotLeased", first, err, h.Count())
 		}
 		joins := subscribe(t, h, Subjects{Timelines: []string{"C/1"}}, ahead)
-		time.Sleep(time.Minute)
+		time.Sleep(beginTimeout - time.Second)
 		s.change("C/1", "C/1")
 		if e := (<-joins).mustNext(); e.event != "timeline" || e.data.Revision != last {
 			t.Errorf("got %+v; want the event of revision %d", e, last)
