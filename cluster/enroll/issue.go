@@ -135,12 +135,12 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if p := i.requireMaster(); p != nil {
 		return nil, p
 	}
-	if id := peer.MemberID(raft.ServerID(member)); len(member) > maxMember || !i.ValidID(id) {
-		return nil, invalid("member", "got %.80q; want the id of a frontend and of its data, id@instance", member)
-	}
 	t, err := pki.ParseJoinToken(token)
 	if err != nil {
 		return nil, score.Problemf(score.Unauthorized, "%v", err)
+	}
+	if id := peer.MemberID(raft.ServerID(member)); len(member) > maxMember || !i.ValidID(id) {
+		return nil, invalid("member", "got %.80q; want the id of a frontend and of its data, id@instance", member)
 	}
 	if p := i.checkToken(t); p != nil {
 		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
