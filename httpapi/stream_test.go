@@ -174,6 +174,7 @@ func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
 	endless := &zeros{left: 100 << 20}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/events", io.MultiReader(strings.NewReader(alert("a", "")+"\n"), endless))
+	r.Host = testHost
 	r.Header.Set("Content-Type", "application/x-ndjson")
 	a.Handler().ServeHTTP(w, r)
 	all := results(t, w.Body.String())
