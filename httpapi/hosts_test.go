@@ -69,6 +69,27 @@ func TestARequestWithoutAHostIsRefusedByAnOpenStore(t *testing.T) {
 	}
 }
 
+func TestAnOpenStoreTakesOnlyHTTP2RequestsThatNameIt(t *testing.T) {
+	_, s := newHTTP2Server(t)
+	for host, want := range map[string]int{"": 200, "localhost": 200, "evil.example": 403} {
+		for _, path := range []string{"/v1/scores", "/v1/watch?colour=red"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			got, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Body.Close()
+			if got.ProtoMajor != 2 || (got.StatusCode == 403) != (want == 403) {
+				t.Errorf("%q: got %s %s; want %d", host, got.Proto, got.Status, want)
+			}
+		}
+	}
+}
+
 // Where callers are authenticated, a page has no token to send.
 func TestAGuardedStoreIsReadByEveryName(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
