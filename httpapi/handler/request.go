@@ -113,6 +113,15 @@ func list(field []byte) []string {
 // Peer returns the client.
 func (r *Request) Peer() *fastpath.Peer { return r.peer }
 
+// Host returns the host, with or without a port, that the client has asked. It is valid
+// until the handler returns.
+func (r *Request) Host() []byte {
+	if r.fast != nil {
+		return r.fast.Host
+	}
+	return []byte(r.http.Host)
+}
+
 // Pause has the fast path stop reading the connection for d after the answer, and tells
 // the client to wait that long. It does nothing for net/http.
 func (r *Request) Pause(d time.Duration) {
