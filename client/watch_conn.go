@@ -137,7 +137,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 		return nil
 	}
 	a, err := readRefusal(resp)
-	if transient(a.status) {
+	// A frontend to which the watch was sent may not get the token. The others do.
+	withoutToken := a.status == http.StatusUnauthorized && !s.c.frontends.knows(conn.url)
+	if transient(a.status) || withoutToken {
 		return &refusal{conn.url, a.retryAfter(), err}
 	}
 	return err
