@@ -280,7 +280,7 @@ func (c *Client) Access(ctx context.Context) (access.View, error) {
 // Grant gives a role to the holder of a key or, if the request names no key, of a new
 // token. The token's text is in the response and nowhere else.
 func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (made access.GrantResponse, err error) {
-	// For a token it is as for a join token.
+	// A second request for a token, too, would leave one that nobody has.
 	r := call{method: http.MethodPost, path: "/v1/access/grants", nonIdempotent: len(g.Public) == 0}
 	err = c.request(ctx, r, g, &made)
 	return made, err
