@@ -208,7 +208,7 @@ func TestPostsOfAClosingMemberAreRefusedOrDone(t *testing.T) {
 // The client is told that nothing was done only if the frontend answers before the client asks another one.
 func TestAPostWithoutAMasterIsRefusedBeforeItsClientGivesUp(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, 3)
+	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
 	mustPost(t, g.nodes[0], alerts("bard/first", 1, 1))
 	for _, n := range g.nodes[1:] {
 		n.stop()
