@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,7 +39,7 @@ type Options struct {
 	// is empty.
 	Member cluster.Options
 	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// CallerOf, Logger and the metrics.
+	// CallerOf, PublicHost, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -94,7 +95,7 @@ func Start(o Options) (*Frontend, error) {
 		o.API.TLS = o.Certificate.Config()
 	}
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
-	o.API.Sender = peer.FromContext
+	o.API.Sender, o.API.PublicHost = peer.FromContext, hostOf(o.Member.URL)
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -116,6 +117,15 @@ func Start(o Options) (*Frontend, error) {
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
+}
+
+// hostOf returns the name or address in a URL; "" for one that is none.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // issuer is the issuer as package httpapi asks for certificates, without naming package
