@@ -93,7 +93,7 @@ func TestAnOriginThatNoBrowserSendsIsWrongUsage(t *testing.T) {
 			t.Errorf("LAUREL_CORS_ORIGIN=%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
 		}
 	}
-	f := frontendFlags{metrics: metricsAtHTTP, }
+	f := frontendFlags{metrics: metricsAtHTTP}
 	f.Member.ID, f.Member.Dir, f.Member.TimeScale = "f1", "d", 1
 	f.API.Origins = []string{"https://Scores.example:443/", "http://press.example:8080"}
 	if err := f.check(); err != nil || f.API.Origins[0] != "https://scores.example" ||
