@@ -39,7 +39,7 @@ type streams struct {
 // Stream is the place of a stream of posts. Its methods may be called by any goroutine.
 type Stream struct {
 	gate    *Gate
-	address *addressBudget       // nil if its address has no limits
+	address *requestBudget       // nil if its address has no limits
 	end     func(*score.Problem) // called at most once, and must not wait
 
 	// The rest is guarded by streams.mu.
