@@ -34,7 +34,7 @@ func dialFor(t *testing.T, addr string) net.Conn {
 // wrong with them, and the status of each answer.
 func unfinished(c *guardedGroup) map[string]int {
 	const chunked = "Transfer-Encoding: chunked\r\n\r\n"
-	post := func(headers string) string { return "POST /v1/events HTTP/1.1\r\nHost: x\r\n" + headers }
+	post := func(headers string) string { return "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n" + headers }
 	return map[string]int{
 		post(isNDJSON + "\r\n" + bearer(c.revoked) + "\r\n" + chunked):                               401,
 		post(isNDJSON + "\r\n" + bearer(c.expired) + "\r\n" + chunked + "1\r\n\n\r\n"):               401,
@@ -43,11 +43,11 @@ func unfinished(c *guardedGroup) map[string]int {
 		post(isJSON + "\r\nContent-Length: 100000000\r\n\r\n["):                                      413,
 		post("Content-Type: text/html\r\n" + chunked):                                                415,
 		post(isJSON + "\r\nOrigin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n" + chunked): 403,
-		"POST /v1/nosuch HTTP/1.1\r\nHost: x\r\n" + chunked:                                          404,
-		"PUT /v1/events HTTP/1.1\r\nHost: x\r\n" + chunked:                                           405,
-		"DELETE /v1/access/grants/x HTTP/1.1\r\nHost: x\r\n" + chunked:                               401,
-		"POST /v1/cluster/transfer HTTP/1.1\r\nHost: x\r\n" + isJSON + "\r\n" + chunked:              401,
-		"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                               200,
+		"POST /v1/nosuch HTTP/1.1\r\nHost: localhost\r\n" + chunked:                                  404,
+		"PUT /v1/events HTTP/1.1\r\nHost: localhost\r\n" + chunked:                                   405,
+		"DELETE /v1/access/grants/x HTTP/1.1\r\nHost: localhost\r\n" + chunked:                       401,
+		"POST /v1/cluster/transfer HTTP/1.1\r\nHost: localhost\r\n" + isJSON + "\r\n" + chunked:      401,
+		"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n":                       200,
 	}
 }
 
@@ -116,7 +116,7 @@ func TestWhatFollowsARefusedBodyEndsSoon(t *testing.T) {
 	c := newGuardedGroup(t, g)
 	addr := serveFront(t, a)
 	conn := dialFor(t, addr)
-	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\n%s\r\n%s\r\nTransfer-Encoding: chunked\r\n\r\n", isNDJSON,
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n%s\r\n%s\r\nTransfer-Encoding: chunked\r\n\r\n", isNDJSON,
 		bearer(c.revoked))
 	for end := time.Now().Add(patience); ; {
 		if _, err := io.WriteString(conn, "1\r\n\n\r\n"); err != nil {
@@ -141,11 +141,11 @@ func TestEveryRequestWithABodyHasAReadDeadline(t *testing.T) {
 	s.Start()
 	t.Cleanup(s.Close)
 	for _, request := range []string{
-		"POST /v1/events HTTP/1.1\r\nHost: x\r\n" + isJSON + "\r\nContent-Length: 100\r\n\r\n[",
-		"POST /v1/events HTTP/1.1\r\nHost: x\r\n" + isJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
-		"POST /v1/cluster/transfer HTTP/1.1\r\nHost: x\r\n" + isJSON + "\r\n" + bearer(c.operator) +
+		"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n" + isJSON + "\r\nContent-Length: 100\r\n\r\n[",
+		"POST /v1/events HTTP/1.1\r\nHost: localhost\r\n" + isJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
+		"POST /v1/cluster/transfer HTTP/1.1\r\nHost: localhost\r\n" + isJSON + "\r\n" + bearer(c.operator) +
 			"\r\nContent-Length: 100\r\n\r\n{",
-		"POST /v1/access/grants HTTP/1.1\r\nHost: x\r\n" + isJSON + "\r\n" + bearer(c.operator) +
+		"POST /v1/access/grants HTTP/1.1\r\nHost: localhost\r\n" + isJSON + "\r\n" + bearer(c.operator) +
 			"\r\nTransfer-Encoding: chunked\r\n\r\n",
 	} {
 		conn := dialFor(t, s.Listener.Addr().String())
@@ -170,7 +170,7 @@ func TestABodyThatWasReadKeepsItsConnection(t *testing.T) {
 		body   string
 		status int
 	}{{alert("a", ""), 200}, {"{", 400}, {alert("", "refuse"), 409}, {alert("b", ""), 200}} {
-		fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n%s", isJSON,
+		fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: %d\r\n\r\n%s", isJSON,
 			len(request.body), request.body)
 		res, err := http.ReadResponse(in, nil)
 		if err != nil {
