@@ -88,7 +88,7 @@ func TestPostsOfThievesAndStrangersStopNobody(t *testing.T) {
 	patient := []string{"LAUREL_TIME_SCALE=4"}
 	form := byForm(attackForm{time.Second, 20, patient}, attackForm{3 * time.Second, 10, patient},
 		attackForm{8 * time.Second, 1, nil})
-	s := newAttackTest(t, form.env...)
+	s := newAttackTest(t, newSecureGroup(t, 3, form.env...))
 	a := s.newThief(20_000)
 	s.runAttack(t, attack{name: "none"}, form.length)
 	inForms := func(media, join string) func(context.Context, *frontend, func()) error {
