@@ -120,7 +120,7 @@ func TestAVoteThatCannotBeTakenAwayIsWrongUsage(t *testing.T) {
 	}
 	args := strings.Fields("cluster join --id f3 --peer p:1 --url http://h:2 --voter=false")
 	code, out, errs, _ := run(t, answer, args...)
-	if code != cli.ExitUsage || out != "" || !strings.Contains(errs, `--voter=false: status_conflict: "f3" has a vote`) {
+	if code != cli.ExitUsage || out != "" || !strings.Contains(errs, `--voter=false: status_conflict: voter: "f3" has a vote`) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
 	code, out, _, _ = run(t, answersProblem(409, "status_conflict", "no"), args...)
