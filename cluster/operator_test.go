@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,9 @@ func TestOnlyAVoterCanHaveAnOperatorMade(t *testing.T) {
 	if grants := master.member().Access().Grants; len(grants) != 1 {
 		t.Errorf("the grants are %v", grants)
 	}
+	// Nor can one who has opened the route and is no voter of the committed configuration.
+	asks := httptest.NewRequest(http.MethodPost, enroll.OperatorPath, strings.NewReader(body))
+	refused(t, master.member().issuer.ServeOperator(httptest.NewRecorder(), asks), score.Forbidden)
 	insecure := newGroup(t, 1)
 	refused(t, insecure.nodes[0].member().issuer.RecoverOperator(t.Context(), r), score.StatusConflict)
 }
