@@ -6,13 +6,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
+	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
@@ -77,7 +76,7 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	before := gate.Access()
 	if problem := gate.Admit(ctx, e.permit, r); problem != nil {
-		return handler.Response{}, problem
+		return handler.Response{}, gate.Refused(r, problem)
 	}
 	leave, problem := gate.Enter(e.permit, r)
 	if problem != nil {
@@ -93,6 +92,10 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	return a, err
 }
 
+// strictTransport has a browser use https only, for 30 days. Browsers speak HTTP/2 over
+// TLS, and load the page, so the fast path does not send it.
+const strictTransport = "max-age=2592000"
+
 // ServeHTTP answers a request of net/http. It is the one place where these are counted
 // and logged and where their problems are written.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
@@ -101,16 +104,20 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	out := &statusWriter{ResponseWriter: w}
 	// An error means that there is no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
-	shared := s.shared(s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
+	shared := s.shared(e.permit, s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
 	if shared.VaryOrigin {
 		shared.VaryOrigin = false
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
 	}
 	shared.SetOn(w.Header())
+	client := s.clientOf(hr)
+	if client.TLS != nil && s.client && s.options.PublicCertificate != nil && s.options.PublicCertificate() {
+		w.Header().Set("Strict-Transport-Security", strictTransport)
+	}
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 
-	r := handler.FromHTTP(out, hr, &s.gate.Bodies)
+	r := handler.FromHTTP(out, hr, client, &s.gate.Bodies)
 	ctx := hr.Context()
 	var a handler.Response
 	err := s.origins.checkChange(hr, s)
@@ -130,6 +137,17 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
 }
 
+// clientOf returns the client of a request: the other end of the connection, or a client
+// behind a trusted proxy.
+func (s *server) clientOf(hr *http.Request) *fastpath.Peer {
+	peer := fastpath.PeerOf(hr)
+	if !s.client {
+		return peer
+	}
+	list := func(name string) string { return strings.Join(hr.Header[name], ",") }
+	return s.admission.Limits.Client(peer, list("X-Forwarded-For"), list("X-Forwarded-Proto"))
+}
+
 // finish counts and logs a request that has been answered. stream is true if the time
 // that it took means nothing.
 func finish[Path string | []byte](
@@ -142,23 +160,6 @@ func finish[Path string | []byte](
 			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status),
 			slog.Duration("took", took), slog.Any("err", err))
 	}
-}
-
-// shared returns the header fields that every answer to a request has. private is the
-// setting of the group.
-func (s *server) shared(private bool, method, origin string) handler.Shared {
-	shared := handler.Shared{Frontend: s.id}
-	switch {
-	case !s.client || method != http.MethodGet:
-	case s.origins.all() && !private:
-		shared.AllowOrigin = "*"
-	default:
-		shared.VaryOrigin = true
-		if s.origins.mayRead(origin) {
-			shared.AllowOrigin = origin
-		}
-	}
-	return shared
 }
 
 // problem returns the problem that reports err and counts it, nil if the client is gone.
@@ -252,50 +253,4 @@ func (s *server) post(ctx context.Context, r *handler.Request) (handler.Response
 		return handler.Response{}, s.notMaster()
 	}
 	return s.posts.Handle(ctx, r)
-}
-
-// origins decide which web pages may read answers, and keep pages of other origins from
-// making changes.
-type origins struct {
-	status  Status
-	allowed map[string]bool // nil permits all to read, unless the group is private
-	changes *http.CrossOriginProtection
-}
-
-func newOrigins(status Status, allowed []string) *origins {
-	list := &origins{status: status, changes: http.NewCrossOriginProtection()}
-	if allowed == nil {
-		return list
-	}
-	list.allowed = map[string]bool{}
-	for _, origin := range allowed {
-		origin = strings.ToLower(strings.TrimRight(origin, "/"))
-		list.allowed[origin] = true
-		_ = list.changes.AddTrustedOrigin(origin) // an invalid origin is trusted by nobody
-	}
-	return list
-}
-
-// all reports whether pages of every origin may read what is public. It needs no
-// credentials.
-func (o *origins) all() bool { return o.allowed == nil }
-
-// mayRead reports whether a page of origin may read. That of any frontend may: it moves
-// to another when its own is gone.
-func (o *origins) mayRead(origin string) bool {
-	return origin != "" && (o.allowed[strings.ToLower(origin)] ||
-		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {
-			u, err := url.Parse(f.URL)
-			return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin)
-		}))
-}
-
-// checkChange refuses a request of a page of another origin that would change something.
-// The browser would send the credentials of its user with it.
-func (o *origins) checkChange(r *http.Request, s *server) error {
-	if err := o.changes.Check(r); err != nil && s.client {
-		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden,
-			"pages of other origins may not make changes"))
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/score"
 )
 
@@ -37,7 +38,7 @@ func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 		`{"type":"contest.define","contest_id":"OG/1","data":{"kind":"head_to_head","sport":"chess"}}`,
 		`{"type":"contest.define","contest_id":"OG/2","data":{"kind":"head_to_head","sport":"chess"}}`)...)
 	g := &watchedGroup{testMember: testMember{id: "f1", store: store}}
-	a := New(groupOf(g), Options{})
+	a := New(groupOf(g), Options{Options: admission.Options{PublicHost: testHost}})
 	server := httptest.NewServer(a.Handler())
 	t.Cleanup(func() {
 		a.Close()

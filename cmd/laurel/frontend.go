@@ -17,8 +17,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
+	"laurel/httpapi"
+	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
+	"laurel/internal/loopback"
 	"laurel/internal/pidfile"
 )
 
@@ -27,11 +30,18 @@ import (
 type frontendFlags struct {
 	frontend.Options
 	debug     string // host:port of the debug server; "": none
+	metrics   string // where the metrics are shown: metricsAtHTTP or metricsAtDebug
 	insecure  bool
 	joinToken string
 	certFile  string // with the certificate for clients
 	keyFile   string // of that certificate
 }
+
+// Values of --metrics.
+const (
+	metricsAtHTTP  = "http"
+	metricsAtDebug = "debug"
+)
 
 func newFrontendCommand() *cobra.Command {
 	var f frontendFlags
@@ -66,8 +76,8 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			if err := f.check(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})).
-				With("frontend", f.Member.ID)
+			lines := slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})
+			log := slog.New(boundlog.New(lines)).With("frontend", f.Member.ID)
 			f.Member.Logger = log
 			log.Info("starting", "version", cli.Version(), "go", runtime.Version(),
 				"data", f.Member.Dir, "http", f.HTTP, "peer", f.Member.Peer)
@@ -118,16 +128,20 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"with --bootstrap: the new group shows scores only to callers with a reader's token; "+
 			"later, laurel cluster set private=true or false changes that")
 	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
-		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private)")
+		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private); "+
+			"none may make changes")
 	flags.Func("proxies",
-		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
-			"limits per address do not apply to them, nor to this machine",
+		"`NETWORKS` of proxies that are trusted, such as 10.1.0.0/16, separated by commas: what they report in "+
+			"X-Forwarded-For and X-Forwarded-Proto is believed; limits per address do not apply to them, nor to "+
+			"this machine",
 		func(list string) (err error) {
 			f.API.Limits.Proxies, err = parseNetworks(list)
 			return err
 		})
 	flags.StringVar(&f.debug, "debug", "",
-		"loopback `HOST:PORT` for profiles by pprof, such as 127.0.0.1:6060 (default none)")
+		"loopback `HOST:PORT` for profiles by pprof and for /metrics, such as 127.0.0.1:6060 (default none)")
+	flags.StringVar(&f.metrics, "metrics", metricsAtHTTP,
+		"where /metrics is: http for the --http address, or debug for the --debug address only")
 	flags.Uint64Var(&m.SnapshotEntries, "snapshot-entries", 0, "number of log entries between two snapshots")
 	flags.MarkHidden("snapshot-entries")
 }
@@ -145,6 +159,10 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
+	case f.metrics != metricsAtHTTP && f.metrics != metricsAtDebug:
+		return cli.Usagef("--metrics is %q; want %s or %s", f.metrics, metricsAtHTTP, metricsAtDebug)
+	case f.metrics == metricsAtDebug && f.debug == "":
+		return cli.Usagef("--metrics=%s needs the address of --debug", metricsAtDebug)
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
@@ -153,6 +171,13 @@ func (f *frontendFlags) check() error {
 		if _, err := hostPort(u); err != nil {
 			return cli.Usagef("--join is %q; want URLs of frontends, such as https://10.0.0.1:8001: %w", u, err)
 		}
+	}
+	for i, text := range f.API.Origins {
+		origin, err := httpapi.ParseOrigin(text)
+		if err != nil {
+			return cli.Usagef("--cors-origin: %w", err)
+		}
+		f.API.Origins[i] = origin
 	}
 	return nil
 }
@@ -171,17 +196,20 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	if err := f.setCertificate(); err != nil {
 		return err
 	}
+	debug := http.NewServeMux()
 	if f.debug != "" {
-		stop, err := serveDebug(f.debug, f.Member.Logger)
+		stop, err := serveDebug(f.debug, debug, f.Member.Logger)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
+	f.API.HideMetrics = f.metrics == metricsAtDebug
 	started, err := frontend.Start(f.Options)
 	if err != nil {
 		return err
 	}
+	debug.Handle("/metrics", started.Metrics())
 	return started.Run(ctx)
 }
 
@@ -228,38 +256,20 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// serveDebug serves profiles under /debug/pprof/ at a loopback address until stop is
-// called.
-func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
+// serveDebug serves mux at a loopback address, with profiles under /debug/pprof/, until
+// stop is called.
+func serveDebug(addr string, mux *http.ServeMux, log *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for --debug: %w", err)
 	}
-	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: loopbackHost(mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: loopback.Handler(mux, ""), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	log.Info("debug server is listening", "url", "http://"+listener.Addr().String()+"/debug/pprof/")
 	return func() { server.Close() }, nil
-}
-
-// loopbackHost refuses requests for another host than a loopback address: a web page
-// could reach the server under a name of its own that resolves to 127.0.0.1 (DNS
-// rebinding).
-func loopbackHost(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(host, "80")
-		}
-		if !isLoopback(host) {
-			http.Error(w, "this server is for loopback addresses only", http.StatusForbidden)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"laurel/cluster"
+	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 )
 
@@ -96,7 +97,7 @@ func TestAnAddressToJoinWithoutASchemeIsWrongUsage(t *testing.T) {
 		}
 	}
 	for _, address := range []string{"http://127.0.0.1:8001", "https://scores.example", "HTTPS://[::1]:8001/live"} {
-		f := frontendFlags{}
+		f := frontendFlags{metrics: metricsAtHTTP}
 		f.Member.ID, f.Member.Dir, f.Member.TimeScale, f.Member.Join = "f1", "d", 1, []string{address}
 		if err := f.check(); err != nil {
 			t.Errorf("%q: %v", address, err)
@@ -112,6 +113,28 @@ func TestAFrontendThatMakesAGroupHasAVote(t *testing.T) {
 			!strings.Contains(errs, "--nonvoter") {
 			t.Errorf("%q: exit code %d, stderr %q", args, code, errs)
 		}
+	}
+}
+
+func TestAnOriginThatNoBrowserSendsIsWrongUsage(t *testing.T) {
+	for _, origin := range []string{"scores.example", "*", "null", "https://scores.example/live", "ftp://scores.example",
+		"https://scores.example,press.example"} {
+		args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--cors-origin", origin}
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage ||
+			!strings.Contains(errs, "--cors-origin: ") || !strings.Contains(errs, "such as https://scores.example") {
+			t.Errorf("%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
+		}
+		t.Setenv("LAUREL_CORS_ORIGIN", origin)
+		if code, _, errs, _ := run(t, answers("{}"), args[:6]...); code != cli.ExitUsage {
+			t.Errorf("LAUREL_CORS_ORIGIN=%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
+		}
+	}
+	f := frontendFlags{metrics: metricsAtHTTP}
+	f.Member.ID, f.Member.Dir, f.Member.TimeScale = "f1", "d", 1
+	f.API.Origins = []string{"https://Scores.example:443/", "http://press.example:8080"}
+	if err := f.check(); err != nil || f.API.Origins[0] != "https://scores.example" ||
+		f.API.Origins[1] != "http://press.example:8080" {
+		t.Errorf("got %q (%v)", f.API.Origins, err)
 	}
 }
 
@@ -144,6 +167,20 @@ func TestLogLinesNameTheFrontendAndTheFirstOneTheVersion(t *testing.T) {
 	for _, line := range lines {
 		if !strings.Contains(line, " frontend=f7") {
 			t.Errorf("the line does not name the frontend: %s", line)
+		}
+	}
+}
+
+func TestLinesOfAFrontendsLogAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 1<<20) // the first line has the directory, in which it cannot start
+	code, _, errs, _ := run(t, answers(""), "frontend", "--id", "f7", "--data", long, "--bootstrap", "--insecure",
+		"--http", "127.0.0.1:0", "--peer", "127.0.0.1:0")
+	if code != cli.ExitFailed || !strings.Contains(errs, "msg=starting") {
+		t.Fatalf("exit code %d\n%.1000s", code, errs)
+	}
+	for line := range strings.Lines(errs) {
+		if strings.HasPrefix(line, "time=") && len(line) > 4*boundlog.MaxValue {
+			t.Errorf("a line of %d bytes: %.200s", len(line), line)
 		}
 	}
 }

@@ -14,9 +14,14 @@ type Request struct {
 	// Path has no escapes. Query is what follows the first question mark, unchanged.
 	Path, Query []byte
 	// Header fields without the white space around them. There was at most one of each.
-	Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	// ForwardedFor and ForwardedProto are X-Forwarded-For and X-Forwarded-Proto, nil if
+	// they are missing. Only a trusted proxy is believed.
+	ForwardedFor, ForwardedProto []byte
 
 	Body []byte
+	// Peer is the other end of the connection. The Handler may set it to the client behind
+	// a proxy.
 	Peer *Peer
 	// Pause may be set by the Handler: the connection is not read for that long after the
 	// answer, which slows down its client.
@@ -27,9 +32,10 @@ type Request struct {
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 
-	host, contentLength []byte
+	contentLength []byte
 
 	length  int
+	peer    *Peer // of the connection
 	closing *atomic.Bool
 	last    bool // the answer has Connection: close
 }
@@ -45,7 +51,7 @@ const (
 
 // parse parses the first request of b. size is 0 if the head is not complete.
 func (r *Request) parse(b []byte) (size int, v verdict) {
-	*r = Request{closing: r.closing, Peer: r.Peer}
+	*r = Request{closing: r.closing, peer: r.peer, Peer: r.peer}
 	line, rest, v := cutLine(b)
 	if v == partial && !begins(b, "GET /") && !begins(b, "POST /") {
 		v = other
@@ -69,7 +75,7 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 	}
 	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed
 	// as the next request.
-	if r.host == nil || r.length > 0 && r.Method == http.MethodGet {
+	if r.Host == nil || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
 	size = len(b) - len(rest) + r.length
@@ -134,7 +140,7 @@ func (r *Request) headerLine(line []byte) bool {
 	}
 	switch string(low[:len(name)]) {
 	case "host":
-		return once(&r.host, value) && len(value) > 0 && all(value, inHost)
+		return once(&r.Host, value) && len(value) > 0 && all(value, inHost)
 	case "content-length":
 		return once(&r.contentLength, value) && r.setLength(value)
 	case "accept":
@@ -149,6 +155,10 @@ func (r *Request) headerLine(line []byte) bool {
 		return once(&r.Authorization, value)
 	case "origin":
 		return once(&r.Origin, value)
+	case "x-forwarded-for":
+		return once(&r.ForwardedFor, value)
+	case "x-forwarded-proto":
+		return once(&r.ForwardedProto, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
 	// These change the framing of the message, the protocol of the connection, or the

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,8 +35,8 @@ type Options struct {
 	// Member is the member of the group. Start sets its Metrics, and its URL where that
 	// is empty.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// CallerOf, Logger and the metrics.
+	// API is the HTTP API. Start sets what follows from the member and its certificates: TLS,
+	// PublicCertificate, Secure, Verify, CallerOf, PublicHost, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -89,8 +91,11 @@ func Start(o Options) (*Frontend, error) {
 	case o.Certificate != nil:
 		o.API.TLS = o.Certificate.Config()
 	}
+	if o.Certificate != nil {
+		o.API.PublicCertificate = o.Certificate.Public
+	}
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
-	o.API.Sender = peer.FromContext
+	o.API.Sender, o.API.PublicHost = peer.FromContext, hostOf(o.Member.URL)
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -114,6 +119,15 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
+// hostOf returns the name or address in a URL; "" for one that is none.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 // issuer is the issuer as package httpapi asks for certificates, without naming package
 // pki.
 type issuer struct{ *enroll.Issuer }
@@ -128,6 +142,9 @@ func (f *Frontend) Member() *cluster.Member { return f.member }
 
 // Addr returns the host:port on which the frontend serves clients.
 func (f *Frontend) Addr() string { return f.addr }
+
+// Metrics returns the handler of the page with the metrics. It authenticates nobody.
+func (f *Frontend) Metrics() http.Handler { return f.api.Metrics() }
 
 // Run serves until ctx ends or the frontend cannot go on, and closes it. It returns nil
 // after an orderly end.
