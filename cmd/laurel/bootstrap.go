@@ -60,10 +60,7 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 	var others []string
 	position := -1
 	for i, u := range o.Join {
-		addr, err := hostPort(u)
-		if err != nil {
-			return cli.Usagef("--join is %q; want the URL of a frontend: %w", u, err)
-		}
+		addr, _ := hostPort(u)
 		if own, _ := hostPort(o.URL); addr == f.HTTP || addr == own {
 			position = i
 			continue
@@ -108,13 +105,16 @@ func (f *frontendFlags) mayFound() (bool, error) {
 	return i.Authority(i.IssuedBy()) != nil, nil
 }
 
-// hostPort returns the address of a URL.
+// hostPort returns the address of the URL of a frontend.
 func hostPort(text string) (string, error) {
+	if scheme, _, _ := strings.Cut(strings.ToLower(text), "://"); scheme != "https" && scheme != "http" {
+		return "", errors.New("it does not begin with https:// or http://")
+	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return "", err
-	case u.Host == "":
+	case u.Hostname() == "":
 		return "", errors.New("it has no host")
 	case u.Port() == "":
 		return net.JoinHostPort(u.Hostname(), strings.TrimSuffix(u.Scheme, ":")), nil

@@ -8,7 +8,7 @@ import (
 	"laurel/httpapi/handler"
 )
 
-func peerAt(addr string) *fastpath.Peer { return &fastpath.Peer{Addr: netip.MustParseAddr(addr)} }
+func peerWith(addr string) *fastpath.Peer { return &fastpath.Peer{Addr: netip.MustParseAddr(addr)} }
 
 func TestWatchersAreCountedByAddressAndNotByConnection(t *testing.T) {
 	const most = 3 * WatchersPerConnection / 2
@@ -20,7 +20,7 @@ func TestWatchersAreCountedByAddressAndNotByConnection(t *testing.T) {
 		}
 		return h
 	}
-	a, b := peerAt("2001:db8::1"), peerAt("2001:db8::2") // of one network of 64 bits
+	a, b := peerWith("2001:db8::1"), peerWith("2001:db8::2") // of one network of 64 bits
 	var holders []*Holder
 	for range WatchersPerConnection {
 		holders = append(holders, enter(a))
@@ -31,7 +31,7 @@ func TestWatchersAreCountedByAddressAndNotByConnection(t *testing.T) {
 	for range most - WatchersPerConnection {
 		holders = append(holders, enter(b))
 	}
-	if enter(b) != nil || enter(peerAt("2001:db8::3")) != nil {
+	if enter(b) != nil || enter(peerWith("2001:db8::3")) != nil {
 		t.Error("one address has more watchers than its limit")
 	}
 	for i, h := range holders {
@@ -39,7 +39,7 @@ func TestWatchersAreCountedByAddressAndNotByConnection(t *testing.T) {
 			t.Fatalf("watcher %d was refused", i+1)
 		}
 	}
-	for _, exempt := range []*fastpath.Peer{nil, peerAt("127.0.0.1"), peerAt("2001:db8:0:1::1")} {
+	for _, exempt := range []*fastpath.Peer{nil, peerWith("127.0.0.1"), peerWith("2001:db8:0:1::1")} {
 		if enter(exempt) == nil {
 			t.Errorf("another address was refused")
 		}
@@ -59,13 +59,13 @@ func TestBytesOfAnswersAreBoundedByAddressAndTogether(t *testing.T) {
 	c := New(Options{Limits: Limits{MaxAnswerBytes: 1_000_000, AnswerBytesPerAddress: 300_000}})
 	g := c.ClientGate()
 	hold := func(addr string, n int) func() {
-		written, refused := g.HoldAnswer(peerAt(addr), n)
+		written, refused := g.HoldAnswer(peerWith(addr), n)
 		if refused != nil {
 			return nil
 		}
 		return written
 	}
-	if w, refused := g.HoldAnswer(peerAt("192.0.2.1"), FreeAnswer); w != nil || refused != nil {
+	if w, refused := g.HoldAnswer(peerWith("192.0.2.1"), FreeAnswer); w != nil || refused != nil {
 		t.Error("a small answer is counted")
 	}
 	first := hold("192.0.2.1", 200_000)
