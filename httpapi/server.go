@@ -110,6 +110,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
 	}
 	shared.SetOn(w.Header())
+	hr, out.body = s.gate.Bodies.Open(w, hr)
 	client := s.clientOf(hr)
 	if client.TLS != nil && s.client && s.options.PublicCertificate != nil && s.options.PublicCertificate() {
 		w.Header().Set("Strict-Transport-Security", strictTransport)
@@ -133,6 +134,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 	if !a.IsWritten() && out.status == 0 {
 		a.WriteTo(out, shared)
+	}
+	if out.status != 0 { // else the connection was taken over
+		out.body.AfterAnswer()
 	}
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
 }
@@ -184,6 +188,7 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 	begin  func()
+	body   *handler.Body // of the request, nil if it has none
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -192,6 +197,7 @@ func (w *statusWriter) WriteHeader(status int) {
 		if w.begin != nil {
 			w.begin()
 		}
+		w.body.BeforeAnswer(w.Header())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -134,11 +134,12 @@ type Control struct {
 	options   Options
 	addresses [shards]budgets[netip.Addr, requestBudget]
 	grants    budgets[string, requestBudget]
-	callers   budgets[string, rate.Limiter] // of events
-	returns   *rate.Limiter                 // of paused connections
+	callers   budgets[string, callerBudget]
+	returns   *rate.Limiter // of paused connections
 
-	reads, posts, streams atomic.Int64 // under way
-	late                  atomic.Bool  // goroutines wait long for a processor
+	reads, posts atomic.Int64 // under way
+	streams      streams
+	late         atomic.Bool // goroutines wait long for a processor
 
 	awaiting chan struct{} // has a token for each request that waits for a grant
 	refused  *prometheus.CounterVec

@@ -266,12 +266,11 @@ func run(events []score.Event) int {
 // nil if they have none. Streams wait for it.
 func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	n = run(events)
-	grant := g.options.Access().Grants[grantID(&events[0])]
-	if grant == nil {
+	caller := g.callerOf(&events[0])
+	if caller == nil {
 		return nil, n
 	}
-	budget = g.events(grant)
-	return budget, min(n, max(1, budget.Burst()))
+	return caller.events, min(n, max(1, caller.events.Burst()))
 }
 
 // WithinRate takes a whole post from the budgets of its grants. A post that is larger
@@ -280,7 +279,7 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
 		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
-			budget := g.events(grant)
+			budget := g.caller(grant).events
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
 					"%q posts more than %.4g events a second; this request was not processed; retry it",
