@@ -42,8 +42,8 @@ func newGrantCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "grant NAME --role ROLE",
 		Short: "Grant a role to the holder of a key or of a new token",
-		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post events. An operator
-can change the group and its grants. Each role includes the ones before it. A bard posts as the source
+		Long: `Grants NAME a role. A reader can read the scores of a private group, in a browser too: the page asks for
+the token. A bard can post events. An operator can change the group and its grants. Each role includes the ones before it. A bard posts as the source
 NAME or one below it, such as NAME/2.
 
 --competition and --type are for bards, --rate is for bards and operators. A reader and an operator use

@@ -19,14 +19,17 @@ func (g *Gate) SignIn(ctx context.Context, r *handler.Request, text string) (*ht
 	if g.public(PermitRead) {
 		return nil, nil
 	}
+	token, err := access.ParseBearerToken(text)
+	if err != nil {
+		return nil, g.Refuse(reasonMalformed, score.Problemf(score.Unauthorized, "%v", err))
+	}
 	caller := &handler.Caller{Peer: r.Peer()}
-	r.Authorization = []string{"Bearer " + text}
+	r.Authorization = []string{"Bearer " + token.Text()}
 	if problem := g.identify(ctx, r, caller); problem != nil {
 		return nil, problem
 	}
-	token, err := access.ParseBearerToken(text)
 	switch grant := caller.Grant; {
-	case err != nil || grant == nil: // an open store takes no token
+	case grant == nil: // an open store takes no token
 		return nil, nil
 	case grant.Role != access.RoleReader:
 		return nil, g.Refuse(ReasonRole, score.Problemf(score.Forbidden,

@@ -18,6 +18,8 @@ func TestAReaderSignsInAndOutInABrowser(t *testing.T) {
 	s := newSecureSite(t, 1, true, "")
 	s.Post(defineMatch(match)...)
 	b := newTab(t, phone, nil).trustsAll().open(s.URL(0) + matchView)
+	const fits = `document.documentElement.scrollWidth <= innerWidth`
+	b.until("a form that fits on a phone", signInForm+` && `+fits)
 	b.signIn("open sesame")
 	b.until("why that fails", `document.querySelector('[role=alert]')?.textContent.includes('bearer token')`)
 	b.signIn(s.reader.Text())
@@ -25,6 +27,7 @@ func TestAReaderSignsInAndOutInABrowser(t *testing.T) {
 	if got := eval[string](b, `location.hash + document.cookie + location.search`); got != "#/contest/"+match {
 		t.Errorf("after signing in the page has the fragment, cookies and query %q", got)
 	}
+	b.until("a header that fits on a phone", fits)
 	second := newTab(t, desktop, b).trustsAll().open(s.URL(0)).live()
 	s.Post(play(match, "GAU", 2))
 	second.until("Gaul's 2 in another tab", inList(match, 1)+` === '2'`)
