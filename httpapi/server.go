@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -285,8 +285,8 @@ func (o *origins) all() bool { return o.allowed == nil }
 func (o *origins) mayRead(origin string) bool {
 	return origin != "" && (o.allowed[strings.ToLower(origin)] ||
 		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {
-			u, err := url.Parse(f.URL)
-			return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin)
+			u, err := address.Parse(f.URL)
+			return err == nil && strings.EqualFold(u.Origin(), origin)
 		}))
 }
 

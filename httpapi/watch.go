@@ -133,10 +133,10 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	if given := q.Get("last_event_id"); given != "" {
 		lastID = given
 	}
-	if to := s.balancer.elsewhere(hr.URL, q); to != "" {
+	if to := s.balancer.elsewhere(hr, q); to != "" {
 		return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 	}
-	watcher, first, err := s.subscribe(ctx, subjects, lastID, q.Get("home"))
+	watcher, first, err := s.subscribe(ctx, subjects, lastID, s.balancer.home(hr, q))
 	if err != nil {
 		return handler.Response{}, watchProblem(err)
 	}

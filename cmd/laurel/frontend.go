@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
+	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/internal/pidfile"
@@ -95,9 +96,15 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.Dir, "data", "", "directory of its data; made if it is missing")
 	flags.StringVar(&f.HTTP, "http", "127.0.0.1:8001", "host:port for clients")
 	flags.StringVar(&m.Peer, "peer", "127.0.0.1:9001", "host:port at which the other members reach this one")
-	flags.StringVar(&m.URL, "public-url", "",
-		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
-			"and the --http address)")
+	flags.StringVar(&m.PeerListen, "peer-listen", "",
+		"host:port to listen on for the other members, such as :9001, if that is not the --peer address")
+	flags.Func("public-url",
+		"`URL` at which clients reach this frontend, such as https://scores.example/live (default https:// or, "+
+			"with --insecure, http://, and the --http address, with the name of the machine for all addresses)",
+		func(text string) (err error) {
+			f.URL, err = address.Parse(text)
+			return err
+		})
 	flags.BoolVar(&m.Bootstrap, "bootstrap", false,
 		"make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
@@ -142,11 +149,11 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
-	case f.debug != "" && !isLoopback(f.debug):
+	case f.debug != "" && !address.IsLoopback(address.Hostname(f.debug)):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
 	}
-	return nil
+	return f.checkAddresses()
 }
 
 // run runs a frontend until ctx ends or it cannot continue.
@@ -241,11 +248,7 @@ func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
 // rebinding).
 func loopbackHost(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(host, "80")
-		}
-		if !isLoopback(host) {
+		if !address.IsLoopback(address.Hostname(r.Host)) {
 			http.Error(w, "this server is for loopback addresses only", http.StatusForbidden)
 			return
 		}

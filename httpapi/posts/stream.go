@@ -26,7 +26,11 @@ const (
 	linger = time.Second
 )
 
-var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
+// These are shared by all answers and never changed. A proxy is not to keep results back.
+var (
+	headerNDJSON     = []string{handler.TypeNDJSON}
+	headerUnbuffered = []string{"no"}
+)
 
 // stream is the answer to a stream of events.
 type stream struct {
@@ -145,7 +149,7 @@ func (s *stream) begin() {
 func (s *stream) write(results []score.Result) error {
 	if !s.begun {
 		s.begin()
-		s.w.Header()["Content-Type"] = headerNDJSON
+		s.w.Header()["Content-Type"], s.w.Header()["X-Accel-Buffering"] = headerNDJSON, headerUnbuffered
 	}
 	b := s.buf.B[:0]
 	for i := range results {

@@ -25,6 +25,7 @@ import (
 	"laurel/httpapi"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
+	"laurel/internal/address"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -34,11 +35,12 @@ type Options struct {
 	// HTTP is the host:port on which clients are served. With port 0 the system chooses
 	// one.
 	HTTP string
-	// Member is the member of the group. Start sets its Metrics, and its URL where that
-	// is empty.
+	// URL is where clients reach the frontend. Without one it follows from HTTP.
+	URL address.URL
+	// Member is the member of the group. Start sets its Metrics and its URL.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify,
-	// CallerOf, Logger and the metrics.
+	// API is the HTTP API. Start sets what follows from the member: URL, TLS, Secure,
+	// Verify, CallerOf, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -70,11 +72,9 @@ func Start(o Options) (*Frontend, error) {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
 	secure := o.Member.Identity != nil
-	if o.Member.URL == "" {
-		o.Member.URL = "http://" + listener.Addr().String()
-		if secure {
-			o.Member.URL = "https://" + listener.Addr().String()
-		}
+	if err := o.setURL(secure, listener.Addr()); err != nil {
+		listener.Close()
+		return nil, err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -116,6 +116,35 @@ func Start(o Options) (*Frontend, error) {
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
+}
+
+// setURL sets the URL of a frontend that listens at addr. The host in HTTP may be a name,
+// which addr is not.
+func (o *Options) setURL(secure bool, addr net.Addr) error {
+	host, _, err := net.SplitHostPort(o.HTTP)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return err
+	}
+	own, err := address.Of(secure, net.JoinHostPort(host, port), MachineName())
+	if o.URL == (address.URL{}) {
+		if err != nil {
+			return fmt.Errorf("no URL for clients follows from the address: %w", err)
+		}
+		o.URL = own
+	}
+	o.Member.URL, o.API.URL, o.API.Direct = o.URL.String(), o.URL, o.URL == own
+	return nil
+}
+
+// MachineName returns the name of this machine, which a URL has in the place of an address
+// that stands for all of them; "" if it is not known.
+func MachineName() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // issuer is the issuer as package httpapi asks for certificates, without naming package
