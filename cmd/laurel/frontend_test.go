@@ -131,7 +131,7 @@ func TestTheCertificateHasTheHostsOfAllURLs(t *testing.T) {
 		{[]string{"--http", "F1.example:8001", "--peer", "f1.inside:9001"}, []string{"f1.example", "f1.inside"}},
 		{[]string{"--http", "0.0.0.0:8001", "--peer", "10.0.0.1:9001"}, []string{"10.0.0.1", strings.ToLower(machine)}},
 		{[]string{"--http", ":8001", "--peer", "10.0.0.1:9001", "--public-url", "https://Scores.example/live"},
-			[]string{"10.0.0.1", "scores.example"}},
+			[]string{"10.0.0.1", "scores.example", strings.ToLower(machine)}},
 		{[]string{"--http", "[2001:db8:0::1]:8001", "--peer", "f1:9001"}, []string{"2001:db8::1", "f1"}},
 	} {
 		var f frontendFlags

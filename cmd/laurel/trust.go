@@ -165,6 +165,10 @@ func (f *frontendFlags) checkAddresses() (err error) {
 func (f *frontendFlags) hosts() []string {
 	list := append(slices.Clone(pki.LoopbackHosts),
 		address.Hostname(f.HTTP), address.Hostname(f.Member.Peer), f.URL.Hostname())
+	if machine := address.Hostname(frontend.MachineName()); address.IsUnspecified(address.Hostname(f.HTTP)) &&
+		address.CheckHost(machine) == nil {
+		list = append(list, machine)
+	}
 	slices.Sort(list)
 	return slices.Compact(slices.DeleteFunc(list, address.IsUnspecified))
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,7 +131,7 @@ func (o *Options) setURL(secure bool, addr net.Addr) error {
 		return err
 	}
 	own, err := address.Of(secure, net.JoinHostPort(host, port), MachineName())
-	if o.URL == (address.URL{}) {
+	if o.URL == (address.URL{}) || strings.HasSuffix(o.URL.Host, ":0") { // the system has chosen the port
 		if err != nil {
 			return fmt.Errorf("no URL for clients follows from the address: %w", err)
 		}

@@ -23,6 +23,8 @@ func TestAFrontendPublishesTheNameThatItListensOn(t *testing.T) {
 	}{
 		{"127.0.0.1:0", address.URL{}, false, "127.0.0.1:8001", "http://127.0.0.1:8001", true},
 		{"f1.example:0", address.URL{}, true, "192.0.2.1:8001", "https://f1.example:8001", true},
+		{"127.0.0.1:0", address.URL{Scheme: "http", Host: "127.0.0.1:0"}, false, "127.0.0.1:8001", "http://127.0.0.1:8001",
+			true},
 		{"f1.example:8001", address.URL{Scheme: "https", Host: "f1.example:8001"}, true, "192.0.2.1:8001",
 			"https://f1.example:8001", true},
 		{":8001", address.URL{}, true, "[::]:8001", all.String(), true},
