@@ -149,7 +149,7 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
-	case f.debug != "" && !address.IsLoopback(address.Hostname(f.debug)):
+	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
 	}

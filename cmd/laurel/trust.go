@@ -127,7 +127,7 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 	for _, given := range []struct{ flag, addr string }{
 		{"--http", f.HTTP}, {"--peer", f.Member.Peer}, {"--peer-listen", f.Member.PeerListen},
 	} {
-		if given.addr != "" && !address.IsLoopback(address.Hostname(given.addr)) {
+		if given.addr != "" && !isLoopback(given.addr) {
 			return cli.Usagef("%s is %s: with --insecure everybody who reaches a frontend can post, "+
 				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", given.flag, given.addr)
 		}
@@ -135,6 +135,12 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 	f.Member.Logger.Warn("INSECURE: nobody is authenticated; everybody who reaches this frontend can post and " +
 		"change the group; use this for tests and first steps only")
 	return nil
+}
+
+// isLoopback reports whether a host:port is on the loopback interface.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err == nil && address.IsLoopback(host)
 }
 
 // checkAddresses checks what others are told, and makes the URL for clients if none is
