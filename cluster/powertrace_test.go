@@ -79,7 +79,7 @@ func (t *powerTrace) line(line string) error {
 			return errors.New("resumed a call that did not begin")
 		}
 		_, tail, _ := strings.Cut(resumed, "resumed>")
-		if strings.HasSuffix(tail, " = ?") || strings.Contains(tail, killedResult) {
+		if strings.HasSuffix(tail, " = ?") || strings.Contains(tail, killedResult) || isShort(c, tail) {
 			return nil
 		}
 		delete(t.begun, thread)
@@ -105,6 +105,18 @@ func (t *powerTrace) line(line string) error {
 		t.close(text)
 	}
 	return t.ended(span{at, at}, name, text)
+}
+
+// isShort reports whether the result of a write is less than its length. The last line of a
+// process can show that, with the result of another call, for a write that was done.
+func isShort(c begunCall, tail string) bool {
+	args := splitArgs(c.text)
+	if (c.name != "write" && c.name != "pwrite64") || len(args) < 2 {
+		return false
+	}
+	_, result, _ := strings.Cut(tail, " = ")
+	n, err := strconv.Atoi(result)
+	return err == nil && n >= 0 && n < len(args[1])/len(`\x00`)
 }
 
 func (t *powerTrace) close(text string) {

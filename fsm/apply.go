@@ -198,9 +198,9 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 	digest := digestOf(e)
 	repeated, p := b.identify(s, e)
 	if repeated != 0 {
-		first := b.seqRecord(s.Source, repeated)
+		first := b.seqRecord(s, repeated)
 		if first.digest == digest {
-			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}
+			return score.Result{ID: string(first.id), Seq: repeated, Revision: first.revision, Status: score.Duplicate}
 		}
 		p = score.Problemf(score.IDConflict,
 			"seq %d of %s is already another event (id %q, revision %d); "+

@@ -159,7 +159,9 @@ func (b *batch) flush() error {
 		b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition])
 	}
 	for name := range b.sources {
-		b.tx.PutJSON(database.Sources, []byte(name), b.m.cache.sources[name].Bard)
+		s := b.m.cache.sources[name]
+		b.tx.PutJSON(database.Sources, []byte(name), s.Bard)
+		b.tx.Put(database.Seqs, blockKey(name, s.LastSeq), s.block)
 	}
 	for k, n := range b.totals {
 		if n > 0 {

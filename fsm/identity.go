@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/cespare/xxhash/v2"
@@ -28,6 +29,8 @@ type sourceState struct {
 	// ids maps the last idWindow ids to their seqs. It is built when the source first
 	// posts an event without a seq.
 	ids map[string]uint64
+	// block holds the records of the events in the same block as the last one.
+	block []byte
 }
 
 func (b *batch) source(name string) *sourceState {
@@ -35,7 +38,9 @@ func (b *batch) source(name string) *sourceState {
 		return s
 	}
 	s := &sourceState{Bard: score.Bard{Source: name}}
-	b.tx.GetJSON(database.Sources, []byte(name), &s.Bard)
+	if b.tx.GetJSON(database.Sources, []byte(name), &s.Bard) {
+		s.block = bytes.Clone(b.tx.Get(database.Seqs, blockKey(name, s.LastSeq)))
+	}
 	b.m.cache.sources[name] = s
 	return s
 }
@@ -64,27 +69,58 @@ func digestOf(e *entry.Event) [digestSize]byte {
 	return [digestSize]byte(binary.BigEndian.AppendUint64(nil, xxhash.Sum64(append(b, e.JSON...))))
 }
 
+// blockSeqs is the number of seqs of a source whose records are stored together, because a
+// write to the database is a large part of what an event costs. The blocks do not depend on
+// the transactions in which they were written, so equal logs give equal snapshots.
+const blockSeqs = 32
+
+func blockOf(seq uint64) uint64 { return (seq - 1) / blockSeqs }
+
+func blockKey(source string, seq uint64) []byte { return database.NumberedKey(blockOf(seq), source) }
+
 // seqRecord is the record of an event under its source and seq.
 type seqRecord struct {
 	revision uint64
 	digest   [digestSize]byte
-	id       string
+	id       []byte
 }
 
 func (r seqRecord) append(b []byte) []byte {
-	b = protowire.AppendVarint(b, r.revision)
-	return append(append(b, r.digest[:]...), r.id...)
+	b = binary.AppendUvarint(b, r.revision)
+	b = append(b, r.digest[:]...)
+	return protowire.AppendBytes(b, r.id)
 }
 
-// seqRecord returns the record of an event, which must exist.
-func (b *batch) seqRecord(source string, seq uint64) (r seqRecord) {
-	v := b.tx.Get(database.Seqs, database.NumberedKey(seq, source))
-	revision, n := protowire.ConsumeVarint(v)
-	if n < 0 || len(v) < n+digestSize {
-		b.tx.Fail(database.ErrDamaged)
-		return r
+// consumeRecord decodes the first record of a block and returns the rest. ok is false if
+// there is none.
+func consumeRecord(b []byte) (r seqRecord, rest []byte, ok bool) {
+	revision, n := binary.Uvarint(b)
+	if n <= 0 || len(b) < n+digestSize {
+		return r, nil, false
 	}
-	return seqRecord{revision, [digestSize]byte(v[n:]), string(v[n+digestSize:])}
+	digest, b := b[n:], b[n+digestSize:]
+	id, n := protowire.ConsumeBytes(b)
+	if n < 0 {
+		return r, nil, false
+	}
+	return seqRecord{revision, [digestSize]byte(digest), id}, b[n:], true
+}
+
+// seqRecord returns the record of an event, which must exist. Its id is valid until the
+// source has another event.
+func (b *batch) seqRecord(s *sourceState, seq uint64) (r seqRecord) {
+	block := s.block
+	if blockOf(seq) != blockOf(s.LastSeq) {
+		block = b.tx.Get(database.Seqs, blockKey(s.Source, seq))
+	}
+	for range (seq-1)%blockSeqs + 1 {
+		var ok bool
+		if r, block, ok = consumeRecord(block); !ok {
+			b.tx.Fail(database.ErrDamaged)
+			break
+		}
+	}
+	return r
 }
 
 // identify returns the seq of the event of the source that has the identity of e; 0 if
@@ -105,7 +141,7 @@ func (b *batch) identify(s *sourceState, e *entry.Event) (repeated uint64, p *sc
 	if s.ids == nil {
 		s.ids = make(map[string]uint64, 16)
 		for seq := max(1, s.LastSeq-min(s.LastSeq, idWindow-1)); seq <= s.LastSeq; seq++ {
-			s.ids[b.seqRecord(s.Source, seq).id] = seq
+			s.ids[string(b.seqRecord(s, seq).id)] = seq
 		}
 	}
 	return s.ids[e.ID], nil
@@ -116,22 +152,25 @@ func (b *batch) identify(s *sourceState, e *entry.Event) (repeated uint64, p *sc
 func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]byte) {
 	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.
-		before := s.Bard
-		b.tx.OnUndo(func() { *s = sourceState{Bard: before} })
+		before := sourceState{Bard: s.Bard, block: s.block}
+		b.tx.OnUndo(func() { *s = before })
 	}
 	b.markChanged(b.sources, s.Source)
 	if s.ids != nil {
 		if e.Seq > idWindow {
-			old := b.seqRecord(s.Source, e.Seq-idWindow)
-			if s.ids[old.id] == e.Seq-idWindow {
-				delete(s.ids, old.id)
+			old := b.seqRecord(s, e.Seq-idWindow)
+			if s.ids[string(old.id)] == e.Seq-idWindow {
+				delete(s.ids, string(old.id))
 			}
 		}
 		s.ids[e.ID] = e.Seq
 	}
 	s.LastSeq, s.LastID = e.Seq, e.ID
-	b.scratch = seqRecord{b.Revision, digest, e.ID}.append(b.scratch[:0])
-	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.Source), b.scratch)
+	if e.Seq > 1 && blockOf(e.Seq) != blockOf(e.Seq-1) {
+		b.tx.Put(database.Seqs, blockKey(s.Source, e.Seq-1), s.block)
+		s.block = nil // an undo may need the array
+	}
+	s.block = seqRecord{b.Revision, digest, []byte(e.ID)}.append(s.block)
 	stored := b.timeline.Append(e)
 	b.events = append(binary.AppendUvarint(b.events, uint64(len(stored))), stored...)
 }

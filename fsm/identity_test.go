@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -243,4 +244,74 @@ func startMatch(t *testing.T, m *Machine) {
 		`"competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)
 	mustApply(t, m, `{"id":"run","source":"desk","type":"contest.status","contest_id":"G/1",`+
 		`"data":{"schedule_status":"RUNNING","period":"P1"}}`)
+}
+
+// The records of several events of a source are stored together.
+func TestEveryEventIsRecognizedWhereverTransactionsAndProcessesEnded(t *testing.T) {
+	const n = 3*blockSeqs + 1
+	alert := func(seq int, text string) score.Post { return alertPost(t, "bard/a", seq, text) }
+	at := map[*Machine]func(seq int) bool{ // when the transaction is committed
+		newMachine(t): func(int) bool { return true },
+		newMachine(t): func(int) bool { return false },
+		newMachine(t): func(seq int) bool { return seq%blockSeqs < 2 },
+	}
+	want := newMachine(t)
+	for seq := 1; seq <= n; seq++ {
+		applyPosts(t, want, alert(seq, "rain"))
+	}
+	snapshot := snapshotOf(t, want)
+	for m, commit := range at {
+		for seq := 1; seq <= n; seq++ {
+			applyPosts(t, m, alert(seq, "rain"))
+			if commit(seq) {
+				if err := m.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if !bytes.Equal(snapshotOf(t, m), snapshot) {
+			t.Error("equal logs give unequal snapshots")
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m = openMachine(t, m.dir)
+		defer m.Close()
+		for seq := 1; seq <= n; seq++ {
+			if r := applyPosts(t, m, alert(seq, "rain"))[0][0]; r.Status != score.Duplicate || r.Revision != uint64(seq) {
+				t.Errorf("event %d again: %+v", seq, r)
+			}
+			if r := applyPosts(t, m, alert(seq, "snow"))[0][0]; r.Problem == nil || r.Problem.Code != score.IDConflict {
+				t.Errorf("another event under seq %d: %+v", seq, r)
+			}
+		}
+		if r := applyPosts(t, m, alert(n+1, "rain"))[0][0]; r.Status != score.Applied || r.Revision != n+1 {
+			t.Errorf("the next event: %+v", r)
+		}
+	}
+}
+
+func TestRefusedArrayLeavesNoTraceInTheRecordsOfItsSource(t *testing.T) {
+	for _, posted := range []int{0, 1, blockSeqs - 1, blockSeqs, blockSeqs + 1} {
+		one, other := newMachine(t), newMachine(t)
+		for seq := 1; seq <= posted; seq++ {
+			applyPosts(t, one, alertPost(t, "bard/a", seq, "rain"))
+			applyPosts(t, other, alertPost(t, "bard/a", seq, "rain"))
+		}
+		array := score.Post{Mode: score.AllOrNone}
+		for i := 1; i <= 2*blockSeqs; i++ {
+			array.Events = append(array.Events, alertPost(t, "bard/a", posted+i, "snow").Events...)
+		}
+		array.Events = append(array.Events, alertPost(t, "bard/a", posted+2*blockSeqs+2, "gap").Events...)
+		if r := applyPosts(t, one, array)[0][0]; r.Problem == nil || r.Problem.Code != score.SeqGap {
+			t.Fatalf("an array with a gap: %+v", r)
+		}
+		for i := 1; i <= blockSeqs+1; i++ {
+			applyPosts(t, one, alertPost(t, "bard/a", posted+i, "hail"))
+			applyPosts(t, other, alertPost(t, "bard/a", posted+i, "hail"))
+		}
+		if stateOf(t, one) != stateOf(t, other) {
+			t.Errorf("after %d events a refused array changes what is stored", posted)
+		}
+	}
 }

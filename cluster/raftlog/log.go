@@ -67,6 +67,13 @@ func (l *Log) SnapshotStored(index, term uint64) {
 	}
 }
 
+// InSnapshot reports whether the newest snapshot on the disk has an entry.
+func (l *Log) InSnapshot(index uint64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return index <= l.newest.Index
+}
+
 // NoteApplied notes the last applied entry. It must be called before the state machine is
 // set back.
 func (l *Log) NoteApplied() {

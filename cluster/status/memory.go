@@ -160,7 +160,7 @@ func (s *Source) holds(h Held) bool {
 	if term := s.termAt(h.Index); term > 0 {
 		return term == h.Term
 	}
-	return h.Index < s.Store.Log.Start() // it is in a snapshot
+	return s.Store.Log.InSnapshot(h.Index)
 }
 
 // Check returns why this member must not take part in elections now, or nil.

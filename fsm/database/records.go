@@ -19,7 +19,7 @@ var (
 	Contests   = []byte("contests")   // contest_id -> score.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
 	Sources    = []byte("sources")    // source -> score.Bard
-	Seqs       = []byte("seqs")       // source, seq -> revision, digest, id
+	Seqs       = []byte("seqs")       // source, number of the block of seqs -> revision, digest and id of each (package fsm)
 	Medals     = []byte("medals")     // competition -> medal.Table
 	Awards     = []byte("awards")     // competition, award_id -> award
 	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
