@@ -134,7 +134,7 @@ func (f *forwarder) forwardTo(
 		ErrorLog:  slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
-			p.Out.Host = r.Host
+			p.Out.Host = "" // the master's: the client's is a name of this frontend
 			setCaller(p.Out.Header, member)
 		},
 		ModifyResponse: func(resp *http.Response) error {

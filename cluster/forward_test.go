@@ -168,6 +168,17 @@ func TestForwardedRequestNamesItsCallerWhateverTheClientSends(t *testing.T) {
 	}
 }
 
+// The host that a client has asked is a name of the frontend that forwards the request.
+func TestAForwardedRequestNamesTheMastersHost(t *testing.T) {
+	t.Parallel()
+	n := newGroup(t, 1).nodes[0]
+	master := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "https://scores.example/v1/scores", nil)
+	if _, err := n.member().forwarder.forwardTo(master, nil, w, r, nil, ""); err != nil || w.Body.String() != master {
+		t.Errorf("the master at %s was asked as %q: %d, %v", master, w.Body, w.Code, err)
+	}
+}
+
 func TestChangeOfTheMasterDoesNotBreakOffAnAnswer(t *testing.T) {
 	t.Parallel()
 	n := newGroup(t, 1).nodes[0]

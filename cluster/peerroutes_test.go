@@ -65,8 +65,8 @@ func opens(t *testing.T, n *node, who *pki.Identity, route string) bool {
 // call sends one HTTP request on a connection to the peer port; the status 0 is none.
 func call(t *testing.T, conn *tls.Conn, method, path, body string) (status int, answer string) {
 	t.Helper()
-	fmt.Fprintf(conn, "H%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
-		"Connection: close\r\n\r\n%s", method, path, len(body), body)
+	fmt.Fprintf(conn, "%c%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"+
+		"Connection: close\r\n\r\n%s", peer.ProtocolHTTP, method, path, len(body), body)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return 0, err.Error()

@@ -167,7 +167,7 @@ func probe(n *node, c *tls.Config) error {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patient))
-	if _, err := fmt.Fprintf(conn, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+	if _, err := fmt.Fprintf(conn, "%cGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n", peer.ProtocolHTTP); err != nil {
 		return err
 	}
 	b := make([]byte, 256)
@@ -249,7 +249,7 @@ func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	}
 	defer plain.Close()
 	before := f1.refusals("handshake")
-	fmt.Fprintf(plain, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprintf(plain, "%cGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n", peer.ProtocolHTTP)
 	eventually(t, "plain text is refused", func() error {
 		if f1.refusals("handshake") == before {
 			return fmt.Errorf("not counted")
@@ -320,7 +320,7 @@ func TestRemovedMemberIsDisconnectedAtOnceAndTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer open.Close()
-	fmt.Fprintf(open, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprintf(open, "%cGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n", peer.ProtocolHTTP)
 	if _, err := open.Read(make([]byte, 1<<12)); err != nil {
 		t.Fatal(err)
 	}

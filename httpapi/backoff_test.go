@@ -51,7 +51,7 @@ func postsUnderWay(a *API) int {
 func (h fastPosts) post(t *testing.T, under int, early bool) (r *fastpath.Request, res *http.Response) {
 	t.Helper()
 	defer holdPosts(h.api, under)()
-	r = &fastpath.Request{Method: http.MethodPost, Path: []byte("/v1/events"), ContentType: []byte(handler.TypeJSON), Body: []byte(alert("", "")), Early: early,
+	r = &fastpath.Request{Method: http.MethodPost, Path: []byte("/v1/events"), Host: []byte(testHost), ContentType: []byte(handler.TypeJSON), Body: []byte(alert("", "")), Early: early,
 		Authorization: []byte("Bearer of ill tidings"), Peer: &fastpath.Peer{Addr: netip.MustParseAddr("127.0.0.1")}}
 	out, _ := h.fast.Answer(t.Context(), nil, r)
 	if got := postsUnderWay(h.api); got != under {

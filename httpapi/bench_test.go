@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/httpapi/admission"
 	"laurel/score"
 )
 
@@ -33,12 +34,12 @@ func (s *sink) WriteHeader(int)             {}
 // BenchmarkPostOne measures what this package adds to one posted event: decoding, but not the
 // connection.
 func BenchmarkPostOne(b *testing.B) {
-	a := New(groupOf(&benchGroup{}), Options{})
+	a := New(groupOf(&benchGroup{}), Options{Options: admission.Options{PublicHost: testHost}})
 	h := a.Handler()
 	body := []byte(playOf("2"))
 	in := bytes.NewReader(body)
 	r := httptest.NewRequest("POST", "/v1/events", io.NopCloser(in))
-	r.ContentLength = int64(len(body))
+	r.Host, r.ContentLength = testHost, int64(len(body))
 	r.Header.Set("Content-Type", "application/json")
 	w := &sink{http.Header{}}
 	b.ReportAllocs()
@@ -51,12 +52,13 @@ func BenchmarkPostOne(b *testing.B) {
 
 // BenchmarkPostStream is BenchmarkPostOne for streams; one operation is a stream of 10,000 events.
 func BenchmarkPostStream(b *testing.B) {
-	a := New(groupOf(&benchGroup{}), Options{})
+	a := New(groupOf(&benchGroup{}), Options{Options: admission.Options{PublicHost: testHost}})
 	h := a.Handler()
 	body := strings.Repeat(playOf("2")+"\n", 10_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		r := httptest.NewRequest("POST", "/v1/events", strings.NewReader(body))
+		r.Host = testHost
 		r.Header.Set("Content-Type", "application/x-ndjson")
 		h.ServeHTTP(&sink{http.Header{}}, r)
 	}
@@ -67,6 +69,7 @@ func BenchmarkGetScore(b *testing.B) {
 	_, a := newTestAPI(b, Options{})
 	h := a.Handler()
 	r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
+	r.Host = testHost
 	w := &sink{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -128,7 +128,7 @@ func TestBodyWithoutLengthIsRefusedOnceTooLarge(t *testing.T) {
 	endless := &zeros{left: 100 << 20}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/events", endless)
-	r.ContentLength = -1
+	r.Host, r.ContentLength = testHost, -1
 	r.Header.Set("Content-Type", "application/json")
 	a.Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusRequestEntityTooLarge {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
@@ -66,7 +67,7 @@ func (f *fastHandler) answer(
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	req := handler.FromFastPath(ctx, r, f.fallback)
-	req.Shared = s.shared(s.gate.Private(), r.Method, string(r.Origin))
+	req.Shared = s.shared(e.permit, s.gate.Private(), r.Method, string(r.Origin))
 	a, err := f.admitted(ctx, e, req, r)
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
@@ -140,11 +141,11 @@ func matchesETag(ifNoneMatch []byte, tag string) bool {
 		(string(ifNoneMatch) == tag || handler.MatchesETag([]string{string(ifNoneMatch)}, tag))
 }
 
-// isPlainRead reports whether a read is answered in JSON for every caller.
+// isPlainRead reports whether a read is answered, in JSON for every caller.
 func (s *server) isPlainRead(r *fastpath.Request) bool {
 	switch string(r.Accept) {
 	case "", "*/*", handler.TypeJSON:
-		return !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
+		return !s.gate.Private() && s.gate.TakesHost(r.Host) && (s.origins.all() || len(r.Origin) == 0)
 	}
 	return false // the other forms that mean JSON are rare
 }
@@ -161,7 +162,7 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 		Mode:         string(score.Push),
 		Revision:     e.Revision,
 	}
-	shared := s.shared(false, http.MethodGet, "") // isPlainRead has found the group public
+	shared := s.shared(admission.PermitRead, false, http.MethodGet, "") // isPlainRead has found the group public
 	m := &memo{etag: a.ETag, head: a.AppendHead(nil, shared)}
 	a.Status = http.StatusNotModified
 	m.notModifiedHead = a.AppendHead(nil, shared)
@@ -241,7 +242,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		a.Buffer.B = append(page.AppendJSON(a.Buffer.B[:0]), '\n')
 		a.Body = a.Buffer.B
 	}
-	return a.AppendTo(dst, r, s.shared(false, r.Method, "")), a.StatusCode()
+	return a.AppendTo(dst, r, s.shared(admission.PermitRead, false, r.Method, "")), a.StatusCode()
 }
 
 // awaitBoard waits for a page that is made but not released. While marks come in, nearly

@@ -80,6 +80,7 @@ func serveFront(t testing.TB, a *API) string {
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	w := &way{group: &testMember{id: "f1", store: newStore(t)}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
 	o := limited(admission.Limits{MaxBodyBytes: 3000})
+	o.PublicHost = testHost
 	o.Registry = w.registry
 	o.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for _, f := range tune {
@@ -254,7 +255,9 @@ func counted(t *testing.T, r *prometheus.Registry) string {
 func TestFastPostIsNotAnsweredAfterClose(t *testing.T) {
 	g := &ctxGroup{begun: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	a := New(groupOf(g), Options{Registry: registry, Logger: slog.New(slog.DiscardHandler)})
+	o := Options{Registry: registry, Logger: slog.New(slog.DiscardHandler)}
+	o.PublicHost = testHost
+	a := New(groupOf(g), o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/cache"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
@@ -169,7 +170,7 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 // hotOf returns the fast path of an API and a request for it.
 func hotOf(a *API, path string) (*fastHandler, *fastpath.Request) {
 	return a.clientServer().fastHandler(a.Server(a.Handler())), &fastpath.Request{Method: "GET", Path: []byte(path),
-		Accept: []byte("*/*")}
+		Host: []byte(testHost), Accept: []byte("*/*")}
 }
 
 func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
@@ -311,7 +312,8 @@ func TestTruncatedForwardedAnswerIsNotSent(t *testing.T) {
 // BenchmarkHit measures a hit without the cache and the connection.
 func BenchmarkHit(b *testing.B) {
 	body := bodyOf(newStore(b), "scores/"+contest)
-	a := New(groupOf(&hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}), Options{})
+	a := New(groupOf(&hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}),
+		Options{Options: admission.Options{PublicHost: testHost}})
 	h, r := hotOf(a, "/v1/scores/"+contest)
 	dst := make([]byte, 0, 64<<10)
 	b.Run("front", func(b *testing.B) {
@@ -340,6 +342,7 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("nethttp", func(b *testing.B) {
 		handler := a.Handler()
 		r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
+		r.Host = testHost
 		w := &sink{http.Header{}}
 		b.ReportAllocs()
 		for b.Loop() {

@@ -37,6 +37,7 @@ func FuzzBodies(f *testing.F) {
 		g.mu.Unlock()
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("POST", paths[int(path)%len(paths)], bytes.NewReader(body))
+		r.Host = testHost
 		r.Header.Set("Content-Type", "application/json")
 		h.ServeHTTP(w, r)
 		if w.Code == 200 {
@@ -62,6 +63,7 @@ func FuzzHeaders(f *testing.F) {
 	h := a.Handler()
 	f.Fuzz(func(t *testing.T, accept, none, control, authorization, origin string) {
 		r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
+		r.Host = testHost
 		for name, value := range map[string]string{"Accept": accept, "If-None-Match": none, "Cache-Control": control,
 			"Authorization": authorization, "Origin": origin} {
 			r.Header.Set(name, value)

@@ -59,8 +59,8 @@ type Options struct {
 	// Registry gets the API's metrics and is what /metrics shows; nil for one of its own.
 	// It takes one API only.
 	Registry *prometheus.Registry
-	// Origins are the origins whose pages may read, such as https://scores.example,
-	// besides those of the group itself. nil permits all, unless the group is private.
+	// Origins are the origins whose pages may read, as ParseOrigin returns them, besides
+	// those of the group itself. nil permits all, unless the group is private.
 	Origins []string
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config

@@ -267,11 +267,14 @@ func callerOf(c *x509.Certificate) (member string, joins bool, err error) {
 	return h.Member, h.Role == pki.Joiner, err
 }
 
+// testHost is the host of requests that are not made by URL, as if it were in the public one.
+const testHost = "a"
+
 // newTestAPI returns a group whose frontend is the master, and its API.
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Verify, o.CallerOf = new(signing.Verifier).VerifyEvent, callerOf
+	o.Verify, o.CallerOf, o.PublicHost = new(signing.Verifier).VerifyEvent, callerOf, testHost
 	return g, New(groupOf(g), o)
 }
 

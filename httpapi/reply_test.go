@@ -369,6 +369,7 @@ func FuzzQuestions(f *testing.F) {
 		}
 		// A key that is a path behind /v1/ and nothing more is answered on that path with the same bytes.
 		r := httptest.NewRequest("GET", "/v1/scores", nil)
+		r.Host = testHost
 		if r.URL.Path = "/v1/" + key; strings.ContainsAny(key, "?%") || body == nil {
 			return
 		}

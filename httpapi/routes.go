@@ -113,7 +113,7 @@ func (s *server) router() http.Handler {
 		}
 	}
 	for pattern, p := range byPattern {
-		p[""] = s.endpoint(on("other", pattern, admission.PermitAll, methodNotAllowed(p)))
+		p[""] = s.endpoint(on("other", pattern, admission.PermitAll, s.otherMethod(p)))
 	}
 	notFound := func(_ context.Context, r *handler.Request) (handler.Response, error) {
 		return handler.Response{}, question.UnknownPath(r.Path)

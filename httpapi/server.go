@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
-	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -101,7 +99,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	out := &statusWriter{ResponseWriter: w}
 	// An error means that there is no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
-	shared := s.shared(s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
+	shared := s.shared(e.permit, s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
 	if shared.VaryOrigin {
 		shared.VaryOrigin = false
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
@@ -142,23 +140,6 @@ func finish[Path string | []byte](
 			slog.String("path", access.WithoutToken(string(path))), slog.Int("status", status),
 			slog.Duration("took", took), slog.Any("err", err))
 	}
-}
-
-// shared returns the header fields that every answer to a request has. private is the
-// setting of the group.
-func (s *server) shared(private bool, method, origin string) handler.Shared {
-	shared := handler.Shared{Frontend: s.id}
-	switch {
-	case !s.client || method != http.MethodGet:
-	case s.origins.all() && !private:
-		shared.AllowOrigin = "*"
-	default:
-		shared.VaryOrigin = true
-		if s.origins.mayRead(origin) {
-			shared.AllowOrigin = origin
-		}
-	}
-	return shared
 }
 
 // problem returns the problem that reports err and counts it, nil if the client is gone.
@@ -252,50 +233,4 @@ func (s *server) post(ctx context.Context, r *handler.Request) (handler.Response
 		return handler.Response{}, s.notMaster()
 	}
 	return s.posts.Handle(ctx, r)
-}
-
-// origins decide which web pages may read answers, and keep pages of other origins from
-// making changes.
-type origins struct {
-	status  Status
-	allowed map[string]bool // nil permits all to read, unless the group is private
-	changes *http.CrossOriginProtection
-}
-
-func newOrigins(status Status, allowed []string) *origins {
-	list := &origins{status: status, changes: http.NewCrossOriginProtection()}
-	if allowed == nil {
-		return list
-	}
-	list.allowed = map[string]bool{}
-	for _, origin := range allowed {
-		origin = strings.ToLower(strings.TrimRight(origin, "/"))
-		list.allowed[origin] = true
-		_ = list.changes.AddTrustedOrigin(origin) // an invalid origin is trusted by nobody
-	}
-	return list
-}
-
-// all reports whether pages of every origin may read what is public. It needs no
-// credentials.
-func (o *origins) all() bool { return o.allowed == nil }
-
-// mayRead reports whether a page of origin may read. That of any frontend may: it moves
-// to another when its own is gone.
-func (o *origins) mayRead(origin string) bool {
-	return origin != "" && (o.allowed[strings.ToLower(origin)] ||
-		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {
-			u, err := address.Parse(f.URL)
-			return err == nil && strings.EqualFold(u.Origin(), origin)
-		}))
-}
-
-// checkChange refuses a request of a page of another origin that would change something.
-// The browser would send the credentials of its user with it.
-func (o *origins) checkChange(r *http.Request, s *server) error {
-	if err := o.changes.Check(r); err != nil && s.client {
-		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden,
-			"pages of other origins may not make changes"))
-	}
-	return nil
 }

@@ -174,6 +174,7 @@ func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
 	endless := &zeros{left: 100 << 20}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/events", io.MultiReader(strings.NewReader(alert("a", "")+"\n"), endless))
+	r.Host = testHost
 	r.Header.Set("Content-Type", "application/x-ndjson")
 	a.Handler().ServeHTTP(w, r)
 	all := results(t, w.Body.String())
@@ -241,7 +242,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	whole, part := alert("a", "")+"\n", alert("b", "") // part would be an event, but its length says that more comes
-	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s%s", len(whole)+len(part)+10, whole, part)
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s%s", len(whole)+len(part)+10, whole, part)
 	_ = conn.(*net.TCPConn).CloseWrite()
 	answer, _ := io.ReadAll(conn)
 	if n := len(g.events()); n != 1 {
@@ -258,8 +259,8 @@ func TestBytesAfterAStoppedStreamAreNotParsedAsARequest(t *testing.T) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	smuggled := "POST /v1/cluster/transfer HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n%s\n", alert("a", "refuse"))
+	smuggled := "POST /v1/cluster/transfer HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n%s\n", alert("a", "refuse"))
 	in := bufio.NewReader(conn)
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
@@ -335,8 +336,8 @@ func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
 	in := bufio.NewReader(conn)
 	for _, body := range []string{"", alert("a", "") + "\n", alert("a", "")} {
 		for _, request := range []string{
-			fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
-			"GET /v1/scores HTTP/1.1\r\nHost: x\r\n\r\n",
+			fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+			"GET /v1/scores HTTP/1.1\r\nHost: a\r\n\r\n",
 		} {
 			_, _ = io.WriteString(conn, request)
 			res, err := http.ReadResponse(in, nil)

@@ -117,7 +117,7 @@ func TestStuckWatcherOverHTTP2EndsWhenTheHubDropsIt(t *testing.T) {
 	_, a, _ := newWatchedGroup(t)
 	w := &stuckWriter{ResponseWriter: httptest.NewRecorder()}
 	r := httptest.NewRequest("GET", "/v1/watch?contest=OG/1", nil)
-	r.ProtoMajor = 2
+	r.Host, r.ProtoMajor = testHost, 2
 	a.Handler().ServeHTTP(w, r) // returns when the first heartbeat cannot be written
 	if len(w.limits) != 2 || w.limits[1] > watch.SlowWriteTimeout {
 		t.Errorf("the writes had the limits %v; want two, the second at most %s", w.limits, watch.SlowWriteTimeout)

@@ -133,8 +133,11 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	if given := q.Get("last_event_id"); given != "" {
 		lastID = given
 	}
-	if to := s.balancer.elsewhere(hr, q); to != "" {
-		return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
+	// A browser gives up the stream of another origin for good when it is redirected.
+	if hr.Header.Get("Origin") == "" {
+		if to := s.balancer.elsewhere(hr, q); to != "" {
+			return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
+		}
 	}
 	watcher, first, err := s.subscribe(ctx, subjects, lastID, s.balancer.home(hr, q))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/internal/address"
 	"laurel/score"
 )
@@ -51,7 +52,7 @@ func newWatchedGroupAt(t *testing.T, public string, direct bool) (*watchedGroup,
 		t.Fatal(err)
 	}
 	g := &watchedGroup{testMember: testMember{id: "f1", store: store}, url: u.String()}
-	a := New(groupOf(g), Options{URL: u, Direct: direct})
+	a := New(groupOf(g), Options{URL: u, Direct: direct, Options: admission.Options{Secure: true}})
 	server.Config.Handler = a.Handler()
 	server.Start()
 	t.Cleanup(func() {

@@ -11,7 +11,7 @@ import (
 func FuzzPreamble(f *testing.F) {
 	const me = "f1@one"
 	p := &Port{config: Config{ServerID: me}}
-	f.Add([]byte("HGET / HTTP/1.1\r\n"))
+	f.Add(append([]byte{ProtocolHTTP}, "GET / HTTP/1.1\r\n"...))
 	for _, to := range []raft.ServerID{me, "f2@two", ""} {
 		f.Add(Preamble(ProtocolRaft, to))
 		f.Add(append(Preamble(ProtocolPush, me), to...))

@@ -15,15 +15,17 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/internal/loopback"
 	"laurel/trust/pki"
 )
 
 // Protocols that a connection can carry. The first byte on a connection names the
-// protocol. In a secure group the TLS handshake comes before it.
+// protocol. In a secure group the TLS handshake comes before it. No method of HTTP begins
+// with such a byte: else a web page could have a browser write it.
 const (
-	ProtocolRaft = 'R'
-	ProtocolHTTP = 'H'
-	ProtocolPush = 'P' // the push protocol of package cache
+	ProtocolRaft = '<'
+	ProtocolHTTP = '='
+	ProtocolPush = '>' // the push protocol of package cache
 )
 
 const (
@@ -305,8 +307,13 @@ func (p *Port) readPreamble(r io.Reader) (protocol byte, err error) {
 }
 
 // HandleHTTP serves HTTP requests of other members with h until the port is closed. It
-// may be called once.
+// may be called once. Where members do not authenticate each other, only requests that
+// name this member's host are served.
 func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
+	if p.config.Auth == nil {
+		host, _, _ := net.SplitHostPort(string(p.address)) // which Listen has made
+		h = loopback.Handler(h, host)
+	}
 	p.server.Handler, p.server.ErrorLog = h, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	go p.server.Serve(p.layer(p.http))
 }

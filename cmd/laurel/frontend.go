@@ -17,9 +17,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
+	"laurel/httpapi"
 	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
+	"laurel/internal/loopback"
 	"laurel/internal/pidfile"
 )
 
@@ -124,7 +126,8 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"with --bootstrap: the new group shows scores only to callers with a reader's token; "+
 			"later, laurel cluster set private=true or false changes that")
 	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
-		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private)")
+		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private); "+
+			"none may make changes")
 	flags.Func("proxies",
 		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
 			"limits per address do not apply to them, nor to this machine",
@@ -152,6 +155,13 @@ func (f *frontendFlags) check() error {
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
+	}
+	for i, text := range f.API.Origins {
+		origin, err := httpapi.ParseOrigin(text)
+		if err != nil {
+			return cli.Usagef("--cors-origin: %w", err)
+		}
+		f.API.Origins[i] = origin
 	}
 	return f.checkAddresses()
 }
@@ -237,21 +247,8 @@ func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: loopbackHost(mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: loopback.Handler(mux, ""), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	log.Info("debug server is listening", "url", "http://"+listener.Addr().String()+"/debug/pprof/")
 	return func() { server.Close() }, nil
-}
-
-// loopbackHost refuses requests for another host than a loopback address: a web page
-// could reach the server under a name of its own that resolves to 127.0.0.1 (DNS
-// rebinding).
-func loopbackHost(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !address.IsLoopback(address.Hostname(r.Host)) {
-			http.Error(w, "this server is for loopback addresses only", http.StatusForbidden)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }

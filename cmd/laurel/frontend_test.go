@@ -155,6 +155,28 @@ func TestTheCertificateHasTheHostsOfAllURLs(t *testing.T) {
 	}
 }
 
+func TestAnOriginThatNoBrowserSendsIsWrongUsage(t *testing.T) {
+	for _, origin := range []string{"scores.example", "*", "null", "https://scores.example/live", "ftp://scores.example",
+		"https://scores.example,press.example"} {
+		args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--cors-origin", origin}
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage ||
+			!strings.Contains(errs, "--cors-origin: ") || !strings.Contains(errs, "such as https://scores.example") {
+			t.Errorf("%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
+		}
+		t.Setenv("LAUREL_CORS_ORIGIN", origin)
+		if code, _, errs, _ := run(t, answers("{}"), args[:6]...); code != cli.ExitUsage {
+			t.Errorf("LAUREL_CORS_ORIGIN=%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
+		}
+	}
+	f := frontendFlags{}
+	f.Member.ID, f.Member.Dir, f.Member.TimeScale = "f1", "d", 1
+	f.API.Origins = []string{"https://Scores.example:443/", "http://press.example:8080"}
+	if err := f.check(); err != nil || f.API.Origins[0] != "https://scores.example" ||
+		f.API.Origins[1] != "http://press.example:8080" {
+		t.Errorf("got %q (%v)", f.API.Origins, err)
+	}
+}
+
 func TestLogLinesNameTheFrontendAndTheFirstOneTheVersion(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0") // so that it ends at once
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/handler"
+	"laurel/internal/loopback"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -52,11 +53,21 @@ const (
 	PermitEnroll
 )
 
+// Reads reports whether n is for answers that a page of another origin may read.
+func (n Permission) Reads() bool {
+	switch n {
+	case PermitAll, PermitRead, PermitMetrics, PermitWatch:
+		return true
+	}
+	return false
+}
+
 // Reason is why something was refused, as laurel_http_refused_total counts it.
 type Reason string
 
 const (
 	ReasonOrigin     Reason = "cross_origin"
+	reasonHost       Reason = "foreign_host"
 	ReasonRole       Reason = "role"
 	ReasonEnrolment  Reason = "enrolment"
 	ReasonHandshake  Reason = "tls_handshake"
@@ -82,7 +93,7 @@ const (
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
-	reasonGuessing, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonRate,
+	reasonGuessing, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
 	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
 }
 
@@ -97,6 +108,8 @@ type Options struct {
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
+	// PublicHost is the name or address in the URL at which clients reach this frontend.
+	PublicHost string
 	// Verify returns why the signature of an event is not one by the key for the store
 	// with the lineage, or nil. If the state machine verifies by the same, each signature
 	// is verified once in this process.
@@ -185,9 +198,22 @@ func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
 // PeerGate returns the gate of the peer port.
 func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 
+// TakesHost reports whether a request with the header field Host: host is answered. Where
+// everybody may do everything, only those are that name this frontend: else any web page
+// could make changes under a name of its own that resolves to this address, as its own
+// origin.
+func (g *Gate) TakesHost(host []byte) bool {
+	return !g.client || g.guarded() || loopback.Allows(host, g.options.PublicHost)
+}
+
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
+	if host := r.Host(); !g.TakesHost(host) {
+		return g.Refuse(reasonHost, score.Problemf(score.Forbidden,
+			"%s is not the name of this frontend, which authenticates nobody: it answers only at a loopback "+
+				"address, as localhost, and at the host of its --public-url", handler.Quoted(string(host))))
+	}
 	if access.HasToken(r.Path) || carriesToken(r.Query) {
 		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
 			"a token in a URL ends up in logs and histories and is not accepted there; "+

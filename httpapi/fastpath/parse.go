@@ -14,7 +14,7 @@ type Request struct {
 	// Path has no escapes. Query is what follows the first question mark, unchanged.
 	Path, Query []byte
 	// Header fields without the white space around them. There was at most one of each.
-	Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
 
 	Body []byte
 	Peer *Peer
@@ -27,7 +27,7 @@ type Request struct {
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 
-	host, contentLength []byte
+	contentLength []byte
 
 	length  int
 	closing *atomic.Bool
@@ -69,7 +69,7 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 	}
 	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed
 	// as the next request.
-	if r.host == nil || r.length > 0 && r.Method == http.MethodGet {
+	if r.Host == nil || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
 	size = len(b) - len(rest) + r.length
@@ -134,7 +134,7 @@ func (r *Request) headerLine(line []byte) bool {
 	}
 	switch string(low[:len(name)]) {
 	case "host":
-		return once(&r.host, value) && len(value) > 0 && all(value, inHost)
+		return once(&r.Host, value) && len(value) > 0 && all(value, inHost)
 	case "content-length":
 		return once(&r.contentLength, value) && r.setLength(value)
 	case "accept":

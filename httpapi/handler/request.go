@@ -107,6 +107,15 @@ func list(field []byte) []string {
 	return []string{string(field)}
 }
 
+// Host returns the host, with or without a port, that the client has asked. It is valid
+// until the handler returns.
+func (r *Request) Host() []byte {
+	if r.fast != nil {
+		return r.fast.Host
+	}
+	return []byte(r.http.Host)
+}
+
 // Peer returns the other end of the connection.
 func (r *Request) Peer() *fastpath.Peer {
 	if r.fast != nil {

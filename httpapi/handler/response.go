@@ -64,11 +64,17 @@ func (a *Response) StatusCode() int { return cmp.Or(a.Status, http.StatusOK) }
 // Shared are the header fields that every answer of a port has.
 type Shared struct {
 	Frontend    string // the frontend's id
-	AllowOrigin string // Access-Control-Allow-Origin; "" for none
+	AllowOrigin string // of the pages that may read the answer and its header fields; "" for none
 	VaryOrigin  bool   // AllowOrigin depends on the origin of the page that asks
 }
 
-const noSniff = "nosniff"
+const (
+	noSniff = "nosniff"
+	// everyField, as Access-Control-Expose-Headers, lets a page read every header field.
+	// Browsers take it so for requests without cookies. With cookies they let no page of
+	// another origin read anything: no answer has Access-Control-Allow-Credentials.
+	everyField = "*"
+)
 
 type field struct{ name, value string }
 
@@ -80,7 +86,9 @@ func (a *Response) fields(list []field, s Shared) []field {
 			list = append(list, field{name, value})
 		}
 	}
-	add("Access-Control-Allow-Origin", s.AllowOrigin)
+	if add("Access-Control-Allow-Origin", s.AllowOrigin); s.AllowOrigin != "" {
+		add("Access-Control-Expose-Headers", everyField)
+	}
 	add("Age", a.Age)
 	add("Allow", a.Allow)
 	add("Cache-Control", a.CacheControl)
@@ -259,6 +267,7 @@ func (s Shared) SetOn(h http.Header) {
 	h.Set("X-Content-Type-Options", noSniff)
 	if s.AllowOrigin != "" {
 		h.Set("Access-Control-Allow-Origin", s.AllowOrigin)
+		h.Set("Access-Control-Expose-Headers", everyField)
 	}
 }
 

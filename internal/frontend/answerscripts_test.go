@@ -15,7 +15,7 @@ import (
 
 // rawRequest is a request as it goes over the connection.
 func rawRequest(method, path string, fields ...string) string {
-	return method + " " + path + " HTTP/1.1\r\nHost: laurel\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
+	return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
 }
 
 func rawBody(method, path, body string, fields ...string) string {
@@ -57,11 +57,19 @@ func reads(path string) []exchange {
 		get("from a page of another origin", path, "Origin: http://a.example"),
 		{title: "another method", raw: rawRequest("DELETE", path)},
 		{title: "another method with a body", raw: rawBody("PUT", path, "{}", bodyJSON)},
-		{title: "preflight", raw: rawRequest("OPTIONS", path, "Origin: http://a.example")},
+		{title: "OPTIONS", raw: rawRequest("OPTIONS", path, "Origin: http://a.example")},
+		{title: "preflight", raw: preflight(path, "GET", "http://a.example")},
+		{title: "to another host", raw: strings.Replace(rawRequest("GET", path), "localhost", "evil.example", 1)},
 		get("the last request of the connection", path, "Connection: close"),
 		{title: "twice on one connection", raw: rawRequest("GET", path) + rawRequest("GET", path, "If-None-Match: *"),
 			answers: 2},
 	}
+}
+
+// preflight is what a browser asks before a page of origin sends a token.
+func preflight(path, method, origin string) string {
+	return rawRequest("OPTIONS", path, "Origin: "+origin, "Access-Control-Request-Method: "+method,
+		"Access-Control-Request-Headers: authorization")
 }
 
 func openScripts() []script {
@@ -378,6 +386,12 @@ func guardedScripts() []script {
 			get("two tokens", path, as("reader"), as("reader")),
 			get("a page that may read", path, as("reader"), "Origin: https://scores.example"),
 			get("a page that may not read", path, as("reader"), "Origin: https://evil.example"),
+			exchange{title: "a page that may read, preflight", raw: preflight(path, "GET", "https://scores.example")},
+			exchange{title: "a page that may not read, preflight", raw: preflight(path, "GET", "https://evil.example")},
+			exchange{title: "a page that may read, preflight of a post",
+				raw: preflight("/v1/events", "POST", "https://scores.example")},
+			exchange{title: "a page that may read, preflight of access",
+				raw: preflight("/v1/access", "GET", "https://scores.example")},
 			send("a page that may read posts", "POST", "/v1/events", alertOf("p1", ""), as("bard"),
 				"Origin: https://scores.example"),
 		)},

@@ -41,7 +41,7 @@ type Options struct {
 	// Member is the member of the group. Start sets its Metrics and its URL.
 	Member cluster.Options
 	// API is the HTTP API. Start sets what follows from the member: URL, TLS, Secure,
-	// Verify, CallerOf, Logger and the metrics.
+	// Verify, CallerOf, PublicHost, Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -95,7 +95,7 @@ func Start(o Options) (*Frontend, error) {
 		o.API.TLS = o.Certificate.Config()
 	}
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
-	o.API.Sender = peer.FromContext
+	o.API.Sender, o.API.PublicHost = peer.FromContext, o.URL.Hostname()
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,

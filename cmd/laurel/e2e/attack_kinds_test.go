@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"laurel/cluster/peer"
 )
 
 // attack is one kind of attack by many connections. They come from the loopback
@@ -299,7 +301,7 @@ func peerJunk(ctx context.Context, f *frontend, settled func()) error {
 	case 1:
 		return says(ctx, f.peer, clientHello(), "", settled)
 	case 2:
-		return says(ctx, f.peer, "HGET /peer/v1/status HTTP/1.1\r\nHost: a\r\n\r\n", "", settled)
+		return says(ctx, f.peer, string(peer.ProtocolHTTP)+"GET /peer/v1/status HTTP/1.1\r\nHost: a\r\n\r\n", "", settled)
 	case 3:
 		junk := make([]byte, 1<<rand.IntN(14))
 		for i := range junk {
@@ -317,7 +319,7 @@ func peerJunk(ctx context.Context, f *frontend, settled func()) error {
 		return err
 	}
 	settled()
-	if _, err := secure.Write([]byte{'R', 0xff, 0, 0xff}); err != nil {
+	if _, err := secure.Write([]byte{peer.ProtocolRaft, 0xff, 0, 0xff}); err != nil {
 		return err
 	}
 	return stay(secure, "x")
