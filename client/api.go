@@ -233,7 +233,8 @@ func (c *Client) NewJoinToken(
 	ctx context.Context, ttl time.Duration, uses int, terms access.Terms,
 ) (string, error) {
 	var made access.JoinTokenResponse
-	r := call{method: http.MethodPost, path: "/v1/cluster/tokens"}
+	// A second request would leave a token that nobody has.
+	r := call{method: http.MethodPost, path: "/v1/cluster/tokens", nonIdempotent: true}
 	err := c.request(ctx, r, access.JoinTokenRequest{TTL: ttl.String(), Uses: uses, Terms: terms}, &made)
 	return made.Token, err
 }
@@ -279,7 +280,7 @@ func (c *Client) Access(ctx context.Context) (access.View, error) {
 // Grant gives a role to the holder of a key or, if the request names no key, of a new
 // token. The token's text is in the response and nowhere else.
 func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (made access.GrantResponse, err error) {
-	// A second request for a token would leave a token that nobody has.
+	// A second request for a token, too, would leave one that nobody has.
 	r := call{method: http.MethodPost, path: "/v1/access/grants", nonIdempotent: len(g.Public) == 0}
 	err = c.request(ctx, r, g, &made)
 	return made, err

@@ -7,18 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
 )
+
+// eventsPath is where events are posted.
+const eventsPath = "/v1/events"
 
 // call is one request, which may be tried at several frontends.
 type call struct {
@@ -102,8 +106,10 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
 	var problem *score.Problem // the last one
+	var refusal time.Duration  // the longest that a frontend took to say that nothing was done
 	for failures := 1; ; failures++ {
 		url := c.frontends.pick()
+		begun := time.Now()
 		a, err := c.attempt(ctx, url, r)
 		if err == nil && !transient(a.status) {
 			c.frontends.markOK(url)
@@ -117,31 +123,45 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 			err = a.problem()
 			problem, _ = errors.AsType[*score.Problem](err)
 		}
-		mayHaveApplied = mayHaveApplied || mayHaveArrived(err)
-		unsafe := r.nonIdempotent && mayHaveApplied // to send again
+		if mayHaveArrived(err) {
+			mayHaveApplied = true
+		} else if a.status != 0 {
+			refusal = max(refusal, time.Since(begun))
+		}
 		busy := a.status == http.StatusTooManyRequests
 		if !busy {
 			c.frontends.markFailed(url, err)
 			c.refreshInBackground(true)
 		}
-		if !unsafe {
+		end := r.nonIdempotent && mayHaveApplied || c.frontends.allUntrusted()
+		if !end {
 			pause := c.pause(failures, busy)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
 				pause = max(pause, a.retryAfter())
 			}
 			sleep(ctx, pause)
+			// A refusal that the deadline cut off would count as a change that was perhaps made.
+			end = ctx.Err() != nil || r.method != http.MethodGet && timeLeft(ctx) < refusal
 		}
-		if ctx.Err() != nil || unsafe {
+		if end {
 			return nil, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, err)
 		}
 	}
 }
 
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
+}
+
 func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last error) error {
 	if mayHaveApplied && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
-		advice := "repeat it with the same identity: it counts once"
-		if r.nonIdempotent {
+		advice := "repeat it: a change is not made twice"
+		switch {
+		case r.nonIdempotent:
 			advice = "check the outcome before you repeat it"
+		case r.path == eventsPath:
+			advice = "repeat it with the same identity: it counts once"
 		}
 		return score.Problemf(score.OutcomeUnknown, "%s %s may have been applied or not (%v); %s",
 			r.method, r.path, last, advice)
@@ -149,7 +169,7 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 	if p != nil {
 		return p
 	}
-	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
+	return c.frontends.unreachable(last)
 }
 
 // attempt sends a call to one frontend. An error means that no complete response came.
@@ -157,12 +177,13 @@ func (c *Client) attempt(ctx context.Context, base string, r call) (response, er
 	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
 	defer cancel()
 	begun := time.Now()
-	a, err := c.send(ctx, base, r)
+	var conn connection
+	a, err := c.send(conn.trace(ctx), base, r)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = errTooSlow
 		}
-		err = fmt.Errorf("%s: %w", base, withoutURL(err))
+		err = conn.explain(fmt.Errorf("%s: %w", base, withoutURL(err)))
 	}
 	c.o.Attempted(Attempt{
 		URL:      base,
@@ -207,10 +228,36 @@ func withoutURL(err error) error {
 	return err
 }
 
+// connection notes whether a request has ever had a connection.
+type connection struct{ wanted, got atomic.Bool }
+
+// trace returns a context for the request.
+func (c *connection) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { c.wanted.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { c.got.Store(true) },
+	})
+}
+
+// explain makes an unsentError of the request's error if it had no connection. A transport
+// that does not report connections may have sent it.
+func (c *connection) explain(err error) error {
+	if c.wanted.Load() && !c.got.Load() {
+		return &unsentError{err}
+	}
+	return err
+}
+
+// unsentError is the error of a request that was not sent: its frontend did not accept the
+// connection, or has a certificate that is not trusted.
+type unsentError struct{ err error }
+
+func (e *unsentError) Error() string { return e.err.Error() }
+func (e *unsentError) Unwrap() error { return e.err }
+
 // mayHaveArrived reports whether a call that ended with err may have been applied.
 func mayHaveArrived(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return !(ok && op.Op == "dial") && !hasCode(err, score.NoMaster, score.RateLimited, score.NotReady)
+	return !errors.As(err, new(*unsentError)) && !hasCode(err, score.NoMaster, score.RateLimited, score.NotReady)
 }
 
 // hasCode reports whether err is a problem with one of the codes.

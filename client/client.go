@@ -13,8 +13,9 @@
 // returns what is there and then every change, and continues at another frontend where
 // the last one ended.
 //
-// An error that Laurel reports is a *score.Problem, which errors.As finds. If no frontend
-// could be reached, the error is an *UnreachableError. Start reading at Client.
+// An error that Laurel reports is a *score.Problem, which errors.As finds. If a change may
+// have been applied or not, its code is score.OutcomeUnknown. If no frontend could be
+// reached, the error is an *UnreachableError. Start reading at Client.
 package client
 
 import (
@@ -69,10 +70,13 @@ type Options struct {
 	// closes. Many clients in one program should share one: see NewTransport.
 	Transport http.RoundTripper
 	// Token authenticates the client, for calls that no signature authenticates. It is
-	// sent only over TLS or to this machine.
+	// sent only over TLS or to this machine, and only to the frontends that New is given.
+	// If TLS names the authorities to trust, it is also sent to those that the group lists.
+	// A client with a token uses no other frontends. A redirect to another host gets none.
 	Token string
 	// TLS configures the certificates that are trusted for https URLs. If it is nil, the
-	// client trusts those that this machine trusts. It has no effect if Transport is set.
+	// client trusts those that this machine trusts. If Transport is set, that must trust
+	// the same.
 	TLS *tls.Config
 	// Notify is called with what the client did by itself: failed attempts, failovers and
 	// returns to its home. It is called from many goroutines and must not take long.
@@ -129,7 +133,7 @@ func New(urls []string, o Options) (*Client, error) {
 		transport = c.own
 	}
 	if o.Token != "" {
-		transport = &tokenTransport{"Bearer " + o.Token, transport}
+		transport = &tokenTransport{"Bearer " + o.Token, f, transport}
 	}
 	c.http.Transport, c.watches.Transport = transport, transport
 	c.watches.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -159,22 +163,6 @@ func (c *Client) Close() {
 	if c.own != nil {
 		c.own.CloseIdleConnections()
 	}
-}
-
-// tokenTransport adds a token to each request over TLS or to this machine.
-type tokenTransport struct {
-	authorization string
-	http.RoundTripper
-}
-
-func (t *tokenTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	host := r.URL.Hostname()
-	ip := net.ParseIP(host)
-	if r.URL.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback() {
-		r = r.Clone(r.Context()) // a RoundTripper must not change the request
-		r.Header.Set("Authorization", t.authorization)
-	}
-	return t.RoundTripper.RoundTrip(r)
 }
 
 // NoticeKind is the kind of a Notice.
@@ -241,14 +229,22 @@ type Attempt struct {
 	Err      error // why there was no complete response
 }
 
-// UnreachableError is the error of a call to which no frontend responded.
+// UnreachableError is the error of a call to which no frontend responded. No attempt to
+// change something has arrived anywhere.
 type UnreachableError struct {
 	Tried []string // the URLs, in the order of preference
-	Err   error    // of the last one
+	// Unused are the URLs that the group lists and that may not get the client's token.
+	Unused []string
+	Err    error // of the last one
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("no frontend can be reached (tried %s): %v", strings.Join(e.Tried, ", "), e.Err)
+	unused := ""
+	if len(e.Unused) > 0 {
+		unused = fmt.Sprintf("; the token is not sent to %s: name them or the authority to trust",
+			strings.Join(e.Unused, ", "))
+	}
+	return fmt.Sprintf("no frontend can be reached (tried %s%s): %v", strings.Join(e.Tried, ", "), unused, e.Err)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	mathrand "math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -21,11 +22,13 @@ import (
 // that the group lists. One of them is its home.
 type frontends struct {
 	given   []string
+	token   tokenRule
 	refresh time.Duration // for about how long a list is valid
 	notify  func(Notice)
 
 	mu          sync.Mutex
 	known       []frontend // the given ones first
+	unused      []string   // the listed ones that may not get the token
 	homeID      string     // the id of the home; "" until it is chosen
 	home        string     // its URL; "" while that is not known
 	choseHome   bool       // the client chose the home, not its caller
@@ -43,7 +46,7 @@ type frontend struct {
 }
 
 func newFrontends(urls []string, o Options) (*frontends, error) {
-	f := &frontends{homeID: o.Home, refresh: o.Refresh, notify: o.Notify}
+	f := &frontends{homeID: o.Home, token: newTokenRule(o), refresh: o.Refresh, notify: o.Notify}
 	for _, given := range urls {
 		u, err := baseURL(given)
 		if err != nil {
@@ -52,6 +55,7 @@ func newFrontends(urls []string, o Options) (*frontends, error) {
 		if !slices.Contains(f.given, u) {
 			f.given = append(f.given, u)
 			f.known = append(f.known, frontend{url: u})
+			f.token.give(u)
 		}
 	}
 	if len(f.given) == 0 {
@@ -192,7 +196,31 @@ func urlsOf(list []frontend) (urls []string) {
 	return urls
 }
 
+func (f *frontends) knows(url string) bool { return slices.Contains(f.urls(), url) }
+
 func (f *frontends) count() int { return len(f.urls()) }
+
+// unreachable returns the error of a call to which no frontend responded.
+func (f *frontends) unreachable(last error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &UnreachableError{Tried: urlsOf(f.known), Unused: slices.Clone(f.unused), Err: last}
+}
+
+// allUntrusted reports whether no frontend has a certificate that is trusted. It makes no
+// sense to ask them again soon.
+func (f *frontends) allUntrusted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !slices.ContainsFunc(f.known, func(k frontend) bool { return !k.untrusted })
+}
+
+// maySendToken reports whether a request to u may carry the client's token.
+func (f *frontends) maySendToken(u *url.URL) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.token.maySend(u, f.known)
+}
 
 // homeNow returns the id and the URL of the home; "" while they are not known.
 func (f *frontends) homeNow() (id, url string) {
@@ -205,7 +233,7 @@ func (f *frontends) homeNow() (id, url string) {
 func (f *frontends) learn(g score.Frontends, url string) {
 	f.mu.Lock()
 	old := f.known
-	f.known = nil
+	f.known, f.unused = nil, nil
 	for _, given := range f.given {
 		f.known = append(f.known, frontend{url: given})
 	}
@@ -214,10 +242,13 @@ func (f *frontends) learn(g score.Frontends, url string) {
 		if err != nil {
 			continue
 		}
-		if k := find(f.known, at); k != nil {
+		switch k := find(f.known, at); {
+		case k != nil:
 			k.Frontend = m
-		} else {
+		case f.token.admits(at):
 			f.known = append(f.known, frontend{Frontend: m, url: at})
+		default:
+			f.unused = append(f.unused, at)
 		}
 	}
 	for i := range f.known {

@@ -43,7 +43,7 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 	var posted struct {
 		Results []score.Result `json:"results"`
 	}
-	err := c.request(ctx, call{method: http.MethodPost, path: "/v1/events"}, body, &posted)
+	err := c.request(ctx, call{method: http.MethodPost, path: eventsPath}, body, &posted)
 	if err != nil {
 		return nil, err
 	}

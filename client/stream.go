@@ -84,16 +84,19 @@ type Stream struct {
 	more   chan struct{} // has a value when the writer must look at the queue again
 	done   chan struct{} // closed when the stream has ended
 
-	mu       sync.Mutex
-	room     sync.Cond // the queue got shorter, or the stream ended
-	queue    []Line    // unanswered
-	ready    int       // the first of the queue that are signed, if the client has a key
-	sent     int       // the first of those that were sent on the present connection
-	bytes    int       // of the queue
-	closed   bool
-	err      error
-	progress time.Time // the time of the last answer, or when an event came into the empty queue
-	stats    StreamStats
+	mu    sync.Mutex
+	room  sync.Cond // the queue got shorter, or the stream ended
+	queue []Line    // unanswered
+	ready int       // the first of the queue that are signed, if the client has a key
+	sent  int       // the first of those that were sent on the present connection
+	// uncertain is how many of the first were sent on an earlier connection, which was lost,
+	// and may have been applied.
+	uncertain int
+	bytes     int // of the queue
+	closed    bool
+	err       error
+	progress  time.Time // the time of the last answer, or when an event came into the empty queue
+	stats     StreamStats
 }
 
 // StreamStats counts the failures of a stream so far.
@@ -181,9 +184,9 @@ func (s *Stream) fits(l *Line) bool {
 }
 
 // Close waits until every event is answered, and ends the stream. The error is a
-// *RefusedError if an event was refused, a *score.Problem if the stream as a whole was, a
-// *score.Problem or an *UnreachableError if no answer came for Patience, or the cause of
-// the stream's context.
+// *RefusedError if an event was refused, a *score.Problem if the stream as a whole was, or
+// the cause of the stream's context. If no answer came for Patience, it is a *score.Problem,
+// or an *UnreachableError if nothing that is unanswered was sent.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -236,7 +239,7 @@ func (s *Stream) run() {
 			failures = 0
 		}
 		failures++
-		if quiet >= s.o.Patience {
+		if quiet >= s.o.Patience || s.c.frontends.allUntrusted() {
 			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
@@ -269,13 +272,20 @@ func (s *Stream) finish(err error) {
 		err = fmt.Errorf("the stream was cancelled with %d events unanswered: %w", len(s.queue), cause)
 	}
 	s.err = err
-	s.queue, s.bytes, s.ready, s.sent = nil, 0, 0, 0
+	s.queue, s.bytes, s.ready, s.sent, s.uncertain = nil, 0, 0, 0, 0
 	s.room.Broadcast()
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {
-	if !errors.As(last, new(*score.Problem)) {
-		last = &UnreachableError{Tried: s.c.frontends.urls(), Err: last}
+	s.mu.Lock()
+	uncertain := s.uncertain
+	s.mu.Unlock()
+	switch {
+	case uncertain > 0 && !hasCode(last, score.OutcomeUnknown):
+		last = score.Problemf(score.OutcomeUnknown, "%d of the events may have been applied or not (%v); "+
+			"repeat them with the same identities: each counts once", uncertain, last)
+	case !errors.As(last, new(*score.Problem)):
+		last = s.c.frontends.unreachable(last)
 	}
 	return fmt.Errorf("no event was answered for %s: %w", quiet.Round(time.Second), last)
 }

@@ -64,12 +64,18 @@ func (s *Stream) postOver(url string, failover bool) (answers int, err error) {
 		v.write(ctx)
 	}()
 	err = v.read(ctx, r)
+	unsent := errors.As(err, new(*unsentError))
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.As(err, new(*RefusedError)) {
 		err = cause
 	}
 	cancel(nil)
 	r.CloseWithError(io.ErrClosedPipe)
 	<-writing
+	if err != nil && !unsent && mayHaveArrived(err) {
+		s.mu.Lock()
+		s.uncertain = max(s.uncertain, s.sent)
+		s.mu.Unlock()
+	}
 	return v.answers, err
 }
 
@@ -144,7 +150,8 @@ func (v *streamConn) fill(buf []byte) []byte {
 
 // read sends the request with the body, and takes in the results.
 func (v *streamConn) read(ctx context.Context, body io.Reader) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url+"/v1/events", body)
+	var conn connection
+	req, err := http.NewRequestWithContext(conn.trace(ctx), http.MethodPost, v.url+eventsPath, body)
 	if err != nil {
 		return err
 	}
@@ -152,7 +159,7 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	req.Header.Set("Accept", "application/x-ndjson")
 	resp, err := v.s.c.http.Do(req)
 	if err != nil {
-		return withoutURL(err)
+		return conn.explain(withoutURL(err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		a, err := readRefusal(resp)
@@ -201,6 +208,7 @@ func (v *streamConn) answered(r score.Result) error {
 	s.queue = s.queue[1:]
 	s.ready--
 	s.sent--
+	s.uncertain = max(s.uncertain-1, 0)
 	s.bytes -= len(e.JSON)
 	s.progress = now
 	v.answers++

@@ -135,6 +135,10 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	refused(t, enroll(forged.Text(), who.Member), score.Unauthorized)
 	refused(t, enroll(pki.NewJoinToken(parsed.Fingerprint).Text(), who.Member), score.Unauthorized)
 	refused(t, enroll("laurel-join-1.x", who.Member), score.Unauthorized)
+	// A name is looked at before the token, and before it gets into the log.
+	for _, name := range []string{strings.Repeat("x", 4<<20), "f9@" + strings.Repeat("x", 4<<20), "f/9@x", "@x", ""} {
+		refused(t, enroll(forged.Text(), name), score.InvalidEvent)
+	}
 	refused(t, enroll(good, "f9@other"), score.InvalidEvent)
 	refused(t, enroll(good, m.opts.Identity.Member), score.InvalidEvent)
 

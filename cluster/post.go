@@ -23,8 +23,12 @@ import (
 const (
 	// maxClockSkew is how far the time of an event may be ahead of the master's clock.
 	maxClockSkew = 5 * time.Minute
-	// postTimeout is how long a post looks for a master. Elections take a fraction of it.
+	// postTimeout is how long the outcome of a post is waited for.
 	postTimeout = 5 * time.Second
+	// seekTimeout is how long, at a time scale of 1, a post looks for a master. Elections
+	// take a fraction of it. It is less than clients wait for one frontend, so that they
+	// are told that nothing was done.
+	seekTimeout = 2500 * time.Millisecond
 	// retryPause is the longest wait between two attempts while there is no new master.
 	retryPause = 50 * time.Millisecond
 	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the
@@ -76,8 +80,8 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	ctx, cancel := context.WithTimeout(ctx, p.scaled(postTimeout))
 	defer cancel()
 	var outcome batch.Outcome
-	uncertain := false // an attempt may be applied
-	timedOut := p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
+	begun, uncertain := time.Now(), false // an attempt may be applied
+	_ = p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
 		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
@@ -89,6 +93,8 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 			}
 		case outcome.Problem.Code != score.NoMaster:
 			return true
+		case !uncertain && time.Since(begun) > p.scaled(seekTimeout):
+			return true
 		}
 		p.metrics.Retries.Inc()
 		return false
@@ -98,8 +104,9 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 		return outcome.Results, nil
 	case uncertain:
 		return nil, outcomeUnknown()
-	case timedOut != nil:
-		return nil, score.Problemf(score.NoMaster, "no master was found within %s; retry", p.scaled(postTimeout))
+	case outcome.Problem.Code == score.NoMaster:
+		return nil, score.Problemf(score.NoMaster,
+			"no master was found within %s; nothing of this post was processed; retry", p.scaled(seekTimeout))
 	}
 	return nil, outcome.Problem
 }

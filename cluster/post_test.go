@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/client"
 	"laurel/score"
 )
 
@@ -201,5 +202,28 @@ func TestPostsOfAClosingMemberAreRefusedOrDone(t *testing.T) {
 		if applied := done[fmt.Sprintf("bard/%d-1", i)] == 1; err == nil && !applied {
 			t.Errorf("post %d was acked and is lost", i)
 		}
+	}
+}
+
+// The client is told that nothing was done only if the frontend answers before the client asks another one.
+func TestAPostWithoutAMasterIsRefusedBeforeItsClientGivesUp(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
+	mustPost(t, g.nodes[0], alerts("bard/first", 1, 1))
+	for _, n := range g.nodes[1:] {
+		n.stop()
+	}
+	left := g.nodes[0].member()
+	eventually(t, "the loss of the master", func() error {
+		if left.Frontends().Master != "" {
+			return errors.New("there still is one")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), client.DefaultAttemptTimeout)
+	defer cancel()
+	_, err := left.Post(ctx, alerts("bard/first", 2, 1))
+	if score.CodeOf(err) != score.NoMaster || ctx.Err() != nil {
+		t.Errorf("got %v (%v); want no_master", err, ctx.Err())
 	}
 }

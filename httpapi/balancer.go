@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/handler"
 	"laurel/httpapi/watch"
 	"laurel/internal/address"
 	"laurel/score"
@@ -78,12 +79,13 @@ func (b *balancer) balance() balance {
 // canSend reports whether the client of a request can be sent to the URLs of other
 // frontends: it has come by the URL of this one. Behind a proxy or by another name it may
 // have no way to them.
-func (b *balancer) canSend(r *http.Request) bool {
+func (b *balancer) canSend(r *handler.Request) bool {
+	_, hr := r.Transport()
 	scheme := "http"
-	if r.TLS != nil {
+	if r.Peer().Encrypted() {
 		scheme = "https"
 	}
-	return b.url.Serves(scheme, r.Host) && !(b.direct && cameByProxy(r))
+	return b.url.Serves(scheme, hr.Host) && !(b.direct && cameByProxy(hr))
 }
 
 // cameByProxy reports whether a proxy has passed a request on. Some proxies give their
@@ -101,7 +103,7 @@ func (b *balancer) reaches(f *score.Frontend) (u address.URL, ok bool) {
 }
 
 // home returns the home that the client of a request names, "" if it cannot be sent there.
-func (b *balancer) home(r *http.Request, q url.Values) string {
+func (b *balancer) home(r *handler.Request, q url.Values) string {
 	if !b.canSend(r) {
 		return ""
 	}
@@ -110,7 +112,7 @@ func (b *balancer) home(r *http.Request, q url.Values) string {
 
 // elsewhere returns the URL at which a new watcher is served better, "" if that is here.
 // A watcher is sent elsewhere once.
-func (b *balancer) elsewhere(r *http.Request, q url.Values) string {
+func (b *balancer) elsewhere(r *handler.Request, q url.Values) string {
 	if q.Get("moved") != "" || !b.canSend(r) {
 		return ""
 	}
@@ -131,7 +133,7 @@ func (b *balancer) elsewhere(r *http.Request, q url.Values) string {
 	}
 	next := url.Values{"moved": {"1"}}
 	maps.Copy(next, q)
-	return below[rand.N(len(below))].String() + r.URL.EscapedPath() + "?" + next.Encode()
+	return below[rand.N(len(below))].String() + r.Path + "?" + next.Encode()
 }
 
 // homes are the homes of guests that serve again, and since when.

@@ -41,6 +41,9 @@ func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Reques
 	if e == nil || r.Method == http.MethodPost && !f.server.takesPost(r) {
 		return dst, false
 	}
+	if r.ForwardedFor != nil || r.ForwardedProto != nil {
+		r.Peer = f.server.admission.Limits.Client(r.Peer, string(r.ForwardedFor), string(r.ForwardedProto))
+	}
 	start := time.Now()
 	if e.hit != nil {
 		if out, status := e.hit(ctx, dst, r); status != 0 {

@@ -59,25 +59,31 @@ type Options struct {
 	// Registry gets the API's metrics and is what /metrics shows; nil for one of its own.
 	// It takes one API only.
 	Registry *prometheus.Registry
+	// HideMetrics hides /metrics at the port of clients. See API.Metrics.
+	HideMetrics bool
 	// Origins are the origins whose pages may read, as ParseOrigin returns them, besides
 	// those of the group itself. nil permits all, unless the group is private.
 	Origins []string
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
+	// PublicCertificate reports whether browsers trust the certificate that clients are
+	// shown now. If so they are told to use https only. nil means that they do not.
+	PublicCertificate func() bool
 }
 
 // API is Laurel's HTTP interface at one frontend. Its methods may be called by any
 // goroutine.
 type API struct {
-	group     Group
-	log       *slog.Logger
-	options   Options
-	metrics   *metrics
-	origins   *origins
-	admission *admission.Control
-	hub       *watch.Hub
-	balancer  *balancer
-	stop      context.CancelFunc
+	group       Group
+	log         *slog.Logger
+	options     Options
+	metrics     *metrics
+	metricsPage *metricsPage
+	origins     *origins
+	admission   *admission.Control
+	hub         *watch.Hub
+	balancer    *balancer
+	stop        context.CancelFunc
 }
 
 // New returns the API of the frontend that g belongs to. It panics if o.Registry has the
@@ -86,11 +92,12 @@ func New(g Group, o Options) *API {
 	o.Registry = cmp.Or(o.Registry, prometheus.NewRegistry())
 	ctx, stop := context.WithCancel(context.Background())
 	a := &API{
-		group:   g,
-		log:     cmp.Or(o.Logger, slog.Default()),
-		options: o,
-		metrics: newMetrics(o.Registry),
-		stop:    stop,
+		group:       g,
+		log:         cmp.Or(o.Logger, slog.Default()),
+		options:     o,
+		metrics:     newMetrics(o.Registry),
+		metricsPage: newMetricsPage(o.Registry),
+		stop:        stop,
 	}
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)
@@ -124,6 +131,10 @@ func (a *API) ForwardedHandler() http.Handler {
 }
 
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
+
+// Metrics returns the handler of the page with the metrics, for a port of its own. It
+// authenticates nobody.
+func (a *API) Metrics() http.Handler { return a.metricsPage }
 
 // Server returns an HTTP server for h with the limits of this package on each connection.
 // It has no timeout for whole requests: each handler sets the deadlines that it needs.

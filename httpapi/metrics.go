@@ -1,15 +1,20 @@
 package httpapi
 
 import (
+	"bytes"
+	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"laurel/cache"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
@@ -154,3 +159,57 @@ func (m *requestMetrics) done(status int, took time.Duration, stream bool) {
 		m.seconds.Observe(took.Seconds())
 	}
 }
+
+// metricsAge is how old the page of the metrics may be. Making it takes milliseconds, so
+// all who ask within that time get the same page.
+const metricsAge = time.Second
+
+// metricsPage is the page with all metrics of a frontend.
+type metricsPage struct {
+	registry http.Handler
+
+	mu     sync.Mutex // held while the page is made: the others wait for that one
+	made   time.Time
+	answer handler.Response
+}
+
+func newMetricsPage(r prometheus.Gatherer) *metricsPage {
+	return &metricsPage{registry: promhttp.HandlerFor(r, promhttp.HandlerOpts{DisableCompression: true})}
+}
+
+// current returns the answer with the page.
+func (p *metricsPage) current() handler.Response {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.made) >= metricsAge {
+		w := pageWriter{header: http.Header{}, status: http.StatusOK}
+		p.registry.ServeHTTP(&w, &http.Request{Method: http.MethodGet})
+		p.made = time.Now()
+		p.answer = handler.Response{
+			Status: w.status, Type: w.header.Get("Content-Type"), CacheControl: "no-store", Body: w.body.Bytes(),
+		}
+	}
+	return p.answer
+}
+
+// handle answers a request for the page.
+func (p *metricsPage) handle(context.Context, *handler.Request) (handler.Response, error) {
+	return p.current(), nil
+}
+
+// ServeHTTP answers a request for the page at another port than that of clients.
+func (p *metricsPage) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	a := p.current()
+	a.WriteTo(w, handler.Shared{})
+}
+
+// pageWriter holds a page.
+type pageWriter struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *pageWriter) Header() http.Header         { return w.header }
+func (w *pageWriter) WriteHeader(status int)      { w.status = status }
+func (w *pageWriter) Write(b []byte) (int, error) { return w.body.Write(b) }

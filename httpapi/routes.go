@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/gorilla/mux"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"laurel/cache"
 	"laurel/httpapi/admission"
@@ -43,16 +42,19 @@ func on(method, pattern string, p admission.Permission, h handler.Func) route {
 // busiest come first.
 func (s *server) routes() []route {
 	const (
-		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
-		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
+		all, read, watch    = admission.PermitAll, admission.PermitRead, admission.PermitWatch
+		post, enroll, leave = admission.PermitPost, admission.PermitEnroll, admission.PermitLeave
 		operate, join       = admission.PermitOperate, admission.PermitJoin
-		leave               = admission.PermitLeave
 	)
+	metrics := admission.PermitMetrics
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
 	}
 	atMaster, plain := s.atMaster, handler.WithoutParameters
-	metricsPage := promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{})
+	page := s.metricsPage.handle
+	if s.options.HideMetrics {
+		page, metrics = hiddenMetrics, all
+	}
 	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.post, fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit
@@ -82,7 +84,7 @@ func (s *server) routes() []route {
 		get("/v1/audit", operate, atMaster(s.admin.Audit)),
 		get("/livez", all, livez),
 		get("/readyz", all, s.readyz),
-		get("/metrics", metrics, fromHTTPHandler(metricsPage)),
+		get("/metrics", metrics, page),
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
 		get("/", read, s.frontPage),
 	)
@@ -143,6 +145,12 @@ const readyTimeout = 2 * time.Second
 
 // livez reports that the process answers, whatever the state of the group.
 func livez(context.Context, *handler.Request) (handler.Response, error) { return ok() }
+
+// hiddenMetrics answers for the metrics at a frontend that shows them elsewhere.
+func hiddenMetrics(context.Context, *handler.Request) (handler.Response, error) {
+	return handler.Response{}, score.Problemf(score.NotFound,
+		"this frontend shows its metrics at its debug address only (--metrics=debug)")
+}
 
 // scopeReads is the value of readyz's parameter scope for the reads alone.
 const scopeReads = "reads"
@@ -228,7 +236,7 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 func (s *server) overviewPage(r *handler.Request) (handler.Response, error) {
 	_, hr := r.Transport()
 	at := "http://"
-	if r.Peer().TLS != nil {
+	if r.Peer().Encrypted() {
 		at = "https://"
 	}
 	at += textfmt.OneLine(hr.Host)

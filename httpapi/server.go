@@ -11,6 +11,7 @@ import (
 
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
+	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/question"
@@ -75,7 +76,7 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	before := gate.Access()
 	if problem := gate.Admit(ctx, e.permit, r); problem != nil {
-		return handler.Response{}, problem
+		return handler.Response{}, gate.Refused(r, problem)
 	}
 	leave, problem := gate.Enter(e.permit, r)
 	if problem != nil {
@@ -91,6 +92,10 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	return a, err
 }
 
+// strictTransport has a browser use https only, for 30 days. Browsers speak HTTP/2 over
+// TLS, and load the page, so the fast path does not send it.
+const strictTransport = "max-age=2592000"
+
 // ServeHTTP answers a request of net/http. It is the one place where these are counted
 // and logged and where their problems are written.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
@@ -105,10 +110,14 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
 	}
 	shared.SetOn(w.Header())
+	client := s.clientOf(hr)
+	if client.TLS != nil && s.client && s.options.PublicCertificate != nil && s.options.PublicCertificate() {
+		w.Header().Set("Strict-Transport-Security", strictTransport)
+	}
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 
-	r := handler.FromHTTP(out, hr, &s.gate.Bodies)
+	r := handler.FromHTTP(out, hr, client, &s.gate.Bodies)
 	ctx := hr.Context()
 	var a handler.Response
 	err := s.origins.checkChange(hr, s)
@@ -126,6 +135,17 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		a.WriteTo(out, shared)
 	}
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
+}
+
+// clientOf returns the client of a request: the other end of the connection, or a client
+// behind a trusted proxy.
+func (s *server) clientOf(hr *http.Request) *fastpath.Peer {
+	peer := fastpath.PeerOf(hr)
+	if !s.client {
+		return peer
+	}
+	list := func(name string) string { return strings.Join(hr.Header[name], ",") }
+	return s.admission.Limits.Client(peer, list("X-Forwarded-For"), list("X-Forwarded-Proto"))
 }
 
 // finish counts and logs a request that has been answered. stream is true if the time

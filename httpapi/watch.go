@@ -135,11 +135,11 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	}
 	// A browser gives up the stream of another origin for good when it is redirected.
 	if hr.Header.Get("Origin") == "" {
-		if to := s.balancer.elsewhere(hr, q); to != "" {
+		if to := s.balancer.elsewhere(r, q); to != "" {
 			return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 		}
 	}
-	watcher, first, err := s.subscribe(ctx, subjects, lastID, s.balancer.home(hr, q))
+	watcher, first, err := s.subscribe(ctx, subjects, lastID, s.balancer.home(r, q))
 	if err != nil {
 		return handler.Response{}, watchProblem(err)
 	}

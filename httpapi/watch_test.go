@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,7 +53,9 @@ func newWatchedGroupAt(t *testing.T, public string, direct bool) (*watchedGroup,
 		t.Fatal(err)
 	}
 	g := &watchedGroup{testMember: testMember{id: "f1", store: store}, url: u.String()}
-	a := New(groupOf(g), Options{URL: u, Direct: direct, Options: admission.Options{Secure: true}})
+	a := New(groupOf(g), Options{URL: u, Direct: direct, Options: admission.Options{
+		Secure: true, Limits: admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}})
 	server.Config.Handler = a.Handler()
 	server.Start()
 	t.Cleanup(func() {
@@ -252,6 +255,10 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 			r.Host = "f1.example"
 			r.Header.Set("X-Forwarded-For", "192.0.2.7")
 		}, there},
+		{"by a public URL of a trusted proxy that ends TLS", "https://f1.example", "https://there", func(r *http.Request) {
+			r.Host = "f1.example"
+			r.Header.Set("X-Forwarded-Proto", "https")
+		}, "https://there/v1/watch?contest=OG%2F1&moved=1"},
 		{"past the public URL", "http://f1.example", "http://there", plain, ""},
 		{"in the clear, by a public URL with https", "https://f1.example", "https://there", host("f1.example"), ""},
 		{"to the same URL, by which all are reached", "http://f1.example", "http://f1.example", host("f1.example"), ""},

@@ -30,6 +30,8 @@ const (
 const (
 	// maxRequest bounds a certificate request, in bytes.
 	maxRequest = 64 << 10
+	// maxMember bounds id@instance, in bytes.
+	maxMember = 130
 
 	maxTokenTTL  = 30 * 24 * time.Hour
 	maxTokenUses = 1000
@@ -138,6 +140,9 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if err != nil {
 		return nil, score.Problemf(score.Unauthorized, "%v", err)
 	}
+	if id := peer.MemberID(raft.ServerID(member)); len(member) > maxMember || !i.ValidID(id) {
+		return nil, invalid("member", "got %.80q; want the id of a frontend and of its data, id@instance", member)
+	}
 	if p := i.checkToken(t); p != nil {
 		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
 		return nil, p
@@ -178,9 +183,6 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.PublicKey, p *score.Problem) {
 	id := peer.MemberID(member)
 	public, _, err := parseRequest(csr, string(member))
-	if err == nil && !i.ValidID(id) {
-		err = fmt.Errorf("the id %q is not valid", id)
-	}
 	if err != nil {
 		return nil, invalid("csr", "%v", err)
 	}

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,8 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,19 +23,10 @@ import (
 	"laurel/trust/pki"
 )
 
-const (
-	// MaxHandshakes bounds the connections whose handshake or preamble is not complete.
-	// One more closes the oldest: a member completes both within milliseconds, but a
-	// stranger that opens connections to keep others out does not.
-	MaxHandshakes = 128
-	// recheckGrace is how long a connection stays open after its certificate, as it was
-	// at the handshake, is no longer accepted. The member has another one by now, and
-	// requests under way on the connection need not be broken off.
-	recheckGrace = time.Second
-	// maxLoggedError bounds the text of an error in a log line about a refusal, which a
-	// stranger influences.
-	maxLoggedError = 300
-)
+// recheckGrace is how long a connection stays open after its certificate, as it was at
+// the handshake, is no longer accepted. The member has another one by now, and requests
+// under way on the connection need not be broken off.
+const recheckGrace = time.Second
 
 // Reasons of laurel_peer_refused_total, besides those of package trust.
 const (
@@ -72,15 +62,13 @@ type Authenticator struct {
 	opened   chan struct{} // closed by Open
 	refusals *Refusals
 	trusted  atomic.Pointer[access.State] // the access control whose authorities are trusted
-
-	mu      sync.Mutex
-	pending *list.List // of *conn
+	pending  pendingConns
 }
 
 // NewAuthenticator returns an Authenticator that admits nobody before Open.
 func NewAuthenticator(c AuthConfig) *Authenticator {
 	return &Authenticator{
-		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}), pending: list.New(),
+		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger,
 			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember, pki.WrongRole,
 			reasonRemoved, reasonHandshake, reasonCrowded),
@@ -175,7 +163,13 @@ func (a *Authenticator) serverHandshake(ctx context.Context, c *conn, deadline t
 		}
 		return err
 	}
-	return a.setPeer(c, t)
+	if err := a.setPeer(c, t); err != nil {
+		return err
+	}
+	if a.Role(c.peer) > pki.Joiner {
+		a.pending.remember(c)
+	}
+	return nil
 }
 
 // setPeer stores the outcome of a handshake.
@@ -199,39 +193,43 @@ func refusalReason(err error) string {
 }
 
 // addPending counts a connection as pending until the returned function is called. It
-// closes the oldest one where there are too many.
+// closes another one where there are too many.
 func (a *Authenticator) addPending(c *conn) (done func()) {
 	if a == nil {
 		return func() {}
 	}
-	a.mu.Lock()
-	e := a.pending.PushBack(c)
-	var oldest *conn
-	if a.pending.Len() > MaxHandshakes {
-		oldest = a.pending.Remove(a.pending.Front()).(*conn)
+	if closed := a.pending.add(c, a.configured); closed != nil {
+		a.refuse(reasonCrowded, closed.raw.RemoteAddr(), errCrowded)
+		closed.Close()
 	}
-	a.mu.Unlock()
-	if oldest != nil {
-		a.refuse(reasonCrowded, oldest.raw.RemoteAddr(), errCrowded)
-		oldest.Close()
+	return func() { a.pending.remove(c) }
+}
+
+// configured returns the addresses of members that the configuration has as addresses.
+// Those of members that it has by name are learned when they connect.
+func (a *Authenticator) configured() (list []netip.Addr) {
+	select {
+	case <-a.opened:
+	default:
+		return nil // Servers cannot be called yet
 	}
-	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.pending.Remove(e)
+	for _, s := range a.Servers() {
+		if ap, err := netip.ParseAddrPort(string(s.Address)); err == nil {
+			list = append(list, ap.Addr().Unmap())
+		}
 	}
+	return list
 }
 
 // refuse counts and logs a refusal. A peer that went away, as a member that stops, is not
 // worth a warning.
 func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
-	text := err.Error()
 	level := slog.LevelWarn
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		level = slog.LevelInfo
 	}
 	a.refusals.Note(level, reason, "refused a connection between members",
-		"remote", remote, "err", text[:min(len(text), maxLoggedError)])
+		"remote", remote, "err", err)
 }
 
 // Recheck closes the connections of members that were removed, and those whose

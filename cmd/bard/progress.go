@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"laurel/internal/cli"
 	"laurel/internal/textfmt"
 )
 
@@ -22,7 +23,7 @@ const (
 // then. It is safe for concurrent use.
 type progress struct {
 	out      io.Writer
-	terminal int // its file descriptor; -1: out is no terminal
+	terminal *os.File // that out is, for the bar; nil: out is no terminal
 
 	mu    sync.Mutex
 	shown uint64
@@ -30,9 +31,9 @@ type progress struct {
 }
 
 func newProgress(out io.Writer) *progress {
-	p := &progress{out: out, terminal: -1, at: time.Now()}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.terminal = int(f.Fd())
+	p := &progress{out: out, at: time.Now()}
+	if f, ok := cli.Terminal(out); ok {
+		p.terminal = f
 	}
 	return p
 }
@@ -41,7 +42,7 @@ func newProgress(out io.Writer) *progress {
 // if it is unknown, it is below 0.
 func (p *progress) run(state func() (answered uint64, share float64)) (stop func()) {
 	every := lineInterval
-	if p.terminal >= 0 {
+	if p.terminal != nil {
 		every = barInterval
 	}
 	tick, quit, done := time.NewTicker(every), make(chan struct{}), make(chan struct{})
@@ -72,7 +73,7 @@ func (p *progress) show(answered uint64, share float64) {
 	now := time.Now()
 	rate := float64(answered-p.shown) / now.Sub(p.at).Seconds()
 	text := fmt.Sprintf("%s events, %s/s", textfmt.Thousands(answered), textfmt.Thousands(uint64(rate)))
-	if p.terminal < 0 {
+	if p.terminal == nil {
 		if share >= 0 {
 			text += fmt.Sprintf(", %.0f %% of the file", 100*share)
 		}
@@ -84,12 +85,12 @@ func (p *progress) show(answered uint64, share float64) {
 	if now.Sub(p.at) > time.Second {
 		p.shown, p.at = answered, now
 	}
-	width, _, err := term.GetSize(p.terminal)
+	width, _, err := term.GetSize(int(p.terminal.Fd()))
 	if err != nil || width < 20 {
 		width = 80
 	}
 	p.clear()
-	fmt.Fprint(p.out, bar(share, text, width-1))
+	fmt.Fprint(p.terminal, bar(share, text, width-1))
 }
 
 // bar returns text with a bar before it, at most width wide.
@@ -113,7 +114,7 @@ func (p *progress) println(format string, args ...any) {
 
 // clear removes the bar from the current line.
 func (p *progress) clear() {
-	if p.terminal >= 0 {
-		fmt.Fprint(p.out, "\r\x1b[K")
+	if p.terminal != nil {
+		fmt.Fprint(p.terminal, "\r\x1b[K")
 	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,20 +78,44 @@ its hash.`,
 		if g.Expires, err = parseExpiry(expires); err != nil {
 			return cli.Usagef("--expires: %w", err)
 		}
-		made, err := c.Grant(cmd.Context(), g)
-		if err != nil {
-			return err
-		}
-		out := cmd.OutOrStdout()
-		if made.Token == "" {
-			fmt.Fprintf(out, "%s has the role %s by the key %s\n", g.Name, g.Role, made.ID)
-			return nil
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(),
-			"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
-		fmt.Fprintln(out, made.Token)
-		return nil
+		return grant(cmd, c, g)
 	})
+}
+
+// grant makes a grant and prints its id, or its token.
+func grant(cmd *cobra.Command, c *client.Client, g access.GrantRequest) error {
+	already := ""
+	if had, err := hasGrant(cmd.Context(), c, &g); err != nil {
+		return err
+	} else if had {
+		already = " already"
+	}
+	made, err := c.Grant(cmd.Context(), g)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if made.Token == "" {
+		fmt.Fprintf(out, "%s has the role %s by the key %s%s\n", g.Name, g.Role, made.ID, already)
+		return nil
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(),
+		"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
+	fmt.Fprintln(out, made.Token)
+	return nil
+}
+
+// hasGrant reports whether the holder of a key has exactly what is to be granted.
+func hasGrant(ctx context.Context, c *client.Client, g *access.GrantRequest) (bool, error) {
+	if len(g.Public) == 0 {
+		return false, nil // each token is a new one
+	}
+	view, err := c.Access(ctx)
+	return slices.ContainsFunc(view.Grants, func(old access.Grant) bool {
+		return old.ID == score.KeyID(g.Public) && !old.Revoked && old.Name == g.Name && old.Role == g.Role &&
+			slices.Equal(old.Competitions, g.Competitions) && slices.Equal(old.Types, g.Types) &&
+			old.Rate == g.Rate && old.Expires.Equal(g.Expires)
+	}), err
 }
 
 // parseExpiry parses a time, or a duration from now. "" is the zero time.

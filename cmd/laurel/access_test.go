@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,6 +22,7 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 		"access grant bard/a --role bard --key " + public:                                                        `{"name":"bard/a","role":"bard","public":"` + public + `"}`,
 	} {
 		code, out, errs, asked := run(t, answers(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(line)...)
+		asked = slices.DeleteFunc(asked, func(a string) bool { return strings.HasPrefix(a, "GET ") }) // what it had before
 		if want := "POST /v1/access/grants application/json " + want; code != cli.ExitOK || len(asked) != 1 ||
 			asked[0] != want {
 			t.Errorf("%s: exit code %d (%s), asked %q; want %q", line, code, errs, asked, want)

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"laurel/client"
@@ -34,7 +36,7 @@ after a post it can differ between the frontends for a moment.
 `
 
 func newStatusCommand() *cobra.Command {
-	return readCommand(&cobra.Command{
+	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the frontends of the group, as one of them sees it",
 		Long: `Shows the mode and the epoch of the group and, for each frontend, its role, its state, the time left of
@@ -44,11 +46,40 @@ its lease, and these revisions:
   RELEASED  its readers see every change up to this revision
   REVISION  its database has applied every event up to this revision
 
-A frontend without a lease (-) asks the master for each answer. In pull mode no frontend has a lease.`,
+A frontend without a lease (-) asks the master for each answer. In pull mode no frontend has a lease.
+
+Exit code 1 means that the group has no master, too.`,
 		Example: `  laurel cluster status
   laurel cluster status --to http://127.0.0.1:8002 --json`,
 		Args: cobra.NoArgs,
-	}, func([]string) (string, url.Values, error) { return "/v1/cluster", nil, nil }, statusNotes)
+	}
+	asJSON := jsonFlag(c)
+	return withClient(c, func(cmd *cobra.Command, _ []string, c *client.Client) error {
+		const path = "/v1/cluster"
+		body, err := c.Get(cmd.Context(), path, nil, client.JSON)
+		if err != nil {
+			return err
+		}
+		var group score.Frontends
+		if err := json.Unmarshal(body, &group); err != nil {
+			return fmt.Errorf("cannot read the status of the group: %w", err)
+		}
+		notes := ""
+		if !*asJSON {
+			notes = statusNotes
+			if body, err = c.Get(cmd.Context(), path, nil, client.Text); err != nil {
+				return err
+			}
+		}
+		if err := printAnswer(cmd, body, notes); err != nil {
+			return err
+		}
+		if group.Master == "" {
+			return errors.New("the group has no master, so it accepts no posts and no changes; " +
+				"it elects one when a majority of its voters is up")
+		}
+		return nil
+	})
 }
 
 // withClient makes c run f with a client of the group, and adds the flags for it. The
@@ -106,6 +137,16 @@ The flags about the frontend are never taken from the environment.`,
 			if required.value == "" {
 				return "", cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
+		}
+		group, err := c.Frontends(ctx)
+		if err != nil {
+			return "", err
+		}
+		known := slices.ContainsFunc(group.Frontends, func(f score.Frontend) bool {
+			return f.ID == m.ID && f.Peer == m.Peer && f.URL == m.URL && f.Voter == m.Voter
+		})
+		if known {
+			return m.ID + " was in the group already, at these addresses and with this vote", c.Join(ctx, m)
 		}
 		return m.ID + " is in the group", c.Join(ctx, m)
 	})
@@ -177,15 +218,27 @@ frontend ends the watchers that have no reader's token.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		var wanted []access.Setting
 		for _, arg := range args {
 			name, value, ok := strings.Cut(arg, "=")
 			if !ok || name == "" {
 				return cli.Usagef("got %q; want NAME=VALUE, such as private=true", arg)
 			}
-			if err := c.ChangeSetting(cmd.Context(), name, value); err != nil {
-				return fmt.Errorf("%s was not changed: %w", name, err)
+			wanted = append(wanted, access.Setting{Name: name, Value: value})
+		}
+		before, err := c.Settings(cmd.Context())
+		if err != nil {
+			return err
+		}
+		for _, s := range wanted {
+			if err := c.ChangeSetting(cmd.Context(), s.Name, s.Value); err != nil {
+				return fmt.Errorf("%s was not changed: %w", s.Name, err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s\n", name, value)
+			already := ""
+			if slices.Contains(before, s) {
+				already = " already"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s%s\n", s.Name, s.Value, already)
 		}
 		return nil
 	})
@@ -204,6 +257,13 @@ arrive meanwhile wait.`,
 	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
 		if len(args) == 0 {
 			return "leadership was transferred to another frontend", c.Transfer(ctx, "")
+		}
+		group, err := c.Frontends(ctx)
+		if err != nil {
+			return "", err
+		}
+		if group.Master == args[0] {
+			return args[0] + " is the master already", c.Transfer(ctx, args[0])
 		}
 		return "leadership was transferred to " + args[0], c.Transfer(ctx, args[0])
 	})

@@ -31,7 +31,7 @@ func TestDebugIsForLoopbackAddressesOnly(t *testing.T) {
 
 func TestTheDebugServerServesProfilesUntilItIsStopped(t *testing.T) {
 	var log strings.Builder
-	stop, err := serveDebug("127.0.0.1:0", slog.New(slog.NewTextHandler(&log, nil)))
+	stop, err := serveDebug("127.0.0.1:0", http.NewServeMux(), slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +69,52 @@ func TestTheDebugServerServesProfilesUntilItIsStopped(t *testing.T) {
 	stop()
 	if _, err := http.Get(url); err == nil {
 		t.Error("the stopped server still answers")
+	}
+}
+
+func TestTheDebugServerServesTheMetrics(t *testing.T) {
+	var log strings.Builder
+	mux := http.NewServeMux()
+	stop, err := serveDebug("127.0.0.1:0", mux, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	// The frontend, and with it the metrics, comes after the profiles.
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "laurel_epoch 1") })
+	_, url, _ := strings.Cut(log.String(), "url=")
+	url = strings.TrimSuffix(strings.TrimSpace(url), "debug/pprof/") + "metrics"
+	for host, want := range map[string]int{"localhost": 200, "evil.example": 403} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != want || (want == 200) != (string(b) == "laurel_epoch 1") {
+			t.Errorf("host %s: %d %s; want %d", host, res.StatusCode, b, want)
+		}
+	}
+}
+
+func TestMetricsAtTheDebugAddressNeedOne(t *testing.T) {
+	for line, want := range map[string]string{
+		"--metrics debug":                        "--debug",
+		"--metrics nowhere":                      "--metrics",
+		"--metrics debug --debug 10.0.0.1:6060":  "--debug",
+		"--metrics= --debug 127.0.0.1:6060":      "--metrics",
+		"--metrics DEBUG --debug 127.0.0.1:6060": "--metrics",
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--insecure"},
+			strings.Fields(line)...)
+		if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, stderr %q; want %q", line, code, errs, want)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"laurel/cluster"
 	"laurel/httpapi"
 	"laurel/internal/address"
+	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/internal/loopback"
@@ -30,11 +31,18 @@ import (
 type frontendFlags struct {
 	frontend.Options
 	debug     string // host:port of the debug server; "": none
+	metrics   string // where the metrics are shown: metricsAtHTTP or metricsAtDebug
 	insecure  bool
 	joinToken string
 	certFile  string // with the certificate for clients
 	keyFile   string // of that certificate
 }
+
+// Values of --metrics.
+const (
+	metricsAtHTTP  = "http"
+	metricsAtDebug = "debug"
+)
 
 func newFrontendCommand() *cobra.Command {
 	var f frontendFlags
@@ -69,8 +77,8 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			if err := f.check(); err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})).
-				With("frontend", f.Member.ID)
+			lines := slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})
+			log := slog.New(boundlog.New(lines)).With("frontend", f.Member.ID)
 			f.Member.Logger = log
 			log.Info("starting", "version", cli.Version(), "go", runtime.Version(),
 				"data", f.Member.Dir, "http", f.HTTP, "peer", f.Member.Peer)
@@ -129,14 +137,17 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private); "+
 			"none may make changes")
 	flags.Func("proxies",
-		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
-			"limits per address do not apply to them, nor to this machine",
+		"`NETWORKS` of proxies that are trusted, such as 10.1.0.0/16, separated by commas: what they report in "+
+			"X-Forwarded-For and X-Forwarded-Proto is believed; limits per address do not apply to them, nor to "+
+			"this machine",
 		func(list string) (err error) {
 			f.API.Limits.Proxies, err = parseNetworks(list)
 			return err
 		})
 	flags.StringVar(&f.debug, "debug", "",
-		"loopback `HOST:PORT` for profiles by pprof, such as 127.0.0.1:6060 (default none)")
+		"loopback `HOST:PORT` for profiles by pprof and for /metrics, such as 127.0.0.1:6060 (default none)")
+	flags.StringVar(&f.metrics, "metrics", metricsAtHTTP,
+		"where /metrics is: http for the --http address, or debug for the --debug address only")
 	flags.Uint64Var(&m.SnapshotEntries, "snapshot-entries", 0, "number of log entries between two snapshots")
 	flags.MarkHidden("snapshot-entries")
 }
@@ -152,6 +163,10 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
+	case f.metrics != metricsAtHTTP && f.metrics != metricsAtDebug:
+		return cli.Usagef("--metrics is %q; want %s or %s", f.metrics, metricsAtHTTP, metricsAtDebug)
+	case f.metrics == metricsAtDebug && f.debug == "":
+		return cli.Usagef("--metrics=%s needs the address of --debug", metricsAtDebug)
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
@@ -180,17 +195,20 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	if err := f.setCertificate(); err != nil {
 		return err
 	}
+	debug := http.NewServeMux()
 	if f.debug != "" {
-		stop, err := serveDebug(f.debug, f.Member.Logger)
+		stop, err := serveDebug(f.debug, debug, f.Member.Logger)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
+	f.API.HideMetrics = f.metrics == metricsAtDebug
 	started, err := frontend.Start(f.Options)
 	if err != nil {
 		return err
 	}
+	debug.Handle("/metrics", started.Metrics())
 	return started.Run(ctx)
 }
 
@@ -234,14 +252,13 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// serveDebug serves profiles under /debug/pprof/ at a loopback address until stop is
-// called.
-func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
+// serveDebug serves mux at a loopback address, with profiles under /debug/pprof/, until
+// stop is called.
+func serveDebug(addr string, mux *http.ServeMux, log *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for --debug: %w", err)
 	}
-	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

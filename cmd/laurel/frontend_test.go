@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
+	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/trust/pki"
@@ -168,8 +169,8 @@ func TestAnOriginThatNoBrowserSendsIsWrongUsage(t *testing.T) {
 			t.Errorf("LAUREL_CORS_ORIGIN=%s: exit code %d, stderr %q; want wrong usage", origin, code, errs)
 		}
 	}
-	f := frontendFlags{}
-	f.Member.ID, f.Member.Dir, f.Member.TimeScale = "f1", "d", 1
+	f := frontendFlags{metrics: metricsAtHTTP}
+	f.Member.ID, f.Member.Dir, f.Member.TimeScale, f.Member.Peer, f.HTTP = "f1", "d", 1, "f1:9001", "f1:8001"
 	f.API.Origins = []string{"https://Scores.example:443/", "http://press.example:8080"}
 	if err := f.check(); err != nil || f.API.Origins[0] != "https://scores.example" ||
 		f.API.Origins[1] != "http://press.example:8080" {
@@ -206,6 +207,20 @@ func TestLogLinesNameTheFrontendAndTheFirstOneTheVersion(t *testing.T) {
 	for _, line := range lines {
 		if !strings.Contains(line, " frontend=f7") {
 			t.Errorf("the line does not name the frontend: %s", line)
+		}
+	}
+}
+
+func TestLinesOfAFrontendsLogAreBounded(t *testing.T) {
+	long := strings.Repeat("x", 1<<20) // the first line has the directory, in which it cannot start
+	code, _, errs, _ := run(t, answers(""), "frontend", "--id", "f7", "--data", long, "--bootstrap", "--insecure",
+		"--http", "127.0.0.1:0", "--peer", "127.0.0.1:0")
+	if code != cli.ExitFailed || !strings.Contains(errs, "msg=starting") {
+		t.Fatalf("exit code %d\n%.1000s", code, errs)
+	}
+	for line := range strings.Lines(errs) {
+		if strings.HasPrefix(line, "time=") && len(line) > 4*boundlog.MaxValue {
+			t.Errorf("a line of %d bytes: %.200s", len(line), line)
 		}
 	}
 }

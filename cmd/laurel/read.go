@@ -22,7 +22,7 @@ type question func(args []string) (path string, query url.Values, err error)
 // readCommand makes c print the answer to one read, followed by notes if it is text, and
 // adds the flags for it.
 func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command {
-	asJSON := c.Flags().Bool("json", false, "print the frontend's JSON instead of a table")
+	asJSON := jsonFlag(c)
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		path, query, err := ask(args)
 		if err != nil {
@@ -36,13 +36,23 @@ func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command
 		if err != nil {
 			return err
 		}
-		text := strings.TrimSuffix(string(body), "\n") + "\n"
-		if !*asJSON {
-			text += strings.Join(notes, "")
+		if *asJSON {
+			notes = nil
 		}
-		_, err = io.WriteString(cmd.OutOrStdout(), text)
-		return err
+		return printAnswer(cmd, body, notes...)
 	})
+}
+
+// printAnswer prints the answer to a read as whole lines, followed by notes.
+func printAnswer(cmd *cobra.Command, body []byte, notes ...string) error {
+	text := strings.TrimSuffix(string(body), "\n") + "\n" + strings.Join(notes, "")
+	_, err := io.WriteString(cmd.OutOrStdout(), text)
+	return err
+}
+
+// jsonFlag adds the flag --json.
+func jsonFlag(c *cobra.Command) *bool {
+	return c.Flags().Bool("json", false, "print the frontend's JSON instead of a table")
 }
 
 func shellQuote(s string) string {
@@ -175,7 +185,7 @@ it reaches no frontend within --patience at the start.`,
 		if asJSON {
 			return watchui.PrintJSON(cmd.OutOrStdout(), updates)
 		}
-		if f, ok := watchui.Terminal(cmd.OutOrStdout()); ok {
+		if f, ok := cli.Terminal(cmd.OutOrStdout()); ok {
 			return watchui.Show(f, updates)
 		}
 		return watchui.Print(cmd.OutOrStdout(), cmd.ErrOrStderr(), updates)

@@ -81,7 +81,7 @@ const (
 	reasonExpired   Reason = "expired"
 	reasonInClear   Reason = "token_in_clear"
 	reasonInURL     Reason = "token_in_url"
-	reasonGuessing  Reason = "guessing"
+	reasonUnknowns  Reason = "unknown_grants"
 	reasonEvent     Reason = "event_forbidden"
 	reasonSignature Reason = "signature"
 	reasonUnsigned  Reason = "unsigned"
@@ -93,7 +93,7 @@ const (
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
-	reasonGuessing, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
+	reasonUnknowns, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
 	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
 }
 
@@ -132,10 +132,10 @@ type Control struct {
 	Limits Limits // without zero members
 
 	options   Options
-	enrolment *rate.Limiter
-	addresses [shards]budgets[netip.Addr, addressBudget]
-	callers   budgets[string, rate.Limiter]
-	returns   *rate.Limiter // of paused connections
+	addresses [shards]budgets[netip.Addr, requestBudget]
+	grants    budgets[string, requestBudget]
+	callers   budgets[string, rate.Limiter] // of events
+	returns   *rate.Limiter                 // of paused connections
 
 	reads, posts, streams atomic.Int64 // under way
 	late                  atomic.Bool  // goroutines wait long for a processor
@@ -149,11 +149,10 @@ type Control struct {
 func New(o Options) *Control {
 	metrics := promauto.With(o.Registerer)
 	c := &Control{
-		Limits:    o.Limits.orDefault(),
-		options:   o,
-		enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst),
-		returns:   rate.NewLimiter(returnsPerSecond, 1),
-		awaiting:  make(chan struct{}, maxAwaiting),
+		Limits:   o.Limits.orDefault(),
+		options:  o,
+		returns:  rate.NewLimiter(returnsPerSecond, 1),
+		awaiting: make(chan struct{}, maxAwaiting),
 		refused: metrics.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
 			Help: "Requests, events of streams and connections that were refused because of their caller " +

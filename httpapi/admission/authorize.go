@@ -26,17 +26,10 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	if len(authorization) == 0 {
 		return nil
 	}
-	if g.client && !caller.Open && peer.TLS == nil && !peer.Near() {
-		return g.Refuse(reasonInClear, score.Problemf(score.Unauthorized,
-			"the token was sent in the clear, where others may have read it; "+
-				"tokens are accepted over TLS only: revoke it and use https"))
+	if g.client && !caller.Open && !peer.Encrypted() && !peer.Near() {
+		return g.Refuse(reasonInClear, g.inClear(peer))
 	}
-	ofAddress := g.address(peer)
-	if !caller.Open && ofAddress != nil && ofAddress.wrongTokens.Tokens() < 1 {
-		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
-			"too many invalid tokens from this address; wait a moment"))
-	}
-	grant, secret, err := g.grantOf(ctx, authorization)
+	grant, secret, err := g.grantOf(ctx, peer, authorization)
 	switch {
 	case err == nil:
 		caller.Grant, caller.Secret = grant, secret
@@ -44,17 +37,33 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	case caller.Open:
 		return nil // an open store ignores invalid tokens
 	}
-	if ofAddress != nil {
-		ofAddress.wrongTokens.Allow()
+	code := score.Unauthorized
+	if err == errNotAwaited {
+		code = score.RateLimited
 	}
-	return g.Refuse(tokenReasons[err], score.Problemf(score.Unauthorized, "%v", err))
+	return g.Refuse(tokenReasons[err], score.Problemf(code, "%v", err))
+}
+
+// inClear returns the problem of a token that was sent in the clear.
+func (g *Gate) inClear(peer *fastpath.Peer) *score.Problem {
+	if peer.Proxied() || g.Limits.isProxy(peer.Addr) {
+		return score.Problemf(score.Unauthorized, "the proxy does not report in X-Forwarded-Proto that the token was "+
+			"sent by https; have the proxy set that header field, and if the client did use http, revoke the token")
+	}
+	return score.Problemf(score.Unauthorized, "the token was sent in the clear, where others may have read it; "+
+		"tokens are accepted over TLS only: revoke it and use https")
 }
 
 // errMalformed does not quote the Authorization.
 var errMalformed = errors.New("the Authorization is not one bearer token of Laurel; " +
 	"want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made")
 
+// errNotAwaited is temporary: the grant may have been made a moment ago.
+var errNotAwaited = errors.New("this frontend does not know the token or key, and too many others that it " +
+	"does not know came from this address; if it was made just now, retry in a moment")
+
 var tokenReasons = map[error]Reason{
+	errNotAwaited:          reasonUnknowns,
 	errMalformed:           reasonMalformed,
 	access.ErrUnknownToken: reasonUnknown,
 	access.ErrRevokedToken: reasonRevoked,
@@ -64,7 +73,7 @@ var tokenReasons = map[error]Reason{
 // grantOf returns the grant whose token is in an Authorization and the secret of the
 // token, or one of the errors in tokenReasons.
 func (g *Gate) grantOf(
-	ctx context.Context, authorization []string,
+	ctx context.Context, peer *fastpath.Peer, authorization []string,
 ) (grant *access.Grant, secret score.Secret, err error) {
 	if len(authorization) != 1 {
 		return nil, "", errMalformed
@@ -74,7 +83,9 @@ func (g *Gate) grantOf(
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, "", errMalformed
 	}
-	g.awaitGrant(ctx, token.ID)
+	if !g.awaitGrant(ctx, peer, token.ID) {
+		return nil, "", errNotAwaited
+	}
 	grant, err = g.options.Access().Authenticate(token, time.Now())
 	return grant, score.Secret(token.Secret), err
 }
@@ -88,17 +99,22 @@ const (
 	maxAwaiting = 64
 )
 
-// awaitGrant waits a moment for the grant with that id if there is none.
-func (g *Gate) awaitGrant(ctx context.Context, id string) {
+// awaitGrant waits a moment for the grant with that id if there is none. It reports false
+// if it did not wait, because too many requests do, or too many of the peer's address did.
+// A grant that is known is never waited for, so what others send does not matter to it.
+func (g *Gate) awaitGrant(ctx context.Context, peer *fastpath.Peer, id string) bool {
 	known := func() bool { return g.options.Access().Grants[id] != nil }
 	if known() || g.options.Master() {
-		return
+		return true
+	}
+	if b := g.address(peer); b != nil && !b.unknownGrants.Allow() {
+		return false
 	}
 	select {
 	case g.awaiting <- struct{}{}:
 		defer func() { <-g.awaiting }()
 	default:
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
 	defer cancel()
@@ -108,6 +124,7 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) {
 		case <-ctx.Done():
 		}
 	}
+	return true
 }
 
 // memberOf returns the name of the member whose certificate a connection of the client
@@ -180,7 +197,11 @@ func (g *Gate) AuthorizeEvents(
 			}
 		}
 		if e.Key != "" && state.Grants[e.Key] == nil {
-			g.awaitGrant(ctx, e.Key)
+			if !g.awaitGrant(ctx, caller.Peer, e.Key) {
+				problem := score.Problemf(score.RateLimited, "%v", errNotAwaited)
+				problem.ID = e.ID
+				return i, g.Refuse(reasonUnknowns, problem)
+			}
 			state = g.options.Access()
 		}
 		if reason, problem := g.authorize(state, e); problem != nil {

@@ -3,7 +3,7 @@ package admission
 import (
 	"cmp"
 	"net/netip"
-	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
 	"laurel/trust/access"
 )
 
@@ -37,9 +38,10 @@ type Limits struct {
 	HeaderTimeout, StreamIdle        time.Duration
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
+	RequestsPerAddress               int
 	MaxPosts, MaxStreams             int
-	// Proxies are networks in which an address is not one client: those of proxies, and
-	// of load generators. This machine always is one.
+	// Proxies are the networks of trusted proxies: Client believes what they report. An
+	// address in them is not one client, nor is this machine.
 	Proxies []netip.Prefix
 }
 
@@ -51,16 +53,68 @@ func (l Limits) orDefault() Limits {
 	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
 	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
 	l.ReadsPerAddress = cmp.Or(l.ReadsPerAddress, ReadsPerAddress)
+	l.RequestsPerAddress = cmp.Or(l.RequestsPerAddress, RequestsPerAddress)
 	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
 	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
 	return l
 }
 
 // Exempt reports whether limits by address do not apply: an address is not one client at
-// the peer port, on this machine, and behind a proxy.
+// the peer port, on this machine, and if it is a proxy's.
 func (l *Limits) Exempt(a netip.Addr) bool {
-	return !a.IsValid() || a.IsLoopback() ||
-		slices.ContainsFunc(l.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+	return !a.IsValid() || a.IsLoopback() || l.isProxy(a)
+}
+
+func (l *Limits) isProxy(a netip.Addr) bool {
+	for i := range l.Proxies {
+		if l.Proxies[i].Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Client returns the client of a request that came from p: p itself, or the one that p
+// reports in X-Forwarded-For and X-Forwarded-Proto if it is a trusted proxy. What anybody
+// else sends in these header fields is ignored.
+func (l *Limits) Client(p *fastpath.Peer, forwardedFor, forwardedProto string) *fastpath.Peer {
+	if forwardedFor == "" && forwardedProto == "" || !l.isProxy(p.Addr) {
+		return p
+	}
+	https := p.TLS != nil
+	if forwardedProto != "" {
+		https = strings.EqualFold(strings.TrimSpace(forwardedProto), "https")
+	}
+	return fastpath.BehindProxy(l.forwardedAddr(p.Addr, forwardedFor), https)
+}
+
+// forwardedAddr returns the address of the client behind the proxy at an address. Each
+// proxy appends to X-Forwarded-For from where a request came, so the last address that is
+// no trusted proxy's is the client's. What comes before it may be forged. If it is no
+// address, the proxy's own is returned.
+func (l *Limits) forwardedAddr(proxy netip.Addr, list string) netip.Addr {
+	client := proxy
+	for list != "" {
+		i := strings.LastIndexByte(list, ',')
+		a, err := parseForwarded(strings.TrimSpace(list[i+1:]))
+		if err != nil {
+			return client
+		}
+		if client = a; !l.isProxy(a) {
+			return client
+		}
+		list = list[:max(i, 0)]
+	}
+	return client
+}
+
+// parseForwarded parses an address in X-Forwarded-For. Some proxies add the port.
+func parseForwarded(text string) (netip.Addr, error) {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr().Unmap(), nil
+	}
+	a, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return a.Unmap(), err
 }
 
 const (
@@ -70,24 +124,44 @@ const (
 	// PostsPerAddress is how many posts a second one address may make without a token.
 	// Verifying their signatures takes time. A stream is one post.
 	PostsPerAddress = 1_000
-	// ReadsPerAddress is how many reads a second one address may make.
+	// ReadsPerAddress is how many reads a second one address may make. This and what
+	// follows holds for each token apart from its address.
 	ReadsPerAddress = 10_000
-	// WrongTokensPerAddress is how many invalid tokens a second one address may send
-	// before none of its tokens is looked at, and wrongTokensBurst how many at once.
-	WrongTokensPerAddress = 2
-	wrongTokensBurst      = 20
-	// EnrolmentsPerSecond is how many frontends a second may try to join, and
+	// RequestsPerAddress is how many other requests a second one address may make. One for
+	// the metrics, a page of some 300 KB, counts as metricsCost.
+	RequestsPerAddress = 1_000
+	metricsCost        = 100
+	// UnknownGrantsPerAddress is for how many grants a second that this frontend does not
+	// know requests of one address wait, and unknownGrantsBurst for how many at once. An
+	// invalid token, too, names a grant that is not known.
+	UnknownGrantsPerAddress = 2
+	unknownGrantsBurst      = 20
+	// EnrolmentsPerAddress is how many attempts to join a second one address may make, and
 	// enrolmentsBurst how many at once.
-	EnrolmentsPerSecond = 2
-	enrolmentsBurst     = 20
+	EnrolmentsPerAddress = 2
+	enrolmentsBurst      = 20
 	// maxRated bounds the addresses, and the callers, whose budgets are kept.
 	maxRated = 1 << 16
 	shards   = 16
 )
 
-type addressBudget struct {
-	reads, posts, wrongTokens *rate.Limiter
-	streams                   atomic.Int64 // under way
+// requestBudget is what one address, or one token, may ask for.
+type requestBudget struct {
+	reads, posts, others, unknownGrants, enrolments *rate.Limiter
+
+	streams atomic.Int64 // under way
+}
+
+func (c *Control) newRequestBudget() *requestBudget {
+	// The burst is what two seconds allow.
+	each := func(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
+	return &requestBudget{
+		reads:         each(c.Limits.ReadsPerAddress),
+		posts:         each(c.Limits.PostsPerAddress),
+		others:        each(c.Limits.RequestsPerAddress),
+		unknownGrants: rate.NewLimiter(UnknownGrantsPerAddress, unknownGrantsBurst),
+		enrolments:    rate.NewLimiter(EnrolmentsPerAddress, enrolmentsBurst),
+	}
 }
 
 // budgets are kept by key, in two generations. When half of the limit are in the recent
@@ -118,21 +192,23 @@ func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
 }
 
 // address returns the budget of a peer's address, nil if the address is exempt.
-func (c *Control) address(p *fastpath.Peer) *addressBudget {
+func (c *Control) address(p *fastpath.Peer) *requestBudget {
 	if p == nil || c.Limits.Exempt(p.Addr) {
 		return nil
 	}
 	at := fastpath.ClientAddress(p.Addr)
 	bytes := at.As16()
-	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
-		// The burst is what two seconds allow.
-		each := func(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
-		return &addressBudget{
-			reads:       each(c.Limits.ReadsPerAddress),
-			posts:       each(c.Limits.PostsPerAddress),
-			wrongTokens: rate.NewLimiter(WrongTokensPerAddress, wrongTokensBurst),
-		}
-	})
+	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, c.newRequestBudget)
+}
+
+// requests returns the budget of requests of a caller, nil if its address is exempt. One
+// with a token has a budget of its own, whatever its neighbours do.
+func (c *Control) requests(caller *handler.Caller) *requestBudget {
+	b := c.address(caller.Peer)
+	if b == nil || caller.Grant == nil {
+		return b
+	}
+	return c.grants.of(caller.Grant.ID, maxRated, c.newRequestBudget)
 }
 
 // AllowRead takes a read from the budget of a peer's address. It reports false if nothing

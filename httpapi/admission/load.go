@@ -1,12 +1,16 @@
 package admission
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Bounds of the requests that clients have under way at a frontend. When half of the
@@ -33,36 +37,62 @@ const (
 // Enter takes a place for a request with the permission n. The caller of Enter must call
 // leave once the request is answered.
 func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *score.Problem) {
-	switch n {
-	case PermitRead, PermitWatch:
-		if !g.AllowRead(r.Caller.Peer) {
-			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
-				"more than %d reads a second from this address", g.Limits.ReadsPerAddress))
-		}
-		if n == PermitWatch {
-			break
-		}
+	if refused = g.withinRequests(n, r); refused != nil {
+		return nil, refused
+	}
+	if n == PermitRead {
 		if refused = g.beginRead(); refused == nil {
 			return g.EndRead, nil
 		}
-	case PermitPost:
-		if r.Caller.Grant != nil {
-			break
-		}
-		if b := g.address(r.Caller.Peer); b != nil && !b.posts.Allow() {
-			r.Pause(minPause)
-			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
-				"more than %d posts a second from this address without a token; "+
-					"this request was not processed; post many events as %s",
-				g.Limits.PostsPerAddress, handler.TypeNDJSON))
-		}
-	case PermitEnroll:
-		if g.client && !g.enrolment.Allow() {
-			return nil, g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited,
-				"too many frontends try to join; retry in a moment"))
-		}
 	}
 	return func() {}, refused
+}
+
+// withinRequests takes a request from the budget of its caller. Every route has one. A post
+// with the token of a bard is counted by its events instead.
+func (g *Gate) withinRequests(n Permission, r *handler.Request) *score.Problem {
+	b := g.requests(r.Caller)
+	if b == nil {
+		return nil
+	}
+	switch n {
+	case PermitRead, PermitWatch:
+		return g.limited(r, b.reads, 1, "reads", "")
+	case PermitPost:
+		if grant := r.Caller.Grant; grant != nil && grant.Role.Covers(access.RoleBard) {
+			return nil
+		}
+		return g.limited(r, b.posts, 1, "posts", " without the token of a bard; "+
+			"this request was not processed; post many events as "+handler.TypeNDJSON)
+	case PermitEnroll:
+		return g.limited(r, b.enrolments, 1, "attempts to join", "")
+	case PermitMetrics:
+		return g.limited(r, b.others, metricsCost, "requests for the metrics", "")
+	}
+	return g.limited(r, b.others, 1, "other requests", "")
+}
+
+// limited takes the cost of a request from a budget. If too little is left, it returns the
+// problem, and has the fast path pause the connection.
+func (g *Gate) limited(r *handler.Request, budget *rate.Limiter, cost int, what, hint string) *score.Problem {
+	if budget.AllowN(time.Now(), cost) {
+		return nil
+	}
+	r.Pause(minPause)
+	return g.Refuse(reasonAddress, score.Problemf(score.RateLimited, "more than %.4g %s a second from this address or token%s",
+		float64(budget.Limit())/float64(cost), what, hint))
+}
+
+// Refused returns the problem of a request that Admit has refused: the given one, or that
+// too many requests of its address were refused.
+func (g *Gate) Refused(r *handler.Request, problem *score.Problem) *score.Problem {
+	if !g.client {
+		return problem
+	}
+	if b := g.address(r.Peer()); b != nil {
+		return cmp.Or(g.limited(r, b.others, 1, "requests that are refused", ""), problem)
+	}
+	return problem
 }
 
 func take(n *atomic.Int64, limit int) bool {

@@ -2,10 +2,8 @@ package fastpath
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -62,7 +60,7 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{Conn: nc, server: s, stream: nc, peer: &Peer{Addr: addrOf(nc.RemoteAddr())}}
 	c.ctx, c.cancel = context.WithCancel(WithPeer(s.ctx, c.peer))
-	c.request.closing, c.request.Peer = &s.closing, c.peer
+	c.request.closing, c.request.peer = &s.closing, c.peer
 	return c
 }
 
@@ -242,68 +240,4 @@ func (c *conn) handOver() bool {
 	c.handedOff = true
 	c.server.handoff.give(&unreadConn{Conn: c.stream, b: slices.Clone(c.buf[c.from:c.to]), peer: c.peer})
 	return false
-}
-
-// Peer is the other end of a connection.
-type Peer struct {
-	Addr netip.Addr           // invalid if it is not an IP address
-	TLS  *tls.ConnectionState // nil for a connection without TLS
-}
-
-// Near reports whether the peer is on this machine, so that the connection cannot be
-// eavesdropped.
-func (p *Peer) Near() bool { return p.Addr.IsLoopback() }
-
-// addrOf returns the IP address of a network address, invalid for another kind of
-// network.
-func addrOf(a net.Addr) netip.Addr {
-	tcp, _ := a.(*net.TCPAddr)
-	return tcp.AddrPort().Addr().Unmap()
-}
-
-// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
-// /64 network of an IPv6 address, because one client has many addresses in it.
-func ClientAddress(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
-}
-
-type peerKey struct{}
-
-// WithPeer returns a context in which PeerOf finds p.
-func WithPeer(ctx context.Context, p *Peer) context.Context {
-	return context.WithValue(ctx, peerKey{}, p)
-}
-
-// PeerOf returns the peer of a request of a Server, or of an http.Server with
-// ConnContext.
-func PeerOf(r *http.Request) *Peer {
-	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
-		if p.TLS == r.TLS || r.TLS == nil {
-			return p
-		}
-		return &Peer{p.Addr, r.TLS} // net/http did the handshake
-	}
-	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a request without a connection
-	return &Peer{ap.Addr().Unmap(), r.TLS}
-}
-
-// ConnContext is the ConnContext of an http.Server for PeerOf.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if u, ok := c.(*unreadConn); ok {
-		return WithPeer(ctx, u.peer)
-	}
-	p := &Peer{Addr: addrOf(c.RemoteAddr())}
-	if secure, ok := c.(*tls.Conn); ok {
-		if state := secure.ConnectionState(); state.HandshakeComplete {
-			p.TLS = &state
-		}
-	}
-	return WithPeer(ctx, p)
 }

@@ -15,8 +15,13 @@ type Request struct {
 	Path, Query []byte
 	// Header fields without the white space around them. There was at most one of each.
 	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	// ForwardedFor and ForwardedProto are X-Forwarded-For and X-Forwarded-Proto, nil if
+	// they are missing. Only a trusted proxy is believed.
+	ForwardedFor, ForwardedProto []byte
 
 	Body []byte
+	// Peer is the other end of the connection. The Handler may set it to the client behind
+	// a proxy.
 	Peer *Peer
 	// Pause may be set by the Handler: the connection is not read for that long after the
 	// answer, which slows down its client.
@@ -30,6 +35,7 @@ type Request struct {
 	contentLength []byte
 
 	length  int
+	peer    *Peer // of the connection
 	closing *atomic.Bool
 	last    bool // the answer has Connection: close
 }
@@ -45,7 +51,7 @@ const (
 
 // parse parses the first request of b. size is 0 if the head is not complete.
 func (r *Request) parse(b []byte) (size int, v verdict) {
-	*r = Request{closing: r.closing, Peer: r.Peer}
+	*r = Request{closing: r.closing, peer: r.peer, Peer: r.peer}
 	line, rest, v := cutLine(b)
 	if v == partial && !begins(b, "GET /") && !begins(b, "POST /") {
 		v = other
@@ -149,6 +155,10 @@ func (r *Request) headerLine(line []byte) bool {
 		return once(&r.Authorization, value)
 	case "origin":
 		return once(&r.Origin, value)
+	case "x-forwarded-for":
+		return once(&r.ForwardedFor, value)
+	case "x-forwarded-proto":
+		return once(&r.ForwardedProto, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
 	// These change the framing of the message, the protocol of the connection, or the

@@ -45,6 +45,7 @@ type Request struct {
 	// Stream is set if the answer is a stream: the time that it takes is not counted.
 	Stream bool
 
+	peer   *fastpath.Peer
 	bodies *Bodies
 	body   []byte // the whole body on the fast path
 	fast   *fastpath.Request
@@ -55,8 +56,8 @@ type Request struct {
 	server *http.Server
 }
 
-// FromHTTP returns a request that net/http has read. Name is empty.
-func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
+// FromHTTP returns a request that net/http has read, of a client. Name is empty.
+func FromHTTP(w http.ResponseWriter, r *http.Request, client *fastpath.Peer, bodies *Bodies) *Request {
 	return &Request{
 		Method:        r.Method,
 		Path:          r.URL.Path,
@@ -66,6 +67,7 @@ func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
 		CacheControl:  r.Header["Cache-Control"],
 		Authorization: r.Header["Authorization"],
 		ContentType:   r.Header.Get("Content-Type"),
+		peer:          client,
 		bodies:        bodies,
 		http:          r,
 		w:             w,
@@ -84,6 +86,7 @@ func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server)
 		CacheControl:  list(r.CacheControl),
 		Authorization: list(r.Authorization),
 		ContentType:   contentType(r.ContentType),
+		peer:          r.Peer,
 		body:          r.Body,
 		fast:          r,
 		ctx:           ctx,
@@ -107,6 +110,9 @@ func list(field []byte) []string {
 	return []string{string(field)}
 }
 
+// Peer returns the client.
+func (r *Request) Peer() *fastpath.Peer { return r.peer }
+
 // Host returns the host, with or without a port, that the client has asked. It is valid
 // until the handler returns.
 func (r *Request) Host() []byte {
@@ -114,14 +120,6 @@ func (r *Request) Host() []byte {
 		return r.fast.Host
 	}
 	return []byte(r.http.Host)
-}
-
-// Peer returns the other end of the connection.
-func (r *Request) Peer() *fastpath.Peer {
-	if r.fast != nil {
-		return r.fast.Peer
-	}
-	return fastpath.PeerOf(r.http)
 }
 
 // Pause has the fast path stop reading the connection for d after the answer, and tells

@@ -1,6 +1,6 @@
-// Package cli is the common part of the commands laurel and bard: exit codes, flags that
-// environment variables can set, flags that name the frontends to talk to, and files with
-// keys.
+// Package cli is the common part of the commands laurel and bard: exit codes, output that
+// is safe for a terminal, flags that environment variables can set, flags that name the
+// frontends to talk to, and files with keys.
 //
 // [Main] runs a command. [AddTarget] and [Target.Client] make its client.
 package cli
@@ -24,9 +24,9 @@ import (
 // Exit codes. Those from ExitDisk on are for frontends only: see FrontendExitCodes.
 const (
 	ExitOK            = 0
-	ExitFailed        = 1 // refused, or failed
+	ExitFailed        = 1 // refused, failed, or perhaps done
 	ExitUsage         = 2 // wrong usage
-	ExitUnreachable   = 3 // no frontend could be reached
+	ExitUnreachable   = 3 // no frontend could be reached, so no change was sent
 	ExitDisk          = 4 // the disk failed, is full or hangs
 	ExitRemoved       = 5 // the frontend was removed from the group
 	ExitContradiction = 6 // the data directory contradicts the group
@@ -72,6 +72,8 @@ func Main(root *cobra.Command) int {
 // Run is Main with a given context.
 func Run(ctx context.Context, root *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetOut(printer{root.OutOrStdout()})
+	root.SetErr(printer{root.ErrOrStderr()})
 	root.PersistentPreRunE = readEnvironment
 	running := false
 	prepare(root, &running)
@@ -84,7 +86,9 @@ func Run(ctx context.Context, root *cobra.Command) int {
 		// Cobra has no type for its errors about the command line.
 		code = ExitUsage
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+	// The further lines are indented: a frontend must not speak in the name of the program.
+	text := strings.ReplaceAll(err.Error(), "\n", "\n  ")
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", root.Name(), text)
 	if code == ExitUsage {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Run '%s --help' for usage.\n", cmd.CommandPath())
 	}

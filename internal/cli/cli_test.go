@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -71,6 +74,41 @@ func TestEachKindOfErrorHasItsExitCode(t *testing.T) {
 				t.Errorf("exit code %d, stderr %q; want %d and %q", code, errs, c.want, c.says)
 			}
 		})
+	}
+}
+
+func TestNothingThatACommandPrintsDrivesATerminal(t *testing.T) {
+	root, _, _ := program(nil)
+	shout := &cobra.Command{Use: "shout", RunE: func(cmd *cobra.Command, _ []string) error {
+		fmt.Fprintln(cmd.OutOrStdout(), "GAU \x1b[2J\u202e1")
+		cmd.PrintErrln("trouble \u009b31m")
+		return errors.New("refused: \x1b]0;owned\x07\nlaurel: all is well")
+	}}
+	root.AddCommand(shout)
+	code, out, errs := run(root, "shout")
+	if code != ExitFailed || out != `GAU \u001b[2J\u202e1`+"\n" ||
+		errs != `trouble \u009b31m`+"\n"+`laurel: refused: \u001b]0;owned\u0007`+"\n  laurel: all is well\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+	}
+	// The command line itself, which a web page may have suggested.
+	if _, _, errs := run(root, "\x1b[2J"); strings.Contains(errs, "\x1b") {
+		t.Errorf("stderr %q", errs)
+	}
+}
+
+func TestOnlyATerminalIsDrawnOn(t *testing.T) {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, out := range []io.Writer{new(bytes.Buffer), file, printer{file}, printer{new(bytes.Buffer)}} {
+		if f, ok := Terminal(out); ok {
+			t.Errorf("%T is taken for the terminal %v", out, f)
+		}
+	}
+	if f, _ := Terminal(printer{file}); f != file {
+		t.Error("the file behind the output of a command is not found")
 	}
 }
 

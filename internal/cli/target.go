@@ -44,7 +44,8 @@ func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string)
 	setVariable(flags.Lookup("to"), "LAUREL_URL")
 	flags.DurationVar(&to.Patience, "patience", patience, patienceUsage)
 	flags.StringVar(&to.token, "token", "",
-		"`TOKEN` to authenticate with, or @FILE; prefer the variable: other users can see a command line")
+		"`TOKEN` to authenticate with, or @FILE; it is sent to the frontends of --to and, with --ca, to those that "+
+			"the group lists; prefer the variable: other users can see a command line")
 	flags.StringVar(&to.caFile, "ca", "",
 		"`FILE` with certificates to trust, in PEM, instead of this machine's; laurel cluster ca prints a group's")
 	return to

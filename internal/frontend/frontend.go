@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,8 +41,9 @@ type Options struct {
 	URL address.URL
 	// Member is the member of the group. Start sets its Metrics and its URL.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member: URL, TLS, Secure,
-	// Verify, CallerOf, PublicHost, Logger and the metrics.
+	// API is the HTTP API. Start sets what follows from the member and its certificates:
+	// URL, TLS, PublicCertificate, Secure, Verify, CallerOf, PublicHost, Logger and the
+	// metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -93,6 +95,9 @@ func Start(o Options) (*Frontend, error) {
 		o.API.TLS = o.Member.Identity.PublicConfig(o.Certificate, member.Removed)
 	case o.Certificate != nil:
 		o.API.TLS = o.Certificate.Config()
+	}
+	if o.Certificate != nil {
+		o.API.PublicCertificate = o.Certificate.Public
 	}
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
 	o.API.Sender, o.API.PublicHost = peer.FromContext, o.URL.Hostname()
@@ -162,6 +167,9 @@ func (f *Frontend) Member() *cluster.Member { return f.member }
 
 // Addr returns the host:port on which the frontend serves clients.
 func (f *Frontend) Addr() string { return f.addr }
+
+// Metrics returns the handler of the page with the metrics. It authenticates nobody.
+func (f *Frontend) Metrics() http.Handler { return f.api.Metrics() }
 
 // Run serves until ctx ends or the frontend cannot go on, and closes it. It returns nil
 // after an orderly end.

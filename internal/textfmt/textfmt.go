@@ -1,5 +1,5 @@
-// Package textfmt formats text for people: single lines that are safe for a terminal,
-// tables of a limited width, and numbers.
+// Package textfmt formats text for people: text and single lines that are safe for a
+// terminal, tables of a limited width, and numbers.
 package textfmt
 
 import (
@@ -12,16 +12,37 @@ import (
 	"unicode/utf8"
 )
 
-// OneLine replaces everything in s that would make a terminal do something, such as
-// escape sequences, line breaks and changes of the writing direction, by spaces. Names
+// obeyed reports whether a terminal does something at r other than to show it: control
+// characters, which begin escape sequences, and changes of the writing direction.
+func obeyed(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+
+// OneLine replaces everything in s that a terminal obeys by spaces, line breaks too. Names
 // come from anybody.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) {
+		if obeyed(r) || r == utf8.RuneError {
 			return ' '
 		}
 		return r
 	}, s)
+}
+
+// Escape returns text, of one line or many, in which everything else that a terminal obeys
+// is written as in JSON, such as \u001b. So text that is JSON keeps its meaning.
+func Escape(text []byte) []byte {
+	escaped := func(r rune) bool { return obeyed(r) && r != '\n' && r != '\t' || r == utf8.RuneError }
+	if bytes.IndexFunc(text, escaped) < 0 {
+		return text
+	}
+	safe := make([]byte, 0, len(text)+64)
+	for _, r := range string(text) {
+		if escaped(r) {
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		} else {
+			safe = utf8.AppendRune(safe, r)
+		}
+	}
+	return safe
 }
 
 // Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces

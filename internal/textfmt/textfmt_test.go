@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 func TestOneLineLeavesNothingThatATerminalObeys(t *testing.T) {
@@ -17,6 +19,36 @@ func TestOneLineLeavesNothingThatATerminalObeys(t *testing.T) {
 	} {
 		if got := OneLine(s); got != want {
 			t.Errorf("%q becomes %q; want %q", s, got, want)
+		}
+	}
+}
+
+func TestEscapeLeavesNothingThatATerminalObeysButLinesAndTabs(t *testing.T) {
+	for s, want := range map[string]string{
+		"Astérix\tand\nObélix\n":  "Astérix\tand\nObélix\n",
+		"\x1b]0;owned\x07\x1b[2J": `\u001b]0;owned\u0007\u001b[2J`,
+		"over\rwritten\x7f":       `over\u000dwritten\u007f`,
+		"\u009b31m":               `\u009b31m`,
+		"a\u202eb\u2066c\u061cd":  `a\u202eb\u2066c\u061cd`,
+		"\u200f\u200e":            `\u200f\u200e`,
+		"invalid \xff\xc2":        `invalid \ufffd\ufffd`,
+		"a zero\u200djoiner":      "a zero\u200djoiner",
+	} {
+		if got := string(Escape([]byte(s))); got != want {
+			t.Errorf("%q becomes %q; want %q", s, got, want)
+		}
+	}
+}
+
+func TestEscapedJSONKeepsItsMeaning(t *testing.T) {
+	for r := rune(0); r <= 0x2100; r++ {
+		text, err := json.Marshal("a" + string(r) + "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := json.Unmarshal(Escape(text), &got); err != nil || got != "a"+string(r)+"b" {
+			t.Errorf("%q becomes %q (%v)", text, got, err)
 		}
 	}
 }

@@ -379,3 +379,47 @@ func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
 		t.Errorf("%d failures were told; want one", failures)
 	}
 }
+
+func TestACertificateIsPublicIfTheSystemTrustsItsAuthority(t *testing.T) {
+	w := &testGroup{t: t, at: time.Now()}
+	var err error
+	if w.first, err = Bootstrap(w.options("f1@one")); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	put := func(i *Identity) {
+		t.Helper()
+		b, err := encodePair(i.Certificate().PrivateKey, nil)
+		if err == nil {
+			err = errors.Join(os.WriteFile(key, b, 0o600),
+				os.WriteFile(cert, EncodeCertificates(i.Certificate().Certificate), 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(w.first)
+	f, err := OpenFiles(cert, key, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Public() {
+		t.Error("a certificate by the group's own authority is public")
+	}
+	other, err := NewAuthority(nil, w.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.roots = certPool([]*x509.Certificate{w.authority().Certificate})
+	for _, one := range []struct {
+		by   *Authority
+		want bool
+	}{{w.authority(), true}, {other, false}, {w.authority(), true}} {
+		put(w.member("f2@two", one.by))
+		f.checked, f.seen = time.Time{}, [2]time.Time{}
+		if _, err := f.Certificate(); err != nil || f.Public() != one.want {
+			t.Errorf("after a change of the files: public %t, %v; want %t", f.Public(), err, one.want)
+		}
+	}
+}

@@ -102,11 +102,13 @@ const fileCheck = time.Second // between checks for changed files
 type Files struct {
 	cert, key string
 	failed    func(error)
+	roots     *x509.CertPool // of the public authorities; nil means those of the system
 
 	mu      sync.Mutex
 	checked time.Time
 	seen    [2]time.Time
 	loaded  *tls.Certificate
+	public  bool
 }
 
 // OpenFiles reads a certificate with its chain and its private key. If changed files
@@ -126,8 +128,26 @@ func (f *Files) load() error {
 	if err != nil {
 		return fmt.Errorf("read the certificate in %s and %s: %w", f.cert, f.key, err)
 	}
-	f.loaded = &loaded
+	f.loaded, f.public = &loaded, f.isPublic(&loaded)
 	return nil
+}
+
+// isPublic reports whether browsers trust a certificate without being told to: it is by
+// an authority that the system knows.
+func (f *Files) isPublic(c *tls.Certificate) bool {
+	chain, err := parseCertificates(c.Certificate[1:])
+	if err != nil {
+		return false
+	}
+	_, err = c.Leaf.Verify(x509.VerifyOptions{Roots: f.roots, Intermediates: certPool(chain)})
+	return err == nil
+}
+
+// Public reports whether the certificate is by an authority that browsers trust.
+func (f *Files) Public() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.public
 }
 
 func (f *Files) times() (list [2]time.Time) {

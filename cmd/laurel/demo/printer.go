@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
+	"laurel/internal/cli"
 	"laurel/internal/localgroup"
 	"laurel/internal/textfmt"
 	"laurel/score"
@@ -29,9 +28,11 @@ type printer struct {
 // newPrinter returns a printer that uses colours if w is a terminal whose user wants
 // them.
 func newPrinter(w io.Writer) *printer {
-	f, ok := w.(*os.File)
-	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return &printer{w: w, colour: colour}
+	f, ok := cli.Terminal(w)
+	if ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		return &printer{w: f, colour: true}
+	}
+	return &printer{w: w}
 }
 
 // style is the parameters of a terminal's escape sequence for a style.
@@ -46,14 +47,27 @@ const (
 	gold   style = "1;33"
 	silver style = "1;37"
 	bronze style = "33"
+	plain  style = "0" // ends the others
 )
+
+func (s style) sequence() string { return "\x1b[" + string(s) + "m" }
 
 func (p *printer) styled(s style, text string) string {
 	if !p.colour || text == "" {
 		return text
 	}
-	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+	return s.sequence() + text + plain.sequence()
 }
+
+// unescapeStyles restores the sequences of the styles in escaped text. So a name that has
+// one of them is coloured, and does nothing else to the terminal.
+var unescapeStyles = func() *strings.Replacer {
+	var pairs []string
+	for _, s := range []style{bold, dim, red, green, cyan, gold, silver, bronze, plain} {
+		pairs = append(pairs, string(textfmt.Escape([]byte(s.sequence()))), s.sequence())
+	}
+	return strings.NewReplacer(pairs...)
+}()
 
 func (p *printer) padded(s style, text string, width int) string {
 	return p.styled(s, fmt.Sprintf("%-*s", width, text))
@@ -64,7 +78,11 @@ func (p *printer) padded(s style, text string, width int) string {
 func (p *printer) println(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, format+"\n", args...)
+	text := string(textfmt.Escape(fmt.Appendf(nil, format+"\n", args...)))
+	if p.colour {
+		text = unescapeStyles.Replace(text)
+	}
+	io.WriteString(p.w, text)
 }
 
 func (p *printer) printlnIn(s style, format string, args ...any) {

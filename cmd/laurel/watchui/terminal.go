@@ -26,12 +26,6 @@ const (
 	drawInterval = 50 * time.Millisecond
 )
 
-// Terminal returns the terminal that out is, if it is one.
-func Terminal(out io.Writer) (f *os.File, ok bool) {
-	f, ok = out.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd()))
-}
-
 // Show draws the watch on a terminal until the watch ends, and restores the terminal.
 func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
 	signals := make(chan os.Signal, 4)

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode"
+
+	"laurel/internal/cli"
+)
+
+// against runs the program against a server, with in as its standard input.
+func against(t *testing.T, url, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	c := newBardCommand()
+	c.SetArgs(append(args, "--to", url, "--patience", "300ms"))
+	c.SetIn(strings.NewReader(in))
+	c.SetOut(&o)
+	c.SetErr(&e)
+	code = cli.Run(t.Context(), c)
+	return code, o.String(), e.String()
+}
+
+func TestWhatAFrontendAnswersToABardDoesNotDriveTheTerminal(t *testing.T) {
+	const evil = "\x1b]0;owned\x07\u009b31m\u202e"
+	escaped := strings.NewReplacer("\x1b", `\u001b`, "\x07", `\u0007`).Replace(evil)
+	for name, answer := range map[string]string{
+		"result":  `{"results":[{"id":"` + escaped + `","status":"` + escaped + `","revision":1}]}`,
+		"problem": `{"status":409,"code":"` + escaped + `","detail":"` + escaped + `"}`,
+		"page":    evil,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if name != "result" {
+				w.WriteHeader(http.StatusConflict)
+			}
+			fmt.Fprintln(w, answer)
+		}))
+		for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"alert", "A/1", "--text", "boar", "--json"},
+			{"sing", "-"}} {
+			code, out, errs := against(t, s.URL, alerts(1), args...)
+			drives := func(r rune) bool {
+				return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
+			}
+			if strings.ContainsFunc(out+errs, drives) {
+				t.Errorf("%s: bard %q: exit code %d, stdout %q, stderr %q", name, args, code, out, errs)
+			}
+		}
+		s.Close()
+	}
+}
+
+func TestAnEventThatWasNotSentEndsWithTheCodeOfNoFrontend(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // for the refused handshakes
+	s.StartTLS()
+	defer s.Close()
+	anonymous := `{"type":"alert","contest_id":"A/1","data":{"text":"boar"}}` + "\n"
+	for name, in := range map[string]string{"alert": "", "sing": alerts(1), "sing without sources": anonymous} {
+		args := []string{"sing", "-"}
+		if in == "" {
+			args = []string{"alert", "A/1", "--text", "boar"}
+		}
+		code, _, errs := against(t, s.URL, in, args...)
+		if code != cli.ExitUnreachable || strings.Contains(errs, "outcome_unknown") ||
+			!strings.Contains(errs, "certificate") {
+			t.Errorf("%s: exit code %d, stderr %q; want %d", name, code, errs, cli.ExitUnreachable)
+		}
+	}
+	// A server that accepts the request and answers nothing may have applied the event.
+	clear := httptest.NewServer(s.Config.Handler)
+	defer clear.Close()
+	for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"sing", "-"}} {
+		code, _, errs := against(t, clear.URL, anonymous, args...)
+		if code != cli.ExitFailed || !strings.Contains(errs, "outcome_unknown") {
+			t.Errorf("bard %q: exit code %d, stderr %q; want %d and outcome_unknown", args, code, errs, cli.ExitFailed)
+		}
+	}
+}

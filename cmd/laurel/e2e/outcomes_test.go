@@ -1,0 +1,42 @@
+package e2e
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestWithoutAMasterNoChangeIsReportedAsPerhapsDone(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	g := newGroup(t, 3)
+	left := g.frontends[0]
+	for _, f := range g.frontends[1:] {
+		f.Kill()
+	}
+	eventually(t, "the group has no master", func() error {
+		s, err := left.status()
+		if err == nil && s.Master != "" {
+			err = errors.New(s.Master + " is still the master")
+		}
+		return err
+	})
+	for _, line := range []string{
+		"bard alert OG50BC/rain --text rain",
+		"bard alert OG50BC/rain --text rain --source feed --seq 1",
+		"laurel cluster transfer f1",
+		"laurel cluster transfer",
+		"laurel cluster leave f2",
+		"laurel cluster set cache_mode=pull",
+	} {
+		words := strings.Fields(line + " --patience 4s --to " + left.url)
+		if o := command(t, words[0], words[1:]...); o.code != 1 || !strings.Contains(o.err, "no_master") ||
+			strings.Contains(o.err, "outcome_unknown") {
+			t.Errorf("%s: %v; want exit code 1 and no_master", line, o)
+		}
+	}
+	o := command(t, "laurel", "cluster", "status", "--to", left.url)
+	if o.code != 1 || !strings.Contains(o.out, "there is no master") || !strings.Contains(o.err, "the group has no master") {
+		t.Errorf("laurel cluster status: %v; want exit code 1 and the table", o)
+	}
+}

@@ -1,0 +1,88 @@
+package fastpath
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// Peer is the client of a request: the other end of its connection, or a client behind a
+// trusted proxy.
+type Peer struct {
+	Addr netip.Addr           // invalid if it is not known, or no IP address
+	TLS  *tls.ConnectionState // nil for a connection without TLS, and behind a proxy
+	// proxied is true behind a proxy; https is then what the proxy reports.
+	proxied, https bool
+}
+
+// BehindProxy returns a client behind a trusted proxy. https is true if the client uses
+// https to the proxy.
+func BehindProxy(addr netip.Addr, https bool) *Peer {
+	return &Peer{Addr: addr, proxied: true, https: https}
+}
+
+// Near reports whether the client is on this machine, so that its connection cannot be
+// eavesdropped.
+func (p *Peer) Near() bool { return p.Addr.IsLoopback() && !p.proxied }
+
+// Encrypted reports whether the client's own connection is encrypted.
+func (p *Peer) Encrypted() bool { return p.TLS != nil || p.https }
+
+// Proxied reports whether the client is behind a trusted proxy.
+func (p *Peer) Proxied() bool { return p.proxied }
+
+// addrOf returns the IP address of a network address, invalid for another kind of
+// network.
+func addrOf(a net.Addr) netip.Addr {
+	tcp, _ := a.(*net.TCPAddr)
+	return tcp.AddrPort().Addr().Unmap()
+}
+
+// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
+// /64 network of an IPv6 address, because one client has many addresses in it.
+func ClientAddress(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a
+	}
+	return p.Addr()
+}
+
+type peerKey struct{}
+
+// WithPeer returns a context in which PeerOf finds p.
+func WithPeer(ctx context.Context, p *Peer) context.Context {
+	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// PeerOf returns the peer of a request of a Server, or of an http.Server with
+// ConnContext.
+func PeerOf(r *http.Request) *Peer {
+	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
+		if p.TLS == r.TLS || r.TLS == nil {
+			return p
+		}
+		return &Peer{Addr: p.Addr, TLS: r.TLS} // net/http did the handshake
+	}
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a request without a connection
+	return &Peer{Addr: ap.Addr().Unmap(), TLS: r.TLS}
+}
+
+// ConnContext is the ConnContext of an http.Server for PeerOf.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if u, ok := c.(*unreadConn); ok {
+		return WithPeer(ctx, u.peer)
+	}
+	p := &Peer{Addr: addrOf(c.RemoteAddr())}
+	if secure, ok := c.(*tls.Conn); ok {
+		if state := secure.ConnectionState(); state.HandshakeComplete {
+			p.TLS = &state
+		}
+	}
+	return WithPeer(ctx, p)
+}
