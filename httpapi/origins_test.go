@@ -115,6 +115,11 @@ func pathOf(pattern string) string {
 	return path + map[bool]string{true: "a"}[path != pattern]
 }
 
+// isForPages reports whether pages of other origins may read a route.
+func isForPages(r route) bool {
+	return r.method == http.MethodGet && r.permit != admission.PermitOperate
+}
+
 // isAllowed reports whether the answer to a preflight lets a page send a token.
 func isAllowed(answer, origin string) bool {
 	return strings.HasPrefix(answer, "HTTP/1.1 204 ") &&
@@ -149,12 +154,15 @@ func TestABrowserThatAsksFirstIsToldWhatPagesMayRead(t *testing.T) {
 		w := &way{addr: serveAPI(t, a, true)}
 		for _, r := range a.clientServer().routes() {
 			got, _ := w.send(t, preflight(pathOf(r.pattern), c.origin, r.method), 1)
-			readable := r.method == http.MethodGet && r.permit.Reads()
-			if want := readable && c.want != ""; isAllowed(got, c.want) != want ||
-				!want && (!strings.HasPrefix(got, "HTTP/1.1 403 ") || strings.Contains(got, "Access-Control-Allow")) {
+			why := "may only read"
+			if isForPages(r) {
+				why = "may not read here"
+			}
+			if want := isForPages(r) && c.want != ""; isAllowed(got, c.want) != want || !want &&
+				(!strings.HasPrefix(got, "HTTP/1.1 403 ") || strings.Contains(got, "Access-Control-Allow") || !strings.Contains(got, why)) {
 				t.Errorf("%s: %s %s: got %.400s", name, r.method, r.pattern, got)
 			}
-			if !readable {
+			if !isForPages(r) {
 				continue
 			}
 			if got, _ := w.send(t, preflight(pathOf(r.pattern), c.origin, "HEAD"), 1); isAllowed(got, c.want) != (c.want != "") {
@@ -216,8 +224,7 @@ func TestNoPageReadsWhatIsForOperators(t *testing.T) {
 				path += "?colour=red" // a stream does not end
 			}
 			got, _ := w.send(t, rawRequest(r.method, path, "Origin: "+press), 1)
-			readable := r.method == http.MethodGet && r.permit.Reads()
-			if allowed := strings.Contains(got, "Access-Control-"); allowed != readable {
+			if allowed := strings.Contains(got, "Access-Control-"); allowed != isForPages(r) {
 				t.Errorf("%s %s with the list %q: got %.400s", r.method, r.pattern, listed, got)
 			}
 			if r.permit == admission.PermitOperate && r.method == http.MethodGet {
