@@ -50,9 +50,9 @@ type loadBard struct {
 
 const loadReadPause = 20 * time.Millisecond // of a client between two reads
 
-func newAttackTest(t testing.TB, env ...string) *attackTest {
+func newAttackTest(t testing.TB, g *secureGroup) *attackTest {
 	t.Helper()
-	s := &attackTest{secureGroup: newSecureGroup(t, 3, env...)}
+	s := &attackTest{secureGroup: g}
 	for _, f := range s.frontends {
 		f.holdKey()
 	}
@@ -275,9 +275,9 @@ func (f *frontend) resources() (n resources, err error) {
 		return n, err
 	}
 	goroutines, err1 := gauge(a.body, "go_goroutines")
-	bytes, err2 := gauge(a.body, "process_resident_memory_bytes")
+	mib, err2 := f.residentMiB()
 	cpu, err3 := gauge(a.body, "process_cpu_seconds_total")
-	return resources{int(goroutines), int(bytes) >> 20, cpu}, errors.Join(err1, err2, err3)
+	return resources{int(goroutines), mib, cpu}, errors.Join(err1, err2, err3)
 }
 
 // gauge returns the value of a metric without labels.

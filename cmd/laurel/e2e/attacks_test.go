@@ -22,6 +22,7 @@ type attackForm struct {
 const (
 	attackGoroutines = 400
 	attackMiB        = 192
+	attackLogBytes   = 256 << 10 // of all frontends together
 )
 
 // TestAttackedGroupKeepsItsMasterAndGoesOn attacks one group in one way after the other.
@@ -34,7 +35,7 @@ func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	patient := []string{"LAUREL_TIME_SCALE=4"}
 	form := byForm(attackForm{300 * time.Millisecond, 20, patient}, attackForm{3 * time.Second, 10, patient},
 		attackForm{8 * time.Second, 1, nil})
-	s := newAttackTest(t, form.env...)
+	s := newAttackTest(t, newSecureGroup(t, 3, form.env...))
 	t.Log("| attack | connections at a frontend | ended by it | posts/s | of the calm | slowest post ms | reads/s | by new connections/s | slowest ms | cores of the frontends | memory MiB: before, most | goroutines: before, most |")
 	s.runAttack(t, attack{name: "none"}, form.length)
 	for _, a := range attacks {
@@ -44,6 +45,12 @@ func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 			s.awaitRecovery(t)
 		})
 	}
+	s.end(t)
+}
+
+// end checks that every post was applied once, and that no log has a secret.
+func (s *attackTest) end(t *testing.T) {
+	t.Helper()
 	s.stopLoad()
 	for i, b := range s.bards {
 		for _, f := range s.frontends {
@@ -63,7 +70,7 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	if a.masterOnly {
 		targets = []*frontend{s.master()}
 	}
-	before := s.measure()
+	before, logged := s.measure(), s.logBytes()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var all sync.WaitGroup
@@ -79,6 +86,9 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	if now := s.epochNow(); now != s.epoch {
 		t.Errorf("another master was elected: epoch %d after %d", now, s.epoch)
 		s.epoch = now
+	}
+	if n := s.logBytes() - logged; n > attackLogBytes {
+		t.Errorf("the frontends have logged %d bytes more", n)
 	}
 	worst, cores := 0, 0.0
 	for i, f := range s.frontends {

@@ -3,7 +3,9 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -23,6 +25,7 @@ type frontend struct {
 	entry                     []string // --bootstrap, or --join and a URL
 	secure                    bool     // it has a certificate; otherwise it is started with --insecure
 	within                    []string // a command that starts it in another network
+	more                      []string // arguments
 	group                     *group
 }
 
@@ -32,6 +35,7 @@ type group struct {
 	dir       string // of the data directories
 	logs      string
 	env       []string
+	open      bool // the frontends listen at all addresses for clients
 	frontends []*frontend
 }
 
@@ -61,6 +65,15 @@ func (g *group) add() *frontend {
 // move changes the addresses of the frontend, from its next start.
 func (f *frontend) move(http, peer string) {
 	f.http, f.peer, f.url = http, peer, "http://"+http
+	if f.group.open {
+		f.more = []string{"--http", f.at(netip.IPv4Unspecified()), "--public-url", "https://" + http}
+	}
+}
+
+// at returns the host:port for clients with another address.
+func (f *frontend) at(addr netip.Addr) string {
+	_, port, _ := net.SplitHostPort(f.http)
+	return net.JoinHostPort(addr.String(), port)
 }
 
 func (f *frontend) start() *frontend {
@@ -69,6 +82,7 @@ func (f *frontend) start() *frontend {
 	if !f.secure {
 		args = append(args, "--insecure")
 	}
+	args = append(args, f.more...)
 	args = slices.Concat(f.within, []string{program(f.group.t, "laurel")}, args)
 	f.process = start(f.group.t, f.group.logs, f.id, f.group.env, args[0], args[1:]...)
 	return f

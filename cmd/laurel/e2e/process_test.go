@@ -184,17 +184,31 @@ func mustRun(t testing.TB, name string, args ...string) string {
 // memory returns the resident memory of the process, all of it and the part that belongs
 // to no file.
 func (p *process) memory() string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
-	if err != nil {
-		return err.Error()
-	}
 	var output []string
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(p.procStatus()) {
 		if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "VmRSS") || strings.HasPrefix(line, "RssAnon") {
 			output = append(output, strings.Join(strings.Fields(line), " "))
 		}
 	}
 	return strings.Join(output, ", ")
+}
+
+// residentMiB returns the resident memory of the process.
+func (p *process) residentMiB() (kib int, err error) {
+	_, rest, _ := strings.Cut(p.procStatus(), "VmRSS:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return 0, fmt.Errorf("the resident memory of %s: %w", p.Name, err)
+	}
+	return kib >> 10, nil
+}
+
+// procStatus returns what the kernel tells of the process.
+func (p *process) procStatus() string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 var ports struct {

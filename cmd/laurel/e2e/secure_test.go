@@ -29,7 +29,14 @@ type secureGroup struct {
 // newSecureGroup starts a group of n frontends. env is added to the environment of all.
 func newSecureGroup(t testing.TB, n int, env ...string) *secureGroup {
 	t.Helper()
-	g := &secureGroup{group: &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}, all: env}
+	return startSecureGroup(n, &group{t: t, dir: t.TempDir(), logs: logs(t), env: env})
+}
+
+// startSecureGroup starts n frontends of an empty group.
+func startSecureGroup(n int, empty *group) *secureGroup {
+	t := empty.t
+	t.Helper()
+	g := &secureGroup{group: empty, all: empty.env}
 	first := g.addSecure()
 	first.start().waitReady()
 	eventually(t, "there is an operator", func() error {
