@@ -38,11 +38,11 @@ func (g *watchedGroup) setOthers(others ...score.Frontend) { g.others.Store(&oth
 
 func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 	t.Helper()
-	return newWatchedGroupAt(t, "", false)
+	return newWatchedGroupAt(t, "", Options{Options: admission.Options{PublicHost: testHost}})
 }
 
 // newWatchedGroupAt starts a frontend with a public URL, without one that of its own port.
-func newWatchedGroupAt(t *testing.T, public string, direct bool) (*watchedGroup, *API, string) {
+func newWatchedGroupAt(t *testing.T, public string, o Options) (*watchedGroup, *API, string) {
 	t.Helper()
 	store := openStore(t, append(raceEvents(),
 		`{"type":"contest.define","contest_id":"OG/1","data":{"kind":"head_to_head","sport":"chess"}}`,
@@ -53,9 +53,8 @@ func newWatchedGroupAt(t *testing.T, public string, direct bool) (*watchedGroup,
 		t.Fatal(err)
 	}
 	g := &watchedGroup{testMember: testMember{id: "f1", store: store}, url: u.String()}
-	a := New(groupOf(g), Options{URL: u, Direct: direct, Options: admission.Options{
-		Secure: true, Limits: admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	}})
+	o.URL, o.Direct = u, public == ""
+	a := New(groupOf(g), o)
 	server.Config.Handler = a.Handler()
 	server.Start()
 	t.Cleanup(func() {
@@ -231,6 +230,9 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 	field := func(name string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, "192.0.2.7") }
 	}
+	guarded := Options{Options: admission.Options{
+		Secure: true, Limits: admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}}
 	const there = "http://there/v1/watch?contest=OG%2F1&moved=1"
 	for _, c := range []struct {
 		what   string
@@ -267,7 +269,7 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			g, a, url := newWatchedGroupAt(t, c.public, c.public == "")
+			g, a, url := newWatchedGroupAt(t, c.public, guarded)
 			g.setOthers(score.Frontend{ID: "f2", URL: c.other, State: score.Serving})
 			if to := crowd(t, a, url)(c.change); to != c.to {
 				t.Errorf("it is sent to %q; want %q", to, c.to)
@@ -278,7 +280,7 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 
 func TestAWatcherBehindAProxyIsNotSentHome(t *testing.T) {
 	t.Parallel()
-	g, a, url := newWatchedGroup(t)
+	g, a, url := newWatchedGroupAt(t, "", Options{Options: admission.Options{Secure: true}})
 	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/watch?contest=OG/1&home=f2", nil)
 	if err != nil {
