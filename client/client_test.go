@@ -15,6 +15,7 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 const contest = "OG50BC/CUR-M-GPA-01"
@@ -298,19 +299,27 @@ func TestLeaveWhoseAnswerWasLostSucceedsWhenTheMemberIsGone(t *testing.T) {
 	}
 }
 
-func TestTransferToAnyIsNotRepeated(t *testing.T) {
+func TestChangesThatCannotBeMadeTwiceAreNotRepeated(t *testing.T) {
 	var calls atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/cluster/transfer" {
+		if r.Method == http.MethodPost {
 			calls.Add(1)
 		}
 		panic(http.ErrAbortHandler)
 	}))
 	defer s.Close()
 	c := newClient(t, client.Options{Timeout: time.Second}, s.URL)
-	wantProblem(t, c.Transfer(t.Context(), ""), score.OutcomeUnknown)
-	if calls.Load() != 1 {
-		t.Errorf("sent %d times; want once", calls.Load())
+	for name, change := range map[string]func() error{
+		"a transfer to any":  func() error { return c.Transfer(t.Context(), "") },
+		"a new authority":    func() error { return c.RotateAuthority(t.Context()) },
+		"a token":            func() error { return second(c.Grant(t.Context(), access.GrantRequest{Name: "a"})) },
+		"a token to join by": func() error { return second(c.NewJoinToken(t.Context(), 0, 1, access.Terms{})) },
+	} {
+		calls.Store(0)
+		p := wantProblem(t, change(), score.OutcomeUnknown)
+		if calls.Load() != 1 || !strings.Contains(p.Detail, "check the outcome") {
+			t.Errorf("%s: sent %d times (%v); want once", name, calls.Load(), p)
+		}
 	}
 }
 

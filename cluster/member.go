@@ -54,6 +54,9 @@ type (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
 
+// ErrHasVote is the error of Start for a member that is to have no vote and has one.
+var ErrHasVote = errors.New("this frontend has a vote, which it keeps for as long as it is in its group")
+
 // TwinError is the error of a member whose data another process uses, too: one of the two
 // directories is a copy.
 type TwinError struct {

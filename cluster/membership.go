@@ -168,6 +168,10 @@ func findJoiner(
 	}
 	for _, s := range servers {
 		switch {
+		case s.ID == joiner.Member && s.Suffrage == raft.Voter && !n.Voter:
+			return nil, score.Problemf(score.StatusConflict, "%q has a vote, which it keeps for as long as it is in "+
+				"the group; to have it answer without a vote, remove it and let it join again as a non-voter, "+
+				"with an empty data directory", n.ID).At("voter")
 		case s.ID == joiner.Member:
 			known = &s
 		case peer.MemberID(s.ID) == n.ID:

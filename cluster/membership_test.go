@@ -247,11 +247,13 @@ func TestNonvoterHasNoVoteUntilItIsPromoted(t *testing.T) {
 		t.Errorf("the voters are %v", list)
 	}
 	n.stop()
+	if _, err := Start(n.again()); !errors.Is(err, ErrHasVote) {
+		t.Errorf("it has a vote, and started without one it got %v", err)
+	}
+	n.opts.Nonvoter = false
 	n.start()
 	g.settle()
-	if list := voters(g.master().member()); len(list) != 2 {
-		t.Errorf("a restart with --nonvoter took the vote: the voters are %v", list)
-	}
+	g.expectVoters(2)
 }
 
 func TestLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {

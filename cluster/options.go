@@ -36,7 +36,7 @@ type Options struct {
 	Private bool
 	// Join has URLs of members of the group to join, if this member is not in it.
 	Join []string
-	// Nonvoter joins without a vote.
+	// Nonvoter joins without a vote. Start refuses it with ErrHasVote for a voter.
 	Nonvoter bool
 	// Guarded refuses events that are neither signed nor sent with a token. It is for
 	// secure groups.

@@ -37,6 +37,7 @@ var peerRoutes = []peerRoute{
 	{string(peer.ProtocolPush), pki.Voter},
 	{"POST " + enroll.PromotePath, pki.Voter},
 	{"POST " + enroll.KeysPath, pki.Voter},
+	{"POST " + enroll.OperatorPath, pki.Voter},
 	{"POST " + enroll.CertificatePath, pki.Nonvoter},
 	{"POST " + postsPath, pki.Nonvoter},
 	{"POST " + poll.Path, pki.Nonvoter},
@@ -77,6 +78,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		"POST " + enroll.CertificatePath: m.issuer.ServeCertificate,
 		"POST " + enroll.KeysPath:        m.issuer.ServeKeys,
 		"POST " + enroll.PromotePath:     m.issuer.ServePromote,
+		"POST " + enroll.OperatorPath:    m.issuer.ServeOperator,
 		"POST " + removedPath: func(http.ResponseWriter, *http.Request) error {
 			m.poller.PollNow()
 			return nil

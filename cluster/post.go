@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/batch"
@@ -269,6 +268,7 @@ func (p *poster) forward(posts []*batch.Post) {
 	switch {
 	case err == nil && len(outcomes) == len(posts):
 		for i, post := range posts {
+			outcomes[i].Complete()
 			post.Done <- outcomes[i]
 		}
 	case refused:
@@ -349,5 +349,9 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 			outcomes[i].Problem = peer.NotMaster() // not soon: the post goes to the next master
 		}
 	}
-	return json.MarshalWrite(w, outcomes)
+	answer, err := batch.EncodeOutcomes(outcomes)
+	if err == nil {
+		_, err = w.Write(answer)
+	}
+	return err
 }

@@ -165,6 +165,9 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	if s, in := peer.Find(m.servers(), m.self); in && s.Suffrage == raft.Voter && m.opts.Nonvoter {
+		return errors.Join(ErrHasVote, m.raft.Shutdown().Error())
+	}
 	m.source = &status.Source{
 		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Raft: m.raft, Machine: m.machine,
 		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -70,8 +71,8 @@ func (h *accessHistory) change(t *rapid.T) {
 	c := access.Change{By: "getafix", At: accessDay.Add(drawDuration(t))}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	id := rapid.SampledFrom([]string{keyGrant(who, "").ID, fmt.Sprint("token-", who)}).Draw(t, "id")
-	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "guard", "join", "use", "authority",
-		"drop", "remove", "note"}).Draw(t, "change") {
+	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "recover", "guard", "join", "use",
+		"authority", "drop", "remove", "note"}).Draw(t, "change") {
 	case "grant":
 		c.Grant = tokenGrant(id, fmt.Sprint("bard/", who), access.RoleBard)
 		if id == keyGrant(who, "").ID {
@@ -87,6 +88,9 @@ func (h *accessHistory) change(t *rapid.T) {
 		}
 	case "revoke":
 		c.Revoke = id
+	case "recover":
+		c.By = fmt.Sprint("f", who)
+		c.Recover = &access.Recovery{ID: fmt.Sprint("new-", h.notes), Hash: make([]byte, 32)}
 	case "guard":
 		c.Guard = true
 	case "join":
@@ -125,6 +129,12 @@ func (h *accessHistory) change(t *rapid.T) {
 			revoked := *g
 			revoked.Revoked = true
 			h.grants[c.Revoke] = &revoked
+		}
+	case c.Recover != nil:
+		name := "recovered/" + c.By
+		maps.DeleteFunc(h.grants, func(_ string, g *access.Grant) bool { return g.Name == name })
+		h.grants[c.Recover.ID] = &access.Grant{
+			ID: c.Recover.ID, Name: name, Role: access.RoleOperator, Hash: c.Recover.Hash,
 		}
 	case c.Guard:
 		h.guarded = true

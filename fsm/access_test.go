@@ -91,6 +91,7 @@ func allChanges() []access.Change {
 		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
 		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
 		{Revoke: "feed"},
+		{Recover: &access.Recovery{ID: "new", Hash: bytes.Repeat([]byte{9}, 32)}},
 		{JoinToken: join}, {JoinKey: bytes.Repeat([]byte{8}, 32), UseJoinToken: "j1"},
 		{AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")},
 		{DropAuthority: access.Fingerprint([]byte("der 1"))},
@@ -137,7 +138,7 @@ func TestAccessChangesKeepTheFormatOfVersion3(t *testing.T) {
 func wantAllChanged(t *testing.T, m *Machine) {
 	t.Helper()
 	a := m.Access()
-	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 ||
+	if !a.Guarded || len(a.Grants) != 4 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 ||
 		len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
 		t.Errorf("the access control is %+v", a)
 	}

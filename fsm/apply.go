@@ -171,15 +171,18 @@ func (b *batch) applyPost(p entry.Post) []score.Result {
 		b.beginUndo()
 		defer b.tx.EndUndo()
 	}
+	b.work = work{}
 	for i := range p.Events {
+		b.before = b.folded
 		r := b.applyEvent(&p.Events[i])
+		r.Folded = b.folded - b.before
 		if r.Problem == nil {
 			results = append(results, r)
 			continue
 		}
 		if atomic {
 			b.tx.Undo()
-			r.Problem.Index, r.Problem.ID = &i, r.ID
+			r.Problem.Index, r.Problem.ID, r.Folded = &i, r.ID, b.folded
 			return []score.Result{r}
 		}
 		return append(results, r)

@@ -34,6 +34,7 @@ type batch struct {
 	accessChanged bool
 	boardUpdates  leaderboard.Updates
 	events        []byte // of the present entry, which hash does not have yet
+	work                 // of the present post
 
 	scratch []byte       // for encoding a value
 	terms   []index.Term // for comparing the terms of a contest

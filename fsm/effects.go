@@ -22,6 +22,9 @@ type award struct {
 // has changed. An event type that is not handled here is refused, not recorded without an
 // effect.
 func (b *batch) applyEffect(e *entry.Event) *score.Problem {
+	if p := b.checkOrganisations(e); p != nil {
+		return p
+	}
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
 		t := b.table(e.Competition())
@@ -42,9 +45,14 @@ func (b *batch) applyEffect(e *entry.Event) *score.Problem {
 
 func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	c := b.contest(e.ContestID)
-	_, defines := e.Data.(*score.ContestDefine)
+	define, defines := e.Data.(*score.ContestDefine)
 	if c == nil && !defines {
 		return undefined(e.ContestID)
+	}
+	if c != nil && defines {
+		if p := b.mayFold(b.marksToCheck(c, len(define.Competitors))); p != nil {
+			return p
+		}
 	}
 	created := c == nil
 	if created {
@@ -61,6 +69,19 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	}
 	b.updateMedalTable(e)
 	return nil
+}
+
+// marksToCheck returns how many marks are read to find one of a competitor who is not on
+// a list of so many.
+func (b *batch) marksToCheck(c *score.Contest, listed int) (n int) {
+	if c.Split == "" || listed == 0 {
+		return 0
+	}
+	marks := contestMarks{b, c}
+	for _, split := range c.Definition.AllSplits() {
+		n += min(marks.total(split), listed+1)
+	}
+	return n
 }
 
 func undefined(contestID string) *score.Problem {
@@ -87,6 +108,30 @@ func (b *batch) updateMedalTable(e *entry.Event) {
 	if changed {
 		b.tableChanged(t, e)
 	}
+}
+
+// maxOrganisations limits the organisations of a competition, which its medal table has.
+const maxOrganisations = 10_000
+
+// checkOrganisations refuses an event whose organisations are too many for the medal
+// table.
+func (b *batch) checkOrganisations(e *entry.Event) *score.Problem {
+	list := organisations(e.Data)
+	if len(list) == 0 {
+		return nil
+	}
+	t := b.table(e.Competition())
+	list = slices.DeleteFunc(list, t.Knows)
+	if len(list) == 0 || len(t.Counts)+len(list) <= maxOrganisations {
+		return nil
+	}
+	slices.Sort(list)
+	if n := len(t.Counts) + len(slices.Compact(list)); n > maxOrganisations {
+		return score.Problemf(score.TooLarge,
+			"the competition %q would have %d organisations, and the most is %d; leave the organisation out",
+			e.Competition(), n, maxOrganisations).At("data")
+	}
+	return nil
 }
 
 func (b *batch) tableChanged(t *medal.Table, e *entry.Event) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
@@ -126,6 +128,7 @@ func (r *replayer) checkMarks(before *score.Contest) *score.Problem {
 	if slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
+	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
 	if unlisted := c.Unlisted(&contestMarks{r.b, c}); unlisted != "" {
 		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
@@ -198,6 +201,7 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) *score.Result
 	}
 	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
 		b.tx.Fail(err)
+		b.countRow()
 		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
 			continue
 		}
@@ -235,7 +239,9 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		if len(orphans) == 0 && !rename {
 			break
 		}
-		if len(orphans) == 0 && !r.Is(score.TypeContestDefine) {
+		b.countRow()
+		names := len(orphans) > 0 && (r.Is(score.TypeCompetitionDefine) || namesAny(r.JSON(), orphans))
+		if !names && !(rename && r.Is(score.TypeContestDefine)) {
 			continue
 		}
 		d := b.dataOf(b.decode(r))
@@ -261,4 +267,37 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
 		b.tableChanged(t, e)
 	}
+}
+
+// namesAny reports whether the data of an event, which is not a competition.define, names
+// one of the organisations. It does not decode what names none of them.
+func namesAny(data []byte, organisations map[string]bool) bool {
+	member := []byte(`"organisation":`)
+	for {
+		_, rest, found := bytes.Cut(data, member) // a string cannot contain it: its quotes are escaped
+		if !found {
+			return false
+		}
+		name, _ := jsontext.AppendUnquote(nil, stringAt(rest))
+		if organisations[string(name)] {
+			return true
+		}
+		data = rest
+	}
+}
+
+// stringAt returns the JSON string with which b begins, or nothing.
+func stringAt(b []byte) []byte {
+	if len(b) == 0 || b[0] != '"' {
+		return nil
+	}
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[:i+1]
+		}
+	}
+	return nil
 }

@@ -19,11 +19,14 @@ import (
 // voided; the event that it voided then counts again.
 func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 	h, named := b.readHistory(e.ContestID, d)
+	if p := b.mayFold(len(h.events) + len(named)); p != nil {
+		return p
+	}
 	target, p := chooseTarget(e, d, named)
 	if p != nil {
 		return p
 	}
-	b.addAffectedMark(h, target)
+	b.addAffected(h, target)
 	// recordEvent adds the void to the timeline afterwards. Here it is one more event at
 	// the end.
 	e.Voids = target.Revision
@@ -45,8 +48,42 @@ func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 	return nil
 }
 
+const (
+	// maxFolds limits the events that one post has folded again. The first void of a post
+	// may fold more, because every event can be voided.
+	maxFolds = 20_000
+	// rowsPerFold is how many rows of a timeline are read in the time of one fold.
+	rowsPerFold = 8
+)
+
+// work is what a post has the state machine do again.
+type work struct {
+	folded int // events, with rows/rowsPerFold
+	before int // those folded for the events before the present one
+	rows   int // of timelines, since folded was last increased for them
+}
+
+// mayFold counts n events that are folded again for the present event. It refuses the
+// event if that makes more than maxFolds, and the post has had some folded before.
+func (w *work) mayFold(n int) *score.Problem {
+	w.folded += n
+	if n > 0 && w.before > 0 && w.folded > maxFolds {
+		return score.Problemf(score.TooLarge,
+			"this post folds %d or more events again, and the most is %d; post fewer voids at once",
+			w.folded, maxFolds)
+	}
+	return nil
+}
+
+// countRow counts a row of a timeline that is read.
+func (w *work) countRow() {
+	if w.rows++; w.rows == rowsPerFold {
+		w.rows, w.folded = 0, w.folded+1
+	}
+}
+
 // history is the part of a contest's timeline that a void can affect: not the marks of a
-// ranked contest, which are too many, except the one that the void affects.
+// ranked contest, which are too many, nor alerts, except the one that the void affects.
 type history struct {
 	events   []*entry.Event
 	voidedBy map[uint64]uint64 // the revisions of the voids, by those of the voided events
@@ -55,23 +92,24 @@ type history struct {
 
 type markKey struct{ split, competitor string }
 
-// readHistory reads a contest's timeline once. It returns all events but the marks, and
-// the events that a void names, of any type.
+// readHistory reads a contest's timeline once. It returns all events but the marks and
+// alerts, and the events that a void names, of any type.
 func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, named []*entry.Event) {
 	h = &history{}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
 		b.tx.Fail(err)
-		isMark := r.Is(score.TypeResultSet)
+		b.countRow()
+		leftOut := r.Is(score.TypeResultSet) || r.Is(score.TypeAlert)
 		isNamed := (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
 			r.Matches(d.Voids, d.VoidsSource, d.VoidsSeq)
-		if isMark && !isNamed {
+		if leftOut && !isNamed {
 			continue
 		}
 		s := b.decode(r)
 		if isNamed {
 			named = append(named, s)
 		}
-		if !isMark {
+		if !leftOut {
 			h.events = append(h.events, s)
 		}
 	}
@@ -136,22 +174,21 @@ func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
 	return kept
 }
 
-// addAffectedMark adds the mark that the void of target affects, if there is one: target
-// itself, or, if target is a void, the mark at the end of the chain of voids.
-func (b *batch) addAffectedMark(h *history, target *entry.Event) {
+// addAffected adds the mark or alert that the void of target affects, if there is one:
+// target itself, or, if target is a void, the event at the end of the chain of voids.
+func (b *batch) addAffected(h *history, target *entry.Event) {
 	for target.Voids != 0 {
 		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
 		b.tx.Fail(err)
 		target = &next
 	}
-	if target.Type != score.TypeResultSet {
+	switch d := b.dataOf(target).(type) {
+	case *score.ResultSet:
+		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
+	case *score.Alert:
+	default:
 		return
 	}
-	d, ok := b.dataOf(target).(*score.ResultSet)
-	if !ok {
-		return
-	}
-	h.marks = append(h.marks, markKey{d.Split, d.Competitor})
 	byRevision := func(s *entry.Event, revision uint64) int { return cmp.Compare(s.Revision, revision) }
 	i, _ := slices.BinarySearchFunc(h.events, target.Revision, byRevision)
 	h.events = slices.Insert(h.events, i, target)

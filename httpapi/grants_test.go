@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -51,6 +53,57 @@ func TestOperatorGrantsAndRevokes(t *testing.T) {
 	}
 	if got := ask(t, s, "DELETE", "/v1/access/grants/"+c.operator.ID, "", bearer(c.operator)); got.StatusCode != 409 {
 		t.Errorf("the last operator: got %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestAGrantWithARestrictionThatHasNoEffectIsRefused(t *testing.T) {
+	c, _, s := guardedServer(t, Options{})
+	before := len(c.group.Access().Grants)
+	for body, field := range map[string]string{
+		`{"name":"press","role":"reader","competitions":["OG50BC"]}`:           "grant.competitions",
+		`{"name":"press","role":"reader","types":["alert"]}`:                   "grant.types",
+		`{"name":"press","role":"reader","rate":5}`:                            "grant.rate",
+		`{"name":"obelix","role":"operator","competitions":["OG50BC"]}`:        "grant.competitions",
+		`{"name":"obelix","role":"operator","types":["alert"]}`:                "grant.types",
+		fmt.Sprintf(`{"name":"press","role":"reader","public":%q}`, publicKey): "grant.public",
+	} {
+		got := ask(t, s, "POST", "/v1/access/grants", body, isJSON, bearer(c.operator))
+		var p score.Problem
+		if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.StatusCode != 400 ||
+			p.Code != score.InvalidEvent || p.Field != field || !strings.Contains(p.Detail, "has no effect") {
+			t.Errorf("%s: got %d %s", body, got.StatusCode, got.body)
+		}
+	}
+	if n := len(c.group.Access().Grants); n != before {
+		t.Errorf("there are %d grants; want %d", n, before)
+	}
+}
+
+// publicKey is a key as it is sent.
+var publicKey = base64.StdEncoding.EncodeToString(publicOf(keyFor("press")))
+
+func TestTheLastOperatorIsNotRevokedByOneWhoseTokenEnds(t *testing.T) {
+	c, _, s := guardedServer(t, Options{})
+	for _, body := range []string{
+		fmt.Sprintf(`{"name":"b","role":"operator","expires":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339)),
+		fmt.Sprintf(`{"name":"c","role":"operator","public":%q}`, publicKey),
+	} {
+		var made access.GrantResponse
+		got := ask(t, s, "POST", "/v1/access/grants", body, isJSON, bearer(c.operator))
+		if err := json.Unmarshal([]byte(got.body), &made); err != nil || got.StatusCode != 200 {
+			t.Fatalf("%s: got %d %s (%v)", body, got.StatusCode, got.body, err)
+		}
+		by := bearer(c.operator)
+		if made.Token != "" {
+			by = "Authorization: Bearer " + made.Token
+		}
+		if got := ask(t, s, "DELETE", "/v1/access/grants/"+c.operator.ID, "", by); got.StatusCode != 409 ||
+			!strings.Contains(got.body, "only operator") {
+			t.Errorf("%s: got %d %s", body, got.StatusCode, got.body)
+		}
+	}
+	if got := ask(t, s, "GET", "/v1/access", "", bearer(c.operator)); got.StatusCode != 200 {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
 	}
 }
 

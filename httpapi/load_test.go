@@ -158,18 +158,19 @@ func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	_, a := newTestAPI(t, limited(admission.Limits{MaxStreams: 2}))
-	s := serve(t, a, a.Handler())
-	gate, caller := a.admission.ClientGate(), &handler.Caller{}
-	leave1, _ := gate.EnterStream(caller)
-	leave2, _ := gate.EnterStream(caller)
-	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusTooManyRequests {
+	c, a, s := guardedServer(t, limited(admission.Limits{MaxStreams: 2}))
+	gate, caller := a.admission.ClientGate(), &handler.Caller{Grant: a.admission.Access().Grants[c.bard.ID]}
+	post := func() *readResponse {
+		return ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON, bearer(c.bard))
+	}
+	one, _ := gate.EnterStream(caller, nil)
+	two, _ := gate.EnterStream(caller, nil)
+	if got := post(); got.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
 	}
-	leave1()
-	leave2()
-	got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON)
-	if got.StatusCode != http.StatusOK || streamsUnderWay(a) != 0 {
+	one.Leave()
+	two.Leave()
+	if got := post(); got.StatusCode != http.StatusOK || streamsUnderWay(a) != 0 {
 		t.Errorf("got %d, and %d streams remain", got.StatusCode, streamsUnderWay(a))
 	}
 }

@@ -110,6 +110,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		out.begin = func() { w.Header().Add("Vary", "Origin") }
 	}
 	shared.SetOn(w.Header())
+	hr, out.body = s.gate.Bodies.Open(w, hr)
 	client := s.clientOf(hr)
 	if client.TLS != nil && s.client && s.options.PublicCertificate != nil && s.options.PublicCertificate() {
 		w.Header().Set("Strict-Transport-Security", strictTransport)
@@ -124,17 +125,49 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if err == nil {
 		a, err = e.answer(ctx, r)
 	}
+	if err == nil && !a.IsWritten() {
+		written, refused := s.holdAnswer(r, len(a.Body))
+		if refused != nil {
+			err = refused
+		} else if written != nil {
+			defer written()
+		}
+	}
 	if err != nil && out.status == 0 {
-		if problem := s.problem(ctx, r, err); problem != nil {
-			a = a.WithProblem(problem, 0)
-		} else {
+		problem := s.problem(ctx, r, err)
+		switch {
+		case problem == nil:
 			out.status, a = statusClientGone, handler.Written
+		case e.permit == admission.PermitWatch && isPassing(problem) && wantsEvents(r):
+			a = unavailable(a.WithProblem(problem, 0), problem)
+		default:
+			a = a.WithProblem(problem, 0)
+			if e.asksToSignIn(r, problem) && s.signInForm(r, &a, problem) == nil {
+				a = handler.Written
+			}
 		}
 	}
 	if !a.IsWritten() && out.status == 0 {
 		a.WriteTo(out, shared)
 	}
+	if out.status != 0 { // else the connection was taken over
+		out.body.AfterAnswer()
+	}
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
+}
+
+// isPassing reports whether a problem can pass by itself.
+func isPassing(p *score.Problem) bool {
+	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests
+}
+
+// holdAnswer holds an answer of n bytes in the name of the client's address until written,
+// which may be nil, is called. What other frontends forward is in no client's name.
+func (s *server) holdAnswer(r *handler.Request, n int) (written func(), refused *score.Problem) {
+	if !s.client {
+		return s.gate.HoldAnswer(nil, n)
+	}
+	return s.gate.HoldAnswer(r.Peer(), n)
 }
 
 // clientOf returns the client of a request: the other end of the connection, or a client
@@ -184,6 +217,7 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 	begin  func()
+	body   *handler.Body // of the request, nil if it has none
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -192,6 +226,7 @@ func (w *statusWriter) WriteHeader(status int) {
 		if w.begin != nil {
 			w.begin()
 		}
+		w.body.BeforeAnswer(w.Header())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

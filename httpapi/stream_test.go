@@ -56,8 +56,10 @@ func TestStreamIsAppliedInOrderWithAResultForEachEvent(t *testing.T) {
 	}
 }
 
-// talk opens a stream whose lines the test sends one by one.
-func talk(t *testing.T, s *httptest.Server) (lines io.WriteCloser, answer func() (*http.Response, *bufio.Reader)) {
+// talk opens a stream whose lines the test sends one by one; headers are "Name: value".
+func talk(
+	t *testing.T, s *httptest.Server, headers ...string,
+) (lines io.WriteCloser, answer func() (*http.Response, *bufio.Reader)) {
 	t.Helper()
 	out, in := io.Pipe()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -67,6 +69,10 @@ func talk(t *testing.T, s *httptest.Server) (lines io.WriteCloser, answer func()
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-ndjson")
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
 	type reply struct {
 		res *http.Response
 		err error

@@ -54,8 +54,13 @@ func (w *Competitor) total(tiebreak bool) *Decimal {
 	return &w.Result
 }
 
-// maxPlayed limits the periods, and the statistics, of one competitor.
-const maxPlayed = 256
+const (
+	// maxPlayed limits the periods, and the statistics, of one competitor.
+	maxPlayed = 256
+	// maxNumbers limits the periods and statistics of all competitors of a contest
+	// together. Every reader and every watcher of the contest gets all of them.
+	maxNumbers = 10_000
+)
 
 // NewContest returns a contest without a definition. Its first event must be a
 // contest.define.
@@ -137,18 +142,20 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
 	}
 	var list []Competitor
+	find, listed := c.finder(len(d.Competitors)), make(map[string]bool, len(d.Competitors))
 	for _, entrant := range d.Competitors {
 		var competitor Competitor
-		if old := c.competitor(entrant.Code); old != nil {
+		if old := find.competitor(entrant.Code); old != nil {
 			competitor = *old
 		}
 		competitor.Entrant = entrant
 		list = append(list, competitor)
+		listed[entrant.Code] = true
 	}
 	allKept := len(c.Competitors) > 0
 	for i := range c.Competitors {
 		old := &c.Competitors[i]
-		if slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
+		if listed[old.Code] {
 			continue
 		}
 		if allKept = false; old.Scored {
@@ -223,6 +230,53 @@ func (c *Contest) competitor(code string) *Competitor {
 	return nil
 }
 
+// finder finds competitors by their codes.
+type finder struct {
+	contest *Contest
+	places  map[string]int // nil if a search costs less
+}
+
+// finder returns a finder for so many competitors. The work for a long list of codes and
+// a long list of competitors is the sum of their lengths, not the product.
+func (c *Contest) finder(codes int) finder {
+	const few = 8
+	f := finder{contest: c}
+	if codes > few {
+		f.places = make(map[string]int, len(c.Competitors))
+		for i := range c.Competitors {
+			f.places[c.Competitors[i].Code] = i
+		}
+	}
+	return f
+}
+
+func (f finder) competitor(code string) *Competitor {
+	if f.places == nil {
+		return f.contest.competitor(code)
+	}
+	if i, ok := f.places[code]; ok {
+		return &f.contest.Competitors[i]
+	}
+	return nil
+}
+
+// checkNumbers refuses a live event that would add more periods and statistics than the
+// contest may have. A replay can add some: an event without a period counts in another
+// one if a status before it was voided.
+func (c *Contest) checkNumbers(field string, added int, mode FoldMode) *Problem {
+	if added <= 0 || mode != Live {
+		return nil
+	}
+	for i := range c.Competitors {
+		added += len(c.Competitors[i].Periods) + len(c.Competitors[i].Stats)
+	}
+	if added > maxNumbers {
+		return Problemf(TooLarge, "the periods and statistics of all competitors would be %d numbers; "+
+			"the most of one contest is %d", added, maxNumbers).At(field)
+	}
+	return nil
+}
+
 func (c *Contest) unknownCompetitor(field, code string) *Problem {
 	var codes []string
 	for i := range min(len(c.Competitors), 20) {
@@ -261,15 +315,19 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	if p != nil {
 		return p
 	}
+	if period == "" {
+		periods = player.Periods
+	}
 	stats, p := player.Stats.plus("data.stats_delta", d.StatsDelta)
 	if p != nil {
 		return p
 	}
-	*total = sum
-	if period != "" {
-		player.Periods = periods
+	added := len(periods) - len(player.Periods) + len(stats) - len(player.Stats)
+	if p := c.checkNumbers("data", added, mode); p != nil {
+		return p
 	}
-	player.Stats = stats
+	*total = sum
+	player.Periods, player.Stats = periods, stats
 	player.Scored = true
 	// A goal that is reported late, in the break, changes the score but not the clock.
 	if c.ScheduleStatus == Running {
@@ -301,8 +359,9 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 // checkTotals compares the totals that a bard gave with those after its play: sum for
 // the competitor that played, and the current ones for the others.
 func (c *Contest) checkTotals(given Totals, played string, sum Decimal, tiebreak bool) *Problem {
+	find := c.finder(len(given))
 	for _, n := range given {
-		competitor := c.competitor(n.Code)
+		competitor := find.competitor(n.Code)
 		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
@@ -325,13 +384,13 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 		return p
 	}
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, d.Period)
-	competitors := slices.Clone(c.Competitors)
+	next := Contest{Competitors: slices.Clone(c.Competitors)}
+	find, added := next.finder(len(d.Result)), 0
 	for _, n := range d.Result {
-		i := slices.IndexFunc(competitors, func(w Competitor) bool { return w.Code == n.Code })
-		if i < 0 {
+		competitor := find.competitor(n.Code)
+		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		competitor := &competitors[i]
 		total := competitor.total(tiebreak)
 		if d.Period != "" {
 			difference := Totals{{d.Period, n.Value - *total}}
@@ -339,12 +398,16 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 			if p != nil {
 				return p
 			}
+			added += len(periods) - len(competitor.Periods)
 			competitor.Periods = periods
 		}
 		*total = n.Value
 		competitor.Scored = true
 	}
-	c.Competitors = competitors
+	if p := c.checkNumbers("data.result", added, mode); p != nil {
+		return p
+	}
+	c.Competitors = next.Competitors
 	return nil
 }
 

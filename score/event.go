@@ -94,6 +94,9 @@ type Result struct {
 	Revision uint64   `json:"revision,omitzero"`
 	Status   string   `json:"status,omitzero"`
 	Problem  *Problem `json:"problem,omitzero"`
+	// Folded is how many events were folded again for this one, of which a frontend keeps
+	// account. Clients are not told.
+	Folded int `json:"-"`
 }
 
 // Bard is what the store knows about a source.

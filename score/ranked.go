@@ -124,13 +124,19 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	}
 	m := d.AsMark()
 	total := marks.Set(d.Split, m)
+	marked := hasMark(c.Leaders)
 	switch {
-	case m.IRM != "" || !hasMark(c.Leaders) || split > furthest:
-		c.UpdateLeaders(marks)
+	// A split that has only IRMs counts only if no split has a mark.
+	case split > furthest && (m.IRM == "" || !marked), split < furthest && m.IRM == "" && !marked:
+		c.Split, c.Total = d.Split, total
+		c.Leaders, _ = marks.First(d.Split, maxLeaders)
 	case split == furthest:
 		c.Total = total
-		if c.mayLead(m) {
+		if m.IRM != "" || c.mayLead(m) {
 			c.Leaders, _ = marks.First(c.Split, maxLeaders)
+		}
+		if marked && !hasMark(c.Leaders) { // the IRM has replaced the last mark there
+			c.UpdateLeaders(marks)
 		}
 	}
 	return nil
@@ -189,12 +195,15 @@ func (d *ResultSet) AsMark() Mark {
 func (c *Contest) UpdateLeaders(marks Marks) {
 	c.Split, c.Leaders, c.Total = "", nil, 0
 	for _, split := range slices.Backward(c.Definition.AllSplits()) {
-		first, total := marks.First(split, maxLeaders)
-		if total > 0 && (c.Split == "" || hasMark(first)) {
-			c.Split, c.Leaders, c.Total = split, first, total
+		best, total := marks.First(split, 1)
+		if total > 0 && (c.Split == "" || hasMark(best)) {
+			c.Split, c.Total = split, total
 		}
-		if hasMark(first) {
-			return
+		if hasMark(best) {
+			break
 		}
+	}
+	if c.Split != "" {
+		c.Leaders, _ = marks.First(c.Split, maxLeaders)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/fsm/entry"
 	"laurel/score"
 )
@@ -49,6 +51,26 @@ type Post struct {
 type Outcome struct {
 	Results []score.Result `json:"results,omitzero"`
 	Problem *score.Problem `json:"problem,omitzero"` // refuses the whole post
+	// Folded has what the results do not have in JSON: the sum of their Folded.
+	Folded int `json:"folded,omitzero"`
+}
+
+// EncodeOutcomes returns the answer to a forwarded batch.
+func EncodeOutcomes(list []Outcome) ([]byte, error) {
+	for i := range list {
+		for _, r := range list[i].Results {
+			list[i].Folded += r.Folded
+		}
+	}
+	return json.Marshal(list)
+}
+
+// Complete gives the results, which came in an answer, their Folded back: the last one has
+// that of all.
+func (o *Outcome) Complete() {
+	if n := len(o.Results); n > 0 {
+		o.Results[n-1].Folded = o.Folded
+	}
 }
 
 // NewPost returns a post of this member.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/fsm/entry"
 	"laurel/score"
 )
@@ -171,5 +173,30 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	g.Close(time.Minute)
 	if g.inFlight > 0 {
 		t.Errorf("%d batches are in flight after Close", g.inFlight)
+	}
+}
+
+func TestAnOutcomeIsAnsweredWithWhatWasFolded(t *testing.T) {
+	sent := []Outcome{
+		{Results: []score.Result{{ID: "a", Status: score.Applied, Folded: 3}, {ID: "b", Status: score.Applied, Folded: 4}}},
+		{Problem: score.Problemf(score.RateLimited, "wait")},
+	}
+	body, err := EncodeOutcomes(sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []Outcome
+	if err := json.Unmarshal(body, &got); err != nil {
+		t.Fatal(err)
+	}
+	folded := 0
+	for i := range got {
+		got[i].Complete()
+		for _, r := range got[i].Results {
+			folded += r.Folded
+		}
+	}
+	if len(got) != 2 || len(got[0].Results) != 2 || folded != 7 || got[1].Problem == nil {
+		t.Errorf("%s is %+v, with %d events folded", body, got, folded)
 	}
 }

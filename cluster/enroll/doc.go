@@ -5,7 +5,9 @@
 // has another authority. Every voter holds the key of the authority, because each may
 // become the master.
 //
-// An [Issuer] is the master's side: it makes join tokens, issues certificates and rotates
-// the authority. A [Renewer] is the side of each member: it keeps the member's
-// certificate and keys up to date.
+// A voter may also have the master make a new operator, for the person at its machine.
+//
+// An [Issuer] is the master's side: it makes join tokens and operators, issues
+// certificates and rotates the authority. A [Renewer] is the side of each member: it keeps
+// the member's certificate and keys up to date.
 package enroll

@@ -25,6 +25,7 @@ const (
 	CertificatePath = "/peer/v1/certificate" // see ServeCertificate
 	KeysPath        = "/peer/v1/authority"   // see ServeKeys
 	PromotePath     = "/peer/v1/promote"     // see ServePromote
+	OperatorPath    = "/peer/v1/operator"    // see ServeOperator
 )
 
 const (
@@ -86,6 +87,15 @@ func (i *Issuer) requireMaster() *score.Problem {
 		return peer.NotMaster()
 	}
 	return nil
+}
+
+// callMaster asks the master on its peer port.
+func (i *Issuer) callMaster(ctx context.Context, path string, body io.Reader, answer any) error {
+	master := i.OtherMaster()
+	if master == "" {
+		return peer.NoMaster()
+	}
+	return i.Port.Call(ctx, master, http.MethodPost, path, body, answer)
 }
 
 // issuing returns the fingerprint of the authority that is to issue all certificates.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -209,12 +207,4 @@ func (r *Renewer) renewAtMaster(ctx context.Context, sameAuthority bool) error {
 	r.Auth.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy(),
 		"hosts", i.CertifiedHosts())
 	return nil
-}
-
-func (r *Renewer) callMaster(ctx context.Context, path string, body io.Reader, answer any) error {
-	master := r.OtherMaster()
-	if master == "" {
-		return peer.NoMaster()
-	}
-	return r.Port.Call(ctx, master, http.MethodPost, path, body, answer)
 }

@@ -32,6 +32,8 @@ const (
 	// HandshakeTimeout bounds the TLS handshake and the preamble of a connection.
 	HandshakeTimeout = 5 * time.Second
 
+	// requestTimeout bounds the time in which a request arrives. It begins with the header.
+	requestTimeout   = time.Minute
 	httpIdleTimeout  = 2 * time.Minute
 	maxIdleHTTPConns = 64 // idle HTTP connections kept to each other member
 	acceptPause      = 10 * time.Millisecond
@@ -102,8 +104,11 @@ func Listen(c Config) (*Port, error) {
 	p := &Port{
 		config: c, listener: l, address: reached,
 		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, httpBacklog),
-		open:   map[*conn]struct{}{},
-		server: &http.Server{ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout},
+		open: map[*conn]struct{}{},
+		server: &http.Server{
+			ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, ReadTimeout: requestTimeout,
+			IdleTimeout: httpIdleTimeout,
+		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.client.Store(p.newClient())

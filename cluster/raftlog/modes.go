@@ -12,11 +12,11 @@ import (
 )
 
 // owned are the patterns of the files and directories that Laurel keeps in a data
-// directory. The last two hold the member's keys and the first operator's token, which
-// cmd/laurel and internal/frontend write.
+// directory. Package cmd/laurel makes trust, with the member's keys, and internal/frontend
+// the files about operators.
 var owned = []string{
 	identityFile, removedFile, divergedFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*", "trust",
-	"operator.token",
+	"operator.token", "operator.recovery",
 }
 
 // Modes of what a data directory holds: only the owner has access.

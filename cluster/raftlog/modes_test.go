@@ -94,7 +94,7 @@ func TestModesOfAnExistingDataDirectoryAreCorrectedAtTheStart(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	dir := filepath.Join(t.TempDir(), "data")
 	busyStore(t, dir, noLog)
-	for _, name := range []string{"operator.token", "trust/member.pem", "not-ours"} {
+	for _, name := range []string{"operator.token", "operator.recovery", "trust/member.pem", "not-ours"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)

@@ -2,15 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"laurel/client"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -28,7 +34,7 @@ the first operator is in the data directory of the frontend that made the group.
   laurel access revoke 1f0c2a9b66d3e481`,
 		Args: cobra.NoArgs,
 	}
-	c.AddCommand(newGrantCommand(), newRevokeCommand())
+	c.AddCommand(newGrantCommand(), newRevokeCommand(), newRecoverCommand())
 	return readCommand(c, func([]string) (string, url.Values, error) { return "/v1/access", nil, nil })
 }
 
@@ -39,6 +45,9 @@ func newGrantCommand() *cobra.Command {
 		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post events. An operator
 can change the group and its grants. Each role includes the ones before it. A bard posts as the source
 NAME or one below it, such as NAME/2.
+
+--competition and --type are for bards, --rate is for bards and operators. A reader and an operator use
+tokens; with --key an operator signs events of any source, and nothing else.
 
 With --key, the role is for the holder of the private key, and no secret is sent. A second grant to
 the same key replaces the first. Without --key, a token is made and printed once; the group keeps only
@@ -55,8 +64,8 @@ its hash.`,
 	flags.StringVar(&role, "role", "", "reader, bard or operator")
 	flags.StringVar(&key, "key", "", "the `PUBLIC` key of a signer, as bard key prints it, or a file with it")
 	flags.StringSliceVar(&g.Competitions, "competition", nil,
-		"only events of this competition; may be repeated (default any)")
-	flags.StringSliceVar(&types, "type", nil, "only events of this type; may be repeated (default any)")
+		"only events of this competition, for a bard; may be repeated (default any)")
+	flags.StringSliceVar(&types, "type", nil, "only events of this type, for a bard; may be repeated (default any)")
 	flags.Float64Var(&g.Rate, "rate", 0,
 		"largest number of events per second at each frontend; 0 is the frontend's own limit")
 	flags.StringVar(&expires, "expires", "",
@@ -139,7 +148,9 @@ func newRevokeCommand() *cobra.Command {
 		Short: "Revoke grants or join tokens",
 		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. The whole text of a token
 stands for its id; the secret in it is not sent. Events that were posted before stay. A key or token that was
-revoked can never be granted a role again.`,
+revoked can never be granted a role again.
+
+The last operator's token that does not expire cannot be revoked.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
@@ -153,6 +164,63 @@ revoked can never be granted a role again.`,
 		}
 		return nil
 	})
+}
+
+func newRecoverCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "recover --data DIR",
+		Short: "Make a token for an operator on the machine of a voter",
+		Long: `Makes a token for an operator when no operator's token is at hand. Run it where a frontend with a vote keeps
+its data, as the user who runs that frontend, and start the frontend again: it then has the master grant the
+role to the token, under the name recovered/ID. Its log and the audit trail show that.
+
+The token is printed once, and is valid when the frontend has been started again and the group has a
+master. A token that was recovered before with the same frontend ends.`,
+		Example: `  laurel access recover --data /var/lib/laurel`,
+		Args:    cobra.NoArgs,
+	}
+	dir := c.Flags().String("data", "", "data `DIR` of a frontend with a vote")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := checkVoterDir(*dir); err != nil {
+			return err
+		}
+		token, err := frontend.AskForOperator(*dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "the token %s will be an operator's when the frontend with the data in %s "+
+			"has been started again; it is not shown again:\n", token.ID, *dir)
+		fmt.Fprintln(cmd.OutOrStdout(), token.Text())
+		return nil
+	}
+	return c
+}
+
+// checkVoterDir returns an error unless dir has the data of a voter of a secure group, and
+// is this user's: the frontend could not read a file that is another user's.
+func checkVoterDir(dir string) error {
+	if dir == "" {
+		return cli.Usagef("--data is missing; want the data directory of a frontend with a vote")
+	}
+	holder, err := pki.ReadHolder(filepath.Join(dir, trustDir))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cli.Usagef("--data is %q, which has no certificate; want the data directory of a frontend with a vote "+
+			"(in a group with --insecure everybody is an operator)", dir)
+	case err != nil:
+		return err
+	case holder.Role != pki.Voter:
+		return cli.Usagef("--data is %q, of %q, which has no vote; use the directory of a frontend with a vote",
+			dir, holder.Member)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return cli.Usagef("--data is %q, which belongs to the user %d; run this as that user", dir, owner.Uid)
+	}
+	return nil
 }
 
 // tokenID returns the id of the token with a text, or the text if it is that of no token.

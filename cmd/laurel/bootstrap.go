@@ -59,10 +59,7 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 	var others []string
 	position := -1
 	for i, u := range o.Join {
-		at, err := address.Parse(u)
-		if err != nil {
-			return cli.Usagef("--join: %w", err)
-		}
+		at, _ := address.Parse(u) // check has checked it
 		if addr := at.HostPort(); addr == f.HTTP || addr == f.URL.HostPort() {
 			position = i
 			continue

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/score"
 	"laurel/trust/access"
@@ -118,7 +119,11 @@ func newJoinCommand() *cobra.Command {
 		Use:   "join --id ID --peer HOST:PORT --url URL",
 		Short: "Add a frontend to the group by hand",
 		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with --join adds itself.
-Use it for a frontend that was started without --join.
+Use it for a frontend that was started without --join, or to give a vote to one without.
+
+A frontend that gets a vote must be started without --nonvoter from then on. It keeps the vote for as long as
+it is in the group: to take it away, remove the frontend with laurel cluster leave, and let it join with
+--nonvoter and an empty data directory.
 
 The flags about the frontend are never taken from the environment.`,
 		Example: `  laurel cluster join --id f4 --peer 10.0.0.4:9001 --url http://10.0.0.4:8001
@@ -138,6 +143,9 @@ The flags about the frontend are never taken from the environment.`,
 				return "", cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
+		if _, err := address.Parse(m.URL); err != nil {
+			return "", cli.Usagef("--url is %q; want the URL at which clients reach the frontend: %w", m.URL, err)
+		}
 		group, err := c.Frontends(ctx)
 		if err != nil {
 			return "", err
@@ -145,10 +153,14 @@ The flags about the frontend are never taken from the environment.`,
 		known := slices.ContainsFunc(group.Frontends, func(f score.Frontend) bool {
 			return f.ID == m.ID && f.Peer == m.Peer && f.URL == m.URL && f.Voter == m.Voter
 		})
-		if known {
-			return m.ID + " was in the group already, at these addresses and with this vote", c.Join(ctx, m)
+		err = c.Join(ctx, m)
+		if p, ok := errors.AsType[*score.Problem](err); ok && p.Field == "voter" {
+			return "", cli.Usagef("--voter=false: %w", err)
 		}
-		return m.ID + " is in the group", c.Join(ctx, m)
+		if known {
+			return m.ID + " was in the group already, at these addresses and with this vote", err
+		}
+		return m.ID + " is in the group", err
 	})
 }
 

@@ -210,7 +210,8 @@ func TestWrongUsageSendsNoRequest(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
 	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard",
 		"leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2",
-		"cluster join --id f4", "cluster transfer a b", "cluster set", "cluster set private", "cluster set =x"} {
+		"cluster join --id f4", "cluster join --id f4 --peer p:1 --url h:2", "cluster join --id f4 --peer p:1 --url h",
+		"cluster join --id f4 --peer p:1 --url ftp://h", "cluster transfer a b", "cluster set", "cluster set private", "cluster set =x"} {
 		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage ||
 			len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
@@ -227,6 +228,22 @@ func TestARefusedLeaveSaysWhyAndEndsThere(t *testing.T) {
 	}
 	if len(asked) != 1 {
 		t.Errorf("asked %q; want no request about f3", asked)
+	}
+}
+
+func TestAVoteThatCannotBeTakenAwayIsWrongUsage(t *testing.T) {
+	answer := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"status":409,"code":"status_conflict","detail":"\"f3\" has a vote","field":"voter"}`)
+	}
+	args := strings.Fields("cluster join --id f3 --peer p:1 --url http://h:2 --voter=false")
+	code, out, errs, _ := run(t, answer, args...)
+	if code != cli.ExitUsage || out != "" || !strings.Contains(errs, `--voter=false: status_conflict: voter: "f3" has a vote`) {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+	}
+	code, out, _, _ = run(t, answersProblem(409, "status_conflict", "no"), args...)
+	if code != cli.ExitFailed || out != "" {
+		t.Errorf("another refusal: exit code %d, stdout %q", code, out)
 	}
 }
 

@@ -118,7 +118,8 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.BoolVar(&m.Bootstrap, "bootstrap", false,
 		"make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
-	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
+	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide; "+
+		"not for a frontend that has a vote")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,
 		"factor for all failover timeouts, for a slow network; use the same for all members")
 	flags.StringVar(&f.joinToken, "join-token", "",
@@ -158,6 +159,8 @@ func (f *frontendFlags) check() error {
 		return cli.Usagef("a frontend needs an --id and a --data directory")
 	case f.Member.TimeScale < 0.1 || f.Member.TimeScale > 100:
 		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.Member.TimeScale)
+	case f.Member.Nonvoter && f.Member.Bootstrap:
+		return cli.Usagef("--nonvoter has no effect with --bootstrap: the first frontend of a group has a vote")
 	case f.Member.Private && !f.Member.Bootstrap:
 		return cli.Usagef("--private is for the group that --bootstrap makes; " +
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
@@ -170,6 +173,13 @@ func (f *frontendFlags) check() error {
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
+	}
+	for i, text := range f.Member.Join {
+		u, err := address.Parse(text)
+		if err != nil {
+			return cli.Usagef("--join is %q; want URLs of frontends, such as https://10.0.0.1:8001: %w", text, err)
+		}
+		f.Member.Join[i] = u.String()
 	}
 	for i, text := range f.API.Origins {
 		origin, err := httpapi.ParseOrigin(text)
@@ -242,6 +252,9 @@ func frontendError(err error) error {
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case is[*cluster.EmptyError](err):
 		return cli.Usagef("%s; begin a new group with --bootstrap, or join one with --join URL", err)
+	case errors.Is(err, cluster.ErrHasVote):
+		return cli.Usagef("--nonvoter: %w; leave the flag out or, to take the vote away, remove the frontend with "+
+			"laurel cluster leave, and let it join with an empty data directory", err)
 	}
 	return fmt.Errorf("frontend: %w", err)
 }

@@ -40,6 +40,7 @@ func TestAFrontendEndsWithTheExitCodeOfItsError(t *testing.T) {
 		"a contradiction":                          {contradiction, 6},
 		"a contradiction, and a close that failed": {errors.Join(storage, contradiction), 6},
 		"a directory where there is nothing":       {&cluster.EmptyError{Dir: "d"}, 2},
+		"a voter that is to have no vote":          {errors.Join(cluster.ErrHasVote, nil), 2},
 		"a port that is taken":                     {other, 1},
 		"a code of its own":                        {&cli.ExitError{Code: 3, Err: other}, 3},
 	} {
@@ -152,6 +153,42 @@ func TestTheCertificateHasTheHostsOfAllURLs(t *testing.T) {
 		}
 		if !slices.Contains(f.hosts(), f.URL.Hostname()) {
 			t.Errorf("%q: the certificate is not for the published URL %s", c.args, f.URL)
+		}
+	}
+}
+
+func TestAnAddressToJoinWithoutASchemeIsWrongUsage(t *testing.T) {
+	for _, address := range []string{
+		"127.0.0.1:8001", "localhost:8001", "scores.example", "://x", "ftp://127.0.0.1:8001", "https://", "http://:8001",
+		"https:127.0.0.1:8001", "javascript:alert(1)", "https://127.0.0.1:8001,127.0.0.1:8002", "https://a b",
+	} {
+		for _, more := range []string{"", "--insecure", "--bootstrap"} {
+			args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--join", address}
+			args = append(args, strings.Fields(more)...)
+			code, _, errs, _ := run(t, answers("{}"), args...)
+			if code != cli.ExitUsage || !strings.Contains(errs, "--join") ||
+				!strings.Contains(errs, "https://10.0.0.1:8001") {
+				t.Errorf("%q: exit code %d, stderr %q", args, code, errs)
+			}
+		}
+	}
+	for _, address := range []string{"http://127.0.0.1:8001", "https://scores.example", "HTTPS://[::1]:8001/live"} {
+		f := frontendFlags{metrics: metricsAtHTTP}
+		f.Member.ID, f.Member.Dir, f.Member.TimeScale, f.Member.Join = "f1", "d", 1, []string{address}
+		f.Member.Peer, f.HTTP = "f1:9001", "f1:8001"
+		if err := f.check(); err != nil {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+func TestAFrontendThatMakesAGroupHasAVote(t *testing.T) {
+	for _, more := range []string{"", " --insecure", " --join http://127.0.0.1:8001"} {
+		args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--nonvoter"}
+		args = append(args, strings.Fields(more)...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage ||
+			!strings.Contains(errs, "--nonvoter") {
+			t.Errorf("%q: exit code %d, stderr %q", args, code, errs)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	if len(authorization) == 0 {
 		return nil
 	}
-	if g.client && !caller.Open && !peer.Encrypted() && !peer.Near() {
+	if !caller.Open && g.Exposed(peer) {
 		return g.Refuse(reasonInClear, g.inClear(peer))
 	}
 	grant, secret, err := g.grantOf(ctx, peer, authorization)
@@ -37,6 +37,12 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	case caller.Open:
 		return nil // an open store ignores invalid tokens
 	}
+	return g.refuseToken(err)
+}
+
+// refuseToken returns the problem of a token or session that is refused for one of the
+// errors in tokenReasons.
+func (g *Gate) refuseToken(err error) *score.Problem {
 	code := score.Unauthorized
 	if err == errNotAwaited {
 		code = score.RateLimited
@@ -68,6 +74,9 @@ var tokenReasons = map[error]Reason{
 	access.ErrUnknownToken: reasonUnknown,
 	access.ErrRevokedToken: reasonRevoked,
 	access.ErrExpiredToken: reasonExpired,
+
+	access.ErrUnknownSession: reasonUnknown,
+	access.ErrEndedSession:   reasonExpired,
 }
 
 // grantOf returns the grant whose token is in an Authorization and the secret of the
@@ -266,12 +275,11 @@ func run(events []score.Event) int {
 // nil if they have none. Streams wait for it.
 func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	n = run(events)
-	grant := g.options.Access().Grants[grantID(&events[0])]
-	if grant == nil {
+	caller := g.callerOf(&events[0])
+	if caller == nil {
 		return nil, n
 	}
-	budget = g.events(grant)
-	return budget, min(n, max(1, budget.Burst()))
+	return caller.events, min(n, max(1, caller.events.Burst()))
 }
 
 // WithinRate takes a whole post from the budgets of its grants. A post that is larger
@@ -280,7 +288,7 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
 		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
-			budget := g.events(grant)
+			budget := g.caller(grant).events
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
 					"%q posts more than %.4g events a second; this request was not processed; retry it",

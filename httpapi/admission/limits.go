@@ -12,6 +12,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -36,10 +37,14 @@ const (
 // of its name.
 type Limits struct {
 	HeaderTimeout, StreamIdle        time.Duration
+	FirstEventTimeout                time.Duration
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
 	MaxPosts, MaxStreams             int
+
+	MaxAnswerBytes, AnswerBytesPerAddress int
+	WatchersPerAddress                    int
 	// Proxies are the networks of trusted proxies: Client believes what they report. An
 	// address in them is not one client, nor is this machine.
 	Proxies []netip.Prefix
@@ -49,6 +54,7 @@ type Limits struct {
 func (l Limits) orDefault() Limits {
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, HeaderTimeout)
 	l.StreamIdle = cmp.Or(l.StreamIdle, StreamIdle)
+	l.FirstEventTimeout = cmp.Or(l.FirstEventTimeout, FirstEventTimeout)
 	l.MaxBodyBytes = cmp.Or(l.MaxBodyBytes, MaxBodyBytes)
 	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
 	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
@@ -56,6 +62,9 @@ func (l Limits) orDefault() Limits {
 	l.RequestsPerAddress = cmp.Or(l.RequestsPerAddress, RequestsPerAddress)
 	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
 	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
+	l.MaxAnswerBytes = cmp.Or(l.MaxAnswerBytes, MaxAnswerBytes)
+	l.AnswerBytesPerAddress = cmp.Or(l.AnswerBytesPerAddress, AnswerBytesPerAddress)
+	l.WatchersPerAddress = cmp.Or(l.WatchersPerAddress, WatchersPerAddress)
 	return l
 }
 
@@ -218,17 +227,38 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 	return b == nil || b.reads.Allow()
 }
 
-// events returns the budget of events of a grant.
-func (c *Control) events(g *access.Grant) *rate.Limiter {
+// callerBudget is what one key or token may use.
+type callerBudget struct {
+	events, folds *rate.Limiter
+	folding       chan struct{} // has a token for each post under way that may fold events
+	streams       int           // proven ones under way; streams.mu guards it
+}
+
+// caller returns the budget of a grant.
+func (c *Control) caller(g *access.Grant) *callerBudget {
 	perSecond := g.Rate
 	if perSecond <= 0 {
 		perSecond = EventsPerCaller
 	}
 	burst := max(1, int(perSecond))
-	b := c.callers.of(g.ID, maxRated, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), burst) })
-	if b.Limit() != rate.Limit(perSecond) { // the grant was changed
-		b.SetLimit(rate.Limit(perSecond))
-		b.SetBurst(burst)
+	b := c.callers.of(g.ID, maxRated, func() *callerBudget {
+		return &callerBudget{
+			events:  rate.NewLimiter(rate.Limit(perSecond), burst),
+			folds:   rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
+			folding: make(chan struct{}, FoldingPosts),
+		}
+	})
+	if b.events.Limit() != rate.Limit(perSecond) { // the grant was changed
+		b.events.SetLimit(rate.Limit(perSecond))
+		b.events.SetBurst(burst)
 	}
 	return b
+}
+
+// callerOf returns the budget of the one who posts an event, nil if it has no grant.
+func (g *Gate) callerOf(e *score.Event) *callerBudget {
+	if grant := g.options.Access().Grants[grantID(e)]; grant != nil {
+		return g.caller(grant)
+	}
+	return nil
 }

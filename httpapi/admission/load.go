@@ -27,11 +27,6 @@ const (
 	MaxPosts = 512
 	// MaxPostBytes bounds the bodies under way, and those of streams, together.
 	MaxPostBytes = 256 << 20
-	// MaxStreams bounds the NDJSON streams under way. Each takes a line and two chunks of
-	// memory.
-	MaxStreams = 1_024
-	// StreamsPerAddress bounds those of one address.
-	StreamsPerAddress = 128
 )
 
 // Enter takes a place for a request with the permission n. The caller of Enter must call
@@ -151,31 +146,11 @@ func (g *Gate) BeginPost() *score.Problem {
 // EndPost gives the place of a post back.
 func (g *Gate) EndPost() { g.posts.Add(-1) }
 
-// EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call
-// leave at its end.
-func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score.Problem) {
-	if !take(&g.streams, g.Limits.MaxStreams) {
-		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
-			"overloaded: this frontend has %d streams of posts; try another frontend", g.Limits.MaxStreams))
-	}
-	ofAddress := g.address(caller.Peer)
-	if ofAddress == nil {
-		return func() { g.streams.Add(-1) }, nil
-	}
-	if !take(&ofAddress.streams, StreamsPerAddress) {
-		g.streams.Add(-1)
-		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
-			"there are already %d streams of posts from this address", StreamsPerAddress))
-	}
-	return func() {
-		ofAddress.streams.Add(-1)
-		g.streams.Add(-1)
-	}, nil
-}
-
 // UnderWay returns how many reads, posts and streams are under way.
 func (c *Control) UnderWay() (reads, posts, streams int) {
-	return int(c.reads.Load()), int(c.posts.Load()), int(c.streams.Load())
+	c.streams.mu.Lock()
+	defer c.streams.mu.Unlock()
+	return int(c.reads.Load()), int(c.posts.Load()), c.streams.count
 }
 
 // When more is posted than the frontend can take, thousands of clients retry at once.

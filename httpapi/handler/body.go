@@ -23,7 +23,7 @@ import (
 type Bodies struct {
 	MaxBytes int           // of one body
 	MaxTotal int           // of all that are held, see smallBody
-	Timeout  time.Duration // for one body
+	Timeout  time.Duration // for one body; Open sets the deadline
 	// Full is called when a body is refused because MaxTotal is reached.
 	Full func()
 
@@ -134,7 +134,7 @@ func (r *Request) ReadBody(b *Buffer) ([]byte, error) {
 	if r.http == nil {
 		return r.body, nil
 	}
-	if err := r.bodies.read(r.w, r.http, b); err != nil {
+	if err := r.bodies.read(r.http, b); err != nil {
 		return nil, err
 	}
 	return b.B, nil
@@ -142,13 +142,10 @@ func (r *Request) ReadBody(b *Buffer) ([]byte, error) {
 
 // read reads a body into b. The memory grows with what arrives, not with the announced
 // length.
-func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
+func (l *Bodies) read(r *http.Request, b *Buffer) error {
 	if r.ContentLength > int64(l.MaxBytes) {
 		return l.tooLarge()
 	}
-	// net/http resets the deadline at the end of the body. An error means that there is
-	// no connection, and so nothing to bound.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(l.Timeout))
 	b.B = b.B[:0]
 	if cap(b.B) > smallBody && !l.holdFor(b, cap(b.B)) { // large from an earlier body
 		b.B = make([]byte, 0, smallBody)
@@ -175,6 +172,82 @@ func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
 		case err != nil:
 			return score.Problemf(score.InvalidEvent, "the body breaks off after %d bytes: %s", len(b.B), err)
 		}
+	}
+}
+
+// Body is the body of a request of net/http. An answer does not wait for the rest of it,
+// and the connection of HTTP/1.1 is closed if there is a rest.
+type Body struct {
+	io.ReadCloser
+	control *http.ResponseController // whose methods fail without a connection
+	http1   bool
+	expects bool        // the client waits before it sends the body
+	begun   atomic.Bool // the body is being read
+	ended   atomic.Bool // the body was read to its end
+	closed  atomic.Bool
+}
+
+// Open returns r with a Body that has a deadline, nil if r has none. The request is not
+// changed, because net/http looks at its body.
+func (l *Bodies) Open(w http.ResponseWriter, r *http.Request) (*http.Request, *Body) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, nil
+	}
+	b := &Body{
+		ReadCloser: r.Body,
+		control:    http.NewResponseController(w),
+		http1:      r.ProtoMajor == 1,
+		expects:    r.Header.Get("Expect") != "",
+	}
+	_ = b.control.EnableFullDuplex()
+	_ = b.control.SetReadDeadline(time.Now().Add(l.Timeout)) // net/http resets it at the end of the body
+	opened := *r
+	opened.Body = b
+	return &opened, b
+}
+
+// Read reads from the body.
+func (b *Body) Read(to []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.begun.Store(true)
+	n, err := b.ReadCloser.Read(to)
+	if err == io.EOF {
+		b.ended.Store(true)
+	}
+	return n, err
+}
+
+// Close ends the reading. It does not wait for the rest of the body, as that of net/http
+// does.
+func (b *Body) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+// BeforeAnswer sets the header fields of an answer that does not wait for the rest of the
+// body. A body that nobody reads, but that has come with the header, is dropped.
+func (b *Body) BeforeAnswer(h http.Header) {
+	if b == nil || !b.http1 || b.ended.Load() {
+		return
+	}
+	if !b.begun.Load() && !b.expects && b.control.SetReadDeadline(time.Unix(1, 0)) == nil {
+		_, _ = io.Copy(io.Discard, b) // the error is that there is more, which has not come
+	}
+	if !b.ended.Load() {
+		h.Set("Connection", "close")
+	}
+}
+
+// linger is how long a client may go on sending what is not read, so that it can read the
+// answer before the connection is closed.
+const linger = time.Second
+
+// AfterAnswer bounds the time for the rest of the body.
+func (b *Body) AfterAnswer() {
+	if b != nil && !b.ended.Load() {
+		_ = b.control.SetReadDeadline(time.Now().Add(linger))
 	}
 }
 

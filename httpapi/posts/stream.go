@@ -8,10 +8,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/score"
 )
@@ -21,9 +22,6 @@ const (
 	// once. A stream has at most two chunks in memory.
 	MaxChunk      = 1024
 	maxChunkBytes = 1 << 20
-	// linger is how long a client may go on sending after its stream was stopped, so that
-	// it can read the answer before the connection is closed.
-	linger = time.Second
 )
 
 // These are shared by all answers and never changed. A proxy is not to keep results back.
@@ -38,8 +36,11 @@ type stream struct {
 	secret  score.Secret // of the caller's token
 	w       http.ResponseWriter
 	control *http.ResponseController
+	place   *admission.Stream
 	chunks  *prefetcher
-	posted  int // events that have been answered
+	heard   bool // an event has come that may be posted
+	proven  bool // an event was applied
+	posted  int  // events that have been answered
 	begun   bool
 	buf     *handler.Buffer
 }
@@ -50,23 +51,28 @@ type stream struct {
 func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	w, hr := r.Transport()
 	r.Stream = true
-	leave, problem := p.Gate.EnterStream(r.Caller)
+	control := http.NewResponseController(w)
+	chunks := newPrefetcher(control, hr.Body, p.Gate.Limits.StreamIdle)
+	place, problem := p.Gate.EnterStream(r.Caller, chunks.interrupt)
 	if problem != nil {
 		return problem
 	}
-	defer leave()
+	defer place.Leave()
 	// Errors mean that there is no connection. With HTTP/2 a deadline passes even while
 	// nothing is written, so each write has its own.
-	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	s := &stream{Posts: p, secret: r.Caller.Secret, w: w, control: control, buf: handler.NewBuffer()}
+	s := &stream{
+		Posts: p, secret: r.Caller.Secret, w: w, control: control, place: place, chunks: chunks,
+		buf: handler.NewBuffer(),
+	}
 	defer s.buf.Free()
-	authorize := func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) }
-	s.chunks = prefetch(control, hr.Body, p.Gate.Limits.StreamIdle, authorize)
-	defer s.chunks.stop()
+	if place.IsSilent() {
+		chunks.expectEvent(p.Gate.Limits.FirstEventTimeout)
+	}
+	chunks.start(func(c *chunk) { s.authorize(ctx, r.Caller, c) })
+	defer chunks.stop()
 	for {
-		c := s.chunks.next()
+		c := chunks.next()
 		if refused, err := s.post(ctx, c.events); err != nil || refused {
 			return err
 		}
@@ -82,12 +88,17 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	}
 }
 
-// authorizeChunk cuts a chunk before the first event that may not be posted. It runs
-// while the previous chunk is posted.
-func (p *Posts) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
-	if n, refused := p.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
+// authorize cuts a chunk before the first event that may not be posted. It runs while the
+// previous chunk is posted.
+func (s *stream) authorize(ctx context.Context, caller *handler.Caller, c *chunk) {
+	if n, refused := s.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
 		c.end(c.events[n].ID, refused)
 		c.events, c.forbidden = c.events[:n], true
+	}
+	if !s.heard && len(c.events) > 0 {
+		s.heard = true
+		s.place.Heard()
+		s.chunks.expectEvent(0)
 	}
 }
 
@@ -102,23 +113,54 @@ func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, 
 			}
 		}
 		part := events[:n]
+		folding, err := s.Gate.AwaitFolding(ctx, part)
+		if err != nil {
+			return false, err
+		}
 		setDefaults(part)
 		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused, Secret: s.secret})
+		folding.End(results, err)
 		if err != nil {
 			return true, s.abort(part[0].ID, err)
 		}
-		last := &results[len(results)-1]
-		if refused = last.Problem != nil; refused {
-			last.Problem = atIndex(last.Problem, s.posted+len(results)-1)
-			s.CountProblem(last.Problem.Code)
+		answered, refused, err := s.answer(part, results)
+		if err != nil || refused {
+			return true, err
 		}
-		if err := s.write(results); err != nil || refused {
-			return refused, err
-		}
-		s.posted += n
-		events = events[n:]
+		events = events[answered:]
 	}
 	return false, nil
+}
+
+// answer writes the results of events that were posted at once, and returns how many
+// events they answer: one that was too large beside those before it begins the next post.
+// refused reports whether the stream ends here.
+func (s *stream) answer(events []score.Event, results []score.Result) (answered int, refused bool, err error) {
+	last := len(results) - 1
+	switch problem := results[last].Problem; {
+	case problem == nil:
+	case problem.Code == score.TooLarge && last > 0:
+		results = results[:last]
+	default:
+		refused = true
+		results[last].Problem = atIndex(problem, s.posted+last)
+		s.CountProblem(problem.Code)
+	}
+	if err := s.write(results); err != nil || refused {
+		return 0, refused, err
+	}
+	s.posted += len(results)
+	if s.proven {
+		return len(results), false, nil
+	}
+	isApplied := func(r score.Result) bool { return r.Status == score.Applied }
+	if i := slices.IndexFunc(results, isApplied); i >= 0 {
+		s.proven = true
+		if problem := s.place.Prove(&events[i]); problem != nil {
+			return 0, true, s.abort("", problem)
+		}
+	}
+	return len(results), false, nil
 }
 
 // abort reports that a chunk as a whole failed or has an unknown outcome: by the status
@@ -126,7 +168,6 @@ func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, 
 // concerned.
 func (s *stream) abort(id string, err error) error {
 	if !s.begun {
-		s.begin()
 		return err
 	}
 	var problem *score.Problem
@@ -137,18 +178,9 @@ func (s *stream) abort(id string, err error) error {
 	return s.write([]score.Result{{ID: id, Problem: atIndex(problem, s.posted)}})
 }
 
-// begin closes the connection after the answer unless the stream has been read to its
-// end. What is left of a stopped stream must not be taken for another request.
-func (s *stream) begin() {
-	s.begun = true
-	if !s.chunks.over.Load() {
-		s.w.Header().Set("Connection", "close")
-	}
-}
-
 func (s *stream) write(results []score.Result) error {
 	if !s.begun {
-		s.begin()
+		s.begun = true
 		s.w.Header()["Content-Type"], s.w.Header()["X-Accel-Buffering"] = headerNDJSON, headerUnbuffered
 	}
 	b := s.buf.B[:0]
@@ -157,7 +189,11 @@ func (s *stream) write(results []score.Result) error {
 		b = append(b, '\n')
 	}
 	s.buf.B = b
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.Gate.Limits.StreamIdle)) // fails without a connection
+	limit := s.Gate.Limits.StreamIdle
+	if s.chunks.isInterrupted() {
+		limit = min(limit, interruptedWrite)
+	}
+	_ = s.control.SetWriteDeadline(time.Now().Add(limit)) // fails without a connection
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}
@@ -166,103 +202,6 @@ func (s *stream) write(results []score.Result) error {
 	}
 	_ = s.control.SetWriteDeadline(time.Time{})
 	return nil
-}
-
-// prefetcher reads the next chunk while one is being posted.
-type prefetcher struct {
-	body    io.Reader
-	control *http.ResponseController
-	idle    time.Duration // limit of each read of the body
-	over    atomic.Bool   // the stream has been read to its end
-	done    chan struct{}
-
-	mu      sync.Mutex
-	changed sync.Cond // pending or stopped has changed
-	pending chunk
-	stopped bool
-}
-
-// prefetch reads chunks from body and has check look at each of them.
-func prefetch(control *http.ResponseController, body io.Reader, idle time.Duration, check func(*chunk)) *prefetcher {
-	a := &prefetcher{body: body, control: control, idle: idle, done: make(chan struct{})}
-	a.changed.L = &a.mu
-	go func() {
-		defer close(a.done)
-		in := newEventReader(a)
-		defer in.free()
-		for more := true; more; {
-			c := in.next()
-			check(&c)
-			a.over.Store(c.ended && c.last == nil)
-			more = a.add(c)
-		}
-	}()
-	return a
-}
-
-// add appends c to the pending chunk once there is room for it. It reports whether to
-// read on.
-func (a *prefetcher) add(c chunk) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for !a.stopped && !a.pending.hasRoomFor(&c) {
-		a.changed.Wait()
-	}
-	a.pending.add(c)
-	a.changed.Signal()
-	return !c.ended && !a.stopped
-}
-
-// next waits for the next chunk. There is none after one that has ended.
-func (a *prefetcher) next() chunk {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for len(a.pending.events) == 0 && !a.pending.ended {
-		a.changed.Wait()
-	}
-	c := a.pending
-	a.pending = chunk{}
-	a.changed.Signal()
-	return c
-}
-
-// stop ends the reading and waits until it has ended, because the body must not be read
-// after the handler has returned.
-func (a *prefetcher) stop() {
-	// After the end of a body net/http waits for the next request. A deadline that passes
-	// then would end the connection.
-	over := a.over.Load()
-	a.mu.Lock()
-	a.stopped = true
-	if !over {
-		_ = a.control.SetReadDeadline(time.Unix(1, 0)) // fails without a connection, here and below
-	}
-	a.changed.Signal()
-	a.mu.Unlock()
-	<-a.done
-	if !over {
-		_ = a.control.SetReadDeadline(time.Now().Add(linger))
-	}
-}
-
-var errStopped = errors.New("the stream was stopped")
-
-// Read reads from the body within the idle time, until the prefetcher is stopped.
-func (a *prefetcher) Read(b []byte) (int, error) {
-	a.mu.Lock()
-	stopped := a.stopped
-	if !stopped {
-		_ = a.control.SetReadDeadline(time.Now().Add(a.idle))
-	}
-	a.mu.Unlock()
-	if stopped {
-		return 0, errStopped
-	}
-	n, err := a.body.Read(b)
-	if err == io.EOF {
-		_ = a.control.SetReadDeadline(time.Time{}) // posting the end may take longer
-	}
-	return n, err
 }
 
 // chunk is a run of events of a stream that are posted at once.
@@ -351,7 +290,10 @@ func atIndex(p *score.Problem, index int) *score.Problem {
 
 // readProblem returns what is reported about a line that could not be read.
 func (l *eventReader) readProblem(err error) *score.Problem {
+	problem, ended := errors.AsType[*score.Problem](err)
 	switch {
+	case ended:
+		return problem
 	case errors.Is(err, bufio.ErrBufferFull):
 		return score.Problemf(score.TooLarge,
 			"line %d has more than %d bytes, the limit of an event; is a newline missing?", l.line, score.MaxEventBytes)

@@ -46,6 +46,8 @@ type Data struct {
 	// page forgets what it knew: the revisions of a new store at the same address mean
 	// something else.
 	Incarnation string `json:"incarnation,omitzero"`
+	// SignedIn is true if the page is for a session, which it can then end.
+	SignedIn bool `json:"signed_in,omitzero"`
 }
 
 // policy returns the content security policy of a page at a host: it loads only its own
@@ -60,7 +62,13 @@ func policy(d *Data, host string) string {
 			b.WriteString(" " + u.Origin())
 		}
 	}
-	b.WriteString("; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	b.WriteString("; base-uri 'none'; form-action ")
+	if d.SignedIn {
+		b.WriteString("'self'")
+	} else {
+		b.WriteString("'none'")
+	}
+	b.WriteString("; frame-ancestors 'none'")
 	return b.String()
 }
 
@@ -69,9 +77,9 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Page writes the live page. If it returns an error, it has written nothing. It is safe
-// for concurrent use.
-func Page(w http.ResponseWriter, r *http.Request, d Data) error {
+// Page writes the live page, if hold takes its length. If it returns an error, it has
+// written nothing. It is safe for concurrent use.
+func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error) error {
 	shown := sections(d.Scores)
 	data := servedData{d, time.Now().UnixMilli()}
 	data.Scores = nil // the stream's snapshot brings those that are not shown
@@ -94,13 +102,21 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	if err := pageTemplate.Execute(&b, page); err != nil {
 		return fmt.Errorf("render the page: %w", err)
 	}
+	if err := hold(b.Len()); err != nil {
+		return err
+	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy(&d, r.Host))
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", referrerPolicy)
 	h.Set("Cache-Control", "no-cache")
-	write(w, r, "text/html; charset=utf-8", b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
+	if d.SignedIn {
+		h.Set("Cache-Control", "no-store") // nor shown by going back, once the user has signed out
+	}
+	write(w, r, typeHTML, b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
 	return nil
 }
+
+const typeHTML = "text/html; charset=utf-8"
 
 // write writes a body, compressed for clients that accept gzip.
 func write(w http.ResponseWriter, r *http.Request, contentType string, body []byte, compressed func() []byte) {

@@ -138,10 +138,9 @@ func startPullWorld(t *testing.T, fast bool) *answerWorld {
 	return serveWorld(t, f, fast)
 }
 
-// startGuardedWorld starts a private frontend with certificates, and makes the grants of
-// worldTokens and of worldKey.
-func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
-	dir := t.TempDir()
+// secureOptions are those of the first frontend of a group with certificates.
+func secureOptions(t *testing.T, dir string) cluster.Options {
+	t.Helper()
 	member, err := cluster.ServerID(dir, "f1")
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +149,14 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := cluster.Options{Dir: dir, Bootstrap: true, Private: true, Guarded: true, Identity: identity}
+	return cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
+}
+
+// startGuardedWorld starts a private frontend with certificates, and makes the grants of
+// worldTokens and of worldKey.
+func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
+	o := secureOptions(t, t.TempDir())
+	o.Private = true
 	public := httpapi.Options{
 		Options: admission.Options{Limits: admission.Limits{MaxBodyBytes: 20_000}},
 		Origins: []string{"https://scores.example"},

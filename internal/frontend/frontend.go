@@ -9,12 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,7 +26,6 @@ import (
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
 	"laurel/internal/address"
-	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -175,11 +172,12 @@ func (f *Frontend) Metrics() http.Handler { return f.api.Metrics() }
 // after an orderly end.
 func (f *Frontend) Run(ctx context.Context) error {
 	go f.logReady(ctx)
+	operators, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if f.options.Bootstrap && f.options.Identity != nil { // a new secure group needs a first operator
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go f.makeFirstOperator(ctx)
+		go f.makeFirstOperator(operators)
 	}
+	go f.recoverOperator(operators)
 	select {
 	case <-ctx.Done():
 		f.options.Logger.Info("stopping: transferring leadership and closing")
@@ -244,73 +242,4 @@ func (f *Frontend) close() error {
 		err = f.server.Close()
 	}
 	return errors.Join(err, f.member.Close())
-}
-
-// operatorFile, in the data directory of the frontend that founded a group, holds the
-// token of the group's first operator.
-const operatorFile = "operator.token"
-
-// makeFirstOperator gives a new group an operator once this frontend is its master, and
-// leaves the token in the data directory. It does nothing in a group that has ever had an
-// operator.
-func (f *Frontend) makeFirstOperator(ctx context.Context) {
-	file := filepath.Join(f.options.Dir, operatorFile)
-	logged := ""
-	poll(ctx, 100*time.Millisecond, func() bool {
-		if !f.member.Master() {
-			return false
-		}
-		for _, g := range f.member.Access().Grants {
-			if g.Role == access.RoleOperator {
-				return true
-			}
-		}
-		err := makeOperator(ctx, f.member, file)
-		if err == nil {
-			f.options.Logger.Info("made the group's first operator; "+
-				"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN", "file", file)
-		} else if s := err.Error(); s != logged && ctx.Err() == nil {
-			logged = s
-			f.options.Logger.Warn("could not make the group's first operator; trying again", "err", err)
-		}
-		return err == nil
-	})
-}
-
-// makeOperator writes the token to the disk before it proposes the grant: a grant whose
-// token was lost would be useless, and after a crash the same token is proposed again.
-func makeOperator(ctx context.Context, m *cluster.Member, file string) error {
-	token, err := operatorToken(file)
-	if err != nil {
-		return err
-	}
-	now := time.Now().UTC()
-	return m.ChangeAccess(ctx, access.Change{
-		At: now,
-		By: m.ID(),
-		Grant: &access.Grant{
-			ID:      token.ID,
-			Name:    "operator",
-			Role:    access.RoleOperator,
-			Hash:    token.Hash(),
-			Created: now,
-		},
-	})
-}
-
-// operatorToken reads the token in a file, or makes one and writes it there.
-func operatorToken(path string) (access.BearerToken, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		token, err := access.ParseBearerToken(string(text))
-		if err != nil {
-			return token, fmt.Errorf("%s is damaged: %w; delete it and start again", path, err)
-		}
-		return token, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return access.BearerToken{}, err
-	}
-	token := access.NewBearerToken()
-	return token, pki.WritePrivateFile(path, []byte(token.Text()+"\n"))
 }

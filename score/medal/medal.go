@@ -55,6 +55,12 @@ func (t *Table) find(organisation string) (int, bool) {
 	})
 }
 
+// Knows reports whether the table has an organisation.
+func (t *Table) Knows(organisation string) bool {
+	_, known := t.find(organisation)
+	return known
+}
+
 // AddOrganisation adds an organisation without medals. It reports whether the
 // organisation is new.
 func (t *Table) AddOrganisation(organisation string) bool {

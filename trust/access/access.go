@@ -43,8 +43,10 @@ type Grant struct {
 	// of the token's secret. A grant has one of them.
 	Public []byte `json:"public,omitzero"`
 	Hash   []byte `json:"hash,omitzero"`
+	// Session is the Ed25519 key that verifies sessions of the token; see State.Session.
+	Session []byte `json:"session,omitzero"`
 	// Competitions and Types limit the events that a bard may post, if they are not
-	// empty.
+	// empty. Other roles have none.
 	Competitions []string     `json:"competitions,omitzero"`
 	Types        []score.Type `json:"types,omitzero"`
 	// Rate limits the events per second that a frontend accepts; 0 means only its own
@@ -147,6 +149,13 @@ func SecretMatches(secret string, hash []byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], hash) == 1
 }
 
+// Recovery asks for the role operator for a new token. Whoever has access to the data
+// directory of a voter may ask: the key of the group's authority is there, too.
+type Recovery struct {
+	ID   string `json:"id"`
+	Hash []byte `json:"hash"`
+}
+
 // Change is one change of the access control or of a setting, as an entry of the log holds
 // it. Apart from At and By exactly one field is set. Note is for changes of the group,
 // which only leave a line in the audit trail.
@@ -156,6 +165,7 @@ type Change struct {
 
 	Guard        bool       `json:"guard,omitzero"`          // require a signature or a token
 	Grant        *Grant     `json:"grant,omitzero"`          // added, or replaces the one with its id
+	Recover      *Recovery  `json:"recover,omitzero"`        // of the role operator, on the machine of By, a voter
 	Revoke       string     `json:"revoke,omitzero"`         // id of a grant or of a join token
 	JoinToken    *JoinToken `json:"join_token,omitzero"`     // added
 	UseJoinToken string     `json:"use_join_token,omitzero"` // id, used by By; refused if no uses are left

@@ -64,7 +64,7 @@ func (s *State) Valid() bool {
 func (c *Change) Actions() int {
 	n := 0
 	for _, set := range [...]bool{
-		c.Guard, c.Grant != nil, c.Revoke != "",
+		c.Guard, c.Grant != nil, c.Recover != nil, c.Revoke != "",
 		c.JoinToken != nil, c.UseJoinToken != "",
 		len(c.AddAuthority) > 0, c.DropAuthority != "",
 		c.RemoveMember != "", c.Setting != nil, c.Note != "",
@@ -95,6 +95,8 @@ func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Pr
 		after.Guarded = true
 	case c.Grant != nil:
 		summary, refused = after.grant(c.Grant)
+	case c.Recover != nil:
+		summary, refused = after.recover(c)
 	case c.Revoke != "":
 		summary, refused = after.revoke(c.Revoke)
 	case c.JoinToken != nil:
@@ -145,11 +147,10 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
-		return "", score.Problemf(score.StatusConflict,
-			"the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name).At("grant.id")
+		return "", revokedForGood(old).At("grant.id")
 	case old != nil && !bytes.Equal(old.Public, g.Public):
 		return "", idTaken("grant.id", g.ID, "the "+old.kind()+" of "+old.Name)
-	case old != nil && g.Role != RoleOperator && s.onlyOperator(old):
+	case old != nil && !g.operatesForever() && s.onlyOperator(old):
 		return "", lastOperator(old)
 	}
 	s.Grants = with(s.Grants, g.ID, g)
@@ -174,6 +175,11 @@ func (s *State) scopes() (n int) {
 	return n
 }
 
+func revokedForGood(g *Grant) *score.Problem {
+	return score.Problemf(score.StatusConflict,
+		"the %s %q of %q is revoked for good; make a new one", g.kind(), g.ID, g.Name)
+}
+
 func idTaken(field, id, by string) *score.Problem {
 	return score.Problemf(score.IDConflict, "the id %q is taken by %s; choose another", id, by).At(field)
 }
@@ -195,6 +201,9 @@ func (g *Grant) check() *score.Problem {
 			"valid for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
+	case len(g.Session) > 0 && (len(g.Session) != keySize || len(g.Hash) == 0):
+		k.Fail("grant.session", "has %d bytes; the key of a token's sessions has %d, and a key has none",
+			len(g.Session), keySize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
 		k.Fail("grant.id", "got %.40q; the id of this key is %q", g.ID, score.KeyID(g.Public))
 	}
@@ -216,7 +225,27 @@ func (g *Grant) check() *score.Problem {
 	if g.Revoked {
 		k.Fail("grant.revoked", "a new grant cannot be revoked; revoke it by its id")
 	}
+	g.checkEffect(&k)
 	return k.Problem
+}
+
+// checkEffect refuses what would be stored and restrict nothing: CheckEvent limits only
+// bards to competitions and types, readers post nothing, and no route takes a key.
+func (g *Grant) checkEffect(k *score.Checker) {
+	if g.Role != RoleBard {
+		if len(g.Competitions) > 0 {
+			k.Fail("grant.competitions", "has no effect: the role %s is for all competitions; leave it out", g.Role)
+		}
+		if len(g.Types) > 0 {
+			k.Fail("grant.types", "has no effect: the role %s is not limited to types of events; leave it out", g.Role)
+		}
+	}
+	if g.Role == RoleReader && g.Rate > 0 {
+		k.Fail("grant.rate", "has no effect: it limits posts, and a reader posts nothing; leave it out")
+	}
+	if g.Role == RoleReader && len(g.Public) > 0 {
+		k.Fail("grant.public", "has no effect: a key signs events, and a reader needs a token; leave the key out")
+	}
 }
 
 func checkID(k *score.Checker, field, id string) {
@@ -264,24 +293,6 @@ func (s *State) revoke(id string) (summary string, refused *score.Problem) {
 	revoked.Revoked = true
 	s.Grants = with(s.Grants, id, &revoked)
 	return fmt.Sprintf("revoked the %s %s of %s", g.kind(), id, g.rights()), nil
-}
-
-func (s *State) onlyOperator(g *Grant) bool {
-	if g.Role != RoleOperator {
-		return false
-	}
-	for _, other := range s.Grants {
-		if other.ID != g.ID && other.Role == RoleOperator && !other.Revoked {
-			return false
-		}
-	}
-	return true
-}
-
-func lastOperator(g *Grant) *score.Problem {
-	return score.Problemf(score.StatusConflict,
-		"%q is the only operator's %s; make another operator first, or nobody can change anything any more",
-		g.ID, g.kind())
 }
 
 // addJoinToken adds t and deletes the tokens that have expired by the master's clock, or

@@ -93,7 +93,7 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 	for _, c := range []Change{
 		{Guard: true},
 		{Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
-		{JoinToken: joinToken("j", 2)}, {JoinKey: make([]byte, 32), UseJoinToken: "j"}, {JoinKey: make([]byte, 32), UseJoinToken: "j"}, {Revoke: "j"},
+		{Recover: recovery("new")}, {JoinToken: joinToken("j", 2)}, {JoinKey: make([]byte, 32), UseJoinToken: "j"}, {JoinKey: make([]byte, 32), UseJoinToken: "j"}, {Revoke: "j"},
 		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"},
 		{Setting: &Setting{SettingPrivate, "true"}}, {Setting: &Setting{SettingLineage, "gaul"}}, {Note: "f4 left"},
 	} {
@@ -105,7 +105,7 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 			t.Errorf("%+v changed the previous state", c)
 		}
 	}
-	if !a.Guarded || !a.Settings.Private || a.Settings.Lineage != "gaul" || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
+	if !a.Guarded || !a.Settings.Private || a.Settings.Lineage != "gaul" || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 3 {
 		t.Errorf("the state is %s", text(t, a.State))
 	}
 	if summary := a.change(Change{Guard: true}); summary != "" {
@@ -169,16 +169,6 @@ func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
 	a.change(Change{JoinToken: joinToken("j", 1)})
 	a.wantRefused(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
 	a.wantRefused(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
-}
-
-func TestTheLastOperatorCannotBeRevoked(t *testing.T) {
-	a := newAccessTest(t)
-	a.change(Change{Grant: tokenGrant("one", "getafix", RoleOperator)})
-	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "one"})
-	a.wantRefused(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
-	a.change(Change{Grant: tokenGrant("two", "vitalstatistix", RoleOperator)})
-	a.change(Change{Revoke: "one"})
-	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "two"})
 }
 
 func TestAJoinTokenIsValidForItsUsesUntilItExpires(t *testing.T) {

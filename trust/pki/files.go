@@ -45,6 +45,23 @@ func WritePrivateFile(path string, b []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// readMember reads the certificate of an identity and its holder.
+func readMember(dir string) (pair tls.Certificate, issuer *x509.Certificate, h Holder, err error) {
+	path := filepath.Join(dir, memberFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return pair, nil, h, err
+	}
+	if pair, issuer, err = parseMember(text); err == nil {
+		h, err = HolderOf(pair.Leaf)
+	}
+	if err != nil {
+		err = fmt.Errorf(
+			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
+	}
+	return pair, issuer, h, err
+}
+
 // parseMember parses a member's private key, its certificate and the chain, which begins
 // with the issuer's certificate. pair has the chain in the order in which it is sent.
 func parseMember(text []byte) (pair tls.Certificate, issuer *x509.Certificate, err error) {

@@ -56,18 +56,13 @@ func (o Options) new() *Identity {
 // to get another; see Expires.
 func Open(o Options) (*Identity, error) {
 	i := o.new()
-	path := filepath.Join(i.Dir, memberFile)
-	text, err := os.ReadFile(path)
-	if err != nil {
+	s := &state{}
+	var h Holder
+	var err error
+	if s.certificate, s.issuer, h, err = readMember(i.Dir); err != nil {
 		return nil, err
 	}
-	s := &state{}
-	if s.certificate, s.issuer, err = parseMember(text); err != nil {
-		return nil, fmt.Errorf(
-			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
-	}
-	h, err := HolderOf(s.certificate.Leaf)
-	if err != nil || h.Member != i.Member {
+	if h.Member != i.Member {
 		return nil, fmt.Errorf(
 			"the certificate in %s is for %q, but this is %q: it belongs to another data directory",
 			i.Dir, h.Member, i.Member)
@@ -80,6 +75,13 @@ func Open(o Options) (*Identity, error) {
 	}
 	i.state.Store(s)
 	return i, nil
+}
+
+// ReadHolder returns what the certificate in the directory of an identity states. The
+// error is fs.ErrNotExist if there is none.
+func ReadHolder(dir string) (Holder, error) {
+	_, _, h, err := readMember(dir)
+	return h, err
 }
 
 // Bootstrap makes the group's first authority and the identity of its first member.

@@ -1,0 +1,157 @@
+package httpapi
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"laurel/httpapi/admission"
+	"laurel/score"
+)
+
+// bothProtocols returns servers of an API for HTTP/1.1 and HTTP/2.
+func bothProtocols(t *testing.T, a *API) map[string]*httptest.Server {
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = a.Server(a.Handler())
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return map[string]*httptest.Server{"HTTP/1.1": serve(t, a, a.Handler()), "HTTP/2": s}
+}
+
+// lastResult reads an answer to its end and returns its last result.
+func lastResult(t *testing.T, r *bufio.Reader) score.Result {
+	t.Helper()
+	body, err := io.ReadAll(r)
+	list := results(t, string(body))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("got %q, %v", body, err)
+	}
+	return list[len(list)-1]
+}
+
+func TestASilentStreamEndsWhateverBlankLinesCome(t *testing.T) {
+	_, a := newTestAPI(t, limited(admission.Limits{FirstEventTimeout: 100 * time.Millisecond}))
+	for name, s := range bothProtocols(t, a) {
+		t.Run(name, func(t *testing.T) {
+			in, answer := talk(t, s)
+			go func() {
+				drip := time.NewTicker(time.Millisecond)
+				defer drip.Stop()
+				for range drip.C {
+					if _, err := io.WriteString(in, "\n"); err != nil {
+						return
+					}
+				}
+			}()
+			_, out := answer()
+			const want = "no event came in time"
+			if r := lastResult(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, want) {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
+
+func TestAStreamWithATokenMayBeSilentAtFirst(t *testing.T) {
+	c, a, s := guardedServer(t, limited(admission.Limits{FirstEventTimeout: 50 * time.Millisecond}))
+	in, answer := talk(t, s, bearer(c.bard))
+	send(t, in, "")
+	eventually(t, "the stream has begun", func() bool { return streamsUnderWay(a) == 1 })
+	stranger, strangersAnswer := talk(t, s) // which ends when the other could have
+	defer stranger.Close()
+	_, out := strangersAnswer()
+	if r := lastResult(t, out); r.Problem == nil {
+		t.Errorf("got %+v", r)
+	}
+	send(t, in, alert("a", ""))
+	in.Close()
+	_, out = answer()
+	if r := lastResult(t, out); r.Status != score.Applied {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestAStrangersStreamIsToldThatItLostItsPlace(t *testing.T) {
+	c, a, _ := guardedServer(t, limited(admission.Limits{MaxStreams: 1}))
+	for name, s := range bothProtocols(t, a) {
+		t.Run(name, func(t *testing.T) {
+			stranger, answer := talk(t, s)
+			defer stranger.Close()
+			send(t, stranger, "")
+			eventually(t, "the stream has begun", func() bool { return streamsUnderWay(a) == 1 })
+			got := ask(t, s, "POST", "/v1/events", alert(name, "")+"\n", isNDJSON, bearer(c.bard))
+			if all := results(t, got.body); got.StatusCode != 200 || len(all) != 1 || all[0].Status != score.Applied {
+				t.Errorf("the bard: got %d %s", got.StatusCode, got.body)
+			}
+			_, out := answer()
+			if r := lastResult(t, out); r.Problem == nil || r.Problem.Code != score.RateLimited {
+				t.Errorf("the stranger: got %+v", r)
+			}
+			eventually(t, "the streams have ended", func() bool { return streamsUnderWay(a) == 0 })
+		})
+	}
+}
+
+// Anybody can copy signed events from a timeline.
+func TestEventsThatWereAppliedBeforeProveNothing(t *testing.T) {
+	c, a, s := guardedServer(t, limited(admission.Limits{MaxStreams: 1}))
+	status := score.Duplicate
+	c.group.post = func(p score.Post) (list []score.Result, err error) {
+		for _, e := range p.Events {
+			r := score.Result{ID: e.ID, Seq: e.Seq, Revision: 1, Status: score.Applied}
+			if e.Key != "" {
+				r.Status = status
+			}
+			list = append(list, r)
+		}
+		return list, nil
+	}
+	_, event := signedEvent(t, c.private, "bard/assurancetourix", 1, "clack")
+	token := func() *readResponse {
+		return ask(t, s, "POST", "/v1/events", alert("a", "")+"\n", isNDJSON, bearer(c.bard))
+	}
+	copied, answer := talk(t, s)
+	defer copied.Close()
+	send(t, copied, event)
+	_, out := answer()
+	if r := line(t, out); r.Status != score.Duplicate {
+		t.Fatalf("got %+v", r)
+	}
+	if got := token(); got.StatusCode != http.StatusOK {
+		t.Errorf("beside a stream of copied events: got %d %s", got.StatusCode, got.body)
+	}
+	if r := lastResult(t, out); r.Problem == nil || r.Problem.Code != score.RateLimited {
+		t.Errorf("the stream of copied events: got %+v", r)
+	}
+	eventually(t, "the streams have ended", func() bool { return streamsUnderWay(a) == 0 })
+
+	status = score.Applied
+	bard, answer := talk(t, s)
+	send(t, bard, event)
+	_, out = answer()
+	line(t, out)
+	send(t, bard, event) // when it is answered, the first one has proven the stream
+	line(t, out)
+	if got := token(); got.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("beside the stream of a bard: got %d %s", got.StatusCode, got.body)
+	}
+	send(t, bard, "", event)
+	bard.Close()
+	if r := lastResult(t, out); r.Status != score.Applied {
+		t.Errorf("the bard's stream: got %+v", r)
+	}
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
