@@ -202,7 +202,19 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
-	return handler.Written, web.Page(w, hr, data)
+	var written func()
+	defer func() {
+		if written != nil {
+			written()
+		}
+	}()
+	return handler.Written, web.Page(w, hr, data, func(n int) error {
+		var refused *score.Problem
+		if written, refused = s.holdAnswer(r, n); refused != nil {
+			return refused
+		}
+		return nil
+	})
 }
 
 // pageData returns what this frontend knows, current or not: the page shows its age.

@@ -116,6 +116,8 @@ func TestImpossibleStreamIsRefused(t *testing.T) {
 		"/v1/watch?contests=OG/1",
 		"/v1/watch?contest=OG//1",
 		"/v1/watch?contest=%00",
+		"/v1/watch?home=" + strings.Repeat("f", maxHome+1),
+		"/v1/watch?home=a/b",
 		"/v1/watch?" + strings.Repeat("contest=OG/1&", maxSubjects+1),
 	} {
 		if a := get(path); a.StatusCode != http.StatusBadRequest {

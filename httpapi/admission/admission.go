@@ -88,13 +88,16 @@ const (
 	reasonRate      Reason = "caller_rate"
 	reasonAddress   Reason = "address_rate"
 	reasonStreams   Reason = "streams"
+	reasonWatchers  Reason = "watchers"
+	reasonUnread    Reason = "unread_answers"
 )
 
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
 	reasonUnknowns, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
-	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
+	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, reasonWatchers, reasonUnread, ReasonHandshake,
+	ReasonConnection,
 }
 
 // Options of a Control.
@@ -136,6 +139,7 @@ type Control struct {
 	grants    budgets[string, requestBudget]
 	callers   budgets[string, callerBudget]
 	returns   *rate.Limiter // of paused connections
+	memory    memory        // of answers
 
 	reads, posts atomic.Int64 // under way
 	streams      streams

@@ -42,6 +42,9 @@ type Limits struct {
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
 	MaxPosts, MaxStreams             int
+
+	MaxAnswerBytes, AnswerBytesPerAddress int
+	WatchersPerAddress                    int
 	// Proxies are the networks of trusted proxies: Client believes what they report. An
 	// address in them is not one client, nor is this machine.
 	Proxies []netip.Prefix
@@ -59,6 +62,9 @@ func (l Limits) orDefault() Limits {
 	l.RequestsPerAddress = cmp.Or(l.RequestsPerAddress, RequestsPerAddress)
 	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
 	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
+	l.MaxAnswerBytes = cmp.Or(l.MaxAnswerBytes, MaxAnswerBytes)
+	l.AnswerBytesPerAddress = cmp.Or(l.AnswerBytesPerAddress, AnswerBytesPerAddress)
+	l.WatchersPerAddress = cmp.Or(l.WatchersPerAddress, WatchersPerAddress)
 	return l
 }
 

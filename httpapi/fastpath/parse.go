@@ -29,6 +29,9 @@ type Request struct {
 	// Wait may be set by the Handler: how long the answer asks the client to wait. It may
 	// be longer than Pause.
 	Wait time.Duration
+	// Written may be set by the Handler: it is called once the answer has been written, or
+	// could not be.
+	Written func()
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 

@@ -73,9 +73,9 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Page writes the live page. If it returns an error, it has written nothing. It is safe
-// for concurrent use.
-func Page(w http.ResponseWriter, r *http.Request, d Data) error {
+// Page writes the live page, if hold takes its length. If it returns an error, it has
+// written nothing. It is safe for concurrent use.
+func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error) error {
 	shown := sections(d.Scores)
 	data := servedData{d, time.Now().UnixMilli()}
 	data.Scores = nil // the stream's snapshot brings those that are not shown
@@ -97,6 +97,9 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, page); err != nil {
 		return fmt.Errorf("render the page: %w", err)
+	}
+	if err := hold(b.Len()); err != nil {
+		return err
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy(&d))

@@ -21,7 +21,7 @@ import (
 func renderPage(t *testing.T, d Data) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), d); err != nil {
+	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), d, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return w.Body.String()
@@ -96,7 +96,7 @@ func TestTextOfBardsIsEscaped(t *testing.T) {
 
 func TestPageMayLoadOnlyItsOwnFiles(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), Data{}); err != nil {
+	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), Data{}, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	policy := w.Header().Get("Content-Security-Policy")
@@ -162,7 +162,7 @@ func TestPageOfThousandsOfContestsIsSmall(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
 	w := httptest.NewRecorder()
-	if err := Page(w, r, d); err != nil {
+	if err := Page(w, r, d, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	size := w.Body.Len()
