@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -56,7 +57,7 @@ func (s *crowd) strangers() []attack {
 		{name: "readers of watches that do not read", conns: 10, kib: 4096, goroutines: 4, do: s.unreadWatch},
 		{name: "readers of lists that do not read", conns: 10, kib: 4096, goroutines: 4, do: s.unreadList},
 		{name: "refused streams", conns: 50, kib: 512, goroutines: 4, do: s.refusedStream},
-		{name: "watchers of one address", conns: 23, masterOnly: true, kib: 2048, goroutines: 210, do: s.watchers},
+		{name: "watchers of one address", conns: watchingConns, masterOnly: true, kib: 2048, goroutines: 210, do: s.watchers},
 	}
 }
 
@@ -98,6 +99,9 @@ func TestStrangersOfOneAddressHarmNobodyElse(t *testing.T) {
 		})
 	}
 	s.t = t
+	if n, most := s.most.Load(), int64(watchingConns*admission.WatchersPerConnection); n == 0 || n > most {
+		t.Errorf("one address had %d watchers by %d connections; want at most %d", n, watchingConns, most)
+	}
 	s.end(t)
 }
 
@@ -339,10 +343,10 @@ func (s *crowd) refusedStream(ctx context.Context, f *frontend, settled func()) 
 	return nil
 }
 
-// watchersOfConn is how many watchers each connection tries to open.
-const watchersOfConn = 100
+// watchingConns try to open 2,300 watchers.
+const watchingConns, watchersOfConn = 23, 100
 
-// watchers opens watchers over one connection of HTTP/2.
+// watchers opens watchers over one connection of HTTP/2, and is not sent elsewhere.
 func (s *crowd) watchers(ctx context.Context, f *frontend, settled func()) error {
 	t := &http.Transport{
 		DialTLSContext: func(dial context.Context, _, _ string) (net.Conn, error) {
@@ -362,7 +366,7 @@ func (s *crowd) watchers(ctx context.Context, f *frontend, settled func()) error
 	var answered atomic.Int64
 	for range watchersOfConn {
 		all.Go(func() {
-			r, err := http.NewRequestWithContext(ctx, "GET", "https://localhost/v1/watch?contest=OG50BC/SIEGE-0", nil)
+			r, err := http.NewRequestWithContext(ctx, "GET", "https://localhost/v1/watch?contest=OG50BC/SIEGE-0&moved=1", nil)
 			if err != nil {
 				return
 			}
