@@ -86,7 +86,8 @@ func (s *server) routes() []route {
 		get("/readyz", all, s.readyz),
 		get("/metrics", metrics, page),
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
-		get("/", read, s.frontPage),
+		get(pagePath, read, s.frontPage),
+		on(http.MethodPost, pagePath, all, s.signIn),
 	)
 }
 
@@ -200,6 +201,7 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 		return handler.Response{VaryAccept: true}, problem
 	}
 	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
+	data.SignedIn = r.Caller.Session
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
 	var written func()

@@ -142,6 +142,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 			a = unavailable(a.WithProblem(problem, 0), problem)
 		default:
 			a = a.WithProblem(problem, 0)
+			if e.asksToSignIn(r, problem) && s.signInForm(r, &a, problem) == nil {
+				a = handler.Written
+			}
 		}
 	}
 	if !a.IsWritten() && out.status == 0 {

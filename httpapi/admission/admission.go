@@ -235,6 +235,9 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 		if problem := g.identify(ctx, r, caller); problem != nil {
 			return problem
 		}
+		if problem := g.resume(ctx, n, r, caller); problem != nil {
+			return problem
+		}
 		if problem := g.check(n, caller); problem != nil {
 			return problem
 		}
@@ -274,8 +277,10 @@ func (g *Gate) MayStillRead(caller *handler.Caller) bool {
 	if caller.Grant == nil {
 		return false
 	}
+	now := time.Now()
 	grant := g.options.Access().Grants[caller.Grant.ID]
-	return grant != nil && !grant.Revoked && !grant.Expired(time.Now()) && grant.Role.Covers(access.RoleReader)
+	return grant != nil && !grant.Revoked && !grant.Expired(now) && grant.Role.Covers(access.RoleReader) &&
+		!(caller.Session && caller.Grant.Expired(now))
 }
 
 // check returns why the caller does not have the permission n, or nil.

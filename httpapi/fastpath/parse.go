@@ -14,7 +14,7 @@ type Request struct {
 	// Path has no escapes. Query is what follows the first question mark, unchanged.
 	Path, Query []byte
 	// Header fields without the white space around them. There was at most one of each.
-	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Cookie, Origin []byte
 	// ForwardedFor and ForwardedProto are X-Forwarded-For and X-Forwarded-Proto, nil if
 	// they are missing. Only a trusted proxy is believed.
 	ForwardedFor, ForwardedProto []byte
@@ -156,6 +156,8 @@ func (r *Request) headerLine(line []byte) bool {
 		return once(&r.ContentType, value)
 	case "authorization":
 		return once(&r.Authorization, value)
+	case "cookie":
+		return once(&r.Cookie, value)
 	case "origin":
 		return once(&r.Origin, value)
 	case "x-forwarded-for":

@@ -101,6 +101,7 @@ func (h *Hub) begin(
 	if err != nil {
 		return err
 	}
+	b.appendHeartbeat()
 	return b.send()
 }
 
@@ -426,6 +427,15 @@ func (b *beginning) resume() error {
 			b.page = append(b.appendID(b.page, position{b.start, b.start}), '\n')
 		}
 	})
+}
+
+// appendHeartbeat tells the client that the stream has begun, and which frontend sends it.
+// One that resumes may get nothing else.
+func (b *beginning) appendHeartbeat() {
+	if data := b.store.Heartbeat(b.start); data != nil {
+		b.page = append(b.page, heartbeatFrame(data).bytes...)
+		b.page = append(b.appendID(b.page, position{b.start, b.start}), '\n')
+	}
 }
 
 // frame appends a frame, without the lines that close it.

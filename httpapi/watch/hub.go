@@ -191,9 +191,13 @@ func (h *Hub) sendHeartbeats() {
 			continue
 		}
 		if data := h.store.Heartbeat(delivered); data != nil {
-			send(&frame{key: "heartbeat", bytes: encode("heartbeat", data)}, watchers, delivered)
+			send(heartbeatFrame(data), watchers, delivered)
 		}
 	}
+}
+
+func heartbeatFrame(data []byte) *frame {
+	return &frame{key: "heartbeat", bytes: encode("heartbeat", data)}
 }
 
 // selectWatchers returns the watchers for which selects returns true, and h.delivered. It

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -333,5 +334,36 @@ func TestAWatcherThatIsNotPermittedAnyMoreGetsNothingAndEnds(t *testing.T) {
 	client.SetReadDeadline(time.Now().Add(timeout))
 	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
 		t.Errorf("it got %q: %v", got, err)
+	}
+}
+
+// A client that resumes may have missed nothing, and must know that its stream works.
+func TestAStreamBeginsWithAHeartbeatAlsoWhereItResumes(t *testing.T) {
+	s := newFakeStore()
+	h := newHub(t, s)
+	last := s.change("C/1")
+	awaitDelivered(t, h, last)
+	id := "fake-" + strconv.FormatUint(last, 10)
+	for _, lastID := range []string{"", id} {
+		w, err := h.Subscribe(Subjects{Contests: []string{"C/1"}}, Client{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first strings.Builder
+		err = h.Begin(t.Context(), w, lastID, func(page []byte) error {
+			first.Write(page)
+			return nil
+		})
+		h.Remove(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, beat, ok := strings.Cut(first.String(), "event: heartbeat\n")
+		if !ok || !strings.HasSuffix(beat, "\nid: "+id+"\n\n") {
+			t.Errorf("after the id %q the stream begins with %q", lastID, first.String())
+		}
+		if resumed := lastID != ""; resumed == strings.Contains(first.String(), "event: snapshot") {
+			t.Errorf("after the id %q the stream begins with %q", lastID, first.String())
+		}
 	}
 }

@@ -47,6 +47,8 @@ type Data struct {
 	// page forgets what it knew: the revisions of a new store at the same address mean
 	// something else.
 	Incarnation string `json:"incarnation,omitzero"`
+	// SignedIn is true if the page is for a session, which it can then end.
+	SignedIn bool `json:"signed_in,omitzero"`
 }
 
 // policy returns the content security policy: the page loads only its own files and
@@ -61,7 +63,13 @@ func policy(d *Data) string {
 			b.WriteString(" " + u.Scheme + "://" + u.Host)
 		}
 	}
-	b.WriteString("; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	b.WriteString("; base-uri 'none'; form-action ")
+	if d.SignedIn {
+		b.WriteString("'self'")
+	} else {
+		b.WriteString("'none'")
+	}
+	b.WriteString("; frame-ancestors 'none'")
 	return b.String()
 }
 
@@ -103,11 +111,16 @@ func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy(&d))
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", referrerPolicy)
 	h.Set("Cache-Control", "no-cache")
-	write(w, r, "text/html; charset=utf-8", b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
+	if d.SignedIn {
+		h.Set("Cache-Control", "no-store") // nor shown by going back, once the user has signed out
+	}
+	write(w, r, typeHTML, b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
 	return nil
 }
+
+const typeHTML = "text/html; charset=utf-8"
 
 // write writes a body, compressed for clients that accept gzip.
 func write(w http.ResponseWriter, r *http.Request, contentType string, body []byte, compressed func() []byte) {

@@ -7,6 +7,7 @@ type TabMessage =
   | { kind: 'hello' } // a tab is new or visible again: it asks for everything
   | { kind: 'all'; all: Snapshot; status: StreamStatus; positions: Position[] }
   | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
+  | { kind: 'sign-out' } // the session of the browser ends
 
 const lockName = 'laurel-stream'
 /**
@@ -73,6 +74,13 @@ export class Tabs {
 
   private setBoard(board: string, previous: string) {
     if (board || this.stream.board === previous) this.stream.watch(board)
+  }
+
+  /** signOut ends the session of the browser and has all tabs load the page anew. */
+  async signOut() {
+    await fetch('./', { method: 'POST', body: new URLSearchParams({ sign_out: 'yes' }), redirect: 'manual' })
+    this.post({ kind: 'sign-out' })
+    location.reload()
   }
 
   /** message and status are called by the stream, in the leading tab. */
@@ -144,6 +152,10 @@ export class Tabs {
           status: this.stream.status,
           positions: this.stream.positions(),
         })
+      return
+    }
+    if (m.kind === 'sign-out') {
+      location.reload()
       return
     }
     if (m.kind === 'watch') {
