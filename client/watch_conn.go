@@ -134,6 +134,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 			resp.Body.Close()
 			return fmt.Errorf("answered with the type %q; want a stream of events", resp.Header.Get("Content-Type"))
 		}
+		if resp.Header.Get("Retry-After") != "" {
+			return readUnavailable(conn.url, resp)
+		}
 		return nil
 	}
 	a, err := readRefusal(resp)
@@ -145,6 +148,22 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 		return &refusal{conn.url, a.retryAfter(), err}
 	}
 	return err
+}
+
+// readUnavailable reads the stream that a frontend sends in place of a response with the
+// status 429 or 503, after which an EventSource would not reconnect.
+func readUnavailable(url string, resp *http.Response) error {
+	defer resp.Body.Close()
+	m, err := newEventReader(resp.Body, maxResult).next()
+	if err != nil {
+		return err
+	}
+	var p score.Problem
+	if err := json.Unmarshal(m.data, &p); err != nil || m.name != "unavailable" {
+		return fmt.Errorf("sent the event %q in place of a stream", m.name)
+	}
+	r := response{header: resp.Header}
+	return &refusal{url, r.retryAfter(), &p}
 }
 
 // listen passes what comes to the caller until the stream ends. When the frontend sends

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"laurel/client"
+	"laurel/score"
 )
 
 // transport answers requests without a network, so a test can run in virtual time.
@@ -168,6 +170,56 @@ func TestRetryAfterIsRespected(t *testing.T) {
 		}
 		if len(asked) < 3 {
 			t.Errorf("tried %d times; want more", len(asked))
+		}
+	})
+}
+
+// answered is a transport that returns whole responses.
+type answered func(r *http.Request) *http.Response
+
+func (f answered) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+// A frontend that has no place for an EventSource does not answer with 503, after which
+// that would not reconnect. The client is no EventSource, but asks as one.
+func TestAStreamThatIsUnavailableCountsAsARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []time.Time
+		full := "retry: 2500\n: full\nevent: unavailable\ndata: {\"code\":\"not_ready\",\"status\":503,\"detail\":\"full\"}\n\n"
+		var notices []client.NoticeKind
+		c, err := client.New([]string{"http://f1"}, client.Options{
+			Notify: func(n client.Notice) { notices = append(notices, n.Kind) },
+			Transport: answered(func(r *http.Request) *http.Response {
+				resp := &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: r}
+				if r.URL.Path == "/v1/watch" {
+					asked = append(asked, time.Now())
+					resp.StatusCode, resp.Body = 200, io.NopCloser(strings.NewReader(full))
+					resp.Header.Set("Content-Type", "text/event-stream")
+					resp.Header.Set("Retry-After", "3")
+				}
+				return resp
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		losses := 0
+		for u := range c.Watch(t.Context(), client.WatchOptions{}) {
+			var p *score.Problem
+			if u.Kind != client.UpdateLost || losses == 0 && (!errors.As(u.Err, &p) || p.Code != score.NotReady || p.Detail != "full") {
+				t.Errorf("got %s with %v; want the problem, and no connection", u.Kind, u.Err)
+			}
+			if losses++; losses == 6 {
+				break
+			}
+		}
+		for i := 1; i < len(asked); i++ {
+			if d := asked[i].Sub(asked[i-1]); d < 3*time.Second {
+				t.Errorf("tried again after %s; want 3 s and more", d)
+			}
+		}
+		if len(asked) < 3 || !slices.Contains(notices, client.NoticeRefused) || slices.Contains(notices, client.NoticeConnected) {
+			t.Errorf("tried %d times, with the notices %v", len(asked), notices)
 		}
 	})
 }

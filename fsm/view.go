@@ -48,36 +48,55 @@ func (v *View) Revision() uint64 { return v.revision }
 // yet.
 func (v *View) Incarnation() string { return v.incarnation }
 
+const (
+	// maxListBytes bounds a page of a list: it ends with the item that reaches it.
+	maxListBytes = 2 << 20
+	// eventOverhead is about what an event takes more in JSON than in the timeline.
+	eventOverhead = 256
+)
+
 // Contest returns the record of a contest. ok is false if it is not defined.
 func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
-	var c score.Contest
-	if ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(id), &c); !ok || err != nil {
-		return rec, false, err
+	rec, size, err := v.contest(id)
+	return rec, size > 0, err
+}
+
+// contest returns the record of a contest, and how many bytes are stored of it: 0 if it is
+// not defined.
+func (v *View) contest(id string) (rec score.Record, size int, err error) {
+	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
+	if value == nil || err != nil {
+		return rec, 0, err
 	}
-	return c.Record(), true, nil
+	var c score.Contest
+	if err := json.Unmarshal(value, &c); err != nil {
+		return rec, 0, err
+	}
+	return c.Record(), len(value), nil
 }
 
 // Contests returns the records of the contests that match f and whose ids are greater
-// than after, sorted by id, at most limit (1 or more). next is the value of after for the
-// next page; "" if there is none.
+// than after, sorted by id, at most limit (1 or more), and not more once they have
+// maxListBytes. next is the value of after for the next page; "" if there is none.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
 	matches := index.Find(v.tx, f)
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}
-	for {
+	for size := 0; ; {
 		id, err := matches.Seek(from)
 		if id == nil || err != nil {
 			return list, "", err
 		}
-		if n := len(list); n > 0 && n >= limit {
+		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) {
 			return list, list[n-1].ContestID, nil
 		}
-		rec, ok, err := v.Contest(string(id))
-		if err == nil && !ok {
+		rec, stored, err := v.contest(string(id))
+		if err == nil && stored == 0 {
 			err = database.ErrDamaged
 		}
+		size += stored
 		if err != nil {
 			return nil, "", err
 		}
@@ -87,17 +106,18 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 }
 
 // Timeline returns the events of a contest with revisions greater than after, in order,
-// at most limit (1 or more). next is the value of after for the next page; 0 if there is
-// none.
+// at most limit (1 or more), and not more once they have maxListBytes. next is the value
+// of after for the next page; 0 if there is none.
 func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
 	signatures := timeline.NewSignatureReader(v.tx.Bucket(database.Signatures))
+	size := 0
 	for r, err := range timeline.Contest(v.tx.Bucket(database.Timeline), contestID, after) {
 		if err != nil {
 			return list, 0, err
 		}
-		if n := len(list); n > 0 && n >= limit {
+		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) {
 			return list, list[n-1].Revision, nil
 		}
 		s, err := r.Decode()
@@ -108,6 +128,7 @@ func (v *View) Timeline(
 		if err != nil {
 			return list, 0, err
 		}
+		size += len(r.Wire) + len(signature) + eventOverhead
 		list = append(list, score.TimelineEvent{
 			ID:        s.ID,
 			Source:    s.Source,

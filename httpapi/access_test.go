@@ -59,7 +59,9 @@ func newGuardedGroup(t testing.TB, g *testMember) *guardedGroup {
 	}
 	now := time.Now().UTC()
 	byToken := func(b access.BearerToken, name string, role access.Role) *access.Grant {
-		return &access.Grant{ID: b.ID, Name: name, Role: role, Hash: b.Hash()}
+		g := &access.Grant{Name: name, Role: role}
+		g.SetToken(b)
+		return g
 	}
 	byKey := func(k ed25519.PrivateKey, name string) *access.Grant {
 		return &access.Grant{ID: score.KeyID(publicOf(k)), Name: name, Role: access.RoleBard, Public: publicOf(k)}

@@ -72,6 +72,16 @@ func (f *fastHandler) answer(
 	req := handler.FromFastPath(ctx, r, f.fallback)
 	req.Shared = s.shared(e.permit, s.gate.Private(), r.Method, string(r.Origin))
 	a, err := f.admitted(ctx, e, req, r)
+	n := len(a.Body)
+	if a.IsWritten() {
+		n = req.WrittenLength()
+	}
+	if err == nil {
+		var refused *score.Problem
+		if r.Written, refused = s.gate.HoldAnswer(r.Peer, n); refused != nil {
+			err = refused
+		}
+	}
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
 		if status == 0 {
@@ -123,7 +133,8 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 		return dst, 0
 	}
 	e := s.group.Reader.Hit(r.Path[len("/v1/"):])
-	if e == nil || e.Body == nil || s.gate.Private() { // since the look at it above
+	if e == nil || e.Body == nil || len(e.Body) > admission.FreeAnswer ||
+		s.gate.Private() { // since the look at it above
 		return dst, 0
 	}
 	s.metrics.hits.Add(1)
@@ -244,6 +255,10 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		a.Type, a.Buffer = handler.TypeJSON, handler.NewBuffer()
 		a.Buffer.B = append(page.AppendJSON(a.Buffer.B[:0]), '\n')
 		a.Body = a.Buffer.B
+	}
+	written, refused := s.gate.HoldAnswer(r.Peer, len(a.Body))
+	if r.Written = written; refused != nil {
+		a = a.WithProblem(refused, 0)
 	}
 	return a.AppendTo(dst, r, s.shared(admission.PermitRead, false, r.Method, "")), a.StatusCode()
 }

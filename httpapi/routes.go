@@ -86,7 +86,8 @@ func (s *server) routes() []route {
 		get("/readyz", all, s.readyz),
 		get("/metrics", metrics, page),
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
-		get("/", read, s.frontPage),
+		get(pagePath, read, s.frontPage),
+		on(http.MethodPost, pagePath, all, s.signIn),
 	)
 }
 
@@ -189,7 +190,7 @@ func ok() (handler.Response, error) {
 // interface.
 func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	if !r.AcceptsHTML() {
-		return overviewPage(r)
+		return s.overviewPage(r)
 	}
 	data, err := s.pageData(ctx)
 	if err != nil {
@@ -200,9 +201,22 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 		return handler.Response{VaryAccept: true}, problem
 	}
 	data.Frontends, data.Frontend, data.Incarnation = s.status.Frontends(), s.id, s.status.Incarnation()
+	data.SignedIn = r.Caller.Session
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
-	return handler.Written, web.Page(w, hr, data)
+	var written func()
+	defer func() {
+		if written != nil {
+			written()
+		}
+	}()
+	return handler.Written, web.Page(w, hr, data, func(n int) error {
+		var refused *score.Problem
+		if written, refused = s.holdAnswer(r, n); refused != nil {
+			return refused
+		}
+		return nil
+	})
 }
 
 // pageData returns what this frontend knows, current or not: the page shows its age.
@@ -233,18 +247,23 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	return *data, nil
 }
 
-func overviewPage(r *handler.Request) (handler.Response, error) {
-	scheme := "http://"
-	if r.Peer().Encrypted() {
-		scheme = "https://"
-	}
+func (s *server) overviewPage(r *handler.Request) (handler.Response, error) {
 	_, hr := r.Transport()
+	at := "http://"
+	if r.Peer().Encrypted() {
+		at = "https://"
+	}
+	at += textfmt.OneLine(hr.Host)
+	// Behind a proxy the client's scheme and prefix are those of the public URL.
+	if u := s.options.URL; !s.options.Direct && u.Serves(u.Scheme, hr.Host) {
+		at = u.String()
+	}
 	return handler.Response{
 		VaryAccept:     true,
 		ReferrerPolicy: "no-referrer",
 		CacheControl:   "no-cache",
 		Type:           handler.TypeText,
-		Body:           []byte(strings.ReplaceAll(overview, "{url}", scheme+textfmt.OneLine(hr.Host))),
+		Body:           []byte(strings.ReplaceAll(overview, "{url}", at)),
 	}, nil
 }
 

@@ -125,11 +125,26 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if err == nil {
 		a, err = e.answer(ctx, r)
 	}
+	if err == nil && !a.IsWritten() {
+		written, refused := s.holdAnswer(r, len(a.Body))
+		if refused != nil {
+			err = refused
+		} else if written != nil {
+			defer written()
+		}
+	}
 	if err != nil && out.status == 0 {
-		if problem := s.problem(ctx, r, err); problem != nil {
-			a = a.WithProblem(problem, 0)
-		} else {
+		problem := s.problem(ctx, r, err)
+		switch {
+		case problem == nil:
 			out.status, a = statusClientGone, handler.Written
+		case e.permit == admission.PermitWatch && isPassing(problem) && wantsEvents(r):
+			a = unavailable(a.WithProblem(problem, 0), problem)
+		default:
+			a = a.WithProblem(problem, 0)
+			if e.asksToSignIn(r, problem) && s.signInForm(r, &a, problem) == nil {
+				a = handler.Written
+			}
 		}
 	}
 	if !a.IsWritten() && out.status == 0 {
@@ -139,6 +154,20 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		out.body.AfterAnswer()
 	}
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
+}
+
+// isPassing reports whether a problem can pass by itself.
+func isPassing(p *score.Problem) bool {
+	return p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests
+}
+
+// holdAnswer holds an answer of n bytes in the name of the client's address until written,
+// which may be nil, is called. What other frontends forward is in no client's name.
+func (s *server) holdAnswer(r *handler.Request, n int) (written func(), refused *score.Problem) {
+	if !s.client {
+		return s.gate.HoldAnswer(nil, n)
+	}
+	return s.gate.HoldAnswer(r.Peer(), n)
 }
 
 // clientOf returns the client of a request: the other end of the connection, or a client

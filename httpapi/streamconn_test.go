@@ -177,16 +177,17 @@ func TestWatcherThatIsSlowWithTheBeginningOverHTTP2KeepsItsStream(t *testing.T) 
 	synctest.Test(t, func(t *testing.T) {
 		hub := watch.New(idleStore{invalidations: cache.NewInvalidations()}, 1)
 		defer hub.Close()
-		watcher, first, err := hub.Subscribe(t.Context(), watch.Subjects{Competitions: []string{"C"}}, "", "")
+		watcher, err := hub.Subscribe(watch.Subjects{Competitions: []string{"C"}}, watch.Client{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := &slowWriter{ResponseWriter: httptest.NewRecorder(), later: make(chan string, 1)}
 		s := &server{API: &API{hub: hub}}
+		out := &streamOutput{w: w, control: http.NewResponseController(w), http2: true, fields: func(http.Header) {}}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			s.relay(t.Context(), w, watcher, first)
+			_ = s.stream(t.Context(), out, watcher, "")
 		}()
 		select {
 		case b := <-w.later:

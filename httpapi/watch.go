@@ -20,6 +20,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -32,14 +33,14 @@ const (
 	// without a limit.
 	maxWindow     = 100
 	defaultWindow = 10
-	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how
-	// often a frontend that cannot answer is asked again within it.
-	subscribeTimeout = 3 * time.Second
-	subscribePoll    = 20 * time.Millisecond
+	// maxHome bounds the id of a frontend that a client names as its home.
+	maxHome = 64
 	// A client is told to reconnect after a random time from minRetry on, so that the
 	// watchers of a frontend that died do not reconnect at once.
 	minRetry    = 500 * time.Millisecond
 	retrySpread = 1500 * time.Millisecond
+	// unavailableRetry is minRetry for a client that is refused: it may be one of many.
+	unavailableRetry = 2 * time.Second
 )
 
 // watchSubjects are the parameters that may be given many times, watchParameters the
@@ -81,11 +82,22 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		Timelines:    unique(q["timeline"]),
 		Everything:   count == 0,
 	}
+	if home := q.Get("home"); len(home) > maxHome || home != "" && !score.ValidSegment(home) {
+		return s, nil, handler.Unwanted("home", home, "the id of a frontend, of at most %d bytes", maxHome)
+	}
 	s.Windows, err = parseWindows(q)
 	return s, q, err
 }
 
-func unique(values []string) []string { return slices.Compact(slices.Sorted(slices.Values(values))) }
+// unique sorts values and removes those that occur twice. They are copied, because a
+// watcher that kept them would keep the whole URL.
+func unique(values []string) []string {
+	list := slices.Compact(slices.Sorted(slices.Values(values)))
+	for i := range list {
+		list[i] = strings.Clone(list[i])
+	}
+	return list
+}
 
 // parseWindows reads the windows of leaderboards to watch: the same part of each
 // leaderboard.
@@ -135,120 +147,162 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	}
 	// A browser gives up the stream of another origin for good when it is redirected.
 	if hr.Header.Get("Origin") == "" {
-		if to := s.balancer.elsewhere(hr.URL, q); to != "" {
+		if to := s.balancer.elsewhere(r, q); to != "" {
 			return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 		}
 	}
-	watcher, first, err := s.subscribe(ctx, subjects, lastID, q.Get("home"))
-	if err != nil {
-		return handler.Response{}, watchProblem(err)
-	}
-	// The group may have become private while subscribe waited.
-	if problem := s.gate.Admit(ctx, admission.PermitWatch, r); problem != nil {
-		s.hub.Remove(watcher)
+	place, problem := s.gate.EnterWatch(r.Caller)
+	if problem != nil {
 		return handler.Response{}, problem
 	}
 	caller := r.Caller
-	watcher.Permitted = func() bool { return s.gate.MayStillRead(caller) }
-	retry := minRetry + rand.N(retrySpread)
-	first = append(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()), first...)
-	s.setStreamFields(w.Header())
-	r.Stream = true
-	if hr.ProtoMajor > 1 {
-		s.relay(ctx, w, watcher, first)
-		return handler.Written, nil
-	}
-	conn, err := s.hijack(w, first)
+	watcher, err := s.hub.Subscribe(subjects, watch.Client{
+		Home:      strings.Clone(s.balancer.home(r, q)),
+		Permitted: func() bool { return s.gate.MayStillRead(caller) },
+		Memory:    place,
+		Left:      place.Leave,
+	})
 	if err != nil {
-		s.hub.Remove(watcher)
-		return handler.Response{}, err
+		place.Leave()
+		return handler.Response{}, watchProblem(err)
 	}
-	if out, ok := w.(*statusWriter); ok {
-		out.status = http.StatusOK
+	r.Stream = true
+	out := &streamOutput{w: w, control: http.NewResponseController(w), http2: hr.ProtoMajor > 1, fields: s.setStreamFields}
+	err = s.stream(ctx, out, watcher, lastID)
+	switch {
+	case out.begun:
+		return handler.Written, nil // the client has the status, and finds the stream's end
+	case errors.Is(err, watch.ErrNotPermitted):
+		// The group has become private meanwhile.
+		if problem := s.gate.Admit(ctx, admission.PermitWatch, r); problem != nil {
+			return handler.Response{}, problem
+		}
 	}
-	s.hub.Attach(watcher, conn)
-	return handler.Written, nil
+	return handler.Response{}, watchProblem(err)
 }
 
-// subscribe begins a stream. A frontend that has lost its master gets another one in a
-// moment, so clients that come meanwhile wait for that.
-func (s *server) subscribe(
-	ctx context.Context, subjects watch.Subjects, lastID, home string,
-) (*watch.Watcher, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
-	defer cancel()
-	for {
-		err := error(cache.ErrNotLeased)
-		if s.status.Incarnation() != "" {
-			var watcher *watch.Watcher
-			var first []byte
-			if watcher, first, err = s.hub.Subscribe(ctx, subjects, lastID, home); err == nil {
-				return watcher, first, nil
-			}
-		}
-		if !errors.Is(err, cache.ErrNotLeased) && score.CodeOf(err) != score.NoMaster {
-			return nil, nil, err
-		}
-		if sleep(ctx, subscribePoll) != nil {
-			return nil, nil, err
-		}
+// stream writes a stream, until its end or until the hub has its connection. The error is
+// that of the beginning.
+func (s *server) stream(ctx context.Context, out *streamOutput, watcher *watch.Watcher, lastID string) error {
+	err := s.hub.Begin(ctx, watcher, lastID, out.write)
+	switch {
+	case err != nil:
+		s.hub.Remove(watcher)
+		out.close()
+	case out.http2:
+		s.relay(ctx, out, watcher)
+	default:
+		s.hub.Attach(watcher, out.conn)
 	}
+	return err
 }
 
 func (s *server) setStreamFields(h http.Header) {
-	h.Set("Content-Type", "text/event-stream")
+	h.Set("Content-Type", typeEvents)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("Laurel-Mode", string(s.status.CacheMode()))
 }
 
-// hijack writes the head and the first part of the stream and takes the connection from
-// net/http, so that an idle stream needs neither its buffers nor a goroutine.
-func (s *server) hijack(w http.ResponseWriter, first []byte) (net.Conn, error) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
+// streamOutput writes the beginning of a stream. With HTTP/1.1 it takes the connection
+// from net/http, so that an idle stream needs neither its buffers nor a goroutine.
+type streamOutput struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	http2   bool
+	fields  func(http.Header) // sets the header fields of a stream
+	begun   bool
+	conn    net.Conn // with HTTP/1.1, once the stream has begun
+}
+
+// write writes a part of the beginning. The first begins the answer.
+func (o *streamOutput) write(part []byte) error {
+	if o.begun {
+		return o.writePart(part)
 	}
-	conn.SetDeadline(time.Now().Add(admission.AnswerTimeout))
 	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
-	_ = w.Header().Write(&b) // a Buffer does not fail
-	b.WriteString("\r\n")
-	b.Write(first)
-	if _, err := conn.Write(b.Bytes()); err != nil {
-		conn.Close()
-		return nil, err
+	if o.http2 {
+		o.fields(o.w.Header())
+	} else {
+		conn, _, err := o.control.Hijack()
+		if err != nil {
+			return score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
+		}
+		o.conn = conn
+		conn.SetDeadline(time.Time{})
+		if out, ok := o.w.(*statusWriter); ok {
+			out.status = http.StatusOK
+		}
+		b.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " +
+			time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+		o.fields(o.w.Header())
+		_ = o.w.Header().Write(&b) // a Buffer does not fail
+		b.WriteString("\r\n")
 	}
-	return conn, nil
+	o.begun = true
+	writeRetry(&b, minRetry)
+	b.WriteString("\n")
+	b.Write(part)
+	return o.writePart(b.Bytes())
+}
+
+// writeRetry writes how long a client is to wait before it reconnects.
+func writeRetry(b *bytes.Buffer, least time.Duration) {
+	fmt.Fprintf(b, "retry: %d\n", (least + rand.N(retrySpread)).Milliseconds())
+}
+
+func (o *streamOutput) writePart(part []byte) error {
+	deadline := time.Now().Add(watch.SlowWriteTimeout)
+	if o.conn != nil {
+		o.conn.SetWriteDeadline(deadline)
+		_, err := o.conn.Write(part)
+		return err
+	}
+	_ = o.control.SetWriteDeadline(deadline)
+	_, err := o.w.Write(part)
+	err = cmp.Or(err, o.control.Flush())
+	_ = o.control.SetWriteDeadline(time.Time{}) // it would pass even while nothing is written
+	return err
+}
+
+func (o *streamOutput) close() {
+	if o.conn != nil {
+		o.conn.Close()
+	}
 }
 
 // relay writes the stream as a response of HTTP/2, whose connection cannot be taken. It
 // returns at the end of the stream. What the hub writes comes through a pipe.
-func (s *server) relay(ctx context.Context, w http.ResponseWriter, watcher *watch.Watcher, first []byte) {
+func (s *server) relay(ctx context.Context, to *streamOutput, watcher *watch.Watcher) {
 	out, in := net.Pipe()
 	defer out.Close()
 	defer context.AfterFunc(ctx, func() { out.Close() })()
 	defer s.hub.Remove(watcher)
-	control := http.NewResponseController(w)
-	write := func(b []byte, limit time.Duration) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(limit))
-		_, err := w.Write(b)
-		err = cmp.Or(err, control.Flush())
-		_ = control.SetWriteDeadline(time.Time{}) // it would pass even while nothing is written
-		return err == nil
-	}
-	// The hub drops a watcher that does not take its frames, so it gets none before.
-	if !write(first, admission.AnswerTimeout) {
-		return
-	}
 	s.hub.Attach(watcher, in)
 	buffer := make([]byte, 4<<10)
 	for {
 		n, err := out.Read(buffer)
-		if err != nil || !write(buffer[:n], watch.SlowWriteTimeout) {
+		if err != nil || to.writePart(buffer[:n]) != nil {
 			return
 		}
 	}
+}
+
+const typeEvents = "text/event-stream"
+
+// wantsEvents reports whether the client is one such as an EventSource.
+func wantsEvents(r *handler.Request) bool { return handler.Weight(r.Accept, typeEvents) > 0 }
+
+// unavailable returns the answer that an EventSource gets in place of a, which reports p
+// with the status 429 or 503: after any status but 200 it would never reconnect. It is a
+// stream that ends. Programs find the problem in its only event, and people in a comment.
+func unavailable(a handler.Response, p *score.Problem) handler.Response {
+	var b bytes.Buffer
+	writeRetry(&b, unavailableRetry)
+	fmt.Fprintf(&b, ": %s\nevent: unavailable\ndata: %s\n\n",
+		textfmt.OneLine(p.Detail), handler.AppendProblem(nil, p))
+	a.Status, a.Type, a.Body = http.StatusOK, typeEvents, b.Bytes()
+	return a
 }
 
 func watchProblem(err error) error {
@@ -264,7 +318,10 @@ func watchProblem(err error) error {
 	case errors.Is(err, watch.ErrTooManyRecords):
 		return score.Problemf(score.TooLarge,
 			"that is %s; choose with contest=, competition=, medals= or timeline=", err)
-	case errors.Is(err, cache.ErrNotLeased):
+	case errors.Is(err, watch.ErrNoMemory):
+		return score.Problemf(score.NotReady,
+			"%s; watch another frontend, or retry in 1 s", err)
+	case errors.Is(err, cache.ErrNotLeased), errors.Is(err, watch.ErrNotPermitted):
 		return score.Problemf(score.NotReady,
 			"this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
 	}

@@ -42,16 +42,21 @@ func (s watchStore) Record(ctx context.Context, key string) (*cache.Entry, error
 	return s.ask(ctx, question.Medals(strings.TrimPrefix(key, cache.MedalsKey(""))))
 }
 
-func (s watchStore) Events(ctx context.Context, contestID string, after uint64, limit int) ([]watch.Event, error) {
-	e, err := s.ask(ctx, question.Timeline(contestID, handler.CursorAt(after), limit))
+// watchPage is how many events of a timeline are read at once. The store returns fewer if
+// they are long.
+const watchPage = 500
+
+func (s watchStore) Events(ctx context.Context, contestID string, after uint64) ([]watch.Event, bool, error) {
+	e, err := s.ask(ctx, question.Timeline(contestID, handler.CursorAt(after), watchPage))
 	if err != nil || e.Body == nil {
-		return nil, err
+		return nil, false, err
 	}
 	var page struct {
 		Events []jsontext.Value `json:"events"`
+		Next   string           `json:"next"`
 	}
 	if err := json.Unmarshal(e.Body, &page); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	list := make([]watch.Event, len(page.Events))
 	for i, body := range page.Events {
@@ -59,21 +64,27 @@ func (s watchStore) Events(ctx context.Context, contestID string, after uint64, 
 			Revision uint64 `json:"revision"`
 		}
 		if err := json.Unmarshal(body, &event); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		list[i] = watch.Event{Revision: event.Revision, Body: body}
 	}
-	return list, nil
+	return list, page.Next != "", nil
 }
 
+// Keys decodes an answer once for all who ask.
 func (s watchStore) Keys(ctx context.Context, competition string) ([]string, error) {
 	e, err := s.ask(ctx, question.Keys(competition))
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
-	err = json.Unmarshal(e.Body, &keys)
-	return keys, err
+	keys, ok := e.Memo.Load().([]string)
+	if !ok {
+		if err := json.Unmarshal(e.Body, &keys); err != nil {
+			return nil, err
+		}
+		e.Memo.Store(keys)
+	}
+	return keys, nil
 }
 
 // heartbeat is the data of a heartbeat.

@@ -23,11 +23,11 @@ type View interface {
 	// none yet.
 	Incarnation() string
 	Contest(id string) (rec score.Record, ok bool, err error)
-	// Contests lists contests by id. after and next are contest ids; next is "" at the
-	// end.
+	// Contests lists contests by id: limit at most, and fewer if they are long. after and
+	// next are contest ids; next is "" at the end.
 	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
-	// Timeline lists a contest's events in order. after and next are revisions; next is 0
-	// at the end.
+	// Timeline lists a contest's events in order: limit at most, and fewer if they are
+	// long. after and next are revisions; next is 0 at the end.
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
 	Medals(competition string) (t *medal.Table, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)

@@ -115,14 +115,15 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 		Expires:      body.Expires.UTC(),
 		Created:      now,
 	}
-	token := access.NewBearerToken()
-	answer := access.GrantResponse{ID: token.ID}
+	answer := access.GrantResponse{}
 	if len(g.Public) > 0 {
-		answer.ID = score.KeyID(g.Public)
+		g.ID = score.KeyID(g.Public)
 	} else {
-		g.Hash, answer.Token = token.Hash(), token.Text()
+		token := access.NewBearerToken()
+		g.SetToken(token)
+		answer.Token = token.Text()
 	}
-	g.ID = answer.ID
+	answer.ID = g.ID
 	if err := h.changeAccess(ctx, r, access.Change{Grant: &g}); err != nil {
 		return none, err
 	}

@@ -88,13 +88,16 @@ const (
 	reasonRate      Reason = "caller_rate"
 	reasonAddress   Reason = "address_rate"
 	reasonStreams   Reason = "streams"
+	reasonWatchers  Reason = "watchers"
+	reasonUnread    Reason = "unread_answers"
 )
 
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
 	reasonUnknowns, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
-	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
+	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, reasonWatchers, reasonUnread, ReasonHandshake,
+	ReasonConnection,
 }
 
 // Options of a Control.
@@ -133,9 +136,9 @@ type Control struct {
 
 	options   Options
 	addresses [shards]budgets[netip.Addr, requestBudget]
-	grants    budgets[string, requestBudget]
 	callers   budgets[string, callerBudget]
 	returns   *rate.Limiter // of paused connections
+	memory    memory        // of answers
 
 	reads, posts atomic.Int64 // under way
 	streams      streams
@@ -232,6 +235,9 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 		if problem := g.identify(ctx, r, caller); problem != nil {
 			return problem
 		}
+		if problem := g.resume(ctx, n, r, caller); problem != nil {
+			return problem
+		}
 		if problem := g.check(n, caller); problem != nil {
 			return problem
 		}
@@ -271,8 +277,10 @@ func (g *Gate) MayStillRead(caller *handler.Caller) bool {
 	if caller.Grant == nil {
 		return false
 	}
+	now := time.Now()
 	grant := g.options.Access().Grants[caller.Grant.ID]
-	return grant != nil && !grant.Revoked && !grant.Expired(time.Now()) && grant.Role.Covers(access.RoleReader)
+	return grant != nil && !grant.Revoked && !grant.Expired(now) && grant.Role.Covers(access.RoleReader) &&
+		!(caller.Session && caller.Grant.Expired(now))
 }
 
 // check returns why the caller does not have the permission n, or nil.

@@ -26,7 +26,7 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	if len(authorization) == 0 {
 		return nil
 	}
-	if g.client && !caller.Open && !peer.Encrypted() && !peer.Near() {
+	if !caller.Open && g.Exposed(peer) {
 		return g.Refuse(reasonInClear, g.inClear(peer))
 	}
 	grant, secret, err := g.grantOf(ctx, peer, authorization)
@@ -37,6 +37,12 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	case caller.Open:
 		return nil // an open store ignores invalid tokens
 	}
+	return g.refuseToken(err)
+}
+
+// refuseToken returns the problem of a token or session that is refused for one of the
+// errors in tokenReasons.
+func (g *Gate) refuseToken(err error) *score.Problem {
 	code := score.Unauthorized
 	if err == errNotAwaited {
 		code = score.RateLimited
@@ -68,6 +74,9 @@ var tokenReasons = map[error]Reason{
 	access.ErrUnknownToken: reasonUnknown,
 	access.ErrRevokedToken: reasonRevoked,
 	access.ErrExpiredToken: reasonExpired,
+
+	access.ErrUnknownSession: reasonUnknown,
+	access.ErrEndedSession:   reasonExpired,
 }
 
 // grantOf returns the grant whose token is in an Authorization and the secret of the

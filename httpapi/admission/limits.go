@@ -42,6 +42,9 @@ type Limits struct {
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
 	MaxPosts, MaxStreams             int
+
+	MaxAnswerBytes, AnswerBytesPerAddress int
+	WatchersPerAddress                    int
 	// Proxies are the networks of trusted proxies: Client believes what they report. An
 	// address in them is not one client, nor is this machine.
 	Proxies []netip.Prefix
@@ -59,6 +62,9 @@ func (l Limits) orDefault() Limits {
 	l.RequestsPerAddress = cmp.Or(l.RequestsPerAddress, RequestsPerAddress)
 	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
 	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
+	l.MaxAnswerBytes = cmp.Or(l.MaxAnswerBytes, MaxAnswerBytes)
+	l.AnswerBytesPerAddress = cmp.Or(l.AnswerBytesPerAddress, AnswerBytesPerAddress)
+	l.WatchersPerAddress = cmp.Or(l.WatchersPerAddress, WatchersPerAddress)
 	return l
 }
 
@@ -211,7 +217,7 @@ func (c *Control) requests(caller *handler.Caller) *requestBudget {
 	if b == nil || caller.Grant == nil {
 		return b
 	}
-	return c.grants.of(caller.Grant.ID, maxRated, c.newRequestBudget)
+	return c.caller(caller.Grant).requests
 }
 
 // AllowRead takes a read from the budget of a peer's address. It reports false if nothing
@@ -226,6 +232,7 @@ type callerBudget struct {
 	events, folds *rate.Limiter
 	folding       chan struct{} // has a token for each post under way that may fold events
 	streams       int           // proven ones under way; streams.mu guards it
+	requests      *requestBudget
 }
 
 // caller returns the budget of a grant.
@@ -237,9 +244,10 @@ func (c *Control) caller(g *access.Grant) *callerBudget {
 	burst := max(1, int(perSecond))
 	b := c.callers.of(g.ID, maxRated, func() *callerBudget {
 		return &callerBudget{
-			events:  rate.NewLimiter(rate.Limit(perSecond), burst),
-			folds:   rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
-			folding: make(chan struct{}, FoldingPosts),
+			events:   rate.NewLimiter(rate.Limit(perSecond), burst),
+			folds:    rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
+			folding:  make(chan struct{}, FoldingPosts),
+			requests: c.newRequestBudget(),
 		}
 	})
 	if b.events.Limit() != rate.Limit(perSecond) { // the grant was changed

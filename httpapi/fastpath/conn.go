@@ -149,13 +149,23 @@ func (c *conn) answer(size int) bool {
 	c.request.Early = !c.retryAt.IsZero() && time.Now().Before(c.retryAt)
 	before := len(c.out)
 	out, ok := c.server.handler.Answer(c.ctx, c.out, &c.request)
+	written := c.request.Written
 	if !ok {
+		if written != nil {
+			written()
+		}
 		return c.handOver()
 	}
 	c.out = out
 	c.from += size
 	if post {
 		c.afterPost = 4
+	}
+	if written != nil {
+		ok := c.flush()
+		if written(); !ok {
+			return false
+		}
 	}
 	if len(out) == before || c.request.last {
 		c.flush()

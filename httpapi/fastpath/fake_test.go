@@ -12,15 +12,18 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // fake is a Handler. It answers POST /echo with the body, GET /hot at once, POST /wait after a
-// signal, and has POST /busy pause the connection. Answers of net/http have the header field By.
+// signal, has POST /busy pause the connection, and counts GET /held. Answers of net/http have the
+// header field By.
 type fake struct {
 	begun, release chan struct{}
 	log            safeBuffer
+	held           atomic.Int64 // answers to GET /held that have not been written
 }
 
 func (f *fake) Answer(ctx context.Context, dst []byte, r *Request) ([]byte, bool) {
@@ -32,6 +35,10 @@ func (f *fake) Answer(ctx context.Context, dst []byte, r *Request) ([]byte, bool
 		body = []byte("hot")
 	case r.Method == "GET" && path == "/large":
 		body = bytes.Repeat([]byte("x"), 100<<10)
+	case path == "/held":
+		body = bytes.Repeat([]byte("x"), 4<<20)
+		f.held.Add(1)
+		r.Written = func() { f.held.Add(-1) }
 	case path == "/busy":
 		body = []byte("in time")
 		if r.Early {

@@ -14,7 +14,7 @@ type Request struct {
 	// Path has no escapes. Query is what follows the first question mark, unchanged.
 	Path, Query []byte
 	// Header fields without the white space around them. There was at most one of each.
-	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+	Host, Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Cookie, Origin []byte
 	// ForwardedFor and ForwardedProto are X-Forwarded-For and X-Forwarded-Proto, nil if
 	// they are missing. Only a trusted proxy is believed.
 	ForwardedFor, ForwardedProto []byte
@@ -29,6 +29,9 @@ type Request struct {
 	// Wait may be set by the Handler: how long the answer asks the client to wait. It may
 	// be longer than Pause.
 	Wait time.Duration
+	// Written may be set by the Handler: it is called once the answer has been written, or
+	// could not be.
+	Written func()
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 
@@ -153,6 +156,8 @@ func (r *Request) headerLine(line []byte) bool {
 		return once(&r.ContentType, value)
 	case "authorization":
 		return once(&r.Authorization, value)
+	case "cookie":
+		return once(&r.Cookie, value)
 	case "origin":
 		return once(&r.Origin, value)
 	case "x-forwarded-for":

@@ -1,6 +1,7 @@
 package fastpath
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,5 +54,34 @@ func TestShutdownDoesNotWaitForPausedConnections(t *testing.T) {
 			t.Errorf("it took %s (%v)", time.Since(begun), err)
 		}
 		c.wantEnd()
+	})
+}
+
+func TestAnAnswerCountsAsWrittenWhenItsClientHasReadItOrIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		f, _, _ := start(t, l, time.Minute)
+		reader, other := l.dial(t), l.dial(t)
+		for _, c := range []*client{reader, other} {
+			c.send(get("/held"))
+		}
+		synctest.Wait()
+		if n := f.held.Load(); n != 2 {
+			t.Errorf("%d answers are held before anything is read; want 2", n)
+		}
+		reader.want(strings.Repeat("x", 4<<20), "")
+		other.Close()
+		synctest.Wait()
+		if n := f.held.Load(); n != 0 {
+			t.Errorf("%d answers are still held", n)
+		}
+		reader.send(get("/held"))
+		synctest.Wait()
+		time.Sleep(time.Minute + time.Minute/4)
+		synctest.Wait()
+		if n := f.held.Load(); n != 0 {
+			t.Errorf("an answer is held after its client had a minute to read it")
+		}
+		l.Close()
 	})
 }

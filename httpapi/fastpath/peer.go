@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 )
 
 // Peer is the client of a request: the other end of its connection, or a client behind a
@@ -15,6 +16,8 @@ type Peer struct {
 	TLS  *tls.ConnectionState // nil for a connection without TLS, and behind a proxy
 	// proxied is true behind a proxy; https is then what the proxy reports.
 	proxied, https bool
+
+	long atomic.Int64 // see TakeLong
 }
 
 // BehindProxy returns a client behind a trusted proxy. https is true if the client uses
@@ -22,6 +25,19 @@ type Peer struct {
 func BehindProxy(addr netip.Addr, https bool) *Peer {
 	return &Peer{Addr: addr, proxied: true, https: https}
 }
+
+// TakeLong takes a place for an answer that does not end, of which the connection may have
+// limit at once. It reports false if there is none. GiveLong gives it back.
+func (p *Peer) TakeLong(limit int) bool {
+	if p.long.Add(1) <= int64(limit) {
+		return true
+	}
+	p.long.Add(-1)
+	return false
+}
+
+// GiveLong gives a place of TakeLong back.
+func (p *Peer) GiveLong() { p.long.Add(-1) }
 
 // Near reports whether the client is on this machine, so that its connection cannot be
 // eavesdropped.
@@ -64,7 +80,7 @@ func WithPeer(ctx context.Context, p *Peer) context.Context {
 // ConnContext.
 func PeerOf(r *http.Request) *Peer {
 	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
-		if p.TLS == r.TLS || r.TLS == nil {
+		if p.TLS != nil || r.TLS == nil {
 			return p
 		}
 		return &Peer{Addr: p.Addr, TLS: r.TLS} // net/http did the handshake

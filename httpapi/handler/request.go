@@ -32,7 +32,7 @@ type Request struct {
 	// Name is what follows the literal prefix of the route's pattern in Path.
 	Name string
 	// These are the header fields of the same names.
-	Accept, IfNoneMatch, CacheControl, Authorization []string
+	Accept, IfNoneMatch, CacheControl, Authorization, Cookie []string
 	// ContentType is the header field, "" if there is none.
 	ContentType string
 	// Caller is the one who makes the request, once it has been admitted.
@@ -66,6 +66,7 @@ func FromHTTP(w http.ResponseWriter, r *http.Request, client *fastpath.Peer, bod
 		IfNoneMatch:   r.Header["If-None-Match"],
 		CacheControl:  r.Header["Cache-Control"],
 		Authorization: r.Header["Authorization"],
+		Cookie:        r.Header["Cookie"],
 		ContentType:   r.Header.Get("Content-Type"),
 		peer:          client,
 		bodies:        bodies,
@@ -85,6 +86,7 @@ func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server)
 		IfNoneMatch:   list(r.IfNoneMatch),
 		CacheControl:  list(r.CacheControl),
 		Authorization: list(r.Authorization),
+		Cookie:        list(r.Cookie),
 		ContentType:   contentType(r.ContentType),
 		peer:          r.Peer,
 		body:          r.Body,
@@ -151,6 +153,7 @@ func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
 				"If-None-Match": r.IfNoneMatch,
 				"Cache-Control": r.CacheControl,
 				"Authorization": r.Authorization,
+				"Cookie":        r.Cookie,
 				"Origin":        list(r.fast.Origin),
 			},
 			Body: http.NoBody,
@@ -206,15 +209,18 @@ const Anybody = "anybody"
 
 // Caller is the one who makes a request.
 type Caller struct {
-	Peer  *fastpath.Peer // nil at the peer port
-	Grant *access.Grant  // of the token that came with the request; nil if there was none
+	Peer *fastpath.Peer // nil at the peer port
+	// Grant is that of the token that came with the request, or what its session permits;
+	// nil if there was neither.
+	Grant *access.Grant
 	// Secret is that of the token. It is only for the master, which checks it itself.
 	Secret score.Secret
 	// Member is the name, id@instance, in the certificate of a member, or AnyMember; ""
 	// for others.
-	Member string
-	Joins  bool // the certificate permits only to join
-	Open   bool // the store is open: everybody may do everything
+	Member  string
+	Joins   bool // the certificate permits only to join
+	Open    bool // the store is open: everybody may do everything
+	Session bool // Grant is that of a session
 }
 
 // Name returns the caller's name for the audit trail.

@@ -237,6 +237,15 @@ func (rec *recorder) Write(b []byte) (int, error) {
 // connectionFields are the header fields that the connection writes.
 var connectionFields = map[string]bool{"Date": true, "Connection": true, "Transfer-Encoding": true}
 
+// WrittenLength returns the length of the body that the handler has written to Transport
+// on the fast path.
+func (r *Request) WrittenLength() int {
+	if r.rec == nil {
+		return 0
+	}
+	return len(r.rec.body)
+}
+
 // AppendWritten appends what the handler has written to Transport on the fast path.
 // status is 0 if it has written nothing, ok false if that was too long to be held.
 func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {

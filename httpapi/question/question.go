@@ -315,9 +315,9 @@ func Keys(competition string) Question {
 	return Question{Key: key, Tag: cache.ListTag(competition), Ask: encoded(ask)}
 }
 
-// maxPageContests is how many contests the page has before its stream begins. It shows
-// the first of each kind.
-const maxPageContests = 3 * handler.MaxPage
+// pageLists is how many lists of contests, of handler.MaxPage at most, the page has before
+// its stream begins. It shows the first of each kind.
+const pageLists = 3
 
 // Page asks for the data of the live page, a web.Data. It has no route.
 func Page() Question {
@@ -326,11 +326,13 @@ func Page() Question {
 
 func findPage(v queries.View) (any, uint64, error) {
 	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []medal.Standings{}}
+	lists := 0
 	for list, err := range contestPages(v, score.Filter{}) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if data.Scores = append(data.Scores, list...); len(data.Scores) >= maxPageContests {
+		data.Scores = append(data.Scores, list...)
+		if lists++; lists == pageLists {
 			break
 		}
 	}

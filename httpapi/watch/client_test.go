@@ -59,20 +59,26 @@ type client struct {
 // watch opens a stream over a TCP connection.
 func watch(t testing.TB, h *Hub, s Subjects, lastID string) *client {
 	t.Helper()
+	conn, server := dial(t)
+	return watchOn(t, h, s, lastID, conn, server)
+}
+
+// dial returns both ends of a TCP connection.
+func dial(t testing.TB) (conn, server net.Conn) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	conn, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
+	if conn, err = net.Dial("tcp", listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	server, err := listener.Accept()
-	if err != nil {
+	if server, err = listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	return watchOn(t, h, s, lastID, conn, server)
+	t.Cleanup(func() { conn.Close() })
+	return conn, server
 }
 
 // watchPipe opens a stream over a pipe, which works in a synctest bubble.
@@ -82,9 +88,29 @@ func watchPipe(t testing.TB, h *Hub, s Subjects, lastID string) *client {
 	return watchOn(t, h, s, lastID, conn, server)
 }
 
+// begin returns a watcher and the beginning of its stream.
+func begin(ctx context.Context, h *Hub, s Subjects, lastID string) (w *Watcher, first []byte, err error) {
+	return beginAs(ctx, h, s, Client{}, lastID)
+}
+
+func beginAs(ctx context.Context, h *Hub, s Subjects, c Client, lastID string) (w *Watcher, first []byte, err error) {
+	if w, err = h.Subscribe(s, c); err != nil {
+		return nil, nil, err
+	}
+	err = h.Begin(ctx, w, lastID, func(part []byte) error {
+		first = append(first, part...)
+		return nil
+	})
+	if err != nil {
+		h.Remove(w)
+		return nil, nil, err
+	}
+	return w, first, nil
+}
+
 func watchOn(t testing.TB, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
 	t.Helper()
-	w, first, err := h.Subscribe(context.Background(), s, lastID, "")
+	w, first, err := begin(context.Background(), h, s, lastID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,6 @@ const (
 	maxFetches = 16
 	// fetchTimeout bounds the time for one dispatch.
 	fetchTimeout = 5 * time.Second
-	// eventPage is the number of timeline events that are fetched at once.
-	eventPage = 500
 )
 
 // change is a changed name that somebody watches, with the frames to send.
@@ -70,9 +68,7 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := h.resetWatchers(ctx, changes, c.Revision); err != nil {
-		return err
-	}
+	h.resetWatchers(changes)
 	h.deliver(changes, c.Revision)
 	return nil
 }
@@ -111,9 +107,18 @@ func competitionOf(key string) (competition string, isRecord bool) {
 // to, because their timeline will be invalidated again.
 func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
-		return h.eachEvent(ctx, contest, from, to, func(e Event) {
-			c.frames = append(c.frames, eventFrame(c.name, e))
-		})
+		for more := true; more; {
+			var page []Event
+			var err error
+			if page, more, err = h.eventPage(ctx, contest, from, to); err != nil {
+				return err
+			}
+			for _, e := range page {
+				c.frames = append(c.frames, eventFrame(c.name, e))
+				from = e.Revision
+			}
+		}
+		return nil
 	}
 	e, err := h.store.Record(ctx, c.name)
 	switch {
@@ -127,27 +132,18 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	return nil
 }
 
-// eachEvent calls f for the events of a contest after revision from, up to revision to.
-// In pull mode it calls f for all after from: their timeline may not be invalidated
-// again.
-func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f func(Event)) error {
-	ordered := h.store.Ordered()
-	for {
-		list, err := h.store.Events(ctx, contest, from, eventPage)
-		if err != nil {
-			return err
-		}
-		for _, e := range list {
-			if ordered && e.Revision > to {
-				return nil
-			}
-			from = e.Revision
-			f(e)
-		}
-		if len(list) < eventPage {
-			return nil
-		}
+// eventPage returns a page of the events of a contest after revision from, up to revision
+// to, and whether others follow. In pull mode it returns those after to as well: their
+// timeline may not be invalidated again.
+func (h *Hub) eventPage(ctx context.Context, contest string, from, to uint64) (page []Event, more bool, err error) {
+	page, more, err = h.store.Events(ctx, contest, from)
+	if err != nil || !h.store.Ordered() {
+		return page, more, err
 	}
+	if i := slices.IndexFunc(page, func(e Event) bool { return e.Revision > to }); i >= 0 {
+		return page[:i], false, nil
+	}
+	return page, more, nil
 }
 
 // deliver queues the frames of a dispatch. Each watcher gets all of its frames at once:
@@ -186,41 +182,30 @@ func (h *Hub) endDispatch() {
 	h.progress = make(chan struct{})
 }
 
-// resetWatchers queues a new snapshot for the watchers of a removed record: no other
-// event tells them that it is gone. It removes them from the changes, whose frames are
-// older than the snapshot.
-func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uint64) error {
+// resetWatchers has the streams of a removed record's watchers begin again: no other event
+// tells them that it is gone. It removes them from the changes.
+func (h *Hub) resetWatchers(changes []*change) {
 	done := watcherSet{}
-	snapshots := map[string]*frame{} // by topics: thousands may watch the same
 	for _, c := range changes {
 		if !c.removed {
 			continue
 		}
 		for _, w := range c.watchers {
-			if done[w] {
-				continue
-			}
 			done[w] = true
-			key := strings.Join(w.subjects.topics(), "\n")
-			if snapshots[key] == nil {
-				records, err := h.records(ctx, w)
-				if err != nil {
-					return err
-				}
-				snapshot, err := h.snapshot(ctx, w, records, revision)
-				if err != nil {
-					return err
-				}
-				snapshots[key] = &snapshot
-			}
-			w.reset(snapshots[key], revision)
 		}
 	}
 	if len(done) == 0 {
-		return nil
+		return
+	}
+	h.mu.Lock()
+	for w := range done {
+		h.unlisten(w)
+	}
+	h.mu.Unlock()
+	for w := range done {
+		w.beginAgain()
 	}
 	for _, c := range changes {
 		c.watchers = slices.DeleteFunc(c.watchers, func(w *Watcher) bool { return done[w] })
 	}
-	return nil
 }

@@ -23,6 +23,7 @@ type fakeStore struct {
 	changed     map[string][]uint64 // revisions of the events, by contest
 	boards      map[string]*fakeBoard
 	unavailable bool
+	padding     string // further members of each event
 }
 
 // fakeBoard is the leaderboard of a contest.
@@ -102,18 +103,24 @@ func (s *fakeStore) Record(_ context.Context, key string) (*cache.Entry, error) 
 	return &cache.Entry{Revision: at, Body: body}, nil
 }
 
-func (s *fakeStore) Events(_ context.Context, id string, after uint64, limit int) (list []Event, err error) {
+// eventsPage is how many events the fake store returns at once.
+const eventsPage = 500
+
+func (s *fakeStore) Events(_ context.Context, id string, after uint64) (list []Event, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.unavailable {
-		return nil, errUnavailable
+		return nil, false, errUnavailable
 	}
 	for _, at := range s.changed[id] {
-		if at > after && len(list) < limit {
-			list = append(list, Event{at, fmt.Appendf(nil, `{"contest_id":%q,"revision":%d}`, id, at)})
+		if at > after {
+			if len(list) == eventsPage {
+				return list, true, nil
+			}
+			list = append(list, Event{at, fmt.Appendf(nil, `{"contest_id":%q,"revision":%d%s}`, id, at, s.padding)})
 		}
 	}
-	return list, nil
+	return list, false, nil
 }
 
 func (s *fakeStore) Keys(_ context.Context, competition string) (keys []string, err error) {
@@ -246,8 +253,8 @@ func (o *otherFrontend) Record(ctx context.Context, key string) (*cache.Entry, e
 	return o.state.Record(ctx, key)
 }
 
-func (o *otherFrontend) Events(ctx context.Context, id string, after uint64, limit int) ([]Event, error) {
-	return o.state.Events(ctx, id, after, limit)
+func (o *otherFrontend) Events(ctx context.Context, id string, after uint64) ([]Event, bool, error) {
+	return o.state.Events(ctx, id, after)
 }
 
 func (o *otherFrontend) Board(ctx context.Context, w *Window) (score.Leaderboard, uint64, error) {

@@ -12,6 +12,9 @@
 // Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and
 // is sent as the difference to the previous version.
 //
+// A stream begins with everything that is watched. Hub.Begin writes it page by page, as
+// the client takes it, so a client that does not read holds one page at most.
+//
 // Start reading at Hub.dispatch, then Watcher.appendPending.
 package watch
 
@@ -55,10 +58,11 @@ type Store interface {
 	Incarnation() string
 	// Record returns the record with the given key. Body is nil if there is none.
 	Record(ctx context.Context, key string) (*cache.Entry, error)
-	// Events returns at most limit of a contest's events after a revision, in order. If
-	// it returns fewer than limit, there are no more.
-	Events(ctx context.Context, contestID string, after uint64, limit int) ([]Event, error)
-	// Keys returns the keys of a competition's records, or of all records for "".
+	// Events returns a page of a contest's events after a revision, in order. more reports
+	// whether others follow.
+	Events(ctx context.Context, contestID string, after uint64) (list []Event, more bool, err error)
+	// Keys returns the keys of a competition's records, or of all records for "". The
+	// caller does not change them.
 	Keys(ctx context.Context, competition string) ([]string, error)
 	// Board returns the rows of a window and the revision that last changed them. The
 	// page has no rows if there is no such leaderboard or its competitor has no mark
@@ -91,6 +95,8 @@ type Hub struct {
 	// for removed ones that no writer has taken yet, so that nobody waits to add one.
 	queue   chan *Watcher
 	batches *rate.Limiter // batches of windows that are refreshed
+	// slowWrite bounds the write of what a connection did not accept at once.
+	slowWrite time.Duration
 
 	count atomic.Int64
 	clock atomic.Uint64 // logical clock of window fetches and window versions
@@ -113,14 +119,15 @@ type watcherSet map[*Watcher]bool
 // New returns a hub that writes from the given number of goroutines. Close stops it.
 func New(s Store, writers int) *Hub {
 	h := &Hub{
-		store:    s,
-		queue:    make(chan *Watcher, 2*MaxWatchers),
-		batches:  rate.NewLimiter(rate.Every(batchPause), 1),
-		progress: make(chan struct{}),
-		topics:   map[string]watcherSet{},
-		watchers: watcherSet{},
-		boards:   map[string]*boardWindows{},
-		windows:  map[Window]*window{},
+		store:     s,
+		slowWrite: SlowWriteTimeout,
+		queue:     make(chan *Watcher, 2*MaxWatchers),
+		batches:   rate.NewLimiter(rate.Every(batchPause), 1),
+		progress:  make(chan struct{}),
+		topics:    map[string]watcherSet{},
+		watchers:  watcherSet{},
+		boards:    map[string]*boardWindows{},
+		windows:   map[Window]*window{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for range writers {
@@ -184,9 +191,13 @@ func (h *Hub) sendHeartbeats() {
 			continue
 		}
 		if data := h.store.Heartbeat(delivered); data != nil {
-			send(&frame{key: "heartbeat", bytes: encode("heartbeat", data)}, watchers, delivered)
+			send(heartbeatFrame(data), watchers, delivered)
 		}
 	}
+}
+
+func heartbeatFrame(data []byte) *frame {
+	return &frame{key: "heartbeat", bytes: encode("heartbeat", data)}
 }
 
 // selectWatchers returns the watchers for which selects returns true, and h.delivered. It
@@ -206,11 +217,11 @@ func (h *Hub) selectWatchers(selects func(*Watcher) bool) (selected []*Watcher, 
 // those that are departing.
 func (h *Hub) Guests(own string) map[string]int {
 	watchers, _ := h.selectWatchers(func(w *Watcher) bool {
-		return w.Home != "" && w.Home != own && !w.departing()
+		return w.client.Home != "" && w.client.Home != own && !w.departing()
 	})
 	guests := map[string]int{}
 	for _, w := range watchers {
-		guests[w.Home]++
+		guests[w.client.Home]++
 	}
 	return guests
 }
@@ -232,7 +243,7 @@ func (h *Hub) Departing() int {
 // most limit of the watchers with that home.
 func (h *Hub) SendHome(home string, data []byte, limit int) {
 	departing, delivered := h.selectWatchers(func(w *Watcher) bool {
-		if limit <= 0 || w.Home != home || w.departing() {
+		if limit <= 0 || w.client.Home != home || w.departing() {
 			return false
 		}
 		limit--

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,40 +68,6 @@ func TestRemovedContestSendsItsWatchersASnapshotWithoutIt(t *testing.T) {
 	resumed := watch(t, h, Subjects{Contests: []string{"C/1"}}, id)
 	if e := resumed.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 0 {
 		t.Errorf("a watcher that resumed got %+v", e)
-	}
-}
-
-// keysCounter counts calls of Keys.
-type keysCounter struct {
-	*fakeStore
-	calls atomic.Int64
-}
-
-func (k *keysCounter) Keys(ctx context.Context, competition string) ([]string, error) {
-	k.calls.Add(1)
-	return k.fakeStore.Keys(ctx, competition)
-}
-
-func TestWatchersOfTheSameSubjectsShareOneSnapshotWhenAContestIsRemoved(t *testing.T) {
-	s := &keysCounter{fakeStore: newFakeStore()}
-	began := s.change("C/1", "C/2")
-	h := newHub(t, s)
-	awaitDelivered(t, h, began)
-	var all []*client
-	for range 50 {
-		c := watch(t, h, Subjects{Competitions: []string{"C"}}, "")
-		c.mustNext()
-		all = append(all, c)
-	}
-	before := s.calls.Load()
-	s.remove("C/1")
-	for _, c := range all {
-		if e := c.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 {
-			t.Fatalf("got %+v", e)
-		}
-	}
-	if n := s.calls.Load() - before; n != 1 {
-		t.Errorf("got %d snapshots for %d watchers of the same, want 1", n, len(all))
 	}
 }
 
@@ -234,7 +201,7 @@ func TestNothingIsMissingAfterTheStoreWasUnavailable(t *testing.T) {
 	s.setUnavailable(true)
 	first, second := s.change("C/1"), s.change("C/1")
 	s.invalidations.Add(nil, true, second) // a new session
-	_, _, err := h.Subscribe(context.Background(), Subjects{Contests: []string{"C/1"}}, "", "")
+	_, _, err := begin(context.Background(), h, Subjects{Contests: []string{"C/1"}}, "")
 	if !errors.Is(err, errUnavailable) {
 		t.Errorf("got %v, want errUnavailable", err)
 	}
@@ -353,15 +320,50 @@ func TestAWatcherThatIsNotPermittedAnyMoreGetsNothingAndEnds(t *testing.T) {
 	awaitDelivered(t, h, s.change("C/1"))
 	client, server := net.Pipe()
 	defer client.Close()
-	w, _, err := h.Subscribe(t.Context(), Subjects{Contests: []string{"C/1"}}, "", "")
+	var revoked atomic.Bool
+	w, err := h.Subscribe(Subjects{Contests: []string{"C/1"}}, Client{Permitted: func() bool { return !revoked.Load() }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Permitted = func() bool { return false }
+	if err := h.Begin(t.Context(), w, "", func([]byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	revoked.Store(true)
 	h.Attach(w, server)
 	s.change("C/1")
 	client.SetReadDeadline(time.Now().Add(timeout))
 	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
 		t.Errorf("it got %q: %v", got, err)
+	}
+}
+
+// A client that resumes may have missed nothing, and must know that its stream works.
+func TestAStreamBeginsWithAHeartbeatAlsoWhereItResumes(t *testing.T) {
+	s := newFakeStore()
+	h := newHub(t, s)
+	last := s.change("C/1")
+	awaitDelivered(t, h, last)
+	id := "fake-" + strconv.FormatUint(last, 10)
+	for _, lastID := range []string{"", id} {
+		w, err := h.Subscribe(Subjects{Contests: []string{"C/1"}}, Client{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first strings.Builder
+		err = h.Begin(t.Context(), w, lastID, func(page []byte) error {
+			first.Write(page)
+			return nil
+		})
+		h.Remove(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, beat, ok := strings.Cut(first.String(), "event: heartbeat\n")
+		if !ok || !strings.HasSuffix(beat, "\nid: "+id+"\n\n") {
+			t.Errorf("after the id %q the stream begins with %q", lastID, first.String())
+		}
+		if resumed := lastID != ""; resumed == strings.Contains(first.String(), "event: snapshot") {
+			t.Errorf("after the id %q the stream begins with %q", lastID, first.String())
+		}
 	}
 }

@@ -131,9 +131,8 @@ func TestScoreThatWasFetchedBeforeAWatchersBeginningIsNotSentAfterIt(t *testing.
 	}
 }
 
-// A dispatch for a removed contest makes a new snapshot; before it delivers the snapshot, a
-// watcher joins whose beginning has a newer score of another contest.
-func TestSnapshotThatWasReadBeforeAWatchersBeginningIsNotSentAfterIt(t *testing.T) {
+// A contest is removed after a stream's beginning has read it.
+func TestAStreamThatBeginsWhileAContestIsRemovedBeginsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSteppedStore()
 		began := s.change("C/1", "C/2")
@@ -142,21 +141,24 @@ func TestSnapshotThatWasReadBeforeAWatchersBeginningIsNotSentAfterIt(t *testing.
 		s.stepping.Store(true)
 		joins := subscribe(t, h, Subjects{Contests: []string{"C/1", "C/2"}}, "")
 		beginning := s.next(t, "scores/C/1")
-		s.remove("C/1")
-		for range 2 { // once for the change and once for the snapshot
-			removed := s.next(t, "scores/C/1")
-			removed.answer()
-			close(removed.returned)
-		}
-		snapshot := s.next(t, "scores/C/2")
-		snapshot.answer()
-		newest := s.change("C/2")
-		s.stepping.Store(false)
 		beginning.answer()
-		close(beginning.returned)
+		s.remove("C/1")
+		removed := s.next(t, "scores/C/1")
+		s.stepping.Store(false)
+		removed.answer()
+		close(removed.returned)
 		synctest.Wait()
-		close(snapshot.returned)
-		(<-joins).wantRising(newest)
+		s.change("C/2")
+		newest := s.change("C/2")
+		close(beginning.returned)
+		c := <-joins
+		if e := c.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 2 {
+			t.Errorf("first came %+v; want both contests", e)
+		}
+		if e := c.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 || e.data.Scores[0].Revision != newest {
+			t.Errorf("then came %+v; want the contest that is left", e)
+		}
+		c.wantRising(s.change("C/2"))
 	})
 }
 
@@ -186,18 +188,9 @@ func TestScoreThatWasFetchedBeforeASnapshotIsNotSentAfterIt(t *testing.T) {
 		byKey["scores/C/2"].answer()
 		newest := s.change("C/2")
 		close(byKey["scores/C/2"].returned)
+		s.stepping.Store(false)
 		byKey["scores/C/1"].answer()
 		close(byKey["scores/C/1"].returned)
-		for _, key := range []string{"scores/C/1", "scores/C/2"} { // for the snapshot
-			one := s.next(t, key)
-			one.answer()
-			close(one.returned)
-		}
-		dispatch := s.next(t, "scores/C/2")
-		synctest.Wait() // the snapshot is written
-		s.stepping.Store(false)
-		dispatch.answer()
-		close(dispatch.returned)
 		c.wantRising(newest)
 	})
 }
@@ -244,14 +237,12 @@ func TestResumedStreamNeverBeginsBeforeItsID(t *testing.T) {
 		h := newHub(t, s)
 		awaitDelivered(t, h, began)
 		ahead, last := fmt.Sprint("fake-", began+1), began+2
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		_, first, err := h.Subscribe(ctx, Subjects{Timelines: []string{"C/1"}}, ahead, "")
+		_, first, err := begin(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, ahead)
 		if !errors.Is(err, cache.ErrNotLeased) || h.Count() != 0 {
 			t.Errorf("got %q, %v, and %d watchers; want ErrNotLeased", first, err, h.Count())
 		}
 		joins := subscribe(t, h, Subjects{Timelines: []string{"C/1"}}, ahead)
-		time.Sleep(time.Minute)
+		time.Sleep(beginTimeout - time.Second)
 		s.change("C/1", "C/1")
 		if e := (<-joins).mustNext(); e.event != "timeline" || e.data.Revision != last {
 			t.Errorf("got %+v; want the event of revision %d", e, last)

@@ -2,9 +2,9 @@ package watch
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -35,15 +35,10 @@ const (
 // Watcher is one stream with the frames that are pending for it. No method waits for the
 // connection.
 type Watcher struct {
-	Home string // the frontend that the client returns to; "" if it named none
-	// Permitted reports whether the client may still watch. It is asked before each write
-	// and may be nil. It is set before Attach.
-	Permitted func() bool
-
+	client   Client
 	hub      *Hub
 	subjects Subjects
 	slot     int       // of the hub's heartbeats
-	start    uint64    // the stream's beginning includes everything up to this revision
 	sentHome time.Time // when it was last sent home, or zero; guarded by Hub.mu
 
 	mu      sync.Mutex
@@ -57,7 +52,8 @@ type Watcher struct {
 	latest  map[string]uint64
 	windows []watchedWindow
 	dirty   bool   // a window may have changed
-	known   uint64 // frames up to this revision are in the beginning or a later snapshot
+	again   bool   // the stream is to begin again
+	known   uint64 // frames up to this revision are in the beginning
 	sent    uint64 // everything up to this revision has been sent
 	upTo    uint64 // everything up to this revision has been sent or is pending
 	queued  bool   // a writer has it, or it is in Hub.queue, or the stream is not attached yet
@@ -78,15 +74,13 @@ func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 	return !w.closed
 }
 
-// reset replaces everything that is pending by a snapshot.
-func (w *Watcher) reset(snapshot *frame, revision uint64) {
+// beginAgain drops everything that is pending and has the stream begin again.
+func (w *Watcher) beginAgain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.dropPendingLocked()
-	w.known = revision
-	w.latest = maps.Clone(snapshot.latest)
-	w.addLocked(snapshot)
-	w.enqueueLocked(revision)
+	w.dropPendingLocked(len(w.pending))
+	w.again = true
+	w.enqueueLocked(0)
 }
 
 // send adds a frame that is not a change of the store to watchers that have everything up
@@ -148,17 +142,22 @@ func (w *Watcher) appendLocked(f *frame) {
 	}
 }
 
-func (w *Watcher) dropPendingLocked() {
-	clear(w.pending)
-	w.pending, w.index, w.events = w.pending[:0], nil, 0
-	if cap(w.pending) > 4*indexThreshold {
+// dropPendingLocked drops the first n pending frames.
+func (w *Watcher) dropPendingLocked(n int) {
+	for _, f := range w.pending[:n] {
+		if f.keep {
+			w.events--
+		}
+	}
+	w.pending, w.index = slices.Delete(w.pending, 0, n), nil
+	if len(w.pending) == 0 && cap(w.pending) > 4*indexThreshold {
 		w.pending = nil
 	}
 }
 
 // hasPendingLocked reports whether there is something to write.
 func (w *Watcher) hasPendingLocked() bool {
-	return !w.closed && (len(w.pending) > 0 || w.dirty)
+	return !w.closed && (len(w.pending) > 0 || w.dirty || w.again)
 }
 
 // enqueueLocked notes that everything up to the revision is pending, and queues the
@@ -171,39 +170,41 @@ func (w *Watcher) enqueueLocked(revision uint64) {
 	}
 }
 
-// appendPending appends the pending frames to b in the order of their revisions, then the
-// windows that have changed, then the event id. It reports false if the watcher is
-// closed.
+// appendPending appends a page of the pending frames to b in the order of their revisions
+// and, behind the last of them, the windows that have changed and the event id. It reports
+// false if the watcher is closed.
 func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return b, false
 	}
-	w.pending = w.arrangeLocked(w.pending)
-	b = w.appendFramesLocked(b, w.pending, w.sent, w.upTo)
-	w.sent = w.upTo
-	w.dropPendingLocked()
-	return b, true
-}
-
-// appendFramesLocked appends frames to b, then the event id of the revision end. Until
-// then the watcher has the records up to another revision.
-func (w *Watcher) appendFramesLocked(b []byte, frames []*frame, records, end uint64) []byte {
+	slices.SortFunc(w.pending, func(a, b *frame) int {
+		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
+	})
+	n, size := 0, 0
+	for ; n < len(w.pending) && size < pageBytes; n++ {
+		size += len(w.pending[n].bytes)
+	}
+	frames := w.pending[:n]
+	if n == len(w.pending) {
+		frames = w.appendWindowsLocked(frames)
+	}
 	for i, f := range frames {
 		b = append(b, f.bytes...)
-		if f.open {
-			b = w.closeSnapshotLocked(b)
-		}
 		switch {
-		case i == len(frames)-1:
-			b = w.hub.appendID(b, position{end, end})
+		case n == len(w.pending) && i == len(frames)-1:
+			b = w.hub.appendID(b, position{w.upTo, w.upTo})
 		case f.keep:
-			b = w.hub.appendID(b, position{records, f.revision})
+			b = w.hub.appendID(b, position{w.sent, f.revision})
 		}
 		b = append(b, '\n')
 	}
-	return b
+	if n == len(w.pending) {
+		w.sent = w.upTo
+	}
+	w.dropPendingLocked(n)
+	return b, true
 }
 
 // writeDone ends a write and reports whether more has become pending. If so, the caller
@@ -213,6 +214,23 @@ func (w *Watcher) writeDone() (more bool) {
 	defer w.mu.Unlock()
 	w.queued = w.hasPendingLocked()
 	return w.queued
+}
+
+// takeAgain reports whether the stream is to begin again, once.
+func (w *Watcher) takeAgain() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	again := w.again && !w.closed
+	w.again = false
+	return again
+}
+
+func (w *Watcher) permitted() bool { return w.client.Permitted == nil || w.client.Permitted() }
+
+func (w *Watcher) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }
 
 func (w *Watcher) close() {
@@ -239,15 +257,7 @@ func (h *Hub) runWriter() {
 		case <-h.ctx.Done():
 			return
 		case w := <-h.queue:
-			open := w.Permitted == nil || w.Permitted()
-			if open {
-				buffer, open = w.appendPending(buffer[:0])
-			}
-			if open {
-				h.write(w, buffer)
-			} else {
-				h.Remove(w)
-			}
+			h.serve(w, &buffer)
 		}
 		if cap(buffer) > maxWriteBuffer {
 			buffer = make([]byte, 0, writeBuffer)
@@ -255,7 +265,26 @@ func (h *Hub) runWriter() {
 	}
 }
 
-// write writes what the connection accepts at once. A goroutine writes the rest.
+// serve writes to a watcher of the queue, with a buffer of the writer.
+func (h *Hub) serve(w *Watcher, buffer *[]byte) {
+	if !w.permitted() {
+		h.Remove(w)
+		return
+	}
+	if w.takeAgain() {
+		go h.restart(w)
+		return
+	}
+	var open bool
+	if *buffer, open = w.appendPending((*buffer)[:0]); open {
+		h.write(w, *buffer)
+	} else {
+		h.Remove(w)
+	}
+}
+
+// write writes what the connection accepts at once. A goroutine writes the rest, which is
+// held in the client's memory meanwhile. If that has no room, the stream ends.
 func (h *Hub) write(w *Watcher, b []byte) {
 	n, err := 0, error(nil)
 	if len(b) > 0 { // a window that changed may be back at what the watcher has
@@ -265,6 +294,10 @@ func (h *Hub) write(w *Watcher, b []byte) {
 	case err != nil:
 		h.Remove(w)
 	case n < len(b):
+		if !w.client.Memory.Hold(len(b) - n) {
+			h.Remove(w)
+			return
+		}
 		rest := slices.Clone(b[n:])
 		go h.writeBlocking(w, rest)
 	case w.writeDone():
@@ -273,12 +306,21 @@ func (h *Hub) write(w *Watcher, b []byte) {
 }
 
 func (h *Hub) writeBlocking(w *Watcher, b []byte) {
-	w.conn.SetWriteDeadline(time.Now().Add(SlowWriteTimeout))
-	if _, err := w.conn.Write(b); err != nil {
+	err := w.write(b, h.slowWrite)
+	w.client.Memory.Resize(len(b), 0)
+	if err != nil {
 		h.Remove(w)
 	} else if w.writeDone() {
 		h.queue <- w
 	}
+}
+
+// write writes to the connection of an attached watcher within a time limit.
+func (w *Watcher) write(b []byte, limit time.Duration) error {
+	w.conn.SetWriteDeadline(time.Now().Add(limit))
+	_, err := w.conn.Write(b)
+	w.conn.SetWriteDeadline(time.Time{}) // writeNow fails after a deadline that has passed
+	return err
 }
 
 // writeNow writes to the watcher's file descriptor without blocking. It returns the
@@ -303,10 +345,8 @@ func writeNow(w *Watcher, b []byte) (n int, err error) {
 // frame is an encoded event of the stream without its final blank line, because each
 // watcher decides whether an id line follows. A frame is immutable.
 type frame struct {
-	key      string            // a newer frame replaces a pending one with the same key, unless keep
-	keep     bool              // an event of the timeline key, which is never replaced
-	open     bool              // a snapshot without leaderboards and closing brace; see appendFramesLocked
-	latest   map[string]uint64 // the last event of each timeline in a snapshot
+	key      string // a newer frame replaces a pending one with the same key, unless keep
+	keep     bool   // an event of the timeline key, which is never replaced
 	revision uint64
 	bytes    []byte
 }

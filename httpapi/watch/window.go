@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -310,19 +309,12 @@ func (h *Hub) notifyWatchers(win *window) {
 	}
 }
 
-// arrangeLocked sorts frames by revision, then by key, and adds changed windows, unless
-// there is an open snapshot, which will include them.
-func (w *Watcher) arrangeLocked(frames []*frame) []*frame {
-	slices.SortFunc(frames, func(a, b *frame) int {
-		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
-	})
+// appendWindowsLocked appends the windows that have changed to frames.
+func (w *Watcher) appendWindowsLocked(frames []*frame) []*frame {
 	if !w.dirty {
 		return frames
 	}
 	w.dirty = false
-	if slices.ContainsFunc(frames, func(f *frame) bool { return f.open }) {
-		return frames
-	}
 	for i := range w.windows {
 		one := &w.windows[i]
 		v := one.window.latest.Load()
@@ -338,17 +330,13 @@ func (w *Watcher) arrangeLocked(frames []*frame) []*frame {
 	return frames
 }
 
-// closeSnapshotLocked closes an open snapshot, which other watchers may share, with the
-// windows of this one.
-func (w *Watcher) closeSnapshotLocked(b []byte) []byte {
-	b = append(b, `,"leaderboards":[`...)
+// takeWindowsLocked returns the latest version of each window, all of which are sent.
+func (w *Watcher) takeWindowsLocked() (list []*windowVersion) {
+	w.dirty = false
 	for i := range w.windows {
-		if i > 0 {
-			b = append(b, ',')
-		}
 		v := w.windows[i].window.latest.Load()
 		w.windows[i].sent = v.id
-		b = append(b, v.body()...)
+		list = append(list, v)
 	}
-	return append(b, "]}\n"...)
+	return list
 }

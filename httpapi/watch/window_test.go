@@ -271,7 +271,7 @@ func TestWindowIsRefreshedAgainAfterTheStoreWasUnavailable(t *testing.T) {
 			return h.clock.Load() > h.windows[window].latest.Load().id && h.boards["C/1"].refreshing
 		})
 		other := Subjects{Windows: []Window{{ContestID: "C/1", Limit: 7}}}
-		if _, _, err := h.Subscribe(context.Background(), other, "", ""); !errors.Is(err, errUnavailable) {
+		if _, _, err := begin(context.Background(), h, other, ""); !errors.Is(err, errUnavailable) {
 			t.Errorf("got %v, want errUnavailable", err)
 		}
 		s.setUnavailable(false)
@@ -284,7 +284,7 @@ func TestUnknownSplitIsRefused(t *testing.T) {
 	s.setMarks("C/1", "11", 100)
 	h := newHub(t, s)
 	subjects := Subjects{Windows: []Window{{ContestID: "C/1", Split: "10k", Limit: 5}}}
-	_, _, err := h.Subscribe(context.Background(), subjects, "", "")
+	_, _, err := begin(context.Background(), h, subjects, "")
 	if p, ok := errors.AsType[*score.Problem](err); !ok || p.Code != score.InvalidEvent {
 		t.Errorf("the error is %v", err)
 	}
@@ -311,7 +311,7 @@ func TestRowsOfAllWindowsAreBoundedAndReturned(t *testing.T) {
 	h := newHub(t, s)
 	subscribe := func(i int) (*Watcher, error) {
 		window := Window{ContestID: "C/1", Around: fmt.Sprint(i), Limit: 100}
-		w, _, err := h.Subscribe(context.Background(), Subjects{Windows: []Window{window}}, "", "")
+		w, _, err := begin(context.Background(), h, Subjects{Windows: []Window{window}}, "")
 		return w, err
 	}
 	var all []*Watcher

@@ -17,9 +17,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +27,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -47,35 +46,40 @@ type Data struct {
 	// page forgets what it knew: the revisions of a new store at the same address mean
 	// something else.
 	Incarnation string `json:"incarnation,omitzero"`
+	// SignedIn is true if the page is for a session, which it can then end.
+	SignedIn bool `json:"signed_in,omitzero"`
 }
 
-// policy returns the content security policy: the page loads only its own files and
-// connects only to the frontends that are known when it is served. It must be reloaded to
-// connect to frontends that were added later.
-func policy(d *Data) string {
+// policy returns the content security policy of a page at a host: it loads only its own
+// files and connects only to the frontends that are known when it is served and can be
+// reached from there. It must be reloaded to connect to frontends that were added later.
+func policy(d *Data, host string) string {
 	var b strings.Builder
 	b.WriteString("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'")
 	for _, f := range d.Frontends.Frontends {
-		u, err := url.Parse(f.URL)
-		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
-			b.WriteString(" " + u.Scheme + "://" + u.Host)
+		// An address has no character that could begin another directive.
+		if u, err := address.Parse(f.URL); err == nil && u.ReachedFrom(address.Hostname(host)) {
+			b.WriteString(" " + u.Origin())
 		}
 	}
-	b.WriteString("; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	b.WriteString("; base-uri 'none'; form-action ")
+	if d.SignedIn {
+		b.WriteString("'self'")
+	} else {
+		b.WriteString("'none'")
+	}
+	b.WriteString("; frame-ancestors 'none'")
 	return b.String()
 }
-
-// plainHost matches hosts that cannot inject other directives into the policy.
-var plainHost = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
 
 //go:embed page.html
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Page writes the live page. If it returns an error, it has written nothing. It is safe
-// for concurrent use.
-func Page(w http.ResponseWriter, r *http.Request, d Data) error {
+// Page writes the live page, if hold takes its length. If it returns an error, it has
+// written nothing. It is safe for concurrent use.
+func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error) error {
 	shown := sections(d.Scores)
 	data := servedData{d, time.Now().UnixMilli()}
 	data.Scores = nil // the stream's snapshot brings those that are not shown
@@ -98,13 +102,21 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	if err := pageTemplate.Execute(&b, page); err != nil {
 		return fmt.Errorf("render the page: %w", err)
 	}
+	if err := hold(b.Len()); err != nil {
+		return err
+	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy(&d))
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", policy(&d, r.Host))
+	h.Set("Referrer-Policy", referrerPolicy)
 	h.Set("Cache-Control", "no-cache")
-	write(w, r, "text/html; charset=utf-8", b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
+	if d.SignedIn {
+		h.Set("Cache-Control", "no-store") // nor shown by going back, once the user has signed out
+	}
+	write(w, r, typeHTML, b.Bytes(), func() []byte { return compress(b.Bytes(), gzip.BestSpeed) })
 	return nil
 }
+
+const typeHTML = "text/html; charset=utf-8"
 
 // write writes a body, compressed for clients that accept gzip.
 func write(w http.ResponseWriter, r *http.Request, contentType string, body []byte, compressed func() []byte) {
@@ -147,9 +159,9 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// asset is a file of the page, cached forever: its URL contains a hash of its content.
+// asset is a file of the page, cached forever: its path contains a hash of its content.
 type asset struct {
-	url         string
+	path        string
 	contentType string
 	body        []byte
 	compressed  []byte
@@ -171,7 +183,7 @@ var assets = sync.OnceValue(func() map[string]*asset {
 		sum := sha256.Sum256(body)
 		stem := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
 		all[e.Name()] = &asset{
-			url:         AssetsPath + stem + "-" + hex.EncodeToString(sum[:6]) + path.Ext(e.Name()),
+			path:        AssetsPath + stem + "-" + hex.EncodeToString(sum[:6]) + path.Ext(e.Name()),
 			contentType: kind,
 			body:        body,
 			compressed:  compress(body, gzip.BestCompression),
@@ -182,12 +194,12 @@ var assets = sync.OnceValue(func() map[string]*asset {
 
 // Assets returns a handler for the page's files, at paths that begin with AssetsPath.
 func Assets() http.Handler {
-	byURL := make(map[string]*asset)
+	byPath := make(map[string]*asset)
 	for _, a := range assets() {
-		byURL[a.url] = a
+		byPath[a.path] = a
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := byURL[r.URL.Path]
+		a := byPath[r.URL.Path]
 		if a == nil {
 			http.NotFound(w, r)
 			return

@@ -156,7 +156,7 @@ func openScripts() []script {
 		{"routes.txt", []exchange{
 			get("the list for people", "/"),
 			{title: "the list, HEAD", raw: rawRequest("HEAD", "/")},
-			{title: "another method", raw: rawRequest("POST", "/")},
+			{title: "another method", raw: rawRequest("PUT", "/")},
 			get("no such path", "/nowhere"),
 			get("no such path, as text", "/nowhere", wantText),
 			{title: "no such path, HEAD", raw: rawRequest("HEAD", "/nowhere")},

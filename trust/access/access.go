@@ -43,6 +43,8 @@ type Grant struct {
 	// of the token's secret. A grant has one of them.
 	Public []byte `json:"public,omitzero"`
 	Hash   []byte `json:"hash,omitzero"`
+	// Session is the Ed25519 key that verifies sessions of the token; see State.Session.
+	Session []byte `json:"session,omitzero"`
 	// Competitions and Types limit the events that a bard may post, if they are not
 	// empty. Other roles have none.
 	Competitions []string     `json:"competitions,omitzero"`

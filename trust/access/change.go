@@ -201,6 +201,9 @@ func (g *Grant) check() *score.Problem {
 			"valid for many events; make another key")
 	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
 		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
+	case len(g.Session) > 0 && (len(g.Session) != keySize || len(g.Hash) == 0):
+		k.Fail("grant.session", "has %d bytes; the key of a token's sessions has %d, and a key has none",
+			len(g.Session), keySize)
 	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
 		k.Fail("grant.id", "got %.40q; the id of this key is %q", g.ID, score.KeyID(g.Public))
 	}

@@ -102,7 +102,7 @@ func (s *State) View() View {
 	}
 	for _, g := range s.Grants {
 		public := *g
-		public.Hash = nil
+		public.Hash, public.Session = nil, nil
 		v.Grants = append(v.Grants, public)
 	}
 	slices.SortFunc(v.Grants, func(x, y Grant) int {

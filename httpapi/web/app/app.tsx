@@ -6,6 +6,7 @@ import { Help } from './help'
 import type { Leaderboard } from './leaderboard'
 import { MedalTable } from './medals'
 import type { StreamStatus, Medals } from './model'
+import { Notice } from './notice'
 import { Sprig } from './parts'
 import { toCluster, toMedals, toScores, type Route } from './route'
 import { Scores } from './scores'
@@ -18,6 +19,8 @@ export interface Page {
   directory: Directory
   status: StreamStatus
   currentStatus(): StreamStatus
+  signedIn: boolean
+  onSignOut(): void
   route: Route
   timeline: Timeline | null
   /** The leaderboard of the open contest, if it is ranked. */
@@ -137,10 +140,24 @@ export function App(p: Page) {
             Cluster
           </a>
         </nav>
+        {p.signedIn && (
+          <form
+            method="post"
+            onSubmit={(e) => {
+              e.preventDefault()
+              p.onSignOut()
+            }}
+          >
+            <button name="sign_out" value="yes">
+              Sign out
+            </button>
+          </form>
+        )}
         <button type="button" class="help" aria-label="Help" onClick={() => p.onHelp(true)}>
           ?
         </button>
       </header>
+      <Notice status={p.status} directory={p.directory} />
       <main id="main" tabIndex={-1}>
         <View {...p} />
       </main>

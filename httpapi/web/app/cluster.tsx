@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Directory } from './directory'
 import { localTime } from './format'
 import type { Frontend, Frontends } from './model'
+import { distrust } from './notice'
 import { Value } from './parts'
 
 const pollMS = 2_000
@@ -17,6 +18,7 @@ const highestRevision = (g: Frontends) => Math.max(0, ...g.frontends.map((f) => 
 
 export function Cluster({ directory, frontend }: { directory: Directory; frontend: string }) {
   const [group, setGroup] = useState<Frontends>(directory.group)
+  const [untrusted, setUntrusted] = useState<string[]>([])
   const [lastPoll, setLastPoll] = useState({ at: 0, failed: false, rate: '\u2013' })
   const before = useRef<{ at: number; revision: number } | null>(null)
   const serving = useRef(frontend)
@@ -32,6 +34,9 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
         const at = Date.now()
         setLastPoll({ at, failed: false, rate: rate(before.current, at, highestRevision(g)) })
         before.current = { at, revision: highestRevision(g) }
+        await directory.checkOthers()
+        if (over) return
+        setUntrusted(directory.untrusted())
         setGroup({ ...g, frontends: [...g.frontends].sort((a, b) => (a.id < b.id ? -1 : 1)) })
       } catch {
         if (!over) setLastPoll((s) => ({ ...s, failed: true }))
@@ -83,6 +88,11 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
         <p class="warning">
           No frontend answers; this is what was known{' '}
           {lastPoll.at ? 'at ' + localTime(lastPoll.at) : 'when the page was loaded'}.
+        </p>
+      )}
+      {untrusted.length > 0 && (
+        <p class="warning">
+          {distrust(untrusted)} Until then this page cannot move there when its own frontend fails.
         </p>
       )}
       <div class="card scroll" tabIndex={0} role="region" aria-label="Frontends">

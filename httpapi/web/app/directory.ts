@@ -1,6 +1,14 @@
 import type { Frontend, Frontends } from './model'
 
-const homeKey = 'laurel.home'
+/**
+ * The prefix of the page's path, '' for none: a proxy may serve the page below a path, and
+ * another group's page below another one.
+ */
+export const prefix = new URL('.', location.href).pathname.replace(/\/$/, '')
+/** Where the page came from: the frontend that served it, or a proxy before several. */
+export const servedAt = location.origin + prefix
+
+const homeKey = 'laurel.home' + prefix
 
 function stored(key: string): string {
   try {
@@ -10,24 +18,43 @@ function stored(key: string): string {
   }
 }
 
-/** How long a frontend that failed is tried after all others. */
+const isLoopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
+
+/**
+ * reachable reports whether the page may have a way to a URL: a loopback address is the
+ * reader's own machine, unless the page comes from there.
+ */
+const reachable = (url: string) =>
+  isLoopback(location.hostname) || !isLoopback(new URL(url, location.href).hostname)
+
+/**
+ * How long a frontend that failed is tried after all others; and after those that have
+ * answered before, if it never has.
+ */
 const deprioritizeMS = 10_000
+const deprioritizeUntriedMS = 30_000
 
 /** Directory lists the frontends and chooses which to use. */
 export class Directory {
   home = stored(homeKey)
   group: Frontends
   private failed = new Map<string, number>()
+  /** Those that have answered this page, and those that it could not reach and that never have. */
+  private answered: Set<string>
+  private missed = new Set<string>()
+  /** The URLs at which scores are private, and this page is not taken for a reader's. */
+  private denied = new Set<string>()
 
   /**
-   * servedBy is the frontend that served the page. It is reached at the page's origin,
-   * whatever URL the group lists.
+   * servedBy is the frontend that served the page. It is reached where the page came
+   * from, whatever URL the group lists.
    */
   constructor(
     group: Frontends,
     private servedBy: string,
   ) {
     this.group = { ...group, frontends: group.frontends ?? [] }
+    this.answered = new Set([servedBy])
   }
 
   update(group: Frontends) {
@@ -55,8 +82,9 @@ export class Directory {
   }
 
   urlOf(id: string): string {
-    if (id === this.servedBy || !id) return location.origin
-    return this.group.frontends.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
+    if (id === this.servedBy || !id) return servedAt
+    const url = this.group.frontends.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
+    return reachable(url) ? url : ''
   }
 
   /** loadHome reads the home again: another tab may have set it. */
@@ -64,17 +92,62 @@ export class Directory {
     this.home = stored(homeKey) || this.home
   }
 
-  isFailed(id: string) {
-    return Date.now() - (this.failed.get(id) ?? -Infinity) < deprioritizeMS
+  /** retryAt returns until when a frontend comes after those that have not failed; 0 for one that has not. */
+  private retryAt(id: string): number {
+    const wait = this.missed.has(id) ? deprioritizeUntriedMS : deprioritizeMS
+    const at = (this.failed.get(id) ?? -Infinity) + wait
+    return at > Date.now() ? at : 0
   }
 
   markFailed(id: string) {
     this.failed.set(id, Date.now())
+    if (!this.answered.has(id)) this.missed.add(id)
   }
 
   markReachable(id: string) {
     this.failed.delete(id)
+    this.markAnswered(id, true)
     if (!this.home && id) this.setHome(id)
+  }
+
+  private markAnswered(id: string, permitted: boolean) {
+    this.answered.add(id)
+    this.missed.delete(id)
+    if (permitted) this.denied.delete(this.urlOf(id))
+    else this.denied.add(this.urlOf(id))
+  }
+
+  /** needSignIn lists the frontends that answer readers only. */
+  needSignIn(): string[] {
+    const known = this.group.frontends.map((f) => f.id)
+    return [...new Set([this.servedBy, ...known])].filter((id) => this.denied.has(this.urlOf(id))).sort()
+  }
+
+  /**
+   * untrusted lists the frontends whose certificates this browser does not trust, as far as
+   * a page can know: the group says that they serve, but they never answered here.
+   */
+  untrusted(): string[] {
+    return this.others()
+      .filter((f) => f.state === 'serving' && this.missed.has(f.id))
+      .map((f) => f.id)
+      .sort()
+  }
+
+  /** others lists the frontends with a certificate that the page's own origin has not shown. */
+  private others(): Frontend[] {
+    return this.group.frontends.filter((f) => {
+      const url = this.urlOf(f.id)
+      return url.startsWith('https:') && new URL(url).origin !== location.origin
+    })
+  }
+
+  /** checkOthers tries the frontends that have not answered this page yet. */
+  async checkOthers() {
+    const untried = this.others().filter((f) => !this.answered.has(f.id))
+    await Promise.all(
+      untried.map((f) => this.ask(f.id, '/v1/frontends').catch(() => void this.missed.add(f.id))),
+    )
   }
 
   setHome(id: string) {
@@ -97,7 +170,7 @@ export class Directory {
       known.push({ id: this.servedBy, state: 'serving', watchers: 0 } as Frontend)
     const chance = new Map(known.map((f) => [f.id, f.id === this.servedBy ? -1 : Math.random()]))
     const key = (f: Frontend) => [
-      this.isFailed(f.id) ? this.failed.get(f.id)! : 0,
+      this.retryAt(f.id),
       f.id === this.home ? 0 : 1,
       f.state === 'serving' ? 0 : 1,
       f.watchers,
@@ -118,20 +191,26 @@ export class Directory {
     return this.candidates().every((id) => (this.failed.get(id) ?? -1) >= since)
   }
 
+  private async ask(id: string, path: string): Promise<Response> {
+    const answer = await fetch(this.urlOf(id) + path, {
+      headers: { Accept: 'application/json' },
+      // The session of a reader is a cookie of the page's origin, and of no use elsewhere.
+      credentials: 'same-origin',
+      signal: AbortSignal.timeout(4000),
+    })
+    this.markAnswered(id, answer.status !== 401)
+    return answer
+  }
+
   /** fetchJSON fetches from the frontend named first, or from any other that answers. */
   async fetchJSON<T>(path: string, first: string): Promise<T> {
     let last: unknown = new Error('no frontend is known')
     for (const id of new Set([first, ...this.candidates()])) {
-      const url = this.urlOf(id)
-      if (!url) continue
+      if (!this.urlOf(id)) continue
       try {
-        const answer = await fetch(url + path, {
-          headers: { Accept: 'application/json' },
-          credentials: 'omit',
-          signal: AbortSignal.timeout(4000),
-        })
+        const answer = await this.ask(id, path)
         if (answer.ok) return await answer.json()
-        last = new Error(`${id || url} answered ${answer.status}`)
+        last = new Error(`${id || servedAt} answered ${answer.status}`)
         if (answer.status === 404) throw new NotFound(path)
         if (answer.status === 400) throw new BadRequest(path)
       } catch (e) {

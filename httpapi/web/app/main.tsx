@@ -50,7 +50,7 @@ const store = new Store((kind, contest, before) => {
 const status: StreamStatus = {
   phase: 'connecting',
   frontend: served.frontend,
-  url: location.origin,
+  url: directory.urlOf(served.frontend),
   home: directory.home,
   mode: served.frontends.mode,
   epoch: served.frontends.epoch,
@@ -58,6 +58,8 @@ const status: StreamStatus = {
   heard: Math.min(served.served_at, Date.now()),
   retryAt: 0,
   exhausted: false,
+  untrusted: [],
+  needSignIn: [],
   behind: 0,
   board: '',
 }
@@ -67,6 +69,9 @@ const page: Page = {
   directory,
   status,
   currentStatus: () => page.status,
+  signedIn: served.signed_in ?? false,
+  onSignOut: () =>
+    tabs.signOut().catch(() => announcer.say('link', 'Signing out has failed; the frontend does not answer.')),
   route: route(location.hash),
   timeline: null,
   board: null,

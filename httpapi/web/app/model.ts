@@ -158,6 +158,8 @@ export interface Served {
   revision: number
   frontend: string
   incarnation?: string
+  /** The page is that of a session, which can be ended. */
+  signed_in?: boolean
   served_at: number
 }
 
@@ -180,6 +182,10 @@ export interface StreamStatus {
   retryAt: number
   /** Every frontend has failed since the last message. */
   exhausted: boolean
+  /** Frontends that serve, and whose certificates this browser does not trust. */
+  untrusted: string[]
+  /** Frontends that answer readers only. */
+  needSignIn: string[]
   behind: number
   /** The query of the window that the stream carries; '' for none. */
   board: string

@@ -1,4 +1,4 @@
-import type { Directory } from './directory'
+import { servedAt, type Directory } from './directory'
 import type { Frontends, Heartbeat, StreamStatus } from './model'
 import type { ChangeKind } from './store'
 
@@ -31,6 +31,8 @@ const noBoardMS = 10_000
 export const silenceMS = 12_000
 /** A frontend that has just lost its master may take 3 s to answer. */
 const connectMS = 5_000
+/** Once a stream is open, its first event, with everything that is watched, may take long on a slow link. */
+const beginMS = 30_000
 /** A second stream must send something, at least a heartbeat, within this time. */
 const moveMS = 8_000
 /**
@@ -39,7 +41,7 @@ const moveMS = 8_000
  */
 const catchUpMS = 1_500
 const firstBackoffMS = 500
-const maxBackoffMS = 15_000
+const maxBackoffMS = 8_000
 const refreshMS = 60_000
 
 /**
@@ -153,7 +155,9 @@ export class Stream {
   }
 
   private setStatus(change: Partial<StreamStatus>) {
-    this.status = { ...this.status, home: this.directory.home, ...change }
+    const { home } = this.directory
+    const known = { home, untrusted: this.directory.untrusted(), needSignIn: this.directory.needSignIn() }
+    this.status = { ...this.status, ...known, ...change }
     this.onStatus(this.status)
   }
 
@@ -171,12 +175,14 @@ export class Stream {
     if (this.directory.home) query.set('home', this.directory.home)
     const from = this.last.competitions === competitions ? this.last : this.whole
     if (from.id) query.set('last_event_id', from.id)
-    return `${this.directory.urlOf(id)}/v1/watch${query.size ? '?' : ''}${query}`
+    return `${this.directory.urlOf(id) || servedAt}/v1/watch${query.size ? '?' : ''}${query}`
   }
 
   /**
    * open opens a stream, which replaces the current one with its first message. Before
-   * that, an error only calls failed.
+   * that, an error only calls failed. A stream that is open without a message says nothing:
+   * a frontend that cannot serve it ends it so, because an EventSource would not try again
+   * after an answer that is an error.
    */
   private open(id: string, failed: () => void): EventSource {
     const board = this.boardToOpen()
@@ -188,8 +194,9 @@ export class Stream {
     let boardReceived = false
     source.onopen = () => {
       openedAt = Date.now()
-      // A resumed stream may have nothing to send but heartbeats.
-      if (source === this.current) this.onMessage(source, id, board)
+      if (source !== this.current || heard) return
+      clearTimeout(this.timer)
+      this.timer = window.setTimeout(() => this.onLost(id), beginMS)
     }
     source.onerror = () => {
       if (board && !heard) this.noBoardUntil = Date.now() + noBoardMS
@@ -221,7 +228,7 @@ export class Stream {
     return source
   }
 
-  private onMessage(source: EventSource, id: string, board: string, m?: Message) {
+  private onMessage(source: EventSource, id: string, board: string, m: Message) {
     if (source === this.next) this.promote(source)
     this.attempts = 0
     const change: Partial<StreamStatus> = {
@@ -233,13 +240,13 @@ export class Stream {
       retryAt: 0,
       board,
     }
-    if (m?.name === 'heartbeat') {
+    if (m.name === 'heartbeat') {
       const h = m.data as Heartbeat
       Object.assign(change, { epoch: h.epoch, mode: h.mode, behind: h.age_ms ?? 0 })
     }
     clearTimeout(this.timer)
     this.timer = window.setTimeout(() => this.onLost(id), silenceMS)
-    if (m) this.deliver(m)
+    this.deliver(m)
     this.setStatus(change)
     this.switchBoard()
   }
@@ -271,6 +278,7 @@ export class Stream {
   private goHome(home: { id: string; url: string }) {
     this.directory.add(home.id, home.url)
     if (home.id === this.nextTo || home.id === this.status.frontend || this.status.phase !== 'live') return
+    if (!this.directory.urlOf(home.id)) return
     this.next?.close()
     this.openSecond(home.id, () => setTimeout(() => this.goHome(home), maxBackoffMS * (1 + Math.random())))
   }

@@ -1,3 +1,4 @@
+import { prefix } from './directory'
 import type { StreamStatus, Snapshot } from './model'
 import { silenceMS, Stream, type Message, type Position } from './stream'
 
@@ -7,8 +8,9 @@ type TabMessage =
   | { kind: 'hello' } // a tab is new or visible again: it asks for everything
   | { kind: 'all'; all: Snapshot; status: StreamStatus; positions: Position[] }
   | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
+  | { kind: 'sign-out' } // the session of the browser ends
 
-const lockName = 'laurel-stream'
+const lockName = 'laurel-stream' + prefix
 /**
  * A visible tab takes the stream over after this long without a message from the leader,
  * which may be frozen.
@@ -45,7 +47,7 @@ export class Tabs {
       this.stream.watch(this.board)
       this.stream.start()
     } else {
-      this.channel = new BroadcastChannel('laurel')
+      this.channel = new BroadcastChannel('laurel' + prefix)
       this.channel.onmessage = (e) => this.onPost(e.data as TabMessage)
       void this.acquireLock()
       this.post({ kind: 'hello' })
@@ -73,6 +75,13 @@ export class Tabs {
 
   private setBoard(board: string, previous: string) {
     if (board || this.stream.board === previous) this.stream.watch(board)
+  }
+
+  /** signOut ends the session of the browser and has all tabs load the page anew. */
+  async signOut() {
+    await fetch('./', { method: 'POST', body: new URLSearchParams({ sign_out: 'yes' }), redirect: 'manual' })
+    this.post({ kind: 'sign-out' })
+    location.reload()
   }
 
   /** message and status are called by the stream, in the leading tab. */
@@ -144,6 +153,10 @@ export class Tabs {
           status: this.stream.status,
           positions: this.stream.positions(),
         })
+      return
+    }
+    if (m.kind === 'sign-out') {
+      location.reload()
       return
     }
     if (m.kind === 'watch') {

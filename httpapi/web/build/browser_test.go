@@ -21,7 +21,17 @@ import (
 // within bounds the time until a change is seen in the page, on a busy machine.
 const within = 20 * time.Second
 
+// browser is shared by the tests.
 var browser = sync.OnceValues(func() (context.Context, error) {
+	ctx, end, err := startBrowser()
+	endBrowser = end
+	return ctx, err
+})
+
+var endBrowser = func() {}
+
+// startBrowser starts a browser with options besides the usual ones.
+func startBrowser(options ...chromedp.ExecAllocatorOption) (ctx context.Context, end func(), err error) {
 	path := ""
 	for _, name := range []string{os.Getenv("LAUREL_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -30,23 +40,20 @@ var browser = sync.OnceValues(func() (context.Context, error) {
 		}
 	}
 	if path == "" {
-		return nil, fmt.Errorf("no Chromium in PATH or LAUREL_CHROMIUM; on Debian: apt-get install chromium")
+		return nil, func() {}, fmt.Errorf("no Chromium in PATH or LAUREL_CHROMIUM; on Debian: apt-get install chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
+	options = append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1"), // for pages of others
-	)
+	), options...)
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, end := chromedp.NewContext(allocator)
-	endBrowser = func() { end(); endAllocator() }
-	return ctx, chromedp.Do(ctx)
-})
-
-var endBrowser = func() {}
+	ctx, endContext := chromedp.NewContext(allocator)
+	return ctx, func() { endContext(); endAllocator() }, chromedp.Do(ctx)
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
