@@ -45,7 +45,7 @@ var layout = map[string]rule{
 	"fsm/timeline":    {ours: []string{"score", "fsm/database", "fsm/entry"}},
 	"trust/signing":   {ours: []string{"score"}, strict: true, others: []string{json}},
 	"trust/access":    {ours: []string{"score"}, strict: true},
-	"trust/pki":       {strict: true},
+	"trust/pki":       {ours: []string{"internal/address"}, strict: true},
 	"cluster":         {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":      {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
@@ -56,7 +56,8 @@ var layout = map[string]rule{
 	"client":            {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
 	"cmd":               {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
-	"internal": {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
+	"internal":         {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
+	"internal/address": {strict: true},
 }
 
 // ruleOf returns the rule for a file or package and the directory that it is for.

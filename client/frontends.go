@@ -5,15 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"laurel/internal/address"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -67,16 +66,8 @@ func newFrontends(urls []string, o Options) (*frontends, error) {
 
 // baseURL returns the normal form of a frontend's URL, so that each is known once.
 func baseURL(given string) (string, error) {
-	s := strings.TrimSpace(given)
-	if s != "" && !strings.Contains(s, "://") {
-		s = "http://" + s
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
-		u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%q is not the URL of a frontend; want one such as http://127.0.0.1:8001", given)
-	}
-	return strings.TrimRight(s, "/"), nil
+	u, err := address.ParseTyped(given)
+	return u.String(), err
 }
 
 // pick returns the frontend to try next: the home, else the one that answered last, else

@@ -142,7 +142,7 @@ func (m *Member) start() (err error) {
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
-		Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
+		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
 		Listen: m.opts.hooks.listen,
 	})
 	if err != nil {

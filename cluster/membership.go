@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -93,7 +93,7 @@ func checkNewMember(n score.NewMember) *score.Problem {
 		return score.Problemf(score.InvalidEvent,
 			"got %q; want at most %d letters, digits and ._~-", n.ID, maxID).At("id")
 	}
-	if host, _, err := net.SplitHostPort(n.Peer); err != nil || host == "" {
+	if err := address.CheckPeer(n.Peer); err != nil {
 		return score.Problemf(score.InvalidEvent,
 			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
 	}

@@ -15,6 +15,7 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -23,8 +24,10 @@ import (
 type Options struct {
 	ID   string // unique in the group; letters, digits and ._~-
 	Dir  string // the data directory, made if it does not exist
-	Peer string // host:port on which the other members reach this one, and on which it listens
-	URL  string // the address for clients, which other members report to theirs
+	Peer string // host:port at which the other members reach this one
+	// PeerListen is the host:port on which it listens for them; "" for Peer.
+	PeerListen string
+	URL        string // the address for clients, which other members report to theirs
 	// Bootstrap makes a new group of this member alone, if the directory has no member
 	// yet. With Join, too, a member that has no group yet founds one.
 	Bootstrap bool
@@ -87,12 +90,11 @@ func (o *Options) check() error {
 	if o.Private && !o.Guarded {
 		return errors.New("a group that authenticates nobody cannot be private")
 	}
-	host, _, err := net.SplitHostPort(o.Peer)
-	if err != nil {
+	if err := address.CheckPeer(o.Peer); err != nil {
 		return fmt.Errorf("invalid peer address %q: %w", o.Peer, err)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("peer address %q has no host; use the one on which the other members reach this frontend",
+	if _, port, _ := net.SplitHostPort(o.Peer); o.PeerListen != "" && port == "0" {
+		return fmt.Errorf("peer address %q has no port: only the port that is listened on can be chosen by the system",
 			o.Peer)
 	}
 	return nil

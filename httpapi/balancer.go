@@ -3,13 +3,17 @@ package httpapi
 import (
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/handler"
 	"laurel/httpapi/watch"
+	"laurel/internal/address"
 	"laurel/score"
 )
 
@@ -34,6 +38,8 @@ const (
 )
 
 type balancer struct {
+	url      address.URL // of this frontend
+	direct   bool        // see Options.Direct
 	status   Status
 	hub      *watch.Hub
 	counters readCounters
@@ -70,10 +76,44 @@ func (b *balancer) balance() balance {
 	return now
 }
 
+// canSend reports whether the client of a request can be sent to the URLs of other
+// frontends: it has come by the URL of this one. Behind a proxy or by another name it may
+// have no way to them.
+func (b *balancer) canSend(r *handler.Request) bool {
+	_, hr := r.Transport()
+	scheme := "http"
+	if r.Peer().Encrypted() {
+		scheme = "https"
+	}
+	return b.url.Serves(scheme, hr.Host) && !(b.direct && cameByProxy(hr))
+}
+
+// cameByProxy reports whether a proxy has passed a request on. Some proxies give their
+// own address of the frontend as Host, and speak HTTP/1.0.
+func cameByProxy(r *http.Request) bool {
+	signs := []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+	return r.ProtoMajor == 1 && r.ProtoMinor == 0 ||
+		slices.ContainsFunc(signs, func(name string) bool { return len(r.Header[name]) > 0 })
+}
+
+// reaches returns the URL of another frontend if clients of this one can be sent there.
+func (b *balancer) reaches(f *score.Frontend) (u address.URL, ok bool) {
+	u, err := address.Parse(f.URL)
+	return u, err == nil && f.ID != b.status.ID() && b.url.Reaches(u)
+}
+
+// home returns the home that the client of a request names, "" if it cannot be sent there.
+func (b *balancer) home(r *handler.Request, q url.Values) string {
+	if !b.canSend(r) {
+		return ""
+	}
+	return q.Get("home")
+}
+
 // elsewhere returns the URL at which a new watcher is served better, "" if that is here.
 // A watcher is sent elsewhere once.
-func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
-	if q.Get("moved") != "" {
+func (b *balancer) elsewhere(r *handler.Request, q url.Values) string {
+	if q.Get("moved") != "" || !b.canSend(r) {
 		return ""
 	}
 	now := b.balance()
@@ -82,10 +122,10 @@ func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 	}
 	// Any frontend below its share will do. The counts are a moment old, so watchers that
 	// come together must not all go to the same one.
-	var below []score.Frontend
+	var below []address.URL
 	for _, f := range now.serving {
-		if f.ID != b.status.ID() && float64(f.Watchers) < now.share {
-			below = append(below, f)
+		if u, ok := b.reaches(&f); ok && float64(f.Watchers) < now.share {
+			below = append(below, u)
 		}
 	}
 	if len(below) == 0 {
@@ -93,7 +133,7 @@ func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 	}
 	next := url.Values{"moved": {"1"}}
 	maps.Copy(next, q)
-	return below[rand.N(len(below))].URL + u.EscapedPath() + "?" + next.Encode()
+	return below[rand.N(len(below))].String() + r.Path + "?" + next.Encode()
 }
 
 // homes are the homes of guests that serve again, and since when.
@@ -156,7 +196,13 @@ func (b *balancer) sendHome(h homes) {
 		clear(h) // without guests the balance does not matter
 		return
 	}
-	for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
+	now := b.balance()
+	maps.DeleteFunc(guests, func(home string, _ int) bool {
+		f := now.serving[home]
+		_, ok := b.reaches(&f)
+		return !ok
+	})
+	for _, m := range h.decide(now, guests, departing, time.Now()) {
 		home := map[string]string{"id": m.home.ID, "url": m.home.URL}
 		if data, err := json.Marshal(home, json.Deterministic(true)); err == nil {
 			b.hub.SendHome(m.home.ID, data, m.count)

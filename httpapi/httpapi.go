@@ -29,6 +29,7 @@ import (
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/watch"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -50,6 +51,10 @@ const (
 type Options struct {
 	// The options of admission. New sets Access, Master and Registerer.
 	admission.Options
+	// URL is where clients reach this frontend. Direct is true if that is its own port:
+	// what a proxy passes on has then not come by the URL, whatever Host it has.
+	URL    address.URL
+	Direct bool
 	Logger *slog.Logger // slog.Default() if nil
 	// Registry gets the API's metrics and is what /metrics shows; nil for one of its own.
 	// It takes one API only.
@@ -102,7 +107,7 @@ func New(g Group, o Options) *API {
 		Name: "laurel_watchers",
 		Help: "Streams of watchers at this frontend.",
 	}, func() float64 { return float64(a.hub.Count()) })
-	a.balancer = &balancer{status: g.Status, hub: a.hub, counters: a.metrics.reads}
+	a.balancer = &balancer{url: o.URL, direct: o.Direct, status: g.Status, hub: a.hub, counters: a.metrics.reads}
 	g.Status.Carry(a.balancer.load)
 	go a.balancer.run(ctx.Done())
 	go a.admission.MonitorScheduler(ctx.Done())

@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 )
 
@@ -51,25 +50,12 @@ func newOrigins(status Status, allowed []string) *origins {
 // ParseOrigin returns the origin in a URL without a path, as browsers send it: in lower
 // case and without the usual port.
 func ParseOrigin(text string) (string, error) {
-	u, err := url.Parse(text)
-	bad := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
-		u.Path != "" && u.Path != "/" || strings.ContainsAny(text, "?#*")
-	for _, c := range []byte(text) {
-		bad = bad || c >= 0x80
-	}
-	if bad {
+	u, err := address.Parse(text)
+	if err != nil || u.Path != "" {
 		return "", fmt.Errorf("%q is no origin; want a scheme, a host in ASCII, and a port if it is not the usual one, "+
 			"such as https://scores.example", text)
 	}
-	return originOf(u), nil
-}
-
-func originOf(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if usual := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; u.Port() == "" || ":"+u.Port() == usual {
-		host = strings.TrimSuffix(host, ":"+u.Port())
-	}
-	return u.Scheme + "://" + host
+	return u.Origin(), nil
 }
 
 // all reports whether pages of every origin may read what is public. It needs no
@@ -81,8 +67,8 @@ func (o *origins) all() bool { return o.allowed == nil }
 func (o *origins) mayRead(origin string) bool {
 	return origin != "" && (o.allowed[origin] ||
 		slices.ContainsFunc(o.status.Frontends().Frontends, func(f score.Frontend) bool {
-			u, err := url.Parse(f.URL)
-			return err == nil && u.Host != "" && originOf(u) == origin
+			u, err := address.Parse(f.URL)
+			return err == nil && u.Origin() == origin
 		}))
 }
 

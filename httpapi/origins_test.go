@@ -265,15 +265,13 @@ func TestPagesReadEveryHeaderFieldOfAnAnswer(t *testing.T) {
 func TestARequestWithAnOriginIsNeverRedirected(t *testing.T) {
 	g, a, url := newWatchedGroup(t)
 	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 0})
-	for range 3 * minExcess {
-		lines := watchStream(t, url+"/v1/watch?moved=1")
-		awaitLine(t, lines, "event: snapshot")
-	}
-	s := serve(t, a, a.Handler())
-	if got := ask(t, s, "GET", "/v1/watch", ""); got.StatusCode != http.StatusTemporaryRedirect {
-		t.Fatalf("a frontend with too many watchers answers %d; want a redirect", got.StatusCode)
+	sentTo := crowd(t, a, url)
+	if to := sentTo(func(*http.Request) {}); to == "" {
+		t.Fatal("a frontend with too many watchers keeps another one")
 	}
 	for _, origin := range []string{press, "null", "http://here", url} {
-		awaitLine(t, watchStream(t, url+"/v1/watch", "Origin: "+origin), "event: snapshot")
+		if to := sentTo(func(r *http.Request) { r.Header.Set("Origin", origin) }); to != "" {
+			t.Errorf("a page of %s is redirected to %s", origin, to)
+		}
 	}
 }

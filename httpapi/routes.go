@@ -190,7 +190,7 @@ func ok() (handler.Response, error) {
 // interface.
 func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	if !r.AcceptsHTML() {
-		return overviewPage(r)
+		return s.overviewPage(r)
 	}
 	data, err := s.pageData(ctx)
 	if err != nil {
@@ -247,18 +247,23 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	return *data, nil
 }
 
-func overviewPage(r *handler.Request) (handler.Response, error) {
-	scheme := "http://"
-	if r.Peer().Encrypted() {
-		scheme = "https://"
-	}
+func (s *server) overviewPage(r *handler.Request) (handler.Response, error) {
 	_, hr := r.Transport()
+	at := "http://"
+	if r.Peer().Encrypted() {
+		at = "https://"
+	}
+	at += textfmt.OneLine(hr.Host)
+	// Behind a proxy the client's scheme and prefix are those of the public URL.
+	if u := s.options.URL; !s.options.Direct && u.Serves(u.Scheme, hr.Host) {
+		at = u.String()
+	}
 	return handler.Response{
 		VaryAccept:     true,
 		ReferrerPolicy: "no-referrer",
 		CacheControl:   "no-cache",
 		Type:           handler.TypeText,
-		Body:           []byte(strings.ReplaceAll(overview, "{url}", scheme+textfmt.OneLine(hr.Host))),
+		Body:           []byte(strings.ReplaceAll(overview, "{url}", at)),
 	}, nil
 }
 

@@ -147,7 +147,7 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	}
 	// A browser gives up the stream of another origin for good when it is redirected.
 	if hr.Header.Get("Origin") == "" {
-		if to := s.balancer.elsewhere(hr.URL, q); to != "" {
+		if to := s.balancer.elsewhere(r, q); to != "" {
 			return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 		}
 	}
@@ -157,7 +157,7 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 	}
 	caller := r.Caller
 	watcher, err := s.hub.Subscribe(subjects, watch.Client{
-		Home:      strings.Clone(q.Get("home")),
+		Home:      strings.Clone(s.balancer.home(r, q)),
 		Permitted: func() bool { return s.gate.MayStillRead(caller) },
 		Memory:    place,
 		Left:      place.Leave,

@@ -2,26 +2,30 @@ package httpapi
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"laurel/httpapi/admission"
+	"laurel/internal/address"
 	"laurel/score"
 )
 
 // watchedGroup is a group whose other frontends a test chooses.
 type watchedGroup struct {
 	testMember
+	url    string
 	others atomic.Pointer[[]score.Frontend]
 }
 
 func (g *watchedGroup) Frontends() score.Frontends {
-	own := score.Frontend{ID: g.id, URL: "http://here", State: score.Serving}
+	own := score.Frontend{ID: g.id, URL: g.url, State: score.Serving}
 	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{own}}
 	if others := g.others.Load(); others != nil {
 		f.Frontends = append(f.Frontends, *others...)
@@ -34,12 +38,25 @@ func (g *watchedGroup) setOthers(others ...score.Frontend) { g.others.Store(&oth
 
 func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 	t.Helper()
+	return newWatchedGroupAt(t, "", Options{Options: admission.Options{PublicHost: testHost}})
+}
+
+// newWatchedGroupAt starts a frontend with a public URL, without one that of its own port.
+func newWatchedGroupAt(t *testing.T, public string, o Options) (*watchedGroup, *API, string) {
+	t.Helper()
 	store := openStore(t, append(raceEvents(),
 		`{"type":"contest.define","contest_id":"OG/1","data":{"kind":"head_to_head","sport":"chess"}}`,
 		`{"type":"contest.define","contest_id":"OG/2","data":{"kind":"head_to_head","sport":"chess"}}`)...)
-	g := &watchedGroup{testMember: testMember{id: "f1", store: store}}
-	a := New(groupOf(g), Options{Options: admission.Options{PublicHost: testHost}})
-	server := httptest.NewServer(a.Handler())
+	server := httptest.NewUnstartedServer(nil)
+	u, err := address.Parse(cmp.Or(public, "http://"+server.Listener.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &watchedGroup{testMember: testMember{id: "f1", store: store}, url: u.String()}
+	o.URL, o.Direct = u, public == ""
+	a := New(groupOf(g), o)
+	server.Config.Handler = a.Handler()
+	server.Start()
 	t.Cleanup(func() {
 		a.Close()
 		server.Close()
@@ -168,6 +185,117 @@ func TestNewWatcherIsRedirectedOnceFromAFrontendFarAboveItsShare(t *testing.T) {
 	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * minExcess})
 	if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
 		t.Errorf("while the other frontend has as many watchers: a new one got %s", answer.Status)
+	}
+}
+
+// crowd opens streams at a frontend until it has as many as a crowded one, and returns
+// a function that asks for one more and returns where it is sent, "" if it is kept.
+func crowd(t *testing.T, a *API, url string) (sentTo func(change func(*http.Request)) string) {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(path string, change func(*http.Request)) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(r)
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	for a.hub.Count() < 4*minExcess {
+		r, err := http.Get(url + "/v1/watch?contest=OG/1&moved=1")
+		if err != nil || r.StatusCode != http.StatusOK {
+			t.Fatal(err, r)
+		}
+		t.Cleanup(func() { r.Body.Close() })
+	}
+	return func(change func(*http.Request)) string {
+		t.Helper()
+		answer := ask("/v1/watch?contest=OG/1", change)
+		if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusTemporaryRedirect {
+			t.Errorf("a new watcher got %s", answer.Status)
+		}
+		return answer.Header.Get("Location")
+	}
+}
+
+// A spectator of https://scores.example must not be sent to http://127.0.0.1:8002, nor
+// to an address that only the proxy knows.
+func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
+	plain := func(*http.Request) {}
+	host := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	field := func(name string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, "192.0.2.7") }
+	}
+	guarded := Options{Options: admission.Options{
+		Secure: true, Limits: admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}}
+	const there = "http://there/v1/watch?contest=OG%2F1&moved=1"
+	for _, c := range []struct {
+		what   string
+		public string // "" is the URL of the port
+		other  string // the URL of another frontend with few watchers
+		change func(*http.Request)
+		to     string // "" if the frontend keeps the watcher
+	}{
+		{"directly", "", "http://there", plain, there},
+		{"by another name", "", "http://there", host("scores.example"), ""},
+		{"by no name", "", "http://there", host("none:none"), ""},
+		{"by a proxy that gives its own address as Host", "", "http://there", field("X-Forwarded-For"), ""},
+		{"by a proxy that names itself", "", "http://there", field("Via"), ""},
+		{"to another scheme", "", "https://there", plain, ""},
+		{"to no URL", "", "", plain, ""},
+		{"to a URL that is none", "", "javascript:alert(1)", plain, ""},
+		{"by a public URL", "http://f1.example", "http://there", host("f1.example"), there},
+		{"by a public URL with its port", "http://f1.example", "http://there", host("F1.example:80"), there},
+		{"by a public URL with a prefix", "http://f1.example/live", "http://there/live", host("f1.example"),
+			"http://there/live/v1/watch?contest=OG%2F1&moved=1"},
+		{"by a public URL of a proxy", "http://f1.example", "http://there", func(r *http.Request) {
+			r.Host = "f1.example"
+			r.Header.Set("X-Forwarded-For", "192.0.2.7")
+		}, there},
+		{"by a public URL of a trusted proxy that ends TLS", "https://f1.example", "https://there", func(r *http.Request) {
+			r.Host = "f1.example"
+			r.Header.Set("X-Forwarded-Proto", "https")
+		}, "https://there/v1/watch?contest=OG%2F1&moved=1"},
+		{"past the public URL", "http://f1.example", "http://there", plain, ""},
+		{"in the clear, by a public URL with https", "https://f1.example", "https://there", host("f1.example"), ""},
+		{"to the same URL, by which all are reached", "http://f1.example", "http://f1.example", host("f1.example"), ""},
+		{"to a loopback address", "http://f1.example", "http://127.0.0.1:8002", host("f1.example"), ""},
+		{"to a local name", "http://f1.example", "http://localhost:8002", host("f1.example"), ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			g, a, url := newWatchedGroupAt(t, c.public, guarded)
+			g.setOthers(score.Frontend{ID: "f2", URL: c.other, State: score.Serving})
+			if to := crowd(t, a, url)(c.change); to != c.to {
+				t.Errorf("it is sent to %q; want %q", to, c.to)
+			}
+		})
+	}
+}
+
+func TestAWatcherBehindAProxyIsNotSentHome(t *testing.T) {
+	t.Parallel()
+	g, a, url := newWatchedGroupAt(t, "", Options{Options: admission.Options{Secure: true}})
+	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/watch?contest=OG/1&home=f2", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "scores.example"
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if guests := a.hub.Guests("f1"); a.hub.Count() != 1 || len(guests) > 0 {
+		t.Errorf("of %d watchers it would send home %v", a.hub.Count(), guests)
 	}
 }
 

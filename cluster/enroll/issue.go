@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -259,7 +260,7 @@ func (i *Issuer) renewal(csr []byte, h pki.Holder) (*pki.IssuedCertificate, erro
 		if s.Suffrage != raft.Voter || h.Role != pki.Voter {
 			wished = nil
 		}
-		h.Hosts = i.allowed(id, append(wished, host(string(s.Address))), nil, h.Hosts)
+		h.Hosts = i.allowed(id, append(wished, address.Hostname(string(s.Address))), nil, h.Hosts)
 	}
 	return i.issue(public, h)
 }

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -85,17 +84,17 @@ func mayBecome(h pki.Holder, want pki.Role, c *Candidate, enrolled *access.Enrol
 // reaches it, those of its join token, the one of the URL that an operator gives, and those
 // of the present certificate, without the address from which it has moved.
 func (i *Issuer) hostsOf(h pki.Holder, c *Candidate, enrolled *access.Enrolment) []string {
-	reached := host(c.Peer)
+	reached := address.Hostname(c.Peer)
 	old := h.Hosts
-	if c.Known != nil && host(string(c.Known.Address)) != reached {
-		moved := func(s string) bool { return s == host(string(c.Known.Address)) }
+	if c.Known != nil && address.Hostname(string(c.Known.Address)) != reached {
+		moved := func(s string) bool { return s == address.Hostname(string(c.Known.Address)) }
 		old = slices.DeleteFunc(slices.Clone(old), moved)
 	}
 	var given []string
 	if enrolled != nil {
 		given = slices.Clone(enrolled.Hosts)
 	}
-	if u, err := url.Parse(c.URL); err == nil && c.ByOperator {
+	if u, err := address.Parse(c.URL); err == nil && c.ByOperator {
 		given = append(given, u.Hostname())
 	}
 	return i.allowed(raft.ServerID(h.Member), []string{reached}, given, old)
@@ -115,7 +114,7 @@ func (i *Issuer) allowed(member raft.ServerID, own, given, old []string) (hosts 
 	}
 	for _, s := range own {
 		others := func(o raft.Server) bool {
-			return o.ID != member && strings.EqualFold(host(string(o.Address)), s)
+			return o.ID != member && strings.EqualFold(address.Hostname(string(o.Address)), s)
 		}
 		if !slices.ContainsFunc(i.Auth.Servers(), others) {
 			add(s)
@@ -126,14 +125,6 @@ func (i *Issuer) allowed(member raft.ServerID, own, given, old []string) (hosts 
 	}
 	slices.Sort(hosts)
 	return hosts
-}
-
-func host(addr string) string {
-	h, _, _ := net.SplitHostPort(addr)
-	if ip := net.ParseIP(h); ip != nil {
-		return ip.String()
-	}
-	return h
 }
 
 // promote issues a certificate and has the frontend at addr install it.

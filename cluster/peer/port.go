@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -47,7 +48,10 @@ type Listener func(network, addr string) (net.Listener, error)
 
 // Config configures a Port.
 type Config struct {
-	Address  string         // host:port on which the other members reach this one; port 0 lets the system choose
+	// Address is the host:port at which the other members reach this one, and Bind the one
+	// on which it listens, "" for Address. Port 0 of Address lets the system choose.
+	Address, Bind string
+
 	ServerID raft.ServerID  // of this member
 	Auth     *Authenticator // nil if members do not authenticate each other
 	// Needs has the role that each protocol needs, but for HTTP.
@@ -82,27 +86,23 @@ func (a Addr) String() string  { return string(a) }
 
 // Listen opens the port and accepts connections. Close must be called.
 func Listen(c Config) (*Port, error) {
-	host, _, err := net.SplitHostPort(c.Address)
-	if err != nil {
-		return nil, err
-	}
 	if c.Listen == nil {
 		c.Listen = net.Listen
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
-	l, err := c.Listen("tcp", c.Address)
+	l, err := c.Listen("tcp", cmp.Or(c.Bind, c.Address))
 	if err != nil {
 		return nil, err
 	}
-	_, number, err := net.SplitHostPort(l.Addr().String())
+	reached, err := c.reached(l)
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
 	p := &Port{
-		config: c, listener: l, address: Addr(net.JoinHostPort(host, number)),
+		config: c, listener: l, address: reached,
 		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, httpBacklog),
 		open: map[*conn]struct{}{},
 		server: &http.Server{
@@ -114,6 +114,19 @@ func Listen(c Config) (*Port, error) {
 	p.client.Store(p.newClient())
 	go p.accept()
 	return p, nil
+}
+
+// reached returns the address at which the other members reach l.
+func (c *Config) reached(l net.Listener) (Addr, error) {
+	if c.Bind != "" {
+		return Addr(c.Address), nil
+	}
+	host, _, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return Addr(net.JoinHostPort(host, port)), err
 }
 
 func (p *Port) newClient() *http.Transport {

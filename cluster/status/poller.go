@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster/peer"
+	"laurel/internal/address"
 	"laurel/trust/pki"
 )
 
@@ -184,5 +185,7 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	case p.Source.Identity != nil && s.Member != by:
 		return Status{}, fmt.Errorf("the member reports the id %q, but its certificate is for %q", s.Member, by)
 	}
+	public, _ := address.Parse(s.URL) // clients are not told another one
+	s.URL = public.String()
 	return s, nil
 }

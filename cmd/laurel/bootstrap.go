@@ -9,15 +9,14 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"laurel/cluster"
+	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -60,8 +59,8 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 	var others []string
 	position := -1
 	for i, u := range o.Join {
-		addr, _ := hostPort(u)
-		if own, _ := hostPort(o.URL); addr == f.HTTP || addr == own {
+		at, _ := address.Parse(u) // check has checked it
+		if addr := at.HostPort(); addr == f.HTTP || addr == f.URL.HostPort() {
 			position = i
 			continue
 		}
@@ -69,7 +68,7 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 	}
 	if position < 0 {
 		return cli.Usagef("--join does not name this frontend, at %s: with --bootstrap, name all frontends "+
-			"in the same order at each, or each may make a group of its own", cmp.Or(o.URL, f.HTTP))
+			"in the same order at each, or each may make a group of its own", cmp.Or(f.URL.String(), f.HTTP))
 	}
 	founds, err := f.mayFound()
 	if err != nil {
@@ -105,23 +104,6 @@ func (f *frontendFlags) mayFound() (bool, error) {
 	return i.Authority(i.IssuedBy()) != nil, nil
 }
 
-// hostPort returns the address of the URL of a frontend.
-func hostPort(text string) (string, error) {
-	if scheme, _, _ := strings.Cut(strings.ToLower(text), "://"); scheme != "https" && scheme != "http" {
-		return "", errors.New("it does not begin with https:// or http://")
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return "", err
-	case u.Hostname() == "":
-		return "", errors.New("it has no host")
-	case u.Port() == "":
-		return net.JoinHostPort(u.Hostname(), strings.TrimSuffix(u.Scheme, ":")), nil
-	}
-	return u.Host, nil
-}
-
 // anybodyAt reports whether a frontend at one of the URLs may have a group, within wait.
 func anybodyAt(ctx context.Context, urls []string, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -151,18 +133,18 @@ func anybodyAt(ctx context.Context, urls []string, wait time.Duration) bool {
 // answer that it has no group. Whoever answers is not authenticated: the group to join
 // does that.
 func mayHaveGroup(ctx context.Context, u string) bool {
-	addr, err := hostPort(u)
+	at, err := address.Parse(u)
 	if err != nil {
 		return false
 	}
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", at.HostPort())
 	if err != nil {
 		return false
 	}
 	c.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slowAnswer)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(u, "/")+"/v1/frontends", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String()+"/v1/frontends", nil)
 	if err != nil {
 		return true
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster"
+	"laurel/internal/address"
 	"laurel/internal/cli"
 )
 
@@ -73,8 +74,8 @@ func TestBootstrapWithJoinIsRefusedWithoutTheOwnAddress(t *testing.T) {
 		!strings.Contains(err.Error(), f.HTTP) {
 		t.Errorf("it got %v", err)
 	}
-	f.Member.URL = "https://scores.example.org:2"
-	f.Member.Join = []string{f.Member.URL}
+	f.URL = address.URL{Scheme: "https", Host: "scores.example.org:2"}
+	f.Member.Join = []string{f.URL.String()}
 	if err := f.chooseGroup(t.Context(), time.Millisecond); err != nil || !f.Member.Bootstrap {
 		t.Errorf("with the public address it chooses bootstrap %t, %v", f.Member.Bootstrap, err)
 	}

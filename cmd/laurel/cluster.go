@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/score"
 	"laurel/trust/access"
@@ -142,7 +143,7 @@ The flags about the frontend are never taken from the environment.`,
 				return "", cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
-		if _, err := hostPort(m.URL); err != nil {
+		if _, err := address.Parse(m.URL); err != nil {
 			return "", cli.Usagef("--url is %q; want the URL at which clients reach the frontend: %w", m.URL, err)
 		}
 		group, err := c.Frontends(ctx)

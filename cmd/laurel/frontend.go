@@ -18,6 +18,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/httpapi"
+	"laurel/internal/address"
 	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
@@ -105,9 +106,15 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.Dir, "data", "", "directory of its data; made if it is missing")
 	flags.StringVar(&f.HTTP, "http", "127.0.0.1:8001", "host:port for clients")
 	flags.StringVar(&m.Peer, "peer", "127.0.0.1:9001", "host:port at which the other members reach this one")
-	flags.StringVar(&m.URL, "public-url", "",
-		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
-			"and the --http address)")
+	flags.StringVar(&m.PeerListen, "peer-listen", "",
+		"host:port to listen on for the other members, such as :9001, if that is not the --peer address")
+	flags.Func("public-url",
+		"`URL` at which clients reach this frontend, such as https://scores.example/live (default https:// or, "+
+			"with --insecure, http://, and the --http address, with the name of the machine for all addresses)",
+		func(text string) (err error) {
+			f.URL, err = address.Parse(text)
+			return err
+		})
 	flags.BoolVar(&m.Bootstrap, "bootstrap", false,
 		"make a new group with this frontend as its only member, unless --join finds one")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
@@ -167,10 +174,12 @@ func (f *frontendFlags) check() error {
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
 	}
-	for _, u := range f.Member.Join {
-		if _, err := hostPort(u); err != nil {
-			return cli.Usagef("--join is %q; want URLs of frontends, such as https://10.0.0.1:8001: %w", u, err)
+	for i, text := range f.Member.Join {
+		u, err := address.Parse(text)
+		if err != nil {
+			return cli.Usagef("--join is %q; want URLs of frontends, such as https://10.0.0.1:8001: %w", text, err)
 		}
+		f.Member.Join[i] = u.String()
 	}
 	for i, text := range f.API.Origins {
 		origin, err := httpapi.ParseOrigin(text)
@@ -179,7 +188,7 @@ func (f *frontendFlags) check() error {
 		}
 		f.API.Origins[i] = origin
 	}
-	return nil
+	return f.checkAddresses()
 }
 
 // run runs a frontend until ctx ends or it cannot continue.

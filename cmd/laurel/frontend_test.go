@@ -6,12 +6,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"laurel/cluster"
 	"laurel/internal/boundlog"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
+	"laurel/trust/pki"
 )
 
 func TestAFrontendEndsWithTheExitCodeOfItsError(t *testing.T) {
@@ -81,6 +88,75 @@ func TestPrivateIsOnlyForANewGroupThatAuthenticates(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatOthersCannotUseIsWrongUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"--public-url scores.example":                        "scheme",
+		"--public-url ftp://scores.example":                  "scheme",
+		"--public-url https://scores.example?x=1":            "query",
+		"--public-url https://user@scores.example":           "user",
+		"--public-url https://0.0.0.0:1":                     "every address",
+		"--public-url javascript:alert(1)":                   "scheme",
+		"--public-url https://scores.example/a/../b":         "path",
+		"--http [fe80::1%eth0]:8001":                         "--public-url",
+		"--http f1":                                          "--public-url",
+		"--peer :9001":                                       "--peer-listen",
+		"--peer 0.0.0.0:9001":                                "--peer-listen",
+		"--peer f1.example":                                  "--peer",
+		"--peer f1.example:9001 --peer-listen 9001":          "--peer-listen",
+		"--peer f1.example:0 --peer-listen :9001":            "--peer",
+		"--insecure --peer-listen 0.0.0.0:9001":              "loopback",
+		"--insecure --peer 127.0.0.1:1 --peer-listen f1:901": "loopback",
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := append([]string{"frontend", "--id", "f1", "--data", dir, "--bootstrap"}, strings.Fields(line)...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, stderr %q; want %q", line, code, errs, want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, trustDir)); err == nil {
+			t.Errorf("%s: it has made a certificate", line)
+		}
+	}
+	t.Setenv("LAUREL_PUBLIC_URL", "https://a b/")
+	code, _, errs, _ := run(t, answers("{}"), "frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap")
+	if code != cli.ExitUsage || !strings.Contains(errs, "LAUREL_PUBLIC_URL") {
+		t.Errorf("a wrong URL in the environment: exit code %d, stderr %q", code, errs)
+	}
+}
+
+// Clients compare the host of a URL with the certificate.
+func TestTheCertificateHasTheHostsOfAllURLs(t *testing.T) {
+	machine := frontend.MachineName()
+	for _, c := range []struct {
+		args []string
+		want []string // besides those of loopback
+	}{
+		{[]string{"--http", "F1.example:8001", "--peer", "f1.inside:9001"}, []string{"f1.example", "f1.inside"}},
+		{[]string{"--http", "0.0.0.0:8001", "--peer", "10.0.0.1:9001"}, []string{"10.0.0.1", strings.ToLower(machine)}},
+		{[]string{"--http", ":8001", "--peer", "10.0.0.1:9001", "--public-url", "https://Scores.example/live"},
+			[]string{"10.0.0.1", "scores.example", strings.ToLower(machine)}},
+		{[]string{"--http", "[2001:db8:0::1]:8001", "--peer", "f1:9001"}, []string{"2001:db8::1", "f1"}},
+	} {
+		var f frontendFlags
+		command := &cobra.Command{}
+		f.add(command)
+		if err := command.ParseFlags(c.args); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.checkAddresses(); err != nil {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		want := append(c.want, pki.LoopbackHosts...)
+		slices.Sort(want)
+		want = slices.Compact(want)
+		if got := f.hosts(); !slices.Equal(got, want) {
+			t.Errorf("%q: the certificate is for %q; want %q", c.args, got, want)
+		}
+		if !slices.Contains(f.hosts(), f.URL.Hostname()) {
+			t.Errorf("%q: the certificate is not for the published URL %s", c.args, f.URL)
+		}
+	}
+}
+
 func TestAnAddressToJoinWithoutASchemeIsWrongUsage(t *testing.T) {
 	for _, address := range []string{
 		"127.0.0.1:8001", "localhost:8001", "scores.example", "://x", "ftp://127.0.0.1:8001", "https://", "http://:8001",
@@ -99,6 +175,7 @@ func TestAnAddressToJoinWithoutASchemeIsWrongUsage(t *testing.T) {
 	for _, address := range []string{"http://127.0.0.1:8001", "https://scores.example", "HTTPS://[::1]:8001/live"} {
 		f := frontendFlags{metrics: metricsAtHTTP}
 		f.Member.ID, f.Member.Dir, f.Member.TimeScale, f.Member.Join = "f1", "d", 1, []string{address}
+		f.Member.Peer, f.HTTP = "f1:9001", "f1:8001"
 		if err := f.check(); err != nil {
 			t.Errorf("%q: %v", address, err)
 		}
@@ -130,7 +207,7 @@ func TestAnOriginThatNoBrowserSendsIsWrongUsage(t *testing.T) {
 		}
 	}
 	f := frontendFlags{metrics: metricsAtHTTP}
-	f.Member.ID, f.Member.Dir, f.Member.TimeScale = "f1", "d", 1
+	f.Member.ID, f.Member.Dir, f.Member.TimeScale, f.Member.Peer, f.HTTP = "f1", "d", 1, "f1:9001", "f1:8001"
 	f.API.Origins = []string{"https://Scores.example:443/", "http://press.example:8080"}
 	if err := f.check(); err != nil || f.API.Origins[0] != "https://scores.example" ||
 		f.API.Origins[1] != "http://press.example:8080" {

@@ -8,14 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"laurel/cluster"
+	"laurel/internal/address"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
 	"laurel/trust/pki"
 )
 
@@ -122,10 +124,12 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 	if secure {
 		return cli.Usagef("%s has the data of a group with certificates; start it without --insecure", f.Member.Dir)
 	}
-	for flag, addr := range map[string]string{"--http": f.HTTP, "--peer": f.Member.Peer} {
-		if !isLoopback(addr) {
+	for _, given := range []struct{ flag, addr string }{
+		{"--http", f.HTTP}, {"--peer", f.Member.Peer}, {"--peer-listen", f.Member.PeerListen},
+	} {
+		if given.addr != "" && !isLoopback(given.addr) {
 			return cli.Usagef("%s is %s: with --insecure everybody who reaches a frontend can post, "+
-				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", flag, addr)
+				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", given.flag, given.addr)
 		}
 	}
 	f.Member.Logger.Warn("INSECURE: nobody is authenticated; everybody who reaches this frontend can post and " +
@@ -136,30 +140,43 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 // isLoopback reports whether a host:port is on the loopback interface.
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+	return err == nil && address.IsLoopback(host)
+}
+
+// checkAddresses checks what others are told, and makes the URL for clients if none is
+// given.
+func (f *frontendFlags) checkAddresses() (err error) {
+	if err := address.CheckPeer(f.Member.Peer); err != nil {
+		return cli.Usagef("--peer is %q; want host:port at which the other members reach this one: %w; "+
+			"if that is not where to listen, give both --peer and --peer-listen", f.Member.Peer, err)
+	}
+	if listen := f.Member.PeerListen; listen != "" {
+		if _, _, err := net.SplitHostPort(listen); err != nil {
+			return cli.Usagef("--peer-listen is %q; want host:port, such as :9001: %w", listen, err)
+		}
+		if strings.HasSuffix(f.Member.Peer, ":0") {
+			return cli.Usagef("--peer is %s; with --peer-listen it needs the port that others use", f.Member.Peer)
+		}
+	}
+	if f.URL.Host != "" {
+		return nil
+	}
+	if f.URL, err = address.Of(!f.insecure, f.HTTP, frontend.MachineName()); err != nil {
+		return cli.Usagef("--http is %s, of which no URL for clients follows: %w; set --public-url", f.HTTP, err)
+	}
+	return nil
 }
 
 // hosts lists the names and addresses by which clients and members reach a frontend.
 func (f *frontendFlags) hosts() []string {
-	host, _, _ := net.SplitHostPort(f.HTTP)
-	peer, _, _ := net.SplitHostPort(f.Member.Peer)
-	list := []string{"localhost", "127.0.0.1", "::1", host, peer}
-	if u, err := url.Parse(f.Member.URL); err == nil {
-		list = append(list, u.Hostname())
-	}
-	if isUnspecified(host) {
-		name, _ := os.Hostname()
-		list = append(list, name)
+	list := append(slices.Clone(pki.LoopbackHosts),
+		address.Hostname(f.HTTP), address.Hostname(f.Member.Peer), f.URL.Hostname())
+	if machine := address.Hostname(frontend.MachineName()); address.IsUnspecified(address.Hostname(f.HTTP)) &&
+		address.CheckHost(machine) == nil {
+		list = append(list, machine)
 	}
 	slices.Sort(list)
-	return slices.Compact(slices.DeleteFunc(list, isUnspecified))
-}
-
-// isUnspecified reports whether a host stands for all addresses of this machine.
-func isUnspecified(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
+	return slices.Compact(slices.DeleteFunc(list, address.IsUnspecified))
 }
 
 // setCertificate sets the certificate of --tls-cert and --tls-key, if there is one.

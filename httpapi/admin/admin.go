@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
@@ -148,19 +148,15 @@ func checkMember(m *score.NewMember) error {
 	switch {
 	case m.Peer == "":
 		return handler.FieldProblem("peer", "missing; want the host:port for the other members")
-	case !isAddress(m.Peer): // the audit trail could not store it
+	case address.CheckPeer(m.Peer) != nil:
 		return handler.Unwanted("peer", m.Peer, "the host:port for the other members")
 	}
-	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	u, err := address.Parse(m.URL)
+	if err != nil {
 		return handler.Unwanted("url", m.URL, "the URL for clients, such as http://127.0.0.1:8001")
 	}
+	m.URL = u.String()
 	return nil
-}
-
-// isAddress reports whether s may be an address: printable ASCII of a limited length.
-func isAddress(s string) bool {
-	const limit = 255 + len(":65535") // of a host's name and a port
-	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // checkSelf refuses a caller who may not change the place of a member in the group. A

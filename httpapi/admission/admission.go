@@ -136,7 +136,6 @@ type Control struct {
 
 	options   Options
 	addresses [shards]budgets[netip.Addr, requestBudget]
-	grants    budgets[string, requestBudget]
 	callers   budgets[string, callerBudget]
 	returns   *rate.Limiter // of paused connections
 	memory    memory        // of answers

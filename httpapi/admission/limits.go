@@ -217,7 +217,7 @@ func (c *Control) requests(caller *handler.Caller) *requestBudget {
 	if b == nil || caller.Grant == nil {
 		return b
 	}
-	return c.grants.of(caller.Grant.ID, maxRated, c.newRequestBudget)
+	return c.caller(caller.Grant).requests
 }
 
 // AllowRead takes a read from the budget of a peer's address. It reports false if nothing
@@ -232,6 +232,7 @@ type callerBudget struct {
 	events, folds *rate.Limiter
 	folding       chan struct{} // has a token for each post under way that may fold events
 	streams       int           // proven ones under way; streams.mu guards it
+	requests      *requestBudget
 }
 
 // caller returns the budget of a grant.
@@ -243,9 +244,10 @@ func (c *Control) caller(g *access.Grant) *callerBudget {
 	burst := max(1, int(perSecond))
 	b := c.callers.of(g.ID, maxRated, func() *callerBudget {
 		return &callerBudget{
-			events:  rate.NewLimiter(rate.Limit(perSecond), burst),
-			folds:   rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
-			folding: make(chan struct{}, FoldingPosts),
+			events:   rate.NewLimiter(rate.Limit(perSecond), burst),
+			folds:    rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
+			folding:  make(chan struct{}, FoldingPosts),
+			requests: c.newRequestBudget(),
 		}
 	})
 	if b.events.Limit() != rate.Limit(perSecond) { // the grant was changed

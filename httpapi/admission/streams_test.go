@@ -150,7 +150,7 @@ func TestAProvenStreamKeepsItsPlace(t *testing.T) {
 		t.Fatal(problem)
 	}
 	for i := range 20 {
-		p.mustEnter(fmt.Sprint(i), 2+i, nil)
+		p.mustEnter(fmt.Sprint(i), 2+i, nil).Heard()
 	}
 	for _, name := range p.displaced {
 		if name == "bard" {

@@ -181,7 +181,7 @@ type Body struct {
 	io.ReadCloser
 	control *http.ResponseController // whose methods fail without a connection
 	http1   bool
-	expects bool        // the client waits before it sends the body
+	arrives bool        // it has a length, and the client sends it without waiting
 	begun   atomic.Bool // the body is being read
 	ended   atomic.Bool // the body was read to its end
 	closed  atomic.Bool
@@ -197,7 +197,7 @@ func (l *Bodies) Open(w http.ResponseWriter, r *http.Request) (*http.Request, *B
 		ReadCloser: r.Body,
 		control:    http.NewResponseController(w),
 		http1:      r.ProtoMajor == 1,
-		expects:    r.Header.Get("Expect") != "",
+		arrives:    r.ContentLength > 0 && r.Header.Get("Expect") == "",
 	}
 	_ = b.control.EnableFullDuplex()
 	_ = b.control.SetReadDeadline(time.Now().Add(l.Timeout)) // net/http resets it at the end of the body
@@ -227,12 +227,13 @@ func (b *Body) Close() error {
 }
 
 // BeforeAnswer sets the header fields of an answer that does not wait for the rest of the
-// body. A body that nobody reads, but that has come with the header, is dropped.
+// body. A body that nobody reads, but that has come with the header, is dropped. That is
+// not tried with chunks: net/http could then not read what follows within linger.
 func (b *Body) BeforeAnswer(h http.Header) {
 	if b == nil || !b.http1 || b.ended.Load() {
 		return
 	}
-	if !b.begun.Load() && !b.expects && b.control.SetReadDeadline(time.Unix(1, 0)) == nil {
+	if !b.begun.Load() && b.arrives && b.control.SetReadDeadline(time.Unix(1, 0)) == nil {
 		_, _ = io.Copy(io.Discard, b) // the error is that there is more, which has not come
 	}
 	if !b.ended.Load() {

@@ -24,7 +24,11 @@ const (
 	maxChunkBytes = 1 << 20
 )
 
-var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
+// These are shared by all answers and never changed. A proxy is not to keep results back.
+var (
+	headerNDJSON     = []string{handler.TypeNDJSON}
+	headerUnbuffered = []string{"no"}
+)
 
 // stream is the answer to a stream of events.
 type stream struct {
@@ -177,7 +181,7 @@ func (s *stream) abort(id string, err error) error {
 func (s *stream) write(results []score.Result) error {
 	if !s.begun {
 		s.begun = true
-		s.w.Header()["Content-Type"] = headerNDJSON
+		s.w.Header()["Content-Type"], s.w.Header()["X-Accel-Buffering"] = headerNDJSON, headerUnbuffered
 	}
 	b := s.buf.B[:0]
 	for i := range results {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -225,21 +226,34 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // catchUp calls add for each page of the events of the watched timelines. At its end the
 // watcher listens, and has them all. It does not listen while most of them are read, or
-// what comes meanwhile would wait for a client that takes them slowly.
+// what comes meanwhile would wait for a client that takes them slowly. Events that can be
+// read may not have been dispatched yet: the watcher listens once they are.
 func (b *beginning) catchUp(add func(timeline string, page []Event) error) error {
 	b.mu.Lock()
 	b.unlisten(b.w)
-	upTo := b.dispatching
 	b.mu.Unlock()
-	for _, listens := range []bool{false, true} {
-		if listens {
-			b.start = b.listen(b.w)
-			upTo = b.start
+	if err := b.timelines(math.MaxUint64, add); err != nil {
+		return err
+	}
+	read := uint64(0)
+	for _, revision := range b.latest {
+		read = max(read, revision)
+	}
+	if b.store.Ordered() {
+		if err := b.await(b.ctx, func() bool { return b.dispatching >= read }); err != nil {
+			return err
 		}
-		for _, id := range b.w.subjects.Timelines {
-			if err := b.eventsUpTo(id, upTo, add); err != nil {
-				return err
-			}
+	}
+	b.start = b.listen(b.w)
+	return b.timelines(b.start, add)
+}
+
+// timelines calls add for each page of the events, up to a revision, that are not in the
+// beginning yet.
+func (b *beginning) timelines(upTo uint64, add func(timeline string, page []Event) error) error {
+	for _, id := range b.w.subjects.Timelines {
+		if err := b.eventsUpTo(id, upTo, add); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -376,3 +376,26 @@ func TestAWatcherThatWasSlowOnceKeepsItsStream(t *testing.T) {
 		t.Errorf("got %+v; want revision %d", e.event, last)
 	}
 }
+
+func TestASnapshotHasTheEventsThatCanBeReadBeforeTheyAreDispatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		h := newHub(t, s)
+		awaitDelivered(t, h, s.change("C/1"))
+		s.mu.Lock()
+		s.revision++
+		s.changed["C/1"] = append(s.changed["C/1"], s.revision)
+		s.mu.Unlock()
+		joins := subscribe(t, h, Subjects{Timelines: []string{"C/1"}}, "")
+		synctest.Wait()
+		s.invalidations.Add([]string{"timeline/C/1"}, false, 2)
+		c := <-joins
+		if e := c.mustNext(); e.event != "snapshot" || len(e.data.Timeline) != 2 || e.id != "fake-2" {
+			t.Errorf("first came %s with %d events and the id %s; want both events", e.event, len(e.data.Timeline), e.id)
+		}
+		last := s.change("C/1")
+		if e := c.mustNext(); e.event != "timeline" || e.data.Revision != last {
+			t.Errorf("then came %+v; want the next event", e)
+		}
+	})
+}

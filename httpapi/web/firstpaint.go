@@ -62,10 +62,11 @@ type table struct {
 	More  string            // URL of the whole table, or "" if this is the whole table
 }
 
-// Asset returns the URL of a file in dist, or "" if there is none. The template calls it.
+// Asset returns the URL of a file in dist, relative to that of the page, before which a
+// proxy may put a prefix; "" if there is none. The template calls it.
 func (*pageData) Asset(name string) string {
 	if a := assets()[name]; a != nil {
-		return a.url
+		return strings.TrimPrefix(a.path, "/")
 	}
 	return ""
 }

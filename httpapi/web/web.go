@@ -17,9 +17,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +27,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -51,16 +50,16 @@ type Data struct {
 	SignedIn bool `json:"signed_in,omitzero"`
 }
 
-// policy returns the content security policy: the page loads only its own files and
-// connects only to the frontends that are known when it is served. It must be reloaded to
-// connect to frontends that were added later.
-func policy(d *Data) string {
+// policy returns the content security policy of a page at a host: it loads only its own
+// files and connects only to the frontends that are known when it is served and can be
+// reached from there. It must be reloaded to connect to frontends that were added later.
+func policy(d *Data, host string) string {
 	var b strings.Builder
 	b.WriteString("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'")
 	for _, f := range d.Frontends.Frontends {
-		u, err := url.Parse(f.URL)
-		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
-			b.WriteString(" " + u.Scheme + "://" + u.Host)
+		// An address has no character that could begin another directive.
+		if u, err := address.Parse(f.URL); err == nil && u.ReachedFrom(address.Hostname(host)) {
+			b.WriteString(" " + u.Origin())
 		}
 	}
 	b.WriteString("; base-uri 'none'; form-action ")
@@ -72,9 +71,6 @@ func policy(d *Data) string {
 	b.WriteString("; frame-ancestors 'none'")
 	return b.String()
 }
-
-// plainHost matches hosts that cannot inject other directives into the policy.
-var plainHost = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
 
 //go:embed page.html
 var pageText string
@@ -110,7 +106,7 @@ func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error
 		return err
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy(&d))
+	h.Set("Content-Security-Policy", policy(&d, r.Host))
 	h.Set("Referrer-Policy", referrerPolicy)
 	h.Set("Cache-Control", "no-cache")
 	if d.SignedIn {
@@ -163,9 +159,9 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// asset is a file of the page, cached forever: its URL contains a hash of its content.
+// asset is a file of the page, cached forever: its path contains a hash of its content.
 type asset struct {
-	url         string
+	path        string
 	contentType string
 	body        []byte
 	compressed  []byte
@@ -187,7 +183,7 @@ var assets = sync.OnceValue(func() map[string]*asset {
 		sum := sha256.Sum256(body)
 		stem := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
 		all[e.Name()] = &asset{
-			url:         AssetsPath + stem + "-" + hex.EncodeToString(sum[:6]) + path.Ext(e.Name()),
+			path:        AssetsPath + stem + "-" + hex.EncodeToString(sum[:6]) + path.Ext(e.Name()),
 			contentType: kind,
 			body:        body,
 			compressed:  compress(body, gzip.BestCompression),
@@ -198,12 +194,12 @@ var assets = sync.OnceValue(func() map[string]*asset {
 
 // Assets returns a handler for the page's files, at paths that begin with AssetsPath.
 func Assets() http.Handler {
-	byURL := make(map[string]*asset)
+	byPath := make(map[string]*asset)
 	for _, a := range assets() {
-		byURL[a.url] = a
+		byPath[a.path] = a
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := byURL[r.URL.Path]
+		a := byPath[r.URL.Path]
 		if a == nil {
 			http.NotFound(w, r)
 			return

@@ -113,15 +113,40 @@ func TestPageMayLoadOnlyItsOwnFiles(t *testing.T) {
 	}
 }
 
+// A proxy may serve the page below a path, which it removes.
+func TestThePageNamesNoPathFromTheRootOfItsHost(t *testing.T) {
+	html := renderPage(t, Data{Scores: []score.Record{match}, Frontend: "f1"})
+	if from := regexp.MustCompile(`(href|src|action)="/[^"]*"`).FindString(html); from != "" {
+		t.Errorf("the page has %s", from)
+	}
+}
+
+func TestThePageConnectsOnlyToFrontendsThatItsReaderCanReach(t *testing.T) {
+	d := Data{Frontends: score.Frontends{Frontends: []score.Frontend{
+		{URL: "http://127.0.0.1:8001"}, {URL: "https://F2.example:443/live"}, {URL: "http://[::1]:8003"},
+		{URL: "http://f4.example; script-src *"}, {URL: "javascript:alert(1)"}, {URL: ""},
+	}}}
+	for host, want := range map[string]string{
+		"scores.example":      "connect-src 'self' https://f2.example;",
+		"scores.example:8001": "connect-src 'self' https://f2.example;",
+		"localhost:8001":      "connect-src 'self' http://127.0.0.1:8001 https://f2.example http://[::1]:8003;",
+		"127.0.0.1:8001":      "connect-src 'self' http://127.0.0.1:8001 https://f2.example http://[::1]:8003;",
+	} {
+		if policy := policy(&d, host); !strings.Contains(policy, want) {
+			t.Errorf("at %s the policy is %q; want %q", host, policy, want)
+		}
+	}
+}
+
 func TestAssetsMayBeCachedForever(t *testing.T) {
 	html := renderPage(t, Data{})
-	urls := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(html, -1)
+	urls := regexp.MustCompile(`"(assets/[^"]+)"`).FindAllStringSubmatch(html, -1)
 	if len(urls) != 3 {
 		t.Fatalf("the page names %v, want a script, a style and an icon", urls)
 	}
 	for _, u := range urls {
 		for _, coding := range []string{"", "gzip", "br, gzip;q=0"} {
-			r := httptest.NewRequest(http.MethodGet, u[1], nil)
+			r := httptest.NewRequest(http.MethodGet, "/"+u[1], nil)
 			r.Header.Set("Accept-Encoding", coding)
 			w := httptest.NewRecorder()
 			Assets().ServeHTTP(w, r)

@@ -4,11 +4,11 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strings"
 
+	"laurel/internal/address"
 	"laurel/score"
 )
 
@@ -66,20 +66,11 @@ func (t *Target) trustLineage(lineage string) error {
 
 // storeURL returns one text for all the ways to write the URL of a frontend.
 func storeURL(given string) string {
-	given = strings.TrimSpace(given)
-	if !strings.Contains(given, "://") {
-		given = "http://" + given
-	}
-	u, err := url.Parse(given)
+	u, err := address.ParseTyped(given)
 	if err != nil {
 		return url.QueryEscape(given)
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	host := net.JoinHostPort(strings.ToLower(u.Hostname()), port)
-	return u.Scheme + "://" + host + strings.TrimRight(u.EscapedPath(), "/")
+	return u.Scheme + "://" + u.HostPort() + u.Path
 }
 
 // stores is the file with the stores for which a key has signed.

@@ -12,7 +12,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ import (
 	"laurel/httpapi"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
+	"laurel/internal/address"
 	"laurel/trust/pki"
 )
 
@@ -32,11 +34,13 @@ type Options struct {
 	// HTTP is the host:port on which clients are served. With port 0 the system chooses
 	// one.
 	HTTP string
-	// Member is the member of the group. Start sets its Metrics, and its URL where that
-	// is empty.
+	// URL is where clients reach the frontend. Without one it follows from HTTP.
+	URL address.URL
+	// Member is the member of the group. Start sets its Metrics and its URL.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member and its certificates: TLS,
-	// PublicCertificate, Secure, Verify, CallerOf, PublicHost, Logger and the metrics.
+	// API is the HTTP API. Start sets what follows from the member and its certificates:
+	// URL, TLS, PublicCertificate, Secure, Verify, CallerOf, PublicHost, Logger and the
+	// metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
@@ -68,11 +72,9 @@ func Start(o Options) (*Frontend, error) {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
 	secure := o.Member.Identity != nil
-	if o.Member.URL == "" {
-		o.Member.URL = "http://" + listener.Addr().String()
-		if secure {
-			o.Member.URL = "https://" + listener.Addr().String()
-		}
+	if err := o.setURL(secure, listener.Addr()); err != nil {
+		listener.Close()
+		return nil, err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -95,7 +97,7 @@ func Start(o Options) (*Frontend, error) {
 		o.API.PublicCertificate = o.Certificate.Public
 	}
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
-	o.API.Sender, o.API.PublicHost = peer.FromContext, hostOf(o.Member.URL)
+	o.API.Sender, o.API.PublicHost = peer.FromContext, o.URL.Hostname()
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
 	api := httpapi.New(httpapi.Group{
 		Status:     member,
@@ -119,13 +121,33 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
-// hostOf returns the name or address in a URL; "" for one that is none.
-func hostOf(text string) string {
-	u, err := url.Parse(text)
+// setURL sets the URL of a frontend that listens at addr. The host in HTTP may be a name,
+// which addr is not.
+func (o *Options) setURL(secure bool, addr net.Addr) error {
+	host, _, err := net.SplitHostPort(o.HTTP)
 	if err != nil {
-		return ""
+		return err
 	}
-	return u.Hostname()
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return err
+	}
+	own, err := address.Of(secure, net.JoinHostPort(host, port), MachineName())
+	if o.URL == (address.URL{}) || strings.HasSuffix(o.URL.Host, ":0") { // the system has chosen the port
+		if err != nil {
+			return fmt.Errorf("no URL for clients follows from the address: %w", err)
+		}
+		o.URL = own
+	}
+	o.Member.URL, o.API.URL, o.API.Direct = o.URL.String(), o.URL, o.URL == own
+	return nil
+}
+
+// MachineName returns the name of this machine, which a URL has in the place of an address
+// that stands for all of them; "" if it is not known.
+func MachineName() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 // issuer is the issuer as package httpapi asks for certificates, without naming package

@@ -14,6 +14,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/httpapi"
+	"laurel/internal/address"
 	"laurel/internal/frontend"
 	"laurel/score"
 )
@@ -130,7 +131,6 @@ func (f *Frontend) Start() {
 		ID:              f.ID,
 		Dir:             f.dir,
 		Peer:            f.peer,
-		URL:             f.URL,
 		Logger:          f.group.opts.Logger,
 		SnapshotEntries: f.group.opts.SnapshotEntries,
 	}
@@ -139,7 +139,11 @@ func (f *Frontend) Start() {
 	} else {
 		o.Join = []string{first.URL}
 	}
-	running, err := frontend.Start(frontend.Options{HTTP: "127.0.0.1:0", Member: o, API: f.group.opts.API})
+	public, err := address.Parse(f.URL)
+	if err != nil {
+		f.group.tb.Fatal(err)
+	}
+	running, err := frontend.Start(frontend.Options{HTTP: "127.0.0.1:0", URL: public, Member: o, API: f.group.opts.API})
 	if err != nil {
 		f.group.tb.Fatalf("start %s: %v", f.ID, err)
 	}

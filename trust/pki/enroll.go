@@ -15,10 +15,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
+
+	"laurel/internal/address"
 )
 
 // errJoinToken does not quote the input, which may be a mistyped secret.
@@ -140,13 +141,12 @@ func Enroll(
 }
 
 func enrollURL(base string) (string, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("%q is not the URL of a frontend; want one such as https://10.0.0.1:8001", base)
+	u, err := address.Parse(base)
+	if err != nil {
+		return "", err
 	}
-	u.Scheme = "https" // also spoken by frontends that publish an http URL
-	u.Path = strings.TrimRight(u.Path, "/") + EnrollPath
-	return u.String(), nil
+	// A frontend that publishes an http URL speaks https at the same port, too.
+	return "https://" + u.HostPort() + u.Path + EnrollPath, nil
 }
 
 func postEnrollment(ctx context.Context, target string, body []byte, secure *tls.Config) (*IssuedCertificate, error) {

@@ -2,10 +2,10 @@ package pki
 
 import (
 	"crypto/x509"
-	"fmt"
-	"net"
 	"slices"
 	"strings"
+
+	"laurel/internal/address"
 )
 
 // Role is what a certificate permits its holder to do at the ports of the members. Each
@@ -57,26 +57,8 @@ func HolderOf(c *x509.Certificate) (h Holder, err error) {
 // MaxHosts is the most names and addresses of one certificate.
 const MaxHosts = 16
 
-const maxHost = 253
-
 // CheckHost returns an error if a host cannot be in a certificate.
-func CheckHost(host string) error {
-	if net.ParseIP(host) != nil {
-		return nil
-	}
-	name := strings.TrimPrefix(host, "*.")
-	ok := len(host) <= maxHost
-	for label := range strings.SplitSeq(name, ".") {
-		other := func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-		}
-		ok = ok && label != "" && len(label) <= 63 && !strings.ContainsFunc(label, other)
-	}
-	if !ok {
-		return fmt.Errorf("%.80q is not a host; want a name such as scores.example.org, or an IP address", host)
-	}
-	return nil
-}
+func CheckHost(host string) error { return address.CheckHost(strings.TrimPrefix(host, "*.")) }
 
 // LoopbackHosts reach the machine of the one who uses them, so each certificate of a
 // member may have them.

@@ -13,10 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -32,9 +35,17 @@ var (
 // crowd is a group under the attacks of strangers.
 type crowd struct {
 	*attackTest
-	t    *testing.T // of the attack that goes on
-	said atomic.Int64
+	t        *testing.T // of the attack that goes on
+	watching atomic.Int64
+	most     atomic.Int64 // of watching
+	said     atomic.Int64
 }
+
+// bigContest has a timeline with many events of a kilobyte.
+const (
+	bigContest = "OG50BC/BIG"
+	bigSource  = "bard/big"
+)
 
 // strangers are the attacks. A new one needs a line here and the life of one of its
 // connections.
@@ -43,6 +54,10 @@ func (s *crowd) strangers() []attack {
 		{name: "wrong tokens", conns: 8, kib: 256, goroutines: 4, do: s.wrongTokens},
 		{name: "metrics", conns: 8, kib: 1024, goroutines: 4, do: s.metrics},
 		{name: "attempts to join", conns: 8, kib: 4096, goroutines: 4, do: s.joinAttempts},
+		{name: "readers of watches that do not read", conns: 10, kib: 4096, goroutines: 4, do: s.unreadWatch},
+		{name: "readers of lists that do not read", conns: 10, kib: 4096, goroutines: 4, do: s.unreadList},
+		{name: "refused streams", conns: 50, kib: 512, goroutines: 4, do: s.refusedStream},
+		{name: "watchers of one address", conns: watchingConns, masterOnly: true, kib: 2048, goroutines: 210, do: s.watchers},
 	}
 }
 
@@ -69,6 +84,8 @@ func TestStrangersOfOneAddressHarmNobodyElse(t *testing.T) {
 	s := &crowd{t: t}
 	s.attackTest = newAttackTest(t,
 		startSecureGroup(3, &group{t: t, dir: t.TempDir(), logs: logs(t), env: form.env, open: true}))
+	s.fillBigContest(byForm(2_000, 20_000, 20_000))
+	s.idle = s.measure()
 	s.runAttack(t, attack{name: "none"}, form.length)
 	for _, a := range s.strangers() {
 		if a.conns > form.share {
@@ -82,6 +99,9 @@ func TestStrangersOfOneAddressHarmNobodyElse(t *testing.T) {
 		})
 	}
 	s.t = t
+	if n, most := s.most.Load(), int64(watchingConns*admission.WatchersPerConnection); n == 0 || n > most {
+		t.Errorf("one address had %d watchers by %d connections; want at most %d", n, watchingConns, most)
+	}
 	s.end(t)
 }
 
@@ -106,6 +126,30 @@ func (s *attackTest) logBytes() (n int64) {
 		}
 	}
 	return n
+}
+
+// fillBigContest posts n events.
+func (s *crowd) fillBigContest(n int) {
+	t := s.t
+	t.Helper()
+	_, token := s.newBard(bigSource)
+	text := strings.Repeat("x", 900)
+	const each = 1000
+	for first := 1; first <= n; first += each {
+		var list []string
+		for seq := first; seq < first+each; seq++ {
+			list = append(list, fmt.Sprintf(`{"source":%q,"seq":%d,"type":"alert","contest_id":%q,"data":{"text":%q}}`,
+				bigSource, seq, bigContest, text))
+		}
+		eventually(t, "the big contest is filled", func() error {
+			a, err := ask("POST", s.frontends[0].url+"/v1/events", "["+strings.Join(list, ",")+"]",
+				"Authorization", "Bearer "+token, "Content-Type", handler.TypeJSON)
+			if err == nil && a.status != http.StatusOK {
+				err = fmt.Errorf("%d %.300s", a.status, a.body)
+			}
+			return err
+		})
+	}
 }
 
 // connect connects to a frontend from an address of strangers until ctx ends.
@@ -221,4 +265,126 @@ func (s *crowd) joinAttempts(ctx context.Context, f *frontend, settled func()) e
 			s.complain(ctx, "an attempt to join: %d %s", status, body)
 		}
 	})
+}
+
+// unreadWatch asks for the whole big timeline and reads nothing of it.
+func (s *crowd) unreadWatch(ctx context.Context, f *frontend, settled func()) error {
+	return s.unread(ctx, f, settled, "GET /v1/watch?timeline="+bigContest+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+// unreadList asks for many pages of the big timeline and reads nothing of them.
+func (s *crowd) unreadList(ctx context.Context, f *frontend, settled func()) error {
+	page := "GET /v1/timeline/" + bigContest + "?limit=1000&after=%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	all := ""
+	for n := range 50 {
+		all += fmt.Sprintf(page, n+1)
+	}
+	return s.unread(ctx, f, settled, all)
+}
+
+func (s *crowd) unread(ctx context.Context, f *frontend, settled func(), request string) error {
+	c, end, err := s.connect(ctx, stranger, f)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := c.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		return err
+	}
+	settled()
+	<-ctx.Done()
+	return nil
+}
+
+// answeredWithin is how soon a refused stream is answered and closed.
+const answeredWithin = 10 * time.Second
+
+// refusedStream streams events with a wrong token and goes on after the answer.
+func (s *crowd) refusedStream(ctx context.Context, f *frontend, settled func()) error {
+	c, end, err := s.connectTLS(ctx, stranger, f)
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, err = io.WriteString(c, postHead+"application/x-ndjson\r\nAuthorization: Bearer "+access.NewBearerToken().Text()+
+		"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n")
+	if err != nil {
+		return err
+	}
+	go func() { // as one that takes no notice of the answer
+		for err := error(nil); err == nil; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(drip):
+			}
+			_, err = io.WriteString(c, "1\r\n\n\r\n")
+		}
+	}()
+	if err := c.SetReadDeadline(time.Now().Add(answeredWithin)); err != nil {
+		return err
+	}
+	in := bufio.NewReader(c)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		s.complain(ctx, "a refused stream got no answer: %v", err)
+		return err
+	}
+	if res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusTooManyRequests {
+		s.complain(ctx, "a refused stream got %s", res.Status)
+	}
+	if _, err := io.Copy(io.Discard, in); isTimeout(err) {
+		s.complain(ctx, "the connection of a refused stream stays open")
+	}
+	settled()
+	return nil
+}
+
+// watchingConns try to open 2,300 watchers.
+const watchingConns, watchersOfConn = 23, 100
+
+// watchers opens watchers over one connection of HTTP/2, and is not sent elsewhere.
+func (s *crowd) watchers(ctx context.Context, f *frontend, settled func()) error {
+	t := &http.Transport{
+		DialTLSContext: func(dial context.Context, _, _ string) (net.Conn, error) {
+			c, _, err := s.connect(ctx, stranger, f)
+			if err != nil {
+				return nil, err
+			}
+			secure := tls.Client(c, &tls.Config{
+				RootCAs: s.trust.RootCAs, ServerName: "localhost", NextProtos: []string{"h2"}})
+			return secure, secure.HandshakeContext(dial)
+		},
+		ForceAttemptHTTP2: true,
+		MaxConnsPerHost:   1,
+	}
+	defer t.CloseIdleConnections()
+	var all sync.WaitGroup
+	var answered atomic.Int64
+	for range watchersOfConn {
+		all.Go(func() {
+			r, err := http.NewRequestWithContext(ctx, "GET", "https://localhost/v1/watch?contest=OG50BC/SIEGE-0&moved=1", nil)
+			if err != nil {
+				return
+			}
+			res, err := t.RoundTrip(r)
+			if answered.Add(1) == watchersOfConn {
+				settled()
+			}
+			if err != nil {
+				return
+			}
+			defer res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				s.most.Store(max(s.most.Load(), s.watching.Add(1)))
+				defer s.watching.Add(-1)
+			}
+			_, _ = io.Copy(io.Discard, res.Body) // it ends with ctx
+		})
+	}
+	all.Wait()
+	return nil
 }

@@ -1,6 +1,14 @@
 import type { Frontend, Frontends } from './model'
 
-const homeKey = 'laurel.home'
+/**
+ * The prefix of the page's path, '' for none: a proxy may serve the page below a path, and
+ * another group's page below another one.
+ */
+export const prefix = new URL('.', location.href).pathname.replace(/\/$/, '')
+/** Where the page came from: the frontend that served it, or a proxy before several. */
+export const servedAt = location.origin + prefix
+
+const homeKey = 'laurel.home' + prefix
 
 function stored(key: string): string {
   try {
@@ -9,6 +17,15 @@ function stored(key: string): string {
     return '' // storage is disabled: the home is lost when the tab is closed
   }
 }
+
+const isLoopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
+
+/**
+ * reachable reports whether the page may have a way to a URL: a loopback address is the
+ * reader's own machine, unless the page comes from there.
+ */
+const reachable = (url: string) =>
+  isLoopback(location.hostname) || !isLoopback(new URL(url, location.href).hostname)
 
 /**
  * How long a frontend that failed is tried after all others; and after those that have
@@ -29,8 +46,8 @@ export class Directory {
   private denied = new Set<string>()
 
   /**
-   * servedBy is the frontend that served the page. It is reached at the page's origin,
-   * whatever URL the group lists.
+   * servedBy is the frontend that served the page. It is reached where the page came
+   * from, whatever URL the group lists.
    */
   constructor(
     group: Frontends,
@@ -65,8 +82,9 @@ export class Directory {
   }
 
   urlOf(id: string): string {
-    if (id === this.servedBy || !id) return location.origin
-    return this.group.frontends.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
+    if (id === this.servedBy || !id) return servedAt
+    const url = this.group.frontends.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
+    return reachable(url) ? url : ''
   }
 
   /** loadHome reads the home again: another tab may have set it. */
@@ -192,7 +210,7 @@ export class Directory {
       try {
         const answer = await this.ask(id, path)
         if (answer.ok) return await answer.json()
-        last = new Error(`${id || location.origin} answered ${answer.status}`)
+        last = new Error(`${id || servedAt} answered ${answer.status}`)
         if (answer.status === 404) throw new NotFound(path)
         if (answer.status === 400) throw new BadRequest(path)
       } catch (e) {

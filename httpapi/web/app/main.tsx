@@ -50,7 +50,7 @@ const store = new Store((kind, contest, before) => {
 const status: StreamStatus = {
   phase: 'connecting',
   frontend: served.frontend,
-  url: location.origin,
+  url: directory.urlOf(served.frontend),
   home: directory.home,
   mode: served.frontends.mode,
   epoch: served.frontends.epoch,

@@ -1,4 +1,4 @@
-import type { Directory } from './directory'
+import { servedAt, type Directory } from './directory'
 import type { StreamStatus } from './model'
 import { isStale } from './statusbar'
 
@@ -15,8 +15,8 @@ export const distrust = (ids: string[]) =>
 /** Notice tells the user of a page without a stream what can be done about that. */
 export function Notice({ status, directory }: { status: StreamStatus; directory: Directory }) {
   if (status.phase === 'live') return null
-  const here = status.needSignIn.some((id) => directory.urlOf(id) === location.origin)
-  const elsewhere = status.needSignIn.filter((id) => directory.urlOf(id) !== location.origin)
+  const here = status.needSignIn.some((id) => directory.urlOf(id) === servedAt)
+  const elsewhere = status.needSignIn.filter((id) => directory.urlOf(id) !== servedAt)
   return (
     <div class="notices">
       {here && (

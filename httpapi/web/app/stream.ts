@@ -1,4 +1,4 @@
-import type { Directory } from './directory'
+import { servedAt, type Directory } from './directory'
 import type { Frontends, Heartbeat, StreamStatus } from './model'
 import type { ChangeKind } from './store'
 
@@ -175,7 +175,7 @@ export class Stream {
     if (this.directory.home) query.set('home', this.directory.home)
     const from = this.last.competitions === competitions ? this.last : this.whole
     if (from.id) query.set('last_event_id', from.id)
-    return `${this.directory.urlOf(id)}/v1/watch${query.size ? '?' : ''}${query}`
+    return `${this.directory.urlOf(id) || servedAt}/v1/watch${query.size ? '?' : ''}${query}`
   }
 
   /**
@@ -278,6 +278,7 @@ export class Stream {
   private goHome(home: { id: string; url: string }) {
     this.directory.add(home.id, home.url)
     if (home.id === this.nextTo || home.id === this.status.frontend || this.status.phase !== 'live') return
+    if (!this.directory.urlOf(home.id)) return
     this.next?.close()
     this.openSecond(home.id, () => setTimeout(() => this.goHome(home), maxBackoffMS * (1 + Math.random())))
   }

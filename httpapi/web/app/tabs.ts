@@ -1,3 +1,4 @@
+import { prefix } from './directory'
 import type { StreamStatus, Snapshot } from './model'
 import { silenceMS, Stream, type Message, type Position } from './stream'
 
@@ -9,7 +10,7 @@ type TabMessage =
   | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
   | { kind: 'sign-out' } // the session of the browser ends
 
-const lockName = 'laurel-stream'
+const lockName = 'laurel-stream' + prefix
 /**
  * A visible tab takes the stream over after this long without a message from the leader,
  * which may be frozen.
@@ -46,7 +47,7 @@ export class Tabs {
       this.stream.watch(this.board)
       this.stream.start()
     } else {
-      this.channel = new BroadcastChannel('laurel')
+      this.channel = new BroadcastChannel('laurel' + prefix)
       this.channel.onmessage = (e) => this.onPost(e.data as TabMessage)
       void this.acquireLock()
       this.post({ kind: 'hello' })
