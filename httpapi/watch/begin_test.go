@@ -399,3 +399,26 @@ func TestASnapshotHasTheEventsThatCanBeReadBeforeTheyAreDispatched(t *testing.T)
 		}
 	})
 }
+
+func TestAClientThatMayNoLongerWatchGetsNoFurtherPartOfTheBeginning(t *testing.T) {
+	_, h := longTimelines(t, 1000)
+	permitted := true
+	w, err := h.Subscribe(Subjects{Timelines: []string{"C/1"}}, Client{Permitted: func() bool { return permitted }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Remove(w)
+	parts := 0
+	begin := func() error {
+		return h.Begin(t.Context(), w, "", func([]byte) error {
+			parts++
+			permitted = false
+			return nil
+		})
+	}
+	for range 2 {
+		if err := begin(); !errors.Is(err, ErrNotPermitted) || parts != 1 {
+			t.Errorf("got %d parts and %v; want one, and ErrNotPermitted", parts, err)
+		}
+	}
+}
