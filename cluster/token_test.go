@@ -216,6 +216,16 @@ func TestAMemberCannotExhaustTheMasterByPostsThatItForwards(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A request that the master refused would wait for the end of its own body.
+	eventually(t, "the master reads all the bodies", func() error {
+		p := master.member().poster
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := p.forwarding[string(flooder.member().self)]; n < maxForwarding {
+			return fmt.Errorf("it reads %d of %v", n, p.forwarding)
+		}
+		return nil
+	})
 	post := func(n *node, seq uint64) error {
 		p := byToken(token.ID, token.Secret, "bard/a", seq, 1)
 		encoded, err := entry.EncodePost(p)

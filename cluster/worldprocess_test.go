@@ -84,6 +84,11 @@ func (w *world) crash(n *worldNode, silent bool) bool {
 	}
 	w.log.addf("%s crashes", n.id)
 	m.crashed.Store(true)
+	identity := filepath.Join(m.opts.Dir, "member.json")
+	before, err := os.ReadFile(identity)
+	if err != nil {
+		w.problemf("%s: %v", n.id, err)
+	}
 	w.net.pause(n.id)
 	defer w.net.resume(n.id)
 	if silent {
@@ -99,6 +104,11 @@ func (w *world) crash(n *worldNode, silent bool) bool {
 	<-w.waiting
 	if err := m.Close(); err != nil {
 		w.problemf("close %s: %v", n.id, err)
+	}
+	// Until it was closed it may have applied entries that its log ignored, one by which it
+	// joined among them.
+	if err := os.WriteFile(identity, before, 0o600); err != nil {
+		w.problemf("%s: %v", n.id, err)
 	}
 	// A process that is killed leaves no mark that its database is complete.
 	if err := os.Remove(filepath.Join(m.opts.Dir, "state.db.mark")); err != nil {
