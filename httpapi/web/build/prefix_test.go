@@ -25,8 +25,7 @@ func below(t testing.TB, sites map[string]*site) (base string) {
 		mux.Handle(path+"/", http.StripPrefix(path, proxy))
 	}
 	server := httptest.NewServer(mux)
-	t.Cleanup(server.CloseClientConnections)
-	t.Cleanup(server.Close)
+	endWithTest(t, server)
 	return server.URL
 }
 

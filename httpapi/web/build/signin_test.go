@@ -92,8 +92,7 @@ func onePublicURL(t *testing.T, targets *atomic.Pointer[[]string]) *httptest.Ser
 		}
 		http.Error(w, "no frontend answers", http.StatusBadGateway)
 	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(server.CloseClientConnections)
+	endWithTest(t, server)
 	return server
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -80,6 +81,16 @@ func (s *site) Post(events ...string) {
 			}
 		}
 		return false
+	})
+}
+
+// endWithTest closes a server at the end of the test. It would wait for streams, which pages
+// open again.
+func endWithTest(t testing.TB, server *httptest.Server) {
+	t.Cleanup(func() {
+		server.Listener.Close()
+		server.CloseClientConnections()
+		server.Close()
 	})
 }
 

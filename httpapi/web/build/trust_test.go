@@ -65,8 +65,7 @@ func TestAStreamThatEndsWithoutAnEventIsAFailure(t *testing.T) {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
-	t.Cleanup(front.Close)
-	t.Cleanup(front.CloseClientConnections)
+	endWithTest(t, front)
 	b := newTab(t, desktop, nil)
 	// What the page tells other tabs; it may be over before it is shown.
 	b.before(`new BroadcastChannel('laurel').onmessage = (e) => {
