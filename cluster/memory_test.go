@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/join"
+	"laurel/cluster/peer"
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/entry"
@@ -57,7 +58,7 @@ func groupThatOneForgot(t *testing.T, kind groupKind) (g *group, forgetful, witn
 	mustPost(t, third, alerts("bard/a", 4, 10))
 	g.agree(13)
 	eventually(t, "the witness hears what the other one holds", func() error {
-		held := witness.member().poller.Reports.HeldBy(forgetful.member().self)
+		held := witness.member().source.HeldBy(forgetful.member().self)
 		if last := entries(forgetful.member()); held == nil || held.Index < last {
 			return fmt.Errorf("it has heard of %+v; want %d", held, last)
 		}
@@ -117,6 +118,66 @@ func TestAMemberThatForgotGivesNoVoteUntilItHasEverythingAgain(t *testing.T) {
 			mustPost(t, g.running()[0], alerts("bard/a", 14, 1))
 			g.agree(14)
 		})
+	}
+}
+
+// An acknowledged post is remembered before any member asks another one for its status.
+func TestWhoHoldsAnAckedPostIsRememberedAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3)
+	g.agree(0)
+	for seq := uint64(1); seq <= 50; seq++ {
+		master := g.master()
+		mustPost(t, master, alerts("bard/a", seq, 1))
+		m := master.member()
+		last := m.machine.Applied()
+		var byMaster, ofMaster int
+		for _, other := range g.others(master) {
+			if held := m.source.HeldBy(other.member().self); held != nil && held.Index >= last {
+				byMaster++
+			}
+			if held := other.member().source.HeldBy(m.self); held != nil && held.Index >= last {
+				ofMaster++
+			}
+		}
+		if master == g.master() && (byMaster == 0 || ofMaster == 0) {
+			t.Fatalf("post %d: the master knows of %d others that hold it, and %d know of the master",
+				seq, byMaster, ofMaster)
+		}
+	}
+}
+
+// An old copy of its directory may lack the vote.
+func TestAMemberThatHasJustStartedVotesInNoTermThatOthersKnew(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3)
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	g.agree(3)
+	n, third := g.others(g.master())[0], g.others(g.master())[1]
+	n.stop()
+	old := copyDir(t, n)
+	n.start()
+	g.settle()
+	if err := g.master().member().Transfer(context.Background(), third.opts.ID); err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	putBack(t, n, old)
+	term := third.member().Epoch()
+	n.start()
+	g.settle()
+	eventually(t, "it may vote", func() error { return n.member().source.Gate.Check() })
+	m, candidate := n.member(), newFakePeer(t, "127.0.0.1:0", third.member().self)
+	ask := func(term uint64) error {
+		var answer raft.RequestVoteResponse
+		return candidate.over.RequestVote(m.self, peer.Address(m.self, raft.ServerAddress(m.Peer())),
+			&raft.RequestVoteRequest{RPCHeader: candidate.header(), Term: term, LeadershipTransfer: true}, &answer)
+	}
+	if err := ask(term); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("may have voted in term %d", term)) {
+		t.Errorf("in term %d, in which it may have voted: %v", term, err)
+	}
+	if err := ask(m.Epoch() + 1); err != nil {
+		t.Errorf("in a later term: %v", err)
 	}
 }
 

@@ -118,6 +118,8 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
 		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:       func() error { return m.source.Gate.Check() },
+		FirstTerm:     func() uint64 { return m.source.Gate.FirstTerm() },
+		Holds:         reports.Hold,
 		Go:            m.run,
 		Stopping:      m.stopping.Load,
 		Stopped:       m.stopped,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math/bits"
 	"sync"
 	"time"
@@ -123,6 +124,18 @@ func (c *raftChecker) shortened(m *worldMember, from, to uint64) {
 		c.violation("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
 			m.node.id, from, to, applied)
 	}
+}
+
+// forgetUntold forgets the votes of a node in terms that no other one has heard of: they
+// count nowhere, so it may forget them, too.
+func (c *raftChecker) forgetUntold(n *worldNode) {
+	heard := uint64(0)
+	for _, m := range c.w.up() {
+		heard = max(heard, m.Epoch())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(n.votes, func(term uint64, _ string) bool { return term > heard })
 }
 
 // voted checks a vote that a member writes.

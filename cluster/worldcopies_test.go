@@ -133,6 +133,7 @@ func putBackOldCopy(w *world) {
 			w.problemf("%v", err)
 		}
 		n.log = old.log
+		w.checker.forgetUntold(n)
 		w.restart(n)
 		for range 50 {
 			if m := n.now.Load(); m != nil && m.source.Status("").Forgot > 0 {

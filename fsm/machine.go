@@ -84,7 +84,7 @@ func loadHead(db *bolt.DB) (*head, error) {
 		return cmp.Or(err1, err2, err3)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the settings of %s: %w", db.Path(), err)
+		return nil, fmt.Errorf("read the head of the state in %s: %w", db.Path(), err)
 	}
 	return h, nil
 }

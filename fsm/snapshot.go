@@ -60,7 +60,7 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 		return nil, err
 	}
 	h, err := loadHead(db)
-	if err != nil { // a database without valid settings must not replace another
+	if err != nil { // a database without a valid head must not replace another
 		return nil, errors.Join(err, database.Drop(path, db))
 	}
 	p := &Prepared{path: path, head: h}

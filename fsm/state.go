@@ -41,8 +41,8 @@ func (m *Machine) StateAt(index uint64) (s State, known bool) {
 
 // runningHash is the hash of the applied events; see State.
 //
-// A Merkle tree of the events would give proofs of single events, too, which nobody asks
-// for, and costs twice as much (docs/benchmarks.md).
+// The root of a Merkle tree of the events would also serve to prove single events, which
+// nobody asks for, and costs more (docs/benchmarks.md).
 type runningHash struct{ sha256 hash.Hash }
 
 // newRunningHash returns the hash that had a state; the one of no events for nil.

@@ -122,6 +122,9 @@ func (t *Transport) handle(
 		// have entries of an older term, which were never committed.
 		proven := request.PrevLogEntry + uint64(len(request.Entries))
 		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
+		if request.Term >= t.raft.CurrentTerm() {
+			t.noteHeld(raft.ServerID(request.ID), request) // a leader stores an entry before it sends it
+		}
 	}
 	t.Deliver(call)
 }
@@ -238,15 +241,19 @@ func (t *Transport) check(from pki.Holder, request any) error {
 	if reason, err := t.checkRequest(request); err != nil {
 		return t.refuse(reason, err)
 	}
+	term := termOf(request)
 	switch request.(type) {
-	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest, *raft.TimeoutNowRequest:
-		if err := t.config.MayVote(); errors.Is(err, ErrStarting) {
-			return err // which ends soon
-		} else if err != nil {
-			return t.refuse(reasonForgot, err)
-		}
+	case *raft.TimeoutNowRequest:
+		term = t.raft.CurrentTerm() + 1
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
+	default:
+		return nil
 	}
-	return nil
+	err := t.mayVote(term)
+	if err == nil || errors.Is(err, ErrStarting) {
+		return err // which ends soon
+	}
+	return t.refuse(reasonForgot, err)
 }
 
 // refuse counts a refused message, and returns its error.
@@ -266,8 +273,7 @@ func (t *Transport) checkTerm(term uint64) error {
 // approach raises this member's term by one step if a voter of its configuration asks for
 // a vote in a term that cannot be believed. A member whose term really is that high
 // refuses all lower ones, and would never be heard again. One step in each ApproachPause
-// uses up no terms, and makes the two meet. Raft sees the step as a request for a vote
-// with an empty log, which it refuses.
+// uses up no terms, and makes the two meet.
 func (t *Transport) approach(request any) {
 	var voter raft.ServerID
 	switch r := request.(type) {
@@ -280,9 +286,15 @@ func (t *Transport) approach(request any) {
 	if !known || t.raft.LastIndex() == 0 {
 		return
 	}
+	t.raiseTerm(voter, t.raft.CurrentTerm()+MaxTermStep)
+}
+
+// raiseTerm raises Raft's term, by a request for a vote in the name of a voter. It has an
+// empty log, so Raft refuses the vote.
+func (t *Transport) raiseTerm(voter raft.ServerID, term uint64) {
 	step := &raft.RequestVoteRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(voter)},
-		Term:      t.raft.CurrentTerm() + MaxTermStep,
+		Term:      term,
 		// Without it Raft ignores the request while it knows a leader.
 		LeadershipTransfer: true,
 	}

@@ -39,7 +39,7 @@ func (a appended) Response() *raft.AppendEntriesResponse {
 func TestPipelineEndsAtTheFirstRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &fakePipeline{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
-		p := newPipeline(inner, func(uint64) error { return nil })
+		p := newPipeline(inner, func(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error { return nil })
 		for _, success := range []bool{true, false} {
 			inner.answers <- appended{success: success}
 			if got := <-p.Consumer(); got.Response().Success != success {

@@ -44,7 +44,7 @@ func TestMessageToAFollowerIsBoundedInBytes(t *testing.T) {
 	}
 	sent := 0
 	inner := &countingPipeline{fakePipeline: fakePipeline{closed: make(chan struct{})}, sent: &sent}
-	p := newPipeline(inner, func(uint64) error { return nil })
+	p := newPipeline(inner, func(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error { return nil })
 	defer p.Close()
 	p.AppendEntries(request(maxMessage, maxMessage), nil)
 	if sent != 1 {

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -38,6 +39,12 @@ type TransportConfig struct {
 	// MayVote returns why this member must not take part in elections now, or nil. It is
 	// first called after Open.
 	MayVote func() error
+	// FirstTerm returns the first term in which this member may take part in an election: in
+	// an earlier one it may have voted already, and have forgotten it.
+	FirstTerm func() uint64
+	// Holds is called when a message shows that another member's log holds an entry, before
+	// Raft learns of it.
+	Holds func(id raft.ServerID, index, term uint64)
 	// Go runs a function on a goroutine that the member waits for when it closes.
 	Go func(func())
 	// Stopping reports whether this member is stopping: lost connections are then no news.
@@ -169,7 +176,13 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p, t.checkTerm), nil
+	return newPipeline(p, func(q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse) error {
+		err := t.checkTerm(a.Term)
+		if err == nil && a.Success {
+			t.noteHeld(id, q)
+		}
+		return err
+	}), nil
 }
 
 // AppendEntries sends log entries.
@@ -177,7 +190,22 @@ func (t *Transport) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
 ) error {
 	shorten(q)
-	return t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
+	err := t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
+	if err == nil && a.Success {
+		t.noteHeld(id, q)
+	}
+	return err
+}
+
+// noteHeld notes that a member's log holds the last entry of a request. A heartbeat has none.
+func (t *Transport) noteHeld(id raft.ServerID, q *raft.AppendEntriesRequest) {
+	index, term := q.PrevLogEntry, q.PrevLogTerm
+	if n := len(q.Entries); n > 0 {
+		index, term = q.Entries[n-1].Index, q.Entries[n-1].Term
+	}
+	if index > 0 {
+		t.config.Holds(id, index, term)
+	}
 }
 
 // shorten limits the entries of a request to maxMessage. hashicorp/raft counts entries only.
@@ -199,7 +227,7 @@ func shorten(q *raft.AppendEntriesRequest) {
 func (t *Transport) RequestVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse,
 ) error {
-	if err := t.mayVote(); err != nil {
+	if err := t.mayVote(q.Term); err != nil {
 		return err
 	}
 	return t.checkAnswer(t.NetworkTransport.RequestVote(id, Address(id, to), q, a), &a.Term)
@@ -209,18 +237,29 @@ func (t *Transport) RequestVote(
 func (t *Transport) RequestPreVote(
 	id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse,
 ) error {
-	if err := t.mayVote(); err != nil {
+	if err := t.mayVote(q.Term); err != nil {
 		return err
 	}
 	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
 }
 
-// mayVote returns why this member must not take part in elections now, or nil.
-func (t *Transport) mayVote() error {
+// mayVote returns why this member must not take part in an election of a term now, or
+// nil. If the term is too early, this member's term is raised, so that it can stand in the
+// next one.
+func (t *Transport) mayVote(term uint64) error {
 	if !t.awaitOpen() {
 		return raft.ErrTransportShutdown
 	}
-	return t.config.MayVote()
+	if err := t.config.MayVote(); err != nil {
+		return err
+	}
+	if first := t.config.FirstTerm(); term < first {
+		if t.raft.CurrentTerm() < first-1 {
+			t.raiseTerm(t.config.Port.config.ServerID, first-1)
+		}
+		return fmt.Errorf("%w, and may have voted in term %d before", ErrStarting, term)
+	}
+	return nil
 }
 
 // InstallSnapshot sends a snapshot.
@@ -244,14 +283,16 @@ func (t *Transport) TimeoutNow(
 // Close would never return.
 type pipeline struct {
 	raft.AppendPipeline
-	checkTerm func(term uint64) error
-	answers   chan raft.AppendFuture
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
+	check   func(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error
+	answers chan raft.AppendFuture
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
 }
 
-func newPipeline(inner raft.AppendPipeline, checkTerm func(term uint64) error) *pipeline {
-	p := &pipeline{AppendPipeline: inner, checkTerm: checkTerm, answers: make(chan raft.AppendFuture)}
+func newPipeline(
+	inner raft.AppendPipeline, check func(*raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error,
+) *pipeline {
+	p := &pipeline{AppendPipeline: inner, check: check, answers: make(chan raft.AppendFuture)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	go p.run()
 	return p
@@ -273,7 +314,7 @@ func (p *pipeline) run() {
 			if f.Error() != nil || !f.Response().Success || f.Response().Term > f.Request().Term {
 				p.AppendPipeline.Close()
 			}
-			if f.Error() == nil && p.checkTerm(f.Response().Term) != nil {
+			if f.Error() == nil && p.check(f.Request(), f.Response()) != nil {
 				continue // Raft would step down because of it
 			}
 			select {

@@ -14,10 +14,16 @@ import (
 	"laurel/cluster/peer"
 )
 
-// Held is the newest committed entry that a member's log was heard to hold.
+// Held is the newest entry that a member's log was heard to hold.
 type Held struct {
 	Index uint64 `json:"index"`
 	Term  uint64 `json:"term"`
+}
+
+// newerThan reports whether a log that ends with h is newer than one that ends with other.
+// Raft compares logs in this way.
+func (h Held) newerThan(other Held) bool {
+	return cmp.Or(cmp.Compare(h.Term, other.Term), cmp.Compare(h.Index, other.Index)) > 0
 }
 
 // heldBy returns the newest entry that another member's log holds by its status, and that
@@ -47,13 +53,28 @@ func (r *Reports) hold(id raft.ServerID, h Held) {
 	}
 }
 
-// HeldBy returns the newest entry that a member's log was heard to hold since this
-// process began; nil if there is none.
-func (r *Reports) HeldBy(id raft.ServerID) *Held {
+// Hold remembers that a member's log holds an entry, by a message of Raft.
+func (r *Reports) Hold(id raft.ServerID, index, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if h, heard := r.held[id]; heard {
-		return &h
+	if h := (Held{index, term}); h.newerThan(r.logged[id]) {
+		r.logged[id] = h
+	}
+}
+
+// HeldBy returns the newest entry that another member's log was heard to hold since this
+// process began; nil if there is none. A majority may hold an entry that no status tells
+// of yet, but that was acknowledged: Raft's messages tell of it. If it was not committed,
+// a later leader may have removed it, from this member's log too.
+func (s *Source) HeldBy(id raft.ServerID) *Held {
+	s.Reports.mu.Lock()
+	committed, logged := s.Reports.held[id], s.Reports.logged[id]
+	s.Reports.mu.Unlock()
+	switch {
+	case logged.newerThan(committed) && s.holds(logged):
+		return &logged
+	case committed.Index > 0:
+		return &committed
 	}
 	return nil
 }
@@ -62,14 +83,17 @@ func (r *Reports) HeldBy(id raft.ServerID) *Held {
 // acknowledged: an old copy of its directory was put back. A majority that counted such an
 // entry as stored could otherwise be outvoted with the help of the member that forgot it.
 //
-// Each member remembers the newest committed entry that it heard each other one to hold,
-// and tells it so with its status. A running member forgets nothing, so only one that has
+// Each member remembers the newest entry that it heard each other one to hold, from Raft's
+// messages and from its status, and tells it so with its own status. A running member forgets nothing, so only one that has
 // just started has to ask. It takes part in elections
 //
 //   - when it follows a master, and has applied what that master had applied when it asked:
 //     its log has all that was committed before, whatever others say; or
 //   - when each other voter has answered, or cannot remember since no process listens
 //     there, or some time has passed; unless a voter heard it hold an entry that its log lacks.
+//
+// It takes part in no election of a term that one of them had heard of when it answered: it
+// may have voted in it, and a vote that counted was heard of by somebody.
 //
 // A member that forgot waits for a master, which the others must elect without it. The
 // word of one voter is enough, because often only one knows. So a voter that lies can
@@ -86,6 +110,7 @@ type VoteGate struct {
 	goalTerm uint64
 	asked    map[raft.ServerID]bool // that answered or do not run; this member for its former address
 	claims   map[raft.ServerID]Held // the entries that it was heard to hold
+	term     uint64                 // the latest that others had heard of when they first answered
 	lost     Held                   // the newest of them that the log lacked when it was heard of
 	lostBy   raft.ServerID          // the voter that heard it
 	logged   uint64                 // the forgotten entry that was logged
@@ -103,8 +128,12 @@ func NewVoteGate(source *Source, logger *slog.Logger, askTime time.Duration) *Vo
 func (g *VoteGate) heard(s Status) {
 	_, leader := g.source.Raft.LeaderWithID()
 	term := g.source.Raft.CurrentTerm()
+	_, votes := peer.Find(peer.Voters(g.source.Raft), s.Member)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if votes && !g.asked[s.Member] && s.Term <= term+peer.MaxTermStep { // a later term is not believed
+		g.term = max(g.term, s.Term)
+	}
 	g.asked[s.Member] = true
 	if h := s.Held; h != nil {
 		g.claims[s.Member] = *h
@@ -143,6 +172,13 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 	}
 	// Its log may hold that entry again, but what it forgot may be more than that.
 	return g.lost, g.lostBy
+}
+
+// FirstTerm returns the first term in which this member may take part in an election.
+func (g *VoteGate) FirstTerm() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.term + 1
 }
 
 // settle reports whether the member is past the time in which it may have forgotten

@@ -18,8 +18,9 @@ type Reports struct {
 	last     map[raft.ServerID]report
 	place    *Place // this member's, as a master last reported; nil before
 	absences map[raft.ServerID]absence
-	held     map[raft.ServerID]Held
-	listedAt time.Time // when a member last reported that this one is in the group, or the start
+	held     map[raft.ServerID]Held // the newest committed entry that a member reported to hold
+	logged   map[raft.ServerID]Held // the newest entry that it holds by Raft's messages
+	listedAt time.Time              // when a member last reported that this one is in the group, or the start
 }
 
 type report struct {
@@ -38,7 +39,7 @@ type absence struct {
 func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	return &Reports{
 		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
-		held: map[raft.ServerID]Held{}, listedAt: time.Now(),
+		held: map[raft.ServerID]Held{}, logged: map[raft.ServerID]Held{}, listedAt: time.Now(),
 	}
 }
 

@@ -154,7 +154,7 @@ func (s *Source) Status(from raft.ServerID) Status {
 	if from == "" {
 		return status
 	}
-	status.Held = s.Reports.HeldBy(from)
+	status.Held = s.HeldBy(from)
 	listing := s.Listing(from)
 	status.Roster = &listing
 	_, latest := peer.Find(peer.Servers(s.Raft), from)
