@@ -38,7 +38,7 @@ const (
 // of its name.
 type Limits struct {
 	HeaderTimeout, StreamIdle        time.Duration
-	FirstEventTimeout                time.Duration
+	FirstEventTimeout, LateDelay     time.Duration
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
@@ -56,6 +56,7 @@ func (l Limits) orDefault() Limits {
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, HeaderTimeout)
 	l.StreamIdle = cmp.Or(l.StreamIdle, StreamIdle)
 	l.FirstEventTimeout = cmp.Or(l.FirstEventTimeout, FirstEventTimeout)
+	l.LateDelay = cmp.Or(l.LateDelay, LateDelay)
 	l.MaxBodyBytes = cmp.Or(l.MaxBodyBytes, MaxBodyBytes)
 	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
 	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
