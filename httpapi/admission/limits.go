@@ -12,6 +12,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -205,7 +206,7 @@ func (c *Control) address(p *fastpath.Peer) *requestBudget {
 	if p == nil || c.Limits.Exempt(p.Addr) {
 		return nil
 	}
-	at := fastpath.ClientAddress(p.Addr)
+	at := address.Client(p.Addr)
 	bytes := at.As16()
 	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, c.newRequestBudget)
 }
