@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/internal/address"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -130,8 +131,8 @@ func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	if !ok {
 		return nil, "", fmt.Errorf("redirected the watch to %s, which is no frontend", to.Redacted())
 	}
-	base, err = baseURL((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
-	return to, base, err
+	at, err := address.Parse((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
+	return to, at.String(), err
 }
 
 // checkResponse returns an error, and closes the response, unless that is a stream.
@@ -253,7 +254,8 @@ func (s *watch) goHome(conn *watchConn, m serverEvent) *watchConn {
 	if json.Unmarshal(m.data, &to) != nil {
 		return nil
 	}
-	base, err := baseURL(to.URL)
+	at, err := address.Parse(to.URL)
+	base := at.String()
 	if err != nil || base == conn.url {
 		return nil
 	}
