@@ -87,7 +87,7 @@ func TestAChangeThatWasNotSentIsToldFromOneThatMayHaveBeenApplied(t *testing.T) 
 	}
 	t.Run("a connection that breaks after the request", func(t *testing.T) {
 		t.Parallel()
-		c := newClient(t, client.Options{Timeout: 500 * time.Millisecond, TLS: trusted}, secure.URL)
+		c := newClient(t, client.Options{Timeout: 2 * time.Second, TLS: trusted}, secure.URL)
 		_, err := c.Post(t.Context(), []score.Event{alert("hail")})
 		if p := wantProblem(t, err, score.OutcomeUnknown); !strings.Contains(p.Detail, "same identity") {
 			t.Errorf("got %v; want it to say that the event counts once", p)

@@ -22,7 +22,6 @@ import (
 	"laurel/internal/boundlog"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
-	"laurel/internal/loopback"
 	"laurel/internal/pidfile"
 )
 
@@ -290,7 +289,7 @@ func serveDebug(addr string, mux *http.ServeMux, log *slog.Logger) (stop func(),
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: loopback.Handler(mux, ""), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: address.OnlyThisMachine(mux, ""), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with stop
 	log.Info("debug server is listening", "url", "http://"+listener.Addr().String()+"/debug/pprof/")
 	return func() { server.Close() }, nil

@@ -71,7 +71,8 @@ func (g *Gate) BeginFolding(events []score.Event) (f Folding, refused *score.Pro
 	return f, nil
 }
 
-// AwaitFolding is BeginFolding for a stream, which waits until ctx ends.
+// AwaitFolding is BeginFolding for a stream, which waits until ctx ends. The events are by
+// one grant: nobody waits for the places of one caller with those of another.
 func (g *Gate) AwaitFolding(ctx context.Context, events []score.Event) (f Folding, err error) {
 	for _, b := range g.payers(events) {
 		select {

@@ -12,6 +12,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -37,7 +38,7 @@ const (
 // of its name.
 type Limits struct {
 	HeaderTimeout, StreamIdle        time.Duration
-	FirstEventTimeout                time.Duration
+	FirstEventTimeout, LateDelay     time.Duration
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
@@ -55,6 +56,7 @@ func (l Limits) orDefault() Limits {
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, HeaderTimeout)
 	l.StreamIdle = cmp.Or(l.StreamIdle, StreamIdle)
 	l.FirstEventTimeout = cmp.Or(l.FirstEventTimeout, FirstEventTimeout)
+	l.LateDelay = cmp.Or(l.LateDelay, LateDelay)
 	l.MaxBodyBytes = cmp.Or(l.MaxBodyBytes, MaxBodyBytes)
 	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
 	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
@@ -205,7 +207,7 @@ func (c *Control) address(p *fastpath.Peer) *requestBudget {
 	if p == nil || c.Limits.Exempt(p.Addr) {
 		return nil
 	}
-	at := fastpath.ClientAddress(p.Addr)
+	at := address.Client(p.Addr)
 	bytes := at.As16()
 	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, c.newRequestBudget)
 }
