@@ -20,10 +20,10 @@ import (
 
 const contest = "OG50BC/CUR-M-GPA-01"
 
-// group starts n frontends, and a client that is given the URL of the first one.
 // nobody is a URL at which nothing listens: no program is given this port by the system.
 const nobody = "http://127.0.0.1:1"
 
+// group starts n frontends, and a client that is given the URL of the first one.
 func group(t *testing.T, n int, o client.Options) (*testgroup.Group, *client.Client) {
 	t.Helper()
 	g := testgroup.Start(t, n)

@@ -55,6 +55,20 @@ func TestWhatAFrontendAnswersToABardDoesNotDriveTheTerminal(t *testing.T) {
 	}
 }
 
+func TestAFrontendDoesNotSpeakInTheNameOfBard(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, `{"status":503,"code":"no_master","detail":"later\nbard: all is well"}`)
+	}))
+	defer s.Close()
+	for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"sing", "-"}} {
+		anonymous := `{"type":"alert","contest_id":"A/1","data":{"text":"boar"}}` + "\n"
+		if _, _, errs := against(t, s.URL, anonymous, args...); strings.Contains("\n"+errs, "\nbard: all") {
+			t.Errorf("bard %q: stderr %q", args, errs)
+		}
+	}
+}
+
 func TestAnEventThatWasNotSentEndsWithTheCodeOfNoFrontend(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic(http.ErrAbortHandler)
