@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/cluster"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/score"
@@ -212,6 +213,9 @@ func checkVoterDir(dir string) error {
 	case holder.Role != pki.Voter:
 		return cli.Usagef("--data is %q, of %q, which has no vote; use the directory of a frontend with a vote",
 			dir, holder.Member)
+	}
+	if err := cluster.CheckEnded(dir); err != nil {
+		return cli.Usagef("--data is %q, whose frontend does not start again; use the directory of another one: %w", dir, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
