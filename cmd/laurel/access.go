@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"laurel/client"
 	"laurel/cluster"
@@ -79,6 +81,9 @@ its hash.`,
 		if role == "" {
 			return cli.Usagef("--role is missing; want reader, bard or operator")
 		}
+		if err := notEmpty(flags, "competition", "type", "key", "expires"); err != nil {
+			return err
+		}
 		var err error
 		if key != "" {
 			if g.Public, err = cli.ReadPublicKey(key); err != nil {
@@ -90,6 +95,18 @@ its hash.`,
 		}
 		return grant(cmd, c, g)
 	})
+}
+
+// notEmpty refuses flags that are given without a value, as by a script whose variable is
+// not set. Without a restriction the grant would permit more than was meant.
+func notEmpty(flags *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		f := flags.Lookup(name)
+		if text := strings.Trim(f.Value.String(), "[]"); f.Changed && text == "" {
+			return cli.Usagef("--%s is empty; give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // grant makes a grant and prints its id, or its token.
