@@ -76,6 +76,11 @@ func (l *Limits) Exempt(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() || l.isProxy(a)
 }
 
+// exempt is Exempt for a peer. What a proxy calls a loopback address is not this machine.
+func (l *Limits) exempt(p *fastpath.Peer) bool {
+	return p == nil || l.isProxy(p.Addr) || !p.Proxied() && l.Exempt(p.Addr)
+}
+
 func (l *Limits) isProxy(a netip.Addr) bool {
 	for i := range l.Proxies {
 		if l.Proxies[i].Contains(a) {
@@ -204,7 +209,7 @@ func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
 
 // address returns the budget of a peer's address, nil if the address is exempt.
 func (c *Control) address(p *fastpath.Peer) *requestBudget {
-	if p == nil || c.Limits.Exempt(p.Addr) {
+	if c.Limits.exempt(p) {
 		return nil
 	}
 	at := address.Client(p.Addr)
