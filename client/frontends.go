@@ -48,26 +48,20 @@ type frontend struct {
 func newFrontends(urls []string, o Options) (*frontends, error) {
 	f := &frontends{homeID: o.Home, token: newTokenRule(o), refresh: o.Refresh, notify: o.Notify}
 	for _, given := range urls {
-		u, err := baseURL(given)
+		u, err := address.ParseTyped(given)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(f.given, u) {
-			f.given = append(f.given, u)
-			f.known = append(f.known, frontend{url: u})
-			f.token.give(u)
+		if !slices.Contains(f.given, u.String()) {
+			f.given = append(f.given, u.String())
+			f.known = append(f.known, frontend{url: u.String()})
+			f.token.given = append(f.token.given, u)
 		}
 	}
 	if len(f.given) == 0 {
 		return nil, errors.New("no frontend is given; want at least one URL, such as http://127.0.0.1:8001")
 	}
 	return f, nil
-}
-
-// baseURL returns the normal form of a frontend's URL, so that each is known once.
-func baseURL(given string) (string, error) {
-	u, err := address.ParseTyped(given)
-	return u.String(), err
 }
 
 // pick returns the frontend to try next: the home, else the one that answered last, else
@@ -238,17 +232,17 @@ func (f *frontends) learn(g score.Frontends, url string) {
 		f.known = append(f.known, frontend{url: given})
 	}
 	for _, m := range g.Frontends {
-		at, err := baseURL(m.URL)
+		at, err := address.Parse(m.URL)
 		if err != nil {
 			continue
 		}
-		switch k := find(f.known, at); {
+		switch k := find(f.known, at.String()); {
 		case k != nil:
 			k.Frontend = m
 		case f.token.admits(at):
-			f.known = append(f.known, frontend{Frontend: m, url: at})
+			f.known = append(f.known, frontend{Frontend: m, url: at.String()})
 		default:
-			f.unused = append(f.unused, at)
+			f.unused = append(f.unused, at.String())
 		}
 	}
 	for i := range f.known {
@@ -273,8 +267,8 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	i := slices.IndexFunc(g.Frontends, func(m score.Frontend) bool { return m.ID == f.homeID })
 	if f.homeID != "" && i >= 0 {
 		// It stays the home while the group does not know its URL.
-		if url, err := baseURL(g.Frontends[i].URL); err == nil {
-			f.home = url
+		if u, err := address.Parse(g.Frontends[i].URL); err == nil {
+			f.home = u.String()
 		}
 		return ""
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/internal/address"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -59,6 +60,8 @@ func (s *watch) connect(base string) (*watchConn, error) {
 		resp.Body.Close()
 		err = errTooSlow
 	}
+	// The next frontend might redirect the watch to the same place again.
+	s.stay = err != nil && conn.from != ""
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
 		cancel(nil)
@@ -81,6 +84,9 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	if home := s.c.Home(); home != "" {
 		q.Set("home", home)
 	}
+	if s.stay {
+		q.Set("moved", "1") // as of a watch that was redirected already
+	}
 	at := requestURL(conn.url, "/v1/watch", q)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
@@ -95,7 +101,7 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode == http.StatusTemporaryRedirect && conn.from == "" {
+		if isRedirect(resp) && conn.from == "" {
 			resp.Body.Close()
 			to, base, err := redirectTarget(resp)
 			if err != nil {
@@ -113,6 +119,8 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	}
 }
 
+func isRedirect(resp *http.Response) bool { return resp.StatusCode/100 == 3 }
+
 // redirectTarget returns the target of a redirect, and the URL of the frontend there.
 func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	to, err = resp.Location()
@@ -123,8 +131,8 @@ func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	if !ok {
 		return nil, "", fmt.Errorf("redirected the watch to %s, which is no frontend", to.Redacted())
 	}
-	base, err = baseURL((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
-	return to, base, err
+	at, err := address.Parse((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
+	return to, at.String(), err
 }
 
 // checkResponse returns an error, and closes the response, unless that is a stream.
@@ -138,6 +146,10 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 			return readUnavailable(conn.url, resp)
 		}
 		return nil
+	}
+	if isRedirect(resp) {
+		resp.Body.Close()
+		return &refusal{conn.url, 0, errors.New("redirected a watch that was redirected already")}
 	}
 	a, err := readRefusal(resp)
 	if a.status == http.StatusUnauthorized && !s.c.frontends.knows(conn.url) {
@@ -242,7 +254,8 @@ func (s *watch) goHome(conn *watchConn, m serverEvent) *watchConn {
 	if json.Unmarshal(m.data, &to) != nil {
 		return nil
 	}
-	base, err := baseURL(to.URL)
+	at, err := address.Parse(to.URL)
+	base := at.String()
 	if err != nil || base == conn.url {
 		return nil
 	}

@@ -78,9 +78,13 @@ func (b *balancer) balance() balance {
 
 // canSend reports whether the client of a request can be sent to the URLs of other
 // frontends: it has come by the URL of this one. Behind a proxy or by another name it may
-// have no way to them.
+// have no way to them. A session is of no use there: browsers send its cookie to the origin
+// of the page only.
 func (b *balancer) canSend(r *handler.Request) bool {
 	_, hr := r.Transport()
+	if r.Caller != nil && r.Caller.Session {
+		return false
+	}
 	scheme := "http"
 	if r.Peer().Encrypted() {
 		scheme = "https"

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"laurel/httpapi/admission"
 	"laurel/internal/address"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // watchedGroup is a group whose other frontends a test chooses.
@@ -188,9 +190,10 @@ func TestNewWatcherIsRedirectedOnceFromAFrontendFarAboveItsShare(t *testing.T) {
 	}
 }
 
-// crowd opens streams at a frontend until it has as many as a crowded one, and returns
-// a function that asks for one more and returns where it is sent, "" if it is kept.
-func crowd(t *testing.T, a *API, url string) (sentTo func(change func(*http.Request)) string) {
+// crowd opens streams at a frontend until it has as many as a crowded one, with header
+// fields, and returns a function that asks for one more and returns where it is sent, "" if
+// it is kept.
+func crowd(t *testing.T, a *API, url string, fields ...string) (sentTo func(change func(*http.Request)) string) {
 	t.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func(path string, change func(*http.Request)) *http.Response {
@@ -208,11 +211,7 @@ func crowd(t *testing.T, a *API, url string) (sentTo func(change func(*http.Requ
 		return answer
 	}
 	for a.hub.Count() < 4*minExcess {
-		r, err := http.Get(url + "/v1/watch?contest=OG/1&moved=1")
-		if err != nil || r.StatusCode != http.StatusOK {
-			t.Fatal(err, r)
-		}
-		t.Cleanup(func() { r.Body.Close() })
+		watchWith(t, url+"/v1/watch?contest=OG/1&moved=1", fields...)
 	}
 	return func(change func(*http.Request)) string {
 		t.Helper()
@@ -221,6 +220,74 @@ func crowd(t *testing.T, a *API, url string) (sentTo func(change func(*http.Requ
 			t.Errorf("a new watcher got %s", answer.Status)
 		}
 		return answer.Header.Get("Location")
+	}
+}
+
+// watchWith opens a stream with header fields, until the end of the test.
+func watchWith(t *testing.T, url string, fields ...string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, ": ")
+		r.Header.Set(name, value)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { answer.Body.Close() })
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("a watcher got %s", answer.Status)
+	}
+}
+
+func TestTheHeadOfAWatchIsNoStream(t *testing.T) {
+	t.Parallel()
+	g, a := newTestAPI(t, Options{})
+	g.store = openStore(t)
+	w := &way{addr: serveAPI(t, a, false)}
+	c := w.connect(t)
+	if _, err := io.WriteString(c, rawRequest("HEAD", "/v1/watch")); err != nil {
+		t.Fatal(err)
+	}
+	head, err := http.ReadResponse(c.in, &http.Request{Method: http.MethodHead})
+	if err != nil || head.StatusCode != http.StatusOK || head.Header.Get("Content-Type") != typeEvents {
+		t.Fatalf("got %v (%v)", head, err)
+	}
+	if got := c.ask(t, rawGet("/livez")); got != "200" {
+		t.Errorf("the next answer on the connection is %s", got)
+	}
+	if n := a.hub.Count(); n > 0 {
+		t.Errorf("there are %d watchers", n)
+	}
+}
+
+// A browser does not send the cookie to where it is sent itself.
+func TestAWatcherWithASessionIsSentNowhere(t *testing.T) {
+	t.Parallel()
+	g, a, url := newWatchedGroup(t)
+	c := newGuardedGroup(t, &g.testMember)
+	g.store.change(access.SettingPrivate, "true")
+	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving})
+	token := bearer(c.reader)
+	session := cookie(c.reader.NewSession(testLineage, time.Now().Add(time.Hour)))
+	sentTo := crowd(t, a, url, token)
+	for field, sent := range map[string]bool{token: true, session: false} {
+		name, value, _ := strings.Cut(field, ": ")
+		if to := sentTo(func(r *http.Request) { r.Header.Set(name, value) }); (to != "") != sent {
+			t.Errorf("with %s: it is sent to %q", name, to)
+		}
+	}
+	watchWith(t, url+"/v1/watch?contest=OG/1&home=f2&moved=1", session)
+	if guests := a.hub.Guests("f1"); len(guests) > 0 {
+		t.Errorf("a watcher with a session would be sent home: %v", guests)
+	}
+	watchWith(t, url+"/v1/watch?contest=OG/1&home=f2&moved=1", token)
+	if guests := a.hub.Guests("f1"); guests["f2"] != 1 {
+		t.Errorf("a watcher with a token would not be sent home: %v", guests)
 	}
 }
 

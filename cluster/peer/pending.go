@@ -1,10 +1,11 @@
 package peer
 
 import (
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
+
+	"laurel/internal/address"
 )
 
 // MaxHandshakes bounds the connections whose handshake or preamble is not complete. One
@@ -20,15 +21,15 @@ const maxMemberAddrs = 64
 // most of them is closed, and none from a member's address while there are others.
 type pendingConns struct {
 	mu      sync.Mutex
-	list    []pendingConn // oldest first
-	count   map[netip.Prefix]int
-	members []netip.Addr // from which members came, most recent last
+	list    []pendingConn      // oldest first
+	count   map[netip.Addr]int // by pendingConn.from
+	members []netip.Addr       // from which members came, most recent last
 }
 
 type pendingConn struct {
 	*conn
 	addr netip.Addr
-	from netip.Prefix
+	from netip.Addr // what counts as one stranger
 }
 
 // add adds a connection, and returns the one that must be closed for it, if any.
@@ -37,10 +38,10 @@ func (p *pendingConns) add(c *conn, configured func() []netip.Addr) (closed *con
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.count == nil {
-		p.count = map[netip.Prefix]int{}
+		p.count = map[netip.Addr]int{}
 	}
-	addr := addrOf(c.raw.RemoteAddr())
-	one := pendingConn{c, addr, networkOf(addr)}
+	addr := address.IP(c.raw.RemoteAddr())
+	one := pendingConn{c, addr, address.Client(addr)}
 	p.list = append(p.list, one)
 	p.count[one.from]++
 	if len(p.list) <= MaxHandshakes {
@@ -78,7 +79,7 @@ func (p *pendingConns) removeAt(i int) {
 
 // remember remembers the address of a connection as that of a member.
 func (p *pendingConns) remember(c *conn) {
-	addr := addrOf(c.raw.RemoteAddr())
+	addr := address.IP(c.raw.RemoteAddr())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if i := slices.Index(p.members, addr); i >= 0 {
@@ -87,22 +88,4 @@ func (p *pendingConns) remember(c *conn) {
 		p.members = slices.Delete(p.members, 0, 1)
 	}
 	p.members = append(p.members, addr)
-}
-
-// addrOf returns the IP address of a network address, invalid for another kind of
-// network.
-func addrOf(a net.Addr) netip.Addr {
-	tcp, _ := a.(*net.TCPAddr)
-	return tcp.AddrPort().Addr().Unmap()
-}
-
-// networkOf returns the network that counts as one stranger: an IPv4 address, or 64 bits
-// of IPv6. It is invalid for an invalid address.
-func networkOf(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.WithZone("").Prefix(bits)
-	return p
 }

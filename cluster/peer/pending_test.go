@@ -98,7 +98,7 @@ func TestTheOldestHandshakeOfTheCrowdIsBrokenOff(t *testing.T) {
 		t.Errorf("%d connections were closed; want the oldest", len(p.closed))
 	}
 	p.remove(first) // its goroutine ends
-	if len(p.list) != MaxHandshakes || p.count[netip.MustParsePrefix("198.51.100.1/32")] != MaxHandshakes {
+	if len(p.list) != MaxHandshakes || p.count[netip.MustParseAddr("198.51.100.1")] != MaxHandshakes {
 		t.Errorf("%d connections wait, %v", len(p.list), p.count)
 	}
 	// Members among themselves have no privilege.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"laurel/internal/loopback"
+	"laurel/internal/address"
 	"laurel/trust/pki"
 )
 
@@ -317,7 +317,7 @@ func (p *Port) readPreamble(r io.Reader) (protocol byte, err error) {
 func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
 	if p.config.Auth == nil {
 		host, _, _ := net.SplitHostPort(string(p.address)) // which Listen has made
-		h = loopback.Handler(h, host)
+		h = address.OnlyThisMachine(h, host)
 	}
 	p.server.Handler, p.server.ErrorLog = h, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 	go p.server.Serve(p.layer(p.http))

@@ -158,7 +158,7 @@ The last operator's token that does not expire cannot be revoked.`,
 		for _, arg := range args {
 			id := tokenID(arg)
 			if err := c.Revoke(cmd.Context(), id); err != nil {
-				return fmt.Errorf("%s was not revoked: %w", id, err)
+				return fmt.Errorf("revoke %s: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", id)
 		}

@@ -184,7 +184,7 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 		for _, id := range args {
 			group, err := c.Leave(cmd.Context(), id, force)
 			if err != nil {
-				return fmt.Errorf("%s was not removed: %w", id, err)
+				return fmt.Errorf("remove %s: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
 			if slices.Contains(group.KeyHolders, id) {
@@ -244,7 +244,7 @@ frontend ends the watchers that have no reader's token.`,
 		}
 		for _, s := range wanted {
 			if err := c.ChangeSetting(cmd.Context(), s.Name, s.Value); err != nil {
-				return fmt.Errorf("%s was not changed: %w", s.Name, err)
+				return fmt.Errorf("change %s: %w", s.Name, err)
 			}
 			already := ""
 			if slices.Contains(before, s) {

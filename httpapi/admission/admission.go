@@ -22,7 +22,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/handler"
-	"laurel/internal/loopback"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -207,7 +207,7 @@ func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 // could make changes under a name of its own that resolves to this address, as its own
 // origin.
 func (g *Gate) TakesHost(host []byte) bool {
-	return !g.client || g.guarded() || loopback.Allows(host, g.options.PublicHost)
+	return !g.client || g.guarded() || address.NamesThisMachine(host, g.options.PublicHost)
 }
 
 // Admit identifies the caller of r and sets r.Caller. It refuses callers without the

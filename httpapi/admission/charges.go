@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -80,9 +80,9 @@ func (g *Gate) payerOf(caller *handler.Caller, e *score.Event) (p payer, ok bool
 	}
 	p.callerBudget, p.signed = g.caller(p.grant), e.Key != ""
 	p.allowed = p.own
-	if p.signed && caller.Peer != nil && !g.Limits.Exempt(caller.Peer.Addr) {
+	if p.signed && !g.Limits.exempt(caller.Peer) {
 		perSecond := eventRate(p.grant)
-		k := keyAt{e.Key, fastpath.ClientAddress(caller.Peer.Addr)}
+		k := keyAt{e.Key, address.Client(caller.Peer.Addr)}
 		p.allowed = g.allowances.of(k, maxRated, func() *allowance { return newAllowance(perSecond) })
 		setRate(p.allowed.events, perSecond)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -37,7 +38,7 @@ const (
 // of its name.
 type Limits struct {
 	HeaderTimeout, StreamIdle        time.Duration
-	FirstEventTimeout                time.Duration
+	FirstEventTimeout, LateDelay     time.Duration
 	MaxBodyBytes, MaxPostBytes       int
 	PostsPerAddress, ReadsPerAddress int
 	RequestsPerAddress               int
@@ -55,6 +56,7 @@ func (l Limits) orDefault() Limits {
 	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, HeaderTimeout)
 	l.StreamIdle = cmp.Or(l.StreamIdle, StreamIdle)
 	l.FirstEventTimeout = cmp.Or(l.FirstEventTimeout, FirstEventTimeout)
+	l.LateDelay = cmp.Or(l.LateDelay, LateDelay)
 	l.MaxBodyBytes = cmp.Or(l.MaxBodyBytes, MaxBodyBytes)
 	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
 	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
@@ -72,6 +74,11 @@ func (l Limits) orDefault() Limits {
 // the peer port, on this machine, and if it is a proxy's.
 func (l *Limits) Exempt(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() || l.isProxy(a)
+}
+
+// exempt is Exempt for a peer. What a proxy calls a loopback address is not this machine.
+func (l *Limits) exempt(p *fastpath.Peer) bool {
+	return p == nil || l.isProxy(p.Addr) || !p.Proxied() && l.Exempt(p.Addr)
 }
 
 func (l *Limits) isProxy(a netip.Addr) bool {
@@ -202,10 +209,10 @@ func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
 
 // address returns the budget of a peer's address, nil if the address is exempt.
 func (c *Control) address(p *fastpath.Peer) *requestBudget {
-	if p == nil || c.Limits.Exempt(p.Addr) {
+	if c.Limits.exempt(p) {
 		return nil
 	}
-	at := fastpath.ClientAddress(p.Addr)
+	at := address.Client(p.Addr)
 	bytes := at.As16()
 	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, c.newRequestBudget)
 }

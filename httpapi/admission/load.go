@@ -223,8 +223,8 @@ func (c *Control) PauseAfterHit() time.Duration {
 // late a goroutine runs.
 const (
 	monitorInterval = 20 * time.Millisecond
-	// lateDelay is a third of the shortest election timeout.
-	lateDelay = 50 * time.Millisecond
+	// LateDelay is a third of the shortest election timeout.
+	LateDelay = 50 * time.Millisecond
 	// lateCount is how many delays in a row set or reset Control.late.
 	lateCount = 3
 )
@@ -241,7 +241,7 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 		}
 		delay := time.Since(start) - monitorInterval
 		c.delay.Set(delay.Seconds())
-		if delay >= lateDelay {
+		if delay >= c.Limits.LateDelay {
 			late, onTime = late+1, 0
 		} else {
 			late, onTime = 0, onTime+1

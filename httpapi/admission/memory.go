@@ -6,6 +6,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/internal/address"
 	"laurel/score"
 )
 
@@ -46,13 +47,13 @@ type Holder struct {
 	watches bool
 }
 
-// newHolder returns a holder for a peer. Its caller must call leave.
+// newHolder returns a holder for a peer. Its caller must call Leave.
 func (c *Control) newHolder(p *fastpath.Peer) *Holder {
 	h := &Holder{control: c, peer: p}
-	if p == nil || c.Limits.Exempt(p.Addr) {
+	if c.Limits.exempt(p) {
 		return h
 	}
-	h.address = fastpath.ClientAddress(p.Addr)
+	h.address = address.Client(p.Addr)
 	m := &c.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()

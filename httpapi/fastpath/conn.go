@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"laurel/internal/address"
 )
 
 const (
@@ -58,7 +60,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{Conn: nc, server: s, stream: nc, peer: &Peer{Addr: addrOf(nc.RemoteAddr())}}
+	c := &conn{Conn: nc, server: s, stream: nc, peer: &Peer{Addr: address.IP(nc.RemoteAddr())}}
 	c.ctx, c.cancel = context.WithCancel(WithPeer(s.ctx, c.peer))
 	c.request.closing, c.request.peer = &s.closing, c.peer
 	return c

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+
+	"laurel/internal/address"
 )
 
 // Limit returns l with at most total open connections, and perAddress of each address.
@@ -49,11 +51,11 @@ func (l *limiter) Accept() (net.Conn, error) {
 			<-l.open
 			return nil, err
 		}
-		addr := addrOf(c.RemoteAddr())
+		addr := address.IP(c.RemoteAddr())
 		if l.exempt(addr) {
 			addr = netip.Addr{}
 		}
-		addr = ClientAddress(addr)
+		addr = address.Client(addr)
 		if l.acquire(addr) {
 			return &countedConn{Conn: c, release: sync.OnceFunc(func() { l.release(addr) })}, nil
 		}

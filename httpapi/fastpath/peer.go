@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+
+	"laurel/internal/address"
 )
 
 // Peer is the client of a request: the other end of its connection, or a client behind a
@@ -49,26 +51,6 @@ func (p *Peer) Encrypted() bool { return p.TLS != nil || p.https }
 // Proxied reports whether the client is behind a trusted proxy.
 func (p *Peer) Proxied() bool { return p.proxied }
 
-// addrOf returns the IP address of a network address, invalid for another kind of
-// network.
-func addrOf(a net.Addr) netip.Addr {
-	tcp, _ := a.(*net.TCPAddr)
-	return tcp.AddrPort().Addr().Unmap()
-}
-
-// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
-// /64 network of an IPv6 address, because one client has many addresses in it.
-func ClientAddress(a netip.Addr) netip.Addr {
-	if !a.Is6() {
-		return a
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
-}
-
 type peerKey struct{}
 
 // WithPeer returns a context in which PeerOf finds p.
@@ -94,7 +76,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if u, ok := c.(*unreadConn); ok {
 		return WithPeer(ctx, u.peer)
 	}
-	p := &Peer{Addr: addrOf(c.RemoteAddr())}
+	p := &Peer{Addr: address.IP(c.RemoteAddr())}
 	if secure, ok := c.(*tls.Conn); ok {
 		if state := secure.ConnectionState(); state.HandshakeComplete {
 			p.TLS = &state

@@ -1,6 +1,7 @@
 // Package address makes, checks and compares the addresses that leave a frontend: the URL
 // at which clients reach it, which others are told, redirected to and allowed to connect
-// to, and the host:port at which members reach each other.
+// to, and the host:port at which members reach each other. And those that come to one: the
+// IP address of a client, and the Host of a request.
 package address
 
 import (
@@ -161,10 +162,7 @@ func (u URL) HostPort() string {
 
 // Serves reports whether a request with a scheme and a Host was made to the URL.
 func (u URL) Serves(scheme, host string) bool {
-	name, port, err := net.SplitHostPort(host)
-	if err != nil {
-		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ""
-	}
+	name, port := splitHost(host)
 	at, err := hostPort(scheme, name, port)
 	return err == nil && scheme == u.Scheme && at == u.Host
 }
@@ -184,10 +182,20 @@ func (u URL) ReachedFrom(host string) bool {
 // Hostname returns the name or the IP address, in its normal form, of a host with or
 // without a port.
 func Hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	name, _ := splitHost(host)
+	return normalHost(name)
+}
+
+// splitHost splits a host with or without a port. It removes the brackets of an IPv6
+// address.
+func splitHost(text string) (host, port string) {
+	if host, port, err := net.SplitHostPort(text); err == nil {
+		return host, port
 	}
-	return normalHost(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	if n := len(text); n > 1 && text[0] == '[' && text[n-1] == ']' {
+		text = text[1 : n-1]
+	}
+	return text, ""
 }
 
 // normalHost returns one text for all the ways to write a host.
@@ -208,10 +216,27 @@ func CheckPeer(addr string) error {
 	if IsUnspecified(host) {
 		return fmt.Errorf("%s is every address of a machine, so other members cannot use it", addr)
 	}
+	if err := checkPort(port); err != nil {
+		return err
+	}
+	return CheckHost(host)
+}
+
+// CheckListen checks the form of a host:port to listen on. The host may be "" for every
+// address.
+func CheckListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	return checkPort(port)
+}
+
+func checkPort(port string) error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("the port %q is not one of 0 to 65535", port)
 	}
-	return CheckHost(host)
+	return nil
 }
 
 const maxHost = 253

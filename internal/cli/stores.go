@@ -70,7 +70,7 @@ func storeURL(given string) string {
 	if err != nil {
 		return url.QueryEscape(given)
 	}
-	return u.Scheme + "://" + u.HostPort() + u.Path
+	return u.String()
 }
 
 // stores is the file with the stores for which a key has signed.

@@ -54,7 +54,7 @@ func TestAStoreIsRememberedHoweverItsURLIsWritten(t *testing.T) {
 		one.URLs = []string{"http://new.example", again}
 		wantRefused(t, one.trustLineage("rome"), "nothing was signed")
 	}
-	if want := id + " http://venue.example:80 gaul\n"; one.stores(t) != want {
+	if want := id + " http://venue.example gaul\n"; one.stores(t) != want {
 		t.Errorf("it remembers %q; want %q", one.stores(t), want)
 	}
 	one.URLs = []string{"https://venue.example", "http://venue.example/a b", "http://[::1]:8001", "http://%zz \n"}

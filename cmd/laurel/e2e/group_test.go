@@ -65,7 +65,7 @@ func (g *group) add() *frontend {
 // move changes the addresses of the frontend, from its next start.
 func (f *frontend) move(http, peer string) {
 	f.http, f.peer, f.url = http, peer, "http://"+http
-	if f.group.open {
+	if f.group != nil && f.group.open {
 		f.more = []string{"--http", f.at(netip.IPv4Unspecified()), "--public-url", "https://" + http}
 	}
 }

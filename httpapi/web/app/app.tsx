@@ -20,6 +20,7 @@ export interface Page {
   status: StreamStatus
   currentStatus(): StreamStatus
   signedIn: boolean
+  signOutFailed: boolean
   onSignOut(): void
   route: Route
   timeline: Timeline | null
@@ -157,6 +158,13 @@ export function App(p: Page) {
           ?
         </button>
       </header>
+      {p.signOutFailed && (
+        <div class="notices">
+          <p class="warning" role="alert">
+            Signing out has failed, and this browser can still read the scores. Try again.
+          </p>
+        </div>
+      )}
       <Notice status={p.status} directory={p.directory} />
       <main id="main" tabIndex={-1}>
         <View {...p} />

@@ -47,11 +47,13 @@ export class Directory {
 
   /**
    * servedBy is the frontend that served the page. It is reached where the page came
-   * from, whatever URL the group lists.
+   * from, whatever URL the group lists. A page that is signed in is that at its own origin
+   * only.
    */
   constructor(
     group: Frontends,
     private servedBy: string,
+    private signedIn: boolean,
   ) {
     this.group = { ...group, frontends: group.frontends ?? [] }
     this.answered = new Set([servedBy])
@@ -97,6 +99,11 @@ export class Directory {
     const wait = this.missed.has(id) ? deprioritizeUntriedMS : deprioritizeMS
     const at = (this.failed.get(id) ?? -Infinity) + wait
     return at > Date.now() ? at : 0
+  }
+
+  /** hasFailed reports whether a frontend has not served the page since it failed. */
+  hasFailed(id: string): boolean {
+    return this.failed.has(id)
   }
 
   markFailed(id: string) {
@@ -159,10 +166,15 @@ export class Directory {
     }
   }
 
+  /** refusesSession reports whether a frontend gets no session from a page that is signed in. */
+  private refusesSession(id: string): boolean {
+    return this.signedIn && new URL(this.urlOf(id)).origin !== location.origin
+  }
+
   /**
    * candidates lists the frontends in the order to try them: first those that have not
-   * failed recently, then the home, those that the group considers serving, and those
-   * with few watchers.
+   * failed recently, then those that the session is for, the home, those that the group
+   * considers serving, and those with few watchers.
    */
   candidates(): string[] {
     const known = this.group.frontends.filter((f) => this.urlOf(f.id))
@@ -171,6 +183,7 @@ export class Directory {
     const chance = new Map(known.map((f) => [f.id, f.id === this.servedBy ? -1 : Math.random()]))
     const key = (f: Frontend) => [
       this.retryAt(f.id),
+      this.refusesSession(f.id) ? 1 : 0,
       f.id === this.home ? 0 : 1,
       f.state === 'serving' ? 0 : 1,
       f.watchers,

@@ -18,7 +18,7 @@ import { Timeline } from './timeline'
 const served = JSON.parse(document.getElementById('served')!.textContent!) as Served
 const root = document.getElementById('app')!
 const announcer = new Announcer(document.getElementById('said')!)
-const directory = new Directory(served.frontends, served.frontend)
+const directory = new Directory(served.frontends, served.frontend, served.signed_in ?? false)
 
 /** The pending render; if it includes a resync, nothing flashes. */
 let pending: ChangeKind | null = null
@@ -70,8 +70,13 @@ const page: Page = {
   status,
   currentStatus: () => page.status,
   signedIn: served.signed_in ?? false,
-  onSignOut: () =>
-    tabs.signOut().catch(() => announcer.say('link', 'Signing out has failed; the frontend does not answer.')),
+  signOutFailed: false,
+  onSignOut() {
+    tabs.signOut().catch(() => {
+      page.signOutFailed = true
+      scheduleRender('resync')
+    })
+  },
   route: route(location.hash),
   timeline: null,
   board: null,

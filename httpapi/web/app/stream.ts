@@ -173,6 +173,8 @@ export class Stream {
     const query = new URLSearchParams(board)
     if (board) for (const competition of competitions.split('\n')) query.append('competition', competition)
     if (this.directory.home) query.set('home', this.directory.home)
+    // A frontend that failed may have redirected the page to one that this browser cannot use.
+    if (this.directory.hasFailed(id)) query.set('moved', '1')
     const from = this.last.competitions === competitions ? this.last : this.whole
     if (from.id) query.set('last_event_id', from.id)
     return `${this.directory.urlOf(id) || servedAt}/v1/watch${query.size ? '?' : ''}${query}`

@@ -79,7 +79,10 @@ export class Tabs {
 
   /** signOut ends the session of the browser and has all tabs load the page anew. */
   async signOut() {
-    await fetch('./', { method: 'POST', body: new URLSearchParams({ sign_out: 'yes' }), redirect: 'manual' })
+    const body = new URLSearchParams({ sign_out: 'yes' })
+    const answer = await fetch('./', { method: 'POST', body, redirect: 'manual' })
+    // Only the answer that ends the session is a redirect.
+    if (answer.type !== 'opaqueredirect') throw new Error(`signing out was answered by ${answer.status}`)
     this.post({ kind: 'sign-out' })
     location.reload()
   }

@@ -141,6 +141,47 @@ func (s *secureSite) request(i int, path, body string) (answer []byte, status in
 	return answer, res.StatusCode
 }
 
+// watch opens n streams of the operator at frontend i, until the end of the test.
+func (s *secureSite) watch(i, n int) {
+	s.t.Helper()
+	for range n {
+		answer := s.get(i, "/v1/watch?moved=1")
+		s.t.Cleanup(func() { answer.Body.Close() })
+	}
+}
+
+// unauthorized returns how many requests without a token frontend i has refused.
+func (s *secureSite) unauthorized(i int) string {
+	s.t.Helper()
+	answer := s.get(i, "/metrics")
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), `laurel_http_refused_total{reason="no_token"} `)
+	n, _, _ := strings.Cut(after, "\n")
+	return n
+}
+
+// get sends a request of the operator, on this machine, to frontend i.
+func (s *secureSite) get(i int, path string) *http.Response {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.frontends[i].http+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+s.operator.Text())
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("GET %s at %s: %s", path, s.frontends[i].id, answer.Status)
+	}
+	return answer
+}
+
 // enroll gets a certificate with a join token.
 func (s *secureSite) enroll(o pki.Options) (*pki.Identity, error) {
 	s.t.Helper()

@@ -55,6 +55,39 @@ func TestAReaderSignsInAndOutInABrowser(t *testing.T) {
 	b.until("the form to sign in again", signInForm)
 }
 
+func TestAUserSeesThatSigningOutHasFailed(t *testing.T) {
+	t.Parallel()
+	needBrowser(t)
+	var targets atomic.Pointer[[]string]
+	targets.Store(new([]string))
+	proxy := onePublicURL(t, &targets)
+	s := newSecureSite(t, 1, true, proxy.URL)
+	targets.Store(&[]string{s.URL(0)})
+	b := newTab(t, phone, nil).trustsAll().open(proxy.URL)
+	b.signIn(s.reader.Text())
+	b.live()
+	targets.Store(new([]string)) // the proxy answers 502
+	const signOut = `document.querySelector('form button[name=sign_out]').click()`
+	b.do(signOut)
+	b.until("that it has failed", `/Signing out has failed/.test(document.querySelector('[role=alert]')?.innerText)`)
+	targets.Store(&[]string{s.URL(0)})
+	b.do(signOut)
+	b.until("the form to sign in", signInForm)
+}
+
+func TestAPageThatIsSignedInStaysAtItsFrontend(t *testing.T) {
+	t.Parallel()
+	s := newSecureSite(t, 2, true, "")
+	s.Post(defineMatch(match)...)
+	s.watch(0, 3) // so the other one has fewer watchers
+	b := newTab(t, phone, nil).trustsAll().open(s.URL(0))
+	b.signIn(s.reader.Text())
+	b.live()
+	if got := s.unauthorized(1); got != "0" {
+		t.Errorf("the other frontend has refused the page %s times", got)
+	}
+}
+
 func TestAReaderSignsInWithoutScripts(t *testing.T) {
 	t.Parallel()
 	s := newSecureSite(t, 1, true, "")

@@ -42,6 +42,23 @@ func TestThePageNamesFrontendsThatItCannotTrustAndReturnsToItsOwn(t *testing.T) 
 	b.until("no warning", `!document.querySelector('.notices, .warning')`)
 }
 
+// A crowded frontend redirects watchers to others, but does not know whom a browser trusts.
+func TestACrowdedFrontendServesAPageThatCanUseNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSecureSite(t, 3, false, "")
+	s.Post(defineMatch(match)...)
+	s.watch(0, 20)
+	ctx, end, err := startBrowser(chromedp.Flag("ignore-certificate-errors-spki-list", s.spki(0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	b := newTab(t, desktop, &tab{ctx: ctx}).open(s.URL(0)).live()
+	if got := b.status("frontend"); got != "f1" {
+		t.Errorf("the page is served by %s", got)
+	}
+}
+
 func TestAStreamThatEndsWithoutAnEventIsAFailure(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
