@@ -236,31 +236,26 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 
 // callerBudget is what one key or token may use.
 type callerBudget struct {
-	events, folds *rate.Limiter
-	folding       chan struct{} // has a token for each post under way that may fold events
-	streams       int           // proven ones under way; streams.mu guards it
-	requests      *requestBudget
+	own      *allowance    // of the token, and of the key on this machine
+	applied  *rate.Limiter // of the events by the key
+	folds    *rate.Limiter
+	streams  int // proven ones under way; streams.mu guards it
+	requests *requestBudget
 }
 
 // caller returns the budget of a grant.
 func (c *Control) caller(g *access.Grant) *callerBudget {
-	perSecond := g.Rate
-	if perSecond <= 0 {
-		perSecond = EventsPerCaller
-	}
-	burst := max(1, int(perSecond))
+	perSecond := eventRate(g)
 	b := c.callers.of(g.ID, maxRated, func() *callerBudget {
 		return &callerBudget{
-			events:   rate.NewLimiter(rate.Limit(perSecond), burst),
+			own:      newAllowance(perSecond),
+			applied:  newEvents(perSecond),
 			folds:    rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
-			folding:  make(chan struct{}, FoldingPosts),
 			requests: c.newRequestBudget(),
 		}
 	})
-	if b.events.Limit() != rate.Limit(perSecond) { // the grant was changed
-		b.events.SetLimit(rate.Limit(perSecond))
-		b.events.SetBurst(burst)
-	}
+	setRate(b.own.events, perSecond)
+	setRate(b.applied, perSecond)
 	return b
 }
 
