@@ -180,6 +180,15 @@ func TestRatesBehindAProxyAreThoseOfItsClients(t *testing.T) {
 	}
 }
 
+// The address of a proxy on the same link comes with the interface of the frontend.
+func TestAProxyIsKnownByWhateverInterfaceItComes(t *testing.T) {
+	_, a := newTestAPI(t, limited(admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("fe80::9/128")}}))
+	got := a.admission.Limits.Client(&fastpath.Peer{Addr: netip.MustParseAddr("fe80::9%eth0")}, "198.51.100.7", "https")
+	if got.Addr != netip.MustParseAddr("198.51.100.7") || !got.Encrypted() {
+		t.Errorf("the client is %+v", got)
+	}
+}
+
 // Behind two proxies, the first on the machine of the second, all clients may come from there.
 func TestAClientOnAProxysOwnMachineHasLimits(t *testing.T) {
 	o := limited(admission.Limits{
