@@ -104,6 +104,9 @@ func (o *Options) check() error {
 // HasData reports whether a data directory has a member that was in a group.
 func HasData(dir string) (bool, error) { return raftlog.HasData(dir) }
 
+// CheckEnded returns why the member of a data directory never starts again, nil if it does.
+func CheckEnded(dir string) error { return raftlog.CheckEnded(dir) }
+
 // ServerID returns the name, id@instance, of the member with an id and a data directory,
 // which is made if it does not exist. A certificate for it is made before the member
 // starts.

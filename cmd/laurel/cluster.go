@@ -307,7 +307,11 @@ Keep it secret: everybody who has it can add a frontend to the group.`,
 		"`NAMES` or addresses, separated by commas, that their certificates may have, too")
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
+	flags := c.Flags()
 	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
+		if err := notEmpty(flags, "host"); err != nil {
+			return "", err
+		}
 		return c.NewJoinToken(ctx, ttl, uses, terms)
 	})
 }

@@ -166,6 +166,10 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
+	case f.joinToken != "" && f.insecure:
+		return cli.Usagef("--join-token has no effect with --insecure, which authenticates nobody")
+	case f.Member.Join != nil && len(f.Member.Join) == 0: // a variable that is not set
+		return cli.Usagef("--join is empty; name the frontends of the group, or leave it out")
 	case f.metrics != metricsAtHTTP && f.metrics != metricsAtDebug:
 		return cli.Usagef("--metrics is %q; want %s or %s", f.metrics, metricsAtHTTP, metricsAtDebug)
 	case f.metrics == metricsAtDebug && f.debug == "":

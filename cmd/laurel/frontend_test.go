@@ -251,6 +251,18 @@ func TestAPeerAddressThatOtherMachinesCannotReachIsLogged(t *testing.T) {
 	}
 }
 
+func TestASettingOfAFrontendThatHasNoEffectIsWrongUsage(t *testing.T) {
+	for want, more := range map[string][]string{
+		"--join-token has no effect": {"--insecure", "--join", "http://127.0.0.1:2", "--join-token", "x"},
+		"--join is empty":            {"--bootstrap", "--join", ""},
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, more...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d, stderr %q; want %q", more, code, errs, want)
+		}
+	}
+}
+
 func TestEachListOfProxiesHasAnEffect(t *testing.T) {
 	var f frontendFlags
 	command := &cobra.Command{}
