@@ -148,8 +148,7 @@ const (
 
 // Get requests any path of the API, such as "/v1/frontends", and returns the body.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
-	body, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
-	return body, err
+	return c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
 }
 
 // ScorePath returns the path of one contest, for Get; for an empty id, that of the list.
@@ -178,16 +177,12 @@ func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 // is refused with a score.StatusConflict, unless force is true. It returns the group as it
 // is afterwards, as far as that is known.
 func (c *Client) Leave(ctx context.Context, id string, force bool) (group score.Frontends, err error) {
-	r := call{method: http.MethodDelete, path: idPath("/v1/cluster/members", id)}
+	r := call{method: http.MethodDelete, path: idPath("/v1/cluster/members", id), removes: true}
 	if force {
 		r.query = url.Values{"force": {"true"}}
 	}
-	body, mayHaveApplied, err := c.do(ctx, r)
-	if mayHaveApplied && hasCode(err, score.NotFound) {
-		// An earlier attempt, whose response was lost, has removed it.
-		return group, nil
-	}
-	if err == nil {
+	body, err := c.do(ctx, r)
+	if len(body) > 0 {
 		err = json.Unmarshal(body, &group)
 	}
 	return group, err
@@ -288,7 +283,7 @@ func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (made access.
 
 // Revoke revokes a grant or a join token.
 func (c *Client) Revoke(ctx context.Context, id string) error {
-	r := call{method: http.MethodDelete, path: "/v1/access/grants/" + url.PathEscape(id)}
+	r := call{method: http.MethodDelete, path: "/v1/access/grants/" + url.PathEscape(id), removes: true}
 	return c.request(ctx, r, nil, nil)
 }
 

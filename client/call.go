@@ -33,6 +33,8 @@ type call struct {
 	body   []byte // JSON; nil: none
 	// nonIdempotent calls are not sent again after an attempt that may have been applied.
 	nonIdempotent bool
+	// removes is true for a call that is refused with score.NotFound once it was applied.
+	removes bool
 }
 
 // maxResponse is more than a thousand contests with a thousand competitors each.
@@ -73,9 +75,9 @@ func transient(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// problem returns the problem that the response describes; nil if it is not an error.
+// problem returns the problem that the response describes; nil if the call succeeded.
 func (r *response) problem() error {
-	if r.status < 400 {
+	if r.status >= 200 && r.status < 300 {
 		return nil
 	}
 	var p score.Problem
@@ -84,13 +86,29 @@ func (r *response) problem() error {
 	}
 	// The response comes from a proxy, or from a server that is no frontend.
 	text := strings.TrimSpace(string(r.body[:min(len(r.body), 200)]))
+	detail := fmt.Sprintf("not a response of Laurel: %q", text)
+	if to := r.header.Get("Location"); to != "" {
+		detail = fmt.Sprintf("redirected to %q, which the client does not follow; if that is a frontend, use its URL", to)
+	}
 	return &score.Problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(r.status),
 		Status: r.status,
 		Code:   score.Code(fmt.Sprintf("http_%d", r.status)),
-		Detail: fmt.Sprintf("not a response of Laurel: %q", text),
+		Detail: detail,
 	}
+}
+
+// maxRedirects bounds the redirects of one call.
+const maxRedirects = 10
+
+// checkRedirect follows a redirect that keeps the method. Those of some statuses make a
+// GET of a change, whose success would count as the change's.
+func checkRedirect(r *http.Request, via []*http.Request) error {
+	if r.Method != via[0].Method || len(via) == maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // retryAfter returns the delay of the Retry-After header, at most a minute.
@@ -100,11 +118,12 @@ func (r *response) retryAfter() time.Duration {
 }
 
 // do tries a call at one frontend after the other until one answers it or the deadline
-// has passed. mayHaveApplied is true if an earlier attempt may have been applied.
-func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bool, err error) {
+// has passed.
+func (c *Client) do(ctx context.Context, r call) (body []byte, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
+	mayHaveApplied := false
 	var problem *score.Problem // the last one
 	var refusal time.Duration  // the longest that a frontend took to say that nothing was done
 	for failures := 1; ; failures++ {
@@ -114,10 +133,7 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 		if err == nil && !transient(a.status) {
 			c.frontends.markOK(url)
 			c.refreshInBackground(false)
-			return a.body, mayHaveApplied, a.problem()
-		}
-		if parent.Err() != nil {
-			return nil, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
+			return r.settle(&a, mayHaveApplied)
 		}
 		if err == nil {
 			err = a.problem()
@@ -128,12 +144,13 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 		} else if a.status != 0 {
 			refusal = max(refusal, time.Since(begun))
 		}
+		interrupted := parent.Err() != nil
 		busy := a.status == http.StatusTooManyRequests
-		if !busy {
+		if !busy && !interrupted {
 			c.frontends.markFailed(url, err)
 			c.refreshInBackground(true)
 		}
-		end := r.nonIdempotent && mayHaveApplied || c.frontends.allUntrusted()
+		end := interrupted || r.nonIdempotent && mayHaveApplied || c.frontends.allUntrusted()
 		if !end {
 			pause := c.pause(failures, busy)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
@@ -144,7 +161,7 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, mayHaveApplied bo
 			end = ctx.Err() != nil || r.method != http.MethodGet && timeLeft(ctx) < refusal
 		}
 		if end {
-			return nil, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, err)
+			return nil, c.finalError(parent, r, mayHaveApplied, problem, err)
 		}
 	}
 }
@@ -154,19 +171,50 @@ func timeLeft(ctx context.Context) time.Duration {
 	return time.Until(deadline)
 }
 
-func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last error) error {
-	if mayHaveApplied && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
-		advice := "repeat it: a change is not made twice"
-		switch {
-		case r.nonIdempotent:
-			advice = "check the outcome before you repeat it"
-		case r.path == eventsPath:
-			advice = "repeat it with the same identity: it counts once"
-		}
-		return score.Problemf(score.OutcomeUnknown, "%s %s may have been applied or not (%v); %s",
-			r.method, r.path, last, advice)
+// settle returns what a call with the response a has come to. An attempt before, whose
+// response was lost, may have been applied although this one was refused.
+func (r *call) settle(a *response, mayHaveApplied bool) (body []byte, err error) {
+	err = a.problem()
+	switch {
+	case err == nil:
+		return a.body, nil
+	case !mayHaveApplied || r.method == http.MethodGet:
+	case r.removes && hasCode(err, score.NotFound):
+		return nil, nil
+	case r.path == eventsPath && !hasCode(err, score.Unauthorized, score.Forbidden):
+		// An event that was applied would be a duplicate, whatever else is wrong with it.
+	default:
+		err = r.unknown(err)
 	}
-	if p != nil {
+	return nil, err
+}
+
+// unknown returns the error of a call that may have been applied or not.
+func (r *call) unknown(last error) *score.Problem {
+	advice := "repeat it: a change is not made twice"
+	switch {
+	case r.nonIdempotent:
+		advice = "check the outcome before you repeat it"
+	case r.path == eventsPath:
+		advice = "repeat it with the same identity: it counts once"
+	}
+	return score.Problemf(score.OutcomeUnknown, "%s %s may have been applied or not (%v); %s",
+		r.method, r.path, last, advice)
+}
+
+// finalError returns the error of a call without a final response. p is the last problem
+// of an attempt, nil for none, and last the error of the last attempt.
+func (c *Client) finalError(ctx context.Context, r call, mayHaveApplied bool, p *score.Problem, last error) error {
+	unknown := mayHaveApplied && r.method != http.MethodGet
+	if unknown && (p == nil || p.Code != score.OutcomeUnknown) {
+		p = r.unknown(last)
+	}
+	switch cause := context.Cause(ctx); {
+	case cause != nil && unknown:
+		return fmt.Errorf("%w: %w", cause, p)
+	case cause != nil:
+		return fmt.Errorf("%s %s: %w", r.method, r.path, cause)
+	case p != nil:
 		return p
 	}
 	return c.frontends.unreachable(last)
@@ -273,7 +321,7 @@ func (c *Client) request(ctx context.Context, r call, body, v any) (err error) {
 			return fmt.Errorf("encode the request: %w", err)
 		}
 	}
-	b, _, err := c.do(ctx, r)
+	b, err := c.do(ctx, r)
 	if err != nil || v == nil {
 		return err
 	}

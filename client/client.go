@@ -15,7 +15,8 @@
 //
 // An error that Laurel reports is a *score.Problem, which errors.As finds. If a change may
 // have been applied or not, its code is score.OutcomeUnknown. If no frontend could be
-// reached, the error is an *UnreachableError. Start reading at Client.
+// reached, the error is an *UnreachableError. When the caller's context has ended, errors.Is
+// finds its cause. Start reading at Client.
 package client
 
 import (
@@ -72,7 +73,8 @@ type Options struct {
 	// Token authenticates the client, for calls that no signature authenticates. It is
 	// sent only over TLS or to this machine, and only to the frontends that New is given.
 	// If TLS names the authorities to trust, it is also sent to those that the group lists.
-	// A client with a token uses no other frontends. A redirect to another host gets none.
+	// A client with a token uses no other frontends, unless it is redirected: then another
+	// host gets no token.
 	Token string
 	// TLS configures the certificates that are trusted for https URLs. If it is nil, the
 	// client trusts those that this machine trusts. If Transport is set, that must trust
@@ -136,6 +138,7 @@ func New(urls []string, o Options) (*Client, error) {
 		transport = &tokenTransport{"Bearer " + o.Token, f, transport}
 	}
 	c.http.Transport, c.watches.Transport = transport, transport
+	c.http.CheckRedirect = checkRedirect
 	c.watches.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
@@ -229,8 +232,8 @@ type Attempt struct {
 	Err      error // why there was no complete response
 }
 
-// UnreachableError is the error of a call to which no frontend responded. No attempt to
-// change something has arrived anywhere.
+// UnreachableError is the error of a call to which no frontend responded. No attempt of it
+// to change something has arrived anywhere.
 type UnreachableError struct {
 	Tried []string // the URLs, in the order of preference
 	// Unused are the URLs that the group lists and that may not get the client's token.

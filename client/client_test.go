@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"laurel/client"
@@ -20,10 +22,10 @@ import (
 
 const contest = "OG50BC/CUR-M-GPA-01"
 
-// group starts n frontends, and a client that is given the URL of the first one.
 // nobody is a URL at which nothing listens: no program is given this port by the system.
 const nobody = "http://127.0.0.1:1"
 
+// group starts n frontends, and a client that is given the URL of the first one.
 func group(t *testing.T, n int, o client.Options) (*testgroup.Group, *client.Client) {
 	t.Helper()
 	g := testgroup.Start(t, n)
@@ -94,7 +96,7 @@ func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
 		"no answer":         testgroup.Hang,
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, c := group(t, 3, client.Options{AttemptTimeout: 100 * time.Millisecond})
+			g, c := group(t, 3, client.Options{AttemptTimeout: 500 * time.Millisecond})
 			if _, err := c.Post(t.Context(), curling()); err != nil {
 				t.Fatal(err)
 			}
@@ -195,38 +197,44 @@ func TestBusyGroupIsTriedAgainLater(t *testing.T) {
 }
 
 func TestDeadlineEndsTheAttempts(t *testing.T) {
-	t.Parallel()
-	g, c := group(t, 2, client.Options{Timeout: 200 * time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
-	all := func(fault testgroup.Fault) {
-		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return fault })
+	noMaster := func(*http.Request) (int, io.ReadCloser, error) {
+		return 503, io.NopCloser(strings.NewReader(`{"status":503,"code":"no_master"}`)), nil
 	}
-	t.Run("the last problem of a group that cannot answer", func(t *testing.T) {
-		all(testgroup.Unavailable)
-		_, err := c.Score(t.Context(), contest)
-		wantProblem(t, err, score.NoMaster)
-	})
-	t.Run("a post without an answer may be in", func(t *testing.T) {
-		all(testgroup.CutAfter)
-		_, err := c.Post(t.Context(), []score.Event{alert("hail")})
-		wantProblem(t, err, score.OutcomeUnknown)
-	})
-	t.Run("a read without an answer", func(t *testing.T) {
-		all(testgroup.Hang)
-		_, err := c.Score(t.Context(), contest)
-		if _, ok := errors.AsType[*client.UnreachableError](err); !ok {
-			t.Errorf("got %v; want an UnreachableError", err)
-		}
-	})
-	t.Run("the caller's own", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
-			cancel()
-			return testgroup.Unavailable
+	broken := func(*http.Request) (int, io.ReadCloser, error) { return 0, nil, io.ErrUnexpectedEOF }
+	hangs := func(r *http.Request) (int, io.ReadCloser, error) {
+		<-r.Context().Done()
+		return 0, nil, r.Context().Err()
+	}
+	read := func(ctx context.Context, c *client.Client) error { return second(c.Score(ctx, contest)) }
+	post := func(ctx context.Context, c *client.Client) error {
+		return second(c.Post(ctx, []score.Event{alert("hail")}))
+	}
+	for name, one := range map[string]struct {
+		answer transport
+		call   func(context.Context, *client.Client) error
+		want   score.Code // "": an UnreachableError
+	}{
+		"the last problem of a group that cannot answer": {noMaster, read, score.NoMaster},
+		"a post without an answer may be in":             {broken, post, score.OutcomeUnknown},
+		"a read without an answer":                       {hangs, read, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := newTransportClient(one.answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			begun := time.Now()
+			err = one.call(t.Context(), c)
+			took := time.Since(begun)
+			if score.CodeOf(err) != one.want || errors.As(err, new(*client.UnreachableError)) != (one.want == "") {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if took < client.DefaultTimeout-time.Second || took > client.DefaultTimeout {
+				t.Errorf("%s: ended after %s; want it at the deadline of %s", name, took, client.DefaultTimeout)
+			}
 		})
-		if _, err := c.Score(ctx, contest); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v; want context.Canceled", err)
-		}
-	})
+	}
 }
 
 func TestPostThatReachesNoFrontendIsUnreachable(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"laurel/client"
@@ -266,7 +268,7 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 		seq    uint64
 		size   int
 		window int
-		most   int
+		most   int32
 	}{
 		"events":                        {1, 0, 100, 100},
 		"bytes":                         {1, 1 << 20, 100, 8},
@@ -274,17 +276,31 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 		"one that is larger than bytes": {1, 9 << 20, 100, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g, cl := group(t, 1, client.Options{AttemptTimeout: 100 * time.Millisecond})
-			g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return testgroup.Hang })
-			ctx, cancel := context.WithCancel(t.Context())
-			s := cl.Stream(ctx, client.StreamOptions{Window: c.window, Trouble: func(string, error) { cancel() }})
-			sent := 0
-			for sent < 5000 && s.SendLine(client.Line{ID: "x", Seq: c.seq, JSON: make([]byte, c.size)}) == nil {
-				sent++
-			}
-			if sent != c.most {
-				t.Errorf("%d events were accepted while none was answered; want %d", sent, c.most)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				cl, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
+					<-r.Context().Done()
+					return 0, nil, r.Context().Err()
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer cl.Close()
+				ctx, cancel := context.WithCancel(t.Context())
+				s := cl.Stream(ctx, client.StreamOptions{Window: c.window})
+				var sent atomic.Int32
+				go func() {
+					for sent.Load() < 5000 &&
+						s.SendLine(client.Line{ID: "x", Seq: c.seq, JSON: make([]byte, c.size)}) == nil {
+						sent.Add(1)
+					}
+				}()
+				synctest.Wait()
+				if got := sent.Load(); got != c.most {
+					t.Errorf("%d events were accepted while none was answered; want %d", got, c.most)
+				}
+				cancel()
+				_ = s.Close()
+			})
 		})
 	}
 }

@@ -187,7 +187,7 @@ func TestARedirectToAnotherHostGetsNoToken(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}
 	first := newThief(t, false, redirect)
-	c, err := New([]string{first.URL}, Options{Token: "secret", Timeout: 300 * time.Millisecond})
+	c, err := New([]string{first.URL}, Options{Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func TestAChangeThatTheGroupRefusesIsNotCutOffByTheDeadline(t *testing.T) {
 
 func TestAStreamWhoseFrontendsHangMayHaveBeenApplied(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 1, client.Options{AttemptTimeout: 100 * time.Millisecond})
+	g, c := group(t, 1, client.Options{AttemptTimeout: time.Second})
 	g.Inject(always("f1", testgroup.Hang))
 	wantProblem(t, streamWithoutAnswer(t, c), score.OutcomeUnknown)
 }

@@ -151,6 +151,7 @@ type watch struct {
 	lastID  string
 	retry   time.Duration        // the delay that the server asked for
 	lastURL string               // of the last stream
+	stay    bool                 // the last redirect led nowhere, so none is wanted
 	refused map[string]time.Time // until when not to try the frontends that refused the watch
 
 	incarnation string             // of the last snapshot

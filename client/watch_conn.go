@@ -60,6 +60,8 @@ func (s *watch) connect(base string) (*watchConn, error) {
 		resp.Body.Close()
 		err = errTooSlow
 	}
+	// The next frontend might redirect the watch to the same place again.
+	s.stay = err != nil && conn.from != ""
 	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
 		cancel(nil)
@@ -82,6 +84,9 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	if home := s.c.Home(); home != "" {
 		q.Set("home", home)
 	}
+	if s.stay {
+		q.Set("moved", "1") // as of a watch that was redirected already
+	}
 	at := requestURL(conn.url, "/v1/watch", q)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
@@ -96,7 +101,7 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode == http.StatusTemporaryRedirect && conn.from == "" {
+		if isRedirect(resp) && conn.from == "" {
 			resp.Body.Close()
 			to, base, err := redirectTarget(resp)
 			if err != nil {
@@ -113,6 +118,8 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 		return resp, s.checkResponse(conn, resp)
 	}
 }
+
+func isRedirect(resp *http.Response) bool { return resp.StatusCode/100 == 3 }
 
 // redirectTarget returns the target of a redirect, and the URL of the frontend there.
 func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
@@ -139,6 +146,10 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 			return readUnavailable(conn.url, resp)
 		}
 		return nil
+	}
+	if isRedirect(resp) {
+		resp.Body.Close()
+		return &refusal{conn.url, 0, errors.New("redirected a watch that was redirected already")}
 	}
 	a, err := readRefusal(resp)
 	if a.status == http.StatusUnauthorized && !s.c.frontends.knows(conn.url) {

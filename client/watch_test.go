@@ -261,8 +261,9 @@ func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 	c := newClient(t, client.Options{}, urls[0])
 	a := startWatch(t, c, client.WatchOptions{})
 	u := a.await(t, client.UpdateLost, 1)
-	if got := asked(); len(got) < 2 || got[0] != "0 " || got[1] != "1 moved=1" || len(got) > 2 && got[2] != "0 " {
-		t.Errorf("asked %q; want one hop for each try; lost: %v", got[:min(len(got), 6)], u.Err)
+	got := asked()
+	if len(got) < 2 || got[0] != "0 " || got[1] != "1 moved=1" || len(got) > 2 && got[2] != "0 moved=1" {
+		t.Errorf("asked %q; want one hop, and then to stay; lost: %v", got[:min(len(got), 6)], u.Err)
 	}
 }
 
@@ -381,5 +382,35 @@ func TestResponseThatIsNoEventStreamIsALoss(t *testing.T) {
 	a := startWatch(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{})
 	if u := a.await(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
 		t.Errorf("got %v", u.Err)
+	}
+}
+
+// A frontend that is busier than the others redirects watches for as long as it is, and
+// the client cannot reach every frontend that it is sent to.
+func TestAWatchWhoseRedirectLeadsNowhereStays(t *testing.T) {
+	t.Parallel()
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer refuses.Close()
+	for what, to := range map[string]string{"nobody": nobody, "a frontend without room": refuses.URL} {
+		busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/v1/watch":
+				http.NotFound(w, r)
+			case r.URL.Query().Get("moved") == "":
+				http.Redirect(w, r, to+"/v1/watch?moved=1", http.StatusTemporaryRedirect)
+			default:
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprint(w, "event: snapshot\ndata: {}\n\n")
+			}
+		}))
+		defer busy.Close()
+		a := startWatch(t, newClient(t, client.Options{}, busy.URL), client.WatchOptions{})
+		if u := a.await(t, client.UpdateConnected, 1); u.Frontend != busy.URL {
+			t.Errorf("redirected to %s: connected to %s; want where it came from", what, u.Frontend)
+		}
+		a.cancel()
 	}
 }

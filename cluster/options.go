@@ -76,7 +76,8 @@ func validID(s string) bool {
 	return score.ValidPath(s) && len(s) <= maxID && !strings.Contains(s, "/")
 }
 
-func checkID(id string) error {
+// CheckID returns an error unless id can be the id of a member.
+func CheckID(id string) error {
 	if validID(id) {
 		return nil
 	}
@@ -84,7 +85,7 @@ func checkID(id string) error {
 }
 
 func (o *Options) check() error {
-	if err := checkID(o.ID); err != nil {
+	if err := CheckID(o.ID); err != nil {
 		return err
 	}
 	if o.Private && !o.Guarded {
@@ -103,11 +104,14 @@ func (o *Options) check() error {
 // HasData reports whether a data directory has a member that was in a group.
 func HasData(dir string) (bool, error) { return raftlog.HasData(dir) }
 
+// CheckEnded returns why the member of a data directory never starts again, nil if it does.
+func CheckEnded(dir string) error { return raftlog.CheckEnded(dir) }
+
 // ServerID returns the name, id@instance, of the member with an id and a data directory,
 // which is made if it does not exist. A certificate for it is made before the member
 // starts.
 func ServerID(dir, id string) (string, error) {
-	if err := checkID(id); err != nil {
+	if err := CheckID(id); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

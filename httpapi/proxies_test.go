@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"laurel/httpapi/admission"
+	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
 	"laurel/trust/access"
 )
 
@@ -175,6 +177,43 @@ func TestRatesBehindAProxyAreThoseOfItsClients(t *testing.T) {
 		if n := refused(one.peer, one.list); (n > 20) != one.limited || !one.limited && n > 0 {
 			t.Errorf("%s: %d of 40 reads were refused", one.name, n)
 		}
+	}
+}
+
+// The address of a proxy on the same link comes with the interface of the frontend.
+func TestAProxyIsKnownByWhateverInterfaceItComes(t *testing.T) {
+	_, a := newTestAPI(t, limited(admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("fe80::9/128")}}))
+	got := a.admission.Limits.Client(&fastpath.Peer{Addr: netip.MustParseAddr("fe80::9%eth0")}, "198.51.100.7", "https")
+	if got.Addr != netip.MustParseAddr("198.51.100.7") || !got.Encrypted() {
+		t.Errorf("the client is %+v", got)
+	}
+}
+
+// Behind two proxies, the first on the machine of the second, all clients may come from there.
+func TestAClientOnAProxysOwnMachineHasLimits(t *testing.T) {
+	o := limited(admission.Limits{
+		ReadsPerAddress: 1, WatchersPerAddress: 1, Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")},
+	})
+	_, a := newTestAPI(t, o)
+	for _, client := range []string{"127.0.0.1", "::1", "198.51.100.7, [::ffff:127.0.0.2]:80"} {
+		refused := false
+		for i := 0; i < 40 && !refused; i++ {
+			w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", "X-Forwarded-For: "+client)
+			refused = w.Code == http.StatusTooManyRequests
+		}
+		if !refused {
+			t.Errorf("%s has no rate", client)
+		}
+		caller := &handler.Caller{Peer: a.admission.Limits.Client(&fastpath.Peer{Addr: netip.MustParseAddr("192.0.2.9")}, client, "")}
+		gate := a.admission.ClientGate()
+		first, problem := gate.EnterWatch(caller)
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		if _, problem := gate.EnterWatch(caller); problem == nil {
+			t.Errorf("%s may have more watchers than one", client)
+		}
+		first.Leave()
 	}
 }
 

@@ -35,6 +35,10 @@ func (s *server) signIn(ctx context.Context, r *handler.Request) (handler.Respon
 	if err != nil {
 		return handler.Response{}, err
 	}
+	if s.gate.Access().Settings.Lineage == "" { // after which the cookie is named
+		return handler.Response{}, score.Problemf(score.NotReady,
+			"this frontend does not know its group yet; try again in a moment")
+	}
 	w, _ := r.Transport()
 	if form.Has("sign_out") {
 		http.SetCookie(w, s.gate.SignedOut())

@@ -289,6 +289,19 @@ func TestInTheClearThereIsNoFormAndNoSession(t *testing.T) {
 	}
 }
 
+// It cannot name the cookie that the browser is to forget.
+func TestNobodySignsOutAtAFrontendThatDoesNotKnowItsGroup(t *testing.T) {
+	g, a := newTestAPI(t, Options{Options: admission.Options{Secure: true}})
+	g.store = nil // as if nothing had been applied
+	s := serve(t, a, a.Handler())
+	for _, body := range []string{form("sign_out", "yes"), form("token", access.NewBearerToken().Text())} {
+		got := ask(t, s, "POST", "/", body, isForm)
+		if got.StatusCode != http.StatusServiceUnavailable || len(got.Cookies()) > 0 {
+			t.Errorf("got %d %s, cookies %v", got.StatusCode, got.body, got.Cookies())
+		}
+	}
+}
+
 func TestAPublicGroupMakesNoSessions(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	got := ask(t, s, "POST", "/", form("token", c.reader.Text()), isForm)

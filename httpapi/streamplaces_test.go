@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"laurel/httpapi/admission"
+	"laurel/httpapi/posts"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // bothProtocols returns servers of an API for HTTP/1.1 and HTTP/2.
@@ -152,6 +155,81 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+// A stream waits for the rate of the key whose events it has, whoever sends them.
+func TestAStrangersStreamGivesItsPlaceWhileItWaits(t *testing.T) {
+	c, a, _ := guardedServer(t, limited(admission.Limits{MaxStreams: 1}))
+	slow := &access.Grant{
+		ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: access.RoleBard, Public: publicOf(c.other), Rate: 0.001,
+	}
+	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now(), By: "test", Grant: slow}); err != nil {
+		t.Fatal(err)
+	}
+	c.group.post = func(p score.Post) (list []score.Result, err error) {
+		for _, e := range p.Events {
+			r := score.Result{ID: e.ID, Seq: e.Seq, Revision: 1, Status: score.Applied}
+			if e.Key != "" {
+				r.Status = score.Duplicate
+			}
+			list = append(list, r)
+		}
+		return list, nil
+	}
+	_, first := signedEvent(t, c.other, "bard/other", 1, "clack")
+	_, second := signedEvent(t, c.other, "bard/other", 2, "clack")
+	for name, s := range bothProtocols(t, a) {
+		for _, ended := range []bool{false, true} {
+			stranger, answer := talk(t, s)
+			defer stranger.Close()
+			send(t, stranger, first, second)
+			if ended {
+				stranger.Close()
+			}
+			eventually(t, "the stream has begun", func() bool { return streamsUnderWay(a) == 1 })
+			got := ask(t, s, "POST", "/v1/events", alert(name, "")+"\n", isNDJSON, bearer(c.bard))
+			if all := results(t, got.body); got.StatusCode != 200 || len(all) != 1 || all[0].Status != score.Applied {
+				t.Errorf("%s, ended %t: the bard got %d %s", name, ended, got.StatusCode, got.body)
+			}
+			res, out := answer()
+			body, err := io.ReadAll(out)
+			if err != nil || !strings.Contains(string(body), string(score.RateLimited)) {
+				t.Errorf("%s, ended %t: the stranger got %s %s %v", name, ended, res.Status, body, err)
+			}
+			eventually(t, "the streams have ended", func() bool { return streamsUnderWay(a) == 0 })
+		}
+	}
+}
+
+func TestAStreamIsNotSilentWhileItsEventsWait(t *testing.T) {
+	const idle = 2 * time.Second
+	g, a := newTestAPI(t, limited(admission.Limits{StreamIdle: idle}))
+	for name, s := range bothProtocols(t, a) {
+		var begun atomic.Bool
+		end := make(chan struct{})
+		g.post = func(p score.Post) (list []score.Result, err error) {
+			begun.Store(true)
+			<-end
+			for _, e := range p.Events {
+				list = append(list, score.Result{ID: e.ID, Seq: 1, Revision: 1, Status: score.Applied})
+			}
+			return list, nil
+		}
+		const events = 4 * posts.MaxChunk // of a KiB, which is more than the system and HTTP/2 hold
+		in, answer := talk(t, s)
+		go func() {
+			_, _ = io.WriteString(in, strings.Repeat(alert("", strings.Repeat("x", 1000))+"\n", events))
+			in.Close()
+		}()
+		eventually(t, "the first events are posted", begun.Load)
+		<-time.After(idle + idle/2)
+		close(end)
+		_, out := answer()
+		body, err := io.ReadAll(out)
+		if n := strings.Count(string(body), `"applied"`); err != nil || n != events {
+			t.Errorf("%s: %d of %d events are applied: %v %s", name, n, events, err, body[max(0, len(body)-500):])
 		}
 	}
 }

@@ -151,6 +151,11 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 			return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 		}
 	}
+	if r.Method == http.MethodHead {
+		s.setStreamFields(w.Header())
+		w.WriteHeader(http.StatusOK)
+		return handler.Written, nil
+	}
 	place, problem := s.gate.EnterWatch(r.Caller)
 	if problem != nil {
 		return handler.Response{}, problem

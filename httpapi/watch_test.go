@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -240,6 +241,27 @@ func watchWith(t *testing.T, url string, fields ...string) {
 	t.Cleanup(func() { answer.Body.Close() })
 	if answer.StatusCode != http.StatusOK {
 		t.Fatalf("a watcher got %s", answer.Status)
+	}
+}
+
+func TestTheHeadOfAWatchIsNoStream(t *testing.T) {
+	t.Parallel()
+	g, a := newTestAPI(t, Options{})
+	g.store = openStore(t)
+	w := &way{addr: serveAPI(t, a, false)}
+	c := w.connect(t)
+	if _, err := io.WriteString(c, rawRequest("HEAD", "/v1/watch")); err != nil {
+		t.Fatal(err)
+	}
+	head, err := http.ReadResponse(c.in, &http.Request{Method: http.MethodHead})
+	if err != nil || head.StatusCode != http.StatusOK || head.Header.Get("Content-Type") != typeEvents {
+		t.Fatalf("got %v (%v)", head, err)
+	}
+	if got := c.ask(t, rawGet("/livez")); got != "200" {
+		t.Errorf("the next answer on the connection is %s", got)
+	}
+	if n := a.hub.Count(); n > 0 {
+		t.Errorf("there are %d watchers", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package raftlog
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -143,6 +144,9 @@ func (s *Store) MarkDiverged(reason string) error {
 	}
 	return contradiction(s.dir, "%s", reason)
 }
+
+// CheckEnded returns why the member of a data directory never starts again, nil if it does.
+func CheckEnded(dir string) error { return cmp.Or(checkRemoved(dir), checkDiverged(dir)) }
 
 // checkDiverged returns a *ContradictionError if the state of the member of the directory
 // contradicted the group.

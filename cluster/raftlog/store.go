@@ -90,7 +90,7 @@ func Open(o Options) (s *Store, err error) {
 	if err := durable.MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	if err := cmp.Or(checkRemoved(o.Dir), checkDiverged(o.Dir)); err != nil {
+	if err := CheckEnded(o.Dir); err != nil {
 		return nil, err
 	}
 	who, err := loadIdentity(o.Dir, o.ID)

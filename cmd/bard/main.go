@@ -34,7 +34,7 @@ the same identity, so that it counts once.
 With --key, bard signs every event. Anybody can check the signatures later with laurel verify.
 
 Exit codes: 0 done; 1 refused, failed, or perhaps done (outcome_unknown); 2 wrong usage; 3 no frontend could be
-reached, so nothing was sent.`,
+reached, and what was not acknowledged was not sent.`,
 		Example: `  bard sing --speed max games.ndjson.gz
   bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --competitor GAU --competitor ROM
   bard status OG50BC/CUR-1 --schedule-status RUNNING --result-status LIVE --period END1

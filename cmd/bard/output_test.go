@@ -9,17 +9,20 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"laurel/internal/cli"
 )
 
 // against runs the program against a server, with in as its standard input.
-func against(t *testing.T, url, in string, args ...string) (code int, out, errs string) {
+func against(
+	t *testing.T, url, in string, patience time.Duration, args ...string,
+) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
 	c := newBardCommand()
-	c.SetArgs(append(args, "--to", url, "--patience", "300ms"))
+	c.SetArgs(append(args, "--to", url, "--patience", patience.String()))
 	c.SetIn(strings.NewReader(in))
 	c.SetOut(&o)
 	c.SetErr(&e)
@@ -43,7 +46,7 @@ func TestWhatAFrontendAnswersToABardDoesNotDriveTheTerminal(t *testing.T) {
 		}))
 		for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"alert", "A/1", "--text", "boar", "--json"},
 			{"sing", "-"}} {
-			code, out, errs := against(t, s.URL, alerts(1), args...)
+			code, out, errs := against(t, s.URL, alerts(1), time.Second, args...)
 			drives := func(r rune) bool {
 				return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
 			}
@@ -52,6 +55,20 @@ func TestWhatAFrontendAnswersToABardDoesNotDriveTheTerminal(t *testing.T) {
 			}
 		}
 		s.Close()
+	}
+}
+
+func TestAFrontendDoesNotSpeakInTheNameOfBard(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, `{"status":503,"code":"no_master","detail":"later\nbard: all is well"}`)
+	}))
+	defer s.Close()
+	for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"sing", "-"}} {
+		anonymous := `{"type":"alert","contest_id":"A/1","data":{"text":"boar"}}` + "\n"
+		if _, _, errs := against(t, s.URL, anonymous, 300*time.Millisecond, args...); strings.Contains("\n"+errs, "\nbard: all") {
+			t.Errorf("bard %q: stderr %q", args, errs)
+		}
 	}
 }
 
@@ -68,7 +85,7 @@ func TestAnEventThatWasNotSentEndsWithTheCodeOfNoFrontend(t *testing.T) {
 		if in == "" {
 			args = []string{"alert", "A/1", "--text", "boar"}
 		}
-		code, _, errs := against(t, s.URL, in, args...)
+		code, _, errs := against(t, s.URL, in, time.Minute, args...) // it ends at once
 		if code != cli.ExitUnreachable || strings.Contains(errs, "outcome_unknown") ||
 			!strings.Contains(errs, "certificate") {
 			t.Errorf("%s: exit code %d, stderr %q; want %d", name, code, errs, cli.ExitUnreachable)
@@ -78,7 +95,7 @@ func TestAnEventThatWasNotSentEndsWithTheCodeOfNoFrontend(t *testing.T) {
 	clear := httptest.NewServer(s.Config.Handler)
 	defer clear.Close()
 	for _, args := range [][]string{{"alert", "A/1", "--text", "boar"}, {"sing", "-"}} {
-		code, _, errs := against(t, clear.URL, anonymous, args...)
+		code, _, errs := against(t, clear.URL, anonymous, 2*time.Second, args...)
 		if code != cli.ExitFailed || !strings.Contains(errs, "outcome_unknown") {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %d and outcome_unknown", args, code, errs, cli.ExitFailed)
 		}

@@ -167,7 +167,8 @@ func (s *singer) sing(ctx context.Context) error {
 	stop := s.progress.run(s.state)
 	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.answer,
 		Trouble: func(url string, err error) {
-			s.progress.println("%s: %v; continuing with what is not acknowledged", url, err)
+			// In one line: a frontend must not speak in the name of the program.
+			s.progress.println("%s: %s; continuing with what is not acknowledged", url, textfmt.OneLine(err.Error()))
 		}})
 	made, err := s.sendAll(ctx, in, stream)
 	// An error of the stream comes first: it is about an earlier line.

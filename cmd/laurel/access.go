@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"laurel/client"
+	"laurel/cluster"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/score"
@@ -78,6 +81,9 @@ its hash.`,
 		if role == "" {
 			return cli.Usagef("--role is missing; want reader, bard or operator")
 		}
+		if err := notEmpty(flags, "competition", "type", "key", "expires"); err != nil {
+			return err
+		}
 		var err error
 		if key != "" {
 			if g.Public, err = cli.ReadPublicKey(key); err != nil {
@@ -89,6 +95,18 @@ its hash.`,
 		}
 		return grant(cmd, c, g)
 	})
+}
+
+// notEmpty refuses flags that are given without a value, as by a script whose variable is
+// not set. Without a restriction the grant would permit more than was meant.
+func notEmpty(flags *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		f := flags.Lookup(name)
+		if text := strings.Trim(f.Value.String(), "[]"); f.Changed && text == "" {
+			return cli.Usagef("--%s is empty; give it a value, or leave it out", name)
+		}
+	}
+	return nil
 }
 
 // grant makes a grant and prints its id, or its token.
@@ -158,7 +176,7 @@ The last operator's token that does not expire cannot be revoked.`,
 		for _, arg := range args {
 			id := tokenID(arg)
 			if err := c.Revoke(cmd.Context(), id); err != nil {
-				return fmt.Errorf("%s was not revoked: %w", id, err)
+				return fmt.Errorf("revoke %s: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", id)
 		}
@@ -212,6 +230,9 @@ func checkVoterDir(dir string) error {
 	case holder.Role != pki.Voter:
 		return cli.Usagef("--data is %q, of %q, which has no vote; use the directory of a frontend with a vote",
 			dir, holder.Member)
+	}
+	if err := cluster.CheckEnded(dir); err != nil {
+		return cli.Usagef("--data is %q, whose frontend does not start again; use the directory of another one: %w", dir, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {

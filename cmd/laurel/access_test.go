@@ -40,6 +40,22 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 	}
 }
 
+// A script whose variable is not set must not grant more than was meant.
+func TestARestrictionWithoutAValueIsWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		{"access", "grant", "b", "--role", "bard", "--competition", ""},
+		{"access", "grant", "b", "--role", "bard", "--type="},
+		{"access", "grant", "b", "--role", "operator", "--expires", ""},
+		{"access", "grant", "b", "--role", "bard", "--key", ""},
+		{"cluster", "token", "--host", ""},
+	} {
+		code, out, errs, asked := run(t, answers(`{"id":"1f0c","token":"laurel-token-1.x"}`), args...)
+		if code != cli.ExitUsage || out != "" || len(asked) > 0 || !strings.Contains(errs, "is empty") {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q, asked %q", args, code, out, errs, asked)
+		}
+	}
+}
+
 func TestRevokeSendsNoSecret(t *testing.T) {
 	bearer, join := access.NewBearerToken(), pki.NewJoinToken(strings.Repeat("0f", 32))
 	for text, id := range map[string]string{

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/pem"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"laurel/internal/cli"
@@ -42,6 +44,28 @@ func TestAuthoritiesReplaceTheFileThatTheCommandTrusts(t *testing.T) {
 	}
 	if code, _, _, asked := run(t, answers(text), "cluster", "ca", "rotate", "--out", file); code != cli.ExitUsage || len(asked) > 0 {
 		t.Errorf("rotate with --out gives exit code %d and sends %q", code, asked)
+	}
+}
+
+func TestAuthoritiesReplaceNothingButARegularFile(t *testing.T) {
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	dir := t.TempDir()
+	device, link, behind := filepath.Join(dir, "device"), filepath.Join(dir, "link"), filepath.Join(dir, "ca.pem")
+	if err := syscall.Mkfifo(device, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(behind, nil, 0o600), os.Symlink("ca.pem", link)); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs, _ := run(t, answers(text), "cluster", "ca", "--out", device)
+	if info, err := os.Lstat(device); code != cli.ExitFailed || err != nil || info.Mode().IsRegular() {
+		t.Errorf("a device: exit code %d, %s; now it is %v, %v", code, errs, info, err)
+	}
+	code, _, errs, _ = run(t, answers(text), "cluster", "ca", "--out", link)
+	if b, err := os.ReadFile(behind); code != cli.ExitOK || err != nil || string(b) != text {
+		t.Errorf("a link: exit code %d, %s; behind it is %q, %v", code, errs, b, err)
 	}
 }
 

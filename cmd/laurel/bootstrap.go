@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"laurel/cluster"
 	"laurel/internal/address"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -57,10 +59,10 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 		return nil
 	}
 	var others []string
-	position := -1
+	own, position := f.ownAddresses(), -1
 	for i, u := range o.Join {
 		at, _ := address.Parse(u) // check has checked it
-		if addr := at.HostPort(); addr == f.HTTP || addr == f.URL.HostPort() {
+		if slices.Contains(own, at.HostPort()) {
 			position = i
 			continue
 		}
@@ -75,13 +77,29 @@ func (f *frontendFlags) chooseGroup(ctx context.Context, wait time.Duration) err
 		return err
 	}
 	if founds && position == 0 && !anybodyAt(ctx, others, wait) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		o.Logger.Info("no frontend answers at the addresses to join, so this one makes a new group", "join", o.Join)
 		o.Join = nil
-		return ctx.Err()
+		return nil
 	}
 	o.Logger.Info("--bootstrap does nothing: this frontend joins the group of the others", "join", o.Join)
 	o.Bootstrap = false
 	return nil
+}
+
+// ownAddresses lists the host:ports by which --join may name this frontend: that of its
+// URL, and the one on which it listens. If that is every address, the host is the one by
+// which other members reach it, or the name of the machine.
+func (f *frontendFlags) ownAddresses() []string {
+	own := []string{f.URL.HostPort()}
+	for _, host := range []string{address.Hostname(f.Member.Peer), frontend.MachineName()} {
+		if u, err := address.Of(!f.insecure, f.HTTP, host); err == nil {
+			own = append(own, u.HostPort())
+		}
+	}
+	return own
 }
 
 // mayFound reports whether a frontend without data can make a group: one that has a

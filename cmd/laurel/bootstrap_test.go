@@ -18,6 +18,7 @@ import (
 	"laurel/cluster"
 	"laurel/internal/address"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
 )
 
 func flagsWith(t *testing.T, join ...string) *frontendFlags {
@@ -78,6 +79,38 @@ func TestBootstrapWithJoinIsRefusedWithoutTheOwnAddress(t *testing.T) {
 	f.Member.Join = []string{f.URL.String()}
 	if err := f.chooseGroup(t.Context(), time.Millisecond); err != nil || !f.Member.Bootstrap {
 		t.Errorf("with the public address it chooses bootstrap %t, %v", f.Member.Bootstrap, err)
+	}
+}
+
+// --join may name it as the others reach it, however that is written.
+func TestBootstrapWithJoinKnowsTheOwnAddressOfAFrontend(t *testing.T) {
+	shared := address.URL{Scheme: "https", Host: "scores.example", Path: "/live"}
+	for _, c := range []struct {
+		http, peer, own string
+		url             address.URL
+	}{
+		{":8001", "f1.laurel:9001", "https://F1.laurel:8001", shared},
+		{"0.0.0.0:443", "10.0.0.1:9001", "https://10.0.0.1", shared},
+		{":8001", "10.0.0.1:9001", "https://" + strings.ToUpper(frontend.MachineName()) + ":8001", shared},
+		{"F1.example:8001", "10.0.0.1:9001", "https://f1.example:8001", shared},
+		{"[2001:db8:0::1]:8001", "10.0.0.1:9001", "https://[2001:db8::1]:8001", address.URL{}},
+	} {
+		if _, err := address.Parse(c.own); err != nil {
+			t.Logf("not tried: %v", err) // the name of this machine
+			continue
+		}
+		f := flagsWith(t, c.own)
+		f.insecure, f.HTTP, f.URL, f.Member.Peer = false, c.http, c.url, c.peer
+		if err := f.chooseGroup(t.Context(), time.Millisecond); err != nil || !f.Member.Bootstrap {
+			t.Errorf("--http %s --peer %s --join %s: it chooses bootstrap %t, %v", c.http, c.peer, c.own,
+				f.Member.Bootstrap, err)
+		}
+		for _, other := range []string{"https://f2.laurel:8001", "https://f1.laurel:8002", "https://10.0.0.2:8001"} {
+			f.Member.Bootstrap, f.Member.Join = true, []string{other}
+			if err := f.chooseGroup(t.Context(), time.Millisecond); err == nil {
+				t.Errorf("--http %s --peer %s: %s is taken for its own address", c.http, c.peer, other)
+			}
+		}
 	}
 }
 

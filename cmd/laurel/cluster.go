@@ -184,7 +184,7 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 		for _, id := range args {
 			group, err := c.Leave(cmd.Context(), id, force)
 			if err != nil {
-				return fmt.Errorf("%s was not removed: %w", id, err)
+				return fmt.Errorf("remove %s: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
 			if slices.Contains(group.KeyHolders, id) {
@@ -244,7 +244,7 @@ frontend ends the watchers that have no reader's token.`,
 		}
 		for _, s := range wanted {
 			if err := c.ChangeSetting(cmd.Context(), s.Name, s.Value); err != nil {
-				return fmt.Errorf("%s was not changed: %w", s.Name, err)
+				return fmt.Errorf("change %s: %w", s.Name, err)
 			}
 			already := ""
 			if slices.Contains(before, s) {
@@ -307,7 +307,11 @@ Keep it secret: everybody who has it can add a frontend to the group.`,
 		"`NAMES` or addresses, separated by commas, that their certificates may have, too")
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
+	flags := c.Flags()
 	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
+		if err := notEmpty(flags, "host"); err != nil {
+			return "", err
+		}
 		return c.NewJoinToken(ctx, ttl, uses, terms)
 	})
 }

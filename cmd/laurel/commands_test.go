@@ -223,11 +223,26 @@ func TestARefusedLeaveSaysWhyAndEndsThere(t *testing.T) {
 	answer := answersProblem(409, "status_conflict", "without f2 a single loss stops the group; use force")
 	code, _, errs, asked := run(t, answer, "cluster", "leave", "f2", "f3")
 	if code != cli.ExitFailed ||
-		!strings.Contains(errs, "f2 was not removed: status_conflict: without f2 a single loss stops the group; use force") {
+		!strings.Contains(errs, "remove f2: status_conflict: without f2 a single loss stops the group; use force") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	if len(asked) != 1 {
 		t.Errorf("asked %q; want no request about f3", asked)
+	}
+}
+
+func TestAChangeWhoseAnswerIsLostIsNotReportedAsNotDone(t *testing.T) {
+	lost := func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	for _, line := range []string{"cluster leave f2 --patience 500ms", "access revoke 1f0c --patience 500ms"} {
+		code, out, errs, _ := run(t, lost, strings.Fields(line)...)
+		if code != cli.ExitFailed || out != "" || strings.Contains(errs, "was not") ||
+			!strings.Contains(errs, "outcome_unknown") {
+			t.Errorf("laurel %s: exit code %d, stdout %q, stderr %q", line, code, out, errs)
+		}
 	}
 }
 
@@ -280,7 +295,7 @@ func TestSettingsAreChangedOneAfterTheOther(t *testing.T) {
 	}
 	code, out, errs, asked = run(t, refused, "cluster", "set", "crown=1", "private=true")
 	if code != cli.ExitFailed || out != "" || len(asked) != 2 ||
-		!strings.Contains(errs, "crown was not changed: invalid_event: there is no setting crown") {
+		!strings.Contains(errs, "change crown: invalid_event: there is no setting crown") {
 		t.Errorf("exit code %d, stdout %q, stderr %q, asked %q", code, out, errs, asked)
 	}
 }

@@ -140,8 +140,9 @@ func (f *frontendFlags) add(c *cobra.Command) {
 		"`NETWORKS` of proxies that are trusted, such as 10.1.0.0/16, separated by commas: what they report in "+
 			"X-Forwarded-For and X-Forwarded-Proto is believed; limits per address do not apply to them, nor to "+
 			"this machine",
-		func(list string) (err error) {
-			f.API.Limits.Proxies, err = parseNetworks(list)
+		func(list string) error {
+			networks, err := parseNetworks(list)
+			f.API.Limits.Proxies = append(f.API.Limits.Proxies, networks...)
 			return err
 		})
 	flags.StringVar(&f.debug, "debug", "",
@@ -156,7 +157,7 @@ func (f *frontendFlags) check() error {
 	switch {
 	case f.Member.ID == "" || f.Member.Dir == "":
 		return cli.Usagef("a frontend needs an --id and a --data directory")
-	case f.Member.TimeScale < 0.1 || f.Member.TimeScale > 100:
+	case !(f.Member.TimeScale >= 0.1 && f.Member.TimeScale <= 100): // or no number
 		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.Member.TimeScale)
 	case f.Member.Nonvoter && f.Member.Bootstrap:
 		return cli.Usagef("--nonvoter has no effect with --bootstrap: the first frontend of a group has a vote")
@@ -165,6 +166,10 @@ func (f *frontendFlags) check() error {
 			"in a group that exists, laurel cluster set private=true hides the scores at all frontends")
 	case f.Member.Private && f.insecure:
 		return cli.Usagef("--private has no effect with --insecure, which authenticates nobody")
+	case f.joinToken != "" && f.insecure:
+		return cli.Usagef("--join-token has no effect with --insecure, which authenticates nobody")
+	case f.Member.Join != nil && len(f.Member.Join) == 0: // a variable that is not set
+		return cli.Usagef("--join is empty; name the frontends of the group, or leave it out")
 	case f.metrics != metricsAtHTTP && f.metrics != metricsAtDebug:
 		return cli.Usagef("--metrics is %q; want %s or %s", f.metrics, metricsAtHTTP, metricsAtDebug)
 	case f.metrics == metricsAtDebug && f.debug == "":
@@ -172,6 +177,9 @@ func (f *frontendFlags) check() error {
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
+	}
+	if err := cluster.CheckID(f.Member.ID); err != nil {
+		return cli.Usagef("--id: %w", err)
 	}
 	for i, text := range f.Member.Join {
 		u, err := address.Parse(text)
@@ -195,13 +203,11 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	// Memory that is never touched, and so never resident, lets garbage reach 40 MiB
 	// before it is collected. The heap alone, 8 MiB, had it collected 13 times a second.
 	defer runtime.KeepAlive(make([]byte, 32<<20))
-	if err := f.chooseGroup(ctx, foundWait); err != nil {
-		return err
-	}
-	if err := f.setIdentity(ctx); err != nil {
-		return err
-	}
-	if err := f.setCertificate(); err != nil {
+	if err := f.prepare(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			f.Member.Logger.Info("stopped before it had a group")
+			return nil
+		}
 		return err
 	}
 	debug := http.NewServeMux()
@@ -221,6 +227,17 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	return started.Run(ctx)
 }
 
+// prepare decides which group the frontend is for, and gets its certificates.
+func (f *frontendFlags) prepare(ctx context.Context) error {
+	if err := f.chooseGroup(ctx, foundWait); err != nil {
+		return err
+	}
+	if err := f.setIdentity(ctx); err != nil {
+		return err
+	}
+	return f.setCertificate()
+}
+
 // parseNetworks parses networks separated by commas. An address is a network of one.
 func parseNetworks(list string) (networks []netip.Prefix, err error) {
 	for text := range strings.SplitSeq(list, ",") {
@@ -231,6 +248,9 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", text)
+		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 { // clients of IPv4 are taken as such
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
 		}
 		networks = append(networks, n.Masked())
 	}

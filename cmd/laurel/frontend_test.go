@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -99,10 +100,13 @@ func TestAnAddressThatOthersCannotUseIsWrongUsage(t *testing.T) {
 		"--public-url https://scores.example/a/../b":         "path",
 		"--http [fe80::1%eth0]:8001":                         "--public-url",
 		"--http f1":                                          "--public-url",
+		"--http f1 --public-url https://scores.example":      "--http",
+		"--http f1:x --public-url https://scores.example":    "--http",
 		"--peer :9001":                                       "--peer-listen",
 		"--peer 0.0.0.0:9001":                                "--peer-listen",
 		"--peer f1.example":                                  "--peer",
 		"--peer f1.example:9001 --peer-listen 9001":          "--peer-listen",
+		"--peer f1.example:9001 --peer-listen :99999":        "--peer-listen",
 		"--peer f1.example:0 --peer-listen :9001":            "--peer",
 		"--insecure --peer-listen 0.0.0.0:9001":              "loopback",
 		"--insecure --peer 127.0.0.1:1 --peer-listen f1:901": "loopback",
@@ -179,6 +183,95 @@ func TestAnAddressToJoinWithoutASchemeIsWrongUsage(t *testing.T) {
 		if err := f.check(); err != nil {
 			t.Errorf("%q: %v", address, err)
 		}
+	}
+}
+
+func TestAnIDOrATimeScaleThatNoFrontendHasIsWrongUsage(t *testing.T) {
+	for _, wrong := range []string{
+		"--id f/1", "--id f@1", "--id " + strings.Repeat("f", 65), "--time-scale NaN", "--time-scale 0", "--time-scale +Inf",
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap"}, strings.Fields(wrong)...)
+		flag, _, _ := strings.Cut(wrong, " ")
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, flag) {
+			t.Errorf("%s: exit code %d, stderr %q; want wrong usage", wrong, code, errs)
+		}
+	}
+}
+
+// onFirstLine calls f when something is written, and keeps what is.
+type onFirstLine struct {
+	bytes.Buffer
+	f func()
+}
+
+func (w *onFirstLine) Write(b []byte) (int, error) {
+	w.f()
+	return w.Buffer.Write(b)
+}
+
+func TestAFrontendThatIsStoppedBeforeItHasAGroupEndsInOrder(t *testing.T) {
+	token := pki.NewJoinToken(strings.Repeat("0", 64)).Text()
+	for what, args := range map[string][]string{
+		"while it looks for a group": {
+			"--bootstrap", "--http", "127.0.0.1:1", "--join", "http://127.0.0.1:1,http://127.0.0.1:2",
+		},
+		"while it asks for a certificate": {"--join", "https://127.0.0.1:2", "--join-token", token},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &onFirstLine{f: cancel}
+		root := newLaurelCommand()
+		root.SetArgs(append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, args...))
+		root.SetErr(out)
+		if code := cli.Run(ctx, root); code != cli.ExitOK || strings.Contains(out.String(), "new group") ||
+			strings.Contains(out.String(), "err=") {
+			t.Errorf("%s: exit code %d\n%s", what, code, out)
+		}
+	}
+}
+
+func TestAPeerAddressThatOtherMachinesCannotReachIsLogged(t *testing.T) {
+	for line, want := range map[string]bool{
+		"--http 192.0.2.1:8001":                          true,
+		"--http :8001 --peer localhost:9001":             true,
+		"--http 192.0.2.1:8001 --peer 192.0.2.1:9001":    false,
+		"--http 127.0.0.1:8001 --peer 127.0.0.1:9001":    false,
+		"--insecure --http 127.0.0.1:1 --peer [::1]:900": false,
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir(), "--public-url", "https://scores.example",
+			"--join", "https://127.0.0.1:2"}, strings.Fields(line)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &onFirstLine{f: cancel} // an insecure one would wait for the group
+		root := newLaurelCommand()
+		root.SetArgs(args)
+		root.SetErr(out)
+		cli.Run(ctx, root)
+		if got := strings.Contains(out.String(), "other machines cannot reach"); got != want {
+			t.Errorf("%s: logged %t; want %t\n%s", line, got, want, out)
+		}
+	}
+}
+
+func TestASettingOfAFrontendThatHasNoEffectIsWrongUsage(t *testing.T) {
+	for want, more := range map[string][]string{
+		"--join-token has no effect": {"--insecure", "--join", "http://127.0.0.1:2", "--join-token", "x"},
+		"--join is empty":            {"--bootstrap", "--join", ""},
+	} {
+		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, more...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d, stderr %q; want %q", more, code, errs, want)
+		}
+	}
+}
+
+func TestEachListOfProxiesHasAnEffect(t *testing.T) {
+	var f frontendFlags
+	command := &cobra.Command{}
+	f.add(command)
+	err := command.ParseFlags([]string{"--proxies", "10.1.0.0/16, 10.2.3.4", "--proxies", "2001:db8::/32",
+		"--proxies", "::ffff:10.3.0.0/112, ::ffff:10.4.0.1, fe80::1%eth0"})
+	const want = "[10.1.0.0/16 10.2.3.4/32 2001:db8::/32 10.3.0.0/16 10.4.0.1/32 fe80::1/128]"
+	if got := fmt.Sprint(f.API.Limits.Proxies); err != nil || got != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"laurel/internal/cli"
 	"laurel/internal/localgroup"
 	"laurel/internal/pidfile"
+	"laurel/internal/textfmt"
 )
 
 // maxUp bounds a group on one machine. More frontends survive nothing that fewer do not.
@@ -285,7 +286,8 @@ spectator had seen before, which does not happen in push mode.`,
 		o.URLs, o.Out = to.URLs, cmd.OutOrStdout()
 		if verbose {
 			o.Notify = func(i int, n client.Notice) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s spectator %d: %s\n", time.Now().Format("15:04:05.000"), i, n)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s spectator %d: %s\n",
+					time.Now().Format("15:04:05.000"), i, textfmt.OneLine(n.String()))
 			}
 		}
 		return spectators.Run(cmd.Context(), o)

@@ -193,8 +193,8 @@ it reaches no frontend within --patience at the start.`,
 	return c
 }
 
-// giveUpAtStart ends a watch that has reached no frontend within the patience. Once it
-// has reached one, it continues whatever happens.
+// giveUpAtStart ends a watch that no frontend has begun within the patience. Once one has,
+// it continues whatever happens.
 func giveUpAtStart(
 	ctx context.Context, to *cli.Target, updates iter.Seq2[client.Update, error],
 ) iter.Seq2[client.Update, error] {
@@ -204,7 +204,11 @@ func giveUpAtStart(
 			connected = connected || u.Kind == client.UpdateConnected
 			late := time.Since(began)+u.Wait > to.Patience
 			if u.Kind == client.UpdateLost && !connected && late && ctx.Err() == nil {
-				yield(client.Update{}, &client.UnreachableError{Tried: to.URLs, Err: u.Err})
+				err := u.Err // a refusal, if it is a problem
+				if score.CodeOf(err) == "" {
+					err = &client.UnreachableError{Tried: to.URLs, Err: err}
+				}
+				yield(client.Update{}, err)
 				return
 			}
 			if !yield(u, err) {

@@ -68,10 +68,19 @@ func TestRecoverIsForTheDirectoryOfAVoterOnly(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(damaged, trustDir, "member.pem"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ended := map[string]string{}
+	for _, note := range []string{"removed", "diverged"} {
+		ended[note] = memberDir(t, pki.Voter)
+		if err := os.WriteFile(filepath.Join(ended[note], note), []byte("x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for what, c := range map[string]struct {
 		args string
 		want int
 	}{
+		"a removed frontend's":      {"--data " + ended["removed"], cli.ExitUsage},
+		"one of another state":      {"--data " + ended["diverged"], cli.ExitUsage},
 		"no --data":                 {"", cli.ExitUsage},
 		"an empty one":              {"--data=", cli.ExitUsage},
 		"no such directory":         {"--data " + filepath.Join(t.TempDir(), "none"), cli.ExitUsage},

@@ -49,6 +49,9 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if isLoopback(o.Peer) && !isLoopback(f.HTTP) {
+		o.Logger.Warn("--peer is a loopback address, so members on other machines cannot reach this frontend", "peer", o.Peer)
+	}
 	o.Guarded = true
 	o.Identity, err = f.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: f.hosts()})
 	return err
@@ -88,13 +91,13 @@ func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Ident
 func enroll(
 	ctx context.Context, p pki.Options, token pki.JoinToken, urls []string, log *slog.Logger,
 ) (*pki.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
+	limited, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
 	logged := ""
 	for {
 		var last error
 		for _, url := range urls {
-			key, issued, err := pki.Enroll(ctx, url, token, p)
+			key, issued, err := pki.Enroll(limited, url, token, p)
 			if err == nil {
 				log.Info("the group issued a certificate for this frontend", "member", p.Member)
 				return pki.NewIdentity(p, key, issued)
@@ -107,12 +110,14 @@ func enroll(
 			}
 			last = err
 		}
-		if s := last.Error(); s != logged {
+		if s := last.Error(); s != logged && ctx.Err() == nil {
 			logged = s
 			log.Info("waiting for a certificate from the group", "err", last)
 		}
 		select {
 		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-limited.Done():
 			return nil, fmt.Errorf("no frontend of the group issued a certificate within %s: %w", enrollTimeout, last)
 		case <-time.After(enrollPause):
 		}
@@ -151,7 +156,7 @@ func (f *frontendFlags) checkAddresses() (err error) {
 			"if that is not where to listen, give both --peer and --peer-listen", f.Member.Peer, err)
 	}
 	if listen := f.Member.PeerListen; listen != "" {
-		if _, _, err := net.SplitHostPort(listen); err != nil {
+		if err := address.CheckListen(listen); err != nil {
 			return cli.Usagef("--peer-listen is %q; want host:port, such as :9001: %w", listen, err)
 		}
 		if strings.HasSuffix(f.Member.Peer, ":0") {
@@ -159,6 +164,9 @@ func (f *frontendFlags) checkAddresses() (err error) {
 		}
 	}
 	if f.URL.Host != "" {
+		if err := address.CheckListen(f.HTTP); err != nil {
+			return cli.Usagef("--http is %q; want host:port to listen on for clients: %w", f.HTTP, err)
+		}
 		return nil
 	}
 	if f.URL, err = address.Of(!f.insecure, f.HTTP, frontend.MachineName()); err != nil {

@@ -165,6 +165,13 @@ func TestWatchGivesUpIfItReachesNoFrontend(t *testing.T) {
 	}
 }
 
+func TestAWatchThatIsRefusedIsNotUnreachable(t *testing.T) {
+	code, _, errs, _ := run(t, answersProblem(503, "not_ready", "no place"), "watch", "--patience", "300ms")
+	if code != cli.ExitFailed || errs != "laurel: not_ready: no place\n" && !strings.HasSuffix(errs, "\nlaurel: not_ready: no place\n") {
+		t.Errorf("exit code %d, stderr %q; want %d and why", code, errs, cli.ExitFailed)
+	}
+}
+
 func TestClientReportsHowSpectatorsWereServed(t *testing.T) {
 	t.Setenv("LAUREL_RUN_DIR", t.TempDir())
 	g, _ := openGames(t, 2)

@@ -134,11 +134,12 @@ type Control struct {
 	Bodies handler.Bodies
 	Limits Limits // without zero members
 
-	options   Options
-	addresses [shards]budgets[netip.Addr, requestBudget]
-	callers   budgets[string, callerBudget]
-	returns   *rate.Limiter // of paused connections
-	memory    memory        // of answers
+	options    Options
+	addresses  [shards]budgets[netip.Addr, requestBudget]
+	callers    budgets[string, callerBudget]
+	allowances budgets[keyAt, allowance]
+	returns    *rate.Limiter // of paused connections
+	memory     memory        // of answers
 
 	reads, posts atomic.Int64 // under way
 	streams      streams

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
@@ -260,42 +258,4 @@ func grantID(e *score.Event) string {
 		return e.Key
 	}
 	return e.Token
-}
-
-// run returns how many of events, from the first on, are posted by the same grant.
-func run(events []score.Event) int {
-	n := 1
-	for n < len(events) && grantID(&events[n]) == grantID(&events[0]) {
-		n++
-	}
-	return n
-}
-
-// Budget returns the budget for the first events, and how many of them to take from it;
-// nil if they have none. Streams wait for it.
-func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
-	n = run(events)
-	caller := g.callerOf(&events[0])
-	if caller == nil {
-		return nil, n
-	}
-	return caller.events, min(n, max(1, caller.events.Burst()))
-}
-
-// WithinRate takes a whole post from the budgets of its grants. A post that is larger
-// than a budget can ever be is admitted when that is full.
-func (g *Gate) WithinRate(events []score.Event) *score.Problem {
-	for len(events) > 0 {
-		n := run(events)
-		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
-			budget := g.caller(grant).events
-			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
-				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
-					"%q posts more than %.4g events a second; this request was not processed; retry it",
-					grant.Name, float64(budget.Limit())))
-			}
-		}
-		events = events[n:]
-	}
-	return nil
 }

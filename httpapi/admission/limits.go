@@ -76,7 +76,13 @@ func (l *Limits) Exempt(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() || l.isProxy(a)
 }
 
+// exempt is Exempt for a peer. What a proxy calls a loopback address is not this machine.
+func (l *Limits) exempt(p *fastpath.Peer) bool {
+	return p == nil || l.isProxy(p.Addr) || !p.Proxied() && l.Exempt(p.Addr)
+}
+
 func (l *Limits) isProxy(a netip.Addr) bool {
+	a = a.WithZone("") // no network contains an address with a zone
 	for i := range l.Proxies {
 		if l.Proxies[i].Contains(a) {
 			return true
@@ -204,7 +210,7 @@ func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
 
 // address returns the budget of a peer's address, nil if the address is exempt.
 func (c *Control) address(p *fastpath.Peer) *requestBudget {
-	if p == nil || c.Limits.Exempt(p.Addr) {
+	if c.Limits.exempt(p) {
 		return nil
 	}
 	at := address.Client(p.Addr)
@@ -231,31 +237,26 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 
 // callerBudget is what one key or token may use.
 type callerBudget struct {
-	events, folds *rate.Limiter
-	folding       chan struct{} // has a token for each post under way that may fold events
-	streams       int           // proven ones under way; streams.mu guards it
-	requests      *requestBudget
+	own      *allowance    // of the token, and of the key on this machine
+	applied  *rate.Limiter // of the events by the key
+	folds    *rate.Limiter
+	streams  int // proven ones under way; streams.mu guards it
+	requests *requestBudget
 }
 
 // caller returns the budget of a grant.
 func (c *Control) caller(g *access.Grant) *callerBudget {
-	perSecond := g.Rate
-	if perSecond <= 0 {
-		perSecond = EventsPerCaller
-	}
-	burst := max(1, int(perSecond))
+	perSecond := eventRate(g)
 	b := c.callers.of(g.ID, maxRated, func() *callerBudget {
 		return &callerBudget{
-			events:   rate.NewLimiter(rate.Limit(perSecond), burst),
+			own:      newAllowance(perSecond),
+			applied:  newEvents(perSecond),
 			folds:    rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
-			folding:  make(chan struct{}, FoldingPosts),
 			requests: c.newRequestBudget(),
 		}
 	})
-	if b.events.Limit() != rate.Limit(perSecond) { // the grant was changed
-		b.events.SetLimit(rate.Limit(perSecond))
-		b.events.SetBurst(burst)
-	}
+	setRate(b.own.events, perSecond)
+	setRate(b.applied, perSecond)
 	return b
 }
 

@@ -50,7 +50,7 @@ type Holder struct {
 // newHolder returns a holder for a peer. Its caller must call Leave.
 func (c *Control) newHolder(p *fastpath.Peer) *Holder {
 	h := &Holder{control: c, peer: p}
-	if p == nil || c.Limits.Exempt(p.Addr) {
+	if c.Limits.exempt(p) {
 		return h
 	}
 	h.address = address.Client(p.Addr)

@@ -7,12 +7,13 @@ import (
 
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Bounds of the NDJSON streams under way. Anybody can begin a stream, and a signature can
 // be copied from a timeline. So a stream keeps its place for certain only once it is
-// proven: it came with a token, or an event of it was applied. Before that, a further
-// stream may take its place.
+// proven: it came with the token of a bard, or an event of it was applied. Before that, a
+// further stream may take its place.
 const (
 	// MaxStreams bounds all streams. Each takes a line and two chunks of memory.
 	MaxStreams = 1_024
@@ -20,8 +21,8 @@ const (
 	// one key or token.
 	StreamsPerAddress = 128
 	StreamsPerCaller  = 256
-	// MaxSilentStreams bounds the streams without a token of which no event has come that
-	// may be posted, and silentPerAddress those of one address.
+	// MaxSilentStreams bounds the streams without such a token of which no event has come
+	// that may be posted, and silentPerAddress those of one address.
 	MaxSilentStreams = 128
 	silentPerAddress = 16
 	// FirstEventTimeout is how long a stream may be silent.
@@ -54,8 +55,8 @@ type Stream struct {
 func (g *Gate) EnterStream(caller *handler.Caller, end func(*score.Problem)) (*Stream, *score.Problem) {
 	s := &Stream{gate: g, address: g.address(caller.Peer), end: end}
 	var budget *callerBudget
-	if caller.Grant != nil {
-		budget = g.caller(caller.Grant)
+	if grant := caller.Grant; grant != nil && grant.Role.Covers(access.RoleBard) {
+		budget = g.caller(grant)
 	} else {
 		s.silent = true
 	}
@@ -165,7 +166,7 @@ func (s *Stream) leaveUnproven() {
 	}
 }
 
-// IsSilent reports whether no event has come that may be posted, and no token.
+// IsSilent reports whether no event has come that may be posted, and no token of a bard.
 func (s *Stream) IsSilent() bool {
 	s.gate.streams.mu.Lock()
 	defer s.gate.streams.mu.Unlock()

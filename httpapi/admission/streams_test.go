@@ -208,3 +208,20 @@ func TestStreamsThatLostTheirPlacesAndStayAreBounded(t *testing.T) {
 	}
 	p.mustEnter("again", 1, nil)
 }
+
+// A reader cannot post, so its token proves nothing.
+func TestReadersKeepNoPlacesForStreams(t *testing.T) {
+	const places = 10
+	p := newStreamPool(t, places)
+	reader := p.grant("reader")
+	reader.Role = access.RoleReader
+	for i := range places {
+		s := p.mustEnter(fmt.Sprint("stream", i), i, reader)
+		if !s.IsSilent() {
+			t.Errorf("stream %d has all the time to begin", i)
+		}
+		s.Heard()
+	}
+	p.mustEnter("bard", places, p.grant("bard"))
+	p.wantDisplaced("stream0")
+}

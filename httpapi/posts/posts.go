@@ -79,16 +79,13 @@ func (p *Posts) postJSON(ctx context.Context, r *handler.Request, dst, body []by
 		}
 		return dst, problem
 	}
-	if problem := p.Gate.WithinRate(events); problem != nil {
-		return dst, problem
-	}
-	folding, problem := p.Gate.BeginFolding(events)
+	charge, problem := p.Gate.Charge(r.Caller, events)
 	if problem != nil {
 		return dst, problem
 	}
 	setDefaults(events)
 	results, err := p.apply(ctx, score.Post{Events: events, Mode: score.AllOrNone, Secret: r.Caller.Secret})
-	folding.End(results, err)
+	charge.Settle(results, err)
 	if err != nil {
 		return dst, err
 	}

@@ -1,6 +1,7 @@
 package posts
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -21,6 +22,8 @@ type prefetcher struct {
 	control *http.ResponseController // whose methods fail without a connection
 	idle    time.Duration            // limit of each read of the body
 	done    chan struct{}
+	reading context.Context // ends when the stream is interrupted or stopped
+	cancel  context.CancelFunc
 
 	mu      sync.Mutex
 	changed sync.Cond // pending or stopped has changed
@@ -28,11 +31,14 @@ type prefetcher struct {
 	stopped bool
 	over    bool           // the stream has been read to its end
 	firstBy time.Time      // when the first event must have come; zero for no limit
-	reason  *score.Problem // why the stream was interrupted
+	why     *score.Problem // why the stream was interrupted
 }
 
-func newPrefetcher(control *http.ResponseController, body io.Reader, idle time.Duration) *prefetcher {
+func newPrefetcher(
+	ctx context.Context, control *http.ResponseController, body io.Reader, idle time.Duration,
+) *prefetcher {
 	a := &prefetcher{body: body, control: control, idle: idle, done: make(chan struct{})}
+	a.reading, a.cancel = context.WithCancel(ctx)
 	a.changed.L = &a.mu
 	return a
 }
@@ -62,22 +68,26 @@ func (a *prefetcher) expectEvent(within time.Duration) {
 }
 
 // interrupt ends the reading for a reason, which the client is told. What was read before
-// is still posted.
+// is still posted, unless it has to wait.
 func (a *prefetcher) interrupt(reason *score.Problem) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stopped || a.over || a.reason != nil {
+	if a.stopped || a.why != nil {
 		return
 	}
-	a.reason = reason
-	_ = a.control.SetReadDeadline(time.Unix(1, 0))
+	a.why = reason
+	a.cancel()
+	if !a.over {
+		_ = a.control.SetReadDeadline(time.Unix(1, 0))
+	}
 	_ = a.control.SetWriteDeadline(time.Now().Add(interruptedWrite))
 }
 
-func (a *prefetcher) isInterrupted() bool {
+// reason returns why the stream was interrupted, nil if it was not.
+func (a *prefetcher) reason() *score.Problem {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.reason != nil
+	return a.why
 }
 
 // add appends c to the pending chunk once there is room for it. It reports whether to
@@ -109,6 +119,7 @@ func (a *prefetcher) next() chunk {
 // stop ends the reading and waits until it has ended, because the body must not be read
 // after the handler has returned.
 func (a *prefetcher) stop() {
+	a.cancel()
 	a.mu.Lock()
 	a.stopped = true
 	if !a.over {
@@ -130,17 +141,17 @@ func (a *prefetcher) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := a.body.Read(b)
-	if err == nil {
-		return n, nil
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
+	case err == nil:
+		// With HTTP/2 a deadline passes even while nothing is read, and ends the body.
+		_ = a.control.SetReadDeadline(time.Time{})
 	case err == io.EOF:
 		a.over = true
 		_ = a.control.SetReadDeadline(time.Time{}) // posting the end may take longer
-	case a.reason != nil:
-		return n, a.reason
+	case a.why != nil:
+		return n, a.why
 	case errors.Is(err, os.ErrDeadlineExceeded) && !a.firstBy.IsZero():
 		return n, errNoEvent
 	}
@@ -154,8 +165,8 @@ func (a *prefetcher) beforeRead() error {
 	switch {
 	case a.stopped:
 		return errStopped
-	case a.reason != nil:
-		return a.reason
+	case a.why != nil:
+		return a.why
 	}
 	deadline := time.Now().Add(a.idle)
 	if !a.firstBy.IsZero() && a.firstBy.Before(deadline) {

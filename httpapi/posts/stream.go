@@ -33,7 +33,7 @@ var (
 // stream is the answer to a stream of events.
 type stream struct {
 	*Posts
-	secret  score.Secret // of the caller's token
+	caller  *handler.Caller
 	w       http.ResponseWriter
 	control *http.ResponseController
 	place   *admission.Stream
@@ -52,7 +52,7 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	w, hr := r.Transport()
 	r.Stream = true
 	control := http.NewResponseController(w)
-	chunks := newPrefetcher(control, hr.Body, p.Gate.Limits.StreamIdle)
+	chunks := newPrefetcher(ctx, control, hr.Body, p.Gate.Limits.StreamIdle)
 	place, problem := p.Gate.EnterStream(r.Caller, chunks.interrupt)
 	if problem != nil {
 		return problem
@@ -62,14 +62,14 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	// nothing is written, so each write has its own.
 	_ = control.SetWriteDeadline(time.Time{})
 	s := &stream{
-		Posts: p, secret: r.Caller.Secret, w: w, control: control, place: place, chunks: chunks,
+		Posts: p, caller: r.Caller, w: w, control: control, place: place, chunks: chunks,
 		buf: handler.NewBuffer(),
 	}
 	defer s.buf.Free()
 	if place.IsSilent() {
 		chunks.expectEvent(p.Gate.Limits.FirstEventTimeout)
 	}
-	chunks.start(func(c *chunk) { s.authorize(ctx, r.Caller, c) })
+	chunks.start(func(c *chunk) { s.authorize(ctx, c) })
 	defer chunks.stop()
 	for {
 		c := chunks.next()
@@ -90,8 +90,8 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 
 // authorize cuts a chunk before the first event that may not be posted. It runs while the
 // previous chunk is posted.
-func (s *stream) authorize(ctx context.Context, caller *handler.Caller, c *chunk) {
-	if n, refused := s.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
+func (s *stream) authorize(ctx context.Context, c *chunk) {
+	if n, refused := s.Gate.AuthorizeEvents(ctx, s.caller, c.events); refused != nil {
 		c.end(c.events[n].ID, refused)
 		c.events, c.forbidden = c.events[:n], true
 	}
@@ -106,20 +106,18 @@ func (s *stream) authorize(ctx context.Context, caller *handler.Caller, c *chunk
 // was refused, after which nothing more is posted.
 func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, err error) {
 	for len(events) > 0 {
-		budget, n := s.Gate.Budget(events)
-		if budget != nil {
-			if err := budget.WaitN(ctx, n); err != nil {
-				return false, err // the client is gone
-			}
+		charge, n, err := s.Gate.AwaitCharge(s.chunks.reading, s.caller, events)
+		switch {
+		case err == nil:
+		case s.chunks.reason() != nil:
+			return true, s.abort(events[0].ID, s.chunks.reason())
+		default:
+			return false, err // the client is gone
 		}
 		part := events[:n]
-		folding, err := s.Gate.AwaitFolding(ctx, part)
-		if err != nil {
-			return false, err
-		}
 		setDefaults(part)
-		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused, Secret: s.secret})
-		folding.End(results, err)
+		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused, Secret: s.caller.Secret})
+		charge.Settle(results, err)
 		if err != nil {
 			return true, s.abort(part[0].ID, err)
 		}
@@ -190,7 +188,7 @@ func (s *stream) write(results []score.Result) error {
 	}
 	s.buf.B = b
 	limit := s.Gate.Limits.StreamIdle
-	if s.chunks.isInterrupted() {
+	if s.chunks.reason() != nil {
 		limit = min(limit, interruptedWrite)
 	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(limit)) // fails without a connection

@@ -137,27 +137,29 @@ func (b *beginning) newPage(timeout time.Duration) error {
 	if len(b.w.subjects.Timelines) > 0 {
 		n = timelinesHold
 	}
-	for !b.hold(n) {
-		if !sleep(b.ctx, beginPoll) {
-			b.cancel()
-			return ErrNoMemory
-		}
+	if !awaitRoom(b.ctx, b.w.client.Memory, n) {
+		b.cancel()
+		return ErrNoMemory
 	}
+	b.held = n
 	return nil
 }
 
-// hold changes how many bytes are held. It reports false if there is no room for them.
-func (b *beginning) hold(n int) bool {
-	memory := b.w.client.Memory
-	if b.held == 0 && n > 0 {
-		if !memory.Hold(n) {
+// awaitRoom holds n bytes once there is room for them. It reports false if ctx ended
+// before.
+func awaitRoom(ctx context.Context, m Memory, n int) bool {
+	for !m.Hold(n) {
+		if !sleep(ctx, beginPoll) {
 			return false
 		}
-	} else if b.held != n {
-		memory.Resize(b.held, n)
 	}
-	b.held = n
 	return true
+}
+
+// hold changes how many bytes are held.
+func (b *beginning) hold(n int) {
+	b.w.client.Memory.Resize(b.held, n)
+	b.held = n
 }
 
 // send writes the page.

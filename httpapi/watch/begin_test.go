@@ -20,13 +20,14 @@ import (
 type fakeMemory struct {
 	mu         sync.Mutex
 	full       bool
+	limit      int // 0 for none
 	held, most int
 }
 
 func (m *fakeMemory) Hold(n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.full {
+	if m.full || m.limit > 0 && m.held > 0 && m.held+n > m.limit {
 		return false
 	}
 	m.held += n
@@ -321,30 +322,74 @@ func TestWhatWaitsForAWatcherIsWrittenInPages(t *testing.T) {
 }
 
 func TestWhatAWatcherDoesNotTakeIsHeldInItsClientsMemory(t *testing.T) {
-	s, h := longTimelines(t, 1)
-	var left atomic.Int64
-	watchWith := func(m *fakeMemory) (*Watcher, net.Conn) {
+	watchWith := func(m *fakeMemory, within time.Duration) (*countingStore, *Watcher) {
+		s, h := longTimelines(t, 1)
+		h.slowWrite = within
 		conn, server := net.Pipe()
 		t.Cleanup(func() { conn.Close() })
-		as := Client{Memory: m, Left: func() { left.Add(1) }}
-		w, _, err := beginAs(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, as, "")
+		w, _, err := beginAs(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, Client{Memory: m}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.Attach(w, server)
-		return w, conn
+		return s, w
 	}
-	held, full := &fakeMemory{}, &fakeMemory{}
-	w, _ := watchWith(held)
-	watchWith(full)
+	m := &fakeMemory{}
+	s, w := watchWith(m, time.Hour)
+	s.change("C/1")
+	waitFor(t, "what it does not take is held", func() bool { return m.now() > 1000 && m.now() < pageBytes })
+	w.hub.Remove(w)
+	waitFor(t, "nothing is held any longer", func() bool { return m.now() == 0 && w.hub.Count() == 0 })
+
+	full := &fakeMemory{}
+	s, w = watchWith(full, 50*time.Millisecond)
 	full.setFull(true)
 	s.change("C/1")
-	waitFor(t, "the watcher without room has left", func() bool { return left.Load() == 1 })
-	waitFor(t, "what the other one does not take is held", func() bool { return held.now() > 1000 })
-	h.Remove(w)
-	waitFor(t, "nothing is held any longer", func() bool { return held.now() == 0 })
-	if h.Count() != 0 || left.Load() != 2 {
-		t.Errorf("%d watchers remain, and %d have left", h.Count(), left.Load())
+	waitFor(t, "the watcher without room has left", func() bool { return w.hub.Count() == 0 })
+	if n := full.now(); n != 0 {
+		t.Errorf("%d bytes are held for it", n)
+	}
+}
+
+// All that is written over TLS and HTTP/2 is held for a moment, of readers as well.
+func TestManyReadersAtOneAddressKeepTheirStreams(t *testing.T) {
+	const readers, changes = 300, 3
+	s := newFakeStore()
+	s.padding = `,"text":"` + strings.Repeat("x", 20_000) + `"`
+	h := newHub(t, s)
+	awaitDelivered(t, h, s.change("C/1"))
+	m := &fakeMemory{limit: timelinesHold}
+	var read atomic.Int64 // events
+	for range readers {
+		conn, server := net.Pipe() // without a descriptor, like those
+		t.Cleanup(func() { conn.Close() })
+		w, _, err := beginAs(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, Client{Memory: m}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Attach(w, server)
+		go func() {
+			for in := bufio.NewReader(conn); ; {
+				line, err := in.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if line == "event: timeline\n" {
+					read.Add(1)
+				}
+			}
+		}()
+	}
+	for i := range changes {
+		s.change("C/1")
+		waitFor(t, "all have the change, or have left", func() bool {
+			return read.Load() == int64(i+1)*readers || h.Count() < readers
+		})
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := h.Count(); n != readers || m.most > m.limit+pageBytes {
+		t.Errorf("%d of %d readers are left; %d bytes were held, and the limit is %d", n, readers, m.most, m.limit)
 	}
 }
 

@@ -3,6 +3,7 @@ package watch
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,8 @@ const (
 	// above which it is not kept.
 	writeBuffer    = 64 << 10
 	maxWriteBuffer = 1 << 20
+	// idBytes is about what the id of an event takes.
+	idBytes = 64
 )
 
 // Watcher is one stream with the frames that are pending for it. No method waits for the
@@ -186,6 +189,7 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	for ; n < len(w.pending) && size < pageBytes; n++ {
 		size += len(w.pending[n].bytes)
 	}
+	b = slices.Grow(b, size+n*idBytes)
 	frames := w.pending[:n]
 	if n == len(w.pending) {
 		frames = w.appendWindowsLocked(frames)
@@ -275,6 +279,10 @@ func (h *Hub) serve(w *Watcher, buffer *[]byte) {
 		go h.restart(w)
 		return
 	}
+	if w.raw == nil {
+		go h.writePage(w)
+		return
+	}
 	var open bool
 	if *buffer, open = w.appendPending((*buffer)[:0]); open {
 		h.write(w, *buffer)
@@ -305,8 +313,44 @@ func (h *Hub) write(w *Watcher, b []byte) {
 	}
 }
 
+// writePage writes to a connection that can only be written to by waiting. The page is
+// made once the client's memory has room for it: until then nobody can say that the client
+// does not read, and thousands at one address do, one after the other.
+func (h *Hub) writePage(w *Watcher) {
+	memory := w.client.Memory
+	if !h.awaitRoom(w, pageBytes) {
+		h.Remove(w)
+		return
+	}
+	var b []byte
+	open := w.permitted()
+	if open {
+		b, open = w.appendPending(nil)
+	}
+	memory.Resize(pageBytes, len(b))
+	if !open {
+		h.Remove(w)
+		return
+	}
+	h.writeBlocking(w, b)
+}
+
+// awaitRoom holds n bytes of the memory of w's client once there is room for them.
+func (h *Hub) awaitRoom(w *Watcher, n int) bool {
+	if w.client.Memory.Hold(n) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, h.slowWrite)
+	defer cancel()
+	return awaitRoom(ctx, w.client.Memory, n)
+}
+
+// writeBlocking writes b, which is held in the client's memory.
 func (h *Hub) writeBlocking(w *Watcher, b []byte) {
-	err := w.write(b, h.slowWrite)
+	var err error
+	if len(b) > 0 { // a window that changed may be back at what the watcher has
+		err = w.write(b, h.slowWrite)
+	}
 	w.client.Memory.Resize(len(b), 0)
 	if err != nil {
 		h.Remove(w)
@@ -324,11 +368,8 @@ func (w *Watcher) write(b []byte, limit time.Duration) error {
 }
 
 // writeNow writes to the watcher's file descriptor without blocking. It returns the
-// number of bytes that the connection accepted, which is 0 if there is no descriptor.
+// number of bytes that the connection accepted.
 func writeNow(w *Watcher, b []byte) (n int, err error) {
-	if w.raw == nil {
-		return 0, nil
-	}
 	closed := w.raw.Write(func(fd uintptr) bool {
 		n, err = syscall.Write(int(fd), b)
 		return true

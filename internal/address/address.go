@@ -216,10 +216,27 @@ func CheckPeer(addr string) error {
 	if IsUnspecified(host) {
 		return fmt.Errorf("%s is every address of a machine, so other members cannot use it", addr)
 	}
+	if err := checkPort(port); err != nil {
+		return err
+	}
+	return CheckHost(host)
+}
+
+// CheckListen checks the form of a host:port to listen on. The host may be "" for every
+// address.
+func CheckListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	return checkPort(port)
+}
+
+func checkPort(port string) error {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("the port %q is not one of 0 to 65535", port)
 	}
-	return CheckHost(host)
+	return nil
 }
 
 const maxHost = 253

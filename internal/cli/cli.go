@@ -26,7 +26,7 @@ const (
 	ExitOK            = 0
 	ExitFailed        = 1 // refused, failed, or perhaps done
 	ExitUsage         = 2 // wrong usage
-	ExitUnreachable   = 3 // no frontend could be reached, so no change was sent
+	ExitUnreachable   = 3 // no frontend could be reached, and what was not reported as done was not sent
 	ExitDisk          = 4 // the disk failed, is full or hangs
 	ExitRemoved       = 5 // the frontend was removed from the group
 	ExitContradiction = 6 // the data directory contradicts the group

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -159,6 +160,23 @@ func TestHelpNamesTheVariableOfEachFlagOnce(t *testing.T) {
 	if strings.Contains(out, "LAUREL_TYPED") {
 		t.Errorf("help names a variable for a flag that has none:\n%s", out)
 	}
+}
+
+func TestAnEmptyFileIsNoToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "operator.token")
+	if err := os.WriteFile(file, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := Target{URLs: []string{DefaultURL}, Patience: 1, token: "@" + file}
+	if _, err := to.Client(); exitCode(err) != ExitUsage || !strings.Contains(err.Error(), file+" is empty") {
+		t.Errorf("got %v; want wrong usage that names the file", err)
+	}
+	to.token = ""
+	c, err := to.Client()
+	if err != nil {
+		t.Fatalf("without a token: %v", err)
+	}
+	c.Close()
 }
 
 func TestAnInvalidAddressIsWrongUsage(t *testing.T) {

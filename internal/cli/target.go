@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -104,8 +105,9 @@ func (t *Target) notices() func(client.Notice) {
 			return
 		}
 		once.Do(func() {
-			fmt.Fprintf(t.errOut(), "%s is ignored: its certificate is not trusted (%v); "+
-				"set --ca FILE or LAUREL_CA; laurel cluster ca prints a group's certificates\n", n.Frontend, n.Err)
+			fmt.Fprintf(t.errOut(), "%s is ignored: its certificate is not trusted (%s); "+
+				"set --ca FILE or LAUREL_CA; laurel cluster ca prints a group's certificates\n",
+				n.Frontend, textfmt.OneLine(n.Err.Error()))
 		})
 	}
 }
@@ -120,8 +122,12 @@ func (t *Target) bearer() (string, error) {
 		}
 		text = string(b)
 	}
-	if text = strings.TrimSpace(text); text == "" {
+	text = strings.TrimSpace(text)
+	switch {
+	case t.token == "":
 		return "", nil
+	case text == "":
+		return "", fmt.Errorf("%s is empty; want a token", strings.TrimPrefix(t.token, "@"))
 	}
 	_, err := access.ParseBearerToken(text)
 	return text, err

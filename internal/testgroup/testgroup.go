@@ -6,6 +6,7 @@
 package testgroup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -84,6 +85,7 @@ func StartWith(tb TB, n int, o Options) *Group {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.API.Limits.LateDelay = cmp.Or(o.API.Limits.LateDelay, time.Hour) // a busy machine refuses nothing
 	g := &Group{tb: tb, opts: o, reports: map[string]report{}}
 	for i := range n {
 		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, dir: tb.TempDir(), peer: "127.0.0.1:0"}

@@ -116,11 +116,18 @@ func (p *evilPage) visit(attempts ...attempt) []attempt {
 	if path == "" {
 		skipOrFail(t, "no Chromium in PATH or LAUREL_CHROMIUM; on Debian: apt-get install chromium")
 	}
+	// What is left of the browser when it is killed may write for a moment more, which would
+	// be an error of a directory of the test's own.
+	dir, err := os.MkdirTemp("", "laurel-page-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	p.attempts = attempts
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--no-first-run", "--disable-component-update", "--disable-quic", "--user-data-dir="+t.TempDir(),
+		"--no-first-run", "--disable-component-update", "--disable-quic", "--user-data-dir="+dir,
 		"--host-resolver-rules=MAP "+evil+" 127.0.0.1", "http://"+p.addr+"/page")
 	c.Stdout, c.Stderr = io.Discard, io.Discard
 	// Its children end with it: they are of its own process group.
@@ -228,7 +235,7 @@ func TestAReboundPageDoesNothingInAnOpenGroup(t *testing.T) {
 			}
 		}
 	}
-	// The port between members takes H before a request of HTTP.
+	// A page chooses with which letter its method begins.
 	for _, f := range g.frontends {
 		p := newEvilPage(t, f.peer)
 		var list []attempt
