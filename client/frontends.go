@@ -7,7 +7,6 @@ import (
 	"errors"
 	mathrand "math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ import (
 // frontends is what the client knows of the group: the URLs that it was given, and those
 // that the group lists. One of them is its home.
 type frontends struct {
-	given   []string
+	given   []address.URL
 	token   tokenRule
 	refresh time.Duration // for about how long a list is valid
 	notify  func(Notice)
@@ -40,7 +39,8 @@ type frontends struct {
 type frontend struct {
 	score.Frontend // as the group lists it; zero if it does not
 
-	url       string
+	at        address.URL
+	url       string    // at as text
 	failed    time.Time // zero if it has not failed since it last answered
 	untrusted bool      // the last failure was reported as NoticeUntrusted
 }
@@ -52,10 +52,9 @@ func newFrontends(urls []string, o Options) (*frontends, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(f.given, u.String()) {
-			f.given = append(f.given, u.String())
-			f.known = append(f.known, frontend{url: u.String()})
-			f.token.given = append(f.token.given, u)
+		if !slices.Contains(f.given, u) {
+			f.given = append(f.given, u)
+			f.known = append(f.known, frontend{at: u, url: u.String()})
 		}
 	}
 	if len(f.given) == 0 {
@@ -209,13 +208,6 @@ func (f *frontends) allUntrusted() bool {
 	return !slices.ContainsFunc(f.known, func(k frontend) bool { return !k.untrusted })
 }
 
-// maySendToken reports whether a request to u may carry the client's token.
-func (f *frontends) maySendToken(u *url.URL) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.token.maySend(u, f.known)
-}
-
 // homeNow returns the id and the URL of the home; "" while they are not known.
 func (f *frontends) homeNow() (id, url string) {
 	f.mu.Lock()
@@ -228,8 +220,8 @@ func (f *frontends) learn(g score.Frontends, url string) {
 	f.mu.Lock()
 	old := f.known
 	f.known, f.unused = nil, nil
-	for _, given := range f.given {
-		f.known = append(f.known, frontend{url: given})
+	for _, at := range f.given {
+		f.known = append(f.known, frontend{at: at, url: at.String()})
 	}
 	for _, m := range g.Frontends {
 		at, err := address.Parse(m.URL)
@@ -239,8 +231,8 @@ func (f *frontends) learn(g score.Frontends, url string) {
 		switch k := find(f.known, at.String()); {
 		case k != nil:
 			k.Frontend = m
-		case f.token.admits(at):
-			f.known = append(f.known, frontend{Frontend: m, url: at.String()})
+		case f.admits(at):
+			f.known = append(f.known, frontend{Frontend: m, at: at, url: at.String()})
 		default:
 			f.unused = append(f.unused, at.String())
 		}

@@ -16,35 +16,26 @@ type tokenRule struct {
 	// authority is true if only certificates of authorities that the caller named are
 	// trusted. They tell the group's frontends from all others.
 	authority bool
-	given     []address.URL // that the caller named
 }
 
 func newTokenRule(o Options) tokenRule {
 	return tokenRule{needed: o.Token != "", authority: o.TLS != nil && o.TLS.RootCAs != nil}
 }
 
-// admits reports whether a client with the token can use a listed frontend.
-func (t *tokenRule) admits(at address.URL) bool {
-	return !t.needed || t.authority && at.Scheme == "https" || t.isGiven(at.Scheme, at.Host)
+// admits reports whether the client uses a frontend that the group lists. With a token it
+// uses only those that may get that: one that the caller named, or under the authority.
+func (f *frontends) admits(at address.URL) bool {
+	return !f.token.needed || f.token.authority && at.Scheme == "https" ||
+		slices.ContainsFunc(f.given, func(g address.URL) bool { return g.Serves(at.Scheme, at.Host) })
 }
 
-func (t *tokenRule) isGiven(scheme, host string) bool {
-	return slices.ContainsFunc(t.given, func(g address.URL) bool { return g.Serves(scheme, host) })
-}
-
-// maySend reports whether the token may be sent to u: over TLS or to this machine, to a
-// frontend that the caller named, or to one of the known ones under the authority.
-func (t *tokenRule) maySend(u *url.URL, known []frontend) bool {
-	switch {
-	case u.Scheme != "https" && !address.IsLoopback(u.Hostname()):
-		return false
-	case t.isGiven(u.Scheme, u.Host):
-		return true
-	}
-	return t.authority && u.Scheme == "https" && slices.ContainsFunc(known, func(k frontend) bool {
-		at, err := address.Parse(k.url)
-		return err == nil && at.Serves(u.Scheme, u.Host)
-	})
+// maySendToken reports whether a request to u may carry the client's token: over TLS or to
+// this machine, to a frontend that the client uses.
+func (f *frontends) maySendToken(u *url.URL) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return (u.Scheme == "https" || address.IsLoopback(u.Hostname())) &&
+		slices.ContainsFunc(f.known, func(k frontend) bool { return k.at.Serves(u.Scheme, u.Host) })
 }
 
 // tokenTransport adds a token to each request that may carry it. Requests of a redirect

@@ -252,11 +252,17 @@ func TestPagesReadEveryHeaderFieldOfAnAnswer(t *testing.T) {
 				rawGet("/v1/scores?colour=red", "Origin: "+press),
 				rawGet("/v1/frontends", "Origin: "+press),
 				rawGet("/metrics", "Origin: "+press),
+				rawGet("/", "Origin: "+press, "Accept: text/html"),
+				rawGet("/assets/none.js", "Origin: "+press),
 			} {
 				got, _ := w.send(t, request, 1)
 				if !strings.Contains(got, "\r\nAccess-Control-Expose-Headers: *\r\n") {
 					t.Errorf("list %q, fast path %t: got %.400s for\n%s", listed, fast, got, request)
 				}
+			}
+			_, stream := request(t, w.addr, "/v1/watch?contest="+contest, "Origin: "+press)
+			if res := status(t, stream); res.StatusCode != 200 || res.Header.Get("Access-Control-Expose-Headers") != "*" {
+				t.Errorf("list %q, fast path %t: a stream has %s %v", listed, fast, res.Status, res.Header)
 			}
 		}
 	}

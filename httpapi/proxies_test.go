@@ -142,7 +142,7 @@ func (c *rawConn) ask(t *testing.T, raw string) string {
 }
 
 func TestRatesBehindAProxyAreThoseOfItsClients(t *testing.T) {
-	_, a := newTestAPI(t, behindProxies(admission.Limits{ReadsPerAddress: 5}))
+	_, a := newTestAPI(t, behindProxies(admission.Limits{ReadsPerAddress: 1}))
 	h := a.Handler()
 	refused := func(peer string, list func(i int) string) (n int) {
 		for i := range 40 {
@@ -177,6 +177,15 @@ func TestRatesBehindAProxyAreThoseOfItsClients(t *testing.T) {
 		if n := refused(one.peer, one.list); (n > 20) != one.limited || !one.limited && n > 0 {
 			t.Errorf("%s: %d of 40 reads were refused", one.name, n)
 		}
+	}
+}
+
+// The address of a proxy on the same link comes with the interface of the frontend.
+func TestAProxyIsKnownByWhateverInterfaceItComes(t *testing.T) {
+	_, a := newTestAPI(t, limited(admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("fe80::9/128")}}))
+	got := a.admission.Limits.Client(&fastpath.Peer{Addr: netip.MustParseAddr("fe80::9%eth0")}, "198.51.100.7", "https")
+	if got.Addr != netip.MustParseAddr("198.51.100.7") || !got.Encrypted() {
+		t.Errorf("the client is %+v", got)
 	}
 }
 

@@ -249,6 +249,9 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", text)
 		}
+		if n.Addr().Is4In6() && n.Bits() >= 96 { // clients of IPv4 are taken as such
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
 		networks = append(networks, n.Masked())
 	}
 	return networks, nil

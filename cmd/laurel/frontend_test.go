@@ -267,9 +267,11 @@ func TestEachListOfProxiesHasAnEffect(t *testing.T) {
 	var f frontendFlags
 	command := &cobra.Command{}
 	f.add(command)
-	err := command.ParseFlags([]string{"--proxies", "10.1.0.0/16, 10.2.3.4", "--proxies", "2001:db8::/32"})
-	if got := fmt.Sprint(f.API.Limits.Proxies); err != nil || got != "[10.1.0.0/16 10.2.3.4/32 2001:db8::/32]" {
-		t.Errorf("got %s, %v", got, err)
+	err := command.ParseFlags([]string{"--proxies", "10.1.0.0/16, 10.2.3.4", "--proxies", "2001:db8::/32",
+		"--proxies", "::ffff:10.3.0.0/112, ::ffff:10.4.0.1, fe80::1%eth0"})
+	const want = "[10.1.0.0/16 10.2.3.4/32 2001:db8::/32 10.3.0.0/16 10.4.0.1/32 fe80::1/128]"
+	if got := fmt.Sprint(f.API.Limits.Proxies); err != nil || got != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 }
 

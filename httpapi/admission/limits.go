@@ -82,6 +82,7 @@ func (l *Limits) exempt(p *fastpath.Peer) bool {
 }
 
 func (l *Limits) isProxy(a netip.Addr) bool {
+	a = a.WithZone("") // no network contains an address with a zone
 	for i := range l.Proxies {
 		if l.Proxies[i].Contains(a) {
 			return true
