@@ -207,9 +207,9 @@ func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 		IsMaster:     func() bool { return m.leadership() != nil },
 		OtherMaster:  func() string { return m.leader.Other(m.opts.Peer) },
 		ChangeAccess: m.ChangeAccess,
-		IsVoter: func(id raft.ServerID) bool {
-			s, in, _ := m.committed(id)
-			return in && s.Suffrage == raft.Voter
+		IsVoter: func(id raft.ServerID) (voter, known bool) {
+			s, in, leads := m.committed(id)
+			return in && s.Suffrage == raft.Voter, leads
 		},
 		Connected: func(id raft.ServerID) bool {
 			l := m.elected.Load()
