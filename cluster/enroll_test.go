@@ -80,7 +80,8 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, who := g.newJoiner()
-	key, issued, err := pki.Enroll(context.Background(), f1.server.URL, token, who)
+	key, csr := request(t, who)
+	issued, err := pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,8 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 
 	// The token is used up.
 	_, who = g.newJoiner()
-	_, _, err = pki.Enroll(context.Background(), f1.server.URL, token, who)
+	_, csr = request(t, who)
+	_, err = pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
 	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() {
 		t.Errorf("the token works again: %v", err)
 	} else if strings.Contains(err.Error(), token.Secret) {
@@ -104,7 +106,7 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	// A token of another group does not reach this one.
 	other := token
 	other.Fingerprint = strings.Repeat("0", 64)
-	_, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who)
+	_, err = pki.Enroll(context.Background(), f1.server.URL, other, who, csr)
 	if err == nil || !strings.Contains(err.Error(), "not a member of that group") {
 		t.Errorf("another group's token: %v", err)
 	}
@@ -159,6 +161,49 @@ func TestInvalidTokensAreRefused(t *testing.T) {
 	if _, err := m.issuer.NewJoinToken(ctx, "operator", time.Hour, 0, access.Terms{}); err == nil {
 		t.Error("a token for nobody was made")
 	}
+}
+
+// The answer to an enrolment may be lost, or its master may not know whether it was
+// committed. The frontend asks again.
+func TestAnEnrolmentThatIsRepeatedTakesOneUseOfItsToken(t *testing.T) {
+	t.Parallel()
+	g := newSecureGroup(t, 1)
+	m := g.nodes[0].member()
+	ctx := context.Background()
+	_, who := g.newJoiner()
+	_, csr := request(t, who)
+	for _, uses := range []int{1, 2} {
+		text := g.token(time.Hour, uses)
+		for range 3 {
+			if _, err := m.issuer.Enroll(ctx, text, csr, who.Member); err != nil {
+				t.Errorf("a token of %d uses: %v", uses, err)
+			}
+		}
+	}
+	// It is for the same frontend, its key and its token only.
+	text := g.token(time.Hour, 1)
+	_, first := request(t, who)
+	if _, err := m.issuer.Enroll(ctx, text, first, who.Member); err != nil {
+		t.Fatal(err)
+	}
+	_, another := request(t, who)
+	_, err := m.issuer.Enroll(ctx, text, another, who.Member)
+	refused(t, err, score.Unauthorized)
+	_, other := g.newJoiner()
+	_, theirs := request(t, other)
+	_, err = m.issuer.Enroll(ctx, text, theirs, other.Member)
+	refused(t, err, score.Unauthorized)
+	parsed, err := pki.ParseJoinToken(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := pki.NewJoinToken(parsed.Fingerprint)
+	forged.ID = parsed.ID
+	_, err = m.issuer.Enroll(ctx, forged.Text(), first, who.Member)
+	refused(t, err, score.Unauthorized)
+	g.fakeCalendar.advance(2 * time.Hour)
+	_, err = m.issuer.Enroll(ctx, text, first, who.Member)
+	refused(t, err, score.Unauthorized)
 }
 
 func TestEachUseOfATokenAdmitsOneMember(t *testing.T) {

@@ -142,7 +142,7 @@ func (c *rawConn) ask(t *testing.T, raw string) string {
 }
 
 func TestRatesBehindAProxyAreThoseOfItsClients(t *testing.T) {
-	_, a := newTestAPI(t, behindProxies(admission.Limits{ReadsPerAddress: 5}))
+	_, a := newTestAPI(t, behindProxies(admission.Limits{ReadsPerAddress: 1}))
 	h := a.Handler()
 	refused := func(peer string, list func(i int) string) (n int) {
 		for i := range 40 {

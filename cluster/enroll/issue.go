@@ -153,7 +153,8 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if id := peer.MemberID(raft.ServerID(member)); len(member) > maxMember || !i.ValidID(id) {
 		return nil, invalid("member", "got %.80q; want the id of a frontend and of its data, id@instance", member)
 	}
-	if p := i.checkToken(t); p != nil {
+	left, p := i.checkToken(t)
+	if p != nil {
 		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
 		return nil, p
 	}
@@ -164,28 +165,39 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if i.authority() == nil {
 		return nil, noKey()
 	}
-	err = i.ChangeAccess(ctx, access.Change{
-		At: i.Auth.Identity.Now().UTC(), By: member, UseJoinToken: t.ID, JoinKey: keyHash(public),
-	})
-	if err != nil {
-		return nil, err
+	// The answer to the first request may have been lost, and its use of the token taken.
+	if i.Auth.Access().Enrolled(member, keyHash(public), i.Auth.Identity.Now()) == nil {
+		if left == 0 {
+			i.Auth.Logger.Warn("join rejected: the token is used up", "token", t.ID, "member", member)
+			return nil, invalidToken()
+		}
+		err = i.ChangeAccess(ctx, access.Change{
+			At: i.Auth.Identity.Now().UTC(), By: member, UseJoinToken: t.ID, JoinKey: keyHash(public),
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return i.issue(public, pki.Holder{Member: member, Role: pki.Joiner})
 }
 
-// checkToken returns a problem if a token is not valid. The problem does not reveal
-// whether there is or was a token of that name.
-func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
+// checkToken returns how many uses a token has left, or a problem if it is not valid. The
+// problem does not reveal whether there is or was a token of that name.
+func (i *Issuer) checkToken(t pki.JoinToken) (left int, p *score.Problem) {
 	known := i.Auth.Access().JoinTokens[t.ID]
 	if known == nil {
 		known = &access.JoinToken{Hash: make([]byte, 32)} // so that the check takes as long
 	}
 	who, matches := i.Auth.Identity, access.SecretMatches(t.Secret, known.Hash)
-	if !matches || known.Uses < 1 || !who.Now().Before(known.Expires) || !who.Trusts(t.Fingerprint) {
-		return score.Problemf(score.Unauthorized,
-			"the join token is invalid, used up or expired; an operator can make another")
+	if !matches || !who.Now().Before(known.Expires) || !who.Trusts(t.Fingerprint) {
+		return 0, invalidToken()
 	}
-	return nil
+	return known.Uses, nil
+}
+
+func invalidToken() *score.Problem {
+	return score.Problemf(score.Unauthorized,
+		"the join token is invalid, used up or expired; an operator can make another")
 }
 
 // checkJoiner returns the public key of a frontend, or a problem if it cannot join, before

@@ -93,11 +93,15 @@ func enroll(
 ) (*pki.Identity, error) {
 	limited, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
+	key, csr, err := pki.NewRequest(p.Member, p.Hosts)
+	if err != nil {
+		return nil, err
+	}
 	logged := ""
 	for {
 		var last error
 		for _, url := range urls {
-			key, issued, err := pki.Enroll(limited, url, token, p)
+			issued, err := pki.Enroll(limited, url, token, p, csr)
 			if err == nil {
 				log.Info("the group issued a certificate for this frontend", "member", p.Member)
 				return pki.NewIdentity(p, key, issued)

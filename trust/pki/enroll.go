@@ -3,7 +3,6 @@ package pki
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -107,37 +106,32 @@ func (e *EnrollError) Temporary() bool {
 	return false
 }
 
-// Enroll requests a frontend's first certificate from the frontend at base. That frontend
-// must have a certificate by the authority that the token names; the token is sent to
-// nobody else.
-func Enroll(
-	ctx context.Context, base string, token JoinToken, o Options,
-) (*ecdsa.PrivateKey, *IssuedCertificate, error) {
+// Enroll requests a frontend's first certificate, for the request csr of NewRequest, from
+// the frontend at base. That frontend must have a certificate by the authority that the
+// token names; the token is sent to nobody else. Repeating it with the same csr takes no
+// further use of the token.
+func Enroll(ctx context.Context, base string, token JoinToken, o Options, csr []byte) (*IssuedCertificate, error) {
 	target, err := enrollURL(base)
 	if err != nil {
-		return nil, nil, err
-	}
-	i := o.new()
-	key, csr, err := i.Request()
-	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	body, err := json.Marshal(EnrollRequest{token.Text(), csr, o.Member})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	issued, err := postEnrollment(ctx, target, body, token.pinned(i.Now))
+	now := o.new().Now
+	issued, err := postEnrollment(ctx, target, body, token.pinned(now))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	chain, err := parseCertificates(issued.all())
 	if err != nil {
-		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
+		return nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
-	if _, err := token.verify(chain, i.Now()); err != nil {
-		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
+	if _, err := token.verify(chain, now()); err != nil {
+		return nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
-	return key, issued, nil
+	return issued, nil
 }
 
 func enrollURL(base string) (string, error) {

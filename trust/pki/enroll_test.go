@@ -36,7 +36,11 @@ func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	o := w.options("f2@two")
-	key, issued, err := Enroll(context.Background(), server.URL, token, o)
+	key, csr, err := NewRequest(o.Member, o.Hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := Enroll(context.Background(), server.URL, token, o, csr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +49,11 @@ func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
 	}
 	wrong := token
 	wrong.Fingerprint = strings.Repeat("a", 64)
-	if _, _, err = Enroll(context.Background(), server.URL, wrong, o); !errors.Is(err, errPinned) || told != 1 {
+	if _, err = Enroll(context.Background(), server.URL, wrong, o, csr); !errors.Is(err, errPinned) || told != 1 {
 		t.Errorf("another group's token: %v, told %d times", err, told)
 	}
 	bad := NewJoinToken(w.first.IssuedBy())
-	_, _, err = Enroll(context.Background(), server.URL, bad, o)
+	_, err = Enroll(context.Background(), server.URL, bad, o, csr)
 	e, ok := errors.AsType[*EnrollError](err)
 	if !ok || e.Status != http.StatusUnauthorized || e.Temporary() || strings.Contains(err.Error(), bad.Secret) {
 		t.Errorf("a bad token: %v", err)

@@ -119,7 +119,10 @@ func TestAVoteIsTakenAwayByNoFlag(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
 	g := newGroup(t, 3)
-	f := g.follower()
+	f := g.frontends[1]
+	if g.master() == f {
+		f = g.frontends[2] // not f1, whose command makes the group
+	}
 	join := []string{"cluster", "join", "--id", f.id, "--peer", f.peer, "--url", f.url, "--to", g.master().url}
 	if o := command(t, "laurel", append(join, "--voter=false")...); o.code != 2 || o.out != "" ||
 		!strings.Contains(o.err, "has a vote") {

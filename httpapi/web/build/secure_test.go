@@ -197,7 +197,11 @@ func (s *secureSite) enroll(o pki.Options) (*pki.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, issued, err := pki.Enroll(s.t.Context(), s.URL(0), token, o)
+	key, csr, err := pki.NewRequest(o.Member, o.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := pki.Enroll(s.t.Context(), s.URL(0), token, o, csr)
 	if err != nil {
 		return nil, err
 	}
