@@ -175,8 +175,13 @@ func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
 			if err := s.Send(&e); err != nil {
 				t.Fatal(err)
 			}
-			if a := <-answers; a.Result.Status != score.Applied {
-				t.Fatalf("got %+v", a)
+			select {
+			case a := <-answers:
+				if a.Result.Status != score.Applied {
+					t.Fatalf("got %+v", a)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("no answer comes while no further event is sent")
 			}
 		}
 		if err := s.Close(); err != nil {

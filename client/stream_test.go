@@ -59,7 +59,7 @@ func streamAlerts(
 
 func TestStreamAnswersEveryEventInOrder(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 1, client.Options{})
+	g, c := group(t, 1, client.Options{AttemptTimeout: time.Minute})
 	if got := streamAlerts(t, g, c, client.StreamOptions{}, 5000); got != (client.StreamStats{}) {
 		t.Errorf("stats are %+v; want no failure", got)
 	}

@@ -39,7 +39,14 @@ func startWatch(t *testing.T, c *client.Client, w client.WatchOptions) *watcher 
 			a.mu.Unlock()
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-a.done })
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case <-a.done:
+		case <-time.After(30 * time.Second):
+			t.Error("the watch does not end with its context")
+		}
+	})
 	return a
 }
 

@@ -88,7 +88,7 @@ func (s *server) refusePage(format string, args ...any) *score.Problem {
 // shared returns the header fields that every answer to a request for which a caller
 // needs n has. private is the setting of the group.
 func (s *server) shared(n admission.Permission, private bool, method, origin string) handler.Shared {
-	shared := handler.Shared{Frontend: s.id}
+	shared := handler.Shared{Frontend: s.id, Private: private}
 	switch {
 	case !s.client || !n.Reads() || method != http.MethodGet && method != http.MethodHead:
 	case s.origins.all() && !private:

@@ -43,6 +43,39 @@ func TestPrivateIsASettingOfTheGroup(t *testing.T) {
 	}
 }
 
+// A cache before the frontends tells no cookies apart.
+func TestACacheThatManyUseKeepsNothingOfAPrivateGroup(t *testing.T) {
+	for _, fast := range []bool{false, true} {
+		g, a := newTestAPI(t, Options{})
+		g.keeps = true
+		c := newGuardedGroup(t, g)
+		w := &way{addr: serveAPI(t, a, fast)}
+		kept := func(path string, fields ...string) bool {
+			t.Helper()
+			got, _ := w.send(t, rawGet(path, fields...), 1)
+			if !strings.HasPrefix(got, "HTTP/1.1 200 ") && !strings.HasPrefix(got, "HTTP/1.1 304 ") {
+				t.Errorf("fast path %t: %s: got %.300s", fast, path, got)
+			}
+			return !strings.Contains(got, "\r\nCache-Control: no-cache, private\r\n") &&
+				!strings.Contains(got, "\r\nCache-Control: no-store\r\n")
+		}
+		session := cookie(c.reader.NewSession(testLineage, time.Now().Add(time.Hour)))
+		for _, private := range []string{"false", "true", "false"} {
+			g.store.change(access.SettingPrivate, private)
+			for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", boardPath, "/"} {
+				for _, more := range []string{"X: y", "If-None-Match: *", "Accept: text/plain"} {
+					if kept(path, session, more) != (private == "false") {
+						t.Errorf("fast path %t, private %s: %s with %q", fast, private, path, more)
+					}
+				}
+			}
+			if private == "true" && kept("/", session, asksHTML) {
+				t.Errorf("fast path %t: the page is kept", fast)
+			}
+		}
+	}
+}
+
 func TestAGroupIsPrivateUntilItsSettingsAreKnown(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		state := access.NewState()

@@ -143,9 +143,11 @@ The flags about the frontend are never taken from the environment.`,
 				return "", cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
-		if _, err := address.Parse(m.URL); err != nil {
+		at, err := address.Parse(m.URL)
+		if err != nil {
 			return "", cli.Usagef("--url is %q; want the URL at which clients reach the frontend: %w", m.URL, err)
 		}
+		m.URL = at.String()
 		group, err := c.Frontends(ctx)
 		if err != nil {
 			return "", err

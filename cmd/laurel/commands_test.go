@@ -151,6 +151,7 @@ func TestChangesThatChangeNothingSayThat(t *testing.T) {
 		"cluster transfer f1":                                      "f1 is the master already\n",
 		"cluster transfer f2":                                      "leadership was transferred to f2\n",
 		"cluster join --id f1 --peer p:1 --url {url}":              "f1 was in the group already, ",
+		"cluster join --id f1 --peer p:1 --url {url}/":             "f1 was in the group already, ",
 		"cluster join --id f1 --peer p:2 --url {url}":              "f1 is in the group\n",
 		"cluster join --id f1 --peer p:1 --url http://h:2":         "f1 is in the group\n",
 		"cluster join --id f2 --peer p:1 --url {url}":              "f2 is in the group\n",
@@ -237,7 +238,7 @@ func TestAChangeWhoseAnswerIsLostIsNotReportedAsNotDone(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-	for _, line := range []string{"cluster leave f2 --patience 500ms", "access revoke 1f0c --patience 500ms"} {
+	for _, line := range []string{"cluster leave f2 --patience 2s", "access revoke 1f0c --patience 2s"} {
 		code, out, errs, _ := run(t, lost, strings.Fields(line)...)
 		if code != cli.ExitFailed || out != "" || strings.Contains(errs, "was not") ||
 			!strings.Contains(errs, "outcome_unknown") {

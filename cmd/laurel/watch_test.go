@@ -36,6 +36,18 @@ func start(t *testing.T, args ...string) *running {
 	return r
 }
 
+// interrupt ends the command as Ctrl-C does, and returns its exit code.
+func (r *running) interrupt(t *testing.T) (code int) {
+	t.Helper()
+	r.end()
+	select {
+	case code = <-r.code:
+	case <-time.After(patience):
+		t.Fatal("the command does not end")
+	}
+	return code
+}
+
 func (o *output) awaitText(t *testing.T, what string) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -93,8 +105,7 @@ func TestWatchPrintsChangesWhenAFrontendDies(t *testing.T) {
 	tell(t, c, goal())
 	w.out.awaitText(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
 	w.errs.awaitText(t, "(home f1)")
-	w.end()
-	if code := <-w.code; code != cli.ExitOK {
+	if code := w.interrupt(t); code != cli.ExitOK {
 		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), cli.ExitOK)
 	}
 	if n := strings.Count(w.out.String(), "\n"); n != 3 {
@@ -109,8 +120,7 @@ func TestWatchSendsTheRequestOfItsArguments(t *testing.T) {
 		"--timeline", "E/2", "--home", "f1", "--json", "--to", g.Frontends[0].URL)
 	w.out.awaitText(t, `{"event":"connected","data":{`)
 	w.out.awaitText(t, `{"event":"heartbeat","data":{`)
-	w.end()
-	<-w.code
+	w.interrupt(t)
 	want := "GET f1 /v1/watch?competition=B&competition=C&contest=A%2F1&contest=A%2F2&home=f1&medals=D&timeline=E%2F1&timeline=E%2F2"
 	if got := g.Requests(); !slices.Contains(got, want) { // the list of frontends may be read at any time
 		t.Errorf("asked %q; want %q", got, want)
@@ -144,8 +154,7 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	w.out.awaitText(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
 	race(mark("9", 2050))
 	w.out.awaitText(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
-	w.end()
-	<-w.code
+	w.interrupt(t)
 	want := "GET f1 /v1/watch?around=9&category=W&home=f1&leaderboard=OG50BC%2FATH-M-MAR&limit=2&split=10km"
 	if got := g.Requests(); !slices.Contains(got, want) {
 		t.Errorf("asked %q; want %q", got, want)

@@ -66,6 +66,7 @@ type Shared struct {
 	Frontend    string // the frontend's id
 	AllowOrigin string // of the pages that may read the answer and its header fields; "" for none
 	VaryOrigin  bool   // AllowOrigin depends on the origin of the page that asks
+	Private     bool   // caches that many use must not keep the answer
 }
 
 const (
@@ -91,7 +92,11 @@ func (a *Response) fields(list []field, s Shared) []field {
 	}
 	add("Age", a.Age)
 	add("Allow", a.Allow)
-	add("Cache-Control", a.CacheControl)
+	if s.Private && a.CacheControl == "no-cache" {
+		add("Cache-Control", "no-cache, private")
+	} else {
+		add("Cache-Control", a.CacheControl)
+	}
 	if a.StatusCode() != http.StatusNotModified {
 		add("Content-Length", strconv.Itoa(len(a.Body)))
 		add("Content-Type", a.Type)

@@ -54,10 +54,12 @@ const (
 // Run runs the spectators until ctx or the duration ends. It prints how they are served,
 // every second and at the end. It is an error if none was served.
 func Run(ctx context.Context, o Options) error {
-	transport := client.NewTransport(max(64, o.Count))
-	transport.TLSClientConfig = o.Client.TLS
-	defer transport.CloseIdleConnections()
-	o.Client.Transport = transport
+	if o.Client.Transport == nil {
+		transport := client.NewTransport(max(64, o.Count))
+		transport.TLSClientConfig = o.Client.TLS
+		defer transport.CloseIdleConnections()
+		o.Client.Transport = transport
+	}
 	own, err := client.New(o.URLs, o.Client)
 	if err != nil {
 		return err

@@ -33,7 +33,7 @@ func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
 	defer signal.Stop(signals)
 	s := &screen{out: out, size: func() (int, int) {
 		width, height, err := term.GetSize(int(out.Fd()))
-		if err != nil {
+		if err != nil || width == 0 || height == 0 { // some terminals do not know
 			return 80, 24
 		}
 		return width, height

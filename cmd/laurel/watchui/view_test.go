@@ -272,8 +272,13 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 	signals <- os.Interrupt // any signal that does not suspend
 	shows("live via f2:8001 (home f1), r…")
 	close(end)
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the screen outlives its watch")
 	}
 	if got := out.String(); !strings.HasPrefix(got, enterScreen) || !strings.HasSuffix(got, leaveScreen) {
 		t.Errorf("got %q; want it between entering and leaving", got)
