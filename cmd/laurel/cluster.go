@@ -118,8 +118,9 @@ func newJoinCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join --id ID --peer HOST:PORT --url URL",
 		Short: "Add a frontend to the group by hand",
-		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with --join adds itself.
-Use it for a frontend that was started without --join, or to give a vote to one without.
+		Long: `Adds a frontend that waits to be added, or changes its place in the group. You rarely need this: a frontend
+that is started with --join adds itself, and one that has moved tells its new address. Use it to give a vote to a
+frontend without one, or the host of --url to the certificate of one that has no vote.
 
 A frontend that gets a vote must be started without --nonvoter from then on. It keeps the vote for as long as
 it is in the group: to take it away, remove the frontend with laurel cluster leave, and let it join with
