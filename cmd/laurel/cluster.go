@@ -153,17 +153,21 @@ The flags about the frontend are never taken from the environment.`,
 		if err != nil {
 			return "", err
 		}
-		known := slices.ContainsFunc(group.Frontends, func(f score.Frontend) bool {
-			return f.ID == m.ID && f.Peer == m.Peer && f.URL == m.URL && f.Voter == m.Voter
-		})
 		err = c.Join(ctx, m)
 		if p, ok := errors.AsType[*score.Problem](err); ok && p.Field == "voter" {
 			return "", cli.Usagef("--voter=false: %w", err)
 		}
-		if known {
-			return m.ID + " was in the group already, at these addresses and with this vote", err
+		line := m.ID + " is in the group"
+		for _, was := range group.Frontends {
+			switch {
+			case was.ID != m.ID:
+			case was.URL != m.URL:
+				line += "; clients are told its own --public-url or --http address, " + was.URL
+			case was.Peer == m.Peer && was.Voter == m.Voter:
+				line = m.ID + " was in the group already, at these addresses and with this vote"
+			}
 		}
-		return m.ID + " is in the group", err
+		return line, err
 	})
 }
 
