@@ -160,7 +160,7 @@ The flags about the frontend are never taken from the environment.`,
 		line := m.ID + " is in the group"
 		for _, was := range group.Frontends {
 			switch {
-			case was.ID != m.ID:
+			case was.ID != m.ID, was.URL == "":
 			case was.URL != m.URL:
 				line += "; clients are told its own --public-url or --http address, " + was.URL
 			case was.Peer == m.Peer && was.Voter == m.Voter:
