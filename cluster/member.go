@@ -142,8 +142,8 @@ func (m *Member) start() (err error) {
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
-		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
-		Listen: m.opts.hooks.listen,
+		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)

@@ -31,7 +31,8 @@ var schemePorts = map[string]string{"http": "80", "https": "443"}
 // a host that is one machine's or one name's, and nothing but a plain path after that.
 func Parse(text string) (URL, error) {
 	wrong := func(why string) (URL, error) {
-		return URL{}, fmt.Errorf("%.80q is not the URL of a frontend: %s; want one such as http://127.0.0.1:8001", text, why)
+		return URL{}, fmt.Errorf("%.80q is not the URL of a frontend: %s; want one such as http://127.0.0.1:8001",
+			text, why)
 	}
 	if len(text) > maxURL {
 		return wrong(fmt.Sprintf("it has %d bytes, the most is %d", len(text), maxURL))
