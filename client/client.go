@@ -95,10 +95,9 @@ type Client struct {
 	own       *http.Transport // nil for Options.Transport
 	frontends *frontends
 
-	// ctx ends with Close. The refreshes of the list run under it, one at a time.
+	// ctx ends with Close. The refreshes of the list run under it, each with refreshing held.
 	ctx        context.Context
 	cancel     context.CancelFunc
-	refreshes  sync.WaitGroup
 	refreshing sync.Mutex
 
 	signsFor sync.Mutex // guards o.Lineage
@@ -162,7 +161,7 @@ func NewTransport(idle int) *http.Transport {
 // under way are not interrupted.
 func (c *Client) Close() {
 	c.cancel()
-	c.refreshes.Wait()
+	c.waitForRefresh()
 	if c.own != nil {
 		c.own.CloseIdleConnections()
 	}

@@ -1,4 +1,4 @@
 package client
 
 // WaitForRefresh returns when no list of frontends is being asked for.
-func (c *Client) WaitForRefresh() { c.refreshes.Wait() }
+func (c *Client) WaitForRefresh() { c.waitForRefresh() }

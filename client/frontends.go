@@ -326,14 +326,21 @@ func (f *frontends) overdue() time.Duration {
 
 // refreshInBackground refreshes the list if it is old or now is true.
 func (c *Client) refreshInBackground(now bool) {
-	due := now || c.frontends.overdue() >= 0
-	if c.ctx.Err() != nil || !due || !c.refreshing.TryLock() {
+	if !now && c.frontends.overdue() < 0 || !c.refreshing.TryLock() {
 		return
 	}
-	c.refreshes.Go(func() {
+	go func() {
 		defer c.refreshing.Unlock()
-		c.refresh(c.ctx)
-	})
+		if c.ctx.Err() == nil { // Close has waited for those before only
+			c.refresh(c.ctx)
+		}
+	}()
+}
+
+// waitForRefresh returns when no list is being asked for.
+func (c *Client) waitForRefresh() {
+	c.refreshing.Lock()
+	defer c.refreshing.Unlock()
 }
 
 // refresh requests the list from one frontend after the other, until one has answered. It

@@ -142,8 +142,8 @@ func (m *Member) start() (err error) {
 		})
 	}
 	m.port, err = peer.Listen(peer.Config{
-		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds, Dial: m.opts.hooks.dial,
-		Listen: m.opts.hooks.listen,
+		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -207,9 +207,9 @@ func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
 		IsMaster:     func() bool { return m.leadership() != nil },
 		OtherMaster:  func() string { return m.leader.Other(m.opts.Peer) },
 		ChangeAccess: m.ChangeAccess,
-		IsVoter: func(id raft.ServerID) bool {
-			s, in, _ := m.committed(id)
-			return in && s.Suffrage == raft.Voter
+		IsVoter: func(id raft.ServerID) (voter, known bool) {
+			s, in, leads := m.committed(id)
+			return in && s.Suffrage == raft.Voter, leads
 		},
 		Connected: func(id raft.ServerID) bool {
 			l := m.elected.Load()

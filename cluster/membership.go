@@ -95,7 +95,7 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	}
 	if err := address.CheckPeer(n.Peer); err != nil {
 		return score.Problemf(score.InvalidEvent,
-			"got %q; want host:port on which the other members reach the frontend", n.Peer).At("peer")
+			"got %.80q; want host:port on which the other members reach the frontend: %v", n.Peer, err).At("peer")
 	}
 	return nil
 }

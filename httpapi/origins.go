@@ -52,8 +52,8 @@ func newOrigins(status Status, allowed []string) *origins {
 func ParseOrigin(text string) (string, error) {
 	u, err := address.Parse(text)
 	if err != nil || u.Path != "" {
-		return "", fmt.Errorf("%q is no origin; want a scheme, a host in ASCII, and a port if it is not the usual one, "+
-			"such as https://scores.example", text)
+		return "", fmt.Errorf("%q is no origin; want a scheme, a host in ASCII, and a port if it is not the usual "+
+			"one, such as https://scores.example", text)
 	}
 	return u.Origin(), nil
 }

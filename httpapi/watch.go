@@ -172,7 +172,9 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 		return handler.Response{}, watchProblem(err)
 	}
 	r.Stream = true
-	out := &streamOutput{w: w, control: http.NewResponseController(w), http2: hr.ProtoMajor > 1, fields: s.setStreamFields}
+	out := &streamOutput{
+		w: w, control: http.NewResponseController(w), http2: hr.ProtoMajor > 1, fields: s.setStreamFields,
+	}
 	err = s.stream(ctx, out, watcher, lastID)
 	switch {
 	case out.begun:

@@ -67,8 +67,9 @@ type Issuer struct {
 	IsMaster func() bool
 	// OtherMaster returns the peer address of the master; "" for this one or none.
 	OtherMaster func() string
-	// IsVoter reports whether a server is a voter of the committed configuration.
-	IsVoter func(raft.ServerID) bool
+	// IsVoter reports whether a server is a voter of the committed configuration, and
+	// whether this member is the master: no other one knows.
+	IsVoter func(raft.ServerID) (voter, known bool)
 	// Connected reports whether the master has a stream to a server.
 	Connected func(raft.ServerID) bool
 	// Certificates returns what a server last said; ok is false if that is too old.
@@ -85,6 +86,19 @@ func (i *Issuer) requireMaster() *score.Problem {
 	}
 	if !i.IsMaster() {
 		return peer.NotMaster()
+	}
+	return nil
+}
+
+// requireVoter returns a problem unless a server is a voter of the committed configuration:
+// the role of its certificate may be from one that is not committed yet. what names what
+// only a voter does.
+func (i *Issuer) requireVoter(id raft.ServerID, what string) *score.Problem {
+	switch voter, known := i.IsVoter(id); {
+	case !known:
+		return peer.NotMaster()
+	case !voter:
+		return score.Problemf(score.Forbidden, "%q has no vote; only a voter %s", peer.MemberID(id), what)
 	}
 	return nil
 }
@@ -288,8 +302,8 @@ func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	id := raft.ServerID(peer.FromContext(r.Context()))
-	if !i.IsVoter(id) { // the role may be from a configuration that is not committed yet
-		return score.Problemf(score.Forbidden, "only voters get the key of the authority")
+	if p := i.requireVoter(id, "gets the key of the authority"); p != nil {
+		return p
 	}
 	var answer keysAnswer
 	for _, der := range i.Auth.Access().Authorities {

@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
-	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -42,10 +41,10 @@ func (i *Issuer) makeOperator(ctx context.Context, voter raft.ServerID, r access
 	if p := i.requireMaster(); p != nil {
 		return p
 	}
-	id := peer.MemberID(voter)
-	if !i.IsVoter(voter) { // the role may be from a configuration that is not committed yet
-		return score.Problemf(score.Forbidden, "%q has no vote; only a voter can have an operator made", id)
+	if p := i.requireVoter(voter, "can have an operator made"); p != nil {
+		return p
 	}
+	id := peer.MemberID(voter)
 	err := i.ChangeAccess(ctx, access.Change{At: i.Auth.Identity.Now().UTC(), By: id, Recover: &r})
 	if err != nil {
 		return err

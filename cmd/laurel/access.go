@@ -46,8 +46,8 @@ func newGrantCommand() *cobra.Command {
 		Use:   "grant NAME --role ROLE",
 		Short: "Grant a role to the holder of a key or of a new token",
 		Long: `Grants NAME a role. A reader can read the scores of a private group, in a browser too: the page asks for
-the token. A bard can post events. An operator can change the group and its grants. Each role includes the ones before it. A bard posts as the source
-NAME or one below it, such as NAME/2.
+the token. A bard can post events. An operator can change the group and its grants. Each role includes
+the ones before it. A bard posts as the source NAME or one below it, such as NAME/2.
 
 --competition and --type are for bards, --rate is for bards and operators. A reader and an operator use
 tokens; with --key an operator signs events of any source, and nothing else.
@@ -232,7 +232,8 @@ func checkVoterDir(dir string) error {
 			dir, holder.Member)
 	}
 	if err := cluster.CheckEnded(dir); err != nil {
-		return cli.Usagef("--data is %q, whose frontend does not start again; use the directory of another one: %w", dir, err)
+		return cli.Usagef("--data is %q, whose frontend does not start again; use the directory of another one: %w",
+			dir, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {

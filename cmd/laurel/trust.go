@@ -50,7 +50,8 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 		return err
 	}
 	if isLoopback(o.Peer) && !isLoopback(f.HTTP) {
-		o.Logger.Warn("--peer is a loopback address, so members on other machines cannot reach this frontend", "peer", o.Peer)
+		o.Logger.Warn("--peer is a loopback address, so members on other machines cannot reach this frontend",
+			"peer", o.Peer)
 	}
 	o.Guarded = true
 	o.Identity, err = f.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: f.hosts()})
@@ -138,7 +139,8 @@ func (f *frontendFlags) checkInsecure(secure bool) error {
 	} {
 		if given.addr != "" && !isLoopback(given.addr) {
 			return cli.Usagef("%s is %s: with --insecure everybody who reaches a frontend can post, "+
-				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", given.flag, given.addr)
+				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed",
+				given.flag, given.addr)
 		}
 	}
 	f.Member.Logger.Warn("INSECURE: nobody is authenticated; everybody who reaches this frontend can post and " +

@@ -145,15 +145,15 @@ func checkMember(m *score.NewMember) error {
 	if !score.ValidPath(m.ID) {
 		return handler.Unwanted("id", m.ID, "letters, digits and ._~-")
 	}
-	switch {
-	case m.Peer == "":
+	if m.Peer == "" {
 		return handler.FieldProblem("peer", "missing; want the host:port for the other members")
-	case address.CheckPeer(m.Peer) != nil:
-		return handler.Unwanted("peer", m.Peer, "the host:port for the other members")
+	}
+	if err := address.CheckPeer(m.Peer); err != nil {
+		return handler.Unwanted("peer", m.Peer, "the host:port for the other members: %v", err)
 	}
 	u, err := address.Parse(m.URL)
 	if err != nil {
-		return handler.Unwanted("url", m.URL, "the URL for clients, such as http://127.0.0.1:8001")
+		return handler.FieldProblem("url", "%v", err)
 	}
 	m.URL = u.String()
 	return nil

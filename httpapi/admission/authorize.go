@@ -135,8 +135,7 @@ func (g *Gate) awaitGrant(ctx context.Context, peer *fastpath.Peer, id string) b
 }
 
 // memberOf returns the name of the member whose certificate a connection of the client
-// port has; "" for none. joins is true if it permits only
-// to join.
+// port has; "" for none. joins is true if it permits only to join.
 func (g *Gate) memberOf(peer *fastpath.Peer) (member string, joins bool) {
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
 		return "", false

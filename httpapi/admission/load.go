@@ -78,7 +78,8 @@ func (g *Gate) limited(r *handler.Request, budget *rate.Limiter, cost int, what,
 		return nil
 	}
 	r.Pause(minPause)
-	return g.Refuse(reasonAddress, score.Problemf(score.RateLimited, "more than %.4g %s a second from this address or token%s",
+	return g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
+		"more than %.4g %s a second from this address or token%s",
 		float64(budget.Limit())/float64(cost), what, hint))
 }
 

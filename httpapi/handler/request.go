@@ -146,7 +146,7 @@ func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
 		ctx := context.WithValue(r.ctx, http.ServerContextKey, r.server)
 		u := &url.URL{Path: r.Path, RawQuery: r.Query}
 		r.http = (&http.Request{
-			Method: r.Method, URL: u, RequestURI: u.RequestURI(),
+			Method: r.Method, URL: u, RequestURI: u.RequestURI(), Host: string(r.fast.Host),
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{
 				"Accept":        r.Accept,

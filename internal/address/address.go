@@ -31,7 +31,11 @@ var schemePorts = map[string]string{"http": "80", "https": "443"}
 // a host that is one machine's or one name's, and nothing but a plain path after that.
 func Parse(text string) (URL, error) {
 	wrong := func(why string) (URL, error) {
-		return URL{}, fmt.Errorf("%.80q is not the URL of a frontend: %s; want one such as http://127.0.0.1:8001", text, why)
+		return URL{}, fmt.Errorf("%.80q is not the URL of a frontend: %s; want one such as http://127.0.0.1:8001",
+			text, why)
+	}
+	if len(text) > maxURL {
+		return wrong(fmt.Sprintf("it has %d bytes, the most is %d", len(text), maxURL))
 	}
 	u, err := url.Parse(text)
 	switch {
@@ -42,8 +46,6 @@ func Parse(text string) (URL, error) {
 		return wrong(err.Error())
 	case schemePorts[u.Scheme] == "":
 		return wrong("its scheme is not http or https")
-	case len(text) > maxURL:
-		return wrong(fmt.Sprintf("it has %d bytes, the most is %d", len(text), maxURL))
 	case u.User != nil:
 		return wrong("it has a user")
 	case strings.ContainsAny(text, "?#"):
@@ -209,15 +211,12 @@ func normalHost(host string) string {
 // CheckPeer checks the host:port at which other members reach this one. Port 0 stands for
 // one that the system chooses.
 func CheckPeer(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+	host, err := hostOf(addr)
 	if err != nil {
 		return err
 	}
 	if IsUnspecified(host) {
-		return fmt.Errorf("%s is every address of a machine, so other members cannot use it", addr)
-	}
-	if err := checkPort(port); err != nil {
-		return err
+		return fmt.Errorf("%q is every address of a machine, so other members cannot use it", host)
 	}
 	return CheckHost(host)
 }
@@ -225,18 +224,20 @@ func CheckPeer(addr string) error {
 // CheckListen checks the form of a host:port to listen on. The host may be "" for every
 // address.
 func CheckListen(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return err
-	}
-	return checkPort(port)
+	_, err := hostOf(addr)
+	return err
 }
 
-func checkPort(port string) error {
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("the port %q is not one of 0 to 65535", port)
+// hostOf returns the host of a host:port. The error does not quote the whole text.
+func hostOf(addr string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if e, ok := errors.AsType[*net.AddrError](err); ok {
+		return "", errors.New(e.Err)
 	}
-	return nil
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("the port %.20q is not one of 0 to 65535", port)
+	}
+	return host, nil
 }
 
 const maxHost = 253

@@ -188,3 +188,19 @@ func FuzzParsedURLsAreNormal(f *testing.F) {
 		}
 	})
 }
+
+func TestErrorsDoNotQuoteALongTextWhole(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for _, text := range []string{long, "http://" + long, "http://x:" + long, "http://x/" + long, "http://[" + long + "]"} {
+		if _, err := Parse(text); err == nil || len(err.Error()) > 2*maxURL {
+			t.Errorf("%.20q...: the error has %d bytes", text, len(err.Error()))
+		}
+	}
+	for _, text := range []string{long, "x:" + long, long + ":1", "[" + long + "]:1", "[" + long, "a:b:" + long} {
+		for _, err := range []error{CheckPeer(text), CheckListen(text)} {
+			if err != nil && len(err.Error()) > 2*maxURL {
+				t.Errorf("%.20q...: the error has %d bytes", text, len(err.Error()))
+			}
+		}
+	}
+}

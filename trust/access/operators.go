@@ -31,7 +31,8 @@ func (s *State) onlyOperator(g *Grant) bool {
 
 func lastOperator(g *Grant) *score.Problem {
 	return score.Problemf(score.StatusConflict, "%q is the only operator's token that does not expire; "+
-		"grant the role operator to another token without an end first, or some day nobody could change the group", g.ID)
+		"grant the role operator to another token without an end first, or some day nobody could change the group",
+		g.ID)
 }
 
 // recoveredPrefix begins the names of grants that were recovered; the voter's id follows.

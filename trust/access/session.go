@@ -41,7 +41,8 @@ func (t BearerToken) sessionKey() ed25519.PrivateKey {
 // NewSession returns the text of a session in the store with the lineage.
 func (t BearerToken) NewSession(lineage string, ends time.Time) string {
 	head := t.ID + "." + strconv.FormatInt(ends.Unix(), 10)
-	return head + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(t.sessionKey(), sessionMessage(lineage, head)))
+	signature := ed25519.Sign(t.sessionKey(), sessionMessage(lineage, head))
+	return head + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 // sessionMessage returns what is signed: the text of a session before its signature, for

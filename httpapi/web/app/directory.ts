@@ -168,7 +168,7 @@ export class Directory {
 
   /** refusesSession reports whether a frontend gets no session from a page that is signed in. */
   private refusesSession(id: string): boolean {
-    return this.signedIn && new URL(this.urlOf(id)).origin !== location.origin
+    return this.signedIn && new URL(this.urlOf(id), location.href).origin !== location.origin
   }
 
   /**
