@@ -1,10 +1,14 @@
 package httpapi
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,3 +208,39 @@ func TestEncodedBodyIsRefused(t *testing.T) {
 
 // limited returns the options of an API with other limits than the defaults.
 func limited(l admission.Limits) Options { return Options{Options: admission.Options{Limits: l}} }
+
+// A list takes a processor for long: with thousands of them the master is lost.
+func TestFewListsAreMadeAtOnce(t *testing.T) {
+	g, a := newTestAPI(t, Options{})
+	var atOnce, most atomic.Int64
+	end := make(chan struct{})
+	g.read = func(context.Context) error {
+		n := atOnce.Add(1)
+		defer atOnce.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		<-end
+		return nil
+	}
+	h := a.Handler()
+	var all sync.WaitGroup
+	var refused atomic.Int64
+	const lists = 3 * admission.MaxLists
+	for i := range lists {
+		all.Go(func() {
+			w := from(h, "192.0.2.1:1", "GET", fmt.Sprint("/v1/timeline/OG50BC/CUR-M-GPA-01?after=", i+1), "")
+			if w.Code == http.StatusServiceUnavailable && strings.Contains(w.Body.String(), "too many lists") {
+				refused.Add(1)
+			}
+		})
+	}
+	eventually(t, "those that wait are refused", func() bool { return refused.Load() == lists-admission.MaxLists })
+	if atOnce.Load() != admission.MaxLists || most.Load() != admission.MaxLists {
+		t.Errorf("%d lists were made at once", most.Load())
+	}
+	close(end)
+	all.Wait()
+	if w := from(h, "192.0.2.1:1", "GET", "/v1/timeline/OG50BC/CUR-M-GPA-01", ""); w.Code != http.StatusOK {
+		t.Errorf("afterwards a list got %d", w.Code)
+	}
+}
