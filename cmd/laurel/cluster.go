@@ -118,8 +118,9 @@ func newJoinCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join --id ID --peer HOST:PORT --url URL",
 		Short: "Add a frontend to the group by hand",
-		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with --join adds itself.
-Use it for a frontend that was started without --join, or to give a vote to one without.
+		Long: `Adds a frontend that waits to be added, or changes its place in the group. You rarely need this: a frontend
+that is started with --join adds itself, and one that has moved tells its new address. Use it to give a vote to a
+frontend without one, or the host of --url to the certificate of one that has no vote.
 
 A frontend that gets a vote must be started without --nonvoter from then on. It keeps the vote for as long as
 it is in the group: to take it away, remove the frontend with laurel cluster leave, and let it join with
@@ -152,17 +153,21 @@ The flags about the frontend are never taken from the environment.`,
 		if err != nil {
 			return "", err
 		}
-		known := slices.ContainsFunc(group.Frontends, func(f score.Frontend) bool {
-			return f.ID == m.ID && f.Peer == m.Peer && f.URL == m.URL && f.Voter == m.Voter
-		})
 		err = c.Join(ctx, m)
 		if p, ok := errors.AsType[*score.Problem](err); ok && p.Field == "voter" {
 			return "", cli.Usagef("--voter=false: %w", err)
 		}
-		if known {
-			return m.ID + " was in the group already, at these addresses and with this vote", err
+		line := m.ID + " is in the group"
+		for _, was := range group.Frontends {
+			switch {
+			case was.ID != m.ID, was.URL == "":
+			case was.URL != m.URL:
+				line += "; clients are told its own --public-url or --http address, " + was.URL
+			case was.Peer == m.Peer && was.Voter == m.Voter:
+				line = m.ID + " was in the group already, at these addresses and with this vote"
+			}
 		}
-		return m.ID + " is in the group", err
+		return line, err
 	})
 }
 

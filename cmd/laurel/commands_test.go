@@ -153,7 +153,7 @@ func TestChangesThatChangeNothingSayThat(t *testing.T) {
 		"cluster join --id f1 --peer p:1 --url {url}":              "f1 was in the group already, ",
 		"cluster join --id f1 --peer p:1 --url {url}/":             "f1 was in the group already, ",
 		"cluster join --id f1 --peer p:2 --url {url}":              "f1 is in the group\n",
-		"cluster join --id f1 --peer p:1 --url http://h:2":         "f1 is in the group\n",
+		"cluster join --id f1 --peer p:1 --url http://h:2":         "f1 is in the group; clients are told its own ",
 		"cluster join --id f2 --peer p:1 --url {url}":              "f2 is in the group\n",
 		"access grant bard/a --role bard --competition A":          "bard/a has the role bard by the key " + id + " already\n",
 		"access grant bard/a --role bard":                          "bard/a has the role bard by the key " + id + "\n",
