@@ -1,10 +1,14 @@
 package httpapi
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,7 +40,9 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 		Proxies:         []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 	}))
 	h := a.Handler()
-	count := func(addr, method, path, body string) (ok int) {
+	// most is what a rate permits meanwhile.
+	count := func(addr, method, path, body string, rate int) (ok, most int) {
+		start := time.Now()
 		for range 40 {
 			w := from(h, addr, method, path, body, isJSON)
 			switch {
@@ -46,18 +52,18 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 				t.Fatalf("%s %s from %s: got %d %s", method, path, addr, w.Code, w.Body)
 			}
 		}
-		return ok
+		return ok, 2*rate + 1 + int(float64(rate)*time.Since(start).Seconds())
 	}
 	for _, addr := range []string{"192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1"} {
-		if n := count(addr, "GET", "/v1/scores", ""); n < 10 || n > 15 {
-			t.Errorf("%s: %d of 40 reads were answered; want 10 to 15", addr, n)
+		if n, most := count(addr, "GET", "/v1/scores", "", 5); n < 10 || n > most {
+			t.Errorf("%s: %d of 40 reads were answered; want 10 to %d", addr, n, most)
 		}
-		if n := count(addr, "POST", "/v1/events", alert("", "")); n < 6 || n > 9 {
-			t.Errorf("%s: %d of 40 posts were accepted; want 6 to 9", addr, n)
+		if n, most := count(addr, "POST", "/v1/events", alert("", ""), 3); n < 6 || n > most {
+			t.Errorf("%s: %d of 40 posts were accepted; want 6 to %d", addr, n, most)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:1", "198.51.100.9:1"} {
-		if n := count(addr, "GET", "/v1/scores", ""); n != 40 {
+		if n, _ := count(addr, "GET", "/v1/scores", "", 5); n != 40 {
 			t.Errorf("%s: %d of 40 reads were answered", addr, n)
 		}
 	}
@@ -67,8 +73,8 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 			t.Errorf("%s: got %d", path, n.Code)
 		}
 	}
-	if n := refusals(a, "address_rate"); n < 100 {
-		t.Errorf("counted %v refusals; want at least 100", n)
+	if refusals(a, "address_rate") == 0 {
+		t.Error("no refusal was counted")
 	}
 }
 
@@ -81,24 +87,27 @@ func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 	if err := c.group.ChangeAccess(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
-	accepted := 0
-	for range 60 {
+	accepted, start := 0, time.Now()
+	refused := within(1000, func() bool {
 		switch got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(slow)); got.StatusCode {
 		case http.StatusOK:
 			accepted++
 		case http.StatusTooManyRequests:
+			return true
 		default:
 			t.Fatalf("got %d %s", got.StatusCode, got.body)
 		}
-	}
-	if accepted < 20 || accepted > 40 || refusals(a, "caller_rate") == 0 {
-		t.Errorf("%d of 60 events were accepted at once; want about 20", accepted)
+		return false
+	})
+	most := 21 + int(20*time.Since(start).Seconds())
+	if !refused || accepted < 20 || accepted > most || refusals(a, "caller_rate") == 0 {
+		t.Errorf("%d events were accepted before one was refused; want 20 to %d", accepted, most)
 	}
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusOK {
 		t.Errorf("another bard: got %d", got.StatusCode)
 	}
 	// A stream waits instead.
-	start := time.Now()
+	start = time.Now()
 	got := ask(t, s, "POST", "/v1/events", strings.Repeat(alert("", "")+"\n", 50), isNDJSON, bearer(slow))
 	if n := strings.Count(got.body, score.Applied); n != 50 || time.Since(start) < time.Second {
 		t.Errorf("%d of 50 events of a stream were accepted in %s; want all, in about 2 s", n, time.Since(start))
@@ -199,3 +208,39 @@ func TestEncodedBodyIsRefused(t *testing.T) {
 
 // limited returns the options of an API with other limits than the defaults.
 func limited(l admission.Limits) Options { return Options{Options: admission.Options{Limits: l}} }
+
+// A list takes a processor for long: with thousands of them the master is lost.
+func TestFewListsAreMadeAtOnce(t *testing.T) {
+	g, a := newTestAPI(t, Options{})
+	var atOnce, most atomic.Int64
+	end := make(chan struct{})
+	g.read = func(context.Context) error {
+		n := atOnce.Add(1)
+		defer atOnce.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		<-end
+		return nil
+	}
+	h := a.Handler()
+	var all sync.WaitGroup
+	var refused atomic.Int64
+	const lists = 3 * admission.MaxLists
+	for i := range lists {
+		all.Go(func() {
+			w := from(h, "192.0.2.1:1", "GET", fmt.Sprint("/v1/timeline/OG50BC/CUR-M-GPA-01?after=", i+1), "")
+			if w.Code == http.StatusServiceUnavailable && strings.Contains(w.Body.String(), "too many lists") {
+				refused.Add(1)
+			}
+		})
+	}
+	eventually(t, "those that wait are refused", func() bool { return refused.Load() == lists-admission.MaxLists })
+	if atOnce.Load() != admission.MaxLists || most.Load() != admission.MaxLists {
+		t.Errorf("%d lists were made at once", most.Load())
+	}
+	close(end)
+	all.Wait()
+	if w := from(h, "192.0.2.1:1", "GET", "/v1/timeline/OG50BC/CUR-M-GPA-01", ""); w.Code != http.StatusOK {
+		t.Errorf("afterwards a list got %d", w.Code)
+	}
+}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -74,7 +75,7 @@ func (s *server) read(route *question.Route) handler.Func {
 func (s *server) find(ctx context.Context, r *handler.Request, q *question.Question) (*answer, error) {
 	start := time.Now()
 	for {
-		a, err := s.own(ctx, q)
+		a, err := s.ownInTurn(ctx, q)
 		notLeased := errors.Is(err, cache.ErrNotLeased)
 		if notLeased {
 			if err = s.forwardRead(r, q); err == nil {
@@ -123,6 +124,21 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ownInTurn is own for a client, who waits for its turn if the question is for a list that
+// is not in memory. What waits for watchers does not.
+func (s *server) ownInTurn(ctx context.Context, q *question.Question) (*answer, error) {
+	if q.Tag == "" || q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
+		return s.own(ctx, q)
+	}
+	limited, cancel := context.WithTimeout(ctx, timeoutOf(q))
+	defer cancel()
+	if problem := s.gate.AwaitList(limited); problem != nil {
+		return nil, cmp.Or(ctx.Err(), error(problem))
+	}
+	defer s.gate.EndList()
+	return s.own(ctx, q)
 }
 
 // own returns the answer of this frontend by the rules of the mode. The error is

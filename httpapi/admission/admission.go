@@ -141,7 +141,8 @@ type Control struct {
 	returns    *rate.Limiter // of paused connections
 	memory     memory        // of answers
 
-	reads, posts atomic.Int64 // under way
+	reads, posts atomic.Int64  // under way
+	lists        chan struct{} // has a token for each list that is read
 	streams      streams
 	late         atomic.Bool // goroutines wait long for a processor
 
@@ -158,6 +159,7 @@ func New(o Options) *Control {
 		options:  o,
 		returns:  rate.NewLimiter(returnsPerSecond, 1),
 		awaiting: make(chan struct{}, maxAwaiting),
+		lists:    make(chan struct{}, MaxLists),
 		refused: metrics.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
 			Help: "Requests, events of streams and connections that were refused because of their caller " +

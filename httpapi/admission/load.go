@@ -2,6 +2,7 @@ package admission
 
 import (
 	"cmp"
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 const (
 	// MaxReads bounds the reads under way that are not answered from memory.
 	MaxReads = 2_048
+	// MaxLists is how many of them have the state searched for a list at once. Each may
+	// take a processor for 10 ms and more, which Raft's goroutines then lack. Others wait.
+	MaxLists = 16
 	// MaxPosts bounds the posts under way, without streams. More posts would not mean
 	// more events a second, but longer waits, and bursts of goroutines that delay Raft's
 	// heartbeats. A post is under way once its body has arrived, so that clients that
@@ -133,6 +137,21 @@ func (g *Gate) TryBeginRead() bool {
 
 // EndRead gives the place of a read back.
 func (g *Gate) EndRead() { g.reads.Add(-1) }
+
+// AwaitList takes a place for a read of a list, or waits for one until ctx ends. EndList
+// gives it back.
+func (g *Gate) AwaitList(ctx context.Context) *score.Problem {
+	select {
+	case g.lists <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return g.Refuse(ReasonOverload, score.Problemf(score.NotReady,
+			"overloaded: too many lists are read at this frontend; try another frontend, or retry in 1 s"))
+	}
+}
+
+// EndList gives the place of a list back.
+func (g *Gate) EndList() { <-g.lists }
 
 // BeginPost takes a place for a post. EndPost gives it back.
 func (g *Gate) BeginPost() *score.Problem {

@@ -34,6 +34,9 @@ const (
 	// asked again within it: a lost master has a successor in a moment.
 	beginTimeout = 3 * time.Second
 	beginPoll    = 20 * time.Millisecond
+	// maxRoomPoll is the longest time between two attempts to hold memory, of which the first
+	// are beginPoll apart: when a contest is removed, thousands of streams begin again.
+	maxRoomPoll = 320 * time.Millisecond
 )
 
 var (
@@ -148,8 +151,8 @@ func (b *beginning) newPage(timeout time.Duration) error {
 // awaitRoom holds n bytes once there is room for them. It reports false if ctx ended
 // before.
 func awaitRoom(ctx context.Context, m Memory, n int) bool {
-	for !m.Hold(n) {
-		if !sleep(ctx, beginPoll) {
+	for poll := beginPoll; !m.Hold(n); poll = min(2*poll, maxRoomPoll) {
+		if !sleep(ctx, poll) {
 			return false
 		}
 	}
