@@ -205,7 +205,7 @@ func ExampleOptions_notify() {
 	defer stop()
 	g := testgroup.Start(tb, 3)
 	g.Frontends[2].Report(score.Starting, 0, 0) // so the client goes to f2
-	byName := func(url string) string { // the ports differ each time
+	byName := func(url string) string {         // the ports differ each time
 		for _, f := range g.Frontends {
 			url = strings.ReplaceAll(url, f.URL, f.ID)
 		}
