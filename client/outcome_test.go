@@ -107,6 +107,48 @@ func TestAChangeWhoseCallerLeavesMayHaveBeenApplied(t *testing.T) {
 	}
 }
 
+func TestAStreamThatLosesItsRightDoesNotSayThatNothingWasDone(t *testing.T) {
+	for _, refusal := range []struct {
+		status int
+		code   score.Code
+		lost   bool // the first connection, after the event was sent
+		want   score.Code
+	}{
+		{http.StatusUnauthorized, score.Unauthorized, false, score.Unauthorized},
+		{http.StatusUnauthorized, score.Unauthorized, true, score.OutcomeUnknown},
+		{http.StatusForbidden, score.Forbidden, true, score.OutcomeUnknown},
+		{http.StatusConflict, score.SeqGap, true, score.SeqGap}, // whatever became of it, the event is no gap
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			lost := refusal.lost
+			c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
+				if r.Method != http.MethodPost {
+					return 404, nil, nil
+				}
+				if lost {
+					lost = false
+					_, _ = r.Body.Read(make([]byte, 1))
+					return 0, nil, io.ErrUnexpectedEOF
+				}
+				body := fmt.Sprintf(`{"status":%d,"code":%q,"detail":"refused"}`, refusal.status, refusal.code)
+				return refusal.status, io.NopCloser(strings.NewReader(body)), nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			s := c.Stream(t.Context(), client.StreamOptions{})
+			e := alert("hail")
+			if err := s.Send(&e); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); score.CodeOf(err) != refusal.want {
+				t.Errorf("%s, after a lost connection: %t: got %v; want %s", refusal.code, refusal.lost, err, refusal.want)
+			}
+		})
+	}
+}
+
 // The first answer is lost, so the second says only what became of the second attempt.
 func TestARefusalAfterALostAnswerDoesNotSayThatNothingWasDone(t *testing.T) {
 	for _, refusal := range []struct {

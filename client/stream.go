@@ -186,7 +186,8 @@ func (s *Stream) fits(l *Line) bool {
 // Close waits until every event is answered, and ends the stream. The error is a
 // *RefusedError if an event was refused, a *score.Problem if the stream as a whole was, or
 // the cause of the stream's context. If no answer came for Patience, it is a *score.Problem,
-// or an *UnreachableError if nothing that is unanswered was sent.
+// or an *UnreachableError if nothing that is unanswered was sent. The problem is
+// score.OutcomeUnknown if unanswered events may have been applied.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -225,7 +226,7 @@ func (s *Stream) run() {
 			continue
 		}
 		if isRefusal(err) || s.ctx.Err() != nil {
-			s.finish(err)
+			s.finish(s.refused(err))
 			return
 		}
 		s.c.frontends.markFailed(url, err)
@@ -276,18 +277,37 @@ func (s *Stream) finish(err error) {
 	s.room.Broadcast()
 }
 
+// exhausted returns the error of a stream that got no answer for too long.
 func (s *Stream) exhausted(quiet time.Duration, last error) error {
-	s.mu.Lock()
-	uncertain := s.uncertain
-	s.mu.Unlock()
-	switch {
-	case uncertain > 0 && !hasCode(last, score.OutcomeUnknown):
-		last = score.Problemf(score.OutcomeUnknown, "%d of the events may have been applied or not (%v); "+
-			"repeat them with the same identities: each counts once", uncertain, last)
+	switch unknown := s.unknown(last); {
+	case unknown != nil && !hasCode(last, score.OutcomeUnknown):
+		last = unknown
 	case !errors.As(last, new(*score.Problem)):
 		last = s.c.frontends.unreachable(last)
 	}
 	return fmt.Errorf("no event was answered for %s: %w", quiet.Round(time.Second), last)
+}
+
+// refused returns the error of a stream that was refused. A caller that has lost its right
+// may have had it when the events were sent before.
+func (s *Stream) refused(err error) error {
+	unknown := s.unknown(err)
+	if unknown != nil && hasCode(err, score.Unauthorized, score.Forbidden) {
+		return unknown
+	}
+	return err
+}
+
+// unknown returns the error of a stream whose unanswered events may have been applied; nil
+// if none of them was sent on an earlier connection.
+func (s *Stream) unknown(last error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.uncertain == 0 {
+		return nil
+	}
+	return score.Problemf(score.OutcomeUnknown, "%d of the events may have been applied or not (%v); "+
+		"repeat them with the same identities: each counts once", s.uncertain, last)
 }
 
 // isRefusal reports whether err is a problem that any frontend would report.

@@ -71,7 +71,7 @@ func (s *Stream) postOver(url string, failover bool) (answers int, err error) {
 	cancel(nil)
 	r.CloseWithError(io.ErrClosedPipe)
 	<-writing
-	if err != nil && !unsent && mayHaveArrived(err) {
+	if err != nil && !unsent && !isRefusal(err) && mayHaveArrived(err) {
 		s.mu.Lock()
 		s.uncertain = max(s.uncertain, s.sent)
 		s.mu.Unlock()
@@ -208,7 +208,9 @@ func (v *streamConn) answered(r score.Result) error {
 	s.queue = s.queue[1:]
 	s.ready--
 	s.sent--
-	s.uncertain = max(s.uncertain-1, 0)
+	if r.Problem == nil {
+		s.uncertain = max(s.uncertain-1, 0)
+	}
 	s.bytes -= len(e.JSON)
 	s.progress = now
 	v.answers++

@@ -57,6 +57,9 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 	if p := checkNewMember(n); p != nil {
 		return p
 	}
+	if p := m.checkReach(n); p != nil {
+		return p
+	}
 	m.port.Reconnect() // an open connection may have the certificate that the frontend had before
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
@@ -96,6 +99,24 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	if err := address.CheckPeer(n.Peer); err != nil {
 		return score.Problemf(score.InvalidEvent,
 			"got %.80q; want host:port on which the other members reach the frontend: %v", n.Peer, err).At("peer")
+	}
+	return nil
+}
+
+// checkReach returns a problem if the members and a frontend that is new could not reach
+// each other: a loopback address is that of the machine that uses it. A member may move.
+func (m *membership) checkReach(n score.NewMember) *score.Problem {
+	servers := m.servers()
+	if slices.ContainsFunc(servers, func(s raft.Server) bool { return peer.MemberID(s.ID) == n.ID }) {
+		return nil
+	}
+	for _, s := range servers {
+		loopback := address.IsLoopback(address.Hostname(string(s.Address)))
+		if loopback != address.IsLoopback(address.Hostname(n.Peer)) {
+			return score.Problemf(score.StatusConflict, "%q has the peer address %s, and %q is at %s: "+
+				"one of them is a loopback address, which other machines cannot reach; start each with a --peer address "+
+				"at which all others reach it", n.ID, n.Peer, peer.MemberID(s.ID), s.Address).At("peer")
+		}
 	}
 	return nil
 }

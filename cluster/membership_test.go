@@ -202,6 +202,25 @@ func TestJoinRefusesAFrontendThatDoesNotAnswerOrIsAnother(t *testing.T) {
 	}
 }
 
+func TestAFrontendIsAddedOnlyWhereTheOthersCanReachIt(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 2)
+	m := g.master().member()
+	for _, new := range []string{"192.0.2.1:9001", "[2001:db8::1]:9001", "f3.invalid:9001"} {
+		p := refused(t, m.Join(t.Context(), score.NewMember{ID: "f3", Peer: new, URL: "http://f3.invalid"}, true),
+			score.StatusConflict)
+		if p.Field != "peer" || !strings.Contains(p.Detail, new) || !strings.Contains(p.Detail, " is at 127.") {
+			t.Errorf("%s: %v", new, p)
+		}
+	}
+	// One that is elsewhere on this machine, or a member that moves, is asked there. There is
+	// no way to the broadcast address.
+	for id, to := range map[string]string{"f3": "localhost:1", "f2": "255.255.255.255:9001"} {
+		refused(t, m.Join(t.Context(), score.NewMember{ID: id, Peer: to, URL: "http://f3.invalid", Voter: true}, true),
+			score.NotReady)
+	}
+}
+
 func TestMemberWithANewAddressKeepsItsData(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)

@@ -40,7 +40,9 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 		Proxies:         []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 	}))
 	h := a.Handler()
-	count := func(addr, method, path, body string) (ok int) {
+	// most is what a rate permits meanwhile.
+	count := func(addr, method, path, body string, rate int) (ok, most int) {
+		start := time.Now()
 		for range 40 {
 			w := from(h, addr, method, path, body, isJSON)
 			switch {
@@ -50,18 +52,18 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 				t.Fatalf("%s %s from %s: got %d %s", method, path, addr, w.Code, w.Body)
 			}
 		}
-		return ok
+		return ok, 2*rate + 1 + int(float64(rate)*time.Since(start).Seconds())
 	}
 	for _, addr := range []string{"192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1"} {
-		if n := count(addr, "GET", "/v1/scores", ""); n < 10 || n > 15 {
-			t.Errorf("%s: %d of 40 reads were answered; want 10 to 15", addr, n)
+		if n, most := count(addr, "GET", "/v1/scores", "", 5); n < 10 || n > most {
+			t.Errorf("%s: %d of 40 reads were answered; want 10 to %d", addr, n, most)
 		}
-		if n := count(addr, "POST", "/v1/events", alert("", "")); n < 6 || n > 9 {
-			t.Errorf("%s: %d of 40 posts were accepted; want 6 to 9", addr, n)
+		if n, most := count(addr, "POST", "/v1/events", alert("", ""), 3); n < 6 || n > most {
+			t.Errorf("%s: %d of 40 posts were accepted; want 6 to %d", addr, n, most)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:1", "198.51.100.9:1"} {
-		if n := count(addr, "GET", "/v1/scores", ""); n != 40 {
+		if n, _ := count(addr, "GET", "/v1/scores", "", 5); n != 40 {
 			t.Errorf("%s: %d of 40 reads were answered", addr, n)
 		}
 	}
@@ -71,8 +73,8 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 			t.Errorf("%s: got %d", path, n.Code)
 		}
 	}
-	if n := refusals(a, "address_rate"); n < 100 {
-		t.Errorf("counted %v refusals; want at least 100", n)
+	if refusals(a, "address_rate") == 0 {
+		t.Error("no refusal was counted")
 	}
 }
 
@@ -85,24 +87,27 @@ func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 	if err := c.group.ChangeAccess(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
-	accepted := 0
-	for range 60 {
+	accepted, start := 0, time.Now()
+	refused := within(1000, func() bool {
 		switch got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(slow)); got.StatusCode {
 		case http.StatusOK:
 			accepted++
 		case http.StatusTooManyRequests:
+			return true
 		default:
 			t.Fatalf("got %d %s", got.StatusCode, got.body)
 		}
-	}
-	if accepted < 20 || accepted > 40 || refusals(a, "caller_rate") == 0 {
-		t.Errorf("%d of 60 events were accepted at once; want about 20", accepted)
+		return false
+	})
+	most := 21 + int(20*time.Since(start).Seconds())
+	if !refused || accepted < 20 || accepted > most || refusals(a, "caller_rate") == 0 {
+		t.Errorf("%d events were accepted before one was refused; want 20 to %d", accepted, most)
 	}
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusOK {
 		t.Errorf("another bard: got %d", got.StatusCode)
 	}
 	// A stream waits instead.
-	start := time.Now()
+	start = time.Now()
 	got := ask(t, s, "POST", "/v1/events", strings.Repeat(alert("", "")+"\n", 50), isNDJSON, bearer(slow))
 	if n := strings.Count(got.body, score.Applied); n != 50 || time.Since(start) < time.Second {
 		t.Errorf("%d of 50 events of a stream were accepted in %s; want all, in about 2 s", n, time.Since(start))
