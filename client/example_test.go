@@ -204,7 +204,8 @@ func ExampleOptions_notify() {
 	tb, stop := testgroup.Example()
 	defer stop()
 	g := testgroup.Start(tb, 3)
-	byName := func(url string) string { // the ports differ each time
+	g.Frontends[2].Report(score.Starting, 0, 0) // so the client goes to f2
+	byName := func(url string) string {         // the ports differ each time
 		for _, f := range g.Frontends {
 			url = strings.ReplaceAll(url, f.URL, f.ID)
 		}
@@ -232,11 +233,7 @@ func ExampleOptions_notify() {
 	defer c.Close()
 
 	ctx := context.Background()
-	if _, err := c.Scores(ctx, score.Filter{}, client.Page{}); err != nil {
-		log.Fatal(err)
-	}
-	g.Frontends[2].Report(score.Starting, 0, 0)
-	if _, err := c.Frontends(ctx); err != nil {
+	if _, err := c.Frontends(ctx); err != nil { // f1 answers
 		log.Fatal(err)
 	}
 	g.Frontends[0].Detach()

@@ -143,7 +143,7 @@ line for each change, and changes of the connection on standard error.
 
 Without a contest or a flag that selects something it shows everything. If the frontend dies, the watch
 continues at another one, and returns when the first is back; no change is left out. It gives up only if
-it reaches no frontend within --patience at the start.`,
+no frontend has begun it within --patience at the start.`,
 		Example: `  laurel watch
   laurel watch OG50BC/CUR-M-GPA-01 --timeline OG50BC/CUR-M-GPA-01
   laurel watch --competition OG50BC
