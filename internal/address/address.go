@@ -167,9 +167,21 @@ func (u URL) Serves(scheme, host string) bool {
 }
 
 // Reaches reports whether a client that has come by u can be sent to another URL. It may
-// not trust the certificate of another scheme.
+// not trust the certificate of another scheme, and may be outside of the network that has
+// a host of the inside.
 func (u URL) Reaches(other URL) bool {
-	return u != other && u.Scheme == other.Scheme && other.ReachedFrom(u.Hostname())
+	return u != other && u.Scheme == other.Scheme && other.ReachedFrom(u.Hostname()) &&
+		(isInside(u.Hostname()) || !isInside(other.Hostname()))
+}
+
+// isInside reports whether a host means something in one network only: it is a private
+// address, or a name without a domain.
+func isInside(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return !strings.Contains(host, ".")
+	}
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
 }
 
 // ReachedFrom reports whether a client that has come by a host, without a port, can use u:

@@ -104,7 +104,7 @@ func TestAURLServesItsSchemeAndHostOnly(t *testing.T) {
 	}
 }
 
-func TestAURLReachesOthersOfItsSchemeThatAreNotAnotherMachinesLoopback(t *testing.T) {
+func TestAURLReachesOthersOfItsSchemeThatItsClientsHaveAWayTo(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
 		want     bool
@@ -119,6 +119,16 @@ func TestAURLReachesOthersOfItsSchemeThatAreNotAnotherMachinesLoopback(t *testin
 		{"http://f1.example", "http://localhost:8001", false},
 		{"http://127.0.0.1:8001", "http://127.0.0.1:8002", true},
 		{"http://localhost:8001", "http://f2.example", true},
+		{"http://f1.example", "http://10.0.0.2:8001", false},
+		{"http://f1.example", "http://[fd00::2]:8001", false},
+		{"http://f1.example", "http://box:8001", false},
+		{"http://f1.example", "http://198.51.100.2:8001", true},
+		{"http://198.51.100.1", "http://192.168.0.2", false},
+		{"http://10.0.0.1:8001", "http://10.0.0.2:8001", true},
+		{"http://10.0.0.1:8001", "http://f2:8001", true},
+		{"http://f1:8001", "http://f2:8001", true},
+		{"http://f1:8001", "http://192.168.0.2:8001", true},
+		{"http://localhost:8001", "http://10.0.0.2:8001", true},
 	} {
 		from, err := Parse(c.from)
 		if err != nil {
