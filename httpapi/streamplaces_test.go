@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +24,7 @@ func bothProtocols(t *testing.T, a *API) map[string]*httptest.Server {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return map[string]*httptest.Server{"HTTP/1.1": serve(t, a, a.Handler()), "HTTP/2": s}
+	return map[string]*httptest.Server{"HTTP/1.1": clientOfFront(t, a, "http"), "HTTP/2": s}
 }
 
 // lastResult reads an answer to its end and returns its last result.
@@ -37,20 +38,53 @@ func lastResult(t *testing.T, r *bufio.Reader) score.Result {
 	return list[len(list)-1]
 }
 
+// clientOfFront returns a server of an API with its fast path, whose client speaks HTTP/1.1.
+func clientOfFront(t *testing.T, a *API, scheme string) *httptest.Server {
+	s := httptest.NewServer(nil) // of which only the client is used
+	t.Cleanup(s.Close)
+	s.Client().Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	s.URL = scheme + "://" + serveFront(t, a)
+	return s
+}
+
+// drip writes blank lines until that fails.
+func drip(in io.Writer) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			return
+		}
+	}
+}
+
+// A system that closes a connection with unread bytes breaks it off.
+func TestAClientThatGoesOnSendingGetsTheWholeAnswerOfItsStream(t *testing.T) {
+	_, a := newTestAPI(t, Options{TLS: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}})
+	for _, scheme := range []string{"http", "https"} {
+		s := clientOfFront(t, a, scheme)
+		for range 10 {
+			in, answer := talk(t, s)
+			send(t, in, alert("a", ""), alert("b", "refuse"))
+			go func() {
+				for lines, err := strings.Repeat("\n", 64<<10), error(nil); err == nil; {
+					_, err = io.WriteString(in, lines)
+				}
+			}()
+			_, out := answer()
+			if r := lastResult(t, out); r.ID != "b" || r.Problem == nil {
+				t.Errorf("%s: the answer ends with %+v", scheme, r)
+			}
+		}
+	}
+}
+
 func TestASilentStreamEndsWhateverBlankLinesCome(t *testing.T) {
 	_, a := newTestAPI(t, limited(admission.Limits{FirstEventTimeout: 100 * time.Millisecond}))
 	for name, s := range bothProtocols(t, a) {
 		t.Run(name, func(t *testing.T) {
 			in, answer := talk(t, s)
-			go func() {
-				drip := time.NewTicker(time.Millisecond)
-				defer drip.Stop()
-				for range drip.C {
-					if _, err := io.WriteString(in, "\n"); err != nil {
-						return
-					}
-				}
-			}()
+			go drip(in)
 			_, out := answer()
 			const want = "no event came in time"
 			if r := lastResult(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, want) {
