@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"laurel/httpapi/admission"
-	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -233,37 +231,6 @@ func TestAStrangersStreamGivesItsPlaceWhileItWaits(t *testing.T) {
 				t.Errorf("%s, ended %t: the stranger got %s %s %v", name, ended, res.Status, body, err)
 			}
 			eventually(t, "the streams have ended", func() bool { return streamsUnderWay(a) == 0 })
-		}
-	}
-}
-
-func TestAStreamIsNotSilentWhileItsEventsWait(t *testing.T) {
-	const idle = 2 * time.Second
-	g, a := newTestAPI(t, limited(admission.Limits{StreamIdle: idle}))
-	for name, s := range bothProtocols(t, a) {
-		var begun atomic.Bool
-		end := make(chan struct{})
-		g.post = func(p score.Post) (list []score.Result, err error) {
-			begun.Store(true)
-			<-end
-			for _, e := range p.Events {
-				list = append(list, score.Result{ID: e.ID, Seq: 1, Revision: 1, Status: score.Applied})
-			}
-			return list, nil
-		}
-		const events = 4 * posts.MaxChunk // of a KiB, which is more than the system and HTTP/2 hold
-		in, answer := talk(t, s)
-		go func() {
-			_, _ = io.WriteString(in, strings.Repeat(alert("", strings.Repeat("x", 1000))+"\n", events))
-			in.Close()
-		}()
-		eventually(t, "the first events are posted", begun.Load)
-		<-time.After(idle + idle/2)
-		close(end)
-		_, out := answer()
-		body, err := io.ReadAll(out)
-		if n := strings.Count(string(body), `"applied"`); err != nil || n != events {
-			t.Errorf("%s: %d of %d events are applied: %v %s", name, n, events, err, body[max(0, len(body)-500):])
 		}
 	}
 }

@@ -90,9 +90,6 @@ func hostPort(scheme, host, port string) (string, error) {
 	if err := CheckHost(host); err != nil {
 		return "", err
 	}
-	if IsUnspecified(host) {
-		return "", fmt.Errorf("%s is every address of a machine", host)
-	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
@@ -215,9 +212,6 @@ func CheckPeer(addr string) error {
 	if err != nil {
 		return err
 	}
-	if IsUnspecified(host) {
-		return fmt.Errorf("%q is every address of a machine, so other members cannot use it", host)
-	}
 	return CheckHost(host)
 }
 
@@ -242,8 +236,11 @@ func hostOf(addr string) (string, error) {
 
 const maxHost = 253
 
-// CheckHost returns an error unless host is a name or an IP address.
+// CheckHost returns an error unless host is a name, or an IP address of one machine.
 func CheckHost(host string) error {
+	if IsUnspecified(host) {
+		return fmt.Errorf("%q is every address of a machine, so others cannot use it", host)
+	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		return nil
 	}

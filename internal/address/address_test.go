@@ -149,6 +149,18 @@ func TestAPeerAddressIsThatOfOneMachine(t *testing.T) {
 	}
 }
 
+func TestAHostIsThatOfOneMachine(t *testing.T) {
+	for host, want := range map[string]bool{
+		"f1.example": true, "localhost": true, "10.0.0.1": true, "2001:db8::1": true, "f_1": true,
+		"": false, "0.0.0.0": false, "::": false, "::ffff:0.0.0.0": false, "f1:8001": false, "[::1]": false, "*": false,
+		"a b": false, "127.1": false, "fe80::1%eth0": false,
+	} {
+		if err := CheckHost(host); (err == nil) != want {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
 func TestHostnameIsWithoutPortAndBrackets(t *testing.T) {
 	for host, want := range map[string]string{
 		"F1.example": "f1.example", "f1.example:8001": "f1.example", "[::1]:8001": "::1", "[::1]": "::1", "::1": "::1",
