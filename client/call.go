@@ -88,7 +88,8 @@ func (r *response) problem() error {
 	text := strings.TrimSpace(string(r.body[:min(len(r.body), 200)]))
 	detail := fmt.Sprintf("not a response of Laurel: %q", text)
 	if to := r.header.Get("Location"); to != "" {
-		detail = fmt.Sprintf("redirected to %q, which the client does not follow; if that is a frontend, use its URL", to)
+		detail = fmt.Sprintf(
+			"redirected to %q, which the client does not follow; if that is a frontend, use its URL", to)
 	}
 	return &score.Problem{
 		Type:   "about:blank",
@@ -161,7 +162,7 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, err error) {
 			end = ctx.Err() != nil || r.method != http.MethodGet && timeLeft(ctx) < refusal
 		}
 		if end {
-			return nil, c.finalError(parent, r, mayHaveApplied, problem, err)
+			return nil, c.frontends.finalError(parent, r, mayHaveApplied, problem, err)
 		}
 	}
 }
@@ -204,7 +205,7 @@ func (r *call) unknown(last error) *score.Problem {
 
 // finalError returns the error of a call without a final response. p is the last problem
 // of an attempt, nil for none, and last the error of the last attempt.
-func (c *Client) finalError(ctx context.Context, r call, mayHaveApplied bool, p *score.Problem, last error) error {
+func (f *frontends) finalError(ctx context.Context, r call, mayHaveApplied bool, p *score.Problem, last error) error {
 	unknown := mayHaveApplied && r.method != http.MethodGet
 	if unknown && (p == nil || p.Code != score.OutcomeUnknown) {
 		p = r.unknown(last)
@@ -217,7 +218,7 @@ func (c *Client) finalError(ctx context.Context, r call, mayHaveApplied bool, p 
 	case p != nil:
 		return p
 	}
-	return c.frontends.unreachable(last)
+	return f.unreachable(last)
 }
 
 // attempt sends a call to one frontend. An error means that no complete response came.

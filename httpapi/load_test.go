@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/score"
@@ -237,6 +238,15 @@ func TestFewListsAreMadeAtOnce(t *testing.T) {
 	eventually(t, "those that wait are refused", func() bool { return refused.Load() == lists-admission.MaxLists })
 	if atOnce.Load() != admission.MaxLists || most.Load() != admission.MaxLists {
 		t.Errorf("%d lists were made at once", most.Load())
+	}
+	// What is in memory can be had as JSON, but making a text of it takes long, too.
+	g.mu.Lock()
+	g.kept = map[string]*cache.Entry{"scores": {Body: []byte(`{"scores":[]}`), Revision: 1}}
+	g.mu.Unlock()
+	for accept, want := range map[string]int{"application/json": 200, "text/plain": 503} {
+		if w := from(h, "192.0.2.1:1", "GET", "/v1/scores", "", "Accept: "+accept); w.Code != want {
+			t.Errorf("scores as %s: got %d; want %d", accept, w.Code, want)
+		}
 	}
 	close(end)
 	all.Wait()

@@ -67,7 +67,7 @@ func (s *server) read(route *question.Route) handler.Func {
 		if q.Board != nil && memoOf(a.entry) == nil {
 			a.entry.Memo.Store(&memo{etag: q.Board.ETag(s.status.Incarnation(), a.entry.Revision)})
 		}
-		return a.response(r, &q)
+		return s.response(ctx, r, a, &q)
 	}
 }
 
@@ -126,19 +126,31 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ownInTurn is own for a client, who waits for its turn if the question is for a list that
-// is not in memory. What waits for watchers does not.
-func (s *server) ownInTurn(ctx context.Context, q *question.Question) (*answer, error) {
-	if q.Tag == "" || q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
-		return s.own(ctx, q)
+// inTurn calls f when it is the client's turn, if the question is for a list. f takes a
+// processor for long.
+func (s *server) inTurn(ctx context.Context, q *question.Question, f func() error) error {
+	if q.Tag == "" {
+		return f()
 	}
 	limited, cancel := context.WithTimeout(ctx, timeoutOf(q))
 	defer cancel()
 	if problem := s.gate.AwaitList(limited); problem != nil {
-		return nil, cmp.Or(ctx.Err(), error(problem))
+		return cmp.Or(ctx.Err(), error(problem))
 	}
 	defer s.gate.EndList()
-	return s.own(ctx, q)
+	return f()
+}
+
+// ownInTurn is own for a client. What has to be read for watchers waits for no turn.
+func (s *server) ownInTurn(ctx context.Context, q *question.Question) (a *answer, err error) {
+	if q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
+		return s.own(ctx, q)
+	}
+	err = s.inTurn(ctx, q, func() (err error) {
+		a, err = s.own(ctx, q)
+		return err
+	})
+	return a, err
 }
 
 // own returns the answer of this frontend by the rules of the mode. The error is
@@ -232,7 +244,9 @@ func (a *API) staleEntry(
 
 // response returns the response with the answer, or 304 if the client has it. If there is
 // no such thing, the problem has the same header fields about how that is known.
-func (a *answer) response(r *handler.Request, q *question.Question) (handler.Response, error) {
+func (s *server) response(
+	ctx context.Context, r *handler.Request, a *answer, q *question.Question,
+) (handler.Response, error) {
 	p := handler.Response{Cache: a.how, Mode: string(a.mode), Revision: a.entry.Revision}
 	if a.aged {
 		p.Age = question.FormatAge(a.age)
@@ -242,7 +256,7 @@ func (a *answer) response(r *handler.Request, q *question.Question) (handler.Res
 	}
 	if r.WantsText() {
 		var b bytes.Buffer
-		if err := q.Text(&b, a.entry.Body); err != nil {
+		if err := s.inTurn(ctx, q, func() error { return q.Text(&b, a.entry.Body) }); err != nil {
 			return p, err
 		}
 		p.Type, p.Body, p.ETag = handler.TypeText, b.Bytes(), handler.ETag(b.Bytes())

@@ -2,16 +2,15 @@ package httpapi
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"laurel/httpapi/admission"
-	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -23,7 +22,7 @@ func bothProtocols(t *testing.T, a *API) map[string]*httptest.Server {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return map[string]*httptest.Server{"HTTP/1.1": serve(t, a, a.Handler()), "HTTP/2": s}
+	return map[string]*httptest.Server{"HTTP/1.1": clientOfFront(t, a, "http"), "HTTP/2": s}
 }
 
 // lastResult reads an answer to its end and returns its last result.
@@ -37,20 +36,53 @@ func lastResult(t *testing.T, r *bufio.Reader) score.Result {
 	return list[len(list)-1]
 }
 
+// clientOfFront returns a server of an API with its fast path, whose client speaks HTTP/1.1.
+func clientOfFront(t *testing.T, a *API, scheme string) *httptest.Server {
+	s := httptest.NewServer(nil) // of which only the client is used
+	t.Cleanup(s.Close)
+	s.Client().Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	s.URL = scheme + "://" + serveFront(t, a)
+	return s
+}
+
+// drip writes blank lines until that fails.
+func drip(in io.Writer) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			return
+		}
+	}
+}
+
+// A system that closes a connection with unread bytes breaks it off.
+func TestAClientThatGoesOnSendingGetsTheWholeAnswerOfItsStream(t *testing.T) {
+	_, a := newTestAPI(t, Options{TLS: &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}}})
+	for _, scheme := range []string{"http", "https"} {
+		s := clientOfFront(t, a, scheme)
+		for range 10 {
+			in, answer := talk(t, s)
+			send(t, in, alert("a", ""), alert("b", "refuse"))
+			go func() {
+				for lines, err := strings.Repeat("\n", 64<<10), error(nil); err == nil; {
+					_, err = io.WriteString(in, lines)
+				}
+			}()
+			_, out := answer()
+			if r := lastResult(t, out); r.ID != "b" || r.Problem == nil {
+				t.Errorf("%s: the answer ends with %+v", scheme, r)
+			}
+		}
+	}
+}
+
 func TestASilentStreamEndsWhateverBlankLinesCome(t *testing.T) {
 	_, a := newTestAPI(t, limited(admission.Limits{FirstEventTimeout: 100 * time.Millisecond}))
 	for name, s := range bothProtocols(t, a) {
 		t.Run(name, func(t *testing.T) {
 			in, answer := talk(t, s)
-			go func() {
-				drip := time.NewTicker(time.Millisecond)
-				defer drip.Stop()
-				for range drip.C {
-					if _, err := io.WriteString(in, "\n"); err != nil {
-						return
-					}
-				}
-			}()
+			go drip(in)
 			_, out := answer()
 			const want = "no event came in time"
 			if r := lastResult(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, want) {
@@ -199,37 +231,6 @@ func TestAStrangersStreamGivesItsPlaceWhileItWaits(t *testing.T) {
 				t.Errorf("%s, ended %t: the stranger got %s %s %v", name, ended, res.Status, body, err)
 			}
 			eventually(t, "the streams have ended", func() bool { return streamsUnderWay(a) == 0 })
-		}
-	}
-}
-
-func TestAStreamIsNotSilentWhileItsEventsWait(t *testing.T) {
-	const idle = 2 * time.Second
-	g, a := newTestAPI(t, limited(admission.Limits{StreamIdle: idle}))
-	for name, s := range bothProtocols(t, a) {
-		var begun atomic.Bool
-		end := make(chan struct{})
-		g.post = func(p score.Post) (list []score.Result, err error) {
-			begun.Store(true)
-			<-end
-			for _, e := range p.Events {
-				list = append(list, score.Result{ID: e.ID, Seq: 1, Revision: 1, Status: score.Applied})
-			}
-			return list, nil
-		}
-		const events = 4 * posts.MaxChunk // of a KiB, which is more than the system and HTTP/2 hold
-		in, answer := talk(t, s)
-		go func() {
-			_, _ = io.WriteString(in, strings.Repeat(alert("", strings.Repeat("x", 1000))+"\n", events))
-			in.Close()
-		}()
-		eventually(t, "the first events are posted", begun.Load)
-		<-time.After(idle + idle/2)
-		close(end)
-		_, out := answer()
-		body, err := io.ReadAll(out)
-		if n := strings.Count(string(body), `"applied"`); err != nil || n != events {
-			t.Errorf("%s: %d of %d events are applied: %v %s", name, n, events, err, body[max(0, len(body)-500):])
 		}
 	}
 }

@@ -302,7 +302,7 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 	guarded := Options{Options: admission.Options{
 		Secure: true, Limits: admission.Limits{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	}}
-	const there = "http://there/v1/watch?contest=OG%2F1&moved=1"
+	const there = "http://f2.example/v1/watch?contest=OG%2F1&moved=1"
 	for _, c := range []struct {
 		what   string
 		public string // "" is the URL of the port
@@ -310,30 +310,32 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 		change func(*http.Request)
 		to     string // "" if the frontend keeps the watcher
 	}{
-		{"directly", "", "http://there", plain, there},
-		{"by another name", "", "http://there", host("scores.example"), ""},
-		{"by no name", "", "http://there", host("none:none"), ""},
-		{"by a proxy that gives its own address as Host", "", "http://there", field("X-Forwarded-For"), ""},
-		{"by a proxy that names itself", "", "http://there", field("Via"), ""},
-		{"to another scheme", "", "https://there", plain, ""},
+		{"directly", "", "http://f2.example", plain, there},
+		{"by another name", "", "http://f2.example", host("scores.example"), ""},
+		{"by no name", "", "http://f2.example", host("none:none"), ""},
+		{"by a proxy that gives its own address as Host", "", "http://f2.example", field("X-Forwarded-For"), ""},
+		{"by a proxy that names itself", "", "http://f2.example", field("Via"), ""},
+		{"to another scheme", "", "https://f2.example", plain, ""},
 		{"to no URL", "", "", plain, ""},
 		{"to a URL that is none", "", "javascript:alert(1)", plain, ""},
-		{"by a public URL", "http://f1.example", "http://there", host("f1.example"), there},
-		{"by a public URL with its port", "http://f1.example", "http://there", host("F1.example:80"), there},
-		{"by a public URL with a prefix", "http://f1.example/live", "http://there/live", host("f1.example"),
-			"http://there/live/v1/watch?contest=OG%2F1&moved=1"},
-		{"by a public URL of a proxy", "http://f1.example", "http://there", func(r *http.Request) {
+		{"by a public URL", "http://f1.example", "http://f2.example", host("f1.example"), there},
+		{"by a public URL with its port", "http://f1.example", "http://f2.example", host("F1.example:80"), there},
+		{"by a public URL with a prefix", "http://f1.example/live", "http://f2.example/live", host("f1.example"),
+			"http://f2.example/live/v1/watch?contest=OG%2F1&moved=1"},
+		{"by a public URL of a proxy", "http://f1.example", "http://f2.example", func(r *http.Request) {
 			r.Host = "f1.example"
 			r.Header.Set("X-Forwarded-For", "192.0.2.7")
 		}, there},
-		{"by a public URL of a trusted proxy that ends TLS", "https://f1.example", "https://there", func(r *http.Request) {
+		{"by a public URL of a trusted proxy that ends TLS", "https://f1.example", "https://f2.example", func(r *http.Request) {
 			r.Host = "f1.example"
 			r.Header.Set("X-Forwarded-Proto", "https")
-		}, "https://there/v1/watch?contest=OG%2F1&moved=1"},
-		{"past the public URL", "http://f1.example", "http://there", plain, ""},
-		{"in the clear, by a public URL with https", "https://f1.example", "https://there", host("f1.example"), ""},
+		}, "https://f2.example/v1/watch?contest=OG%2F1&moved=1"},
+		{"past the public URL", "http://f1.example", "http://f2.example", plain, ""},
+		{"in the clear, by a public URL with https", "https://f1.example", "https://f2.example", host("f1.example"), ""},
 		{"to the same URL, by which all are reached", "http://f1.example", "http://f1.example", host("f1.example"), ""},
 		{"to a loopback address", "http://f1.example", "http://127.0.0.1:8002", host("f1.example"), ""},
+		{"to an address of the inside", "http://f1.example", "http://10.0.0.2:8001", host("f1.example"), ""},
+		{"to a name of the inside", "http://f1.example", "http://box:8001", host("f1.example"), ""},
 		{"to a local name", "http://f1.example", "http://localhost:8002", host("f1.example"), ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

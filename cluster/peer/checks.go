@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"laurel/trust/pki"
 )
@@ -195,31 +193,23 @@ func checkConfiguration(b []byte, index uint64) (err error) {
 	return nil
 }
 
-// logPause is the shortest time between two log lines about refusals for the same reason.
-const logPause = 10 * time.Second
-
-// Refusals counts refusals by reason, and logs each reason at most once in logPause,
-// because a peer that is refused tries again and again.
+// Refusals counts and logs refusals by reason. A peer that is refused tries again and
+// again: package boundlog bounds the lines for each reason.
 type Refusals struct {
 	count *prometheus.CounterVec
 	log   *slog.Logger
-	pause map[string]*rate.Sometimes // by reason
 }
 
 // NewRefusals returns Refusals for all the reasons that there are.
 func NewRefusals(count *prometheus.CounterVec, log *slog.Logger, reasons ...string) *Refusals {
-	r := &Refusals{count: count, log: log, pause: map[string]*rate.Sometimes{}}
 	for _, reason := range reasons {
 		count.WithLabelValues(reason) // exported from the start
-		r.pause[reason] = &rate.Sometimes{Interval: logPause}
 	}
-	return r
+	return &Refusals{count, log}
 }
 
 // Note counts a refusal, and logs it with args.
 func (r *Refusals) Note(level slog.Level, reason, msg string, args ...any) {
 	r.count.WithLabelValues(reason).Inc()
-	r.pause[reason].Do(func() {
-		r.log.Log(context.Background(), level, msg, append([]any{"reason", reason}, args...)...)
-	})
+	r.log.Log(context.Background(), level, msg, append([]any{"reason", reason}, args...)...)
 }

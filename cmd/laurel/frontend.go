@@ -227,15 +227,15 @@ func (f *frontendFlags) run(ctx context.Context) error {
 	return started.Run(ctx)
 }
 
-// prepare decides which group the frontend is for, and gets its certificates.
+// prepare gets the certificates of the frontend, and decides which group it is for.
 func (f *frontendFlags) prepare(ctx context.Context) error {
+	if err := f.setCertificate(); err != nil { // before a group is made or a join token used
+		return err
+	}
 	if err := f.chooseGroup(ctx, foundWait); err != nil {
 		return err
 	}
-	if err := f.setIdentity(ctx); err != nil {
-		return err
-	}
-	return f.setCertificate()
+	return f.setIdentity(ctx)
 }
 
 // parseNetworks parses networks separated by commas. An address is a network of one.

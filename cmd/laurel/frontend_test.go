@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -253,6 +254,23 @@ func TestASettingOfAFrontendThatHasNoEffectIsWrongUsage(t *testing.T) {
 		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, more...)
 		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%q: exit code %d, stderr %q; want %q", more, code, errs, want)
+		}
+	}
+}
+
+func TestNothingIsMadeWithoutTheCertificateForClients(t *testing.T) {
+	for line, want := range map[string]int{
+		"--tls-cert none.pem --tls-key none.key": cli.ExitFailed,
+		"--tls-cert none.pem":                    cli.ExitUsage,
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		args := append([]string{"frontend", "--id", "f1", "--data", dir, "--bootstrap", "--http", "127.0.0.1:0"},
+			strings.Fields(line)...)
+		if code, _, errs, _ := run(t, answers("{}"), args...); code != want {
+			t.Errorf("%s: exit code %d, stderr %q", line, code, errs)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: it has made its data directory (%v)", line, err)
 		}
 	}
 }

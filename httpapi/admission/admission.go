@@ -142,7 +142,7 @@ type Control struct {
 	memory     memory        // of answers
 
 	reads, posts atomic.Int64  // under way
-	lists        chan struct{} // has a token for each list that is read
+	lists        chan struct{} // has a token for each list that is made
 	streams      streams
 	late         atomic.Bool // goroutines wait long for a processor
 

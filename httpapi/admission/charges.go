@@ -24,9 +24,11 @@ const (
 	// FoldsPerCaller is how many events a second one key or token may have folded again.
 	// What it has folded beyond that, it pays for before its next such post.
 	FoldsPerCaller = 20_000
-	// FoldingPosts is how many posts of one key or token are under way at once that may
-	// have events folded again.
-	FoldingPosts = 8
+	// FoldingPosts is how many posts of one token, or of one key from one address, are under
+	// way at once that may have events folded again, and FoldingPostsPerKey how many of one
+	// key.
+	FoldingPosts       = 8
+	FoldingPostsPerKey = 4 * FoldingPosts
 )
 
 // allowance is what may be under way by one token, or by one key from one address.
@@ -106,7 +108,7 @@ type Charge []charged
 type charged struct {
 	payer
 	first, n int
-	place    bool // it has one in allowed.folding
+	place    bool // it has one in folding and one in allowed.folding
 }
 
 func (c Charge) hasPlace(a *allowance) bool {
@@ -155,13 +157,10 @@ func (p *charged) take(folds bool) *score.Problem {
 	if !folds {
 		return nil
 	}
-	select {
-	case p.allowed.folding <- struct{}{}:
-		p.place = true
-	default:
+	if !p.takePlace(nil) {
 		return score.Problemf(score.RateLimited,
-			"%d posts with voids or definitions by this key or token are under way; "+
-				"this request was not processed; retry it", FoldingPosts)
+			"too many posts with voids or definitions by this key or token are under way; "+
+				"this request was not processed; retry it")
 	}
 	if p.folds.TokensAt(now) < 1 {
 		return score.Problemf(score.RateLimited,
@@ -169,6 +168,36 @@ func (p *charged) take(folds bool) *score.Problem {
 				"this request was not processed; retry it", FoldsPerCaller)
 	}
 	return nil
+}
+
+// takePlace takes a place for a post that may have events folded again. If there is none,
+// it waits until ended is closed, unless that is nil.
+func (p *charged) takePlace(ended <-chan struct{}) bool {
+	if !enter(p.allowed.folding, ended) {
+		return false
+	}
+	if p.place = enter(p.folding, ended); !p.place {
+		<-p.allowed.folding
+	}
+	return p.place
+}
+
+// enter puts a token into places, as takePlace does.
+func enter(places chan<- struct{}, ended <-chan struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	default:
+	}
+	if ended == nil {
+		return false
+	}
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ended:
+		return false
+	}
 }
 
 // AwaitCharge is Charge for a stream, which waits until ctx ends. It charges the first n
@@ -187,11 +216,9 @@ func (g *Gate) AwaitCharge(
 		err = wait(ctx, p.applied, 0)
 	}
 	if err == nil && slices.ContainsFunc(events[:n], mayFold) {
-		select {
-		case p.allowed.folding <- struct{}{}:
-			part.place = true
+		if part.takePlace(ctx.Done()) {
 			err = wait(ctx, p.folds, 0)
-		case <-ctx.Done():
+		} else {
 			err = ctx.Err()
 		}
 	}
@@ -242,6 +269,7 @@ func (c Charge) Settle(results []score.Result, err error) {
 func (c Charge) leave() {
 	for _, p := range c {
 		if p.place {
+			<-p.folding
 			<-p.allowed.folding
 		}
 	}

@@ -179,3 +179,32 @@ func TestAKeyHasItsRateFromAllAddressesTogether(t *testing.T) {
 		}
 	})
 }
+
+func TestAKeyHasFewPostsThatFoldFromAllAddressesTogether(t *testing.T) {
+	p := newStreamPool(t, 1)
+	p.grant("a")
+	var all []Charge
+	for i := range 10 * FoldingPosts {
+		if c, refused := p.Charge(&handler.Caller{Peer: peerAt(i)}, voidBy("a")); refused == nil {
+			all = append(all, c)
+		}
+	}
+	if len(all) != FoldingPostsPerKey {
+		t.Errorf("%d posts are under way; want %d", len(all), FoldingPostsPerKey)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 * FoldingPosts { // what waits in vain keeps no place
+		if _, _, err := p.AwaitCharge(ctx, peer, voidBy("a")); err == nil {
+			t.Fatal("a stream does not wait for a place")
+		}
+	}
+	for _, c := range all {
+		c.Settle(nil, nil)
+	}
+	for range FoldingPosts {
+		if _, refused := p.Charge(peer, voidBy("a")); refused != nil {
+			t.Fatalf("after the others have ended: %v", refused)
+		}
+	}
+}

@@ -240,7 +240,8 @@ type callerBudget struct {
 	own      *allowance    // of the token, and of the key on this machine
 	applied  *rate.Limiter // of the events by the key
 	folds    *rate.Limiter
-	streams  int // proven ones under way; streams.mu guards it
+	folding  chan struct{} // has a token for each post that may fold events
+	streams  int           // proven ones under way; streams.mu guards it
 	requests *requestBudget
 }
 
@@ -252,6 +253,7 @@ func (c *Control) caller(g *access.Grant) *callerBudget {
 			own:      newAllowance(perSecond),
 			applied:  newEvents(perSecond),
 			folds:    rate.NewLimiter(FoldsPerCaller, FoldsPerCaller),
+			folding:  make(chan struct{}, FoldingPostsPerKey),
 			requests: c.newRequestBudget(),
 		}
 	})

@@ -21,8 +21,9 @@ import (
 const (
 	// MaxReads bounds the reads under way that are not answered from memory.
 	MaxReads = 2_048
-	// MaxLists is how many of them have the state searched for a list at once. Each may
-	// take a processor for 10 ms and more, which Raft's goroutines then lack. Others wait.
+	// MaxLists is how many lists are made at once: read from the state, or written as text.
+	// Each may take a processor for 10 ms and more, which Raft's goroutines then lack. Others
+	// wait.
 	MaxLists = 16
 	// MaxPosts bounds the posts under way, without streams. More posts would not mean
 	// more events a second, but longer waits, and bursts of goroutines that delay Raft's
@@ -138,8 +139,8 @@ func (g *Gate) TryBeginRead() bool {
 // EndRead gives the place of a read back.
 func (g *Gate) EndRead() { g.reads.Add(-1) }
 
-// AwaitList takes a place for a read of a list, or waits for one until ctx ends. EndList
-// gives it back.
+// AwaitList takes a place for making a list, or waits for one until ctx ends. EndList gives
+// it back.
 func (g *Gate) AwaitList(ctx context.Context) *score.Problem {
 	select {
 	case g.lists <- struct{}{}:

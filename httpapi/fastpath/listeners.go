@@ -1,10 +1,12 @@
 package fastpath
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"laurel/internal/address"
 )
@@ -99,6 +101,8 @@ func (c *countedConn) Close() error {
 	return err
 }
 
+func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
 func (c *countedConn) SyscallConn() (syscall.RawConn, error) { return rawConn(c.Conn) }
 
 // rawConn returns the raw connection of the descriptor of c.
@@ -160,6 +164,28 @@ func (c *unreadConn) Read(p []byte) (int, error) {
 		c.b = nil
 	}
 	return n, nil
+}
+
+// Close closes the connection, or has that done after the time of Peer.Linger.
+func (c *unreadConn) Close() error {
+	if c.peer == nil || c.peer.linger.Load() == 0 {
+		return c.Conn.Close()
+	}
+	go func() {
+		defer c.Conn.Close()
+		_ = c.SetDeadline(time.Now().Add(time.Duration(c.peer.linger.Swap(0))))
+		_ = closeWrite(c.Conn)
+		_, _ = io.Copy(io.Discard, c.Conn) // an error is the end of the time, or of the connection
+	}()
+	return nil
+}
+
+// closeWrite tells the other end that nothing more comes, if c can.
+func closeWrite(c net.Conn) error {
+	if w, ok := c.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
 }
 
 // SyscallConn permits non-blocking writes after the connection was hijacked from

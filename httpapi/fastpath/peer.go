@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"laurel/internal/address"
 )
@@ -19,7 +20,8 @@ type Peer struct {
 	// proxied is true behind a proxy; https is then what the proxy reports.
 	proxied, https bool
 
-	long atomic.Int64 // see TakeLong
+	long   atomic.Int64 // see TakeLong
+	linger atomic.Int64 // see Linger
 }
 
 // BehindProxy returns a client behind a trusted proxy. https is true if the client uses
@@ -40,6 +42,11 @@ func (p *Peer) TakeLong(limit int) bool {
 
 // GiveLong gives a place of TakeLong back.
 func (p *Peer) GiveLong() { p.long.Add(-1) }
+
+// Linger has the end of the connection wait for that long, and read what the client still
+// sends: a system that closes a connection with unread bytes breaks it off, and the client
+// may lose the answer.
+func (p *Peer) Linger(d time.Duration) { p.linger.Store(int64(d)) }
 
 // Near reports whether the client is on this machine, so that its connection cannot be
 // eavesdropped.

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
@@ -180,6 +181,7 @@ func (l *Bodies) read(r *http.Request, b *Buffer) error {
 type Body struct {
 	io.ReadCloser
 	control *http.ResponseController // whose methods fail without a connection
+	peer    *fastpath.Peer           // of the connection
 	http1   bool
 	arrives bool        // it has a length, and the client sends it without waiting
 	begun   atomic.Bool // the body is being read
@@ -196,6 +198,7 @@ func (l *Bodies) Open(w http.ResponseWriter, r *http.Request) (*http.Request, *B
 	b := &Body{
 		ReadCloser: r.Body,
 		control:    http.NewResponseController(w),
+		peer:       fastpath.PeerOf(r),
 		http1:      r.ProtoMajor == 1,
 		arrives:    r.ContentLength > 0 && r.Header.Get("Expect") == "",
 	}
@@ -245,10 +248,14 @@ func (b *Body) BeforeAnswer(h http.Header) {
 // answer before the connection is closed.
 const linger = time.Second
 
-// AfterAnswer bounds the time for the rest of the body.
+// AfterAnswer bounds the time for the rest of the body. Where the body was being read,
+// net/http cannot read on: the connection does.
 func (b *Body) AfterAnswer() {
 	if b != nil && !b.ended.Load() {
 		_ = b.control.SetReadDeadline(time.Now().Add(linger))
+		if b.http1 && b.begun.Load() {
+			b.peer.Linger(linger)
+		}
 	}
 }
 

@@ -167,7 +167,7 @@ func (b *beginning) hold(n int) {
 
 // send writes the page.
 func (b *beginning) send() error {
-	b.hold(max(1, len(b.page)+len(b.names)*nameBytes))
+	b.hold(max(1, cap(b.page)+len(b.names)*nameBytes))
 	b.cancel()
 	for page := b.page; ; {
 		part := page[:min(len(page), partBytes)]

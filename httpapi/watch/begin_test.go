@@ -393,6 +393,27 @@ func TestManyReadersAtOneAddressKeepTheirStreams(t *testing.T) {
 	}
 }
 
+// Others at its address may hold nearly all of the memory.
+func TestASmallChangeNeedsLittleRoom(t *testing.T) {
+	s, h := longTimelines(t, 1)
+	m := &fakeMemory{}
+	conn, server := net.Pipe()
+	t.Cleanup(func() { conn.Close() })
+	w, _, err := beginAs(t.Context(), h, Subjects{Timelines: []string{"C/1"}}, Client{Memory: m}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	m.held, m.limit = pageBytes, pageBytes+10_000
+	m.mu.Unlock()
+	h.Attach(w, server)
+	last := s.change("C/1")
+	c := &client{t: t, conn: conn, r: bufio.NewReader(conn), w: w}
+	if e := c.mustNext(); e.data.Revision != last {
+		t.Errorf("got revision %d; want %d", e.data.Revision, last)
+	}
+}
+
 func TestAWatcherThatWasSlowOnceKeepsItsStream(t *testing.T) {
 	s := newFakeStore()
 	s.padding = `,"text":"` + strings.Repeat("x", 100_000) + `"`

@@ -211,6 +211,19 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	return b, true
 }
 
+// pendingBytes returns about how many bytes the next page has.
+func (w *Watcher) pendingBytes() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := 0; i < len(w.pending) && n < pageBytes; i++ {
+		n += len(w.pending[i].bytes) + idBytes
+	}
+	for i := 0; w.dirty && i < len(w.windows); i++ {
+		n += len(w.windows[i].window.latest.Load().full.bytes)
+	}
+	return n
+}
+
 // writeDone ends a write and reports whether more has become pending. If so, the caller
 // must queue the watcher again.
 func (w *Watcher) writeDone() (more bool) {
@@ -317,8 +330,8 @@ func (h *Hub) write(w *Watcher, b []byte) {
 // made once the client's memory has room for it: until then nobody can say that the client
 // does not read, and thousands at one address do, one after the other.
 func (h *Hub) writePage(w *Watcher) {
-	memory := w.client.Memory
-	if !h.awaitRoom(w, pageBytes) {
+	memory, n := w.client.Memory, w.pendingBytes()
+	if !h.awaitRoom(w, n) {
 		h.Remove(w)
 		return
 	}
@@ -327,7 +340,7 @@ func (h *Hub) writePage(w *Watcher) {
 	if open {
 		b, open = w.appendPending(nil)
 	}
-	memory.Resize(pageBytes, len(b))
+	memory.Resize(n, len(b))
 	if !open {
 		h.Remove(w)
 		return

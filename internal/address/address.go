@@ -90,9 +90,6 @@ func hostPort(scheme, host, port string) (string, error) {
 	if err := CheckHost(host); err != nil {
 		return "", err
 	}
-	if IsUnspecified(host) {
-		return "", fmt.Errorf("%s is every address of a machine", host)
-	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
@@ -170,9 +167,21 @@ func (u URL) Serves(scheme, host string) bool {
 }
 
 // Reaches reports whether a client that has come by u can be sent to another URL. It may
-// not trust the certificate of another scheme.
+// not trust the certificate of another scheme, and may be outside of the network that has
+// a host of the inside.
 func (u URL) Reaches(other URL) bool {
-	return u != other && u.Scheme == other.Scheme && other.ReachedFrom(u.Hostname())
+	return u != other && u.Scheme == other.Scheme && other.ReachedFrom(u.Hostname()) &&
+		(isInside(u.Hostname()) || !isInside(other.Hostname()))
+}
+
+// isInside reports whether a host means something in one network only: it is a private
+// address, or a name without a domain.
+func isInside(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return !strings.Contains(host, ".")
+	}
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
 }
 
 // ReachedFrom reports whether a client that has come by a host, without a port, can use u:
@@ -215,9 +224,6 @@ func CheckPeer(addr string) error {
 	if err != nil {
 		return err
 	}
-	if IsUnspecified(host) {
-		return fmt.Errorf("%q is every address of a machine, so other members cannot use it", host)
-	}
 	return CheckHost(host)
 }
 
@@ -242,8 +248,11 @@ func hostOf(addr string) (string, error) {
 
 const maxHost = 253
 
-// CheckHost returns an error unless host is a name or an IP address.
+// CheckHost returns an error unless host is a name, or an IP address of one machine.
 func CheckHost(host string) error {
+	if IsUnspecified(host) {
+		return fmt.Errorf("%q is every address of a machine, so others cannot use it", host)
+	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		return nil
 	}

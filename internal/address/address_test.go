@@ -104,7 +104,7 @@ func TestAURLServesItsSchemeAndHostOnly(t *testing.T) {
 	}
 }
 
-func TestAURLReachesOthersOfItsSchemeThatAreNotAnotherMachinesLoopback(t *testing.T) {
+func TestAURLReachesOthersOfItsSchemeThatItsClientsHaveAWayTo(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
 		want     bool
@@ -119,6 +119,16 @@ func TestAURLReachesOthersOfItsSchemeThatAreNotAnotherMachinesLoopback(t *testin
 		{"http://f1.example", "http://localhost:8001", false},
 		{"http://127.0.0.1:8001", "http://127.0.0.1:8002", true},
 		{"http://localhost:8001", "http://f2.example", true},
+		{"http://f1.example", "http://10.0.0.2:8001", false},
+		{"http://f1.example", "http://[fd00::2]:8001", false},
+		{"http://f1.example", "http://box:8001", false},
+		{"http://f1.example", "http://198.51.100.2:8001", true},
+		{"http://198.51.100.1", "http://192.168.0.2", false},
+		{"http://10.0.0.1:8001", "http://10.0.0.2:8001", true},
+		{"http://10.0.0.1:8001", "http://f2:8001", true},
+		{"http://f1:8001", "http://f2:8001", true},
+		{"http://f1:8001", "http://192.168.0.2:8001", true},
+		{"http://localhost:8001", "http://10.0.0.2:8001", true},
 	} {
 		from, err := Parse(c.from)
 		if err != nil {
@@ -145,6 +155,18 @@ func TestAPeerAddressIsThatOfOneMachine(t *testing.T) {
 	} {
 		if err := CheckPeer(addr); (err == nil) != want {
 			t.Errorf("%q: %v", addr, err)
+		}
+	}
+}
+
+func TestAHostIsThatOfOneMachine(t *testing.T) {
+	for host, want := range map[string]bool{
+		"f1.example": true, "localhost": true, "10.0.0.1": true, "2001:db8::1": true, "f_1": true,
+		"": false, "0.0.0.0": false, "::": false, "::ffff:0.0.0.0": false, "f1:8001": false, "[::1]": false, "*": false,
+		"a b": false, "127.1": false, "fe80::1%eth0": false,
+	} {
+		if err := CheckHost(host); (err == nil) != want {
+			t.Errorf("%q: %v", host, err)
 		}
 	}
 }

@@ -24,9 +24,12 @@ const (
 	LinesPerSecond = 0.1
 	// maxKinds bounds the kinds that have a budget of their own. All others share one.
 	maxKinds = 256
-	// kindLength is how much of a message makes its kind. A message of another library may
-	// be formatted, and so end in anything.
+	// kindLength is how much of a message makes its kind, with as much of its reason. A
+	// message of another library may be formatted, and so end in anything.
 	kindLength = 24
+	// reasonKey is the key of why something was refused, one of a few words: what strangers
+	// cause for one reason hides no line for another.
+	reasonKey = "reason"
 )
 
 // Handler passes on lines to another handler within the bounds.
@@ -127,7 +130,7 @@ type budget struct {
 // take takes a line from the budget of its kind. It reports whether the line may be
 // written, and how many of its kind were not since the last one.
 func (b *budgets) take(r slog.Record) (repeated int, due bool) {
-	kind := r.Message[:min(len(r.Message), kindLength)]
+	kind := kindOf(r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.kinds[kind]
@@ -145,4 +148,17 @@ func (b *budgets) take(r slog.Record) (repeated int, due bool) {
 	}
 	repeated, k.repeated = k.repeated, 0
 	return repeated, true
+}
+
+// kindOf returns the kind of a line.
+func kindOf(r slog.Record) string {
+	kind := r.Message[:min(len(r.Message), kindLength)]
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == reasonKey && a.Value.Kind() == slog.KindString {
+			reason := a.Value.String()
+			kind += "\n" + reason[:min(len(reason), kindLength)]
+		}
+		return a.Key != reasonKey
+	})
+	return kind
 }

@@ -89,10 +89,22 @@ func TestLinesOfOneKindComeAtALimitedRate(t *testing.T) {
 	})
 }
 
+func TestAFloodForOneReasonHidesNoLineForAnother(t *testing.T) {
+	log, written := newLog(slog.LevelInfo)
+	for range 1000 {
+		log.Warn("refused a connection between members", "remote", "192.0.2.1:1", "reason", "handshake")
+	}
+	log.Warn("refused a connection between members", "remote", "192.0.2.2:1", "reason", "removed")
+	if text := written.String(); strings.Count(text, "reason=handshake") > MaxLines+1 || !strings.Contains(text, "reason=removed") {
+		t.Errorf("written are\n%s", text)
+	}
+}
+
 func TestLinesWithoutNumberOfKindsShareABudget(t *testing.T) {
 	log, written := newLog(slog.LevelInfo)
 	for i := range 100_000 {
 		log.Warn(fmt.Sprintf("%024d", i))
+		log.Warn("refused", "reason", fmt.Sprint(i))
 	}
 	if n, most := strings.Count(written.String(), "\n"), maxKinds+MaxLines; n > most {
 		t.Errorf("%d lines are written; want at most %d", n, most)

@@ -137,6 +137,9 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	}
 	old := s.Grants[g.ID]
 	switch {
+	case g.Role == RoleOperator && strings.HasPrefix(g.Name, recoveredPrefix):
+		return "", score.Problemf(score.InvalidEvent, "names below %s are for operators that laurel access recover "+
+			"makes, and ends; choose another", recoveredPrefix).At("grant.name")
 	case old == nil && len(s.Grants) >= MaxGrants:
 		return "", score.Problemf(score.TooLarge,
 			"the store has %d grants, which is the most; change an existing one", len(s.Grants))

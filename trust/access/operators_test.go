@@ -146,6 +146,18 @@ func TestEachVoterHasOneRecoveredOperator(t *testing.T) {
 	}
 }
 
+// The next recovery would end it.
+func TestNoOperatorIsGrantedTheNameOfARecoveredOne(t *testing.T) {
+	a := newAccessTest(t)
+	a.wantRefused(score.InvalidEvent, "choose another", Change{Grant: tokenGrant("one", "recovered/f2", RoleOperator)})
+	a.change(Change{Grant: tokenGrant("two", "recovered", RoleOperator)})
+	a.change(Change{By: "f2", Recover: recovery("new")})
+	a.change(Change{By: "f2", Recover: recovery("newer")})
+	if a.Grants["two"] == nil || a.Grants["new"] != nil || a.Grants["newer"] == nil {
+		t.Errorf("the grants are %s", text(t, a.Grants))
+	}
+}
+
 func TestAnOperatorIsRecoveredThoughThereIsNoRoomForGrants(t *testing.T) {
 	a := newAccessTest(t)
 	for i := range MaxGrants {
