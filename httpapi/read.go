@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/score"
@@ -126,12 +127,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// inTurn calls f when it is the client's turn, if the question is for a list. f takes a
-// processor for long.
+// inTurn calls f, which takes a processor for long, when it is the client's turn.
 func (s *server) inTurn(ctx context.Context, q *question.Question, f func() error) error {
-	if q.Tag == "" {
-		return f()
-	}
 	limited, cancel := context.WithTimeout(ctx, timeoutOf(q))
 	defer cancel()
 	if problem := s.gate.AwaitList(limited); problem != nil {
@@ -141,9 +138,10 @@ func (s *server) inTurn(ctx context.Context, q *question.Question, f func() erro
 	return f()
 }
 
-// ownInTurn is own for a client. What has to be read for watchers waits for no turn.
+// ownInTurn is own for a client, who waits for a list that is not in memory. Watchers do
+// not wait for clients.
 func (s *server) ownInTurn(ctx context.Context, q *question.Question) (a *answer, err error) {
-	if q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
+	if q.Tag == "" || q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
 		return s.own(ctx, q)
 	}
 	err = s.inTurn(ctx, q, func() (err error) {
@@ -256,7 +254,14 @@ func (s *server) response(
 	}
 	if r.WantsText() {
 		var b bytes.Buffer
-		if err := s.inTurn(ctx, q, func() error { return q.Text(&b, a.entry.Body) }); err != nil {
+		write := func() error { return q.Text(&b, a.entry.Body) }
+		err := error(nil)
+		if len(a.entry.Body) <= admission.FreeAnswer {
+			err = write()
+		} else {
+			err = s.inTurn(ctx, q, write)
+		}
+		if err != nil {
 			return p, err
 		}
 		p.Type, p.Body, p.ETag = handler.TypeText, b.Bytes(), handler.ETag(b.Bytes())

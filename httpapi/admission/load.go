@@ -21,9 +21,9 @@ import (
 const (
 	// MaxReads bounds the reads under way that are not answered from memory.
 	MaxReads = 2_048
-	// MaxLists is how many lists are made at once: read from the state, or written as text.
-	// Each may take a processor for 10 ms and more, which Raft's goroutines then lack. Others
-	// wait.
+	// MaxLists is how many lists are made at once: read from the state, or answers of more
+	// than FreeAnswer bytes written as text. Each may take a processor for 10 ms and more,
+	// which Raft's goroutines then lack. Others wait.
 	MaxLists = 16
 	// MaxPosts bounds the posts under way, without streams. More posts would not mean
 	// more events a second, but longer waits, and bursts of goroutines that delay Raft's
