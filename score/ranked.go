@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ type Mark struct {
 	IRM          string  `json:"irm,omitzero"`
 	Category     string  `json:"cat,omitzero"`
 	Organisation string  `json:"org,omitzero"`
+	Name         string  `json:"name,omitzero"` // as a competitor.define gives it
 }
 
 // AppendJSON appends m as json.Marshal would write it, but faster.
@@ -29,6 +31,7 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	w.OptionalText("irm", m.IRM)
 	w.OptionalText("cat", m.Category)
 	w.OptionalText("org", m.Organisation)
+	w.OptionalText("name", m.Name)
 	return w.End()
 }
 
@@ -83,8 +86,8 @@ func (r LeaderboardRow) Equal(other LeaderboardRow) bool {
 	return r == other
 }
 
-// Marks stores the marks of one ranked contest. There can be a million of them, so they
-// are kept outside the Contest.
+// Marks stores the marks and the start list of one ranked contest. There can be a million
+// of each, so they are kept outside the Contest.
 type Marks interface {
 	// Set sets the competitor's mark at the split and returns the number of marks there.
 	Set(split string, m Mark) (total int)
@@ -93,19 +96,26 @@ type Marks interface {
 	First(split string, n int) (first []Mark, total int)
 	// Clear removes all marks.
 	Clear()
+	// Entrant returns what competitor.defines have made known of a competitor, and whether
+	// there was one.
+	Entrant(code string) (e Entrant, entered bool)
+	// SetEntrant sets that, also in the marks of the competitor.
+	SetEntrant(e Entrant)
+	// FirstEntrants returns the first n entrants of the start list.
+	FirstEntrants(n int) []Entrant
 }
 
 const maxLeaders = 10
 
 // FinalSplit returns the split that decides a ranked contest: the last of its splits, or
 // "finish" if it has none.
-func (d *ContestDefine) FinalSplit() string {
+func (d *Definition) FinalSplit() string {
 	splits := d.AllSplits()
 	return splits[len(splits)-1]
 }
 
 // AllSplits returns the splits of a ranked contest in order, or "finish" if it has none.
-func (d *ContestDefine) AllSplits() []string {
+func (d *Definition) AllSplits() []string {
 	if len(d.Splits) == 0 {
 		return []string{"finish"}
 	}
@@ -116,7 +126,7 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	if p := c.checkOpen(Ranked, TypeScorePlay, mode, d.Reason); p != nil {
 		return p
 	}
-	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
+	if !c.competes(d.Competitor, marks) {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	splits := c.Definition.AllSplits()
@@ -124,7 +134,7 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	if split < 0 {
 		return fieldProblem("data.split", "got %q; want one of %s", clip(d.Split), strings.Join(splits, ", "))
 	}
-	m := d.AsMark()
+	m := d.AsMark(marks)
 	total := marks.Set(d.Split, m)
 	marked := hasMark(c.Leaders)
 	switch {
@@ -160,8 +170,8 @@ func (c *Contest) mayLead(m Mark) bool {
 // hasMark reports whether the result of First has a mark, and not only IRMs.
 func hasMark(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
 
-// Unlisted returns a competitor that has a mark but is not listed in the contest's
-// definition, or "". If the definition lists nobody, everybody may compete.
+// Unlisted returns a competitor that has a mark but is neither listed in the contest's
+// definition nor entered, or "". If the definition lists nobody, everybody may compete.
 func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
@@ -171,10 +181,13 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 		listed[c.Competitors[i].Code] = true
 	}
 	for _, split := range c.Definition.AllSplits() {
-		// If there are more marks than listed competitors, one of them is not listed.
-		first, _ := marks.First(split, len(listed)+1)
+		// If there are more marks than competitors, one of them does not compete.
+		first, _ := marks.First(split, len(listed)+c.Entered+1)
 		for _, m := range first {
-			if !listed[m.Competitor] {
+			if listed[m.Competitor] {
+				continue
+			}
+			if _, entered := marks.Entrant(m.Competitor); !entered {
 				return m.Competitor
 			}
 		}
@@ -182,12 +195,22 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	return ""
 }
 
-// AsMark returns the mark that d sets.
-func (d *ResultSet) AsMark() Mark {
+// AsMark returns the mark that d sets. What competitor.defines give of the competitor
+// counts before what d gives.
+func (d *ResultSet) AsMark(marks Marks) Mark {
 	m := Mark{Competitor: d.Competitor, IRM: d.IRM, Category: d.Category, Organisation: d.Organisation}
 	if d.Mark != nil {
 		m.Value = *d.Mark
 	}
+	if e, entered := marks.Entrant(d.Competitor); entered {
+		m = m.Of(e)
+	}
+	return m
+}
+
+// Of returns m as a mark of an entrant.
+func (m Mark) Of(e Entrant) Mark {
+	m.Name, m.Organisation = e.Name, cmp.Or(e.Organisation, m.Organisation)
 	return m
 }
 

@@ -32,7 +32,8 @@ type Record struct {
 	Competitors    []Standing `json:"competitors"`
 	Total          *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
 	Winner         string     `json:"winner"`
-	Decision       string     `json:"decision,omitzero"` // how it was won, or why nobody has won
+	Decision       string     `json:"decision,omitzero"`  // how it was won, or why nobody has won
+	Corrected      bool       `json:"corrected,omitzero"` // by another definition, after plays or marks
 	Revision       uint64     `json:"revision"`
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
@@ -75,11 +76,12 @@ func (c *Contest) Record() Record {
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
+		Corrected:      c.Corrected,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
 	if d.Kind == Ranked {
-		total := max(c.Total, len(c.Competitors))
+		total := max(c.Total, c.startListLen())
 		r.Total, r.Split = &total, c.Split
 		r.Competitors = c.rankedStandings()
 	} else {
@@ -155,16 +157,21 @@ func (c *Contest) rankedStandings() []Standing {
 		if m.IRM == "" {
 			p.Result = &m.Value
 		}
-		if e := c.competitor(m.Competitor); e != nil {
+		if w := c.competitor(m.Competitor); w != nil {
+			e := w.Known()
 			p.Name, p.Organisation = e.Name, cmp.Or(e.Organisation, m.Organisation)
+		} else if m.Name != "" {
+			p.Name = m.Name
 		}
 		marked[m.Competitor] = true
 		standings = append(standings, p)
 	}
-	waiting := slices.Clone(c.Competitors)
-	slices.SortStableFunc(waiting, func(a, b Competitor) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
-	})
+	waiting := slices.Clone(c.Entrants)
+	waiting = slices.DeleteFunc(waiting, func(e Entrant) bool { return c.competitor(e.Code) != nil })
+	for i := range c.Competitors {
+		waiting = append(waiting, c.Competitors[i].Known())
+	}
+	slices.SortFunc(waiting, Entrant.Compare)
 	for _, w := range waiting {
 		if len(standings) < maxLeaders && !marked[w.Code] {
 			standings = append(standings, Standing{
@@ -212,9 +219,10 @@ func (f Filter) Matches(c *Contest) bool {
 }
 
 func (f Filter) matchesCompetitor(c *Contest) bool {
+	is := func(e Entrant) bool { return e.Code == f.Competitor || e.Organisation == f.Competitor }
 	return slices.ContainsFunc(c.Competitors, func(w Competitor) bool {
-		return w.Code == f.Competitor || w.Organisation == f.Competitor
-	}) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
+		return is(w.Known())
+	}) || slices.ContainsFunc(c.Entrants, is) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
 		return m.Competitor == f.Competitor || m.Organisation == f.Competitor
 	})
 }

@@ -25,6 +25,7 @@ var (
 	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
+	Entrants   = []byte("entrants")   // contest_id, kind, code or position on the start list -> score.Entrant or nothing
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
@@ -32,7 +33,7 @@ var (
 
 // buckets are all buckets, sorted by name.
 var buckets = [][]byte{
-	Audit, Awards, Boards, Contests, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+	Audit, Awards, Boards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
