@@ -106,11 +106,16 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 }
 
 // Timeline returns the events of a contest with revisions greater than after, in order,
-// at most limit (1 or more), and not more once they have maxListBytes. next is the value
-// of after for the next page; 0 if there is none.
+// at most limit (1 or more), and not more once they have maxListBytes. An event that does
+// not count since a contest.reset is voided by that. next is the value of after for the
+// next page; 0 if there is none.
 func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
+	reset, err := v.resetRevision(contestID)
+	if err != nil {
+		return nil, 0, err
+	}
 	signatures := timeline.NewSignatureReader(v.tx.Bucket(database.Signatures))
 	size := 0
 	for r, err := range timeline.Contest(v.tx.Bucket(database.Timeline), contestID, after) {
@@ -127,6 +132,9 @@ func (v *View) Timeline(
 		signature, err := signatures.Signature(&s)
 		if err != nil {
 			return list, 0, err
+		}
+		if s.VoidedBy == 0 && s.Revision < reset && score.EndedByReset(s.Type) {
+			s.VoidedBy = reset
 		}
 		size += len(r.Wire) + len(signature) + eventOverhead
 		list = append(list, score.TimelineEvent{
@@ -146,6 +154,15 @@ func (v *View) Timeline(
 		})
 	}
 	return list, 0, nil
+}
+
+// resetRevision returns the revision of the contest.reset that counts; 0 if there is none.
+func (v *View) resetRevision(contestID string) (uint64, error) {
+	var c struct {
+		ResetRevision uint64 `json:"reset"`
+	}
+	_, err := database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
+	return c.ResetRevision, err
 }
 
 // Medals returns the medal table of a competition. ok is false if there is none.

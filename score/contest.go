@@ -19,10 +19,16 @@ type Contest struct {
 	Period         string        `json:"period,omitzero"`
 	Clock          string        `json:"clock,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
-	// OFFICIAL. No later status reopens an OFFICIAL contest.
-	Started     bool         `json:"started,omitzero"`
-	WasOfficial bool         `json:"official,omitzero"`
-	Competitors []Competitor `json:"competitors,omitzero"`
+	// OFFICIAL and was not reopened since.
+	Started     bool `json:"started,omitzero"`
+	WasOfficial bool `json:"official,omitzero"`
+	// Winner and Decision are of the last contest.decide; "" if the totals decide.
+	Winner   string `json:"winner,omitzero"`
+	Decision string `json:"decision,omitzero"`
+	// ResetRevision is that of the last contest.reset. No earlier event counts, but the
+	// definitions and medals. The caller of Fold sets it.
+	ResetRevision uint64       `json:"reset,omitzero"`
+	Competitors   []Competitor `json:"competitors,omitzero"`
 	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
 	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
 	// ranked contests.
@@ -65,7 +71,7 @@ const (
 // NewContest returns a contest without a definition. Its first event must be a
 // contest.define.
 func NewContest(id string) *Contest {
-	return &Contest{ID: id, ScheduleStatus: "SCHEDULED", ResultStatus: "START_LIST"}
+	return &Contest{ID: id, ScheduleStatus: Scheduled, ResultStatus: StartList}
 }
 
 // Clone returns a copy that shares nothing that Fold changes.
@@ -102,7 +108,7 @@ const (
 
 // Fold changes c by one of its own events. If it returns a problem, it has changed
 // nothing. Events that change no contest have no effect. The caller sets the Revision
-// afterwards.
+// afterwards, and after a contest.reset the ResetRevision.
 func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
@@ -110,6 +116,10 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 		p = c.define(d, marks)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
+	case *ContestDecide:
+		p = c.decide(d, mode)
+	case *ContestReset:
+		p = c.reset(marks)
 	case *ScorePlay:
 		p = c.play(d, mode)
 	case *ScoreSet:
@@ -162,6 +172,11 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
+		if old.Code == c.Winner {
+			return conflict("data.competitors",
+				"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
+				old.Code)
+		}
 	}
 	next := Contest{Definition: *d, Competitors: list}
 	if c.Split != "" && !allKept {
@@ -176,20 +191,51 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 }
 
 func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
-	if mode == Live && c.Started {
-		switch d.ScheduleStatus {
-		case "UNSCHEDULED", "SCHEDULED":
-			return conflict("data.schedule_status",
-				"the contest has been RUNNING and cannot be %s; void the event that started it, or use RESCHEDULED",
-				d.ScheduleStatus)
+	if mode == Live {
+		if p := c.checkStatus(d); p != nil {
+			return p
+		}
+	}
+	result := cmp.Or(d.ResultStatus, c.ResultStatus)
+	if c.WasOfficial && d.reopens() {
+		c.WasOfficial = false
+		switch {
+		case result != Official:
+		case d.ScheduleStatus == Running:
+			result = cmp.Or(d.ResultStatus, InProgress)
+		default:
+			result = cmp.Or(d.ResultStatus, Unofficial)
 		}
 	}
 	c.ScheduleStatus = cmp.Or(d.ScheduleStatus, c.ScheduleStatus)
 	c.Started = c.Started || d.ScheduleStatus == Running
-	c.ResultStatus = cmp.Or(d.ResultStatus, c.ResultStatus)
+	c.ResultStatus = result
 	c.WasOfficial = c.WasOfficial || d.ResultStatus == Official
 	c.Period = cmp.Or(d.Period, c.Period)
 	c.Clock = cmp.Or(d.Clock, c.Clock)
+	return nil
+}
+
+// reopens reports whether a status shows that a contest is not over.
+func (d *ContestStatus) reopens() bool {
+	switch d.ResultStatus {
+	case StartList, InProgress, "INTERMEDIATE", "PARTIAL":
+		return true
+	}
+	return d.ScheduleStatus != "" && d.ScheduleStatus != Finished
+}
+
+// checkStatus returns why the contest accepts no such status now, or nil.
+func (c *Contest) checkStatus(d *ContestStatus) *Problem {
+	if c.Started && (d.ScheduleStatus == Unscheduled || d.ScheduleStatus == Scheduled) {
+		return conflict("data.schedule_status",
+			"the contest has been RUNNING and cannot be %s; void the event that started it, post a contest.reset, "+
+				"or use RESCHEDULED", d.ScheduleStatus)
+	}
+	if c.WasOfficial && d.reopens() && d.Reason == "" {
+		return conflict("data.reason", "missing; the contest is OFFICIAL, and %s opens it again only for a reason",
+			cmp.Or(d.ScheduleStatus, d.ResultStatus))
+	}
 	return nil
 }
 
@@ -200,7 +246,7 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason string) *Problem {
 	switch {
 	case c.Definition.Kind == "":
-		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
+		return c.undefined()
 	case c.Definition.Kind != kind:
 		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	case mode != Live || reason != "":
@@ -211,8 +257,9 @@ func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason str
 	case c.WasOfficial:
 		return conflict("",
 			"the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
-	case c.ScheduleStatus == Cancelled:
-		return conflict("", "the contest is CANCELLED")
+	case c.ScheduleStatus == Postponed, c.ScheduleStatus == Rescheduled, c.ScheduleStatus == Cancelled:
+		return conflict("",
+			"the contest is %s and takes no plays and marks; post a contest.status with RUNNING first", c.ScheduleStatus)
 	case !c.Started:
 		return conflict("",
 			"the contest has not started (schedule_status is %s); post a contest.status with RUNNING first",

@@ -32,6 +32,7 @@ type Record struct {
 	Competitors    []Standing `json:"competitors"`
 	Total          *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
 	Winner         string     `json:"winner"`
+	Decision       string     `json:"decision,omitzero"` // how it was won, or why nobody has won
 	Revision       uint64     `json:"revision"`
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
@@ -84,10 +85,7 @@ func (c *Contest) Record() Record {
 	} else {
 		r.Competitors = c.scoredStandings()
 	}
-	decided := c.ScheduleStatus == Finished && (d.Kind == HeadToHead || c.Split == d.FinalSplit())
-	if p := r.Competitors; decided && len(p) > 0 && p[0].Rank == 1 && (len(p) == 1 || p[1].Rank != 1) {
-		r.Winner = p[0].Code
-	}
+	r.Winner, r.Decision = c.decided(r.Competitors)
 	return r
 }
 

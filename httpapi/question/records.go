@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -312,7 +311,7 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 		if e.VoidedBy != 0 {
 			data = fmt.Sprintf("(voided at revision %d) %s", e.VoidedBy, data)
 		}
-		t.Row(e.Revision, e.Time.UTC().Format(time.RFC3339), e.Type, e.ID, grantText(&e), data)
+		t.Row(e.Revision, textfmt.Time(e.Time), e.Type, e.ID, grantText(&e), data)
 	}
 	t.DropEmpty("BY")
 	t.Write(b)
