@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,9 +164,9 @@ var decisive = []string{
 	"kind", "result_type", "unit", "unit2", "sort", "sort2", "precision", "splits", "tiebreak_periods",
 }
 
-// differs returns the first decisive member in which two definitions differ, "" if there
+// Differs returns the first decisive member in which two definitions differ, "" if there
 // is none.
-func (d *Definition) differs(from *Definition) string {
+func (d *Definition) Differs(from *Definition) string {
 	a, b := d.explicit(), from.explicit()
 	is, was := reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem()
 	for of, member := range is.Fields() {
@@ -208,7 +209,7 @@ func (c *Contest) HasBegun() bool {
 // marks of before amount to something else, or lacks one of its competitors.
 func (c *Contest) Corrects(before *Contest) bool {
 	return before.HasBegun() &&
-		(c.Definition.differs(&before.Definition) != "" || before.missingFrom(c.Competitors) != nil)
+		(c.Definition.Differs(&before.Definition) != "" || before.missingFrom(c.Competitors) != nil)
 }
 
 // missingFrom returns the first competitor of c that is not on a list, nil if there is
@@ -318,7 +319,7 @@ func (c *Contest) checkList(next *Contest, marks Marks) *Problem {
 // has begun, nil if it can.
 func (c *Contest) checkRedefinition(next *Contest) *Problem {
 	const remedy = "there are plays or marks already; give a reason, and all of them are folded again"
-	if member := next.Definition.differs(&c.Definition); member != "" {
+	if member := next.Definition.Differs(&c.Definition); member != "" {
 		return conflict("data."+member, "%s cannot change: %s", member, remedy)
 	}
 	if left := c.missingFrom(next.Competitors); left != nil {
@@ -368,7 +369,11 @@ func (w *Competitor) Known() Entrant { return w.Entrant.With(w.Amended) }
 
 // startListLen returns the number of competitors who are listed or entered.
 func (c *Contest) startListLen() int {
-	n := len(c.Competitors) + c.Entered
+	n := len(c.Competitors)
+	if c.Definition.Kind != Ranked {
+		return n
+	}
+	n += c.Entered
 	for i := range c.Competitors {
 		if c.Competitors[i].Amended.Code != "" { // counted twice
 			n--
@@ -424,11 +429,11 @@ func (c *Contest) UpdateEntrant(code string, marks Marks) {
 		listed.Amended = e
 	}
 	shown := func(f Entrant) bool { return f.Code == code }
-	if n := len(c.Entrants); n < maxLeaders || e.Compare(c.Entrants[n-1]) < 0 || slices.ContainsFunc(c.Entrants, shown) {
-		c.Entrants = marks.FirstEntrants(maxLeaders)
+	if n := len(c.Entrants); n < MaxLeaders || e.Compare(c.Entrants[n-1]) < 0 || slices.ContainsFunc(c.Entrants, shown) {
+		c.Entrants = marks.FirstEntrants(MaxLeaders)
 	}
 	if slices.ContainsFunc(c.Leaders, func(m Mark) bool { return m.Competitor == code }) {
-		c.Leaders, _ = marks.First(c.Split, maxLeaders)
+		c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 	}
 }
 
@@ -439,4 +444,60 @@ func (c *Contest) competes(code string, marks Marks) bool {
 	}
 	_, entered := marks.Entrant(code)
 	return entered && c.Definition.Kind == Ranked
+}
+
+// StartListPage is a page of the competitors of a contest, in the order of the start list.
+type StartListPage struct {
+	ContestID   string    `json:"contest_id"`
+	Total       int       `json:"total"` // of all pages
+	Competitors []Entrant `json:"competitors"`
+	Next        string    `json:"next"` // parameter after of the next page; "" at the end
+}
+
+// Listed returns the competitors that the contest itself has, with what is known of them,
+// in the order of the start list, and the number of all.
+func (c *Contest) Listed() (list []Entrant, total int) {
+	for i := range c.Competitors {
+		list = append(list, c.Competitors[i].Known())
+	}
+	slices.SortFunc(list, Entrant.Compare)
+	return list, c.startListLen()
+}
+
+// Place is a place on a start list. The zero Place is before the first.
+type Place struct {
+	order int
+	code  string
+	given bool
+}
+
+// ParsePlace parses the result of String: the order, a comma, and the competitor's code.
+func ParsePlace(s string) (p Place, ok bool) {
+	if s == "" {
+		return p, true
+	}
+	order, code, ok := strings.Cut(s, ",")
+	n, err := strconv.Atoi(order)
+	return Place{n, code, true}, ok && err == nil
+}
+
+// PlaceOf returns the place of an entrant.
+func PlaceOf(e Entrant) Place { return Place{e.Order, e.Code, true} }
+
+func (p Place) String() string {
+	if !p.given {
+		return ""
+	}
+	return strconv.Itoa(p.order) + "," + p.code
+}
+
+// Before reports whether an entrant comes after p.
+func (p Place) Before(e Entrant) bool {
+	return !p.given || e.Compare(Entrant{Order: p.order, Code: p.code}) > 0
+}
+
+// Entrant returns an entrant with the place, and whether p is a place and not the
+// beginning.
+func (p Place) Entrant() (e Entrant, given bool) {
+	return Entrant{Order: p.order, Code: p.code}, p.given
 }

@@ -105,7 +105,9 @@ type Marks interface {
 	FirstEntrants(n int) []Entrant
 }
 
-const maxLeaders = 10
+// MaxLeaders is the number of leaders, and of entrants of the start list, that a contest has
+// itself.
+const MaxLeaders = 10
 
 // FinalSplit returns the split that decides a ranked contest: the last of its splits, or
 // "finish" if it has none.
@@ -141,11 +143,11 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	// A split that has only IRMs counts only if no split has a mark.
 	case split > furthest && (m.IRM == "" || !marked), split < furthest && m.IRM == "" && !marked:
 		c.Split, c.Total = d.Split, total
-		c.Leaders, _ = marks.First(d.Split, maxLeaders)
+		c.Leaders, _ = marks.First(d.Split, MaxLeaders)
 	case split == furthest:
 		c.Total = total
 		if m.IRM != "" || c.mayLead(m) {
-			c.Leaders, _ = marks.First(c.Split, maxLeaders)
+			c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 		}
 		if marked && !hasMark(c.Leaders) { // the IRM has replaced the last mark there
 			c.UpdateLeaders(marks)
@@ -157,10 +159,10 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 // mayLead reports whether a mark at c.Split can change the leaders. In a marathon nearly
 // none can.
 func (c *Contest) mayLead(m Mark) bool {
-	if len(c.Leaders) < maxLeaders {
+	if len(c.Leaders) < MaxLeaders {
 		return true
 	}
-	last := c.Leaders[maxLeaders-1]
+	last := c.Leaders[MaxLeaders-1]
 	if last.IRM != "" || m.Value == last.Value || (m.Value < last.Value) == c.Definition.LowerIsBetter() {
 		return true
 	}
@@ -229,6 +231,6 @@ func (c *Contest) UpdateLeaders(marks Marks) {
 		}
 	}
 	if c.Split != "" {
-		c.Leaders, _ = marks.First(c.Split, maxLeaders)
+		c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 	}
 }

@@ -27,6 +27,7 @@ type Board struct {
 
 type row struct {
 	competitor string
+	name       string // "" if no competitor.define gives one
 	value      score.Decimal
 	traits     unique.Handle[traits]
 }
@@ -126,7 +127,7 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 }
 
 func fill(r *row, m score.Mark) {
-	r.value, r.traits = m.Value, unique.Make(traits{m.IRM, m.Category, m.Organisation})
+	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(traits{m.IRM, m.Category, m.Organisation})
 	if m.IRM != "" {
 		r.value = 0
 	}
@@ -215,6 +216,7 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 			mark, traits := b.rows[e.number], b.traits(e.number)
 			r := score.LeaderboardRow{
 				Competitor:   mark.competitor,
+				Name:         mark.name,
 				IRM:          traits.irm,
 				Category:     traits.category,
 				Organisation: traits.organisation,
