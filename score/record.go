@@ -25,6 +25,7 @@ type Record struct {
 	Unit           string     `json:"unit,omitzero"`
 	ScheduleStatus string     `json:"schedule_status"`
 	ResultStatus   string     `json:"result_status"`
+	Started        bool       `json:"started,omitzero"` // it has been RUNNING
 	Period         string     `json:"period"`
 	Clock          string     `json:"clock"`
 	StartTime      time.Time  `json:"start_time,omitzero"`
@@ -72,6 +73,7 @@ func (c *Contest) Record() Record {
 		Unit:           d.Unit,
 		ScheduleStatus: c.ScheduleStatus,
 		ResultStatus:   c.ResultStatus,
+		Started:        c.Started,
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
