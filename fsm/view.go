@@ -179,6 +179,35 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	return b, ok, err
 }
 
+// Posted returns the events of a source with seqs greater than after, in order, at most
+// limit.
+func (v *View) Posted(source string, after uint64, limit int) (p score.Posted, err error) {
+	p.Source = source
+	if _, err := database.GetJSON(v.tx.Bucket(database.Sources), []byte(source), &p.Bard); err != nil {
+		return p, err
+	}
+	records := v.tx.Bucket(database.Seqs)
+	for after < p.LastSeq && len(p.Events) < limit {
+		first := blockOf(after+1)*blockSeqs + 1
+		block, err := database.Get(records, blockKey(source, first))
+		if err != nil {
+			return p, err
+		}
+		for seq := first; seq < first+blockSeqs && seq <= p.LastSeq && len(p.Events) < limit; seq++ {
+			r, rest, ok := consumeRecord(block)
+			if !ok {
+				return p, database.ErrDamaged
+			}
+			if block = rest; seq > after {
+				e := score.PostedEvent{Seq: seq, ID: string(r.id), Revision: r.revision, Digest: r.digest}
+				p.Events = append(p.Events, e)
+				after = seq
+			}
+		}
+	}
+	return p, nil
+}
+
 // Audit returns the lines of the audit trail with numbers greater than after, at most
 // limit (1 or more). next is the value of after for the next page; 0 if there is none.
 func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {

@@ -33,7 +33,7 @@ var dataTypes = []*table{
 	newTable(TypeContestDecide, checkContestDecide),
 	newTable[ContestReset](TypeContestReset, nil),
 	newTable[ScorePlay](TypeScorePlay, nil),
-	newTable[ScoreSet](TypeScoreSet, nil),
+	newTable(TypeScoreSet, checkScoreSet),
 	newTable(TypeResultSet, checkResultSet),
 	newTable[MedalAward](TypeMedalAward, nil),
 	newTable[MedalRevoke](TypeMedalRevoke, nil),
@@ -258,15 +258,23 @@ type ScorePlay struct {
 
 func (*ScorePlay) eventType() Type { return TypeScorePlay }
 
-// ScoreSet sets totals.
+// ScoreSet sets totals. The difference goes to Period. Without one the totals must be those
+// of the periods, unless Adjustment is given.
 type ScoreSet struct {
-	Result  Totals `json:"result" is:"code"`
-	Period  string `json:"period,omitzero" is:"period"`
-	Reason  string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
-	Comment string `json:"comment,omitzero" is:"text"`
+	Result     Totals `json:"result" is:"code"`
+	Period     string `json:"period,omitzero" is:"period"`
+	Adjustment bool   `json:"adjustment,omitzero"`       // the difference is in no period
+	Reason     string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment    string `json:"comment,omitzero" is:"text"`
 }
 
 func (*ScoreSet) eventType() Type { return TypeScoreSet }
+
+func checkScoreSet(d *ScoreSet, c *Checker) {
+	if d.Adjustment && d.Period != "" {
+		c.Fail("data.adjustment", "got true beside the period %q; want one of the two", clip(d.Period))
+	}
+}
 
 // ResultSet records a mark at a split of a ranked contest, or an invalid result mark
 // (IRM: DNF, DNS or DSQ) if there is no mark.

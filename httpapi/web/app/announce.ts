@@ -1,4 +1,4 @@
-import { headline, isLive, isOver, result, statusWord } from './format'
+import { decisionWord, headline, isLive, isOver, result, statusWord } from './format'
 import type { Competitor, Contest } from './model'
 import { isolated } from './text'
 
@@ -12,7 +12,11 @@ function sentence(c: Contest, before: Contest | undefined): string {
   const side = (p: Competitor) => `${nameOf(p)} ${result(c, p)}`
   if (before && !isOver(before) && isOver(c)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+  }
+  if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner)) {
+    const winner = c.competitors.find((p) => p.code === c.winner)
+    return `${name}: ${winner ? `${nameOf(winner)} wins ` : ''}${decisionWord(c.decision)}.`
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
   const score = (r: Contest) => r.competitors.map((p) => p.code + result(r, p)).join()

@@ -3,8 +3,9 @@ import { isCorrected, type Corrections } from './corrections'
 import {
   digitsOf,
   sidesInOrder,
+  decisionWord,
+  hasBegun,
   isLive,
-  isOver,
   kindOf,
   mark,
   periodsOf,
@@ -29,7 +30,7 @@ function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
         <Isolated text={p.name || p.code} /> {p.code === c.winner && <Sprig label="winner" />}
       </span>
       <Value of={p.result} class="board-score">
-        {isLive(c) || isOver(c) ? result(c, p) : '\u2013'}
+        {hasBegun(c) ? result(c, p) : '\u2013'}
       </Value>
     </div>
   )
@@ -174,6 +175,15 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
           .join(' \u00b7 '),
         '',
       ]
+    case 'contest.decide':
+      return [
+        d.decision
+          ? [d.winner ? `${name(d.winner)} wins` : 'Nobody wins', decisionWord(d.decision)].join(' \u00b7 ')
+          : 'Decision taken back',
+        '',
+      ]
+    case 'contest.reset':
+      return ['The contest begins anew', '']
     case 'medal.award':
       return [`${words(d.medal.toLowerCase())} for ${holder(c, e)}`, '']
     case 'medal.revoke':

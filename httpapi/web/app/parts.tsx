@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useRef } from 'preact/hooks'
-import { headlineParts, isLive, resultWord, statusWord } from './format'
+import { decisionWord, headlineParts, isLive, resultWord, statusWord } from './format'
 import type { Contest } from './model'
 import { isolated, plain } from './text'
 import { moment } from './time'
@@ -90,6 +90,7 @@ export function State({ contest: c }: { contest: Contest }) {
           {at}
         </Value>
       )}
+      {c.decision && <span class="at decision"> {decisionWord(c.decision)}</span>}
     </>
   )
 }
