@@ -300,11 +300,11 @@ func (c *Contest) checkList(next *Contest, marks Marks) *Problem {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
-		if old.Code == c.Winner {
-			return conflict("data.competitors",
-				"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
-				old.Code)
-		}
+	}
+	if c.Winner != "" && !next.competes(c.Winner, marks) {
+		return conflict("data.competitors",
+			"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
+			c.Winner)
 	}
 	if c.Split != "" && next.Definition.Kind == Ranked {
 		if code := next.Unlisted(marks); code != "" {
