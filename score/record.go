@@ -202,6 +202,10 @@ type Filter struct {
 	Sport       string
 	Status      string // a schedule_status or a result_status
 	Competitor  string // code or organisation of a competitor
+	// Section selects the contests of a section, and has the list in its order. It goes
+	// with Competition and Find only.
+	Section Section
+	Find    string // words; see Searcher
 }
 
 // Matches reports whether f selects c. It does not know the competitors of a ranked

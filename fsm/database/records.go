@@ -15,7 +15,7 @@ import (
 // part contains. Numbers in keys are 8 bytes, big-endian, so that keys sort by them.
 // Every value ends with a checksum (Seal).
 var (
-	Meta       = []byte("meta")       // "head", "access"
+	Meta       = []byte("meta")       // "head", "access", "sections"
 	Contests   = []byte("contests")   // contest_id -> score.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
 	Sources    = []byte("sources")    // source -> score.Bard

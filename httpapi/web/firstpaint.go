@@ -15,10 +15,10 @@ import (
 	"laurel/score/medal"
 )
 
-// maxLines bounds the contests of a section and maxRows the rows of a medal table that
+// MaxLines bounds the contests of a section and maxRows the rows of a medal table that
 // are rendered. The script shows as many at first.
 const (
-	maxLines = 50
+	MaxLines = 50
 	maxRows  = 10
 )
 
@@ -71,9 +71,12 @@ func (*pageData) Asset(name string) string {
 	return ""
 }
 
-// sections returns the live contests, the next ones and the latest finished ones.
-func sections(all []score.Record) []section {
-	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
+// sections returns the live contests, the next ones and the latest finished ones, with the
+// numbers of all.
+func sections(all []score.Record, numbers score.Sections) []section {
+	live := section{Title: "Live", Total: numbers.Live}
+	next := section{Title: "Next", Total: numbers.Next}
+	over := section{Title: "Finished", Total: numbers.Finished}
 	for i := range all {
 		s := &next
 		switch r := &all[i]; {
@@ -97,8 +100,8 @@ func sections(all []score.Record) []section {
 	list := []section{live, next, over}
 	for i := range list {
 		s := &list[i]
-		s.Total = len(s.contests)
-		s.contests = s.contests[:min(s.Total, maxLines)]
+		s.Total = max(s.Total, len(s.contests))
+		s.contests = s.contests[:min(len(s.contests), MaxLines)]
 		for _, r := range s.contests {
 			s.Lines = append(s.Lines, lineOf(r))
 		}
@@ -107,11 +110,11 @@ func sections(all []score.Record) []section {
 }
 
 func isLive(r *score.Record) bool {
-	return slices.Contains([]string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED"}, r.ScheduleStatus)
+	return score.SectionOf(r.ScheduleStatus) == score.SectionLive
 }
 
 func isOver(r *score.Record) bool {
-	return r.ScheduleStatus == score.Finished || r.ScheduleStatus == "CANCELLED"
+	return score.SectionOf(r.ScheduleStatus) == score.SectionFinished
 }
 
 func lineOf(r *score.Record) line {

@@ -31,6 +31,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		for _, id := range u.Removed {
+			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
+		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
@@ -76,6 +79,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 			add("connected", map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome})
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
+		}
+		for _, id := range u.Removed {
+			add("removed", map[string]any{"contest_id": id})
 		}
 		for _, r := range u.Scores {
 			add("score", r)

@@ -34,6 +34,7 @@ type view struct {
 	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
+	sections score.Sections        // the numbers of all contests; zero if they are not known
 
 	connection client.Update // the last one about the connection: that it was made or lost
 	retryAt    time.Time     // if it was lost
@@ -50,7 +51,13 @@ type contest struct {
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
-		v.timeline, v.revision = nil, 0
+		v.timeline, v.sections, v.revision = nil, score.Sections{}, 0
+	}
+	if u.Sections != nil {
+		v.sections = *u.Sections
+	}
+	for _, id := range u.Removed {
+		delete(v.scores, id)
 	}
 	switch u.Kind {
 	case client.UpdateConnected, client.UpdateLost:
@@ -175,7 +182,8 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
-	if more := len(list) - shown; more > 0 {
+	total := max(len(list), v.sections.Live+v.sections.Next+v.sections.Finished)
+	if more := total - shown; more > 0 {
 		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
 	}
 	return lines
