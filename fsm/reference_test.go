@@ -162,8 +162,15 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {
 				continue
 			}
+			c := f.contests[a.ContestID]
+			if marks && c != nil && a.revision < c.ResetRevision {
+				continue
+			}
 			if p := f.event(&a.Event); p != nil {
 				return nil, p
+			}
+			if a.Type == score.TypeContestReset {
+				c.ResetRevision = a.revision
 			}
 		}
 	}
@@ -241,6 +248,8 @@ func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
 	m.of[[2]string{split, mark.Competitor}] = mark
 	return len(m.all(split))
 }
+
+func (m *referenceMarks) Clear() { clear(m.of) }
 
 func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
 	list := m.all(split)

@@ -44,7 +44,7 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return r.contest.Fold(&s.Event, noMarks{}, score.Replay)
+	return fold(r.contest, s, noMarks{}, score.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -55,19 +55,21 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 	return p
 }
 
-// noMarks ignores marks during a replay; replayMarks sets them afterwards.
+// noMarks ignores marks during a replay; setMarks sets them afterwards.
 type noMarks struct{}
 
 func (noMarks) Set(string, score.Mark) (total int) { return 0 }
 
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
+func (noMarks) Clear() {}
+
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
 func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	before := b.contest(e.ContestID)
 	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
-	for _, s := range h.replayOrder() {
+	for _, s := range h.standing() {
 		s.Data = b.dataOf(s)
 		if p := r.apply(s); p != nil {
 			return dependent(s, p)
@@ -75,6 +77,15 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	if p := r.checkMarks(before); p != nil {
 		return p
+	}
+	marks := b.marksToSet(before, r.contest, h)
+	for _, s := range marks {
+		if s.event == nil {
+			continue
+		}
+		if p := r.apply(s.event); p != nil {
+			return dependent(s.event, p)
+		}
 	}
 	ids := b.awardIDs(h)
 	if p := r.checkAwards(ids, e.Competition()); p != nil {
@@ -90,7 +101,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
-		b.replayMarks(r.contest, h)
+		b.setMarks(r.contest, marks)
 	}
 	return nil
 }
@@ -172,37 +183,80 @@ func (r *replayer) redefineCompetition(e *entry.Event) {
 	}
 }
 
-// replayMarks sets the marks of a replayed contest. All marks stay, except those that the
-// void affects: there the last one that is not voided counts.
-func (b *batch) replayMarks(c *score.Contest, h *history) {
-	m := &contestMarks{b, c}
-	for _, at := range h.marks {
-		if last := b.lastMark(c.ID, at, h); last != nil {
-			m.Set(at.split, last.AsMark())
-		} else {
-			m.remove(at.split, at.competitor)
-		}
-	}
-	c.UpdateLeaders(m)
+// markToSet is a mark that a void affects, and the last result.set of it that counts; nil
+// if there is none.
+type markToSet struct {
+	key   markKey
+	event *entry.Event
 }
 
-// lastMark returns the last result.set of a competitor at a split that is not voided; nil
-// if there is none.
-func (b *batch) lastMark(contestID string, at markKey, h *history) *score.ResultSet {
-	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
-	if err != nil {
-		b.tx.Fail(err)
-		return nil
+// marksToSet returns the marks that a void affects, each once: the one that it voids or
+// restores, or those from before a contest.reset that it voids or restores. before is the
+// contest as it is, and after as it will be. All other marks stay.
+func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
+	resetOf := func(c *score.Contest) uint64 {
+		if c == nil {
+			return 0
+		}
+		return c.ResetRevision
 	}
-	prefix = prefix[:len(prefix)-1] // a mark or an IRM follows
+	was, is := resetOf(before), resetOf(after)
+	keys := h.marks
+	if was != is {
+		keys = append(keys, b.marksBetween(h.contestID, min(was, is), max(was, is))...)
+	}
+	at := map[markKey]int{}
+	for _, k := range keys {
+		if _, known := at[k]; !known {
+			at[k] = len(list)
+			list = append(list, markToSet{key: k})
+		}
+	}
+	b.folded += len(list)
+	b.findLastMarks(list, at, is, h)
+	return list
+}
+
+// marksBetween returns the marks that were set after a revision and before another one.
+func (b *batch) marksBetween(contestID string, after, before uint64) (keys []markKey) {
+	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
+		b.tx.Fail(err)
+		b.countRow()
+		if r.Revision >= before {
+			break
+		}
+		if !r.Is(score.TypeResultSet) {
+			continue
+		}
+		if d, _ := b.dataOf(b.decode(r)).(*score.ResultSet); d != nil {
+			keys = append(keys, markKey{d.Split, d.Competitor})
+		}
+	}
+	return keys
+}
+
+// findLastMarks finds the last result.set of each mark of a list after the revision
+// reset, that is not voided. at has their places in the list.
+func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64, h *history) {
+	if len(list) == 0 {
+		return
+	}
+	var prefix []byte
+	if len(list) == 1 { // do not decode what cannot be the one
+		prefix = b.prefixOf(list[0].key)
+	}
 	replayed := map[uint64]bool{}
 	for _, s := range h.events {
 		replayed[s.Revision] = true
 	}
-	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
+	missing := len(list)
+	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
 		b.tx.Fail(err)
 		b.countRow()
-		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
+		if missing == 0 || r.Revision < reset {
+			return
+		}
+		if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
 			continue
 		}
 		s := b.decode(r)
@@ -210,12 +264,38 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) *score.Result
 		if replayed[s.Revision] {
 			voided = h.voidedBy[s.Revision] != 0
 		}
-		if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Split == at.split &&
-			d.Competitor == at.competitor {
-			return d
+		d, _ := b.dataOf(s).(*score.ResultSet)
+		if voided || d == nil {
+			continue
+		}
+		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
+			s.Data, list[i].event = d, s
+			missing--
 		}
 	}
-	return nil
+}
+
+// prefixOf returns the beginning of the data of each result.set of a mark.
+func (b *batch) prefixOf(k markKey) []byte {
+	data, err := score.MarshalData(&score.ResultSet{Competitor: k.competitor, Split: k.split})
+	if err != nil {
+		b.tx.Fail(err)
+		return nil
+	}
+	return data[:len(data)-1] // a mark or an IRM follows
+}
+
+// setMarks sets the marks of a replayed contest, or removes them.
+func (b *batch) setMarks(c *score.Contest, list []markToSet) {
+	m := &contestMarks{b, c}
+	for _, s := range list {
+		if s.event == nil {
+			m.remove(s.key.split, s.key.competitor)
+		} else if d, ok := s.event.Data.(*score.ResultSet); ok {
+			m.Set(s.key.split, d.AsMark())
+		}
+	}
+	c.UpdateLeaders(m)
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,

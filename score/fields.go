@@ -18,7 +18,7 @@ type table struct {
 	sorted []field // in the order of the canonical form
 	// rules checks what concerns several members, or members of other types than below.
 	rules func(d Data, c *Checker)
-	// general is true if a member is neither a text, a number nor totals. Such data is
+	// general is true if a member is neither a text, a number, totals nor a flag. Such data is
 	// read and written by the general JSON code.
 	general bool
 }
@@ -42,6 +42,7 @@ const (
 	number             // *Decimal
 	totals             // Totals
 	names              // []string
+	flag               // bool
 )
 
 var kinds = map[reflect.Type]kind{
@@ -49,6 +50,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[*Decimal](): number,
 	reflect.TypeFor[Totals]():   totals,
 	reflect.TypeFor[[]string](): names,
+	reflect.TypeFor[bool]():     flag,
 }
 
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
@@ -121,6 +123,8 @@ func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 		return fastDecimal(r, n)
 	case totals:
 		return fastTotals(r, (*Totals)(f.at(d)))
+	case flag:
+		return r.Bool((*bool)(f.at(d)))
 	}
 	return false
 }
@@ -161,6 +165,10 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 		if t := *(*Totals)(f.at(d)); t != nil || f.required {
 			w.Name(f.name)
 			fastWriteTotals(w, t, canonical)
+		}
+	case flag:
+		if set := *(*bool)(f.at(d)); set || f.required {
+			w.Bool(f.name, set)
 		}
 	}
 }

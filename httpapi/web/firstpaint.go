@@ -45,6 +45,7 @@ type line struct {
 	Sides               []side
 	Day, Clock          string // of the start, before the contest begins
 	State, At           string
+	Decision            string
 	Badge, BadgeClass   string
 }
 
@@ -125,7 +126,7 @@ func lineOf(r *score.Record) line {
 		Live:     isLive(r),
 		Ranked:   r.Kind == score.Ranked,
 	}
-	begun := isLive(r) || isOver(r)
+	begun := r.Started || isLive(r) || isOver(r)
 	for i := range r.Competitors {
 		c := &r.Competitors[i]
 		if l.Ranked && (c.Rank == 0 || i == 3) || i == 4 {
@@ -144,8 +145,9 @@ func lineOf(r *score.Record) line {
 		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
 		l.Clock = r.StartTime.Format("15:04")
 	}
-	if begun || r.ScheduleStatus != "SCHEDULED" {
+	if begun || r.Decision != "" || r.ScheduleStatus != "SCHEDULED" {
 		l.State = cmp.Or(statusWords[r.ScheduleStatus], r.ScheduleStatus)
+		l.Decision = decisionWords[r.Decision]
 	}
 	if l.Live {
 		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
@@ -154,6 +156,20 @@ func lineOf(r *score.Record) line {
 		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
+}
+
+// decisionWords are the words beside a status. They read well with a winner and without.
+var decisionWords = map[string]string{
+	"REGULAR":        "in regular time",
+	"EXTRA_TIME":     "after extra time",
+	score.ByShootOut: "by shoot-out",
+	"RETIRED":        "by retirement",
+	score.Walkover:   "by walkover",
+	"DISQUALIFIED":   "by disqualification",
+	score.Awarded:    "by award",
+	score.Drawn:      "drawn",
+	score.Abandoned:  "abandoned",
+	"RULE":           "by rule",
 }
 
 // organisations returns the names of organisations, from the teams with their codes.

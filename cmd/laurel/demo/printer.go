@@ -70,7 +70,7 @@ var unescapeStyles = func() *strings.Replacer {
 }()
 
 func (p *printer) padded(s style, text string, width int) string {
-	return p.styled(s, fmt.Sprintf("%-*s", width, text))
+	return p.styled(s, textfmt.Pad(text, width))
 }
 
 // println formats and prints a line. It ignores errors: when the reader of the output is
@@ -180,7 +180,8 @@ func (p *printer) medals(m medal.Standings) {
 		if r.Rank > 0 {
 			rank = fmt.Sprint(r.Rank)
 		}
-		fmt.Fprintf(&b, "  %3s  %-23s %4d %6d %6d %5d\n", rank, r.Organisation, r.Gold, r.Silver, r.Bronze, r.Total)
+		fmt.Fprintf(&b, "  %3s  %s %4d %6d %6d %5d\n",
+			rank, textfmt.Pad(r.Organisation, 23), r.Gold, r.Silver, r.Bronze, r.Total)
 	}
 	p.println("%s", b.String())
 }
@@ -212,6 +213,13 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
 	case *score.ContestStatus:
 		return p.statusText(d, r)
+	case *score.ContestDecide:
+		if d.Decision == "" {
+			return p.matchScore(r) + "  " + p.styled(red, textfmt.Join("  ", "decision taken back", d.Reason))
+		}
+		return p.matchScore(r) + "  " + textfmt.Join("  ", "decided:", r.Winner, strings.ToLower(d.Decision), d.Reason)
+	case *score.ContestReset:
+		return p.matchScore(r) + "  " + p.styled(red, "begins anew: "+d.Reason)
 	case *score.ScorePlay:
 		return p.matchScore(r) + "  " + textfmt.Join("  ", d.Period, d.Clock, d.Athlete, d.Comment)
 	case *score.ScoreSet:
@@ -247,10 +255,15 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	switch {
 	case d.ScheduleStatus == score.Running:
 		return name + ": " + textfmt.Join("  ", "under way", d.Period)
-	case d.ScheduleStatus == score.Finished && r.Kind == score.HeadToHead:
-		return p.matchScore(r) + "  finished, " + r.Winner + " wins"
 	case d.ScheduleStatus == score.Finished:
-		return name + ": finished, " + r.Winner + " wins"
+		text := name + ": finished"
+		if r.Kind == score.HeadToHead {
+			text = p.matchScore(r) + "  finished"
+		}
+		if r.Winner != "" {
+			text += ", " + r.Winner + " wins"
+		}
+		return text
 	case d.ScheduleStatus != "":
 		return p.styled(dim, name+": "+strings.ToLower(strings.ReplaceAll(d.ScheduleStatus, "_", " ")))
 	case d.ResultStatus == "PROTESTED":
@@ -280,9 +293,9 @@ func (p *printer) matchScore(r *score.Record) string {
 
 // resultText formats a mark at a split, with its rank there if it is among the first ten.
 func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
-	text := fmt.Sprintf("%-15s %-4s", d.Competitor, d.Organisation)
+	text := textfmt.Pad(d.Competitor, 15) + " " + textfmt.Pad(d.Organisation, 4)
 	if d.Competitor == d.Organisation {
-		text = fmt.Sprintf("%-4s", d.Competitor)
+		text = textfmt.Pad(d.Competitor, 4)
 	}
 	if d.IRM != "" {
 		return text + p.styled(red, d.IRM) + "  " + d.Comment

@@ -1,7 +1,7 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
-import { venueTime, venueDate, headline, isLive, isOver, kindOf, matches, result } from './format'
+import { venueTime, venueDate, hasBegun, headline, isLive, isOver, kindOf, matches, result } from './format'
 import type { Contest, Medals } from './model'
 import { MedalTable } from './medals'
 import { Badges, HiddenHeader, Sprig, State, Value } from './parts'
@@ -39,7 +39,7 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
         <td class="score">
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
-              {isLive(c) || isOver(c) ? (
+              {hasBegun(c) ? (
                 <Value of={result(c, p) + p.tiebreak}>
                   {result(c, p)}
                   {p.tiebreak ? <small> ({p.tiebreak})</small> : null}
@@ -51,12 +51,12 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
           ))}
         </td>
         <td class="when">
-          {!isLive(c) && !isOver(c) && c.start_time ? (
+          {!hasBegun(c) && c.start_time ? (
             <time dateTime={c.start_time}>
               <span class="day">{venueDate(c.start_time)}</span> {venueTime(c.start_time)}
             </time>
           ) : null}
-          {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
+          {(hasBegun(c) || c.decision || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
           <Badges contest={c} corrected={this.props.corrected} />
         </td>
       </tr>
