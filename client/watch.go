@@ -16,7 +16,7 @@ import (
 type WatchOptions struct {
 	// Now has the watch begin with what is live, next and finished last in place of all
 	// contests. Every change of any contest follows. It does not go with Competitions.
-	Now bool
+	Now          bool
 	Contests     []string
 	Competitions []string // all contests of these, and their medal tables
 	Medals       []string // the medal tables of these competitions

@@ -31,7 +31,7 @@ type batch struct {
 	tables        map[string]bool  // the competitions of changed medal tables
 	sources       map[string]bool  // the names of changed sources
 	totals        map[splitKey]int // changed numbers of marks
-	touched       []changedRecord // since the last publish
+	touched       []changedRecord  // since the last publish
 	accessChanged bool
 	sections      score.Sections // by how much the numbers of contests changed, set by flush
 	boardUpdates  leaderboard.Updates

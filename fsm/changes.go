@@ -20,7 +20,7 @@ type changes struct {
 	tables    idSet // competitions
 	boards    idSet // contest ids
 	mode      bool
-	wake     chan struct{} // receives a value when something has changed
+	wake      chan struct{} // receives a value when something has changed
 }
 
 // idSet is a set of ids; nil if it does not collect any.

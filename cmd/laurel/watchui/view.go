@@ -171,8 +171,9 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 		return nil
 	}
 	shown := len(list)
-	if shown > room-2 { // without a blank line and the headings
-		shown = room - 3 // nor the number of those that are left out
+	total := max(shown, v.sections.Live+v.sections.Next+v.sections.Finished)
+	if total > shown || shown > room-2 { // without a blank line and the headings
+		shown = min(shown, room-3) // nor the number of those that are left out
 	}
 	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
 	for _, c := range list[:shown] {
@@ -182,7 +183,6 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
-	total := max(len(list), v.sections.Live+v.sections.Next+v.sections.Finished)
 	if more := total - shown; more > 0 {
 		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
 	}
