@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,7 +60,9 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // noMarks ignores marks during a replay; replayMarks sets them afterwards.
 type noMarks struct{}
 
-func (noMarks) Set(string, score.Mark) (total int) { return 0 }
+func (noMarks) Traits(string) (t score.Traits) { return t }
+
+func (noMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
 
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
@@ -120,7 +124,7 @@ func (r *replayer) checkMarks(before *score.Contest) *score.Problem {
 		return refuse("it would not be defined")
 	}
 	is, was := &c.Definition, &before.Definition
-	if is.Kind != was.Kind || is.LowerIsBetter() != was.LowerIsBetter() ||
+	if is.Kind != was.Kind || is.Direction() != was.Direction() ||
 		!slices.Equal(is.AllSplits(), was.AllSplits()) {
 		return refuse("its kind, splits or direction would change")
 	}
@@ -177,45 +181,74 @@ func (r *replayer) redefineCompetition(e *entry.Event) {
 func (b *batch) replayMarks(c *score.Contest, h *history) {
 	m := &contestMarks{b, c}
 	for _, at := range h.marks {
-		if last := b.lastMark(c.ID, at, h); last != nil {
-			m.Set(at.split, last.AsMark())
+		if mark, ok := b.lastMark(c, at, h); ok {
+			m.Set(at.split, mark)
 		} else {
 			m.remove(at.split, at.competitor)
 		}
+		traits := m.Traits(at.competitor)
+		if at.named {
+			traits = b.traitsByTimeline(c.ID, at.competitor, h)
+		}
+		m.settle(at.competitor, traits)
 	}
 	c.UpdateLeaders(m)
 }
 
-// lastMark returns the last result.set of a competitor at a split that is not voided; nil
-// if there is none.
-func (b *batch) lastMark(contestID string, at markKey, h *history) *score.ResultSet {
-	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
-	if err != nil {
-		b.tx.Fail(err)
-		return nil
-	}
-	prefix = prefix[:len(prefix)-1] // a mark or an IRM follows
-	replayed := map[uint64]bool{}
-	for _, s := range h.events {
-		replayed[s.Revision] = true
-	}
-	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
-		b.tx.Fail(err)
-		b.countRow()
-		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
-			continue
-		}
-		s := b.decode(r)
-		voided := s.VoidedBy != 0
-		if replayed[s.Revision] {
-			voided = h.voidedBy[s.Revision] != 0
-		}
-		if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Split == at.split &&
-			d.Competitor == at.competitor {
-			return d
+// lastMark returns the mark of a competitor at a split by the last result.set that is not
+// voided, without what the competitor's marks have in common. It reports whether there is
+// one.
+func (b *batch) lastMark(c *score.Contest, at markKey, h *history) (m score.Mark, ok bool) {
+	for d := range b.results(c.ID, &score.ResultSet{Competitor: at.competitor, Split: at.split}, `}`, h) {
+		if d.Split == at.split {
+			m, p := d.AsMark(&c.Definition)
+			m.Categories, m.Organisation = "", ""
+			return m, p == nil
 		}
 	}
-	return nil
+	return m, false
+}
+
+// traitsByTimeline returns what the marks of a competitor name that are not voided.
+func (b *batch) traitsByTimeline(contestID, competitor string, h *history) (t score.Traits) {
+	for d := range b.results(contestID, &score.ResultSet{Competitor: competitor}, `"split":""}`, h) {
+		t.Categories = t.Categories.With(score.NewCategories(d.Category))
+		t.Organisation = cmp.Or(t.Organisation, d.Organisation)
+	}
+	return t
+}
+
+// results yields the results of a competitor that are not voided, the last one first. It
+// decodes only those whose data begins like that of first up to its end.
+func (b *batch) results(contestID string, first *score.ResultSet, end string, h *history) iter.Seq[*score.ResultSet] {
+	return func(yield func(*score.ResultSet) bool) {
+		data, err := score.MarshalData(first)
+		if err != nil {
+			b.tx.Fail(err)
+			return
+		}
+		prefix := bytes.TrimSuffix(data, []byte(end))
+		replayed := map[uint64]bool{}
+		for _, s := range h.events {
+			replayed[s.Revision] = true
+		}
+		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
+			b.tx.Fail(err)
+			b.countRow()
+			if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
+				continue
+			}
+			s := b.decode(r)
+			voided := s.VoidedBy != 0
+			if replayed[s.Revision] {
+				voided = h.voidedBy[s.Revision] != 0
+			}
+			if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Competitor == first.Competitor &&
+				!yield(d) {
+				return
+			}
+		}
+	}
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,

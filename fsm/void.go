@@ -90,7 +90,10 @@ type history struct {
 	marks    []markKey         // the marks to be set again
 }
 
-type markKey struct{ split, competitor string }
+type markKey struct {
+	split, competitor string
+	named             bool // the event names a category or an organisation
+}
 
 // readHistory reads a contest's timeline once. It returns all events but the marks and
 // alerts, and the events that a void names, of any type.
@@ -184,7 +187,7 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 	}
 	switch d := b.dataOf(target).(type) {
 	case *score.ResultSet:
-		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
+		h.marks = append(h.marks, markKey{d.Split, d.Competitor, d.Category != "" || d.Organisation != ""})
 	case *score.Alert:
 	default:
 		return
