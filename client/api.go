@@ -138,6 +138,13 @@ func (c *Client) Bard(ctx context.Context, source string) (score.Bard, error) {
 	return get[score.Bard](ctx, c, idPath("/v1/bards", source), nil)
 }
 
+// Posted returns the last seq and id of a source, and the identities of at most limit of
+// its events after a seq.
+func (c *Client) Posted(ctx context.Context, source string, after uint64, limit int) (score.Posted, error) {
+	p := Page{Limit: limit, After: strconv.FormatUint(after, 10)}
+	return get[score.Posted](ctx, c, idPath("/v1/bards", source), p.Query())
+}
+
 // Format is a media type of responses.
 type Format string
 

@@ -35,6 +35,9 @@ type StreamOptions struct {
 	// Answered is called for each event, in the order of Send, from one goroutine. No
 	// further answer is read while it runs, so it must not take long.
 	Answered func(Answer)
+	// Refused is called if a line was refused, after Answered. If ok is true, the stream goes
+	// on with the replacement in the place of the line. nil: a refusal ends the stream.
+	Refused func(l Line, p *score.Problem) (replacement Line, ok bool)
 	// Trouble is called when a connection failed, before its events are sent again.
 	Trouble func(url string, err error)
 }
@@ -56,7 +59,7 @@ type Line struct {
 // Answer is the outcome of a line.
 type Answer struct {
 	Line   Line
-	Result score.Result  // it has a Problem if the line was refused; then it is the last
+	Result score.Result  // it has a Problem if the line was refused
 	Took   time.Duration // since the line was first sent, over all attempts
 }
 
@@ -64,6 +67,8 @@ type Answer struct {
 type RefusedError struct {
 	Line    Line
 	Problem *score.Problem
+
+	replaced bool // another line is sent in its place
 }
 
 func (e *RefusedError) Error() string {
@@ -221,7 +226,8 @@ func (s *Stream) run() {
 	for failures := 0; s.waitForWork(); {
 		url := s.c.frontends.pick()
 		answers, err := s.postOver(url, failedAt != "" && url != failedAt)
-		if err == nil {
+		refused, ok := errors.AsType[*RefusedError](err)
+		if err == nil || ok && refused.replaced {
 			failures, failedAt = 0, ""
 			continue
 		}

@@ -228,9 +228,38 @@ func (v *streamConn) answered(r score.Result) error {
 	s.c.refreshInBackground(false)
 	s.o.Answered(Answer{Line: e, Result: r, Took: now.Sub(e.firstSent)})
 	if r.Problem != nil {
-		return &RefusedError{e, r.Problem}
+		return s.refuse(e, r.Problem)
 	}
 	return nil
+}
+
+// refuse returns the error of a line that was refused, and puts its replacement into the
+// queue if there is one.
+func (s *Stream) refuse(l Line, p *score.Problem) error {
+	refused := &RefusedError{Line: l, Problem: p}
+	if s.o.Refused == nil || s.refused(refused) != error(refused) {
+		return refused
+	}
+	replacement, ok := s.o.Refused(l, p)
+	if !ok {
+		return refused
+	}
+	if replacement.Event != nil {
+		if err := s.prepare(&replacement); err != nil {
+			return err
+		}
+	}
+	lines := []Line{replacement}
+	s.signLines(lines)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = slices.Insert(s.queue, 0, lines...)
+	s.bytes += len(lines[0].JSON)
+	s.ready++
+	s.sent++        // nothing more is sent on this connection, which the frontend has ended
+	s.uncertain = 0 // nothing behind a refused line was applied
+	refused.replaced = true
+	return refused
 }
 
 // answeredBy reports whether r is the result of e. The refusal of a line that is not an
@@ -305,15 +334,26 @@ func (s *Stream) signable() int {
 func (s *Stream) sign() {
 	lines := slices.Clone(s.queue[s.ready : s.ready+s.signable()])
 	s.mu.Unlock()
+	added := s.signLines(lines)
+	s.mu.Lock()
+	s.ready += copy(s.queue[s.ready:], lines)
+	s.bytes += added
+}
+
+// signLines signs those of the lines that need it, all at once. It returns by how many
+// bytes their JSON grew.
+func (s *Stream) signLines(lines []Line) (added int) {
 	var forms [][]byte
 	for _, l := range lines {
 		if l.unsigned {
 			forms = append(forms, l.JSON)
 		}
 	}
-	lineage, _ := s.c.signingLineage(s.ctx)                    // known since prepare, if there is a form
+	if len(forms) == 0 {
+		return 0
+	}
+	lineage, _ := s.c.signingLineage(s.ctx)                    // known since prepare
 	signatures := signing.SignForms(s.c.o.Key, lineage, forms) // New has checked the key
-	added := 0
 	for i := range lines {
 		if l := &lines[i]; l.unsigned {
 			form := len(l.JSON)
@@ -322,7 +362,5 @@ func (s *Stream) sign() {
 			signatures = signatures[1:]
 		}
 	}
-	s.mu.Lock()
-	s.ready += copy(s.queue[s.ready:], lines)
-	s.bytes += added
+	return added
 }

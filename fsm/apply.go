@@ -198,17 +198,14 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 		return refusal(e, p)
 	}
 	s := b.source(e.Source)
-	digest := digestOf(e)
+	digest := score.DigestOf(&e.Event, e.JSON)
 	repeated, p := b.identify(s, e)
 	if repeated != 0 {
 		first := b.seqRecord(s, repeated)
 		if first.digest == digest {
 			return score.Result{ID: string(first.id), Seq: repeated, Revision: first.revision, Status: score.Duplicate}
 		}
-		p = score.Problemf(score.IDConflict,
-			"seq %d of %s is already another event (id %q, revision %d); "+
-				"post a correction as a new event with the next seq (%d)",
-			repeated, s.Source, first.id, first.revision, s.LastSeq+1)
+		p = s.conflict(e, first)
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {
 		return refusal(e, p)
@@ -235,8 +232,22 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 // refusal returns the result of an event that is not applied.
 func refusal(e *entry.Event, p *score.Problem) score.Result {
 	r := score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
-	if p.Field == "id" {
-		r.ID = "" // an invalid id may not even be text
+	if p.Field == "id" && p.Code == score.InvalidEvent {
+		r.ID = "" // it may not even be text
 	}
 	return r
+}
+
+// conflict returns the problem of an event that has the identity of first but is another
+// event. It names what the bard gave: the seq, or else the id.
+func (s *sourceState) conflict(e *entry.Event, first seqRecord) *score.Problem {
+	if e.Seq == 0 {
+		return score.Problemf(score.IDConflict,
+			"the id %q of %s is that of another event already (revision %d); choose another id",
+			e.ID, s.Source, first.revision).At("id")
+	}
+	return score.Problemf(score.IDConflict,
+		"seq %d of %s is already another event (id %q, revision %d); "+
+			"post a correction as a new event with the next seq (%d)",
+		e.Seq, s.Source, first.id, first.revision, s.LastSeq+1).At("seq")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"iter"
+	"math"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -271,6 +272,17 @@ func (s *contestMarks) remove(split, competitor string) {
 	}
 	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
 	b.boardUpdates.RemoveMark(id, split, old)
+}
+
+// Clear implements score.Marks.
+func (s *contestMarks) Clear() {
+	for _, split := range s.contest.Definition.AllSplits() {
+		marks, _ := s.First(split, math.MaxInt)
+		for _, m := range marks {
+			s.remove(split, m.Competitor)
+			s.putTraits(m.Competitor, score.Traits{})
+		}
+	}
 }
 
 func (s *contestMarks) total(split string) int {

@@ -54,11 +54,16 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 			return p
 		}
 	}
+	if _, resets := e.Data.(*score.ContestReset); resets {
+		if p := b.checkReset(c); p != nil {
+			return p
+		}
+	}
 	created := c == nil
 	if created {
 		c = score.NewContest(e.ContestID)
 	}
-	if p := c.Fold(&e.Event, &contestMarks{b, c}, score.Live); p != nil {
+	if p := fold(c, e, &contestMarks{b, c}, score.Live); p != nil {
 		return p
 	}
 	c.Revision = e.Revision
@@ -69,6 +74,36 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	}
 	b.updateMedalTable(e)
 	return nil
+}
+
+// fold folds an event into a contest.
+func fold(c *score.Contest, e *entry.Event, marks score.Marks, mode score.FoldMode) *score.Problem {
+	p := c.Fold(&e.Event, marks, mode)
+	if _, resets := e.Data.(*score.ContestReset); resets && p == nil {
+		c.ResetRevision = e.Revision
+	}
+	return p
+}
+
+// maxResetMarks limits the marks that a contest.reset removes: they are removed in one
+// transaction, and a void of the reset sets them again.
+const maxResetMarks = 20_000
+
+// checkReset refuses a contest.reset that would remove more than maxResetMarks.
+func (b *batch) checkReset(c *score.Contest) *score.Problem {
+	n := 0
+	if c.Split != "" {
+		marks := contestMarks{b, c}
+		for _, split := range c.Definition.AllSplits() {
+			n += marks.total(split)
+		}
+	}
+	if n > maxResetMarks {
+		return score.Problemf(score.TooLarge,
+			"the contest has %d marks, and the most that a reset removes is %d; define another contest instead",
+			n, maxResetMarks)
+	}
+	return b.mayFold(n)
 }
 
 // marksToCheck returns how many marks are read to find one of a competitor who is not on

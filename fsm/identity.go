@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"github.com/cespare/xxhash/v2"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/database"
@@ -45,30 +44,6 @@ func (b *batch) source(name string) *sourceState {
 	return s
 }
 
-const digestSize = 8
-
-// digestOf returns a digest of what the bard posted and must repeat in a retry. It leaves
-// out what a frontend filled in, and also the signature and the key: a signature is
-// different in each batch, and the key is if the bard's old key was revoked before it
-// heard of the event's result, or if it first posted the event with a token. A source that
-// looks for two events with one digest deceives only itself: the second is not applied.
-func digestOf(e *entry.Event) [digestSize]byte {
-	b := append(make([]byte, 0, 512), e.Type...)
-	b = append(b, 0)
-	b = append(b, e.ContestID...)
-	b = append(b, 0)
-	if e.IDGiven {
-		b = append(b, e.ID...)
-	}
-	b = append(b, 0)
-	if e.TimeGiven {
-		b = binary.BigEndian.AppendUint64(b, uint64(e.Time.Unix()))
-		b = binary.BigEndian.AppendUint32(b, uint32(e.Time.Nanosecond()))
-	}
-	b = append(b, 0)
-	return [digestSize]byte(binary.BigEndian.AppendUint64(nil, xxhash.Sum64(append(b, e.JSON...))))
-}
-
 // blockSeqs is the number of seqs of a source whose records are stored together, because a
 // write to the database is a large part of what an event costs. The blocks do not depend on
 // the transactions in which they were written, so equal logs give equal snapshots.
@@ -81,7 +56,7 @@ func blockKey(source string, seq uint64) []byte { return database.NumberedKey(bl
 // seqRecord is the record of an event under its source and seq.
 type seqRecord struct {
 	revision uint64
-	digest   [digestSize]byte
+	digest   score.Digest
 	id       []byte
 }
 
@@ -95,15 +70,16 @@ func (r seqRecord) append(b []byte) []byte {
 // there is none.
 func consumeRecord(b []byte) (r seqRecord, rest []byte, ok bool) {
 	revision, n := binary.Uvarint(b)
-	if n <= 0 || len(b) < n+digestSize {
+	const size = len(r.digest)
+	if n <= 0 || len(b) < n+size {
 		return r, nil, false
 	}
-	digest, b := b[n:], b[n+digestSize:]
+	digest, b := b[n:], b[n+size:]
 	id, n := protowire.ConsumeBytes(b)
 	if n < 0 {
 		return r, nil, false
 	}
-	return seqRecord{revision, [digestSize]byte(digest), id}, b[n:], true
+	return seqRecord{revision, score.Digest(digest), id}, b[n:], true
 }
 
 // seqRecord returns the record of an event, which must exist. Its id is valid until the
@@ -149,7 +125,7 @@ func (b *batch) identify(s *sourceState, e *entry.Event) (repeated uint64, p *sc
 
 // recordEvent records the identity of the event just applied and appends the event to the
 // timeline.
-func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest [digestSize]byte) {
+func (b *batch) recordEvent(s *sourceState, e *entry.Event, digest score.Digest) {
 	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.
 		before := sourceState{Bard: s.Bard, block: s.block}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"laurel/score"
@@ -314,4 +315,46 @@ func TestRefusedArrayLeavesNoTraceInTheRecordsOfItsSource(t *testing.T) {
 			t.Errorf("after %d events a refused array changes what is stored", posted)
 		}
 	}
+}
+
+func TestTheIdentitiesOfASourceAreListedInOrder(t *testing.T) {
+	m := newMachine(t)
+	const n = 2*blockSeqs + 3
+	var want []score.PostedEvent
+	for seq := 1; seq <= n; seq++ {
+		e := decodeEvent(t, alert, seq, seq, "snow")
+		r := mustApply(t, m, alert, seq, seq, "snow")
+		mustApply(t, m, `{"source":"bard/b","type":"alert","contest_id":"G","data":{"text":"sun"}}`)
+		data, err := score.MarshalData(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, score.PostedEvent{Seq: uint64(seq), ID: e.ID, Revision: r.Revision,
+			Digest: score.DigestOf(&e, data)})
+	}
+	for _, after := range []uint64{0, 1, blockSeqs - 1, blockSeqs, blockSeqs + 1, n - 1, n, n + 1, 1 << 63, 1<<64 - 1} {
+		for _, limit := range []int{1, 2, blockSeqs, n, 1000} {
+			part := want[min(after, n):]
+			part = part[:min(limit, len(part))]
+			got := posted(t, m, "bard/a", after, limit)
+			if got.LastSeq != n || got.LastID != want[n-1].ID || !slices.Equal(got.Events, part) {
+				t.Errorf("after %d, at most %d: got %+v; want %+v", after, limit, got, part)
+			}
+		}
+	}
+	if got := posted(t, m, "bard/new", 0, 10); got.Source != "bard/new" || got.LastSeq != 0 || len(got.Events) != 0 {
+		t.Errorf("of a source that never posted: %+v", got)
+	}
+}
+
+func posted(t *testing.T, m *Machine, source string, after uint64, limit int) (p score.Posted) {
+	t.Helper()
+	err := m.View(func(v *View) (err error) {
+		p, err = v.Posted(source, after, limit)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

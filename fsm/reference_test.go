@@ -242,6 +242,8 @@ func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
 	return len(m.all(split))
 }
 
+func (m *referenceMarks) Clear() { clear(m.of) }
+
 func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
 	list := m.all(split)
 	return list[:min(n, len(list))], len(list)

@@ -46,7 +46,7 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return r.contest.Fold(&s.Event, noMarks{}, score.Replay)
+	return fold(r.contest, s, noMarks{}, score.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -57,7 +57,7 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 	return p
 }
 
-// noMarks ignores marks during a replay; replayMarks sets them afterwards.
+// noMarks ignores marks during a replay; setMarks sets them afterwards.
 type noMarks struct{}
 
 func (noMarks) Traits(string) (t score.Traits) { return t }
@@ -66,12 +66,14 @@ func (noMarks) Set(string, score.Mark) (total int, restated bool) { return 0, fa
 
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
+func (noMarks) Clear() {}
+
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
 func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	before := b.contest(e.ContestID)
 	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
-	for _, s := range h.replayOrder() {
+	for _, s := range h.standing() {
 		s.Data = b.dataOf(s)
 		if p := r.apply(s); p != nil {
 			return dependent(s, p)
@@ -79,6 +81,15 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	if p := r.checkMarks(before); p != nil {
 		return p
+	}
+	marks := b.marksToSet(before, r.contest, h)
+	for _, s := range marks {
+		if s.event == nil {
+			continue
+		}
+		if p := r.apply(s.event); p != nil {
+			return dependent(s.event, p)
+		}
 	}
 	ids := b.awardIDs(h)
 	if p := r.checkAwards(ids, e.Competition()); p != nil {
@@ -94,7 +105,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
-		b.replayMarks(r.contest, h)
+		b.setMarks(r.contest, marks, h)
 	}
 	return nil
 }
@@ -176,65 +187,94 @@ func (r *replayer) redefineCompetition(e *entry.Event) {
 	}
 }
 
-// replayMarks sets the marks of a replayed contest. All marks stay, except those that the
-// void affects: there the last one that is not voided counts.
-func (b *batch) replayMarks(c *score.Contest, h *history) {
-	m := &contestMarks{b, c}
-	for _, at := range h.marks {
-		if mark, ok := b.lastMark(c, at, h); ok {
-			m.Set(at.split, mark)
-		} else {
-			m.remove(at.split, at.competitor)
-		}
-		traits := m.Traits(at.competitor)
-		if at.named {
-			traits = b.traitsByTimeline(c.ID, at.competitor, h)
-		}
-		m.settle(at.competitor, traits)
-	}
-	c.UpdateLeaders(m)
+// markToSet is a mark that a void affects, and the last result.set of it that counts; nil
+// if there is none.
+type markToSet struct {
+	key   markKey
+	event *entry.Event
 }
 
-// lastMark returns the mark of a competitor at a split by the last result.set that is not
-// voided, without what the competitor's marks have in common. It reports whether there is
-// one.
-func (b *batch) lastMark(c *score.Contest, at markKey, h *history) (m score.Mark, ok bool) {
-	for d := range b.results(c.ID, &score.ResultSet{Competitor: at.competitor, Split: at.split}, `}`, h) {
-		if d.Split == at.split {
-			m, p := d.AsMark(&c.Definition)
-			m.Categories, m.Organisation = "", ""
-			return m, p == nil
+// marksToSet returns the marks that a void affects, each once: the one that it voids or
+// restores, or those from before a contest.reset that it voids or restores. before is the
+// contest as it is, and after as it will be. All other marks stay.
+func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
+	resetOf := func(c *score.Contest) uint64 {
+		if c == nil {
+			return 0
+		}
+		return c.ResetRevision
+	}
+	was, is := resetOf(before), resetOf(after)
+	keys := h.marks
+	if was != is {
+		keys = append(keys, b.marksBetween(h.contestID, min(was, is), max(was, is))...)
+	}
+	at := map[markKey]int{}
+	for _, k := range keys {
+		if _, known := at[k]; !known {
+			at[k] = len(list)
+			list = append(list, markToSet{key: k})
 		}
 	}
-	return m, false
+	b.folded += len(list)
+	b.findLastMarks(list, at, is, h)
+	return list
 }
 
-// traitsByTimeline returns what the marks of a competitor name that are not voided.
-func (b *batch) traitsByTimeline(contestID, competitor string, h *history) (t score.Traits) {
-	for d := range b.results(contestID, &score.ResultSet{Competitor: competitor}, `"split":""}`, h) {
-		t.Categories = t.Categories.With(score.NewCategories(d.Category))
-		t.Organisation = cmp.Or(t.Organisation, d.Organisation)
+// marksBetween returns the marks that were set after a revision and before another one.
+func (b *batch) marksBetween(contestID string, after, before uint64) (keys []markKey) {
+	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
+		b.tx.Fail(err)
+		b.countRow()
+		if r.Revision >= before {
+			break
+		}
+		if !r.Is(score.TypeResultSet) {
+			continue
+		}
+		if d, _ := b.dataOf(b.decode(r)).(*score.ResultSet); d != nil {
+			keys = append(keys, markKey{d.Split, d.Competitor})
+		}
 	}
-	return t
+	return keys
 }
 
-// results yields the results of a competitor that are not voided, the last one first. It
-// decodes only those whose data begins like that of first up to its end.
-func (b *batch) results(contestID string, first *score.ResultSet, end string, h *history) iter.Seq[*score.ResultSet] {
-	return func(yield func(*score.ResultSet) bool) {
-		data, err := score.MarshalData(first)
-		if err != nil {
-			b.tx.Fail(err)
+// findLastMarks finds the last result.set of each mark of a list after the revision
+// reset, that is not voided. at has their places in the list.
+func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64, h *history) {
+	if len(list) == 0 {
+		return
+	}
+	var prefix []byte
+	if len(list) == 1 { // do not decode what cannot be the one
+		prefix = b.prefixOf(list[0].key)
+	}
+	missing := len(list)
+	for d, s := range b.results(h, reset, prefix) {
+		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
+			s.Data, list[i].event = d, s
+			missing--
+		}
+		if missing == 0 {
 			return
 		}
-		prefix := bytes.TrimSuffix(data, []byte(end))
-		replayed := map[uint64]bool{}
-		for _, s := range h.events {
-			replayed[s.Revision] = true
-		}
-		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
+	}
+}
+
+// results yields the result.sets of a contest after the revision reset that are not
+// voided, the last one first. It decodes only those whose data begins with prefix.
+func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*score.ResultSet, *entry.Event] {
+	replayed := map[uint64]bool{}
+	for _, s := range h.events {
+		replayed[s.Revision] = true
+	}
+	return func(yield func(*score.ResultSet, *entry.Event) bool) {
+		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
 			b.tx.Fail(err)
 			b.countRow()
+			if r.Revision < reset {
+				return
+			}
 			if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
 				continue
 			}
@@ -243,12 +283,71 @@ func (b *batch) results(contestID string, first *score.ResultSet, end string, h 
 			if replayed[s.Revision] {
 				voided = h.voidedBy[s.Revision] != 0
 			}
-			if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Competitor == first.Competitor &&
-				!yield(d) {
+			if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && !yield(d, s) {
 				return
 			}
 		}
 	}
+}
+
+// prefixOf returns the beginning of the data of each result.set of a mark.
+func (b *batch) prefixOf(k markKey) []byte {
+	data, err := score.MarshalData(&score.ResultSet{Competitor: k.competitor, Split: k.split})
+	if err != nil {
+		b.tx.Fail(err)
+		return nil
+	}
+	return data[:len(data)-1] // a mark or an IRM follows
+}
+
+// setMarks sets the marks of a replayed contest, or removes them, and settles what their
+// competitors' marks have in common.
+func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
+	m := &contestMarks{b, c}
+	var competitors []string
+	for _, s := range list {
+		competitors = append(competitors, s.key.competitor)
+		if s.event == nil {
+			m.remove(s.key.split, s.key.competitor)
+			continue
+		}
+		if d, ok := s.event.Data.(*score.ResultSet); ok {
+			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark.Categories, mark.Organisation = "", ""
+			m.Set(s.key.split, mark)
+		}
+	}
+	slices.Sort(competitors)
+	competitors = slices.Compact(competitors)
+	traits := b.traitsByTimeline(competitors, c.ResetRevision, h)
+	for _, competitor := range competitors {
+		m.settle(competitor, traits[competitor])
+	}
+	c.UpdateLeaders(m)
+}
+
+// traitsByTimeline returns what the results of competitors name, from those after the
+// revision reset that are not voided.
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
+	found := make(map[string]score.Traits, len(competitors))
+	if len(competitors) == 0 {
+		return found
+	}
+	for _, competitor := range competitors {
+		found[competitor] = score.Traits{}
+	}
+	var prefix []byte
+	if len(competitors) == 1 {
+		prefix = bytes.TrimSuffix(b.prefixOf(markKey{competitor: competitors[0]}), []byte(`"split":""`))
+	}
+	for d := range b.results(h, reset, prefix) {
+		if t, wanted := found[d.Competitor]; wanted {
+			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
+			found[d.Competitor] = t
+		}
+	}
+	return found
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,

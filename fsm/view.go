@@ -106,11 +106,16 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 }
 
 // Timeline returns the events of a contest with revisions greater than after, in order,
-// at most limit (1 or more), and not more once they have maxListBytes. next is the value
-// of after for the next page; 0 if there is none.
+// at most limit (1 or more), and not more once they have maxListBytes. An event that does
+// not count since a contest.reset is voided by that. next is the value of after for the
+// next page; 0 if there is none.
 func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
+	reset, err := v.resetRevision(contestID)
+	if err != nil {
+		return nil, 0, err
+	}
 	signatures := timeline.NewSignatureReader(v.tx.Bucket(database.Signatures))
 	size := 0
 	for r, err := range timeline.Contest(v.tx.Bucket(database.Timeline), contestID, after) {
@@ -127,6 +132,9 @@ func (v *View) Timeline(
 		signature, err := signatures.Signature(&s)
 		if err != nil {
 			return list, 0, err
+		}
+		if s.VoidedBy == 0 && s.Revision < reset && score.EndedByReset(s.Type) {
+			s.VoidedBy = reset
 		}
 		size += len(r.Wire) + len(signature) + eventOverhead
 		list = append(list, score.TimelineEvent{
@@ -148,6 +156,15 @@ func (v *View) Timeline(
 	return list, 0, nil
 }
 
+// resetRevision returns the revision of the contest.reset that counts; 0 if there is none.
+func (v *View) resetRevision(contestID string) (uint64, error) {
+	var c struct {
+		ResetRevision uint64 `json:"reset"`
+	}
+	_, err := database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
+	return c.ResetRevision, err
+}
+
 // Medals returns the medal table of a competition. ok is false if there is none.
 func (v *View) Medals(competition string) (t *medal.Table, ok bool, err error) {
 	t = new(medal.Table)
@@ -160,6 +177,35 @@ func (v *View) Medals(competition string) (t *medal.Table, ok bool, err error) {
 func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	ok, err = database.GetJSON(v.tx.Bucket(database.Sources), []byte(name), &b)
 	return b, ok, err
+}
+
+// Posted returns the events of a source with seqs greater than after, in order, at most
+// limit.
+func (v *View) Posted(source string, after uint64, limit int) (p score.Posted, err error) {
+	p.Source = source
+	if _, err := database.GetJSON(v.tx.Bucket(database.Sources), []byte(source), &p.Bard); err != nil {
+		return p, err
+	}
+	records := v.tx.Bucket(database.Seqs)
+	for after < p.LastSeq && len(p.Events) < limit {
+		first := blockOf(after+1)*blockSeqs + 1
+		block, err := database.Get(records, blockKey(source, first))
+		if err != nil {
+			return p, err
+		}
+		for seq := first; seq < first+blockSeqs && seq <= p.LastSeq && len(p.Events) < limit; seq++ {
+			r, rest, ok := consumeRecord(block)
+			if !ok {
+				return p, database.ErrDamaged
+			}
+			if block = rest; seq > after {
+				e := score.PostedEvent{Seq: seq, ID: string(r.id), Revision: r.revision, Digest: r.digest}
+				p.Events = append(p.Events, e)
+				after = seq
+			}
+		}
+	}
+	return p, nil
 }
 
 // Audit returns the lines of the audit trail with numbers greater than after, at most

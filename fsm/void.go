@@ -85,20 +85,18 @@ func (w *work) countRow() {
 // history is the part of a contest's timeline that a void can affect: not the marks of a
 // ranked contest, which are too many, nor alerts, except the one that the void affects.
 type history struct {
-	events   []*entry.Event
-	voidedBy map[uint64]uint64 // the revisions of the voids, by those of the voided events
-	marks    []markKey         // the marks to be set again
+	contestID string
+	events    []*entry.Event
+	voidedBy  map[uint64]uint64 // the revisions of the voids, by those of the voided events
+	marks     []markKey         // the marks to be set again
 }
 
-type markKey struct {
-	split, competitor string
-	named             bool // the event names a category or an organisation
-}
+type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns all events but the marks and
 // alerts, and the events that a void names, of any type.
 func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, named []*entry.Event) {
-	h = &history{}
+	h = &history{contestID: contestID}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
 		b.tx.Fail(err)
 		b.countRow()
@@ -187,7 +185,7 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 	}
 	switch d := b.dataOf(target).(type) {
 	case *score.ResultSet:
-		h.marks = append(h.marks, markKey{d.Split, d.Competitor, d.Category != "" || d.Organisation != ""})
+		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
 	case *score.Alert:
 	default:
 		return
@@ -210,20 +208,15 @@ func voidedBy(events []*entry.Event) map[uint64]uint64 {
 	return voided
 }
 
-// replayOrder returns the events that are not voided and have an effect. Marks come last,
-// because the final definition of the contest decides whether it can take them.
-func (h *history) replayOrder() []*entry.Event {
-	var list, marks []*entry.Event
+// standing returns the events that are not voided and have an effect, without the marks:
+// the final definition of the contest decides whether it can take them.
+func (h *history) standing() (list []*entry.Event) {
 	for _, s := range h.events {
-		switch {
-		case h.voidedBy[s.Revision] != 0 || s.Voids != 0:
-		case s.Type == score.TypeResultSet:
-			marks = append(marks, s)
-		default:
+		if h.voidedBy[s.Revision] == 0 && s.Voids == 0 && s.Type != score.TypeResultSet {
 			list = append(list, s)
 		}
 	}
-	return append(list, marks...)
+	return list
 }
 
 // awardIDs returns the ids of the awards in the history, voided or not, each once.

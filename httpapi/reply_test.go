@@ -61,6 +61,9 @@ func TestEqualQuestionsHaveOneKey(t *testing.T) {
 		"scores?competition=OG/X&limit=5&max_stale=10": {"scores?competition=OG%2FX&limit=5",
 			cache.ListTag("OG")},
 		"bards/bard/cacofonix":                             {"bards/bard/cacofonix", cache.AnyTag},
+		"bards/bard/cacofonix?after=":                      {"bards/bard/cacofonix?after=0", cache.AnyTag},
+		"bards/bard/cacofonix?limit=100":                   {"bards/bard/cacofonix?after=0", cache.AnyTag},
+		"bards/bard/cacofonix?after=07&limit=2":            {"bards/bard/cacofonix?after=7&limit=2", cache.AnyTag},
 		"leaderboard/" + race + "?limit=100&split=&after=": {"leaderboard/" + race, cache.BoardTag(race)},
 		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race +
 			"?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
@@ -81,7 +84,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		{"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""},
 		{"medals/OG50BC/GAU", ""},
 		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"},
-		{"bards/bard/cacofonix", ""},
+		{"bards/bard/cacofonix", ""}, {"bards/bard/cacofonix", "after=1&limit=2"}, {"bards/bard/new", "limit=1"},
 	} {
 		q, err := question.Parse(c.path, c.query)
 		if err != nil {

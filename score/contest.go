@@ -18,11 +18,19 @@ type Contest struct {
 	ResultStatus   string        `json:"status,omitzero"`
 	Period         string        `json:"period,omitzero"`
 	Clock          string        `json:"clock,omitzero"`
+	// Periods are those that have begun, in order, with the tie-break periods.
+	Periods []string `json:"periods,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
-	// OFFICIAL. No later status reopens an OFFICIAL contest.
-	Started     bool         `json:"started,omitzero"`
-	WasOfficial bool         `json:"official,omitzero"`
-	Competitors []Competitor `json:"competitors,omitzero"`
+	// OFFICIAL and was not reopened since.
+	Started     bool `json:"started,omitzero"`
+	WasOfficial bool `json:"official,omitzero"`
+	// Winner and Decision are of the last contest.decide; "" if the totals decide.
+	Winner   string `json:"winner,omitzero"`
+	Decision string `json:"decision,omitzero"`
+	// ResetRevision is that of the last contest.reset. No earlier event counts, but the
+	// definitions and medals. The caller of Fold sets it.
+	ResetRevision uint64       `json:"reset,omitzero"`
+	Competitors   []Competitor `json:"competitors,omitzero"`
 	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
 	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
 	// ranked contests.
@@ -37,10 +45,13 @@ type Contest struct {
 // Competitor is an entrant with its score in a head_to_head contest.
 type Competitor struct {
 	Entrant
-	Result   Decimal `json:"result,omitzero"`
-	Periods  Totals  `json:"periods,omitzero"` // in the order of their first play
-	Tiebreak Decimal `json:"tiebreak,omitzero"`
-	Stats    Totals  `json:"stats,omitzero"`
+	Result Decimal `json:"result,omitzero"`
+	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
+	// the part of Result that is in no period.
+	Points     []Decimal `json:"points,omitzero"`
+	Adjustment Decimal   `json:"adjustment,omitzero"`
+	Tiebreak   Decimal   `json:"tiebreak,omitzero"`
+	Stats      Totals    `json:"stats,omitzero"`
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
@@ -55,26 +66,27 @@ func (w *Competitor) total(tiebreak bool) *Decimal {
 }
 
 const (
-	// maxPlayed limits the periods, and the statistics, of one competitor.
+	// maxPlayed limits the periods of a contest, and the statistics of one competitor.
 	maxPlayed = 256
-	// maxNumbers limits the periods and statistics of all competitors of a contest
-	// together. Every reader and every watcher of the contest gets all of them.
+	// maxNumbers limits the points in periods and the statistics of all competitors of a
+	// contest together. Every reader and every watcher of the contest gets all of them.
 	maxNumbers = 10_000
 )
 
 // NewContest returns a contest without a definition. Its first event must be a
 // contest.define.
 func NewContest(id string) *Contest {
-	return &Contest{ID: id, ScheduleStatus: "SCHEDULED", ResultStatus: "START_LIST"}
+	return &Contest{ID: id, ScheduleStatus: Scheduled, ResultStatus: StartList}
 }
 
 // Clone returns a copy that shares nothing that Fold changes.
 func (c *Contest) Clone() *Contest {
 	d := *c
+	d.Periods = slices.Clone(c.Periods)
 	d.Competitors = slices.Clone(c.Competitors)
 	for i := range d.Competitors {
 		p := &d.Competitors[i]
-		p.Periods, p.Stats = slices.Clone(p.Periods), slices.Clone(p.Stats)
+		p.Points, p.Stats = slices.Clone(p.Points), slices.Clone(p.Stats)
 	}
 	return &d
 }
@@ -102,7 +114,7 @@ const (
 
 // Fold changes c by one of its own events. If it returns a problem, it has changed
 // nothing. Events that change no contest have no effect. The caller sets the Revision
-// afterwards.
+// afterwards, and after a contest.reset the ResetRevision.
 func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
@@ -110,6 +122,10 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 		p = c.define(d, marks)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
+	case *ContestDecide:
+		p = c.decide(d, mode)
+	case *ContestReset:
+		p = c.reset(marks)
 	case *ScorePlay:
 		p = c.play(d, mode)
 	case *ScoreSet:
@@ -165,6 +181,11 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
+		if old.Code == c.Winner {
+			return conflict("data.competitors",
+				"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
+				old.Code)
+		}
 	}
 	next := Contest{Definition: *d, Competitors: list}
 	if c.Split != "" && !allKept {
@@ -179,20 +200,69 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 }
 
 func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
-	if mode == Live && c.Started {
-		switch d.ScheduleStatus {
-		case "UNSCHEDULED", "SCHEDULED":
-			return conflict("data.schedule_status",
-				"the contest has been RUNNING and cannot be %s; void the event that started it, or use RESCHEDULED",
-				d.ScheduleStatus)
+	if mode == Live {
+		if p := c.checkStatus(d); p != nil {
+			return p
 		}
 	}
+	result := cmp.Or(d.ResultStatus, c.ResultStatus)
+	if c.WasOfficial && d.reopens() {
+		c.WasOfficial = false
+		switch {
+		case result != Official:
+		case d.ScheduleStatus == Running:
+			result = cmp.Or(d.ResultStatus, InProgress)
+		default:
+			result = cmp.Or(d.ResultStatus, Unofficial)
+		}
+	}
+	period := c.beginsWith(d)
+	if p := c.checkPeriod(period, 0, mode); p != nil {
+		return p
+	}
+	c.begin(period)
 	c.ScheduleStatus = cmp.Or(d.ScheduleStatus, c.ScheduleStatus)
 	c.Started = c.Started || d.ScheduleStatus == Running
-	c.ResultStatus = cmp.Or(d.ResultStatus, c.ResultStatus)
+	c.ResultStatus = result
 	c.WasOfficial = c.WasOfficial || d.ResultStatus == Official
 	c.Period = cmp.Or(d.Period, c.Period)
 	c.Clock = cmp.Or(d.Clock, c.Clock)
+	return nil
+}
+
+// beginsWith returns the period of a head_to_head contest that begins with a status, if
+// it has not begun before; "" if none does. A period that was named before the start
+// begins with it.
+func (c *Contest) beginsWith(d *ContestStatus) string {
+	switch {
+	case c.Definition.Kind != HeadToHead || cmp.Or(d.ScheduleStatus, c.ScheduleStatus) != Running:
+		return ""
+	case c.Started:
+		return d.Period
+	}
+	return cmp.Or(d.Period, c.Period)
+}
+
+// reopens reports whether a status shows that a contest is not over.
+func (d *ContestStatus) reopens() bool {
+	switch d.ResultStatus {
+	case StartList, InProgress, "INTERMEDIATE", "PARTIAL":
+		return true
+	}
+	return d.ScheduleStatus != "" && d.ScheduleStatus != Finished
+}
+
+// checkStatus returns why the contest accepts no such status now, or nil.
+func (c *Contest) checkStatus(d *ContestStatus) *Problem {
+	if c.Started && (d.ScheduleStatus == Unscheduled || d.ScheduleStatus == Scheduled) {
+		return conflict("data.schedule_status",
+			"the contest has been RUNNING and cannot be %s; void the event that started it, post a contest.reset, "+
+				"or use RESCHEDULED", d.ScheduleStatus)
+	}
+	if c.WasOfficial && d.reopens() && d.Reason == "" {
+		return conflict("data.reason", "missing; the contest is OFFICIAL, and %s opens it again only for a reason",
+			cmp.Or(d.ScheduleStatus, d.ResultStatus))
+	}
 	return nil
 }
 
@@ -203,7 +273,7 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason string) *Problem {
 	switch {
 	case c.Definition.Kind == "":
-		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
+		return c.undefined()
 	case c.Definition.Kind != kind:
 		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	case mode != Live || reason != "":
@@ -214,8 +284,9 @@ func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason str
 	case c.WasOfficial:
 		return conflict("",
 			"the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
-	case c.ScheduleStatus == Cancelled:
-		return conflict("", "the contest is CANCELLED")
+	case c.ScheduleStatus == Postponed, c.ScheduleStatus == Rescheduled, c.ScheduleStatus == Cancelled:
+		return conflict("",
+			"the contest is %s and takes no plays and marks; post a contest.status with RUNNING first", c.ScheduleStatus)
 	case !c.Started:
 		return conflict("",
 			"the contest has not started (schedule_status is %s); post a contest.status with RUNNING first",
@@ -263,19 +334,19 @@ func (f finder) competitor(code string) *Competitor {
 	return nil
 }
 
-// checkNumbers refuses a live event that would add more periods and statistics than the
-// contest may have. A replay can add some: an event without a period counts in another
-// one if a status before it was voided.
-func (c *Contest) checkNumbers(field string, added int, mode FoldMode) *Problem {
+// checkNumbers refuses a live event that would add more points in periods and statistics
+// than the contest may have. A replay can add some: an event without a period counts in
+// another one if a status before it was voided.
+func (c *Contest) checkNumbers(added int, mode FoldMode) *Problem {
 	if added <= 0 || mode != Live {
 		return nil
 	}
 	for i := range c.Competitors {
-		added += len(c.Competitors[i].Periods) + len(c.Competitors[i].Stats)
+		added += len(c.Periods) + len(c.Competitors[i].Stats)
 	}
 	if added > maxNumbers {
 		return Problemf(TooLarge, "the periods and statistics of all competitors would be %d numbers; "+
-			"the most of one contest is %d", added, maxNumbers).At(field)
+			"the most of one contest is %d", added, maxNumbers).At("data")
 	}
 	return nil
 }
@@ -302,7 +373,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	period := cmp.Or(d.Period, c.Period)
-	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
+	tiebreak := c.isTiebreak(period)
 	total := player.total(tiebreak)
 	sum, ok := total.Add(*d.Delta)
 	if !ok {
@@ -314,29 +385,26 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 			return p
 		}
 	}
-	periods, p := player.Periods.plus("data.period", Totals{{period, *d.Delta}})
+	points, p := c.addPoints(player, period, *d.Delta)
 	if p != nil {
 		return p
-	}
-	if period == "" {
-		periods = player.Periods
 	}
 	stats, p := player.Stats.plus("data.stats_delta", d.StatsDelta)
 	if p != nil {
 		return p
 	}
-	added := len(periods) - len(player.Periods) + len(stats) - len(player.Stats)
-	if p := c.checkNumbers("data", added, mode); p != nil {
+	if p := c.checkPeriod(period, len(stats)-len(player.Stats), mode); p != nil {
 		return p
 	}
-	*total = sum
-	player.Periods, player.Stats = periods, stats
-	player.Scored = true
-	// A goal that is reported late, in the break, changes the score but not the clock.
-	if c.ScheduleStatus == Running {
+	// A goal that is reported late, in the break or for an earlier period, changes the
+	// score but not the clock.
+	if c.ScheduleStatus == Running && !c.isEarlier(period) {
 		c.Period = cmp.Or(d.Period, c.Period)
 		c.Clock = cmp.Or(d.Clock, c.Clock)
 	}
+	*total, player.Stats = sum, stats
+	player.setPoints(c.begin(period), points)
+	player.Scored = true
 	return nil
 }
 
@@ -386,31 +454,35 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, d.Reason); p != nil {
 		return p
 	}
-	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, d.Period)
-	next := Contest{Competitors: slices.Clone(c.Competitors)}
-	find, added := next.finder(len(d.Result)), 0
-	for _, n := range d.Result {
+	tiebreak := c.isTiebreak(d.Period)
+	find := c.finder(len(d.Result))
+	points := make([]Decimal, len(d.Result))
+	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)
 		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		total := competitor.total(tiebreak)
-		if d.Period != "" {
-			difference := Totals{{d.Period, n.Value - *total}}
-			periods, p := competitor.Periods.plus("data.period", difference)
-			if p != nil {
-				return p
-			}
-			added += len(periods) - len(competitor.Periods)
-			competitor.Periods = periods
+		var p *Problem
+		if points[i], p = c.addPoints(competitor, d.Period, n.Value-*competitor.total(tiebreak)); p != nil {
+			return p
 		}
-		*total = n.Value
-		competitor.Scored = true
+		if d.Period != "" || d.Adjustment || mode != Live {
+			continue
+		}
+		if p := c.checkSum(competitor, n.Value, points[i]); p != nil {
+			return p
+		}
 	}
-	if p := c.checkNumbers("data.result", added, mode); p != nil {
+	if p := c.checkPeriod(d.Period, 0, mode); p != nil {
 		return p
 	}
-	c.Competitors = next.Competitors
+	at := c.begin(d.Period)
+	for i, n := range d.Result {
+		competitor := find.competitor(n.Code)
+		*competitor.total(tiebreak) = n.Value
+		competitor.setPoints(at, points[i])
+		competitor.Scored = true
+	}
 	return nil
 }
 

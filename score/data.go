@@ -13,6 +13,8 @@ const (
 	TypeCompetitionDefine Type = "competition.define"
 	TypeContestDefine     Type = "contest.define"
 	TypeContestStatus     Type = "contest.status"
+	TypeContestDecide     Type = "contest.decide"
+	TypeContestReset      Type = "contest.reset"
 	TypeScorePlay         Type = "score.play"
 	TypeScoreSet          Type = "score.set"
 	TypeResultSet         Type = "result.set"
@@ -28,8 +30,10 @@ var dataTypes = []*table{
 	newTable[CompetitionDefine](TypeCompetitionDefine, nil),
 	newTable(TypeContestDefine, checkContestDefine),
 	newTable(TypeContestStatus, checkContestStatus),
+	newTable(TypeContestDecide, checkContestDecide),
+	newTable[ContestReset](TypeContestReset, nil),
 	newTable[ScorePlay](TypeScorePlay, nil),
-	newTable[ScoreSet](TypeScoreSet, nil),
+	newTable(TypeScoreSet, checkScoreSet),
 	newTable(TypeResultSet, checkResultSet),
 	newTable[MedalAward](TypeMedalAward, nil),
 	newTable[MedalRevoke](TypeMedalRevoke, nil),
@@ -87,10 +91,17 @@ const (
 
 // Statuses that have rules of their own.
 const (
-	Running   = "RUNNING"
-	Cancelled = "CANCELLED"
-	Finished  = "FINISHED"
-	Official  = "OFFICIAL"
+	Unscheduled = "UNSCHEDULED"
+	Scheduled   = "SCHEDULED"
+	Running     = "RUNNING"
+	Postponed   = "POSTPONED"
+	Rescheduled = "RESCHEDULED"
+	Cancelled   = "CANCELLED"
+	Finished    = "FINISHED"
+	StartList   = "START_LIST"
+	InProgress  = "LIVE"
+	Unofficial  = "UNOFFICIAL"
+	Official    = "OFFICIAL"
 )
 
 // Medals.
@@ -128,12 +139,13 @@ var choices = map[string][]string{
 	"sort":        {"asc", "desc"},
 	"irm":         irms,
 	"medal":       {Gold, Silver, Bronze},
+	"decision":    decisions,
 	"schedule_status": {
-		"UNSCHEDULED", "SCHEDULED", "GETTING_READY", Running, "SCHEDULED_BREAK", "DELAYED",
-		"INTERRUPTED", "POSTPONED", "RESCHEDULED", Cancelled, Finished,
+		Unscheduled, Scheduled, "GETTING_READY", Running, "SCHEDULED_BREAK", "DELAYED",
+		"INTERRUPTED", Postponed, Rescheduled, Cancelled, Finished,
 	},
 	"result_status": {
-		"START_LIST", "LIVE", "INTERMEDIATE", "UNCONFIRMED", "UNOFFICIAL", Official, "PARTIAL",
+		StartList, InProgress, "INTERMEDIATE", "UNCONFIRMED", Unofficial, Official, "PARTIAL",
 		"PROTESTED", "PROVISIONAL",
 	},
 }
@@ -229,12 +241,14 @@ func checkEntrants(c *Checker, list []Entrant) {
 	}
 }
 
-// ContestStatus changes the status, the period or the clock of a contest.
+// ContestStatus changes the status, the period or the clock of a contest. A status that
+// reopens an OFFICIAL contest needs a reason.
 type ContestStatus struct {
 	ScheduleStatus string `json:"schedule_status,omitzero" is:"schedule_status"`
 	ResultStatus   string `json:"result_status,omitzero" is:"result_status"`
 	Period         string `json:"period,omitzero" is:"period"`
 	Clock          string `json:"clock,omitzero" is:"period"`
+	Reason         string `json:"reason,omitzero" is:"text"`
 	Comment        string `json:"comment,omitzero" is:"text"`
 }
 
@@ -262,15 +276,23 @@ type ScorePlay struct {
 
 func (*ScorePlay) eventType() Type { return TypeScorePlay }
 
-// ScoreSet sets totals.
+// ScoreSet sets totals. The difference goes to Period. Without one the totals must be those
+// of the periods, unless Adjustment is given.
 type ScoreSet struct {
-	Result  Totals `json:"result" is:"code"`
-	Period  string `json:"period,omitzero" is:"period"`
-	Reason  string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
-	Comment string `json:"comment,omitzero" is:"text"`
+	Result     Totals `json:"result" is:"code"`
+	Period     string `json:"period,omitzero" is:"period"`
+	Adjustment bool   `json:"adjustment,omitzero"`       // the difference is in no period
+	Reason     string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment    string `json:"comment,omitzero" is:"text"`
 }
 
 func (*ScoreSet) eventType() Type { return TypeScoreSet }
+
+func checkScoreSet(d *ScoreSet, c *Checker) {
+	if d.Adjustment && d.Period != "" {
+		c.Fail("data.adjustment", "got true beside the period %q; want one of the two", clip(d.Period))
+	}
+}
 
 // ResultSet records a mark at a split of a ranked contest, or an invalid result mark
 // (IRM: DNF, DNS, DSQ ...) if there is no mark. Mark2 orders equal marks, and Place orders

@@ -45,6 +45,7 @@ type envelope struct {
 // type and are within limits. Whether the event fits the current state is for the store
 // to decide. Members that the client left out stay zero.
 func Decode(b []byte) (Event, *Problem) {
+	b = bytes.TrimPrefix(b, byteOrderMark)
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
@@ -62,8 +63,8 @@ func decodeGeneral(b []byte) (Event, *Problem) {
 			strings.Join(memberNames(reflect.TypeFor[envelope]()), ", "))
 	}
 	var w envelope
-	if err := json.Unmarshal(b, &w, json.RejectUnknownMembers(true)); err != nil {
-		return Event{ID: w.ID}, jsonProblem("", err)
+	if err := json.Unmarshal(b, &w, json.RejectUnknownMembers(true), withTimes); err != nil {
+		return Event{ID: w.ID}, textProblem(b, err)
 	}
 	return w.event(nil)
 }
@@ -151,7 +152,7 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 		return nil, fieldProblem("data", "%s; want an object with the members %s",
 			got(kind, text), strings.Join(memberNames(reflect.TypeOf(d).Elem()), ", "))
 	}
-	if err := json.Unmarshal(text, d, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(text, d, json.RejectUnknownMembers(true), withTimes); err != nil {
 		return nil, jsonProblem("data", err)
 	}
 	return d, nil
@@ -186,7 +187,7 @@ func (e *Event) checkContestID(c *Checker) {
 // DecodeArray reads one event, or an array of at most MaxArray events. The problem's
 // Index is the event at fault.
 func DecodeArray(b []byte) (events []Event, p *Problem) {
-	b = bytes.TrimLeft(b, " \t\r\n")
+	b = TrimLine(b)
 	if len(b) == 0 || b[0] != '[' {
 		e, p := Decode(b)
 		return []Event{e}, p
@@ -194,7 +195,7 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
-		return nil, jsonProblem("", err)
+		return nil, textProblem(b, err)
 	}
 	for d.PeekKind() != ']' {
 		i := len(events)
@@ -204,7 +205,7 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 		}
 		v, err := d.ReadValue()
 		if err != nil {
-			p := jsonProblem("", err)
+			p := textProblem(b, err)
 			p.Index, p.Field = &i, strings.TrimPrefix(strings.TrimPrefix(p.Field, strconv.Itoa(i)), ".")
 			return nil, p
 		}

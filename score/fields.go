@@ -18,8 +18,8 @@ type table struct {
 	sorted []field // in the order of the canonical form
 	// rules checks what concerns several members, or members of other types than below.
 	rules func(d Data, c *Checker)
-	// general is true if a member is neither a text, a number, a measure nor totals. Such data is
-	// read and written by the general JSON code.
+	// general is true if a member is neither a text, a number, a measure, totals nor a
+	// flag. Such data is read and written by the general JSON code.
 	general bool
 }
 
@@ -43,6 +43,7 @@ const (
 	measure             // *Measure
 	totals              // Totals
 	names               // []string
+	flag                // bool
 )
 
 var kinds = map[reflect.Type]kind{
@@ -51,6 +52,7 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[*Measure](): measure,
 	reflect.TypeFor[Totals]():   totals,
 	reflect.TypeFor[[]string](): names,
+	reflect.TypeFor[bool]():     flag,
 }
 
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
@@ -127,6 +129,8 @@ func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 		return fastMeasure(r, m)
 	case totals:
 		return fastTotals(r, (*Totals)(f.at(d)))
+	case flag:
+		return r.Bool((*bool)(f.at(d)))
 	}
 	return false
 }
@@ -172,6 +176,10 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 		if t := *(*Totals)(f.at(d)); t != nil || f.required {
 			w.Name(f.name)
 			fastWriteTotals(w, t, canonical)
+		}
+	case flag:
+		if set := *(*bool)(f.at(d)); set || f.required {
+			w.Bool(f.name, set)
 		}
 	}
 }

@@ -112,6 +112,8 @@ func (m *memMarks) Set(split string, mark score.Mark) (total int) {
 	return len(s.sorted)
 }
 
+func (m *memMarks) Clear() { clear(m.splits) }
+
 func (m *memMarks) First(split string, n int) (first []score.Mark, total int) {
 	s := m.splits[split]
 	if s == nil {

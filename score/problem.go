@@ -145,6 +145,9 @@ func jsonProblem(base string, err error) *Problem {
 		return fieldProblem(base, "%s", err)
 	}
 	field := fieldPath(base, semantic.JSONPointer)
+	if wrong, ok := errors.AsType[timeError](semantic.Err); ok {
+		return fieldProblem(field, "%s", wrong)
+	}
 	switch {
 	case errors.Is(semantic.Err, json.ErrUnknownName):
 		return fieldProblem(field, "unknown member; want only %s", strings.Join(memberNames(semantic.GoType), ", "))

@@ -237,6 +237,8 @@ type Marks interface {
 	// First returns the n best marks at the split, IRMs after all others, and the number
 	// of all marks there.
 	First(split string, n int) (first []Mark, total int)
+	// Clear removes all marks.
+	Clear()
 }
 
 const maxLeaders = 10

@@ -22,34 +22,42 @@ type Record struct {
 	Venue       string `json:"venue,omitzero"`
 	MedalEvent  int    `json:"medal_event,omitzero"`
 	Format
-	ScheduleStatus string     `json:"schedule_status"`
-	ResultStatus   string     `json:"result_status"`
-	Period         string     `json:"period"`
-	Clock          string     `json:"clock"`
-	StartTime      time.Time  `json:"start_time,omitzero"`
-	Split          string     `json:"split,omitzero"` // if ranked: where competitors are ranked
-	Competitors    []Standing `json:"competitors"`
-	Total          *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
-	Winner         string     `json:"winner"`
-	Revision       uint64     `json:"revision"`
-	UpdatedAt      time.Time  `json:"updated_at"`
+	ScheduleStatus string    `json:"schedule_status"`
+	ResultStatus   string    `json:"result_status"`
+	Period         string    `json:"period"`
+	Periods        []string  `json:"periods,omitzero"` // if head_to_head: in the order in which they began
+	Clock          string    `json:"clock"`
+	StartTime      time.Time `json:"start_time,omitzero"`
+	Split          string    `json:"split,omitzero"` // if ranked: where competitors are ranked
+	// TiebreakPeriods are the tie-break periods that have begun. They are not among Periods.
+	TiebreakPeriods []string   `json:"tiebreak_periods,omitzero"`
+	Competitors     []Standing `json:"competitors"`
+	Total           *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
+	Winner          string     `json:"winner"`
+	Decision        string     `json:"decision,omitzero"` // how it was won, or why nobody has won
+	Revision        uint64     `json:"revision"`
+	UpdatedAt       time.Time  `json:"updated_at"`
 }
 
-// Standing is one competitor in a Record. Rank is 0 without a result. Periods and Stats
-// are for head_to_head contests.
+// Standing is one competitor in a Record. Rank is 0 without a result. Periods, Adjustment
+// and Stats are for head_to_head contests.
 type Standing struct {
-	Code         string   `json:"code"`
-	Name         string   `json:"name"`
-	Organisation string   `json:"organisation"`
-	Result       *Decimal `json:"result"` // null in a ranked contest without a mark
-	Mark2        *Decimal `json:"mark2,omitzero"`
-	IRM          string   `json:"irm,omitzero"`
-	Out          string   `json:"out,omitzero"` // the IRM at another split, beside a result
-	Periods      Totals   `json:"periods"`
-	Tiebreak     Decimal  `json:"tiebreak"`
-	Stats        Totals   `json:"stats"`
-	Rank         int      `json:"rank,omitzero"`
-	SortOrder    int      `json:"sort_order"`
+	Code         string `json:"code"`
+	Name         string `json:"name"`
+	Organisation string `json:"organisation"`
+	// Order is the place among the sides of a head_to_head contest, or that of the start
+	// list of a ranked one.
+	Order      int      `json:"order,omitzero"`
+	Result     *Decimal `json:"result"` // null in a ranked contest without a mark
+	Mark2      *Decimal `json:"mark2,omitzero"`
+	IRM        string   `json:"irm,omitzero"`
+	Out        string   `json:"out,omitzero"`        // the IRM at another split, beside a result
+	Periods    Totals   `json:"periods"`             // the points in each of the contest's Periods
+	Adjustment Decimal  `json:"adjustment,omitzero"` // the points of Result that are in none of them
+	Tiebreak   Decimal  `json:"tiebreak"`
+	Stats      Totals   `json:"stats"`
+	Rank       int      `json:"rank,omitzero"`
+	SortOrder  int      `json:"sort_order"`
 }
 
 // Record returns c as readers see it.
@@ -83,16 +91,21 @@ func (c *Contest) Record() Record {
 		r.Competitors = c.rankedStandings()
 	} else {
 		r.Competitors = c.scoredStandings()
+		r.Periods = []string{}
+		for _, period := range c.Periods {
+			if c.isTiebreak(period) {
+				r.TiebreakPeriods = append(r.TiebreakPeriods, period)
+			} else {
+				r.Periods = append(r.Periods, period)
+			}
+		}
 	}
-	decided := c.ScheduleStatus == Finished && (d.Kind == HeadToHead || c.Split == d.FinalSplit())
-	if p := r.Competitors; decided && len(p) > 0 && p[0].Rank == 1 && (len(p) == 1 || p[1].Rank != 1) {
-		r.Winner = p[0].Code
-	}
+	r.Winner, r.Decision = c.decided(r.Competitors)
 	return r
 }
 
 // scoredStandings orders the competitors of a head_to_head contest by result, then by
-// tie-break score.
+// tie-break score, then in the order of sides.
 func (c *Contest) scoredStandings() []Standing {
 	lower := c.Definition.LowerIsBetter()
 	better := func(a, b Decimal) int {
@@ -101,7 +114,7 @@ func (c *Contest) scoredStandings() []Standing {
 		}
 		return cmp.Compare(b, a)
 	}
-	order := func(a, b *Competitor) int {
+	order := func(a, b side) int {
 		if a.Scored != b.Scored && lower {
 			if a.Scored {
 				return -1
@@ -110,13 +123,8 @@ func (c *Contest) scoredStandings() []Standing {
 		}
 		return cmp.Or(better(a.Result, b.Result), better(a.Tiebreak, b.Tiebreak))
 	}
-	list := make([]*Competitor, len(c.Competitors))
-	for i := range c.Competitors {
-		list[i] = &c.Competitors[i]
-	}
-	slices.SortStableFunc(list, func(a, b *Competitor) int {
-		return cmp.Or(order(a, b), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
-	})
+	list := c.sides()
+	slices.SortStableFunc(list, order)
 	standings := make([]Standing, len(list))
 	for i, w := range list {
 		rank := i + 1
@@ -128,15 +136,50 @@ func (c *Contest) scoredStandings() []Standing {
 			Code:         w.Code,
 			Name:         w.Name,
 			Organisation: w.Organisation,
+			Order:        w.place,
 			Result:       &result,
-			Periods:      w.Periods,
 			Tiebreak:     w.Tiebreak,
 			Stats:        w.Stats,
 			Rank:         rank,
 			SortOrder:    i + 1,
 		}
+		c.showPoints(&standings[i], w.Competitor)
 	}
 	return standings
+}
+
+// showPoints sets what a standing shows of the points in periods.
+func (c *Contest) showPoints(s *Standing, w *Competitor) {
+	for i, period := range c.Periods {
+		if !c.isTiebreak(period) {
+			s.Periods = append(s.Periods, Total{period, w.pointsAt(i)})
+			s.Adjustment = w.Adjustment
+		}
+	}
+}
+
+// maxSides is the greatest number of competitors that are shown as sides.
+const maxSides = 4
+
+// Sides returns the competitors as they are shown: up to maxSides of a head_to_head
+// contest in the order of sides, so that they do not change places with the lead, and
+// otherwise the best first.
+func (r *Record) Sides() []Standing {
+	if r.Kind == Ranked || len(r.Competitors) > maxSides {
+		return r.Competitors
+	}
+	return slices.SortedStableFunc(slices.Values(r.Competitors), func(a, b Standing) int {
+		return cmp.Compare(a.Order, b.Order)
+	})
+}
+
+// TiebreakText returns the tie-break score of a competitor in brackets; "" before a
+// tie-break period has begun.
+func (r *Record) TiebreakText(s *Standing) string {
+	if len(r.TiebreakPeriods) == 0 {
+		return ""
+	}
+	return "(" + s.Tiebreak.String() + ")"
 }
 
 // rankedStandings returns the leaders with their ranks and, if there are fewer than
@@ -158,7 +201,7 @@ func (c *Contest) rankedStandings() []Standing {
 			p.Result, p.Mark2, p.Out = &m.Value, m.Mark2, m.Out
 		}
 		if e := c.competitor(m.Competitor); e != nil {
-			p.Name, p.Organisation = e.Name, cmp.Or(e.Organisation, m.Organisation)
+			p.Name, p.Organisation, p.Order = e.Name, cmp.Or(e.Organisation, m.Organisation), e.Order
 		}
 		marked[m.Competitor] = true
 		standings = append(standings, p)
@@ -173,6 +216,7 @@ func (c *Contest) rankedStandings() []Standing {
 				Code:         w.Code,
 				Name:         w.Name,
 				Organisation: w.Organisation,
+				Order:        w.Order,
 				SortOrder:    len(standings) + 1,
 			})
 		}

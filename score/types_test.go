@@ -14,6 +14,8 @@ var sampleData = map[Type]string{
 	TypeCompetitionDefine: `{"name":"Games"}`,
 	TypeContestDefine:     `{"kind":"ranked","sport":"menhir throw"}`,
 	TypeContestStatus:     `{"clock":"1:00"}`,
+	TypeContestDecide:     `{"winner":"GAU","decision":"RETIRED"}`,
+	TypeContestReset:      `{"reason":"rain"}`,
 	TypeScorePlay:         `{"competitor":"GAU","delta":0}`,
 	TypeScoreSet:          `{"result":{"GAU":1}}`,
 	TypeResultSet:         `{"competitor":"GAU","split":"finish","mark":9.58}`,
@@ -111,6 +113,7 @@ func TestEveryTypeIsFolded(t *testing.T) {
 type noMarks struct{}
 
 func (noMarks) Set(string, Mark) int            { return 1 }
+func (noMarks) Clear()                          {}
 func (noMarks) First(string, int) ([]Mark, int) { return nil, 0 }
 
 func TestEveryTypeHasItsOwnData(t *testing.T) {

@@ -31,6 +31,8 @@ type View interface {
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
 	Medals(competition string) (t *medal.Table, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)
+	// Posted lists a source's events in order: limit at most. after is a seq.
+	Posted(source string, after uint64, limit int) (score.Posted, error)
 	// Audit lists the audit trail in order. after and next are numbers of lines; next is
 	// 0 at the end.
 	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)

@@ -248,13 +248,10 @@ func (f valueFlag) String() string     { return "" }
 
 func timeFlag(p *time.Time) valueFlag {
 	return valueFlag{"string", func(s string) (err error) {
-		if s == "" {
-			return nil
+		if s != "" {
+			*p, err = score.ParseTime(s)
 		}
-		if *p, err = time.Parse(time.RFC3339, s); err != nil {
-			return fmt.Errorf("got %q; want RFC 3339, such as 2026-02-09T10:00:00Z", s)
-		}
-		return nil
+		return err
 	}}
 }
 

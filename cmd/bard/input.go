@@ -74,7 +74,7 @@ func (in *input) next() (inputEvent, error) {
 		case err != nil && err != io.EOF:
 			return inputEvent{}, lineError(in.number, "", err)
 		}
-		if line = bytes.Trim(line, " \t\r\n"); len(line) > 0 {
+		if line = score.TrimLine(line); len(line) > 0 {
 			e, err := in.parse(bytes.Clone(line))
 			if err != nil {
 				return inputEvent{}, lineError(in.number, e.ID, err)
@@ -93,15 +93,16 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 	signs := in.keyName != nil
 	if !signs {
 		var head struct {
-			ID     string    `json:"id"`
-			Source string    `json:"source"`
-			Seq    uint64    `json:"seq"`
-			Time   time.Time `json:"time"`
+			ID     string `json:"id"`
+			Source string `json:"source"`
+			Seq    uint64 `json:"seq"`
+			Time   string `json:"time"`
 		}
 		err := json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true))
 		if err == nil && head.Seq > 0 && head.Source != "" {
 			l := client.Line{ID: head.ID, Seq: head.Seq, JSON: line, Number: in.number}
-			return inputEvent{l, head.Source, head.Time, false}, nil
+			at, _ := score.ParseTime(head.Time) // the frontend refuses a wrong one
+			return inputEvent{l, head.Source, at, false}, nil
 		}
 	}
 	e, problem := score.Decode(line)

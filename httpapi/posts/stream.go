@@ -259,7 +259,7 @@ func (l *eventReader) next() (c chunk) {
 			return c
 		}
 		c.ended = err == io.EOF
-		if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
+		if line = score.TrimLine(line); len(line) == 0 {
 			continue
 		}
 		event, problem := score.Decode(line)

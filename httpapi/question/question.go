@@ -152,7 +152,7 @@ var Routes = []Route{
 	{"/v1/leaderboard/{contest:.+}", true, append(boardParameters, maxStale), score.ValidPath, parseLeaderboard},
 	{"/v1/medals/{competition}", false, []string{maxStale}, validCompetition, named(Medals)},
 	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, validRow, named(medalRow)},
-	{"/v1/bards/{source:.+}", false, []string{maxStale}, nil, parseBard},
+	{"/v1/bards/{source:.+}", false, []string{"after", "limit", maxStale}, nil, parseBard},
 }
 
 // named returns a parse function for a question that only the path makes.

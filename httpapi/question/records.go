@@ -3,13 +3,13 @@ package question
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -311,7 +311,7 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 		if e.VoidedBy != 0 {
 			data = fmt.Sprintf("(voided at revision %d) %s", e.VoidedBy, data)
 		}
-		t.Row(e.Revision, e.Time.UTC().Format(time.RFC3339), e.Type, e.ID, grantText(&e), data)
+		t.Row(e.Revision, textfmt.Time(e.Time), e.Type, e.ID, grantText(&e), data)
 	}
 	t.DropEmpty("BY")
 	t.Write(b)
@@ -330,14 +330,31 @@ func grantText(e *score.TimelineEvent) string {
 	return ""
 }
 
-// parseBard reads the question for the last seq of a source. A source that has never
-// posted is at 0, so that a new bard starts like any other.
-func parseBard(source string, _ url.Values) (Question, error) {
+// parseBard reads the question for the last seq of a source and, if after or limit is
+// given, for the identities of its events. A source that has never posted is at 0, so that
+// a new bard starts like any other.
+func parseBard(source string, q url.Values) (Question, error) {
 	if !score.ValidPath(source) {
 		return Question{}, handler.Unwanted("source", source, "segments of letters, digits and ._~- joined by /")
 	}
+	key := "bards/" + source
+	if q.Has("after") || q.Has("limit") {
+		after, limit, err := parsePosted(q)
+		if err != nil {
+			return Question{}, err
+		}
+		return Question{
+			Key: keyOf(key, url.Values{"after": {strconv.FormatUint(after, 10)}}, limit),
+			Tag: cache.AnyTag,
+			Ask: encoded(func(v queries.View) (any, uint64, error) {
+				posted, err := v.Posted(source, after, limit)
+				return posted, 0, err
+			}),
+			Text: textRenderer(postedText),
+		}, nil
+	}
 	return Question{
-		Key: "bards/" + source,
+		Key: key,
 		Tag: cache.AnyTag,
 		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			bard, ok, err := v.Bard(source)
@@ -350,8 +367,31 @@ func parseBard(source string, _ url.Values) (Question, error) {
 	}, nil
 }
 
+func parsePosted(q url.Values) (after uint64, limit int, err error) {
+	if limit, err = handler.PageSize(q); err != nil {
+		return 0, 0, err
+	}
+	given := q.Get("after")
+	if given == "" {
+		return 0, limit, nil
+	}
+	if after, err = strconv.ParseUint(given, 10, 64); err != nil {
+		err = handler.Unwanted("after", given, "the seq before the first event to list, such as 0")
+	}
+	return after, limit, err
+}
+
 func bardText(b *bytes.Buffer, bard *score.Bard) {
 	t := textfmt.NewTable("SOURCE", "LAST SEQ", "LAST ID")
 	t.Row(bard.Source, bard.LastSeq, bard.LastID)
+	t.Write(b)
+}
+
+func postedText(b *bytes.Buffer, p *score.Posted) {
+	bardText(b, &p.Bard)
+	t := textfmt.NewTable("SEQ", "REVISION", "DIGEST", "ID")
+	for _, e := range p.Events {
+		t.Row(e.Seq, e.Revision, hex.EncodeToString(e.Digest[:]), e.ID)
+	}
 	t.Write(b)
 }

@@ -136,6 +136,9 @@ func openScripts() []script {
 		{"bards.txt", append(reads("/v1/bards/bard/cacofonix"),
 			get("one that never posted", "/v1/bards/bard/new"),
 			get("a name that cannot be", "/v1/bards/a//b"),
+			get("its events", "/v1/bards/bard/cacofonix?after=2&limit=2"),
+			get("its events as text", "/v1/bards/bard/cacofonix?after=2&limit=2", wantText),
+			get("no seq", "/v1/bards/bard/cacofonix?after=x"),
 		)},
 		{"frontends.txt", []exchange{
 			get("the group", "/v1/frontends"),

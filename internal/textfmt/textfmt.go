@@ -8,13 +8,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 // obeyed reports whether a terminal does something at r other than to show it: control
-// characters, which begin escape sequences, and changes of the writing direction.
-func obeyed(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+// characters, which begin escape sequences, line and paragraph separators, and changes of
+// the writing direction or of the shapes of letters.
+func obeyed(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
+		r == '\u2028' || r == '\u2029' || '\u206a' <= r && r <= '\u206f'
+}
 
 // OneLine replaces everything in s that a terminal obeys by spaces, line breaks too. Names
 // come from anybody.
@@ -45,17 +52,41 @@ func Escape(text []byte) []byte {
 	return safe
 }
 
-// Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces
-// what is cut off.
-func Clip(s string, width int) string {
-	runes := []rune(OneLine(s))
-	switch {
-	case len(runes) <= width:
-		return string(runes)
-	case width <= 1:
-		return string(runes[:max(width, 0)])
+// Width returns the cells of a terminal that s takes: two for a letter of East Asian
+// scripts or an emoji, none for a combining mark.
+func Width(s string) int {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return uniseg.StringWidth(s)
+		}
 	}
-	return string(runes[:width-1]) + "…"
+	return len(s)
+}
+
+// Pad returns s with spaces behind it, at least width cells wide.
+func Pad(s string, width int) string { return s + strings.Repeat(" ", max(width-Width(s), 0)) }
+
+// Clip returns OneLine of s, shortened to at most width cells. An ellipsis replaces what is
+// cut off.
+func Clip(s string, width int) string {
+	s = OneLine(s)
+	if Width(s) <= width {
+		return s
+	}
+	ellipsis := "…"
+	if width <= 1 {
+		ellipsis = ""
+	}
+	room := width - Width(ellipsis)
+	kept, rest, state := 0, s, -1
+	for rest != "" {
+		cluster, others, cells, next := uniseg.FirstGraphemeClusterInString(rest, state)
+		if room -= cells; room < 0 {
+			break
+		}
+		kept, rest, state = kept+len(cluster), others, next
+	}
+	return s[:kept] + ellipsis
 }
 
 // Join joins the words that are not empty.
@@ -73,6 +104,9 @@ func Rank(rank int, shared bool) string {
 	}
 	return strconv.Itoa(rank)
 }
+
+// Time formats a time in UTC as RFC 3339 does: the times of one list have one zone.
+func Time(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Thousands formats n with commas between groups of three digits.
 func Thousands[N ~int | ~int64 | ~uint64](n N) string {
@@ -125,15 +159,20 @@ func (t *Table) Write(b *bytes.Buffer) {
 	}
 }
 
-// Lines returns the rows as lines of at most width characters. If the table is wider, the
-// widest columns are clipped. Width 0 is unlimited.
-func (t *Table) Lines(width int) []string {
+// Lines returns the rows as lines of at most width cells. If the table is wider, the
+// columns with the headings in first are clipped, then the widest ones. Width 0 is
+// unlimited.
+func (t *Table) Lines(width int, first ...string) []string {
 	widths, total := t.widths()
 	if width <= 0 {
 		width = total
 	}
-	for ; total > width && slices.Max(widths) > minColumnWidth; total-- {
-		widths[slices.Index(widths, slices.Max(widths))]--
+	for ; total > width; total-- {
+		at := t.widest(widths, first)
+		if at < 0 {
+			break
+		}
+		widths[at]--
 	}
 	lines := make([]string, len(t.columns[0]))
 	for row := range lines {
@@ -142,11 +181,24 @@ func (t *Table) Lines(width int) []string {
 	return lines
 }
 
+// widest returns the widest column that can be clipped: of those with the headings in
+// first, if there is one; -1 if there is none at all.
+func (t *Table) widest(widths []int, first []string) int {
+	at, preferred := -1, false
+	for i, w := range widths {
+		p := slices.Contains(first, t.columns[i][0])
+		if w > minColumnWidth && (at < 0 || p && !preferred || p == preferred && w > widths[at]) {
+			at, preferred = i, p
+		}
+	}
+	return at
+}
+
 func (t *Table) widths() (widths []int, total int) {
 	widths, total = make([]int, len(t.columns)), -gap
 	for i, column := range t.columns {
 		for _, c := range column {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+			widths[i] = max(widths[i], Width(c))
 		}
 		total += widths[i] + gap
 	}
@@ -157,10 +209,10 @@ func (t *Table) line(row int, widths []int) string {
 	var b strings.Builder
 	for i, column := range t.columns {
 		cell := Clip(column[row], widths[i])
-		b.WriteString(cell)
 		if i < len(t.columns)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap))
+			cell = Pad(cell, widths[i]+gap)
 		}
+		b.WriteString(cell)
 	}
 	return b.String()
 }

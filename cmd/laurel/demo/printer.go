@@ -70,7 +70,7 @@ var unescapeStyles = func() *strings.Replacer {
 }()
 
 func (p *printer) padded(s style, text string, width int) string {
-	return p.styled(s, fmt.Sprintf("%-*s", width, text))
+	return p.styled(s, textfmt.Pad(text, width))
 }
 
 // println formats and prints a line. It ignores errors: when the reader of the output is
@@ -180,7 +180,8 @@ func (p *printer) medals(m medal.Standings) {
 		if r.Rank > 0 {
 			rank = fmt.Sprint(r.Rank)
 		}
-		fmt.Fprintf(&b, "  %3s  %-23s %4d %6d %6d %5d\n", rank, r.Organisation, r.Gold, r.Silver, r.Bronze, r.Total)
+		fmt.Fprintf(&b, "  %3s  %s %4d %6d %6d %5d\n",
+			rank, textfmt.Pad(r.Organisation, 23), r.Gold, r.Silver, r.Bronze, r.Total)
 	}
 	p.println("%s", b.String())
 }
@@ -280,9 +281,9 @@ func (p *printer) matchScore(r *score.Record) string {
 
 // resultText formats a mark at a split, with its rank there if it is among the first ten.
 func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
-	text := fmt.Sprintf("%-15s %-4s", d.Competitor, d.Organisation)
+	text := textfmt.Pad(d.Competitor, 15) + " " + textfmt.Pad(d.Organisation, 4)
 	if d.Competitor == d.Organisation {
-		text = fmt.Sprintf("%-4s", d.Competitor)
+		text = textfmt.Pad(d.Competitor, 4)
 	}
 	if d.IRM != "" {
 		return text + p.styled(red, d.IRM) + "  " + d.Comment

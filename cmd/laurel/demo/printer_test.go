@@ -32,6 +32,8 @@ func (m *marks) Set(split string, mark score.Mark) (total int) {
 	return len(list) + 1
 }
 
+func (m *marks) Clear() {}
+
 func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	list := slices.Clone(m.splits[split])
 	slices.SortFunc(list, func(a, b score.Mark) int {
