@@ -54,8 +54,16 @@ func (d *ContestDefine) checkUnits() *Problem {
 	return nil
 }
 
-// writeTo writes the members of f.
-func (f *Format) writeTo(w *fastjson.Writer) {
+// Equal reports whether both write every mark alike.
+func (f *Format) Equal(other *Format) bool {
+	a, b := *f, *other
+	a.Precision, b.Precision = nil, nil
+	return a == b && (f.Precision == nil) == (other.Precision == nil) &&
+		(f.Precision == nil || *f.Precision == *other.Precision)
+}
+
+// WriteTo writes the members of f.
+func (f *Format) WriteTo(w *fastjson.Writer) {
 	w.OptionalText("result_type", f.ResultType)
 	w.OptionalText("unit", f.Unit)
 	w.OptionalText("unit2", f.Unit2)

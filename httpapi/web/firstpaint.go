@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"html/template"
 	"net/url"
 	"slices"
@@ -229,31 +228,6 @@ func capital(s string) string {
 }
 
 func resultOf(r *score.Record, c *score.Standing) string {
-	switch {
-	case c.IRM != "":
-		return c.IRM
-	case c.Result == nil:
-		return "\u2013"
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "s":
-		return duration(int64(*c.Result))
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "min":
-		return duration(60 * int64(*c.Result))
-	}
-	return strings.Replace(c.Result.String(), "-", "\u2212", 1)
-}
-
-// duration formats thousandths of a second as h:mm:ss.
-func duration(thousandths int64) string {
-	h, m, s := thousandths/3_600_000, thousandths/60_000%60, thousandths/1000%60
-	fraction := ""
-	if rest := thousandths % 1000; rest != 0 {
-		fraction = "." + strings.TrimRight(fmt.Sprintf("%03d", rest), "0")
-	}
-	switch {
-	case h > 0:
-		return fmt.Sprintf("%d:%02d:%02d%s", h, m, s, fraction)
-	case m > 0:
-		return fmt.Sprintf("%d:%02d%s", m, s, fraction)
-	}
-	return fmt.Sprintf("%d%s", s, fraction)
+	text := cmp.Or(r.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "\u2013")
+	return strings.ReplaceAll(text, "-", "\u2212")
 }
