@@ -128,6 +128,9 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}
+	if rec.Decision != "" {
+		fmt.Fprintf(b, "decision: %s\n", rec.Decision)
+	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
 	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })

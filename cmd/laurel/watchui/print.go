@@ -120,8 +120,13 @@ func result(r *score.Record) string {
 
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
-	if r.Winner != "" {
+	switch {
+	case r.Winner != "" && r.Decision != "":
+		s += ", " + r.Winner + " won (" + r.Decision + ")"
+	case r.Winner != "":
 		s += ", " + r.Winner + " won"
+	case r.Decision != "":
+		s += ", " + r.Decision
 	}
 	return s
 }
