@@ -103,13 +103,14 @@ type Update struct {
 
 // Window is the watched part of a leaderboard, with all its rows.
 type Window struct {
-	ContestID string                 `json:"contest_id"`
-	Split     string                 `json:"split"` // "" if there is no such leaderboard
-	Category  string                 `json:"category,omitzero"`
-	Around    string                 `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
-	Total     int                    `json:"total"`           // the number of rows of the leaderboard
-	Revision  uint64                 `json:"revision"`
-	Rows      []score.LeaderboardRow `json:"rows"`
+	ContestID string `json:"contest_id"`
+	Split     string `json:"split"` // "" if there is no such leaderboard
+	Category  string `json:"category,omitzero"`
+	Around    string `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
+	Total     int    `json:"total"`           // the number of rows of the leaderboard
+	score.Format
+	Revision uint64                 `json:"revision"`
+	Rows     []score.LeaderboardRow `json:"rows"`
 }
 
 // Beat is the data of a heartbeat.

@@ -112,7 +112,7 @@ func summary(rec *score.Record) string {
 		if i == limit || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
 			break
 		}
-		s := c.Code + " " + resultText(&c)
+		s := c.Code + " " + resultText(rec, &c)
 		if c.Tiebreak != 0 {
 			s += " (" + c.Tiebreak.String() + ")"
 		}
@@ -121,8 +121,8 @@ func summary(rec *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-func resultText(c *score.Standing) string {
-	return cmp.Or(c.IRM, score.OptionalText(c.Result), "-")
+func resultText(rec *score.Record, c *score.Standing) string {
+	return cmp.Or(rec.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "-")
 }
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
@@ -145,7 +145,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	t := textfmt.NewTable(headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
-		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(c)}
+		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, period := range periods {
 			if v, ok := c.Periods.Get(period); ok {
 				cells = append(cells, v)

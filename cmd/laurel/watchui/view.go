@@ -242,7 +242,7 @@ func (w *window) replaced(update client.Window, now time.Time) *window {
 	}
 	for _, r := range update.Rows {
 		b, known := before[r.Competitor]
-		if known && b.Rank == r.Rank && score.OptionalText(b.Mark) == score.OptionalText(r.Mark) && b.IRM == r.IRM {
+		if known && b.Equal(r) {
 			n.changed[r.Competitor] = w.changed[r.Competitor]
 		} else {
 			n.changed[r.Competitor] = now
@@ -279,8 +279,8 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
 		for _, r := range rows {
-			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation,
-				cmp.Or(r.IRM, v.markText(id, r.Mark)), v.markText(id, r.Diff))
+			mark, gap := w.RowText(&r)
+			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
 		for i, line := range t.Lines(width) {
 			if i > 0 {
@@ -290,15 +290,4 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 	}
 	return lines
-}
-
-// markText formats a mark as its contest does, if the contest is watched, too.
-func (v *view) markText(contestID string, d *score.Decimal) string {
-	switch c := v.scores[contestID]; {
-	case d == nil:
-		return ""
-	case c != nil:
-		return mark(&c.Record, *d)
-	}
-	return d.String()
 }
