@@ -36,6 +36,10 @@ func (s *contestMarks) Entrant(code string) (e score.Entrant, entered bool) {
 	if s.contest.Entered == 0 {
 		return e, false
 	}
+	return s.storedEntrant(code)
+}
+
+func (s *contestMarks) storedEntrant(code string) (e score.Entrant, entered bool) {
 	entered = s.b.tx.GetJSON(database.Entrants, entrantKey(s.contest.ID, code), &e)
 	return e, entered
 }
@@ -43,17 +47,13 @@ func (s *contestMarks) Entrant(code string) (e score.Entrant, entered bool) {
 // SetEntrant implements score.Marks.
 func (s *contestMarks) SetEntrant(e score.Entrant) {
 	s.putEntrant(e)
-	for _, split := range s.contest.Definition.AllSplits() {
-		if m, ok := s.find(split, e.Code); ok {
-			s.Set(split, m.Of(e))
-		}
-	}
+	s.Restate(e.Code)
 }
 
 // putEntrant writes an entrant, without its marks.
 func (s *contestMarks) putEntrant(e score.Entrant) {
 	b, id := s.b, s.contest.ID
-	if old, entered := s.Entrant(e.Code); !entered {
+	if old, entered := s.storedEntrant(e.Code); !entered {
 		b.tx.Put(database.Index, index.EntryTerm(e.Code).Posting(id), nil)
 	} else if old.Order != e.Order {
 		b.tx.Delete(database.Entrants, orderKey(id, old))
@@ -64,7 +64,7 @@ func (s *contestMarks) putEntrant(e score.Entrant) {
 
 func (s *contestMarks) removeEntrant(code string) {
 	b, id := s.b, s.contest.ID
-	if old, entered := s.Entrant(code); entered {
+	if old, entered := s.storedEntrant(code); entered {
 		b.tx.Delete(database.Index, index.EntryTerm(code).Posting(id))
 		b.tx.Delete(database.Entrants, orderKey(id, old))
 		b.tx.Delete(database.Entrants, entrantKey(id, code))
@@ -76,7 +76,7 @@ func (s *contestMarks) FirstEntrants(n int) (first []score.Entrant) {
 	p := database.Prefix(s.contest.ID, entrantByOrder)
 	c := s.b.tx.Bucket(database.Entrants).Cursor()
 	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
-		e, _ := s.Entrant(string(k[len(p)+8:]))
+		e, _ := s.storedEntrant(string(k[len(p)+8:]))
 		first = append(first, e)
 	}
 	return first
@@ -138,17 +138,6 @@ func (c *entrantChange) added() int {
 		return 1
 	}
 	return -1
-}
-
-// marksOf returns the marks of a competitor.
-func (b *batch) marksOf(c *score.Contest, competitor string) (keys []markKey) {
-	m := &contestMarks{b, c}
-	for _, split := range c.Definition.AllSplits() {
-		if _, ok := m.find(split, competitor); ok {
-			keys = append(keys, markKey{split, competitor})
-		}
-	}
-	return keys
 }
 
 // StartList returns the competitors of a contest in the order of its start list, after a

@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -62,7 +64,9 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // setMarks sets them afterwards.
 type replayMarks struct{ r *replayer }
 
-func (replayMarks) Set(string, score.Mark) (total int) { return 0 }
+func (replayMarks) Traits(string) (t score.Traits) { return t }
+
+func (replayMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
 
 func (replayMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
@@ -80,7 +84,19 @@ func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {
 
 func (replayMarks) SetEntrant(score.Entrant) {}
 
+func (replayMarks) Restate(string) {}
+
 func (replayMarks) FirstEntrants(int) []score.Entrant { return nil }
+
+// marksAfter are the present marks with the start list as it will be.
+type marksAfter struct {
+	*contestMarks
+	startList replayMarks
+}
+
+func (m marksAfter) Entrant(code string) (e score.Entrant, entered bool) {
+	return m.startList.Entrant(code)
+}
 
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
@@ -125,11 +141,11 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
-		r.setStartList()
 		if redefined(before, r.contest) {
 			(&contestMarks{b, before}).Clear()
 		}
-		b.setMarks(r.contest, marks)
+		r.setStartList()
+		b.setMarks(r.contest, marks, h)
 	}
 	return nil
 }
@@ -185,18 +201,24 @@ func (r *replayer) checkStartList(e *entry.Event) *score.Problem {
 	return nil
 }
 
-// setStartList changes the entrant that changes, and what the contest has of the start
-// list.
+// setStartList changes the entrant that changes, what the contest has of the start list,
+// and the marks of those of whom other things are known.
 func (r *replayer) setStartList() {
 	m := &contestMarks{r.b, r.contest}
-	if change := r.entrant; change != nil && change.entered {
-		m.putEntrant(change.after)
-	} else if change != nil {
-		m.removeEntrant(change.code)
+	if change := r.entrant; change != nil {
+		if change.entered {
+			m.putEntrant(change.after)
+		} else {
+			m.removeEntrant(change.code)
+		}
+		m.Restate(change.code)
 	}
 	r.contest.Entrants = nil
 	if r.contest.Entered > 0 {
 		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
+	}
+	if r.before != nil && r.before.Split != "" {
+		r.contest.Restate(r.before, m)
 	}
 }
 
@@ -215,12 +237,13 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 	case redefined(before, c):
 		return r.b.checkMarksToClear(before)
 	}
+	leaves := r.entrant != nil && !r.entrant.entered
 	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
-	if slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
+	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
 	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
-	if unlisted := c.Unlisted(&contestMarks{r.b, c}); unlisted != "" {
+	if unlisted := c.Unlisted(marksAfter{&contestMarks{r.b, c}, replayMarks{r}}); unlisted != "" {
 		return r.refusal(e, "marks", fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
 	return nil
@@ -329,45 +352,58 @@ func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64
 	if len(list) == 0 {
 		return
 	}
-	prefix := b.prefixOf(list)
-	replayed := map[uint64]bool{}
-	for _, s := range h.events {
-		replayed[s.Revision] = true
+	competitors := make([]string, len(list))
+	for i, s := range list {
+		competitors[i] = s.key.competitor
 	}
 	missing := len(list)
-	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
-		b.tx.Fail(err)
-		b.countRow()
-		if missing == 0 || r.Revision < reset {
-			return
-		}
-		if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
-			continue
-		}
-		s := b.decode(r)
-		voided := s.VoidedBy != 0
-		if replayed[s.Revision] {
-			voided = h.voidedBy[s.Revision] != 0
-		}
-		d, _ := b.dataOf(s).(*score.ResultSet)
-		if voided || d == nil {
-			continue
-		}
+	for d, s := range b.results(h, reset, b.prefixOf(competitors)) {
 		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
 			s.Data, list[i].event = d, s
 			missing--
 		}
+		if missing == 0 {
+			return
+		}
 	}
 }
 
-// prefixOf returns with what the data of each result.set of the marks of a list begins,
-// nil if there are several competitors. What does not begin with it need not be decoded.
-func (b *batch) prefixOf(list []markToSet) []byte {
-	competitor := list[0].key.competitor
-	if slices.ContainsFunc(list, func(s markToSet) bool { return s.key.competitor != competitor }) {
+// results yields the result.sets of a contest after the revision reset that are not
+// voided, the last one first. It decodes only those whose data begins with prefix.
+func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*score.ResultSet, *entry.Event] {
+	replayed := map[uint64]bool{}
+	for _, s := range h.events {
+		replayed[s.Revision] = true
+	}
+	return func(yield func(*score.ResultSet, *entry.Event) bool) {
+		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
+			b.tx.Fail(err)
+			b.countRow()
+			if r.Revision < reset {
+				return
+			}
+			if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
+				continue
+			}
+			s := b.decode(r)
+			voided := s.VoidedBy != 0
+			if replayed[s.Revision] {
+				voided = h.voidedBy[s.Revision] != 0
+			}
+			if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && !yield(d, s) {
+				return
+			}
+		}
+	}
+}
+
+// prefixOf returns with what the data of each result.set of competitors begins, nil if
+// they are several. What does not begin with it need not be decoded.
+func (b *batch) prefixOf(competitors []string) []byte {
+	if len(slices.Compact(slices.Clone(competitors))) != 1 {
 		return nil
 	}
-	data, err := score.MarshalData(&score.ResultSet{Competitor: competitor})
+	data, err := score.MarshalData(&score.ResultSet{Competitor: competitors[0]})
 	if err != nil {
 		b.tx.Fail(err)
 		return nil
@@ -375,17 +411,50 @@ func (b *batch) prefixOf(list []markToSet) []byte {
 	return bytes.TrimSuffix(data, []byte(`"split":""}`))
 }
 
-// setMarks sets the marks of a replayed contest, or removes them.
-func (b *batch) setMarks(c *score.Contest, list []markToSet) {
+// setMarks sets the marks of a replayed contest, or removes them, and settles what their
+// competitors' marks have in common.
+func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m := &contestMarks{b, c}
+	var competitors []string
 	for _, s := range list {
+		competitors = append(competitors, s.key.competitor)
 		if s.event == nil {
 			m.remove(s.key.split, s.key.competitor)
-		} else if d, ok := s.event.Data.(*score.ResultSet); ok {
-			m.Set(s.key.split, d.AsMark(m))
+			continue
+		}
+		if d, ok := s.event.Data.(*score.ResultSet); ok {
+			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark.Categories, mark.Organisation = "", ""
+			m.Set(s.key.split, mark)
 		}
 	}
+	slices.Sort(competitors)
+	competitors = slices.Compact(competitors)
+	traits := b.traitsByTimeline(competitors, c.ResetRevision, h)
+	for _, competitor := range competitors {
+		m.settle(competitor, traits[competitor])
+	}
 	c.UpdateLeaders(m)
+}
+
+// traitsByTimeline returns what the results of competitors name, from those after the
+// revision reset that are not voided.
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
+	found := make(map[string]score.Traits, len(competitors))
+	if len(competitors) == 0 {
+		return found
+	}
+	for _, competitor := range competitors {
+		found[competitor] = score.Traits{}
+	}
+	for d := range b.results(h, reset, b.prefixOf(competitors)) {
+		if t, wanted := found[d.Competitor]; wanted {
+			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
+			found[d.Competitor] = t
+		}
+	}
+	return found
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,

@@ -203,9 +203,6 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 			return
 		}
 		h.entrant = d.Competitor
-		if c := b.contest(h.contestID); c != nil {
-			h.marks = b.marksOf(c, d.Competitor)
-		}
 	case *score.Alert:
 	default:
 		return

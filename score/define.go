@@ -186,7 +186,7 @@ func (d *Definition) explicit() Definition {
 		e.Sort = "asc"
 	}
 	if d.Kind == Ranked {
-		e.Splits = d.AllSplits()
+		e.Splits, e.Sort2 = d.AllSplits(), cmp.Or(d.Sort2, "asc")
 	}
 	return e
 }
@@ -238,6 +238,9 @@ func (c *Contest) define(d *ContestDefine, marks Marks, mode FoldMode) *Problem 
 	if checkWholeDefinition((*ContestDefine)(&next.Definition), &checker); checker.Problem != nil {
 		return checker.Problem
 	}
+	if p := next.Definition.checkUnits(); p != nil {
+		return p
+	}
 	if c.Entered > 0 && c.Definition.Kind != next.Definition.Kind {
 		return conflict("data.kind", "the contest is %s and has competitors by competitor.define; void those first",
 			c.Definition.Kind)
@@ -253,8 +256,44 @@ func (c *Contest) define(d *ContestDefine, marks Marks, mode FoldMode) *Problem 
 			return p
 		}
 	}
+	before := Contest{Competitors: c.Competitors}
 	c.Definition, c.Competitors = next.Definition, next.Competitors
+	if c.Split != "" {
+		c.Restate(&before, marks)
+	}
 	return nil
+}
+
+// Restate restates the marks of those competitors of whom other categories are known than
+// before.
+func (c *Contest) Restate(before *Contest, marks Marks) {
+	find, restated := before.finder(len(c.Competitors)), false
+	for i := range c.Competitors {
+		var known Entrant
+		if old := find.competitor(c.Competitors[i].Code); old != nil {
+			known = old.Known()
+		}
+		if !slices.Equal(c.Competitors[i].Known().Categories, known.Categories) {
+			marks.Restate(c.Competitors[i].Code)
+			restated = true
+		}
+	}
+	if restated {
+		c.Leaders, _ = marks.First(c.Split, MaxLeaders)
+	}
+}
+
+// Known returns the traits of a competitor's marks with what definitions make known of it.
+func (c *Contest) Known(t Traits, competitor string, marks Marks) Traits {
+	e, entered := marks.Entrant(competitor)
+	t.Name, t.Organisation = e.Name, cmp.Or(e.Organisation, t.Organisation)
+	if w := c.competitor(competitor); w != nil {
+		e = w.Entrant.With(e)
+	} else if !entered {
+		return t
+	}
+	t.Categories = t.Categories.With(NewCategories(e.Categories...))
+	return t
 }
 
 // checkWholeDefinition checks what a definition has together with those before it.
