@@ -288,13 +288,15 @@ func (b *batch) prefixOf(k markKey) []byte {
 // setMarks sets the marks of a replayed contest, or removes them.
 func (b *batch) setMarks(c *score.Contest, list []markToSet) {
 	m := &contestMarks{b, c}
+	var gone []markKey
 	for _, s := range list {
 		if s.event == nil {
-			m.remove(s.key.split, s.key.competitor)
+			gone = append(gone, s.key)
 		} else if d, ok := s.event.Data.(*score.ResultSet); ok {
 			m.Set(s.key.split, d.AsMark())
 		}
 	}
+	m.remove(gone)
 	c.UpdateLeaders(m)
 }
 
