@@ -415,11 +415,12 @@ func (b *batch) prefixOf(competitors []string) []byte {
 // competitors' marks have in common.
 func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m := &contestMarks{b, c}
+	var gone []markKey
 	var competitors []string
 	for _, s := range list {
 		competitors = append(competitors, s.key.competitor)
 		if s.event == nil {
-			m.remove(s.key.split, s.key.competitor)
+			gone = append(gone, s.key)
 			continue
 		}
 		if d, ok := s.event.Data.(*score.ResultSet); ok {
@@ -428,6 +429,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 			m.Set(s.key.split, mark)
 		}
 	}
+	m.remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
 	traits := b.traitsByTimeline(competitors, c.ResetRevision, h)
