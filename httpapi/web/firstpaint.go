@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"html/template"
 	"net/url"
 	"regexp"
@@ -17,10 +16,10 @@ import (
 	"laurel/score/medal"
 )
 
-// maxLines bounds the contests of a section and maxRows the rows of a medal table that
+// MaxLines bounds the contests of a section and maxRows the rows of a medal table that
 // are rendered. The script shows as many at first.
 const (
-	maxLines = 50
+	MaxLines = 50
 	maxRows  = 10
 )
 
@@ -75,9 +74,12 @@ func (*pageData) Asset(name string) string {
 	return ""
 }
 
-// sections returns the live contests, the next ones and the latest finished ones.
-func sections(all []score.Record) []section {
-	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
+// sections returns the live contests, the next ones and the latest finished ones, with the
+// numbers of all.
+func sections(all []score.Record, numbers score.Sections) []section {
+	live := section{Title: "Live", Total: numbers.Live}
+	next := section{Title: "Next", Total: numbers.Next}
+	over := section{Title: "Finished", Total: numbers.Finished}
 	for i := range all {
 		s := &next
 		switch r := &all[i]; {
@@ -102,8 +104,8 @@ func sections(all []score.Record) []section {
 	list := []section{live, next, over}
 	for i := range list {
 		s := &list[i]
-		s.Total = len(s.contests)
-		s.contests = s.contests[:min(s.Total, maxLines)]
+		s.Total = max(s.Total, len(s.contests))
+		s.contests = s.contests[:min(len(s.contests), MaxLines)]
 		for _, r := range s.contests {
 			s.Lines = append(s.Lines, lineOf(r))
 		}
@@ -112,11 +114,11 @@ func sections(all []score.Record) []section {
 }
 
 func isLive(r *score.Record) bool {
-	return slices.Contains([]string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED"}, r.ScheduleStatus)
+	return score.SectionOf(r.ScheduleStatus) == score.SectionLive
 }
 
 func isOver(r *score.Record) bool {
-	return r.ScheduleStatus == score.Finished || r.ScheduleStatus == "CANCELLED"
+	return score.SectionOf(r.ScheduleStatus) == score.SectionFinished
 }
 
 func lineOf(r *score.Record) line {
@@ -330,31 +332,6 @@ func capital(s string) string {
 }
 
 func resultOf(r *score.Record, c *score.Standing) string {
-	switch {
-	case c.IRM != "":
-		return c.IRM
-	case c.Result == nil:
-		return "\u2013"
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "s":
-		return duration(int64(*c.Result))
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "min":
-		return duration(60 * int64(*c.Result))
-	}
-	return strings.Replace(c.Result.String(), "-", "\u2212", 1)
-}
-
-// duration formats thousandths of a second as h:mm:ss.
-func duration(thousandths int64) string {
-	h, m, s := thousandths/3_600_000, thousandths/60_000%60, thousandths/1000%60
-	fraction := ""
-	if rest := thousandths % 1000; rest != 0 {
-		fraction = "." + strings.TrimRight(fmt.Sprintf("%03d", rest), "0")
-	}
-	switch {
-	case h > 0:
-		return fmt.Sprintf("%d:%02d:%02d%s", h, m, s, fraction)
-	case m > 0:
-		return fmt.Sprintf("%d:%02d%s", m, s, fraction)
-	}
-	return fmt.Sprintf("%d%s", s, fraction)
+	text := cmp.Or(r.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "\u2013")
+	return strings.ReplaceAll(text, "-", "\u2212")
 }

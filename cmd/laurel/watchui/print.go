@@ -33,6 +33,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		for _, id := range u.Removed {
+			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
+		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
@@ -81,6 +84,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
 		}
+		for _, id := range u.Removed {
+			add("removed", map[string]any{"contest_id": id})
+		}
 		for _, r := range u.Scores {
 			add("score", r)
 		}
@@ -110,13 +116,7 @@ func result(r *score.Record) string {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := p.Code
-		switch {
-		case p.IRM != "":
-			s += " " + p.IRM
-		case p.Result != nil:
-			s += " " + mark(r, *p.Result)
-		}
+		s := textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out))
 		if p.Tiebreak != 0 {
 			s += " (" + p.Tiebreak.String() + ")"
 		}
@@ -126,18 +126,6 @@ func result(r *score.Record) string {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// mark formats a result; a time as on a clock.
-func mark(r *score.Record, d score.Decimal) string {
-	if r.ResultType != "TIME" || d < 0 {
-		return d.String()
-	}
-	s := time.UnixMilli(int64(d)).UTC().Format("04:05.999")
-	if h := d / 3_600_000; h > 0 {
-		s = fmt.Sprintf("%d:%s", int64(h), s)
-	}
-	return s
 }
 
 func status(r *score.Record) string {
@@ -178,8 +166,8 @@ func eventLine(e *score.TimelineEvent) string {
 func windowLine(w client.Window) string {
 	var rows []string
 	for _, r := range w.Rows {
-		rows = append(rows, textfmt.Join(" ",
-			textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.IRM, score.OptionalText(r.Mark)))
+		mark, _ := w.RowText(&r)
+		rows = append(rows, textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, mark))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))
 	return textfmt.OneLine(fmt.Sprintf("%d  %s  leaderboard  %s", w.Revision, w.ContestID, strings.Join(rows, ", ")))
