@@ -1,7 +1,6 @@
 package score
 
 import (
-	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,25 +8,35 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// SearchText returns a text as searches compare it: in lower case, without accents, and
-// with a blank in place of each hyphen. The page's searchText does the same.
+// searchedLetters are letters that have no accent to remove, but are searched by the
+// letters that look like them.
+var searchedLetters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d",
+	"ð", "d", "þ", "th", "ħ", "h", "ı", "i", "ŋ", "n", "ς", "σ")
+
+// SearchText returns a text in the form in which it is searched: small letters without
+// accents and apostrophes, and a blank for everything else between words. The page's
+// searchable does the same.
 func SearchText(s string) string {
-	ascii := true
-	for i := 0; i < len(s) && ascii; i++ {
-		ascii = s[i] < utf8.RuneSelf
+	simple := true
+	for i := 0; i < len(s) && simple; i++ {
+		simple = s[i] < utf8.RuneSelf
 	}
-	if !ascii {
+	if !simple {
 		s = norm.NFKD.String(s)
 	}
-	return strings.Map(func(r rune) rune {
+	s = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.Is(unicode.Mn, r):
+		case r == '\'', r == '\u2019', r == '\u02bb', r == '\u02bc', unicode.Is(unicode.Mn, r):
 			return -1
-		case unicode.Is(unicode.Pd, r), r == '_':
-			return ' '
+		case unicode.IsLetter(r), unicode.IsNumber(r), unicode.Is(unicode.Mc, r):
+			return unicode.ToLower(r)
 		}
-		return unicode.ToLower(r)
+		return ' '
 	}, s)
+	if !simple {
+		s = searchedLetters.Replace(s)
+	}
+	return s
 }
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
@@ -50,25 +59,9 @@ func (s *Searcher) MayMatch(stored []byte) bool {
 	if s == nil {
 		return true
 	}
-	text := []byte(nil)
-	for i, c := range stored {
-		if c >= utf8.RuneSelf {
-			text = []byte(SearchText(string(stored)))
-			break
-		}
-		if text == nil {
-			text = make([]byte, len(stored))
-		}
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '-' || c == '_':
-			c = ' '
-		}
-		text[i] = c
-	}
+	text := SearchText(string(stored))
 	for _, w := range s.words {
-		if !bytes.Contains(text, []byte(w)) && !strings.ContainsAny(w, `"\`) {
+		if !strings.Contains(text, w) {
 			return false
 		}
 	}
