@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -8,36 +9,51 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// searchedLetters are letters that have no accent to remove, but are searched by the
-// letters that look like them.
-var searchedLetters = strings.NewReplacer("ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d",
-	"ð", "d", "þ", "th", "ħ", "h", "ı", "i", "ŋ", "n", "ς", "σ")
-
-// SearchText returns a text in the form in which it is searched: small letters without
-// accents and apostrophes, and a blank for everything else between words. The page's
-// searchable does the same.
+// SearchText returns a text as searches compare it: in lower case, without accents and
+// apostrophes, and with one blank between words in place of hyphens and the like. The
+// page's app/text.ts does the same; testdata/search.json has examples for both.
 func SearchText(s string) string {
-	simple := true
-	for i := 0; i < len(s) && simple; i++ {
-		simple = s[i] < utf8.RuneSelf
-	}
-	if !simple {
-		s = norm.NFKD.String(s)
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\'', r == '\u2019', r == '\u02bb', r == '\u02bc', unicode.Is(unicode.Mn, r):
-			return -1
-		case unicode.IsLetter(r), unicode.IsNumber(r), unicode.Is(unicode.Mc, r):
-			return unicode.ToLower(r)
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			s = letters.Replace(strings.Map(fold, norm.NFKD.String(s)))
+			return strings.Join(strings.Fields(s), " ")
 		}
-		return ' '
-	}, s)
-	if !simple {
-		s = searchedLetters.Replace(s)
 	}
-	return s
+	return strings.Join(strings.Fields(strings.Map(foldASCII, s)), " ")
 }
+
+// fold returns a rune as searches compare it, -1 for none.
+func fold(r rune) rune {
+	switch {
+	case r < utf8.RuneSelf:
+		return foldASCII(r)
+	case unicode.In(r, unicode.Mn, unicode.Cf), r == '\u2019', r == '\u02bb', r == '\u02bc':
+		return -1
+	case unicode.IsLetter(r):
+		return unicode.ToLower(r)
+	case unicode.IsNumber(r), unicode.Is(unicode.Mc, r):
+		return r
+	}
+	return ' '
+}
+
+func foldASCII(r rune) rune {
+	switch {
+	case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+		return r
+	case 'A' <= r && r <= 'Z':
+		return r + 'a' - 'A'
+	case r == '\'':
+		return -1
+	}
+	return ' '
+}
+
+// letters have no accent to remove, but are searched by the letters that look like them.
+var letters = strings.NewReplacer(
+	"ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ħ", "h", "ı", "i", "ŋ", "n",
+	"ς", "σ",
+)
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
 // sport, discipline, event, phase, group, venue or competition, or in the code, name or
@@ -59,9 +75,18 @@ func (s *Searcher) MayMatch(stored []byte) bool {
 	if s == nil {
 		return true
 	}
-	text := SearchText(string(stored))
+	text := make([]byte, 0, len(stored))
+	for _, c := range stored {
+		if c >= utf8.RuneSelf {
+			text = []byte(SearchText(string(stored)))
+			break
+		}
+		if r := foldASCII(rune(c)); r >= 0 {
+			text = append(text, byte(r))
+		}
+	}
 	for _, w := range s.words {
-		if !strings.Contains(text, w) {
+		if !bytes.Contains(text, []byte(w)) {
 			return false
 		}
 	}
