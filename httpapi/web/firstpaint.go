@@ -123,17 +123,16 @@ func lineOf(r *score.Record) line {
 		Ranked:   r.Kind == score.Ranked,
 	}
 	begun := isLive(r) || isOver(r)
-	for i := range r.Competitors {
-		c := &r.Competitors[i]
+	sides := r.Sides()
+	for i := range sides {
+		c := &sides[i]
 		if l.Ranked && (c.Rank == 0 || i == 3) || i == 4 {
 			break
 		}
 		s := side{Place: c.Rank, Name: cmp.Or(c.Name, c.Code), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
-			if c.Tiebreak != 0 {
-				s.Tiebreak = c.Tiebreak.String()
-			}
+			s.Tiebreak = r.TiebreakText(c)
 		}
 		l.Sides = append(l.Sides, s)
 	}

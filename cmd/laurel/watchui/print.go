@@ -102,7 +102,7 @@ const maxPlaces = 3
 // result summarizes the results of a contest, such as "GAU 2, ROM 0".
 func result(r *score.Record) string {
 	var parts []string
-	for i, p := range r.Competitors {
+	for i, p := range r.Sides() {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
@@ -113,10 +113,7 @@ func result(r *score.Record) string {
 		case p.Result != nil:
 			s += " " + mark(r, *p.Result)
 		}
-		if p.Tiebreak != 0 {
-			s += " (" + p.Tiebreak.String() + ")"
-		}
-		parts = append(parts, s)
+		parts = append(parts, textfmt.Join(" ", s, r.TiebreakText(&p)))
 	}
 	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))

@@ -1,4 +1,4 @@
-import { headline, isLive, isOver, result, statusWord } from './format'
+import { headline, isLive, isOver, result, sidesInOrder, statusWord, tiebreak } from './format'
 import type { Contest } from './model'
 
 /** The shortest time between two announcements, however much happens. */
@@ -7,17 +7,17 @@ const maxSentences = 3
 
 function sentence(c: Contest, before: Contest | undefined): string {
   const name = c.title || headline(c)
-  const side = (p: Contest['competitors'][0]) => `${p.name || p.code} ${result(c, p)}`
+  const side = (p: Contest['competitors'][0]) => `${p.name || p.code} ${result(c, p)} ${tiebreak(c, p)}`.trim()
   if (before && !isOver(before) && isOver(c)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${winner.name || winner.code} wins. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${winner.name || winner.code} wins. ` : ''}${sidesInOrder(c).slice(0, 2).map(side).join(', ')}.`
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
-  const score = (r: Contest) => r.competitors.map((p) => p.code + result(r, p)).join()
+  const score = (r: Contest) => sidesInOrder(r).map((p) => p.code + result(r, p) + tiebreak(r, p)).join()
   if (before && score(before) === score(c) && before.result_status !== c.result_status)
     return `${name}: ${c.result_status.toLowerCase()}.`
   if (before && score(before) === score(c)) return ''
-  const places = c.kind === 'ranked' ? c.competitors.slice(0, 1) : c.competitors.slice(0, 2)
+  const places = sidesInOrder(c).slice(0, c.kind === 'ranked' ? 1 : 2)
   return places.length
     ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + c.period : ''}.`
     : ''

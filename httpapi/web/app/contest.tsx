@@ -4,16 +4,17 @@ import {
   venueTime,
   venueDate,
   digitsOf,
+  hasTiebreak,
   headline,
   sidesInOrder,
   isLive,
   isOver,
   kindOf,
   mark,
-  periodsOf,
   result,
   signed,
   statusWord,
+  tiebreak,
   words,
 } from './format'
 import type { Leaderboard } from './leaderboard'
@@ -29,8 +30,9 @@ function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
       <span class="board-name">
         {p.name || p.code} {p.code === c.winner && <Sprig label="winner" />}
       </span>
-      <Value of={p.result} class="board-score">
+      <Value of={p.result + tiebreak(c, p)} class="board-score">
         {isLive(c) || isOver(c) ? result(c, p) : '\u2013'}
+        {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
       </Value>
     </div>
   )
@@ -50,8 +52,8 @@ function Board({ contest: c }: { contest: Contest }) {
 }
 
 function LineScore({ contest: c }: { contest: Contest }) {
-  const periods = periodsOf(c)
-  const tiebreak = c.competitors.some((p) => p.tiebreak)
+  const periods = c.periods ?? []
+  const adjusted = c.competitors.some((p) => p.adjustment)
   const sides = sidesInOrder(c)
   return (
     <div
@@ -72,7 +74,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                 {name}
               </th>
             ))}
-            {tiebreak && (
+            {adjusted && (
+              <th scope="col" class="n">
+                <abbr title="Points that are in no period">Adj.</abbr>
+              </th>
+            )}
+            {hasTiebreak(c) && (
               <th scope="col" class="n">
                 Tie-break
               </th>
@@ -96,7 +103,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                   </td>
                 )
               })}
-              {tiebreak && (
+              {adjusted && (
+                <td class="n">
+                  <Value of={p.adjustment}>{p.adjustment ? signed(p.adjustment) : 0}</Value>
+                </td>
+              )}
+              {hasTiebreak(c) && (
                 <td class="n">
                   <Value of={p.tiebreak}>{p.tiebreak}</Value>
                 </td>
@@ -132,7 +144,7 @@ function describe(c: Contest, e: TimelineEvent): [what: string, number: string] 
         d.delta ? signed(d.delta) : '',
       ]
     case 'score.set':
-      return [`Score set: ${totals(d.result)}`, '']
+      return [`Score set: ${totals(d.result)}${d.adjustment ? ' \u00b7 adjustment' : ''}`, '']
     case 'result.set':
       return [
         [name(d.competitor), d.split && words(d.split)].filter(Boolean).join(' \u00b7 '),
@@ -240,7 +252,9 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
               >
                 <td class="when">
                   <time dateTime={e.time}>{e.data.clock || venueTime(e.time)}</time>{' '}
-                  <span class="at">{e.type === 'score.play' ? e.data.period : ''}</span>
+                  <span class="at">
+                    {e.type === 'score.play' || e.type === 'score.set' ? e.data.period : ''}
+                  </span>
                 </td>
                 <td>
                   <EventText
