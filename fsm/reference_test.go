@@ -162,8 +162,15 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {
 				continue
 			}
+			c := f.contests[a.ContestID]
+			if marks && c != nil && a.revision < c.ResetRevision {
+				continue
+			}
 			if p := f.event(&a.Event); p != nil {
 				return nil, p
+			}
+			if a.Type == score.TypeContestReset {
+				c.ResetRevision = a.revision
 			}
 		}
 	}

@@ -178,11 +178,11 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
-		if old.Code == c.Winner {
-			return conflict("data.competitors",
-				"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
-				old.Code)
-		}
+	}
+	if c.Winner != "" && len(list) > 0 && !listed[c.Winner] {
+		return conflict("data.competitors",
+			"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
+			c.Winner)
 	}
 	next := Contest{Definition: *d, Competitors: list}
 	if c.Split != "" && !allKept {

@@ -25,6 +25,7 @@ type Record struct {
 	Unit           string    `json:"unit,omitzero"`
 	ScheduleStatus string    `json:"schedule_status"`
 	ResultStatus   string    `json:"result_status"`
+	Started        bool      `json:"started,omitzero"` // it has been RUNNING
 	Period         string    `json:"period"`
 	Periods        []string  `json:"periods,omitzero"` // if head_to_head: in the order in which they began
 	Clock          string    `json:"clock"`
@@ -79,6 +80,7 @@ func (c *Contest) Record() Record {
 		Unit:           d.Unit,
 		ScheduleStatus: c.ScheduleStatus,
 		ResultStatus:   c.ResultStatus,
+		Started:        c.Started,
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,

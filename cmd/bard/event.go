@@ -25,6 +25,8 @@ func newEventCommands() []*cobra.Command {
 	var competition score.CompetitionDefine
 	var contest score.ContestDefine
 	var status score.ContestStatus
+	var decide score.ContestDecide
+	var reset score.ContestReset
 	var play score.ScorePlay
 	var set score.ScoreSet
 	var mark score.ResultSet
@@ -84,6 +86,22 @@ func newEventCommands() []*cobra.Command {
 					"result status: START_LIST, LIVE, UNOFFICIAL, OFFICIAL ..."},
 				{&status.Period, "period", "the period"},
 				{&status.Clock, "clock", "the clock"},
+				{&status.Reason, "reason", "the reason; required to open an OFFICIAL contest again"},
+			}),
+		newEventCommand("decide CONTEST", "Decide who has won a contest, or that nobody has, whatever the score is",
+			`  bard decide OG50BC/CUR-1 --winner ROM --decision RETIRED --comment "Gaul ran out of potion"
+  bard decide OG50BC/CRI-3 --decision ABANDONED
+  bard decide OG50BC/CUR-1 --reason "the jury heard both sides"     # takes the decision back`,
+			score.TypeContestDecide, &decide, &decide.Comment, []dataFlag{
+				{&decide.Winner, "winner", "code of the winner (default nobody)"},
+				{&decide.Decision, "decision", "REGULAR, EXTRA_TIME, SHOOT_OUT, RETIRED, WALKOVER, DISQUALIFIED, " +
+					"AWARDED, DRAWN, ABANDONED or RULE (default: take the decision back)"},
+				{&decide.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
+			}),
+		newEventCommand("reset CONTEST", "Begin a contest anew, as if it had only been defined",
+			`  bard reset OG50BC/CUR-1 --reason "the match is replayed"`,
+			score.TypeContestReset, &reset, &reset.Comment, []dataFlag{
+				{&reset.Reason, "reason", "the reason (required)"},
 			}),
 		newEventCommand("play CONTEST", "Add to a competitor's score",
 			`  bard play OG50BC/CUR-1 --competitor GAU --delta 2

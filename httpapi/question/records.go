@@ -129,6 +129,9 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}
+	if rec.Decision != "" {
+		fmt.Fprintf(b, "decision: %s\n", rec.Decision)
+	}
 	b.WriteByte('\n')
 	standingsTable(rec).Write(b)
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {

@@ -45,6 +45,7 @@ type line struct {
 	Sides               []side
 	Day, Clock          string // of the start, before the contest begins
 	State, At           string
+	Decision            string
 	Badge, BadgeClass   string
 }
 
@@ -122,7 +123,7 @@ func lineOf(r *score.Record) line {
 		Live:     isLive(r),
 		Ranked:   r.Kind == score.Ranked,
 	}
-	begun := isLive(r) || isOver(r)
+	begun := r.Started || isLive(r) || isOver(r)
 	sides := r.Sides()
 	for i := range sides {
 		c := &sides[i]
@@ -140,8 +141,9 @@ func lineOf(r *score.Record) line {
 		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
 		l.Clock = r.StartTime.Format("15:04")
 	}
-	if begun || r.ScheduleStatus != "SCHEDULED" {
+	if begun || r.Decision != "" || r.ScheduleStatus != "SCHEDULED" {
 		l.State = cmp.Or(statusWords[r.ScheduleStatus], r.ScheduleStatus)
+		l.Decision = decisionWords[r.Decision]
 	}
 	if l.Live {
 		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
@@ -150,6 +152,20 @@ func lineOf(r *score.Record) line {
 		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
+}
+
+// decisionWords are the words beside a status. They read well with a winner and without.
+var decisionWords = map[string]string{
+	"REGULAR":        "in regular time",
+	"EXTRA_TIME":     "after extra time",
+	score.ByShootOut: "by shoot-out",
+	"RETIRED":        "by retirement",
+	score.Walkover:   "by walkover",
+	"DISQUALIFIED":   "by disqualification",
+	score.Awarded:    "by award",
+	score.Drawn:      "drawn",
+	score.Abandoned:  "abandoned",
+	"RULE":           "by rule",
 }
 
 // organisations returns the names of organisations, from the teams with their codes.

@@ -213,6 +213,13 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
 	case *score.ContestStatus:
 		return p.statusText(d, r)
+	case *score.ContestDecide:
+		if d.Decision == "" {
+			return p.matchScore(r) + "  " + p.styled(red, textfmt.Join("  ", "decision taken back", d.Reason))
+		}
+		return p.matchScore(r) + "  " + textfmt.Join("  ", "decided:", r.Winner, strings.ToLower(d.Decision), d.Reason)
+	case *score.ContestReset:
+		return p.matchScore(r) + "  " + p.styled(red, "begins anew: "+d.Reason)
 	case *score.ScorePlay:
 		return p.matchScore(r) + "  " + textfmt.Join("  ", d.Period, d.Clock, d.Athlete, d.Comment)
 	case *score.ScoreSet:
@@ -248,10 +255,15 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	switch {
 	case d.ScheduleStatus == score.Running:
 		return name + ": " + textfmt.Join("  ", "under way", d.Period)
-	case d.ScheduleStatus == score.Finished && r.Kind == score.HeadToHead:
-		return p.matchScore(r) + "  finished, " + r.Winner + " wins"
 	case d.ScheduleStatus == score.Finished:
-		return name + ": finished, " + r.Winner + " wins"
+		text := name + ": finished"
+		if r.Kind == score.HeadToHead {
+			text = p.matchScore(r) + "  finished"
+		}
+		if r.Winner != "" {
+			text += ", " + r.Winner + " wins"
+		}
+		return text
 	case d.ScheduleStatus != "":
 		return p.styled(dim, name+": "+strings.ToLower(strings.ReplaceAll(d.ScheduleStatus, "_", " ")))
 	case d.ResultStatus == "PROTESTED":

@@ -32,7 +32,7 @@ func (m *marks) Set(split string, mark score.Mark) (total int) {
 	return len(list) + 1
 }
 
-func (m *marks) Clear() {}
+func (m *marks) Clear() { clear(m.splits) }
 
 func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	list := slices.Clone(m.splits[split])
@@ -84,6 +84,8 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
 		score.TypeContestDefine:     &score.ContestDefine{Kind: score.Ranked},
 		score.TypeContestStatus:     &score.ContestStatus{ScheduleStatus: score.Running},
+		score.TypeContestDecide:     &score.ContestDecide{Decision: score.Drawn},
+		score.TypeContestReset:      &score.ContestReset{},
 		score.TypeScorePlay:         &score.ScorePlay{},
 		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
 		score.TypeResultSet:         &score.ResultSet{Mark: &zero},

@@ -135,8 +135,13 @@ func mark(r *score.Record, d score.Decimal) string {
 
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
-	if r.Winner != "" {
+	switch {
+	case r.Winner != "" && r.Decision != "":
+		s += ", " + r.Winner + " won (" + r.Decision + ")"
+	case r.Winner != "":
 		s += ", " + r.Winner + " won"
+	case r.Decision != "":
+		s += ", " + r.Decision
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-import { headline, isLive, isOver, result, sidesInOrder, statusWord, tiebreak } from './format'
+import { decisionWord, headline, isLive, isOver, result, sidesInOrder, statusWord, tiebreak } from './format'
 import type { Contest } from './model'
 
 /** The shortest time between two announcements, however much happens. */
@@ -10,7 +10,11 @@ function sentence(c: Contest, before: Contest | undefined): string {
   const side = (p: Contest['competitors'][0]) => `${p.name || p.code} ${result(c, p)} ${tiebreak(c, p)}`.trim()
   if (before && !isOver(before) && isOver(c)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${winner.name || winner.code} wins. ` : ''}${sidesInOrder(c).slice(0, 2).map(side).join(', ')}.`
+    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${winner.name || winner.code} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${sidesInOrder(c).slice(0, 2).map(side).join(', ')}.`
+  }
+  if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner)) {
+    const winner = c.competitors.find((p) => p.code === c.winner)
+    return `${name}: ${winner ? `${winner.name || winner.code} wins ` : ''}${decisionWord(c.decision)}.`
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
   const score = (r: Contest) => sidesInOrder(r).map((p) => p.code + result(r, p) + tiebreak(r, p)).join()

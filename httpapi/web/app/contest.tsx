@@ -7,8 +7,9 @@ import {
   hasTiebreak,
   headline,
   sidesInOrder,
+  decisionWord,
+  hasBegun,
   isLive,
-  isOver,
   kindOf,
   mark,
   result,
@@ -31,7 +32,7 @@ function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
         {p.name || p.code} {p.code === c.winner && <Sprig label="winner" />}
       </span>
       <Value of={p.result + tiebreak(c, p)} class="board-score">
-        {isLive(c) || isOver(c) ? result(c, p) : '\u2013'}
+        {hasBegun(c) ? result(c, p) : '\u2013'}
         {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
       </Value>
     </div>
@@ -161,6 +162,15 @@ function describe(c: Contest, e: TimelineEvent): [what: string, number: string] 
           .join(' \u00b7 '),
         '',
       ]
+    case 'contest.decide':
+      return [
+        d.decision
+          ? [d.winner ? `${name(d.winner)} wins` : 'Nobody wins', decisionWord(d.decision)].join(' \u00b7 ')
+          : 'Decision taken back',
+        '',
+      ]
+    case 'contest.reset':
+      return ['The contest begins anew', '']
     case 'medal.award':
       return [
         `${words(d.medal.toLowerCase())} for ${d.competitor ? name(d.competitor) + ', ' : ''}${d.organisation}`,

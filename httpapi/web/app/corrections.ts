@@ -29,10 +29,11 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     organisations: new Map(),
   }
   const why = new Map(
-    events.filter((e) => e.type === 'event.void').map((e) => [e.revision, e.data.reason as string]),
+    events.filter((e) => ['event.void', 'contest.reset'].includes(e.type)).map((e) => [e.revision, e.data.reason as string]),
   )
   const awards = new Map<string, TimelineEvent>()
   let begun = false
+  let official = false
   for (const e of events) {
     const d = e.data
     const retracted = e.voided_by ? (why.get(e.voided_by) ?? '') : undefined
@@ -40,14 +41,18 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     const award = e.type === 'medal.revoke' ? awards.get(d.award_id) : undefined
     if (retracted !== undefined && e.type !== 'event.void') c.retracted.set(e.revision, retracted)
     else if (retracted !== undefined) continue
-    else if (e.type === 'event.void') c.correcting.set(e.revision, d.reason)
+    else if (e.type === 'event.void' || e.type === 'contest.reset') c.correcting.set(e.revision, d.reason)
     else if (e.type === 'medal.revoke') {
       c.correcting.set(e.revision, d.reason)
       if (award) c.retracted.set(award.revision, d.reason)
     } else if (d.reason && (e.type === 'result.set' || (e.type === 'score.set' && begun)))
       c.correcting.set(e.revision, d.reason)
-    else if (e.type === 'contest.status')
+    else if (d.reason && official && (e.type === 'contest.decide' || e.type === 'contest.status'))
+      c.correcting.set(e.revision, d.reason)
+    if (e.type === 'contest.status' && retracted === undefined) {
       begun ||= Boolean(d.schedule_status && !/SCHEDULED|POSTPONED|READY/.test(d.schedule_status))
+      official ||= d.result_status === 'OFFICIAL'
+    }
     const reason = c.correcting.get(e.revision) ?? retracted
     if (reason === undefined) continue
     if (e.type === 'result.set') c.marks.set(rowKey(d.split, d.competitor), reason)

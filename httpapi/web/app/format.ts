@@ -14,9 +14,29 @@ const statusWords: Record<string, string> = {
   FINISHED: 'Finished',
 }
 
+const decisionWords: Record<string, string> = {
+  REGULAR: 'in regular time',
+  EXTRA_TIME: 'after extra time',
+  SHOOT_OUT: 'by shoot-out',
+  RETIRED: 'by retirement',
+  WALKOVER: 'by walkover',
+  DISQUALIFIED: 'by disqualification',
+  AWARDED: 'by award',
+  DRAWN: 'drawn',
+  ABANDONED: 'abandoned',
+  RULE: 'by rule',
+}
+
 export const isLive = (c: Contest) =>
   ['RUNNING', 'SCHEDULED_BREAK', 'INTERRUPTED'].includes(c.schedule_status)
 export const isOver = (c: Contest) => c.schedule_status === 'FINISHED' || c.schedule_status === 'CANCELLED'
+
+/** hasBegun reports whether the contest has a score to show, also while it is stopped. */
+export const hasBegun = (c: Contest) => !!c.started || isLive(c) || isOver(c)
+
+/** decisionWord returns how the contest was won, or why nobody has won it. */
+export const decisionWord = (decision: string | undefined) =>
+  decision ? (decisionWords[decision] ?? words(decision.toLowerCase())) : ''
 
 export const statusWord = (c: Contest) => statusWords[c.schedule_status] ?? c.schedule_status
 

@@ -32,6 +32,8 @@ export interface Contest {
   unit?: string
   schedule_status: string
   result_status: string
+  /** It has been RUNNING. */
+  started?: boolean
   period: string
   /** The periods of a head_to_head contest that have begun, in order, and the tie-breaks apart. */
   periods?: string[]
@@ -42,6 +44,8 @@ export interface Contest {
   competitors: Competitor[]
   total?: number
   winner: string
+  /** How it was won, or why nobody has won. */
+  decision?: string
   revision: number
   updated_at: string
 }

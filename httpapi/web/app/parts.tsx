@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useRef } from 'preact/hooks'
-import { isLive, resultWord, statusWord } from './format'
+import { decisionWord, isLive, resultWord, statusWord } from './format'
 import type { Contest } from './model'
 
 /** flash is set while a render shows only live changes: a resync must not flash. */
@@ -64,6 +64,7 @@ export function State({ contest: c }: { contest: Contest }) {
           {at}
         </Value>
       )}
+      {c.decision && <span class="at decision"> {decisionWord(c.decision)}</span>}
     </>
   )
 }

@@ -2,6 +2,7 @@ import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
 import {
+  hasBegun,
   hasTiebreak,
   headline,
   isLive,
@@ -54,7 +55,7 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
         <td class="score">
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
-              {isLive(c) || isOver(c) ? (
+              {hasBegun(c) ? (
                 <Value of={result(c, p) + tiebreak(c, p)}>
                   {result(c, p)}
                   {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
@@ -66,12 +67,12 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
           ))}
         </td>
         <td class="when">
-          {!isLive(c) && !isOver(c) && c.start_time ? (
+          {!hasBegun(c) && c.start_time ? (
             <time dateTime={c.start_time}>
               <span class="day">{venueDate(c.start_time)}</span> {venueTime(c.start_time)}
             </time>
           ) : null}
-          {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
+          {(hasBegun(c) || c.decision || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
           <Badges contest={c} corrected={this.props.corrected} />
         </td>
       </tr>
