@@ -70,7 +70,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if created {
 		b.putContest(e.ContestID, c)
 	} else {
-		b.markChanged(b.contests, e.ContestID)
+		b.contestChanged(e.ContestID)
 	}
 	b.updateMedalTable(e)
 	return nil
@@ -172,6 +172,7 @@ func (b *batch) checkOrganisations(e *entry.Event) *score.Problem {
 func (b *batch) tableChanged(t *medal.Table, e *entry.Event) {
 	t.Revision, t.UpdatedAt = e.Revision, e.Time
 	b.m.changes.tables.add(t.Competition)
+	b.touch(changedRecord{id: t.Competition, table: true})
 	b.markChanged(b.tables, t.Competition)
 }
 

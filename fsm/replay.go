@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -58,7 +60,9 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // noMarks ignores marks during a replay; setMarks sets them afterwards.
 type noMarks struct{}
 
-func (noMarks) Set(string, score.Mark) (total int) { return 0 }
+func (noMarks) Traits(string) (t score.Traits) { return t }
+
+func (noMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
 
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
@@ -101,7 +105,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
-		b.setMarks(r.contest, marks)
+		b.setMarks(r.contest, marks, h)
 	}
 	return nil
 }
@@ -131,7 +135,7 @@ func (r *replayer) checkMarks(before *score.Contest) *score.Problem {
 		return refuse("it would not be defined")
 	}
 	is, was := &c.Definition, &before.Definition
-	if is.Kind != was.Kind || is.LowerIsBetter() != was.LowerIsBetter() ||
+	if is.Kind != was.Kind || is.Direction() != was.Direction() ||
 		!slices.Equal(is.AllSplits(), was.AllSplits()) {
 		return refuse("its kind, splits or direction would change")
 	}
@@ -245,32 +249,43 @@ func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64
 	if len(list) == 1 { // do not decode what cannot be the one
 		prefix = b.prefixOf(list[0].key)
 	}
+	missing := len(list)
+	for d, s := range b.results(h, reset, prefix) {
+		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
+			s.Data, list[i].event = d, s
+			missing--
+		}
+		if missing == 0 {
+			return
+		}
+	}
+}
+
+// results yields the result.sets of a contest after the revision reset that are not
+// voided, the last one first. It decodes only those whose data begins with prefix.
+func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*score.ResultSet, *entry.Event] {
 	replayed := map[uint64]bool{}
 	for _, s := range h.events {
 		replayed[s.Revision] = true
 	}
-	missing := len(list)
-	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
-		b.tx.Fail(err)
-		b.countRow()
-		if missing == 0 || r.Revision < reset {
-			return
-		}
-		if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
-			continue
-		}
-		s := b.decode(r)
-		voided := s.VoidedBy != 0
-		if replayed[s.Revision] {
-			voided = h.voidedBy[s.Revision] != 0
-		}
-		d, _ := b.dataOf(s).(*score.ResultSet)
-		if voided || d == nil {
-			continue
-		}
-		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
-			s.Data, list[i].event = d, s
-			missing--
+	return func(yield func(*score.ResultSet, *entry.Event) bool) {
+		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
+			b.tx.Fail(err)
+			b.countRow()
+			if r.Revision < reset {
+				return
+			}
+			if !r.Is(score.TypeResultSet) || !bytes.HasPrefix(r.JSON(), prefix) {
+				continue
+			}
+			s := b.decode(r)
+			voided := s.VoidedBy != 0
+			if replayed[s.Revision] {
+				voided = h.voidedBy[s.Revision] != 0
+			}
+			if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && !yield(d, s) {
+				return
+			}
 		}
 	}
 }
@@ -285,17 +300,56 @@ func (b *batch) prefixOf(k markKey) []byte {
 	return data[:len(data)-1] // a mark or an IRM follows
 }
 
-// setMarks sets the marks of a replayed contest, or removes them.
-func (b *batch) setMarks(c *score.Contest, list []markToSet) {
+// setMarks sets the marks of a replayed contest, or removes them, and settles what their
+// competitors' marks have in common.
+func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m := &contestMarks{b, c}
+	var gone []markKey
+	var competitors []string
 	for _, s := range list {
+		competitors = append(competitors, s.key.competitor)
 		if s.event == nil {
-			m.remove(s.key.split, s.key.competitor)
-		} else if d, ok := s.event.Data.(*score.ResultSet); ok {
-			m.Set(s.key.split, d.AsMark())
+			gone = append(gone, s.key)
+			continue
+		}
+		if d, ok := s.event.Data.(*score.ResultSet); ok {
+			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark.Categories, mark.Organisation = "", ""
+			m.Set(s.key.split, mark)
 		}
 	}
+	m.remove(gone)
+	slices.Sort(competitors)
+	competitors = slices.Compact(competitors)
+	traits := b.traitsByTimeline(competitors, c.ResetRevision, h)
+	for _, competitor := range competitors {
+		m.settle(competitor, traits[competitor])
+	}
 	c.UpdateLeaders(m)
+}
+
+// traitsByTimeline returns what the results of competitors name, from those after the
+// revision reset that are not voided.
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
+	found := make(map[string]score.Traits, len(competitors))
+	if len(competitors) == 0 {
+		return found
+	}
+	for _, competitor := range competitors {
+		found[competitor] = score.Traits{}
+	}
+	var prefix []byte
+	if len(competitors) == 1 {
+		prefix = bytes.TrimSuffix(b.prefixOf(markKey{competitor: competitors[0]}), []byte(`"split":""`))
+	}
+	for d := range b.results(h, reset, prefix) {
+		if t, wanted := found[d.Competitor]; wanted {
+			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
+			found[d.Competitor] = t
+		}
+	}
+	return found
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,

@@ -154,8 +154,11 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 			"the splits are %s and cannot change, because there are marks",
 			strings.Join(c.Definition.AllSplits(), ", "))
 	}
-	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
+	if c.Split != "" && c.Definition.Direction() != d.Direction() {
 		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
+	}
+	if p := d.checkUnits(); p != nil {
+		return p
 	}
 	var list []Competitor
 	find, listed := c.finder(len(d.Competitors)), make(map[string]bool, len(d.Competitors))

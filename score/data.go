@@ -75,6 +75,7 @@ const (
 	maxText      = 4096
 	maxEntrants  = 1000
 	maxList      = 256
+	maxPlace     = 1_000_000
 )
 
 const (
@@ -110,10 +111,18 @@ const (
 	Bronze = "BRONZE"
 )
 
-var (
-	irms         = []string{"DNF", "DNS", "DSQ"}
-	entrantTypes = []string{"A", "T"}
+// irms are the invalid result marks, in the order in which a leaderboard lists those who
+// came equally far.
+var irms = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", DidNotStart, Disqualified, DisqualifiedForConduct}
+
+// Invalid result marks that have rules of their own.
+const (
+	DidNotStart            = "DNS"
+	Disqualified           = "DSQ"
+	DisqualifiedForConduct = "DQB"
 )
+
+var entrantTypes = []string{"A", "T"}
 
 var limits = map[string]int{
 	"id":         MaxID,
@@ -168,7 +177,10 @@ type ContestDefine struct {
 	MedalEvent      int       `json:"medal_event,omitzero"`
 	ResultType      string    `json:"result_type,omitzero" is:"result_type"` // POINTS, TIME or DISTANCE
 	Unit            string    `json:"unit,omitzero" is:"name"`
-	Sort            string    `json:"sort,omitzero" is:"sort"` // asc or desc: which end is best
+	Sort            string    `json:"sort,omitzero" is:"sort"`  // asc or desc: which end is best
+	Unit2           string    `json:"unit2,omitzero" is:"name"` // s, min or h if mark2 is a time
+	Sort2           string    `json:"sort2,omitzero" is:"sort"` // of mark2; asc by default
+	Precision       *int      `json:"precision,omitzero"`       // fraction digits that are shown
 	Splits          []string  `json:"splits,omitzero" is:"period"`
 	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero" is:"period"`
 	Competitors     []Entrant `json:"competitors,omitzero"`
@@ -183,6 +195,12 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	}
 	if d.MedalEvent < 0 || d.MedalEvent > 9 {
 		c.Fail("data.medal_event", "got %d; want 0 to 9", d.MedalEvent)
+	}
+	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > MaxPrecision) {
+		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, MaxPrecision)
+	}
+	if (d.Unit2 != "" || d.Sort2 != "") && d.Kind == HeadToHead {
+		c.Fail("data.sort2", "only a ranked contest has a second mark")
 	}
 	checkEntrants(c, d.Competitors)
 	if len(d.Splits) > 0 && d.Kind == HeadToHead {
@@ -277,11 +295,15 @@ func checkScoreSet(d *ScoreSet, c *Checker) {
 }
 
 // ResultSet records a mark at a split of a ranked contest, or an invalid result mark
-// (IRM: DNF, DNS or DSQ) if there is no mark.
+// (IRM: DNF, DNS, DSQ ...) if there is no mark. Mark2 orders equal marks, and Place orders
+// those that are equal in both, as a photo finish does. The category is added to those of
+// the competitor.
 type ResultSet struct {
 	Competitor   string   `json:"competitor" is:"code"`
 	Split        string   `json:"split" is:"period"`
-	Mark         *Decimal `json:"mark,omitzero"`
+	Mark         *Measure `json:"mark,omitzero"`
+	Mark2        *Measure `json:"mark2,omitzero"`
+	Place        *Decimal `json:"place,omitzero"` // 1, 2, 3 ...
 	IRM          string   `json:"irm,omitzero" is:"irm"`
 	Category     string   `json:"category,omitzero" is:"code"`
 	Organisation string   `json:"organisation,omitzero" is:"code"`
@@ -297,6 +319,12 @@ func checkResultSet(d *ResultSet, c *Checker) {
 		c.Fail("data.mark", "missing; want a mark, or an irm (%s)", strings.Join(irms, ", "))
 	case d.Mark != nil && d.IRM != "":
 		c.Fail("data.irm", "got %s beside a mark; want one of the two", d.IRM)
+	case d.Mark == nil && d.Mark2 != nil:
+		c.Fail("data.mark2", "got %s without a mark; mark2 orders equal marks", d.Mark2)
+	case d.Mark == nil && d.Place != nil:
+		c.Fail("data.place", "got %s without a mark; place orders equal marks", d.Place)
+	case d.Place != nil && (*d.Place < Points(1) || *d.Place > Points(maxPlace) || *d.Place%Points(1) != 0):
+		c.Fail("data.place", "got %s; want a whole number, 1 to %d", d.Place, maxPlace)
 	}
 }
 

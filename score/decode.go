@@ -282,6 +282,17 @@ func fastDecimal(r *fastjson.Reader, to *Decimal) bool {
 	return err == nil
 }
 
+func fastMeasure(r *fastjson.Reader, to *Measure) (ok bool) {
+	if r.Space() != '"' {
+		return fastDecimal(r, &to.value)
+	}
+	var err error
+	if ok = r.Text(&to.clock); ok {
+		to.value, err = parseClock(to.clock)
+	}
+	return ok && err == nil
+}
+
 func fastTotals(r *fastjson.Reader, to *Totals) bool {
 	return r.Object(func(name string) bool {
 		if *to == nil {

@@ -9,20 +9,19 @@ import (
 // Record is a contest as readers see it. Order, ranks and winner are derived from the
 // Contest.
 type Record struct {
-	ContestID      string    `json:"contest_id"`
-	Competition    string    `json:"competition"`
-	Sport          string    `json:"sport"`
-	Kind           string    `json:"kind"`
-	Title          string    `json:"title"`
-	Discipline     string    `json:"discipline,omitzero"`
-	Event          string    `json:"event,omitzero"`
-	Phase          string    `json:"phase,omitzero"`
-	Group          string    `json:"group,omitzero"`
-	Gender         string    `json:"gender,omitzero"`
-	Venue          string    `json:"venue,omitzero"`
-	MedalEvent     int       `json:"medal_event,omitzero"`
-	ResultType     string    `json:"result_type,omitzero"`
-	Unit           string    `json:"unit,omitzero"`
+	ContestID   string `json:"contest_id"`
+	Competition string `json:"competition"`
+	Sport       string `json:"sport"`
+	Kind        string `json:"kind"`
+	Title       string `json:"title"`
+	Discipline  string `json:"discipline,omitzero"`
+	Event       string `json:"event,omitzero"`
+	Phase       string `json:"phase,omitzero"`
+	Group       string `json:"group,omitzero"`
+	Gender      string `json:"gender,omitzero"`
+	Venue       string `json:"venue,omitzero"`
+	MedalEvent  int    `json:"medal_event,omitzero"`
+	Format
 	ScheduleStatus string    `json:"schedule_status"`
 	ResultStatus   string    `json:"result_status"`
 	Started        bool      `json:"started,omitzero"` // it has been RUNNING
@@ -51,7 +50,9 @@ type Standing struct {
 	// list of a ranked one.
 	Order      int      `json:"order,omitzero"`
 	Result     *Decimal `json:"result"` // null in a ranked contest without a mark
+	Mark2      *Decimal `json:"mark2,omitzero"`
 	IRM        string   `json:"irm,omitzero"`
+	Out        string   `json:"out,omitzero"`        // the IRM at another split, beside a result
 	Periods    Totals   `json:"periods"`             // the points in each of the contest's Periods
 	Adjustment Decimal  `json:"adjustment,omitzero"` // the points of Result that are in none of them
 	Tiebreak   Decimal  `json:"tiebreak"`
@@ -76,8 +77,7 @@ func (c *Contest) Record() Record {
 		Gender:         d.Gender,
 		Venue:          d.Venue,
 		MedalEvent:     d.MedalEvent,
-		ResultType:     d.ResultType,
-		Unit:           d.Unit,
+		Format:         d.Format(),
 		ScheduleStatus: c.ScheduleStatus,
 		ResultStatus:   c.ResultStatus,
 		Started:        c.Started,
@@ -189,18 +189,18 @@ func (r *Record) TiebreakText(s *Standing) string {
 func (c *Contest) rankedStandings() []Standing {
 	standings := make([]Standing, 0, maxLeaders)
 	marked := make(map[string]bool, maxLeaders)
-	ranks := Ranks(c.Leaders)
+	ranks := Ranks(c.Leaders, c.Definition.Direction())
 	for i, m := range c.Leaders {
 		p := Standing{
 			Code:         m.Competitor,
 			Name:         m.Competitor,
 			Organisation: m.Organisation,
-			IRM:          m.IRM,
+			IRM:          m.Unplaced(),
 			Rank:         ranks[i],
 			SortOrder:    i + 1,
 		}
-		if m.IRM == "" {
-			p.Result = &m.Value
+		if p.IRM == "" {
+			p.Result, p.Mark2, p.Out = &m.Value, m.Mark2, m.Out
 		}
 		if e := c.competitor(m.Competitor); e != nil {
 			p.Name, p.Organisation, p.Order = e.Name, cmp.Or(e.Organisation, m.Organisation), e.Order
@@ -228,12 +228,15 @@ func (c *Contest) rankedStandings() []Standing {
 
 // Ranks returns the ranks of marks in order, best first. Equal marks share a rank and the
 // next one skips (1, 2, 2, 4). An IRM has no rank (0).
-func Ranks(ordered []Mark) []int {
+func Ranks(ordered []Mark, by Direction) []int {
 	ranks := make([]int, len(ordered))
-	for i, m := range ordered {
-		switch {
-		case m.IRM != "":
-		case i > 0 && ordered[i-1].Value == m.Value && ordered[i-1].IRM == "":
+	var before Order
+	for i := range ordered {
+		order := by.Order(&ordered[i])
+		equal := i > 0 && order == before
+		switch before = order; {
+		case !order.Placed():
+		case equal:
 			ranks[i] = ranks[i-1]
 		default:
 			ranks[i] = i + 1
@@ -248,6 +251,10 @@ type Filter struct {
 	Sport       string
 	Status      string // a schedule_status or a result_status
 	Competitor  string // code or organisation of a competitor
+	// Section selects the contests of a section, and has the list in its order. It goes
+	// with Competition and Find only.
+	Section Section
+	Find    string // words; see Searcher
 }
 
 // Matches reports whether f selects c. It does not know the competitors of a ranked
@@ -269,24 +276,28 @@ func (f Filter) matchesCompetitor(c *Contest) bool {
 
 // Leaderboard is a page of the marks at one split of a ranked contest, best first.
 type Leaderboard struct {
-	ContestID string           `json:"contest_id"`
-	Split     string           `json:"split"`
-	Category  string           `json:"category,omitzero"` // "" for all
-	Total     int              `json:"total"`             // rows of the whole leaderboard, with IRMs
-	Rows      []LeaderboardRow `json:"rows"`
-	Next      string           `json:"next"` // parameter after of the next page; "" at the end
+	ContestID string `json:"contest_id"`
+	Split     string `json:"split"`
+	Category  string `json:"category,omitzero"` // "" for all
+	Total     int    `json:"total"`             // rows of the whole leaderboard, with IRMs
+	Format
+	Categories []string         `json:"categories,omitzero"` // of all rows of the leaderboard
+	Rows       []LeaderboardRow `json:"rows"`
+	Next       string           `json:"next"` // parameter after of the next page; "" at the end
 }
 
 // LeaderboardRow is one competitor in a leaderboard. A competitor with an IRM has no
 // mark, no rank and no difference, and is listed last.
 type LeaderboardRow struct {
-	Competitor   string   `json:"competitor"`
-	Name         string   `json:"name,omitzero"` // from the contest's definition
-	Organisation string   `json:"organisation,omitzero"`
-	Category     string   `json:"category,omitzero"`
-	Mark         *Decimal `json:"mark"`
-	IRM          string   `json:"irm,omitzero"`
-	Rank         int      `json:"rank,omitzero"`
-	RankEqual    bool     `json:"rank_equal"` // another competitor has the same rank
-	Diff         *Decimal `json:"diff"`       // to the first, never negative
+	Competitor   string     `json:"competitor"`
+	Name         string     `json:"name,omitzero"` // from the contest's definition
+	Organisation string     `json:"organisation,omitzero"`
+	Categories   Categories `json:"categories,omitzero"`
+	Mark         *Decimal   `json:"mark"`           // seconds if it is a time
+	Mark2        *Decimal   `json:"mark2,omitzero"` // what orders equal marks
+	IRM          string     `json:"irm,omitzero"`
+	Out          string     `json:"out,omitzero"` // the IRM at another split, beside a mark
+	Rank         int        `json:"rank,omitzero"`
+	RankEqual    bool       `json:"rank_equal"` // another competitor has the same rank
+	Diff         *Decimal   `json:"diff"`       // to the first, never negative
 }

@@ -1,4 +1,5 @@
-// Package index finds contests by sport, status and competitor.
+// Package index finds contests by sport, status and competitor, and lists them by section
+// and the medal tables by their last change.
 //
 // It keeps an inverted index in a bucket of the state machine's database: for each term
 // (Terms) a posting for each contest that has it. The transaction that changes a contest
@@ -32,6 +33,9 @@ const (
 	kindStatus = 't' // the schedule status or the result status
 	kindName   = 'n' // the code or organisation of a listed competitor, or the organisation of a leader
 	kindMark   = 'm' // the code of a competitor who has a mark
+	// The values of the following kinds sort their postings.
+	kindSection = 'o' // the section, and the place of the contest there
+	kindTable   = 'c' // the last change of a medal table, the latest first; the id is a competition
 )
 
 // Terms appends the terms of a contest, without those of its marks.
@@ -40,6 +44,7 @@ func Terms(list []Term, c *score.Contest) []Term {
 		Term{kindSport, c.Definition.Sport},
 		Term{kindStatus, c.ScheduleStatus},
 		Term{kindStatus, c.ResultStatus},
+		sectionTerm(c),
 	)
 	for i := range c.Competitors {
 		list = append(list, Term{kindName, c.Competitors[i].Code}, Term{kindName, c.Competitors[i].Organisation})

@@ -61,6 +61,11 @@ func (t *Table) Knows(organisation string) bool {
 	return known
 }
 
+// HasMedals reports whether an organisation has a medal.
+func (t *Table) HasMedals() bool {
+	return slices.ContainsFunc(t.Counts, func(c Count) bool { return c.Gold+c.Silver+c.Bronze > 0 })
+}
+
 // AddOrganisation adds an organisation without medals. It reports whether the
 // organisation is new.
 func (t *Table) AddOrganisation(organisation string) bool {

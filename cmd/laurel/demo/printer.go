@@ -297,7 +297,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	if d.IRM != "" {
 		return text + p.styled(red, d.IRM) + "  " + d.Comment
 	}
-	text += p.styled(bold, fmt.Sprintf("%10s", mark(*d.Mark, r.ResultType, r.Unit)))
+	text += p.styled(bold, fmt.Sprintf("%10s", mark(d, r)))
 	if d.Split != "finish" {
 		text += "  " + d.Split
 	}
@@ -309,20 +309,15 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	return text
 }
 
-// mark formats a time as on a clock, points without a unit, and everything else with its
-// unit.
-func mark(v score.Decimal, resultType, unit string) string {
-	switch {
-	case resultType == "POINTS":
-		return v.String()
-	case resultType != "TIME" || unit != "s":
-		return strings.TrimSpace(v.String() + " " + unit)
+// mark formats a mark, a distance with its unit. The Games give marks in the units of
+// their records.
+func mark(d *score.ResultSet, r *score.Record) string {
+	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	text := r.MarkText(m.Value)
+	if r.ResultType == "DISTANCE" {
+		text += " " + r.Unit
 	}
-	t := time.UnixMilli(int64(v)).UTC()
-	if h := int64(v) / 3_600_000; h > 0 {
-		return fmt.Sprintf("%d:%s", h, t.Format("04:05.0"))
-	}
-	return t.Format("4:05.0")
+	return text
 }
 
 // intro prints what runs and what to try.

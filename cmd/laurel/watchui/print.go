@@ -31,6 +31,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		for _, id := range u.Removed {
+			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
+		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
@@ -77,6 +80,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
 		}
+		for _, id := range u.Removed {
+			add("removed", map[string]any{"contest_id": id})
+		}
 		for _, r := range u.Scores {
 			add("score", r)
 		}
@@ -106,31 +112,12 @@ func result(r *score.Record) string {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := p.Code
-		switch {
-		case p.IRM != "":
-			s += " " + p.IRM
-		case p.Result != nil:
-			s += " " + mark(r, *p.Result)
-		}
-		parts = append(parts, textfmt.Join(" ", s, r.TiebreakText(&p)))
+		parts = append(parts, textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out), r.TiebreakText(&p)))
 	}
 	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// mark formats a result; a time as on a clock.
-func mark(r *score.Record, d score.Decimal) string {
-	if r.ResultType != "TIME" || d < 0 {
-		return d.String()
-	}
-	s := time.UnixMilli(int64(d)).UTC().Format("04:05.999")
-	if h := d / 3_600_000; h > 0 {
-		s = fmt.Sprintf("%d:%s", int64(h), s)
-	}
-	return s
 }
 
 func status(r *score.Record) string {
@@ -170,8 +157,8 @@ func eventLine(e *score.TimelineEvent) string {
 func windowLine(w client.Window) string {
 	var rows []string
 	for _, r := range w.Rows {
-		rows = append(rows, textfmt.Join(" ",
-			textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.IRM, score.OptionalText(r.Mark)))
+		mark, _ := w.RowText(&r)
+		rows = append(rows, textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, mark))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))
 	return textfmt.OneLine(fmt.Sprintf("%d  %s  leaderboard  %s", w.Revision, w.ContestID, strings.Join(rows, ", ")))

@@ -34,6 +34,7 @@ type view struct {
 	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
+	sections score.Sections        // the numbers of all contests; zero if they are not known
 
 	connection client.Update // the last one about the connection: that it was made or lost
 	retryAt    time.Time     // if it was lost
@@ -50,7 +51,13 @@ type contest struct {
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
-		v.timeline, v.revision = nil, 0
+		v.timeline, v.sections, v.revision = nil, score.Sections{}, 0
+	}
+	if u.Sections != nil {
+		v.sections = *u.Sections
+	}
+	for _, id := range u.Removed {
+		delete(v.scores, id)
 	}
 	switch u.Kind {
 	case client.UpdateConnected, client.UpdateLost:
@@ -164,8 +171,9 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 		return nil
 	}
 	shown := len(list)
-	if shown > room-2 { // without a blank line and the headings
-		shown = room - 3 // nor the number of those that are left out
+	total := max(shown, v.sections.Live+v.sections.Next+v.sections.Finished)
+	if total > shown || shown > room-2 { // without a blank line and the headings
+		shown = min(shown, room-3) // nor the number of those that are left out
 	}
 	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
 	for _, c := range list[:shown] {
@@ -175,7 +183,7 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
-	if more := len(list) - shown; more > 0 {
+	if more := total - shown; more > 0 {
 		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
 	}
 	return lines
@@ -234,7 +242,7 @@ func (w *window) replaced(update client.Window, now time.Time) *window {
 	}
 	for _, r := range update.Rows {
 		b, known := before[r.Competitor]
-		if known && b.Rank == r.Rank && score.OptionalText(b.Mark) == score.OptionalText(r.Mark) && b.IRM == r.IRM {
+		if known && b.Equal(r) {
 			n.changed[r.Competitor] = w.changed[r.Competitor]
 		} else {
 			n.changed[r.Competitor] = now
@@ -271,8 +279,8 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
 		for _, r := range rows {
-			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation,
-				cmp.Or(r.IRM, v.markText(id, r.Mark)), v.markText(id, r.Diff))
+			mark, gap := w.RowText(&r)
+			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
 		for i, line := range t.Lines(width) {
 			if i > 0 {
@@ -282,15 +290,4 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 	}
 	return lines
-}
-
-// markText formats a mark as its contest does, if the contest is watched, too.
-func (v *view) markText(contestID string, d *score.Decimal) string {
-	switch c := v.scores[contestID]; {
-	case d == nil:
-		return ""
-	case c != nil:
-		return mark(&c.Record, *d)
-	}
-	return d.String()
 }

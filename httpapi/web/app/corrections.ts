@@ -11,6 +11,8 @@ export interface Corrections {
   /** Corrected marks by rowKey, and organisations with corrected medals. */
   marks: Map<string, string>
   organisations: Map<string, string>
+  /** The award that each revocation takes back, by the revision of the revocation. */
+  revoked: Map<number, TimelineEvent>
 }
 
 export const rowKey = (split: string, competitor: string) => split + '\n' + competitor
@@ -27,6 +29,7 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     correcting: new Map(),
     marks: new Map(),
     organisations: new Map(),
+    revoked: new Map(),
   }
   const why = new Map(
     events.filter((e) => ['event.void', 'contest.reset'].includes(e.type)).map((e) => [e.revision, e.data.reason as string]),
@@ -39,6 +42,7 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     const retracted = e.voided_by ? (why.get(e.voided_by) ?? '') : undefined
     if (e.type === 'medal.award') awards.set(d.award_id, e)
     const award = e.type === 'medal.revoke' ? awards.get(d.award_id) : undefined
+    if (award) c.revoked.set(e.revision, award)
     if (retracted !== undefined && e.type !== 'event.void') c.retracted.set(e.revision, retracted)
     else if (retracted !== undefined) continue
     else if (e.type === 'event.void' || e.type === 'contest.reset') c.correcting.set(e.revision, d.reason)
