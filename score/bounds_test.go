@@ -44,6 +44,7 @@ func TestTheNumbersOfAContestAreBounded(t *testing.T) {
 	f.wantRefused(score.TypeScoreSet, `{"result":{"c0":1},"period":"P"}`, score.TooLarge, "data", detail)
 	f.wantRefused(score.TypeContestStatus, `{"period":"P"}`, score.TooLarge, "data", detail)
 	f.wantRefused(score.TypeContestDefine, crowd(competitors+1), score.TooLarge, "data", detail)
+	f.wantRefused(score.TypeCompetitorDefine, `{"competitor":"late"}`, score.TooLarge, "data", detail)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"stats_delta":{"s1":1}}`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"c0":1,"c1":7},"period":"H1"}`)
 	// What was accepted once is accepted when it is folded again.
