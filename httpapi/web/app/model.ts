@@ -147,6 +147,8 @@ export interface Sections {
   live: number
   next: number
   finished: number
+  /** In heartbeats: when they were counted. */
+  revision?: number
 }
 
 /** The last contests of sections of which a page has the beginning. */
