@@ -225,7 +225,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	case *score.ContestDefine:
 		if f.contests[e.ContestID] == nil {
 			f.contests[e.ContestID] = score.NewContest(e.ContestID)
-			f.marks[e.ContestID] = &referenceMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
+			f.marks[e.ContestID] = newReferenceMarks(f.contests[e.ContestID])
 		}
 		if d.CompetitionName != "" {
 			table.NameByContests = d.CompetitionName
@@ -242,14 +242,45 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 type referenceMarks struct {
 	contest *score.Contest
 	of      map[[2]string]score.Mark
+	traits  map[string]score.Traits
 }
 
-func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
-	m.of[[2]string{split, mark.Competitor}] = mark
-	return len(m.all(split))
+func newReferenceMarks(c *score.Contest) *referenceMarks {
+	return &referenceMarks{c, map[[2]string]score.Mark{}, map[string]score.Traits{}}
 }
 
-func (m *referenceMarks) Clear() { clear(m.of) }
+func (m *referenceMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+
+func (m *referenceMarks) Set(split string, mark score.Mark) (total int, restated bool) {
+	key := [2]string{split, mark.Competitor}
+	var old *score.Mark
+	if before, ok := m.of[key]; ok {
+		old = &before
+	}
+	m.traits[mark.Competitor] = m.traits[mark.Competitor].With(&mark, old)
+	m.of[key] = mark
+	var marks []*score.Mark
+	splits := m.contest.Definition.AllSplits()
+	for _, name := range splits {
+		if one, ok := m.of[[2]string{name, mark.Competitor}]; ok {
+			marks = append(marks, &one)
+		} else {
+			marks = append(marks, nil)
+		}
+	}
+	m.traits[mark.Competitor].Restate(marks)
+	for i, one := range marks {
+		if one != nil {
+			m.of[[2]string{splits[i], mark.Competitor}] = *one
+		}
+	}
+	return len(m.all(split)), true
+}
+
+func (m *referenceMarks) Clear() {
+	clear(m.of)
+	clear(m.traits)
+}
 
 func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
 	list := m.all(split)
@@ -263,11 +294,8 @@ func (m *referenceMarks) all(split string) (list []score.Mark) {
 		}
 	}
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		value := cmp.Compare(a.Value, b.Value)
-		if !m.contest.Definition.LowerIsBetter() {
-			value = -value
-		}
-		return cmp.Or(cmp.Compare(len(a.IRM), len(b.IRM)), value, strings.Compare(a.Competitor, b.Competitor))
+		by := m.contest.Definition.Direction()
+		return cmp.Or(by.Order(&a).Compare(by.Order(&b)), strings.Compare(a.Competitor, b.Competitor))
 	})
 	return list
 }
@@ -287,6 +315,11 @@ func (f *referenceState) lines(t tester) (lines []string) {
 		for k, m := range f.marks[id].of {
 			line("marks", id+"\x00"+k[0]+"\x00"+k[1], m)
 			splits[k[0]] = true
+		}
+		for competitor, traits := range f.marks[id].traits {
+			if traits != (score.Traits{}) {
+				line("traits", id+"\x00"+competitor, traits)
+			}
 		}
 		for split := range splits {
 			ranking := f.marks[id].all(split)
@@ -318,7 +351,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
 	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
-		case "contests", "marks", "awards":
+		case "contests", "marks", "awards", "traits":
 		case "medals":
 			var table medal.Table
 			if err := json.Unmarshal([]byte(r.value), &table); err != nil {
@@ -341,7 +374,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 				board, place = k, 0
 			}
 			place++
-			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", parts[2][9:]))
+			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", competitorIn([]byte(parts[2]))))
 		default:
 			continue
 		}

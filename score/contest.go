@@ -3,6 +3,7 @@ package score
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -360,8 +361,11 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 		return fieldProblem(field,
 			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
 	}
-	return fieldProblem(field,
-		"%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
+	shown := strconv.Quote(clip(code))
+	if exact := strconv.QuoteToASCII(clip(code)); exact != shown { // it may look like one of the list
+		shown += " (" + exact + ")"
+	}
+	return fieldProblem(field, "%s does not compete here; want one of %s", shown, strings.Join(codes, ", "))
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {

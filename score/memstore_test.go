@@ -75,6 +75,7 @@ func (s *memStore) apply(e *score.Event) *score.Problem {
 type memMarks struct {
 	contest *score.Contest
 	splits  map[string]*memSplit
+	traits  map[string]score.Traits
 }
 
 type memSplit struct {
@@ -83,25 +84,46 @@ type memSplit struct {
 }
 
 func (m *memMarks) order(a, b *score.Mark) int {
-	if (a.IRM == "") != (b.IRM == "") {
-		return cmp.Compare(len(a.IRM), len(b.IRM))
-	}
-	better := cmp.Compare(a.Value, b.Value)
-	if !m.contest.Definition.LowerIsBetter() {
-		better = -better
-	}
-	return cmp.Or(better, cmp.Compare(a.Competitor, b.Competitor))
+	by := m.contest.Definition.Direction()
+	return cmp.Or(by.Order(a).Compare(by.Order(b)), cmp.Compare(a.Competitor, b.Competitor))
 }
 
-func (m *memMarks) Set(split string, mark score.Mark) (total int) {
+func (m *memMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+
+func (m *memMarks) Set(split string, mark score.Mark) (total int, restated bool) {
 	if m.splits == nil {
-		m.splits = map[string]*memSplit{}
+		m.splits, m.traits = map[string]*memSplit{}, map[string]score.Traits{}
 	}
+	if m.splits[split] == nil {
+		m.splits[split] = &memSplit{of: map[string]*score.Mark{}}
+	}
+	traits := m.traits[mark.Competitor].With(&mark, m.splits[split].of[mark.Competitor])
+	m.traits[mark.Competitor] = traits
+	m.put(split, mark)
+	var before []score.Mark
+	var marks []*score.Mark
+	splits := m.contest.Definition.AllSplits()
+	for _, name := range splits {
+		var one score.Mark
+		marks = append(marks, nil)
+		if s := m.splits[name]; s != nil && s.of[mark.Competitor] != nil {
+			one = *s.of[mark.Competitor]
+			marks[len(marks)-1] = new(one)
+		}
+		before = append(before, one)
+	}
+	traits.Restate(marks)
+	for i, name := range splits {
+		if marks[i] != nil && *marks[i] != before[i] {
+			m.put(name, *marks[i])
+			restated = true
+		}
+	}
+	return len(m.splits[split].sorted), restated
+}
+
+func (m *memMarks) put(split string, mark score.Mark) {
 	s := m.splits[split]
-	if s == nil {
-		s = &memSplit{of: map[string]*score.Mark{}}
-		m.splits[split] = s
-	}
 	if old := s.of[mark.Competitor]; old != nil {
 		i, _ := slices.BinarySearchFunc(s.sorted, old, m.order)
 		s.sorted = slices.Delete(s.sorted, i, i+1)
@@ -109,10 +131,12 @@ func (m *memMarks) Set(split string, mark score.Mark) (total int) {
 	i, _ := slices.BinarySearchFunc(s.sorted, &mark, m.order)
 	s.sorted = slices.Insert(s.sorted, i, &mark)
 	s.of[mark.Competitor] = &mark
-	return len(s.sorted)
 }
 
-func (m *memMarks) Clear() { clear(m.splits) }
+func (m *memMarks) Clear() {
+	clear(m.splits)
+	clear(m.traits)
+}
 
 func (m *memMarks) First(split string, n int) (first []score.Mark, total int) {
 	s := m.splits[split]

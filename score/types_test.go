@@ -112,7 +112,8 @@ func TestEveryTypeIsFolded(t *testing.T) {
 
 type noMarks struct{}
 
-func (noMarks) Set(string, Mark) int            { return 1 }
+func (noMarks) Traits(string) (t Traits)        { return t }
+func (noMarks) Set(string, Mark) (int, bool)    { return 1, false }
 func (noMarks) Clear()                          {}
 func (noMarks) First(string, int) ([]Mark, int) { return nil, 0 }
 
