@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -196,7 +197,8 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool
 	if traits != before {
 		s.putTraits(m.Competitor, traits)
 	}
-	m.Categories, m.Organisation = traits.Categories, traits.Organisation
+	shown := s.contest.Known(traits, m.Competitor, s)
+	m.Categories, m.Organisation, m.Name = shown.Categories, shown.Organisation, shown.Name
 	if !replaces {
 		s.put(split, &m, nil)
 	} else {
@@ -208,6 +210,9 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool
 	}
 	return total, restated
 }
+
+// Restate implements score.Marks.
+func (s *contestMarks) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
 
 // put writes a mark in the place of another one; nil if there is none.
 func (s *contestMarks) put(split string, m, old *score.Mark) {
@@ -233,7 +238,7 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 			before[i], marks[i] = m, &m
 		}
 	}
-	traits.Restate(marks)
+	s.contest.Known(traits, competitor, s).Restate(marks)
 	for i, m := range marks {
 		if m != nil && *m != before[i] {
 			s.put(splits[i], m, &before[i])
@@ -258,30 +263,41 @@ func (s *contestMarks) settle(competitor string, traits score.Traits) {
 	s.restate(competitor, traits)
 }
 
-// remove removes a mark. The competitor's other marks must be settled afterwards.
-func (s *contestMarks) remove(split, competitor string) {
-	old, ok := s.find(split, competitor)
-	if !ok {
-		return
-	}
+// remove removes marks. Their competitors' other marks must be settled afterwards.
+func (s *contestMarks) remove(list []markKey) {
 	b, id := s.b, s.contest.ID
-	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.Direction(), &old))
-	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
-	if !hasMark(b.tx.Tx, s.contest, competitor) {
-		index.RemoveMark(b.tx, id, competitor)
+	for _, at := range list {
+		old, ok := s.find(at.split, at.competitor)
+		if !ok {
+			continue
+		}
+		b.tx.Delete(database.Boards, boardKey(id, at.split, s.contest.Definition.Direction(), &old))
+		b.tx.Delete(database.Marks, database.Key(id, at.split, at.competitor))
+		set(b, b.totals, splitKey{id, at.split}, s.total(at.split)-1)
+		b.boardUpdates.RemoveMark(id, at.split, old)
 	}
-	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
-	b.boardUpdates.RemoveMark(id, split, old)
+	marked := slices.DeleteFunc(slices.Clone(s.contest.Definition.AllSplits()), func(split string) bool {
+		return s.total(split) == 0
+	})
+	for _, at := range list {
+		if !hasMark(b.tx.Tx, id, marked, at.competitor) {
+			index.RemoveMark(b.tx, id, at.competitor)
+		}
+	}
 }
 
 // Clear implements score.Marks.
 func (s *contestMarks) Clear() {
+	var list []markKey
 	for _, split := range s.contest.Definition.AllSplits() {
 		marks, _ := s.First(split, math.MaxInt)
 		for _, m := range marks {
-			s.remove(split, m.Competitor)
-			s.putTraits(m.Competitor, score.Traits{})
+			list = append(list, markKey{split, m.Competitor})
 		}
+	}
+	s.remove(list)
+	for _, at := range list {
+		s.putTraits(at.competitor, score.Traits{})
 	}
 }
 
@@ -308,9 +324,10 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 	return first, s.total(split)
 }
 
-func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
-	for _, split := range c.Definition.AllSplits() {
-		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
+// hasMark reports whether a competitor has a mark at one of the splits.
+func hasMark(tx *bolt.Tx, contestID string, splits []string, competitor string) bool {
+	for _, split := range splits {
+		if tx.Bucket(database.Marks).Get(database.Key(contestID, split, competitor)) != nil {
 			return true
 		}
 	}

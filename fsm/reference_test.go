@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -202,7 +203,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	case *score.Alert:
 		return nil
 	case *score.CompetitionDefine:
-		table.Name, table.Neutral = d.Name, d.Neutral
+		table.Define(d)
 		return nil
 	case *score.MedalAward:
 		k := e.Competition() + "\x00" + d.AwardID
@@ -240,41 +241,60 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 
 // referenceMarks holds marks by split and competitor, and sorts them for each question.
 type referenceMarks struct {
-	contest *score.Contest
-	of      map[[2]string]score.Mark
-	traits  map[string]score.Traits
+	contest  *score.Contest
+	of       map[[2]string]score.Mark
+	traits   map[string]score.Traits
+	entrants map[string]score.Entrant
 }
 
 func newReferenceMarks(c *score.Contest) *referenceMarks {
-	return &referenceMarks{c, map[[2]string]score.Mark{}, map[string]score.Traits{}}
+	return &referenceMarks{c, map[[2]string]score.Mark{}, map[string]score.Traits{}, map[string]score.Entrant{}}
 }
 
 func (m *referenceMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
 
 func (m *referenceMarks) Set(split string, mark score.Mark) (total int, restated bool) {
-	key := [2]string{split, mark.Competitor}
-	var old *score.Mark
-	if before, ok := m.of[key]; ok {
-		old = &before
+	k := [2]string{split, mark.Competitor}
+	before := m.traits[mark.Competitor]
+	if old, replaces := m.of[k]; replaces {
+		m.traits[mark.Competitor] = before.With(&mark, &old)
+	} else {
+		m.traits[mark.Competitor] = before.With(&mark, nil)
 	}
-	m.traits[mark.Competitor] = m.traits[mark.Competitor].With(&mark, old)
-	m.of[key] = mark
-	var marks []*score.Mark
-	splits := m.contest.Definition.AllSplits()
-	for _, name := range splits {
-		if one, ok := m.of[[2]string{name, mark.Competitor}]; ok {
-			marks = append(marks, &one)
-		} else {
-			marks = append(marks, nil)
-		}
-	}
-	m.traits[mark.Competitor].Restate(marks)
-	for i, one := range marks {
-		if one != nil {
-			m.of[[2]string{splits[i], mark.Competitor}] = *one
-		}
-	}
+	m.of[k] = mark
+	m.Restate(mark.Competitor)
 	return len(m.all(split)), true
+}
+
+func (m *referenceMarks) Restate(competitor string) {
+	splits := m.contest.Definition.AllSplits()
+	marks := make([]*score.Mark, len(splits))
+	for i, split := range splits {
+		if mark, ok := m.of[[2]string{split, competitor}]; ok {
+			marks[i] = &mark
+		}
+	}
+	m.contest.Known(m.traits[competitor], competitor, m).Restate(marks)
+	for i, mark := range marks {
+		if mark != nil {
+			m.of[[2]string{splits[i], competitor}] = *mark
+		}
+	}
+}
+
+func (m *referenceMarks) Entrant(code string) (e score.Entrant, entered bool) {
+	e, entered = m.entrants[code]
+	return e, entered
+}
+
+func (m *referenceMarks) SetEntrant(e score.Entrant) {
+	m.entrants[e.Code] = e
+	m.Restate(e.Code)
+}
+
+func (m *referenceMarks) FirstEntrants(n int) []score.Entrant {
+	list := slices.SortedFunc(maps.Values(m.entrants), score.Entrant.Compare)
+	return list[:min(n, len(list))]
 }
 
 func (m *referenceMarks) Clear() {
@@ -293,9 +313,9 @@ func (m *referenceMarks) all(split string) (list []score.Mark) {
 			list = append(list, mark)
 		}
 	}
+	direction := m.contest.Definition.Direction()
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		by := m.contest.Definition.Direction()
-		return cmp.Or(by.Order(&a).Compare(by.Order(&b)), strings.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), strings.Compare(a.Competitor, b.Competitor))
 	})
 	return list
 }
@@ -320,6 +340,9 @@ func (f *referenceState) lines(t tester) (lines []string) {
 			if traits != (score.Traits{}) {
 				line("traits", id+"\x00"+competitor, traits)
 			}
+		}
+		for code, e := range f.marks[id].entrants {
+			line("entrants", id+"\x00c\x00"+code, e)
 		}
 		for split := range splits {
 			ranking := f.marks[id].all(split)
@@ -352,6 +375,11 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
 		case "contests", "marks", "awards", "traits":
+		case "entrants":
+			if r.value == "" {
+				continue // its place on the start list
+			}
+
 		case "medals":
 			var table medal.Table
 			if err := json.Unmarshal([]byte(r.value), &table); err != nil {

@@ -64,7 +64,10 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 		t.rules = func(d Data, c *Checker) { rules(any(d).(*D), c) }
 	}
 	for of := range t.data.Fields() {
-		name, options, _ := strings.Cut(of.Tag.Get("json"), ",")
+		name, options := nameOf(of)
+		if name == "-" {
+			continue
+		}
 		is := of.Tag.Get("is")
 		f := field{
 			name:     name,

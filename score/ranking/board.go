@@ -33,6 +33,7 @@ type Board struct {
 
 type row struct {
 	competitor string
+	name       string // "" if no competitor.define gives one
 	value      score.Decimal
 	traits     unique.Handle[traits]
 }
@@ -174,7 +175,7 @@ func fill(r *row, m score.Mark) {
 	if m.Mark2 != nil {
 		t.mark2, t.hasMark2 = *m.Mark2, true
 	}
-	r.value, r.traits = m.Value, unique.Make(t)
+	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(t)
 }
 
 func (b *Board) removeFromTrees(number uint32) {
@@ -288,6 +289,7 @@ func (b *Board) row(number uint32) score.LeaderboardRow {
 	m := score.Mark{IRM: t.irm, Out: t.out}
 	r := score.LeaderboardRow{
 		Competitor:   b.rows[number].competitor,
+		Name:         b.rows[number].name,
 		IRM:          m.Unplaced(),
 		Categories:   t.categories,
 		Organisation: t.organisation,

@@ -36,14 +36,18 @@ func (m *marks) Set(split string, mark score.Mark) (total int, restated bool) {
 
 func (m *marks) Clear() { clear(m.splits) }
 
+func (m *marks) Entrant(string) (e score.Entrant, entered bool) { return e, false }
+
+func (m *marks) SetEntrant(score.Entrant) {}
+
+func (m *marks) FirstEntrants(int) []score.Entrant { return nil }
+
+func (m *marks) Restate(string) {}
+
 func (m *marks) First(split string, n int) ([]score.Mark, int) {
-	list := slices.Clone(m.splits[split])
+	list, direction := slices.Clone(m.splits[split]), m.contest.Definition.Direction()
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		value := cmp.Compare(b.Value, a.Value)
-		if m.contest.Definition.LowerIsBetter() {
-			value = -value
-		}
-		return cmp.Or(cmp.Compare(a.IRM, b.IRM), value, cmp.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), cmp.Compare(a.Competitor, b.Competitor))
 	})
 	return list[:min(n, len(list))], len(list)
 }

@@ -12,7 +12,11 @@ export interface Competitor {
   irm?: string
   /** The IRM at another split. */
   out?: string
+  /** The place among the sides of a head_to_head contest. */
+  order?: number
   periods: Record<string, number>
+  /** The points that are in no period. */
+  adjustment?: number
   tiebreak: number
   stats: Record<string, number>
   rank?: number
@@ -38,6 +42,9 @@ export interface Contest extends Format {
   /** It has been RUNNING. */
   started?: boolean
   period: string
+  /** The periods of a head_to_head contest that have begun, in order, and the tie-breaks apart. */
+  periods?: string[]
+  tiebreak_periods?: string[]
   clock: string
   start_time?: string
   split?: string
