@@ -119,7 +119,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{},
 		"Posted": score.Posted{}, "PostedEvent": score.PostedEvent{}, "ScorePage": question.ScorePage{},
-		"TimelinePage": question.TimelinePage{},
+		"TimelinePage": question.TimelinePage{}, "StartListPage": score.StartListPage{},
 		"Access":       access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{},
 		"Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
 		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{},
