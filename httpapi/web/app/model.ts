@@ -39,12 +39,16 @@ export interface Contest {
   winner: string
   /** How it was won, or why nobody has won. */
   decision?: string
+  /** Another definition, after plays or marks, has changed the result. */
+  corrected?: boolean
   revision: number
   updated_at: string
 }
 
 export interface MedalRow {
   organisation: string
+  /** As a competition.define gives it. */
+  name?: string
   gold: number
   silver: number
   bronze: number

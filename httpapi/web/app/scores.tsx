@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
 import { hasBegun, isLive, isOver, kindOf, matches, result, titleBeside } from './format'
 import type { Contest, Medals } from './model'
-import { MedalTable } from './medals'
+import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
 import { finds } from './text'
@@ -123,7 +123,7 @@ interface ScoresProps {
   contests: Contest[]
   medals: Medals[]
   corrected: Corrected
-  names: Map<string, string>
+  names: Names
   find: string
   onFind(s: string): void
 }
@@ -134,7 +134,7 @@ export function Scores({ contests, medals, corrected, names, find, onFind }: Sco
   const tables = medals.filter(
     (m) =>
       competitions.has(m.competition) ||
-      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, names.get(r.organisation)])]),
+      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, nameIn(m, r, names)])]),
   )
   return (
     <div class="columns">
