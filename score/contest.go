@@ -123,7 +123,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *ContestDefine:
 		p = c.define(d, marks, mode)
 	case *CompetitorDefine:
-		p = c.enter(d, marks)
+		p = c.enter(d, marks, mode)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
 	case *ContestDecide:

@@ -256,6 +256,9 @@ func (c *Contest) define(d *ContestDefine, marks Marks, mode FoldMode) *Problem 
 		if p := c.checkList(&next, marks); p != nil {
 			return p
 		}
+		if p := c.checkNumbers((len(next.Competitors)-len(c.Competitors))*len(c.Periods), mode); p != nil {
+			return p
+		}
 	}
 	if mode == Live && d.Reason == "" && c.HasBegun() {
 		if p := c.checkRedefinition(&next); p != nil {
@@ -431,7 +434,7 @@ func (c *Contest) startListLen() int {
 const MaxStartList = 1_000_000
 
 // enter applies a competitor.define.
-func (c *Contest) enter(d *CompetitorDefine, marks Marks) *Problem {
+func (c *Contest) enter(d *CompetitorDefine, marks Marks, mode FoldMode) *Problem {
 	switch {
 	case c.Definition.Kind == "":
 		return c.undefined()
@@ -443,6 +446,9 @@ func (c *Contest) enter(d *CompetitorDefine, marks Marks) *Problem {
 		if len(c.Competitors) >= maxEntrants {
 			return Problemf(TooLarge, "the contest has %d competitors, which is the most", maxEntrants).
 				At("data.competitor")
+		}
+		if p := c.checkNumbers(len(c.Periods), mode); p != nil {
+			return p
 		}
 		c.Competitors = append(c.Competitors, Competitor{})
 		player = &c.Competitors[len(c.Competitors)-1]

@@ -62,7 +62,7 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 					Reason:       text,
 					Comment:      text,
 				})
-				compareWritten(t, &ScoreSet{Result: result, Period: text, Reason: text, Comment: text})
+				compareWritten(t, &ScoreSet{Result: result, Period: text, Adjustment: d == nil, Reason: text, Comment: text})
 			}
 		}
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text,

@@ -163,14 +163,14 @@ func (c *Contest) showPoints(s *Standing, w *Competitor) {
 	}
 }
 
-// maxSides is the greatest number of competitors that are shown as sides.
-const maxSides = 4
+// MaxSides is the greatest number of competitors that are shown as sides.
+const MaxSides = 4
 
-// Sides returns the competitors as they are shown: up to maxSides of a head_to_head
+// Sides returns the competitors as they are shown: up to MaxSides of a head_to_head
 // contest in the order of sides, so that they do not change places with the lead, and
 // otherwise the best first.
 func (r *Record) Sides() []Standing {
-	if r.Kind == Ranked || len(r.Competitors) > maxSides {
+	if r.Kind == Ranked || len(r.Competitors) > MaxSides {
 		return r.Competitors
 	}
 	return slices.SortedStableFunc(slices.Values(r.Competitors), func(a, b Standing) int {

@@ -17,7 +17,7 @@ import (
 
 // dataFlag is a flag for one field of an event's data, named as in the JSON but with -.
 type dataFlag struct {
-	field       any // a pointer to a string, []string, int or uint64, or a pflag.Value
+	field       any // a pointer to a string, []string, bool, int or uint64, or a pflag.Value
 	name, usage string
 }
 
@@ -146,10 +146,12 @@ func newEventCommands() []*cobra.Command {
 			}),
 		newEventCommand("set CONTEST", "Set totals",
 			`  bard set OG50BC/CUR-1 --result GAU=3,ROM=2
-  bard set OG50BC/CUR-1 --result GAU=4 --reason "the jury measured again"`,
+  bard set OG50BC/CUR-1 --result GAU=4 --period END3 --reason "the jury measured again"
+  bard set OG50BC/CUR-1 --result GAU=0,ROM=3 --adjustment --reason "awarded"`,
 			score.TypeScoreSet, &set, &set.Comment, []dataFlag{
 				{totalsFlag(&set.Result), "result", "the totals (required)"},
-				{&set.Period, "period", "the period that gets the difference"},
+				{&set.Period, "period", "the period that gets the difference; a tie-break period has totals of its own"},
+				{&set.Adjustment, "adjustment", "the difference is in no period"},
 				{&set.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
 			}),
 		newEventCommand("mark CONTEST", "Record a competitor's mark at a split",
@@ -226,6 +228,8 @@ func newEventCommand(
 			flags.StringVar(p, f.name, "", f.usage)
 		case *[]string:
 			flags.StringSliceVar(p, f.name, nil, f.usage)
+		case *bool:
+			flags.BoolVar(p, f.name, false, f.usage)
 		case *int:
 			flags.IntVar(p, f.name, 0, f.usage)
 		case *uint64:

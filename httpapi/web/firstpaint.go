@@ -133,20 +133,19 @@ func lineOf(r *score.Record) line {
 		Corrected: r.Corrected,
 	}
 	begun := r.Started || isLive(r) || isOver(r)
-	for i := range r.Competitors {
-		c := &r.Competitors[i]
+	sides := r.Sides()
+	for i := range sides {
+		c := &sides[i]
 		if l.Ranked && (c.Rank == 0 && c.IRM == "" || len(l.Sides) == 3) {
 			continue
 		}
-		if len(l.Sides) == 4 {
+		if len(l.Sides) == score.MaxSides {
 			break
 		}
 		s := side{Place: c.Rank, Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
-			if c.Tiebreak != 0 {
-				s.Tiebreak = c.Tiebreak.String()
-			}
+			s.Tiebreak = r.TiebreakText(c)
 		}
 		l.Sides = append(l.Sides, s)
 	}

@@ -276,18 +276,15 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	return ""
 }
 
-// matchScore formats the score of a match, the sides in the order of its title.
+// matchScore formats the score of a match.
 func (p *printer) matchScore(r *score.Record) string {
-	home, away, ok := strings.Cut(r.Title, " vs ")
-	if !ok || len(r.Competitors) != 2 {
+	sides := r.Sides()
+	if len(sides) != 2 {
 		return r.Title
 	}
-	a, b := r.Competitors[0], r.Competitors[1]
-	if a.Code != home {
-		a, b = b, a
-	}
-	text := fmt.Sprintf("%s %s : %s %s", home, a.Result, b.Result, away)
-	if a.Tiebreak != 0 || b.Tiebreak != 0 {
+	a, b := &sides[0], &sides[1]
+	text := fmt.Sprintf("%s %s : %s %s", a.Code, a.Result, b.Result, b.Code)
+	if len(r.TiebreakPeriods) > 0 {
 		text += fmt.Sprintf(" (%s : %s)", a.Tiebreak, b.Tiebreak)
 	}
 	return p.styled(bold, text)

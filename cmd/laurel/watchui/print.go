@@ -112,15 +112,11 @@ const maxPlaces = 3
 // result summarizes the results of a contest, such as "GAU 2, ROM 0".
 func result(r *score.Record) string {
 	var parts []string
-	for i, p := range r.Competitors {
+	for i, p := range r.Sides() {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out))
-		if p.Tiebreak != 0 {
-			s += " (" + p.Tiebreak.String() + ")"
-		}
-		parts = append(parts, s)
+		parts = append(parts, textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out), r.TiebreakText(&p)))
 	}
 	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))

@@ -207,9 +207,9 @@ func TestResultsAreFormattedForPeople(t *testing.T) {
 	}
 	second := score.Points(59)
 	for want, r := range map[string]score.Record{
-		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead,
-			Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)},
-				{Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
+		"GAU 2 (0), ROM 2 (3)": {Kind: score.HeadToHead, TiebreakPeriods: []string{"PSO"}, // the sides in their order
+			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: score.Points(3)},
+				{Code: "GAU", Order: 1, Result: points(2)}}},
 		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total,
 			Competitors: []score.Standing{{Code: "7", Result: &mark},
 				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},

@@ -2,16 +2,17 @@ import { useState } from 'preact/hooks'
 import { isCorrected, type Corrections } from './corrections'
 import {
   digitsOf,
+  hasTiebreak,
   sidesInOrder,
   decisionWord,
   hasBegun,
   isLive,
   kindOf,
   mark,
-  periodsOf,
   result,
   signed,
   statusWord,
+  tiebreak,
   words,
 } from './format'
 import type { Leaderboard } from './leaderboard'
@@ -29,8 +30,9 @@ function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
       <span class="board-name">
         <Isolated text={p.name || p.code} /> {p.code === c.winner && <Sprig label="winner" />}
       </span>
-      <Value of={p.result} class="board-score">
+      <Value of={p.result + tiebreak(c, p)} class="board-score">
         {hasBegun(c) ? result(c, p) : '\u2013'}
+        {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
       </Value>
     </div>
   )
@@ -48,7 +50,7 @@ function Board({ contest: c }: { contest: Contest }) {
     <div
       class={isLive(c) ? 'board live' : 'board'}
       style={{
-        '--digits': Math.max(2, ...sides.map((p) => letters(result(c, p)))),
+        '--digits': Math.max(2, ...sides.map((p) => letters(result(c, p)) + 0.45 * letters(tiebreak(c, p)))),
         '--word': longest(sides.map((p) => p.name || p.code)),
       }}
     >
@@ -62,8 +64,8 @@ function Board({ contest: c }: { contest: Contest }) {
 }
 
 function LineScore({ contest: c }: { contest: Contest }) {
-  const periods = periodsOf(c)
-  const tiebreak = c.competitors.some((p) => p.tiebreak)
+  const periods = c.periods ?? []
+  const adjusted = c.competitors.some((p) => p.adjustment)
   const sides = sidesInOrder(c)
   return (
     <div
@@ -84,7 +86,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                 {name}
               </th>
             ))}
-            {tiebreak && (
+            {adjusted && (
+              <th scope="col" class="n">
+                <abbr title="Points that are in no period">Adj.</abbr>
+              </th>
+            )}
+            {hasTiebreak(c) && (
               <th scope="col" class="n">
                 Tie-break
               </th>
@@ -110,7 +117,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                   </td>
                 )
               })}
-              {tiebreak && (
+              {adjusted && (
+                <td class="n">
+                  <Value of={p.adjustment}>{p.adjustment ? signed(p.adjustment) : 0}</Value>
+                </td>
+              )}
+              {hasTiebreak(c) && (
                 <td class="n">
                   <Value of={p.tiebreak}>{p.tiebreak}</Value>
                 </td>
@@ -158,7 +170,7 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
         d.delta ? signed(d.delta) : '',
       ]
     case 'score.set':
-      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}`, '']
+      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}${d.adjustment ? ' \u00b7 adjustment' : ''}`, '']
     case 'result.set':
       return [
         [name(d.competitor), d.split && isolated(words(d.split))].filter(Boolean).join(' \u00b7 '),
@@ -290,7 +302,7 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                   <time dateTime={e.time}>
                     {e.data.clock ? <Isolated text={e.data.clock} /> : <Clock time={e.time} like={c.start_time ?? 'Z'} />}
                   </time>{' '}
-                  <span class="at">{e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}</span>
+                  <span class="at">{e.type.startsWith('score.') && e.data.period && <Isolated text={e.data.period} />}</span>
                 </td>
                 <td>
                   <EventText

@@ -99,15 +99,24 @@ const partsOfKind = (c: Contest) =>
 /** kindOf puts the phase before the event, because small screens cut off the end. */
 export const kindOf = (c: Contest) => partsOfKind(c).map(isolated).join(' \u00b7 ')
 
+/** The greatest number of competitors that are shown as sides: score.MaxSides. */
+export const maxSides = 4
+
 /**
- * sidesInOrder returns the sides in the order of the title, so that they do not swap when
- * the lead changes.
+ * sidesInOrder returns the competitors as they are shown: the sides of a head_to_head
+ * contest in their own order, so that they do not swap when the lead changes, and
+ * otherwise the best first. Record.Sides does the same.
  */
 export function sidesInOrder(c: Contest): Competitor[] {
-  const at = (p: Competitor) =>
-    Math.min(...[p.code, p.name].map((s) => (s ? c.title.indexOf(s) : -1)).map((i) => (i < 0 ? 1e6 : i)))
-  return [...c.competitors].sort((a, b) => at(a) - at(b) || (a.code < b.code ? -1 : 1))
+  if (c.kind === 'ranked' || c.competitors.length > maxSides) return c.competitors
+  return [...c.competitors].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
 }
+
+/** hasTiebreak reports whether a tie-break period, such as a shoot-out, has begun. */
+export const hasTiebreak = (c: Contest) => Boolean(c.tiebreak_periods?.length)
+
+/** tiebreak returns the tie-break score in brackets; '' before a tie-break has begun. */
+export const tiebreak = (c: Contest, p: Competitor) => (hasTiebreak(c) ? `(${p.tiebreak})` : '')
 
 /** What stands between two sides in a title. */
 const versus = /^ *(vs?\.?|[-\u2013\u2014@/]|at) *$/i
@@ -152,34 +161,3 @@ export const matches = (c: Contest, find: string) =>
     c.venue,
     ...c.competitors.flatMap((p) => [p.code, p.name, p.organisation]),
   ])
-
-/** splitPeriod splits the number off the end of a period's name. */
-function splitPeriod(name: string): [stem: string, number: number] {
-  const stem = name.replace(/[0-9]+$/, '')
-  return [stem, Number(name.slice(stem.length))]
-}
-
-/**
- * periodsOf returns the names of the periods in the order of play. Each competitor lists
- * only the periods in which it scored, so periods that differ in their number are sorted
- * by it (END2 before END10), and other periods by where competitors have them. scores.go
- * does the same.
- */
-export function periodsOf(c: Contest): string[] {
-  const lists = c.competitors.map((p) => Object.keys(p.periods ?? {})).sort((a, b) => b.length - a.length)
-  const stems = new Map<string, number>() // the latest place at which a competitor has its first period
-  for (const list of lists) {
-    const own = list.map((name) => splitPeriod(name)[0])
-    for (const stem of own) stems.set(stem, Math.max(stems.get(stem) ?? 0, own.indexOf(stem)))
-  }
-  const order = [...stems.keys()]
-  return [...new Set(lists.flat())].sort((a, b) => {
-    const [stemA, numberA] = splitPeriod(a)
-    const [stemB, numberB] = splitPeriod(b)
-    return (
-      stems.get(stemA)! - stems.get(stemB)! ||
-      order.indexOf(stemA) - order.indexOf(stemB) ||
-      numberA - numberB
-    )
-  })
-}

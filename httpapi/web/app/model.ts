@@ -6,7 +6,11 @@ export interface Competitor {
   organisation: string
   result: number | null
   irm?: string
+  /** The place among the sides of a head_to_head contest. */
+  order?: number
   periods: Record<string, number>
+  /** The points that are in no period. */
+  adjustment?: number
   tiebreak: number
   stats: Record<string, number>
   rank?: number
@@ -31,6 +35,9 @@ export interface Contest {
   /** It has been RUNNING. */
   started?: boolean
   period: string
+  /** The periods of a head_to_head contest that have begun, in order, and the tie-breaks apart. */
+  periods?: string[]
+  tiebreak_periods?: string[]
   clock: string
   start_time?: string
   split?: string

@@ -1,7 +1,19 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
-import { hasBegun, isLive, isOver, kindOf, matches, result, titleBeside } from './format'
+import {
+  hasBegun,
+  hasTiebreak,
+  isLive,
+  isOver,
+  kindOf,
+  matches,
+  maxSides,
+  result,
+  sidesInOrder,
+  tiebreak,
+  titleBeside,
+} from './format'
 import type { Contest, Medals } from './model'
 import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
@@ -11,7 +23,9 @@ import { earlier, moment } from './time'
 
 /** listed returns the competitors in a line of the list: both sides, or the leaders. */
 function listed(c: Contest) {
-  return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank || p.irm).slice(0, 3) : c.competitors.slice(0, 4)
+  return c.kind === 'ranked'
+    ? c.competitors.filter((p) => p.rank || p.irm).slice(0, 3)
+    : sidesInOrder(c).slice(0, maxSides)
 }
 
 /** Line is rendered again only when its record has changed. */
@@ -55,9 +69,9 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
               {hasBegun(c) ? (
-                <Value of={result(c, p) + p.tiebreak}>
+                <Value of={result(c, p) + tiebreak(c, p)}>
                   {result(c, p)}
-                  {p.tiebreak ? <small> ({p.tiebreak})</small> : null}
+                  {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
                 </Value>
               ) : (
                 ''
