@@ -120,7 +120,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"NewMember": score.NewMember{}, "Problem": score.Problem{},
 		"Posted": score.Posted{}, "PostedEvent": score.PostedEvent{}, "ScorePage": question.ScorePage{},
 		"TimelinePage": question.TimelinePage{}, "StartListPage": score.StartListPage{},
-		"Access":       access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{},
+		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{},
 		"Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
 		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{},
 		"JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{},
