@@ -314,7 +314,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 // mark formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
 func mark(d *score.ResultSet, r *score.Record) string {
-	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	m, _ := d.AsMark(&score.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
 	text := r.MarkText(m.Value)
 	if r.ResultType == "DISTANCE" {
 		text += " " + r.Unit

@@ -4,6 +4,7 @@ import { ContestView } from './contest'
 import { headline } from './format'
 import { Help } from './help'
 import type { Leaderboard } from './leaderboard'
+import type { Lookup } from './lookup'
 import { MedalTable, type Names } from './medals'
 import type { StreamStatus, Medals } from './model'
 import { Notice } from './notice'
@@ -17,6 +18,7 @@ import type { Timeline } from './timeline'
 export interface Page {
   store: Store
   directory: Directory
+  lookup: Lookup
   status: StreamStatus
   currentStatus(): StreamStatus
   signedIn: boolean
@@ -68,6 +70,13 @@ function View(p: Page) {
       const contest = p.store.scores.get(route.id)
       if (contest && p.timeline)
         return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
+      if (!p.lookup.missing)
+        return (
+          <>
+            <h1 class="hidden">{route.id}</h1>
+            <p class="empty">Asking for {route.id} …</p>
+          </>
+        )
       return (
         <>
           <h1>No such contest</h1>
@@ -103,7 +112,8 @@ function View(p: Page) {
     <>
       <h1 class="hidden">Live scores</h1>
       <Scores
-        contests={[...p.store.scores.values()]}
+        store={p.store}
+        lookup={p.lookup}
         medals={latestFirst(p.store)}
         corrected={p.store.corrected}
         names={names}

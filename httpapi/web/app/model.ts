@@ -146,8 +146,33 @@ export interface Frontends {
   frontends: Frontend[]
 }
 
+/** The numbers of contests. */
+export interface Sections {
+  live: number
+  next: number
+  finished: number
+}
+
+/** The last contests of sections of which a page has the beginning. */
+export interface Ends {
+  live?: Contest
+  next?: Contest
+  finished?: Contest
+}
+
+/** A page of the answer of GET /v1/scores. */
+export interface ScorePage {
+  scores: Contest[]
+  next: string
+}
+
 export interface Snapshot {
   revision: number
+  /** Another part follows. The last one has the revision and the numbers of contests. */
+  more?: boolean
+  sections?: Sections
+  /** Between tabs: see Store.ends. */
+  ends?: Ends
   /** Names the course of the revisions: another store at the same address is not an older state of this one. */
   incarnation?: string
   scores?: Contest[]
@@ -161,6 +186,8 @@ export interface Heartbeat {
   mode: string
   frontend: string
   incarnation?: string
+  /** Missing while the frontend does not know them. */
+  sections?: Sections
   /** In pull mode: how far behind the frontend may be, in milliseconds. */
   age_ms?: number
 }
@@ -169,6 +196,7 @@ export interface Heartbeat {
 export interface Served {
   scores: Contest[] | null
   medals: Medals[] | null
+  sections: Sections
   frontends: Frontends
   revision: number
   frontend: string
