@@ -78,8 +78,8 @@ const (
 	maxEntrants  = 1000
 	maxList      = 256
 	maxPlace     = 1_000_000
-	// maxOrganisations limits the organisations that one competition.define names.
-	maxOrganisations = 1000
+	// maxNamed limits the organisations that one competition.define names.
+	maxNamed = 1000
 )
 
 const (
@@ -174,8 +174,8 @@ type Organisation struct {
 
 func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
 	checkCleared(d, c)
-	if n := len(d.Organisations); n > maxOrganisations {
-		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxOrganisations)
+	if n := len(d.Organisations); n > maxNamed {
+		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxNamed)
 		return
 	}
 	named := make(map[string]bool, len(d.Organisations))

@@ -211,6 +211,8 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 			return ""
 		}
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
+	case *score.CompetitorDefine:
+		return p.styled(dim, "competes: "+textfmt.Join("  ", d.Competitor, d.Name, d.Organisation))
 	case *score.ContestStatus:
 		return p.statusText(d, r)
 	case *score.ContestDecide:
@@ -312,7 +314,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 // mark formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
 func mark(d *score.ResultSet, r *score.Record) string {
-	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	m, _ := d.AsMark(&score.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
 	text := r.MarkText(m.Value)
 	if r.ResultType == "DISTANCE" {
 		text += " " + r.Unit

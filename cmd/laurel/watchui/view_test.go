@@ -167,6 +167,33 @@ func TestATableWithoutMedalsIsToldOnlyWhenItHasLostThem(t *testing.T) {
 	}
 }
 
+func TestWhatIsGoneIsTold(t *testing.T) {
+	updates := []client.Update{
+		{Kind: client.UpdateSnapshot, Scores: []score.Record{match("D28/1", 3, 2, "RUNNING")}},
+		{Kind: client.UpdateRemoved, Removed: []string{"D28/1"}},
+		{Kind: client.UpdateSnapshot, NewStore: true, Frontend: "http://f1:8001",
+			Scores: []score.Record{match("D28/2", 1, 0, "RUNNING")}},
+	}
+	var out, notes bytes.Buffer
+	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "3  D28/1  GAU 2, ROM 0  RUNNING  END1\nD28/1  removed\nanother store: everything above is void\n" +
+		"1  D28/2  GAU 0, ROM 0  RUNNING  END1\n"; out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+	out.Reset()
+	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`{"event":"removed","data":{"contest_id":"D28/1"}}` + "\n",
+		`{"event":"new_store","data":{"url":"http://f1:8001"}}` + "\n" + `{"event":"score"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%swant\n%s", &out, want)
+		}
+	}
+}
+
 func TestLiveContestsComeFirst(t *testing.T) {
 	v := viewOf(client.Update{Kind: client.UpdateSnapshot,
 		Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),

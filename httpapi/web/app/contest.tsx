@@ -215,7 +215,9 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
       if (before?.type === 'event.void') return ['Void taken back', '']
       return before ? [`Voided: ${describe(c, before).filter(Boolean).join(' ')}`, ''] : ['Event voided', '']
     case 'contest.define':
-      return ['Announced', '']
+      return [d.reason ? 'Defined anew' : 'Announced', '']
+    case 'competitor.define':
+      return [`Competes: ${d.name ? isolated(d.name) : name(d.competitor)}`, '']
     case 'alert':
       return [isolated(d.text), '']
   }

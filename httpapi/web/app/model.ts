@@ -53,12 +53,16 @@ export interface Contest extends Format {
   winner: string
   /** How it was won, or why nobody has won. */
   decision?: string
+  /** Another definition, after plays or marks, has changed the result. */
+  corrected?: boolean
   revision: number
   updated_at: string
 }
 
 export interface MedalRow {
   organisation: string
+  /** As a competition.define gives it. */
+  name?: string
   gold: number
   silver: number
   bronze: number
@@ -153,8 +157,33 @@ export interface Frontends {
   frontends: Frontend[]
 }
 
+/** The numbers of contests. */
+export interface Sections {
+  live: number
+  next: number
+  finished: number
+}
+
+/** The last contests of sections of which a page has the beginning. */
+export interface Ends {
+  live?: Contest
+  next?: Contest
+  finished?: Contest
+}
+
+/** A page of the answer of GET /v1/scores. */
+export interface ScorePage {
+  scores: Contest[]
+  next: string
+}
+
 export interface Snapshot {
   revision: number
+  /** Another part follows. The last one has the revision and the numbers of contests. */
+  more?: boolean
+  sections?: Sections
+  /** Between tabs: see Store.ends. */
+  ends?: Ends
   /** Names the course of the revisions: another store at the same address is not an older state of this one. */
   incarnation?: string
   scores?: Contest[]
@@ -168,6 +197,8 @@ export interface Heartbeat {
   mode: string
   frontend: string
   incarnation?: string
+  /** Missing while the frontend does not know them. */
+  sections?: Sections
   /** In pull mode: how far behind the frontend may be, in milliseconds. */
   age_ms?: number
 }
@@ -176,6 +207,7 @@ export interface Heartbeat {
 export interface Served {
   scores: Contest[] | null
   medals: Medals[] | null
+  sections: Sections
   frontends: Frontends
   revision: number
   frontend: string
