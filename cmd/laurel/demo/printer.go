@@ -211,6 +211,8 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 			return ""
 		}
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
+	case *score.CompetitorDefine:
+		return p.styled(dim, "competes: "+textfmt.Join("  ", d.Competitor, d.Name, d.Organisation))
 	case *score.ContestStatus:
 		return p.statusText(d, r)
 	case *score.ContestDecide:

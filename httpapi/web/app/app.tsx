@@ -5,7 +5,7 @@ import { headline } from './format'
 import { Help } from './help'
 import type { Leaderboard } from './leaderboard'
 import type { Lookup } from './lookup'
-import { MedalTable } from './medals'
+import { MedalTable, type Names } from './medals'
 import type { StreamStatus, Medals } from './model'
 import { Notice } from './notice'
 import { Sprig } from './parts'
@@ -34,12 +34,15 @@ export interface Page {
   onHelp(open: boolean): void
 }
 
-/** Names of organisations, taken from teams whose code is the organisation's. */
-function organisations(store: Store): Map<string, string> {
-  const names = new Map<string, string>()
+/** Names of organisations by competition, taken from teams whose code is the organisation's. */
+function organisations(store: Store): Names {
+  const names: Names = new Map()
   for (const c of store.scores.values()) {
     for (const p of c.competitors)
-      if (p.name && p.name !== p.code && p.code === p.organisation) names.set(p.code, p.name)
+      if (p.name && p.name !== p.code && p.code === p.organisation) {
+        const own = names.get(c.competition) ?? new Map<string, string>()
+        names.set(c.competition, own.set(p.code, p.name))
+      }
   }
   return names
 }

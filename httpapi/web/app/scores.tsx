@@ -16,7 +16,7 @@ import {
 } from './format'
 import type { Lookup } from './lookup'
 import type { Contest, Medals } from './model'
-import { MedalTable } from './medals'
+import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
 import { inOrder, sectionOf, type Section as SectionName } from './section'
@@ -152,7 +152,7 @@ interface ScoresProps {
   lookup: Lookup
   medals: Medals[]
   corrected: Corrected
-  names: Map<string, string>
+  names: Names
   find: string
   onFind(s: string): void
 }
@@ -166,7 +166,7 @@ export function Scores({ store, lookup, medals, corrected, names, find, onFind }
     (m) =>
       !find ||
       competitions.has(m.competition) ||
-      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, names.get(r.organisation)])]),
+      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, nameIn(m, r, names)])]),
   )
   const any = find ? found.length > 0 : sections.some((s) => store.section(s).length > 0)
   return (
