@@ -108,7 +108,7 @@ func readMarathon(t testing.TB) (events []score.Event, board *ranking.Board) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board = ranking.New(true)
+	board = ranking.New(score.Direction{Lower: true})
 	for lines := bufio.NewScanner(z); lines.Scan(); {
 		e, p := score.Decode(lines.Bytes())
 		if p != nil {
