@@ -212,7 +212,7 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 		code := marks[i].(string)
 		m := score.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
-			m.Category = "F"
+			m.Categories = score.NewCategories("F")
 		}
 		b.rows.Set(m)
 	}
