@@ -228,7 +228,7 @@ func TestTimesAreFormatted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &score.Record{ResultType: "TIME", Unit: c.unit}
+		r := &score.Record{Format: score.Format{ResultType: "TIME", Unit: c.unit}}
 		if got := resultOf(r, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
 		}

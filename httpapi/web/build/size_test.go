@@ -122,8 +122,11 @@ func TestThePageIsUsableInASecondOnASlowPhone(t *testing.T) {
 	b := newTab(t, phone, nil)
 	b.run(
 		command(emulation.SetCPUThrottlingRate, emulation.SetCPUThrottlingRateParams{Rate: 4}),
-		command(network.EmulateNetworkConditions, network.EmulateNetworkConditionsParams{
-			Latency: 60, DownloadThroughput: 9e6 / 8, UploadThroughput: 9e6 / 8,
+		command(network.Enable, network.EnableParams{}),
+		command(network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{
+				{Latency: 60, DownloadThroughput: 9e6 / 8, UploadThroughput: 9e6 / 8},
+			},
 		}),
 	)
 	b.before(`addEventListener('DOMContentLoaded', () => {
