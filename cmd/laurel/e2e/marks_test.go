@@ -18,8 +18,8 @@ func athleticsOf(contest, more string) []string {
 	}
 }
 
-// markOf returns a result.set at a split; what are further members of its data.
-func markOf(contest, competitor, split, what string) string {
+// resultOf returns a result.set at a split; what are further members of its data.
+func resultOf(contest, competitor, split, what string) string {
 	return fmt.Sprintf(`{"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s}}`, contest, competitor,
 		split, what)
 }
@@ -32,31 +32,31 @@ type boardCase struct {
 }
 
 var dropouts = append(athleticsOf("D19/A", `"result_type":"TIME","unit":"s","splits":["10km","half","finish"]`),
-	markOf("D19/A", "5", "10km", `"mark":1800`), markOf("D19/A", "1", "10km", `"mark":1700`),
-	markOf("D19/A", "6", "10km", `"mark":1750`),
-	markOf("D19/A", "5", "finish", `"mark":7400`), markOf("D19/A", "1", "finish", `"irm":"DSQ"`),
-	markOf("D19/A", "2", "finish", `"irm":"DNF"`), markOf("D19/A", "3", "finish", `"irm":"DNS"`),
-	markOf("D19/A", "4", "finish", `"irm":"DNF"`), markOf("D19/A", "0", "finish", `"irm":"DSQ"`),
-	markOf("D19/A", "6", "finish", `"irm":"RET"`))
+	resultOf("D19/A", "5", "10km", `"mark":1800`), resultOf("D19/A", "1", "10km", `"mark":1700`),
+	resultOf("D19/A", "6", "10km", `"mark":1750`),
+	resultOf("D19/A", "5", "finish", `"mark":7400`), resultOf("D19/A", "1", "finish", `"irm":"DSQ"`),
+	resultOf("D19/A", "2", "finish", `"irm":"DNF"`), resultOf("D19/A", "3", "finish", `"irm":"DNS"`),
+	resultOf("D19/A", "4", "finish", `"irm":"DNF"`), resultOf("D19/A", "0", "finish", `"irm":"DSQ"`),
+	resultOf("D19/A", "6", "finish", `"irm":"RET"`))
 
 var runners = append(athleticsOf("D20/A", `"result_type":"TIME","unit":"s","splits":["10km","30km","finish"]`),
-	markOf("D20/A", "1", "10km", `"mark":1801,"category":"M"`), markOf("D20/A", "2", "10km", `"mark":1802,"category":"M"`),
-	markOf("D20/A", "1", "30km", `"mark":6001`), markOf("D20/A", "2", "30km", `"mark":6002`),
-	markOf("D20/A", "1", "finish", `"mark":9001,"category":"M40-49"`),
-	markOf("D20/A", "2", "finish", `"mark":9002,"category":"M40-49"`),
-	markOf("D20/A", "9", "finish", `"mark":8999,"category":"M"`), markOf("D20/A", "2", "finish", `"irm":"DSQ"`))
+	resultOf("D20/A", "1", "10km", `"mark":1801,"category":"M"`), resultOf("D20/A", "2", "10km", `"mark":1802,"category":"M"`),
+	resultOf("D20/A", "1", "30km", `"mark":6001`), resultOf("D20/A", "2", "30km", `"mark":6002`),
+	resultOf("D20/A", "1", "finish", `"mark":9001,"category":"M40-49"`),
+	resultOf("D20/A", "2", "finish", `"mark":9002,"category":"M40-49"`),
+	resultOf("D20/A", "9", "finish", `"mark":8999,"category":"M"`), resultOf("D20/A", "2", "finish", `"irm":"DSQ"`))
 
 var boardCases = []boardCase{
 	{"D01/MAR", "", append(athleticsOf("D01/MAR", `"result_type":"TIME","unit":"min"`),
-		markOf("D01/MAR", "2888", "finish", `"mark":131.52`), markOf("D01/MAR", "31", "finish", `"mark":130.983`),
-		markOf("D01/MAR", "7", "finish", `"mark":"2:10:59"`)),
+		resultOf("D01/MAR", "2888", "finish", `"mark":131.52`), resultOf("D01/MAR", "31", "finish", `"mark":130.983`),
+		resultOf("D01/MAR", "7", "finish", `"mark":"2:10:59"`)),
 		[]string{"1 31 2:10:58.98 0", "2 7 2:10:59 0.02", "3 2888 2:11:31.2 32.22"}},
 	{"D01/SPR", "", append(athleticsOf("D01/SPR", `"result_type":"TIME","unit":"s","precision":2`),
-		markOf("D01/SPR", "1", "finish", `"mark":9.79,"place":2`), markOf("D01/SPR", "2", "finish", `"mark":9.8`),
-		markOf("D01/SPR", "3", "finish", `"mark":9.79,"place":1`)),
+		resultOf("D01/SPR", "1", "finish", `"mark":9.79,"place":2`), resultOf("D01/SPR", "2", "finish", `"mark":9.8`),
+		resultOf("D01/SPR", "3", "finish", `"mark":9.79,"place":1`)),
 		[]string{"1 3 9.79 0.00", "2 1 9.79 0.00", "3 2 9.80 0.01"}},
 	{"D01/ACM", "", append(athleticsOf("D01/ACM", `"result_type":"POINTS","unit2":"minutes"`),
-		markOf("D01/ACM", "a", "finish", `"mark":9,"mark2":1021`), markOf("D01/ACM", "b", "finish", `"mark":9,"mark2":899`)),
+		resultOf("D01/ACM", "a", "finish", `"mark":9,"mark2":1021`), resultOf("D01/ACM", "b", "finish", `"mark":9,"mark2":899`)),
 		[]string{"1 b 9 / 899 0", "2 a 9 / 1021 0"}},
 	{"D19/A", "", dropouts, []string{"1 5 2:03:20 0", "- 6 RET", "- 2 DNF", "- 4 DNF", "- 3 DNS", "- 0 DSQ", "- 1 DSQ"}},
 	{"D19/A", "split=10km", nil, []string{"1 6 29:10 RET 0", "2 5 30:00 50", "- 1 DSQ"}},
@@ -122,11 +122,11 @@ func TestIdentifiersThatPrintAlikeAreRefused(t *testing.T) {
 	for _, e := range athleticsOf("D16/BIB", `"result_type":"TIME","unit":"s"`) {
 		apply(t, g.frontends[0], e)
 	}
-	apply(t, g.frontends[0], markOf("D16/BIB", "42", "finish", `"mark":100`))
+	apply(t, g.frontends[0], resultOf("D16/BIB", "42", "finish", `"mark":100`))
 	for competitor, why := range map[string]string{
 		" 42": "a blank at an end", "42 ": "a blank at an end", "42\u200b": `U+200B, which cannot be seen: "42\u200b"`,
 	} {
-		p := refused(t, g.frontends[0], score.InvalidEvent, markOf("D16/BIB", competitor, "finish", `"mark":101`))
+		p := refused(t, g.frontends[0], score.InvalidEvent, resultOf("D16/BIB", competitor, "finish", `"mark":101`))
 		if p.Field != "data.competitor" || !strings.Contains(p.Detail, why) {
 			t.Errorf("%q is refused with %+v; want %q", competitor, p, why)
 		}
