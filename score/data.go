@@ -262,12 +262,12 @@ func checkKind(d *ContestDefine, c *Checker) {
 
 // Entrant is one competitor in the list of a contest.define, or on a start list.
 type Entrant struct {
-	Code         string   `json:"code"`
+	Code         string   `json:"code" is:"code"`
 	Name         string   `json:"name,omitzero"`
-	Organisation string   `json:"organisation,omitzero"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
 	Type         string   `json:"type,omitzero"` // A (athlete) or T (team)
 	Order        int      `json:"order,omitzero"`
-	Categories   []string `json:"categories,omitzero"`
+	Categories   []string `json:"categories,omitzero" is:"code"`
 }
 
 func checkEntrants(c *Checker, list []Entrant) {

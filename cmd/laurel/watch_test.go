@@ -177,7 +177,7 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	mark := func(competitor string, seconds int64) score.Event {
 		d := score.Points(seconds)
 		return score.Event{Type: score.TypeResultSet,
-			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: &d, Category: "W"}}
+			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: new(score.Number(d)), Category: "W"}}
 	}
 	race(score.Event{Type: score.TypeContestDefine,
 		Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME",

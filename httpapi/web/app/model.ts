@@ -1,11 +1,17 @@
 // The types of Laurel's API, as far as the page reads them.
 
+import type { Format } from './marks'
+
 export interface Competitor {
   code: string
   name: string
   organisation: string
+  /** In seconds if it is a time. */
   result: number | null
+  mark2?: number
   irm?: string
+  /** The IRM at another split. */
+  out?: string
   /** The place among the sides of a head_to_head contest. */
   order?: number
   periods: Record<string, number>
@@ -17,7 +23,7 @@ export interface Competitor {
   sort_order: number
 }
 
-export interface Contest {
+export interface Contest extends Format {
   contest_id: string
   competition: string
   sport: string
@@ -28,8 +34,9 @@ export interface Contest {
   phase?: string
   group?: string
   venue?: string
-  result_type?: string
-  unit?: string
+  /** The units of marks in events, if they are not those of the record. */
+  event_unit?: string
+  event_unit2?: string
   schedule_status: string
   result_status: string
   /** It has been RUNNING. */
@@ -91,9 +98,11 @@ export interface BoardRow {
   competitor: string
   name?: string
   organisation?: string
-  category?: string
+  categories?: string[]
   mark: number | null
+  mark2?: number
   irm?: string
+  out?: string
   rank?: number
   rank_equal: boolean
   diff: number | null
@@ -105,6 +114,8 @@ export interface BoardPage {
   split: string
   category?: string
   total: number
+  /** All categories of the leaderboard. */
+  categories?: string[]
   rows: BoardRow[]
   next: string
 }
