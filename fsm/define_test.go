@@ -39,8 +39,8 @@ func wantStandings(t *testing.T, m *Machine, contest, want string) {
 	}
 }
 
-// wantRestored checks that a machine that restores the snapshot has the same state.
-func wantRestored(t *testing.T, m *Machine) {
+// wantSameAfterRestore checks that a machine that restores the snapshot has the same state.
+func wantSameAfterRestore(t *testing.T, m *Machine) {
 	t.Helper()
 	other := newMachine(t)
 	if err := other.Restore(strings.NewReader(string(snapshotOf(t, m)))); err != nil {
@@ -65,7 +65,7 @@ func TestTheFeedLearnsLateThatItWasAShootOut(t *testing.T) {
 		mustPost(t, m, fmt.Sprint("k", i), "score.play", "G/1", data)
 	}
 	mustRefuse(t, m, score.StatusConflict, "give a reason",
-		`{"type":"contest.define","contest_id":"G/1","data":`+fmt.Sprintf(shootOut, "")+`}`)
+		`{"type":"contest.define","contest_id":"G/1","data":%s}`, fmt.Sprintf(shootOut, ""))
 	r := mustPost(t, m, "late", "contest.define", "G/1", fmt.Sprintf(shootOut, `,"reason":"penalties were missing"`))
 	if got := recordOf(t, m, "G/1"); got.Revision != r.Revision || r.Folded == 0 {
 		t.Errorf("the revision is %d, that of the definition %d; folded %d", got.Revision, r.Revision, r.Folded)
@@ -80,7 +80,7 @@ func TestTheFeedLearnsLateThatItWasAShootOut(t *testing.T) {
 	wantStandings(t, m, "G/1", "CRO 3, JPN 2; CRO corrected")
 	mustVoid(t, m, "w2", "G/1", "v2")
 	wantStandings(t, m, "G/1", "CRO 1 (2), JPN 1 (1); CRO corrected")
-	wantRestored(t, m)
+	wantSameAfterRestore(t, m)
 }
 
 func TestADefinitionDoesNotTurnTheWinner(t *testing.T) {
@@ -148,7 +148,7 @@ func TestAnotherUnitConvertsTheMarksThatThereAre(t *testing.T) {
 	wantStandings(t, m, "G/r", "X 131, Y 130.5, Z;  corrected")
 	mustVoid(t, m, "v2", "G/r", "split")
 	wantStandings(t, m, "G/r", "Y 130.5, X 131, Z;  corrected")
-	wantRestored(t, m)
+	wantSameAfterRestore(t, m)
 	// The state is that of a store that never had the corrections, but for their mark.
 	other := newMachine(t)
 	race(t, other, `,"result_type":"TIME","unit":"s"`)
@@ -283,7 +283,7 @@ func TestVoidingACompetitorDefineRestoresTheOneBefore(t *testing.T) {
 		mustVoid(t, m, "vl", "G/r", "late")
 		want("B", "nobody")
 		wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "vm")
-		wantRestored(t, m)
+		wantSameAfterRestore(t, m)
 	}
 }
 
