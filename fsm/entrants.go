@@ -131,7 +131,9 @@ func (c *entrantChange) added() int {
 
 // StartList returns the competitors of a contest in the order of its start list, after a
 // place, at most limit (1 or more), and not more once they have maxListBytes. ok is false if the contest is not defined.
-func (v *View) StartList(contestID string, after score.Place, limit int) (p score.StartListPage, ok bool, err error) {
+func (v *View) StartList(
+	contestID string, after score.Place, limit int,
+) (p score.StartListPage, ok bool, err error) {
 	var c score.Contest
 	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
 	if !ok || err != nil {

@@ -120,14 +120,16 @@ func TestTheFirstDefinitionNeedsAKindAndASport(t *testing.T) {
 // What fits alone may not fit what was defined before.
 func TestADefinitionIsCheckedAsAWhole(t *testing.T) {
 	f := define(t, match)
-	f.wantRefused(score.TypeContestDefine, `{"splits":["5k"]}`, score.InvalidEvent, "data.splits", "only a ranked contest")
+	f.wantRefused(score.TypeContestDefine, `{"splits":["5k"]}`, score.InvalidEvent, "data.splits",
+		"only a ranked contest")
 	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked"}`, score.InvalidEvent, "data.tiebreak_periods",
 		"only a head_to_head contest")
 	f.mustFold(score.TypeContestDefine, `{"kind":"ranked","tiebreak_periods":null}`)
 	if f.c.Record().Kind != score.Ranked {
 		t.Error("the kind did not change before the first play")
 	}
-	f.wantRefused(score.TypeContestDefine, `{"result_type":"TIME","unit":"parsec"}`, score.InvalidEvent, "data.unit", "parsec")
+	f.wantRefused(score.TypeContestDefine, `{"result_type":"TIME","unit":"parsec"}`, score.InvalidEvent, "data.unit",
+		"parsec")
 }
 
 // decisive has a change of each member that decides what plays and marks amount to.
@@ -164,7 +166,8 @@ func TestADefinitionCannotChangeWhatPlaysAndMarksAmountTo(t *testing.T) {
 			f.wantRefused(score.TypeContestDefine, change, score.StatusConflict, "data."+field, "give a reason")
 		}
 		f := running(t, definition)
-		f.mustFold(score.TypeContestDefine, `{"venue":"Rome","title":"t","medal_event":1,"start_time":"2026-02-09T10:00:00Z"}`)
+		f.mustFold(score.TypeContestDefine,
+			`{"venue":"Rome","title":"t","medal_event":1,"start_time":"2026-02-09T10:00:00Z"}`)
 	}
 }
 
@@ -211,7 +214,8 @@ func TestTheStartListOfARaceIsNotInTheContest(t *testing.T) {
 	const runners = 3000
 	f := running(t, `{"kind":"ranked","sport":"x","result_type":"TIME"}`)
 	for i := range runners {
-		f.mustFold(score.TypeCompetitorDefine, fmt.Sprintf(`{"competitor":"c%d","name":"Runner %d","order":%d}`, i, i, runners-i))
+		f.mustFold(score.TypeCompetitorDefine,
+			fmt.Sprintf(`{"competitor":"c%d","name":"Runner %d","order":%d}`, i, i, runners-i))
 	}
 	r := f.c.Record()
 	if *r.Total != runners || len(r.Competitors) != 10 || r.Competitors[0].Name != "Runner 2999" {
@@ -233,13 +237,14 @@ func TestTheStartListOfARaceIsNotInTheContest(t *testing.T) {
 
 func TestALateEntryMayCompeteInARaceWithAList(t *testing.T) {
 	f := running(t, `{"kind":"ranked","sport":"x","competitors":[{"code":"A","name":"Asterix","organisation":"GAU"}]}`)
-	f.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent, "data.competitor",
-		`"B" does not compete here; want one of A`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent,
+		"data.competitor", `"B" does not compete here; want one of A`)
 	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"B","name":"Britannix"}`)
 	f.mark("B", "finish", "1")
 	f.mark("A", "finish", "2")
 	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"A","organisation":"ROM"}`)
-	if got := f.member("A", "name") + f.member("A", "organisation") + f.member("B", "name"); got != `"Asterix""ROM""Britannix"` {
+	got := f.member("A", "name") + f.member("A", "organisation") + f.member("B", "name")
+	if got != `"Asterix""ROM""Britannix"` {
 		t.Errorf("got %s", got)
 	}
 	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"A","organisation":null}`)
@@ -293,7 +298,8 @@ func TestDefinitionsOfCompetitorsAndOrganisationsAreBounded(t *testing.T) {
 		{"competitor.define", "A", `{"competitor":"a"}`, "contest_id"},
 		{"competitor.define", "A/1", `{"name":"a"}`, "data.competitor"},
 		{"competitor.define", "A/1", `{"competitor":"a","type":"X"}`, "data.type"},
-		{"contest.define", "A/1", `{"competitors":[{"code":"a","categories":["x","x"]}]}`, "data.competitors.0.categories"},
+		{"contest.define", "A/1", `{"competitors":[{"code":"a","categories":["x","x"]}]}`,
+			"data.competitors.0.categories"},
 		{"competition.define", "A", `{"organisations":` + list(1001, `{"code":"c%d"}`) + `}`, "data.organisations"},
 		{"competition.define", "A", `{"organisations":[{"code":"x"},{"code":"x"}]}`, "data.organisations.1.code"},
 		{"competition.define", "A", `{"organisations":[{"name":"x"}]}`, "data.organisations.0.code"},
@@ -304,5 +310,6 @@ func TestDefinitionsOfCompetitorsAndOrganisationsAreBounded(t *testing.T) {
 		}
 	}
 	f := running(t, crowd(1000))
-	f.wantRefused(score.TypeCompetitorDefine, `{"competitor":"more"}`, score.TooLarge, "data.competitor", "has 1000 competitors")
+	f.wantRefused(score.TypeCompetitorDefine, `{"competitor":"more"}`, score.TooLarge, "data.competitor",
+		"has 1000 competitors")
 }

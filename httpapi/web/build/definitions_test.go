@@ -12,7 +12,8 @@ func TestANameOfATeamIsNotShownInAnotherCompetition(t *testing.T) {
 	for _, c := range [][2]string{{"D09A", "Georgia"}, {"D09B", "Georgetown"}} {
 		s.Post(`{"type":"contest.define","contest_id":"` + c[0] + `/1","data":{"kind":"head_to_head","sport":"football",` +
 			`"competitors":[{"code":"GEO","name":"` + c[1] + `","organisation":"GEO"}]}}`)
-		s.Post(`{"type":"medal.award","contest_id":"` + c[0] + `/1","data":{"award_id":"g","medal":"GOLD","organisation":"GEO"}}`)
+		s.Post(`{"type":"medal.award","contest_id":"` + c[0] + `/1",` +
+			`"data":{"award_id":"g","medal":"GOLD","organisation":"GEO"}}`)
 	}
 	for _, tab := range []*tab{newTab(t, desktop, nil), newTab(t, phone, nil)} {
 		b := tab.open(s.URL(0) + "/#/medals/D09A").live()
@@ -30,7 +31,8 @@ func TestADefinitionAfterThePlaysIsACorrectionOnThePage(t *testing.T) {
 	s := newSite(t, 1)
 	s.Post(defineMatch(match)...)
 	s.Post(play(match, "GAU", 2), play(match, "ROM", 1))
-	s.Post(`{"type":"contest.status","contest_id":"` + match + `","data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`)
+	s.Post(`{"type":"contest.status","contest_id":"` + match + `",` +
+		`"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`)
 	b := newTab(t, desktop, nil).open(s.URL(0) + matchView).live()
 	b.until("the winner", `document.querySelector('.board-side.winner .board-name').textContent.includes('Gaul')`)
 	s.Post(`{"type":"contest.define","contest_id":"` + match + `","data":{"sort":"asc","reason":"it is golf"}}`)
