@@ -237,7 +237,7 @@ func TestResultsAreFormattedForPeople(t *testing.T) {
 		"GAU 2 (0), ROM 2 (3)": {Kind: score.HeadToHead, TiebreakPeriods: []string{"PSO"}, // the sides in their order
 			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: score.Points(3)},
 				{Code: "GAU", Order: 1, Result: points(2)}}},
-		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total,
+		"7 2:05:03.25, 9 59, 4 DNF, of 30": {Kind: score.Ranked, Format: score.Format{ResultType: "TIME"}, Total: &total,
 			Competitors: []score.Standing{{Code: "7", Result: &mark},
 				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
 		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
