@@ -5,7 +5,6 @@ import {
   hasBegun,
   hasTiebreak,
   isLive,
-  isOver,
   kindOf,
   matches,
   maxSides,
