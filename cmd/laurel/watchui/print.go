@@ -132,6 +132,9 @@ func result(r *score.Record) string {
 
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
+	if r.Corrected {
+		s += " CORRECTED"
+	}
 	switch {
 	case r.Winner != "" && r.Decision != "":
 		s += ", " + r.Winner + " won (" + r.Decision + ")"
