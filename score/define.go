@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -46,10 +47,15 @@ func (d *ContestDefine) MarshalJSONTo(e *jsontext.Encoder) error { return writeP
 func (d *CompetitorDefine) MarshalJSONTo(e *jsontext.Encoder) error { return writePartial(e, d) }
 
 func writePartial(e *jsontext.Encoder, d partial) error {
+	v, clear := reflect.ValueOf(d).Elem(), *d.cleared()
+	for _, name := range clear {
+		if members := memberNames(v.Type()); !slices.Contains(members, name) {
+			return fmt.Errorf("cannot clear %q; want one of %s", clip(name), strings.Join(members, ", "))
+		}
+	}
 	if err := e.WriteToken(jsontext.BeginObject); err != nil {
 		return err
 	}
-	v, clear := reflect.ValueOf(d).Elem(), *d.cleared()
 	for of, member := range v.Fields() {
 		name, options := nameOf(of)
 		isCleared := slices.Contains(clear, name)

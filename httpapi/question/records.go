@@ -128,7 +128,11 @@ func resultText(rec *score.Record, c *score.Standing) string {
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(textfmt.Join("  ", rec.ContestID, rec.Title)))
-	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
+	corrected := ""
+	if rec.Corrected {
+		corrected = "CORRECTED"
+	}
+	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, corrected, rec.Period, rec.Clock, rec.Split)
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
@@ -228,10 +232,11 @@ func validRow(name string) bool {
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
-	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	t := textfmt.NewTable("RANK", "ORGANISATION", "NAME", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, m := range slices.Concat(rows, outside) {
-		t.Row(rankText(m.Rank, m.RankEqual), m.Organisation, m.Gold, m.Silver, m.Bronze, m.Total)
+		t.Row(rankText(m.Rank, m.RankEqual), m.Organisation, m.Name, m.Gold, m.Silver, m.Bronze, m.Total)
 	}
+	t.DropEmpty("NAME")
 	t.Write(b)
 }
 

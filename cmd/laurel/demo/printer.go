@@ -205,12 +205,20 @@ func (p *printer) event(e *score.Event, revision uint64, contest *score.Record) 
 func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
+		if d.Name == "" {
+			return p.styled(dim, "the competition is defined anew")
+		}
 		return p.styled(bold, "The "+d.Name+" are open!")
 	case *score.ContestDefine:
+		if d.Kind == "" {
+			return p.styled(dim, textfmt.Join("  ", "defined anew: "+r.Title, d.Reason))
+		}
 		if d.Kind == score.HeadToHead && len(d.Competitors) == 0 {
 			return ""
 		}
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
+	case *score.CompetitorDefine:
+		return p.styled(dim, "competes: "+textfmt.Join("  ", d.Competitor, d.Name, d.Organisation))
 	case *score.ContestStatus:
 		return p.statusText(d, r)
 	case *score.ContestDecide:
@@ -312,7 +320,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 // mark formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
 func mark(d *score.ResultSet, r *score.Record) string {
-	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	m, _ := d.AsMark(&score.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
 	text := r.MarkText(m.Value)
 	if r.ResultType == "DISTANCE" {
 		text += " " + r.Unit

@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks'
 import { isCorrected, type Corrections } from './corrections'
 import {
-  digitsOf,
   hasTiebreak,
   sidesInOrder,
   decisionWord,
@@ -16,6 +15,7 @@ import {
   words,
 } from './format'
 import type { Leaderboard } from './leaderboard'
+import { resultText, seconds } from './marks'
 import type { Contest, Competitor, TimelineEvent } from './model'
 import { Badges, Clock, CorrectedBadge, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { Ranking } from './ranking'
@@ -156,6 +156,14 @@ function holder(c: Contest, award: TimelineEvent): string {
 const nameOf = (c: Contest, code: string) =>
   isolated(c.competitors.find((p) => p.code === code)?.name || code)
 
+/** givenMark formats the marks of an event, which are in the units of the bard. */
+function givenMark(c: Contest, d: TimelineEvent['data']): string {
+  const time = c.result_type === 'TIME'
+  const first = time ? seconds(d.mark, c.event_unit) : d.mark
+  const second = c.unit2 === 's' && d.mark2 !== undefined ? seconds(d.mark2, c.event_unit2) : d.mark2
+  return resultText(c, { mark: first, mark2: second })
+}
+
 /**
  * describe returns an event in a few words, with its points or mark. before is the event
  * that it takes back, if it does and that is known.
@@ -176,7 +184,7 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
     case 'result.set':
       return [
         [name(d.competitor), d.split && isolated(words(d.split))].filter(Boolean).join(' \u00b7 '),
-        d.irm || mark(c, d.mark, digitsOf(c)),
+        d.irm || givenMark(c, d),
       ]
     case 'contest.status':
       return [
@@ -209,7 +217,9 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
       if (before?.type === 'event.void') return ['Void taken back', '']
       return before ? [`Voided: ${describe(c, before).filter(Boolean).join(' ')}`, ''] : ['Event voided', '']
     case 'contest.define':
-      return ['Announced', '']
+      return [d.reason ? 'Defined anew' : 'Announced', '']
+    case 'competitor.define':
+      return [`Competes: ${d.name ? isolated(d.name) : name(d.competitor)}`, '']
     case 'alert':
       return [isolated(d.text), '']
   }

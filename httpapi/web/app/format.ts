@@ -1,4 +1,5 @@
 import type { Contest, Competitor } from './model'
+import { markText, resultText } from './marks'
 import { finds, isolated } from './text'
 
 const statusWords: Record<string, string> = {
@@ -52,42 +53,16 @@ export function words(s: string): string {
   return w.charAt(0).toUpperCase() + w.slice(1)
 }
 
-const minus = (s: string) => s.replace(/^-/, '\u2212')
-
-/** duration formats a time, which the API gives as a decimal number of its unit. */
-function duration(value: number, unit: string, digits: number): string {
-  const thousandths = Math.round(value * (unit === 'min' ? 60_000 : 1000))
-  const h = Math.floor(thousandths / 3_600_000)
-  const m = Math.floor(thousandths / 60_000) % 60
-  const s = Math.floor(thousandths / 1000) % 60
-  const rest = thousandths % 1000
-  const fraction =
-    rest || digits ? '.' + String(rest).padStart(3, '0').replace(/0+$/, '').padEnd(digits, '0') : ''
-  const two = (n: number) => String(n).padStart(2, '0')
-  if (h) return `${h}:${two(m)}:${two(s)}${fraction}`
-  return m ? `${m}:${two(s)}${fraction}` : `${s}${fraction}`
-}
-
-const fractionOf = (n: number) => String(n).split('.')[1]?.length ?? 0
-
-/** digitsOf returns the decimals with which the marks of a ranking align. */
-export function digitsOf(c: Contest, marks: (number | null)[] = c.competitors.map((p) => p.result)): number {
-  const factor = c.unit === 'min' && c.result_type === 'TIME' ? 60 : 1
-  return Math.max(0, ...marks.map((m) => (m == null ? 0 : fractionOf(Math.round(m * factor * 1000) / 1000))))
-}
+const minus = (s: string) => s.replace(/-/g, '\u2212')
 
 export const grouped = (n: number) => n.toLocaleString('en')
 
-export function mark(c: Contest, value: number, digits = 0): string {
-  if (c.result_type === 'TIME' && (c.unit === 's' || c.unit === 'min') && value >= 0)
-    return duration(value, c.unit, digits)
-  return minus(value.toFixed(Math.max(digits, fractionOf(value))))
-}
+/** mark formats a mark or a score. */
+export const mark = (c: Contest, value: number) => minus(markText(c, value))
 
-export function result(c: Contest, p: Competitor, digits = 0): string {
-  if (p.irm) return p.irm
-  return p.result == null ? '\u2013' : mark(c, p.result, digits)
-}
+/** result formats the result of a competitor, or a dash. */
+export const result = (c: Contest, p: Competitor) =>
+  minus(resultText(c, { ...p, mark: p.result })) || '\u2013'
 
 export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
 

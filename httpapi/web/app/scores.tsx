@@ -5,7 +5,6 @@ import {
   hasBegun,
   hasTiebreak,
   isLive,
-  isOver,
   kindOf,
   matches,
   maxSides,
@@ -14,12 +13,15 @@ import {
   tiebreak,
   titleBeside,
 } from './format'
+import type { Lookup } from './lookup'
 import type { Contest, Medals } from './model'
-import { MedalTable } from './medals'
+import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
+import { inOrder, sectionOf, type Section as SectionName } from './section'
+import type { Store } from './store'
 import { finds } from './text'
-import { earlier, moment } from './time'
+import { moment } from './time'
 
 /** listed returns the competitors in a line of the list: both sides, or the leaders. */
 function listed(c: Contest) {
@@ -98,19 +100,30 @@ const pageSize = 50
 function Section({
   title,
   contests,
+  total,
   corrected,
+  onMore,
 }: {
   title: string
   contests: Contest[]
+  /** All contests of the section, which may be more. */
+  total: number
   corrected: Corrected
+  /** Asks for more contests. */
+  onMore?: () => void
 }) {
   const [limit, setLimit] = useState(pageSize)
-  if (!contests.length) return null
+  if (!total) return null
+  const show = () => {
+    const wanted = limit + 4 * pageSize
+    setLimit(wanted)
+    if (contests.length < wanted) onMore?.()
+  }
   return (
     <div class="card">
       <table class="contests">
         <caption>
-          <h2>{title}</h2> <span class="sub">{contests.length}</span>
+          <h2>{title}</h2> <span class="sub">{total}</span>
         </caption>
         <HiddenHeader of={['Contest', 'Score', 'State']} />
         <tbody>
@@ -119,10 +132,10 @@ function Section({
           ))}
         </tbody>
       </table>
-      {contests.length > limit && (
+      {(contests.length > limit || (onMore && total > contests.length)) && (
         <p class="more">
-          <button type="button" onClick={() => setLimit(limit + 4 * pageSize)}>
-            Show more of {contests.length}
+          <button type="button" onClick={show}>
+            Show more of {total}
           </button>
         </p>
       )}
@@ -130,26 +143,31 @@ function Section({
   )
 }
 
-const byStart = (a: Contest, b: Contest) =>
-  earlier(a.start_time, b.start_time) || (a.contest_id < b.contest_id ? -1 : 1)
+const titles: Record<SectionName, string> = { live: 'Live', next: 'Next', finished: 'Finished' }
+const sections = ['live', 'next', 'finished'] as const
 
 interface ScoresProps {
-  contests: Contest[]
+  store: Store
+  lookup: Lookup
   medals: Medals[]
   corrected: Corrected
-  names: Map<string, string>
+  names: Names
   find: string
   onFind(s: string): void
 }
 
-export function Scores({ contests, medals, corrected, names, find, onFind }: ScoresProps) {
-  const found = contests.filter((c) => matches(c, find))
+export function Scores({ store, lookup, medals, corrected, names, find, onFind }: ScoresProps) {
+  const found = find
+    ? [...store.scores.values()].filter((c) => lookup.found.has(c.contest_id) || matches(c, find))
+    : []
   const competitions = new Set(found.map((c) => c.competition))
   const tables = medals.filter(
     (m) =>
+      !find ||
       competitions.has(m.competition) ||
-      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, names.get(r.organisation)])]),
+      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, nameIn(m, r, names)])]),
   )
+  const any = find ? found.length > 0 : sections.some((s) => store.sections[s] > 0 || store.section(s).length > 0)
   return (
     <div class="columns">
       <div>
@@ -166,18 +184,21 @@ export function Scores({ contests, medals, corrected, names, find, onFind }: Sco
             onInput={(e) => onFind(e.currentTarget.value)}
           />
         </search>
-        <Section title="Live" contests={found.filter(isLive).sort(byStart)} corrected={corrected} />
-        <Section
-          title="Next"
-          contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)}
-          corrected={corrected}
-        />
-        <Section
-          title="Finished"
-          contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)}
-          corrected={corrected}
-        />
-        {!found.length && (
+        {sections.map((s) => {
+          const list = find ? found.filter((c) => sectionOf(c) === s).sort(inOrder[s]) : store.section(s)
+          return (
+            <Section
+              key={s}
+              title={titles[s]}
+              contests={list}
+              total={find ? list.length : Math.max(list.length, store.sections[s])}
+              corrected={corrected}
+              onMore={find ? undefined : () => void lookup.more(s)}
+            />
+          )
+        })}
+        {find && lookup.searching && <p class="empty">Searching …</p>}
+        {!any && !(find && lookup.searching) && (
           <p class="empty">
             {find
               ? `Nothing is called ${find} here.`
