@@ -14,6 +14,9 @@ import (
 
 // WatchOptions select what is watched: without a subject, all contests and medal tables.
 type WatchOptions struct {
+	// Now has the watch begin with what is live, next and finished last in place of all
+	// contests. Every change of any contest follows. It does not go with Competitions.
+	Now          bool
 	Contests     []string
 	Competitions []string // all contests of these, and their medal tables
 	Medals       []string // the medal tables of these competitions
@@ -30,6 +33,9 @@ func (w WatchOptions) query() url.Values {
 		w.Part.After = ""
 		q = LeaderboardQuery(w.Part)
 	}
+	if w.Now {
+		q.Set("scope", "now")
+	}
 	q["contest"] = w.Contests
 	q["competition"] = w.Competitions
 	q["medals"] = w.Medals
@@ -43,11 +49,14 @@ type UpdateKind string
 
 // Kinds of updates.
 const (
-	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched;
-	// after a lost connection, only what is new of it.
+	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched,
+	// or a part of it if More is true; after a lost connection, only what is new of it.
+	// Removed has the contests that are no longer in it.
 	UpdateSnapshot UpdateKind = "snapshot"
 	// UpdateScore: Scores has the new record of one contest.
 	UpdateScore UpdateKind = "score"
+	// UpdateRemoved: Removed has one contest, whose definition was voided.
+	UpdateRemoved UpdateKind = "removed"
 	// UpdateMedals: Medals has one new medal table.
 	UpdateMedals UpdateKind = "medals"
 	// UpdateTimeline: Timeline has one new event.
@@ -69,6 +78,14 @@ type Update struct {
 	Scores   []score.Record
 	Medals   []medal.Standings
 	Timeline []score.TimelineEvent
+	// Removed are the ids of contests that are gone or, in a snapshot of a watch of Now, no
+	// longer among those that it begins with. One that changes comes again.
+	Removed []string
+	// More is true for a snapshot that the next update continues.
+	More bool
+	// Sections are the numbers of all contests, in the last part of a snapshot of Now and in
+	// heartbeats; else nil.
+	Sections *score.Sections
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
 	// NewStore is true for a snapshot of another incarnation: of another store, or of this
@@ -86,13 +103,14 @@ type Update struct {
 
 // Window is the watched part of a leaderboard, with all its rows.
 type Window struct {
-	ContestID string                 `json:"contest_id"`
-	Split     string                 `json:"split"` // "" if there is no such leaderboard
-	Category  string                 `json:"category,omitzero"`
-	Around    string                 `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
-	Total     int                    `json:"total"`           // the number of rows of the leaderboard
-	Revision  uint64                 `json:"revision"`
-	Rows      []score.LeaderboardRow `json:"rows"`
+	ContestID string `json:"contest_id"`
+	Split     string `json:"split"` // "" if there is no such leaderboard
+	Category  string `json:"category,omitzero"`
+	Around    string `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
+	Total     int    `json:"total"`           // the number of rows of the leaderboard
+	score.Format
+	Revision uint64                 `json:"revision"`
+	Rows     []score.LeaderboardRow `json:"rows"`
 }
 
 // Beat is the data of a heartbeat.
@@ -101,6 +119,8 @@ type Beat struct {
 	Epoch    uint64          `json:"epoch"`
 	Mode     score.CacheMode `json:"mode"`
 	Frontend string          `json:"frontend"` // its id
+	// Sections are the numbers of contests; nil if the frontend does not know them now.
+	Sections *score.Sections `json:"sections,omitzero"`
 }
 
 const (

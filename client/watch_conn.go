@@ -28,6 +28,8 @@ type watchConn struct {
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	known  windows // what this stream has sent
+	// parts are the contests of the snapshot whose parts are arriving.
+	parts map[string]bool
 }
 
 func (c *watchConn) close() {
@@ -54,7 +56,7 @@ var (
 func (s *watch) connect(base string) (*watchConn, error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	slow := time.AfterFunc(s.c.o.AttemptTimeout+watchBegin, func() { cancel(errTooSlow) })
-	conn := &watchConn{url: base, ctx: ctx, cancel: cancel, known: windows{}}
+	conn := &watchConn{url: base, ctx: ctx, cancel: cancel, known: windows{}, parts: map[string]bool{}}
 	resp, err := s.open(ctx, conn)
 	if !slow.Stop() && err == nil {
 		resp.Body.Close()

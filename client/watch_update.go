@@ -22,6 +22,8 @@ func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err e
 	switch u.Kind {
 	case UpdateSnapshot:
 		err = s.snapshot(conn, m.data, &u)
+	case UpdateRemoved:
+		err = s.removed(m.data, &u)
 	case UpdateScore:
 		u.Scores, err = one[score.Record](m.data)
 	case UpdateMedals:
@@ -45,7 +47,10 @@ func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err e
 	case err != nil:
 		return u, false, fmt.Errorf("sent an invalid event %q: %w", m.name, err)
 	case u.Kind == UpdateHeartbeat:
+		u.Sections = u.Beat.Sections
 		return u, true, nil
+	case u.Kind == UpdateRemoved:
+		return u, len(u.Removed) > 0, nil
 	}
 	s.dropKnown(&u)
 	news := len(u.Scores)+len(u.Medals)+len(u.Timeline)+len(u.Leaderboards) > 0
@@ -61,10 +66,13 @@ func one[T any](data []byte) ([]T, error) {
 func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	var all struct {
 		Incarnation string                `json:"incarnation"`
+		Revision    uint64                `json:"revision"` // in the last part
 		Scores      []score.Record        `json:"scores"`
 		Medals      []medal.Standings     `json:"medals"`
 		Timeline    []score.TimelineEvent `json:"timeline"`
 		Windows     []windowEvent         `json:"leaderboards"`
+		Sections    *score.Sections       `json:"sections"`
+		More        bool                  `json:"more"`
 	}
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
@@ -74,11 +82,49 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 		return err
 	}
 	u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
+	u.More, u.Sections = all.More, all.Sections
 	if u.NewStore = s.incarnation != "" && s.incarnation != all.Incarnation; u.NewStore {
 		clear(s.revisions)
 	}
 	s.incarnation = all.Incarnation
+	for i := range all.Scores {
+		conn.parts[all.Scores[i].ContestID] = true
+	}
+	if !all.More {
+		u.Removed = s.dropGone(conn.parts, all.Revision)
+		clear(conn.parts)
+	}
 	return nil
+}
+
+// removed reads that a contest is gone.
+func (s *watch) removed(data []byte, u *Update) error {
+	var gone struct {
+		ContestID string `json:"contest_id"`
+		Revision  uint64 `json:"revision"`
+	}
+	if err := json.Unmarshal(data, &gone); err != nil {
+		return err
+	}
+	of := subject{UpdateScore, gone.ContestID}
+	if have, ok := s.revisions[of]; ok && have < gone.Revision {
+		delete(s.revisions, of)
+		u.Removed = []string{gone.ContestID}
+	}
+	return nil
+}
+
+// dropGone forgets the contests that the caller has been given and that a snapshot of the
+// store at a revision does not have. It returns their ids.
+func (s *watch) dropGone(present map[string]bool, revision uint64) (gone []string) {
+	for of, have := range s.revisions {
+		if of.kind == UpdateScore && !present[of.id] && have <= revision {
+			delete(s.revisions, of)
+			gone = append(gone, of.id)
+		}
+	}
+	slices.Sort(gone)
+	return gone
 }
 
 // subject is what has revisions of its own: a record, a timeline or a window.

@@ -26,6 +26,23 @@ func (r *reader) Hit(key []byte) *cache.Entry { return r.frontend.Hit(key) }
 // Invalidations returns what readers here may see anew. It has one consumer.
 func (r *reader) Invalidations() *cache.Invalidations { return r.frontend.Invalidations() }
 
+// ChangedSince returns the keys of the records that have changed since a revision, once
+// this member's own state has the revision upTo: removed records too, and perhaps others.
+// known is false if the revision is too long ago.
+func (r *reader) ChangedSince(ctx context.Context, revision, upTo uint64) (keys []string, known bool, err error) {
+	if err := r.machine.Await(ctx, upTo); err != nil {
+		return nil, false, err
+	}
+	contests, tables, known := r.machine.ChangedSince(revision)
+	for _, id := range contests {
+		keys = append(keys, cache.ScoreKey(id))
+	}
+	for _, competition := range tables {
+		keys = append(keys, cache.MedalsKey(competition))
+	}
+	return keys, known, nil
+}
+
 // Answer returns the answer to key, from memory or made by ask from this member's own
 // state, and how it came about. The answer is linearizable. The error cache.ErrNotLeased
 // means that this member may not answer now, but the master may. The tag names what makes

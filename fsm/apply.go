@@ -86,6 +86,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 // m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
+	m.history.add(b.Revision, b.touched)
+	b.touched = b.touched[:0]
 	h := b.head
 	h.Applied = index
 	m.head.Store(&h)
@@ -221,7 +223,7 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
 	}
 	b.Revision = e.Revision
-	b.m.changes.contests.add(e.ContestID)
+	b.m.changes.timelines.add(e.ContestID)
 	_, defines := e.Data.(*score.ContestDefine)
 	_, voids := e.Data.(*score.EventVoid)
 	b.boardUpdates.Touch(e.ContestID, defines || voids)

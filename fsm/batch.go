@@ -31,7 +31,9 @@ type batch struct {
 	tables        map[string]bool  // the competitions of changed medal tables
 	sources       map[string]bool  // the names of changed sources
 	totals        map[splitKey]int // changed numbers of marks
+	touched       []changedRecord  // since the last publish
 	accessChanged bool
+	sections      score.Sections // by how much the numbers of contests changed, set by flush
 	boardUpdates  leaderboard.Updates
 	events        []byte // of the present entry, which hash does not have yet
 	work                 // of the present post
@@ -109,6 +111,9 @@ func (b *batch) table(competition string) *medal.Table {
 		t := &medal.Table{Competition: competition}
 		b.tx.GetJSON(database.Medals, []byte(competition), t)
 		b.m.cache.tables[competition] = t
+		if t.HasMedals() {
+			b.m.cache.tableTerms[competition] = []index.Term{index.TableTerm(t.Revision)}
+		}
 	}
 	return writable(b, b.m.cache.tables, competition)
 }
@@ -134,8 +139,22 @@ func (b *batch) putContest(id string, c *score.Contest) {
 	if b.tx.Recording() {
 		b.copied[c] = true
 	}
-	b.markChanged(b.contests, id)
+	b.contestChanged(id)
 	set(b, b.m.cache.contests, id, c)
+}
+
+// contestChanged notes that a contest has changed, or is deleted.
+func (b *batch) contestChanged(id string) {
+	b.m.changes.contests.add(id)
+	b.touch(changedRecord{id: id})
+	b.markChanged(b.contests, id)
+}
+
+// touch notes a changed record for those who ask later what has changed.
+func (b *batch) touch(r changedRecord) {
+	if n := len(b.touched); n == 0 || b.touched[n-1] != r {
+		b.touched = append(b.touched, r)
+	}
 }
 
 func (b *batch) markChanged(changed map[string]bool, key string) {
@@ -157,7 +176,16 @@ func (b *batch) flush() error {
 		}
 	}
 	for competition := range b.tables {
-		b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition])
+		t := b.m.cache.tables[competition]
+		b.tx.PutJSON(database.Medals, []byte(competition), t)
+		b.updateTableIndex(t)
+	}
+	if b.sections != (score.Sections{}) {
+		var stored score.Sections
+		b.tx.GetJSON(database.Meta, sectionsKey, &stored)
+		stored.Add(b.sections)
+		b.tx.PutJSON(database.Meta, sectionsKey, &stored)
+		b.sections = score.Sections{}
 	}
 	for name := range b.sources {
 		s := b.m.cache.sources[name]
@@ -200,4 +228,24 @@ func (b *batch) updateIndex(id string, c *score.Contest) {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
 	index.Update(b.tx, id, before, after)
+	b.countSection(before, -1)
+	b.countSection(after, 1)
+}
+
+// countSection adds n to the contests of the section that a contest with the terms is in.
+func (b *batch) countSection(terms []index.Term, n int) {
+	if s := index.SectionOf(terms); s != "" {
+		*b.sections.Of(s) += n
+	}
+}
+
+// updateTableIndex updates the posting of a changed medal table.
+func (b *batch) updateTableIndex(t *medal.Table) {
+	after := []index.Term(nil)
+	if t.HasMedals() {
+		after = []index.Term{index.TableTerm(t.Revision)}
+	}
+	before := b.m.cache.tableTerms[t.Competition]
+	index.Update(b.tx, t.Competition, before, after)
+	b.m.cache.tableTerms[t.Competition] = after
 }

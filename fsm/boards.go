@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -117,7 +118,7 @@ func (m *Machine) updateBoards(b *batch) {
 // score.Marks.
 //
 // The Boards bucket has a key for each mark, in the order of the ranking: first the marks
-// with a value, the best first, then those without. Equal marks are ordered by the
+// with a rank, the best first, then those without. Equal marks are ordered by the
 // competitor's code, so the order is total.
 type contestMarks struct {
 	b       *batch
@@ -126,22 +127,38 @@ type contestMarks struct {
 
 type splitKey struct{ contestID, split string }
 
-// The first byte of the order in a key of the Boards bucket.
+// What follows the first number of an order in a key of the Boards bucket.
 const (
-	rankedMark   = 0
-	unrankedMark = 1 // a mark with an IRM
+	exactOrder = 0 // two more numbers
+	plainOrder = 1 // nothing: neither a second mark nor a place
 )
 
-func boardKey(contestID, split string, lowIsBest bool, m score.Mark) []byte {
-	k := append(database.Prefix(contestID, split), rankedMark)
-	order := uint64(m.Value) ^ 1<<63 // makes signed values sort as unsigned ones
-	if !lowIsBest {
-		order = ^order
+func boardKey(contestID, split string, direction score.Direction, m *score.Mark) []byte {
+	order := direction.Order(m)
+	k := appendSigned(database.Prefix(contestID, split), order.First)
+	if order.Exact() {
+		k = appendSigned(appendSigned(append(k, exactOrder), order.Second), order.Third)
+	} else {
+		k = append(k, plainOrder)
 	}
-	if m.IRM != "" {
-		k[len(k)-1], order = unrankedMark, 0
+	return append(k, m.Competitor...)
+}
+
+// appendSigned appends a number so that keys sort by it.
+func appendSigned(k []byte, d score.Decimal) []byte {
+	return binary.BigEndian.AppendUint64(k, uint64(d)^1<<63)
+}
+
+// competitorIn returns the competitor of a key of the Boards bucket, without its prefix.
+func competitorIn(key []byte) string {
+	const plain, exact = 8 + 1, 3*8 + 1
+	switch {
+	case len(key) > exact && key[8] == exactOrder:
+		return string(key[exact:])
+	case len(key) > plain:
+		return string(key[plain:])
 	}
-	return append(binary.BigEndian.AppendUint64(k, order), m.Competitor...)
+	return ""
 }
 
 func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
@@ -149,50 +166,138 @@ func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
 	return m, ok
 }
 
-// Set implements score.Marks.
-func (s *contestMarks) Set(split string, m score.Mark) (total int) {
-	b, id, lowIsBest := s.b, s.contest.ID, s.contest.Definition.LowerIsBetter()
-	old, replaces := s.find(split, m.Competitor)
-	total = s.total(split)
-	if replaces {
-		b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old))
+// Traits implements score.Marks.
+func (s *contestMarks) Traits(competitor string) (t score.Traits) {
+	s.b.tx.GetJSON(database.Traits, database.Key(s.contest.ID, competitor), &t)
+	return t
+}
+
+func (s *contestMarks) putTraits(competitor string, t score.Traits) {
+	k := database.Key(s.contest.ID, competitor)
+	if t == (score.Traits{}) {
+		s.b.tx.Delete(database.Traits, k)
 	} else {
-		total++
-		set(b, b.totals, splitKey{id, split}, total)
-		index.AddMark(b.tx, id, m.Competitor)
+		s.b.tx.PutJSON(database.Traits, k, &t)
 	}
-	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
+}
+
+// Set implements score.Marks.
+func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool) {
+	before := s.Traits(m.Competitor)
+	old, replaces := s.find(split, m.Competitor)
+	traits := before.With(&m, nil)
+	if replaces {
+		traits = before.With(&m, &old)
+	}
+	if total = s.total(split); !replaces {
+		total++
+		set(s.b, s.b.totals, splitKey{s.contest.ID, split}, total)
+		index.AddMark(s.b.tx, s.contest.ID, m.Competitor)
+	}
+	if traits != before {
+		s.putTraits(m.Competitor, traits)
+	}
+	shown := s.contest.Known(traits, m.Competitor, s)
+	m.Categories, m.Organisation, m.Name = shown.Categories, shown.Organisation, shown.Name
+	if !replaces {
+		s.put(split, &m, nil)
+	} else {
+		s.put(split, &m, &old)
+	}
+	// Most marks change nothing at the competitor's other splits.
+	if traits != before || traits.IRMs > 0 {
+		restated = s.restate(m.Competitor, traits)
+	}
+	return total, restated
+}
+
+// Restate implements score.Marks.
+func (s *contestMarks) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
+
+// put writes a mark in the place of another one; nil if there is none.
+func (s *contestMarks) put(split string, m, old *score.Mark) {
+	b, id, direction := s.b, s.contest.ID, s.contest.Definition.Direction()
+	if old != nil {
+		b.tx.Delete(database.Boards, boardKey(id, split, direction, old))
+	}
+	b.tx.Put(database.Boards, boardKey(id, split, direction, m), nil)
 	var err error
 	b.scratch, err = m.AppendJSON(b.scratch[:0])
 	b.tx.Fail(err)
 	b.tx.Put(database.Marks, database.Key(id, split, m.Competitor), b.scratch)
-	b.boardUpdates.SetMark(id, split, m)
-	return total
+	b.boardUpdates.SetMark(id, split, *m)
 }
 
-// remove removes a mark as if it had never been set.
-func (s *contestMarks) remove(split, competitor string) {
-	old, ok := s.find(split, competitor)
-	if !ok {
-		return
+// restate writes those marks of a competitor that are not as its traits and the IRMs at
+// all splits make them. It reports whether there were any.
+func (s *contestMarks) restate(competitor string, traits score.Traits) (restated bool) {
+	splits := s.contest.Definition.AllSplits()
+	before, marks := make([]score.Mark, len(splits)), make([]*score.Mark, len(splits))
+	for i, split := range splits {
+		if m, ok := s.find(split, competitor); ok {
+			before[i], marks[i] = m, &m
+		}
 	}
+	s.contest.Known(traits, competitor, s).Restate(marks)
+	for i, m := range marks {
+		if m != nil && *m != before[i] {
+			s.put(splits[i], m, &before[i])
+			restated = true
+		}
+	}
+	return restated
+}
+
+// settle replaces what the marks of a competitor name, after one of them was set or removed
+// by a void.
+func (s *contestMarks) settle(competitor string, traits score.Traits) {
+	traits.IRMs = 0
+	for _, split := range s.contest.Definition.AllSplits() {
+		if m, ok := s.find(split, competitor); ok && m.IRM != "" {
+			traits.IRMs++
+		}
+	}
+	if traits != s.Traits(competitor) {
+		s.putTraits(competitor, traits)
+	}
+	s.restate(competitor, traits)
+}
+
+// remove removes marks. Their competitors' other marks must be settled afterwards.
+func (s *contestMarks) remove(list []markKey) {
 	b, id := s.b, s.contest.ID
-	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
-	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
-	if !hasMark(b.tx.Tx, s.contest, competitor) {
-		index.RemoveMark(b.tx, id, competitor)
+	for _, at := range list {
+		old, ok := s.find(at.split, at.competitor)
+		if !ok {
+			continue
+		}
+		b.tx.Delete(database.Boards, boardKey(id, at.split, s.contest.Definition.Direction(), &old))
+		b.tx.Delete(database.Marks, database.Key(id, at.split, at.competitor))
+		set(b, b.totals, splitKey{id, at.split}, s.total(at.split)-1)
+		b.boardUpdates.RemoveMark(id, at.split, old)
 	}
-	set(b, b.totals, splitKey{id, split}, s.total(split)-1)
-	b.boardUpdates.RemoveMark(id, split, old)
+	marked := slices.DeleteFunc(slices.Clone(s.contest.Definition.AllSplits()), func(split string) bool {
+		return s.total(split) == 0
+	})
+	for _, at := range list {
+		if !hasMark(b.tx.Tx, id, marked, at.competitor) {
+			index.RemoveMark(b.tx, id, at.competitor)
+		}
+	}
 }
 
 // Clear implements score.Marks.
 func (s *contestMarks) Clear() {
+	var list []markKey
 	for _, split := range s.contest.Definition.AllSplits() {
 		marks, _ := s.First(split, math.MaxInt)
 		for _, m := range marks {
-			s.remove(split, m.Competitor)
+			list = append(list, markKey{split, m.Competitor})
 		}
+	}
+	s.remove(list)
+	for _, at := range list {
+		s.putTraits(at.competitor, score.Traits{})
 	}
 }
 
@@ -210,7 +315,7 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 	p := database.Prefix(s.contest.ID, split)
 	c := s.b.tx.Bucket(database.Boards).Cursor()
 	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
-		m, ok := s.find(split, string(k[len(p)+1+8:]))
+		m, ok := s.find(split, competitorIn(k[len(p):]))
 		if !ok {
 			break
 		}
@@ -219,9 +324,10 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 	return first, s.total(split)
 }
 
-func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
-	for _, split := range c.Definition.AllSplits() {
-		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
+// hasMark reports whether a competitor has a mark at one of the splits.
+func hasMark(tx *bolt.Tx, contestID string, splits []string, competitor string) bool {
+	for _, split := range splits {
+		if tx.Bucket(database.Marks).Get(database.Key(contestID, split, competitor)) != nil {
 			return true
 		}
 	}

@@ -15,11 +15,12 @@ import (
 // nothing. It is guarded by Machine.applying. A change that is undone afterwards stays
 // recorded, which is harmless.
 type changes struct {
-	contests idSet
-	tables   idSet // competitions
-	boards   idSet // contest ids
-	mode     bool
-	wake     chan struct{} // receives a value when something has changed
+	contests  idSet
+	timelines idSet // contest ids
+	tables    idSet // competitions
+	boards    idSet // contest ids
+	mode      bool
+	wake      chan struct{} // receives a value when something has changed
 }
 
 // idSet is a set of ids; nil if it does not collect any.
@@ -32,7 +33,7 @@ func (s idSet) add(id string) {
 }
 
 func (c *changes) notify() {
-	if len(c.contests)+len(c.tables) == 0 && !c.mode {
+	if len(c.timelines) == 0 && !c.mode {
 		return
 	}
 	select {
@@ -47,16 +48,19 @@ func (c *changes) notify() {
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	m.changes = changes{contests: idSet{}, tables: idSet{}, boards: idSet{}, wake: make(chan struct{}, 1)}
+	m.changes = changes{
+		contests: idSet{}, timelines: idSet{}, tables: idSet{}, boards: idSet{}, wake: make(chan struct{}, 1),
+	}
 	return m.Revision(), m.changes.wake
 }
 
 // Changes lists what has changed.
 type Changes struct {
-	To       uint64   // the revision
-	Contests []string // the ids of contests whose record or timeline changed
-	Tables   []string // the competitions whose medal table changed
-	Boards   []string // the ids of contests whose leaderboard changed
+	To        uint64   // the revision
+	Contests  []string // the ids of contests whose record changed
+	Timelines []string // the ids of contests, defined or not, whose timeline changed
+	Tables    []string // the competitions whose medal table changed
+	Boards    []string // the ids of contests whose leaderboard changed
 	// Records and MedalTables are the new values of the changed records that the caller
 	// wants, as far as they are in memory. They belong to the caller.
 	Records     []*score.Contest
@@ -70,10 +74,11 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	defer m.applying.Unlock()
 	c := &m.changes
 	taken := Changes{
-		To:       m.Revision(),
-		Contests: slices.Collect(maps.Keys(c.contests)),
-		Tables:   slices.Collect(maps.Keys(c.tables)),
-		Boards:   slices.Collect(maps.Keys(c.boards)),
+		To:        m.Revision(),
+		Contests:  slices.Collect(maps.Keys(c.contests)),
+		Timelines: slices.Collect(maps.Keys(c.timelines)),
+		Tables:    slices.Collect(maps.Keys(c.tables)),
+		Boards:    slices.Collect(maps.Keys(c.boards)),
 	}
 	for _, id := range taken.Contests {
 		if record := m.cache.contests[id]; record != nil && wantContest(id) {
@@ -86,6 +91,7 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 		}
 	}
 	clear(c.contests)
+	clear(c.timelines)
 	clear(c.tables)
 	clear(c.boards)
 	c.mode = false

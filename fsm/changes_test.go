@@ -36,7 +36,9 @@ func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 	}
 	c := m.Changes(wantAll, wantAll)
 	slices.Sort(c.Contests)
-	if c.To != 4 || !slices.Equal(c.Contests, []string{"OG/MEN", "OG/RUN"}) || !slices.Equal(c.Tables, []string{"OG"}) {
+	slices.Sort(c.Timelines)
+	if c.To != 4 || !slices.Equal(c.Contests, []string{"OG/RUN"}) ||
+		!slices.Equal(c.Timelines, []string{"OG/MEN", "OG/RUN"}) || !slices.Equal(c.Tables, []string{"OG"}) {
 		t.Errorf("got %+v", c)
 	}
 	// An alert changes the timeline, but no record.
@@ -44,10 +46,14 @@ func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 		c.MedalTables[0].Revision != 4 {
 		t.Errorf("the new values are %+v and %+v", c.Records, c.MedalTables)
 	}
-	if c = m.Changes(wantAll, wantAll); len(c.Contests)+len(c.Tables) != 0 {
+	if c = m.Changes(wantAll, wantAll); len(c.Contests)+len(c.Timelines)+len(c.Tables) != 0 {
 		t.Errorf("changes are returned twice: %+v", c)
 	}
 	mustApply(t, m, `{"id":"b","type":"alert","contest_id":"OG/RUN","data":{"text":"two"}}`)
+	if c = m.Changes(wantNone, wantNone); len(c.Timelines) != 1 || len(c.Contests) != 0 {
+		t.Errorf("an alert changed more than a timeline: %+v", c)
+	}
+	mustApply(t, m, `{"id":"f","type":"contest.status","contest_id":"OG/RUN","data":{"clock":"1"}}`)
 	if c = m.Changes(wantNone, wantNone); len(c.Contests) != 1 || len(c.Records) != 0 {
 		t.Errorf("a record that was not wanted was returned: %+v", c)
 	}

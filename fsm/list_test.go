@@ -80,7 +80,7 @@ func scanContests(
 		if !strings.HasPrefix(c.ID, within) {
 			break
 		}
-		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c, f.Competitor)
+		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c.ID, c.Definition.AllSplits(), f.Competitor)
 		if !f.Matches(c) && !(marked && others.Matches(c)) {
 			continue
 		}

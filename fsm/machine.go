@@ -41,6 +41,7 @@ type Machine struct {
 	commitTimer *time.Timer
 	changes     changes
 	recent      recent
+	history     changeHistory // has a lock of its own
 	failed      error
 	onFail      func(error)
 
@@ -63,8 +64,9 @@ type head struct {
 
 // The keys of the Meta bucket.
 var (
-	headKey   = []byte("head")
-	accessKey = []byte("access") // access.State; none if nothing was ever changed
+	headKey     = []byte("head")
+	accessKey   = []byte("access")   // access.State; none if nothing was ever changed
+	sectionsKey = []byte("sections") // score.Sections; none if there never was a contest
 )
 
 func loadHead(db *bolt.DB) (*head, error) {
@@ -104,6 +106,8 @@ type recordCache struct {
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	terms    map[string][]index.Term // as in the database, of each contest in contests
+	// tableTerms are those of each table in tables.
+	tableTerms map[string][]index.Term
 }
 
 // The limits of the maps of recordCache. A map over its limit is cleared.
@@ -118,6 +122,8 @@ func newRecordCache() recordCache {
 		tables:   map[string]*medal.Table{},
 		sources:  map[string]*sourceState{},
 		terms:    map[string][]index.Term{},
+
+		tableTerms: map[string][]index.Term{},
 	}
 }
 
@@ -128,6 +134,7 @@ func (c *recordCache) trim() {
 	}
 	if len(c.tables) > maxCached {
 		clear(c.tables)
+		clear(c.tableTerms)
 	}
 	if len(c.sources) > maxCachedSources {
 		clear(c.sources)

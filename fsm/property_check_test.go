@@ -102,6 +102,9 @@ func (h *randomHistory) check(t *rapid.T) {
 					continue
 				}
 				var by, voids uint64
+				if c := f.contests[id]; c != nil && a.revision < c.ResetRevision && score.EndedByReset(a.Type) {
+					by = c.ResetRevision
+				}
 				if v := voided[a]; v != nil {
 					by = v.revision
 				}

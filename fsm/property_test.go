@@ -111,7 +111,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	any := pick("contest", "G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none")
 	code := pick("competitor", "A", "B", "C", "D")
 	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "define",
-		"competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
+		"decide", "reset", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
 	case "play":
 		return body(score.TypeScorePlay, match,
 			fmt.Sprintf(`"competitor":%q,"delta":%d`, code, number("delta", -1, 3)),
@@ -144,10 +144,22 @@ func (h *randomHistory) body(t *rapid.T) string {
 			`"schedule_status":"RUNNING","period":"P1"`,
 			`"schedule_status":"FINISHED"`,
 			`"schedule_status":"CANCELLED"`,
+			`"schedule_status":"RUNNING","reason":"jury"`,
+			`"schedule_status":"POSTPONED"`,
 			`"schedule_status":"SCHEDULED"`,
 			`"result_status":"OFFICIAL"`,
 			`"result_status":"LIVE","clock":"3:00"`,
 		))
+	case "decide":
+		return body(score.TypeContestDecide, any, pick("decision",
+			`"decision":"DRAWN"`,
+			`"winner":"A","decision":"RETIRED"`,
+			`"winner":"C","decision":"WALKOVER"`,
+			`"decision":"ABANDONED","reason":"jury"`,
+			`"reason":"jury"`,
+		))
+	case "reset":
+		return body(score.TypeContestReset, any, `"reason":"replay"`)
 	case "define":
 		if pick("defined", match, race) == match {
 			return body(score.TypeContestDefine, match,

@@ -73,6 +73,7 @@ func (h *runningHash) state() []byte {
 // restart continues with the head of a database. m.applying must be held.
 func (m *Machine) restart(h *head) {
 	m.head.Store(h)
+	m.history.reset(h.Revision)
 	m.recent = recent{}
 	m.recent.add(point{h.Applied, h.Revision, h.digest})
 }

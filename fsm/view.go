@@ -78,31 +78,103 @@ func (v *View) contest(id string) (rec score.Record, size int, err error) {
 // Contests returns the records of the contests that match f and whose ids are greater
 // than after, sorted by id, at most limit (1 or more), and not more once they have
 // maxListBytes. next is the value of after for the next page; "" if there is none.
+//
+// With a section the contests are in the order of the section, and after and next are
+// places in it. A filter that searches or has a section may match nothing on a page that
+// is not the last: no page reads more than maxScanned contests.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	if f.Section != "" {
+		return v.section(f, after, limit)
+	}
 	matches := index.Find(v.tx, f)
+	search := f.Searcher()
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}
-	for size := 0; ; {
+	for size, scanned := 0, 0; ; scanned++ {
 		id, err := matches.Seek(from)
 		if id == nil || err != nil {
 			return list, "", err
 		}
-		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) {
-			return list, list[n-1].ContestID, nil
+		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) || scanned >= maxScanned {
+			return list, after, nil
 		}
-		rec, stored, err := v.contest(string(id))
-		if err == nil && stored == 0 {
-			err = database.ErrDamaged
-		}
-		size += stored
+		rec, stored, err := v.found(string(id), search)
 		if err != nil {
 			return nil, "", err
 		}
-		list = append(list, rec)
+		if size += stored; stored > 0 {
+			list = append(list, rec)
+		}
+		after = string(id)
 		from = append(append(from[:0:0], id...), 0)
 	}
+}
+
+// section is Contests for a filter with a section.
+func (v *View) section(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	search, size, scanned := f.Searcher(), 0, 0
+	for m, err := range index.Section(v.tx, f.Section, after) {
+		if err != nil {
+			return nil, "", err
+		}
+		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) || scanned >= maxScanned {
+			return list, after, nil
+		}
+		scanned++
+		after = m.Place
+		if f.Competition != "" && score.CompetitionOf(m.ID) != f.Competition {
+			continue
+		}
+		rec, stored, err := v.found(m.ID, search)
+		if err != nil {
+			return nil, "", err
+		}
+		if size += stored; stored > 0 {
+			list = append(list, rec)
+		}
+	}
+	return list, "", nil
+}
+
+// maxScanned is the number of contests that are read for one page.
+const maxScanned = 5000
+
+// found returns a contest that exists, and how many bytes are stored of it: 0 if the
+// search does not find it.
+func (v *View) found(id string, search *score.Searcher) (rec score.Record, stored int, err error) {
+	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
+	switch {
+	case err != nil:
+		return rec, 0, err
+	case value == nil:
+		return rec, 0, database.ErrDamaged
+	case !search.MayMatch(value):
+		return rec, 0, nil
+	}
+	var c score.Contest
+	if err := json.Unmarshal(value, &c); err != nil {
+		return rec, 0, err
+	}
+	if !search.Matches(&c) {
+		return rec, 0, nil
+	}
+	return c.Record(), len(value), nil
+}
+
+// Overview returns the numbers of contests, and the latest medal tables, at most tables.
+func (v *View) Overview(tables int) (o score.Overview, err error) {
+	if _, err := database.GetJSON(v.tx.Bucket(database.Meta), sectionsKey, &o.Sections); err != nil {
+		return o, err
+	}
+	for competition, err := range index.Tables(v.tx) {
+		if err != nil || len(o.Medals) == tables {
+			return o, err
+		}
+		o.Medals = append(o.Medals, competition)
+	}
+	return o, nil
 }
 
 // Timeline returns the events of a contest with revisions greater than after, in order,

@@ -245,6 +245,10 @@ type Reader interface {
 	StaleBoard(
 		ctx context.Context, contestID string, q *ranking.Query,
 	) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error)
+	// ChangedSince returns the keys of the records that have changed in this frontend's
+	// state since a revision, once that has the revision upTo: removed records too, and
+	// perhaps others. known is false if the revision is too long ago.
+	ChangedSince(ctx context.Context, revision, upTo uint64) (keys []string, known bool, err error)
 	// Invalidations returns the queue of what has changed for readers of this frontend.
 	// It has one consumer.
 	Invalidations() *cache.Invalidations

@@ -173,6 +173,17 @@ func (g *testMember) Forward(w http.ResponseWriter, r *http.Request, member stri
 
 func (g *testMember) Incarnation() string { return "fake" }
 
+func (g *testMember) ChangedSince(_ context.Context, revision, _ uint64) (keys []string, known bool, err error) {
+	contests, tables, known := g.store.ChangedSince(revision)
+	for _, id := range contests {
+		keys = append(keys, cache.ScoreKey(id))
+	}
+	for _, competition := range tables {
+		keys = append(keys, cache.MedalsKey(competition))
+	}
+	return keys, known, nil
+}
+
 func (g *testMember) Invalidations() *cache.Invalidations {
 	g.mu.Lock()
 	defer g.mu.Unlock()

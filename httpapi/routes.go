@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/gorilla/mux"
 
 	"laurel/cache"
@@ -221,7 +220,7 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 
 // pageData returns what this frontend knows, current or not: the page shows its age.
 func (s *server) pageData(ctx context.Context) (web.Data, error) {
-	q := question.Page()
+	q := question.Now()
 	a, err := s.own(ctx, &q)
 	var entry *cache.Entry
 	switch {
@@ -235,16 +234,8 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	if err != nil {
 		return web.Data{}, err
 	}
-	// The data is decoded once for all who load the page.
-	data, ok := entry.Memo.Load().(*web.Data)
-	if !ok {
-		data = new(web.Data)
-		if err := json.Unmarshal(entry.Body, data); err != nil {
-			return web.Data{}, err
-		}
-		entry.Memo.Store(data)
-	}
-	return *data, nil
+	data, err := decodeNow(entry).page()
+	return *data, err
 }
 
 func (s *server) overviewPage(r *handler.Request) (handler.Response, error) {

@@ -47,7 +47,7 @@ const (
 // others.
 var (
 	watchSubjects   = []string{"contest", "competition", "medals", "timeline", "leaderboard"}
-	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
+	watchParameters = []string{"scope", "split", "category", "around", "limit", "last_event_id", "home", "moved"}
 )
 
 // parseSubjects reads what a stream watches from the query of a URL.
@@ -62,7 +62,7 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		}
 		if !slices.Contains(watchSubjects, name) {
 			return s, nil, handler.FieldProblem(handler.Printable(name), "unknown parameter; want one of %s",
-				strings.Join(slices.Concat(watchSubjects, watchParameters[:6]), ", "))
+				strings.Join(slices.Concat(watchSubjects, watchParameters[:7]), ", "))
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
@@ -82,11 +82,29 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		Timelines:    unique(q["timeline"]),
 		Everything:   count == 0,
 	}
+	if err := parseScope(q, &s); err != nil {
+		return s, nil, err
+	}
 	if home := q.Get("home"); len(home) > maxHome || home != "" && !score.ValidSegment(home) {
 		return s, nil, handler.Unwanted("home", home, "the id of a frontend, of at most %d bytes", maxHome)
 	}
 	s.Windows, err = parseWindows(q)
 	return s, q, err
+}
+
+// parseScope reads the scope, with which everything is watched besides the other subjects.
+func parseScope(q url.Values, s *watch.Subjects) error {
+	switch values := q["scope"]; {
+	case len(values) == 0:
+		return nil
+	case len(values) > 1 || values[0] != "all" && values[0] != "now":
+		return handler.Unwanted("scope", strings.Join(values, ", "),
+			"now, to begin with what is live, next and finished last, or all, to begin with all contests")
+	case len(s.Competitions) > 0:
+		return handler.FieldProblem("scope", "given with a competition; a scope is for all competitions")
+	}
+	s.Everything, s.Now = true, q.Get("scope") == "now"
+	return nil
 }
 
 // unique sorts values and removes those that occur twice. They are copied, because a
@@ -324,7 +342,7 @@ func watchProblem(err error) error {
 				"or watch the same rows as others", err)
 	case errors.Is(err, watch.ErrTooManyRecords):
 		return score.Problemf(score.TooLarge,
-			"that is %s; choose with contest=, competition=, medals= or timeline=", err)
+			"that is %s; choose with scope=now, contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, watch.ErrNoMemory):
 		return score.Problemf(score.NotReady,
 			"%s; watch another frontend, or retry in 1 s", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,6 +14,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
+	"laurel/httpapi/web"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -87,6 +90,71 @@ func (s watchStore) Keys(ctx context.Context, competition string) ([]string, err
 	return keys, nil
 }
 
+func (s watchStore) Now(ctx context.Context) (*watch.Now, error) {
+	e, err := s.ask(ctx, question.Now())
+	if err != nil {
+		return nil, err
+	}
+	return decodeNow(e).stream()
+}
+
+// nowMemo is what is derived from an answer to question.Now, once for all who ask.
+type nowMemo struct {
+	page   func() (*web.Data, error)
+	stream func() (*watch.Now, error)
+}
+
+func decodeNow(e *cache.Entry) *nowMemo {
+	if m, ok := e.Memo.Load().(*nowMemo); ok {
+		return m
+	}
+	m := &nowMemo{
+		page: sync.OnceValues(func() (*web.Data, error) {
+			data := new(web.Data)
+			return data, json.Unmarshal(e.Body, data)
+		}),
+		stream: sync.OnceValues(func() (*watch.Now, error) { return streamNow(e) }),
+	}
+	e.Memo.Store(m)
+	return m
+}
+
+// streamNow splits an answer to question.Now into the records of a stream.
+func streamNow(e *cache.Entry) (*watch.Now, error) {
+	var answer struct {
+		Sections jsontext.Value   `json:"sections"`
+		Scores   []jsontext.Value `json:"scores"`
+		Medals   []jsontext.Value `json:"medals"`
+	}
+	if err := json.Unmarshal(e.Body, &answer); err != nil {
+		return nil, err
+	}
+	now := &watch.Now{Sections: answer.Sections, Records: map[string]*cache.Entry{}}
+	for _, list := range [][]jsontext.Value{answer.Medals, answer.Scores} {
+		for _, body := range list {
+			var record struct {
+				ContestID   string `json:"contest_id"`
+				Competition string `json:"competition"`
+				Revision    uint64 `json:"revision"`
+			}
+			if err := json.Unmarshal(body, &record); err != nil {
+				return nil, err
+			}
+			key := cache.MedalsKey(record.Competition)
+			if record.ContestID != "" {
+				key = cache.ScoreKey(record.ContestID)
+			}
+			now.Keys = append(now.Keys, key)
+			now.Records[key] = &cache.Entry{Revision: record.Revision, Body: body}
+		}
+	}
+	return now, nil
+}
+
+func (s watchStore) ChangedSince(ctx context.Context, revision, upTo uint64) ([]string, bool, error) {
+	return s.api.group.Reader.ChangedSince(ctx, revision, upTo)
+}
+
 // heartbeat is the data of a heartbeat.
 type heartbeat struct {
 	Revision uint64          `json:"revision"`
@@ -95,11 +163,23 @@ type heartbeat struct {
 	Frontend string          `json:"frontend"`
 	// Incarnation is that of the revision.
 	Incarnation string `json:"incarnation"`
+	// Sections are the numbers of contests, if the frontend knows them now.
+	Sections jsontext.Value `json:"sections,omitzero"`
 }
+
+// sectionsTimeout is how long a heartbeat waits for the numbers of contests.
+const sectionsTimeout = 20 * time.Millisecond
 
 func (s watchStore) Heartbeat(revision uint64) []byte {
 	if s.Ordered() && !s.api.group.Status.Leased() {
 		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sectionsTimeout)
+	defer cancel()
+	sections, _ := s.ask(ctx, question.Sections()) // the next heartbeat will have them
+	var numbers jsontext.Value
+	if sections != nil {
+		numbers = sections.Body
 	}
 	// Numbers and names can always be encoded.
 	body, _ := json.Marshal(heartbeat{
@@ -108,6 +188,7 @@ func (s watchStore) Heartbeat(revision uint64) []byte {
 		Mode:        s.api.group.Status.CacheMode(),
 		Frontend:    s.api.group.Status.ID(),
 		Incarnation: s.api.group.Status.Incarnation(),
+		Sections:    numbers,
 	})
 	return body
 }

@@ -92,8 +92,6 @@ type countedMarks struct {
 	read int
 }
 
-func (m *countedMarks) Clear() {}
-
 func (m *countedMarks) First(split string, n int) ([]score.Mark, int) {
 	first, total := m.memMarks.First(split, n)
 	m.read += len(first)

@@ -2,6 +2,7 @@ package score
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,13 +12,17 @@ import (
 // besides (order, ranks, winner) is derived by Record. The store keeps a Contest as
 // JSON, so the names of its members are part of the snapshot format.
 type Contest struct {
-	ID string `json:"id"`
-	// Definition is the last contest.define, without its competitors.
-	Definition     ContestDefine `json:"about"`
-	ScheduleStatus string        `json:"schedule,omitzero"`
-	ResultStatus   string        `json:"status,omitzero"`
-	Period         string        `json:"period,omitzero"`
-	Clock          string        `json:"clock,omitzero"`
+	ID             string     `json:"id"`
+	Definition     Definition `json:"about"`
+	ScheduleStatus string     `json:"schedule,omitzero"`
+	ResultStatus   string     `json:"status,omitzero"`
+	Period         string     `json:"period,omitzero"`
+	Clock          string     `json:"clock,omitzero"`
+	// Periods are those that have begun, in order, with the tie-break periods.
+	Periods []string `json:"periods,omitzero"`
+	// Corrected means that a definition, or the void of one, has changed what the plays and
+	// marks that there were amount to.
+	Corrected bool `json:"corrected,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
 	// OFFICIAL and was not reopened since.
 	Started     bool `json:"started,omitzero"`
@@ -29,12 +34,17 @@ type Contest struct {
 	// definitions and medals. The caller of Fold sets it.
 	ResetRevision uint64       `json:"reset,omitzero"`
 	Competitors   []Competitor `json:"competitors,omitzero"`
-	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
+	// Leaders are the first MaxLeaders marks at Split, the furthest split that has a mark
 	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
 	// ranked contests.
 	Leaders []Mark `json:"leaders,omitzero"`
 	Split   string `json:"split,omitzero"`
 	Total   int    `json:"total,omitzero"`
+	// Entered counts the competitors that competitor.defines have named in a ranked contest,
+	// and Entrants are the first MaxLeaders of them on the start list. In a head_to_head
+	// contest, which has them among its Competitors, Entered counts the events.
+	Entered  int       `json:"entered,omitzero"`
+	Entrants []Entrant `json:"entrants,omitzero"`
 	// Revision and UpdatedAt are of the last event that changed the contest.
 	Revision  uint64    `json:"rev"`
 	UpdatedAt time.Time `json:"at,omitzero"`
@@ -43,10 +53,16 @@ type Contest struct {
 // Competitor is an entrant with its score in a head_to_head contest.
 type Competitor struct {
 	Entrant
-	Result   Decimal `json:"result,omitzero"`
-	Periods  Totals  `json:"periods,omitzero"` // in the order of their first play
-	Tiebreak Decimal `json:"tiebreak,omitzero"`
-	Stats    Totals  `json:"stats,omitzero"`
+	// Amended is what competitor.defines have changed of a listed competitor of a ranked
+	// contest.
+	Amended Entrant `json:"amended,omitzero"`
+	Result  Decimal `json:"result,omitzero"`
+	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
+	// the part of Result that is in no period.
+	Points     []Decimal `json:"points,omitzero"`
+	Adjustment Decimal   `json:"adjustment,omitzero"`
+	Tiebreak   Decimal   `json:"tiebreak,omitzero"`
+	Stats      Totals    `json:"stats,omitzero"`
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
@@ -61,10 +77,10 @@ func (w *Competitor) total(tiebreak bool) *Decimal {
 }
 
 const (
-	// maxPlayed limits the periods, and the statistics, of one competitor.
+	// maxPlayed limits the periods of a contest, and the statistics of one competitor.
 	maxPlayed = 256
-	// maxNumbers limits the periods and statistics of all competitors of a contest
-	// together. Every reader and every watcher of the contest gets all of them.
+	// maxNumbers limits the points in periods and the statistics of all competitors of a
+	// contest together. Every reader and every watcher of the contest gets all of them.
 	maxNumbers = 10_000
 )
 
@@ -77,21 +93,13 @@ func NewContest(id string) *Contest {
 // Clone returns a copy that shares nothing that Fold changes.
 func (c *Contest) Clone() *Contest {
 	d := *c
+	d.Periods = slices.Clone(c.Periods)
 	d.Competitors = slices.Clone(c.Competitors)
 	for i := range d.Competitors {
 		p := &d.Competitors[i]
-		p.Periods, p.Stats = slices.Clone(p.Periods), slices.Clone(p.Stats)
+		p.Points, p.Stats = slices.Clone(p.Points), slices.Clone(p.Stats)
 	}
 	return &d
-}
-
-// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by
-// ResultType.
-func (d *ContestDefine) LowerIsBetter() bool {
-	if d.Sort != "" {
-		return d.Sort == "asc"
-	}
-	return d.ResultType == "TIME"
 }
 
 // FoldMode is the set of rules by which an event is folded.
@@ -113,11 +121,13 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
 	case *ContestDefine:
-		p = c.define(d, marks)
+		p = c.define(d, marks, mode)
+	case *CompetitorDefine:
+		p = c.enter(d, marks)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
 	case *ContestDecide:
-		p = c.decide(d, mode)
+		p = c.decide(d, marks, mode)
 	case *ContestReset:
 		p = c.reset(marks)
 	case *ScorePlay:
@@ -137,59 +147,6 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
-// define applies a contest.define. A new list may leave out competitors only if they have
-// no results.
-func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
-	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
-		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
-	}
-	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
-		return conflict("data.splits",
-			"the splits are %s and cannot change, because there are marks",
-			strings.Join(c.Definition.AllSplits(), ", "))
-	}
-	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
-		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
-	}
-	var list []Competitor
-	find, listed := c.finder(len(d.Competitors)), make(map[string]bool, len(d.Competitors))
-	for _, entrant := range d.Competitors {
-		var competitor Competitor
-		if old := find.competitor(entrant.Code); old != nil {
-			competitor = *old
-		}
-		competitor.Entrant = entrant
-		list = append(list, competitor)
-		listed[entrant.Code] = true
-	}
-	allKept := len(c.Competitors) > 0
-	for i := range c.Competitors {
-		old := &c.Competitors[i]
-		if listed[old.Code] {
-			continue
-		}
-		if allKept = false; old.Scored {
-			return conflict("data.competitors",
-				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
-		}
-		if old.Code == c.Winner {
-			return conflict("data.competitors",
-				"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
-				old.Code)
-		}
-	}
-	next := Contest{Definition: *d, Competitors: list}
-	if c.Split != "" && !allKept {
-		if code := next.Unlisted(marks); code != "" {
-			return conflict("data.competitors",
-				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
-		}
-	}
-	next.Definition.Competitors = nil
-	c.Definition, c.Competitors = next.Definition, next.Competitors
-	return nil
-}
-
 func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	if mode == Live {
 		if p := c.checkStatus(d); p != nil {
@@ -207,6 +164,11 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 			result = cmp.Or(d.ResultStatus, Unofficial)
 		}
 	}
+	period := c.beginsWith(d)
+	if p := c.checkPeriod(period, 0, mode); p != nil {
+		return p
+	}
+	c.begin(period)
 	c.ScheduleStatus = cmp.Or(d.ScheduleStatus, c.ScheduleStatus)
 	c.Started = c.Started || d.ScheduleStatus == Running
 	c.ResultStatus = result
@@ -214,6 +176,19 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	c.Period = cmp.Or(d.Period, c.Period)
 	c.Clock = cmp.Or(d.Clock, c.Clock)
 	return nil
+}
+
+// beginsWith returns the period of a head_to_head contest that begins with a status, if
+// it has not begun before; "" if none does. A period that was named before the start
+// begins with it.
+func (c *Contest) beginsWith(d *ContestStatus) string {
+	switch {
+	case c.Definition.Kind != HeadToHead || cmp.Or(d.ScheduleStatus, c.ScheduleStatus) != Running:
+		return ""
+	case c.Started:
+		return d.Period
+	}
+	return cmp.Or(d.Period, c.Period)
 }
 
 // reopens reports whether a status shows that a contest is not over.
@@ -307,34 +282,39 @@ func (f finder) competitor(code string) *Competitor {
 	return nil
 }
 
-// checkNumbers refuses a live event that would add more periods and statistics than the
-// contest may have. A replay can add some: an event without a period counts in another
-// one if a status before it was voided.
-func (c *Contest) checkNumbers(field string, added int, mode FoldMode) *Problem {
+// checkNumbers refuses a live event that would add more points in periods and statistics
+// than the contest may have. A replay can add some: an event without a period counts in
+// another one if a status before it was voided.
+func (c *Contest) checkNumbers(added int, mode FoldMode) *Problem {
 	if added <= 0 || mode != Live {
 		return nil
 	}
 	for i := range c.Competitors {
-		added += len(c.Competitors[i].Periods) + len(c.Competitors[i].Stats)
+		added += len(c.Periods) + len(c.Competitors[i].Stats)
 	}
 	if added > maxNumbers {
 		return Problemf(TooLarge, "the periods and statistics of all competitors would be %d numbers; "+
-			"the most of one contest is %d", added, maxNumbers).At(field)
+			"the most of one contest is %d", added, maxNumbers).At("data")
 	}
 	return nil
 }
 
 func (c *Contest) unknownCompetitor(field, code string) *Problem {
+	const most = 20
 	var codes []string
-	for i := range min(len(c.Competitors), 20) {
+	for i := range min(len(c.Competitors), most) {
 		codes = append(codes, c.Competitors[i].Code)
+	}
+	more := ""
+	if n := c.startListLen() - len(codes); n > 0 {
+		more = fmt.Sprintf(" or of %d more; competitor.define adds a competitor", n)
 	}
 	if len(codes) == 0 {
 		return fieldProblem(field,
 			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
 	}
 	return fieldProblem(field,
-		"%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
+		"%q does not compete here; want one of %s%s", clip(code), strings.Join(codes, ", "), more)
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
@@ -346,7 +326,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	period := cmp.Or(d.Period, c.Period)
-	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
+	tiebreak := c.isTiebreak(period)
 	total := player.total(tiebreak)
 	sum, ok := total.Add(*d.Delta)
 	if !ok {
@@ -358,29 +338,26 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 			return p
 		}
 	}
-	periods, p := player.Periods.plus("data.period", Totals{{period, *d.Delta}})
+	points, p := c.addPoints(player, period, *d.Delta)
 	if p != nil {
 		return p
-	}
-	if period == "" {
-		periods = player.Periods
 	}
 	stats, p := player.Stats.plus("data.stats_delta", d.StatsDelta)
 	if p != nil {
 		return p
 	}
-	added := len(periods) - len(player.Periods) + len(stats) - len(player.Stats)
-	if p := c.checkNumbers("data", added, mode); p != nil {
+	if p := c.checkPeriod(period, len(stats)-len(player.Stats), mode); p != nil {
 		return p
 	}
-	*total = sum
-	player.Periods, player.Stats = periods, stats
-	player.Scored = true
-	// A goal that is reported late, in the break, changes the score but not the clock.
-	if c.ScheduleStatus == Running {
+	// A goal that is reported late, in the break or for an earlier period, changes the
+	// score but not the clock.
+	if c.ScheduleStatus == Running && !c.isEarlier(period) {
 		c.Period = cmp.Or(d.Period, c.Period)
 		c.Clock = cmp.Or(d.Clock, c.Clock)
 	}
+	*total, player.Stats = sum, stats
+	player.setPoints(c.begin(period), points)
+	player.Scored = true
 	return nil
 }
 
@@ -430,31 +407,35 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, d.Reason); p != nil {
 		return p
 	}
-	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, d.Period)
-	next := Contest{Competitors: slices.Clone(c.Competitors)}
-	find, added := next.finder(len(d.Result)), 0
-	for _, n := range d.Result {
+	tiebreak := c.isTiebreak(d.Period)
+	find := c.finder(len(d.Result))
+	points := make([]Decimal, len(d.Result))
+	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)
 		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		total := competitor.total(tiebreak)
-		if d.Period != "" {
-			difference := Totals{{d.Period, n.Value - *total}}
-			periods, p := competitor.Periods.plus("data.period", difference)
-			if p != nil {
-				return p
-			}
-			added += len(periods) - len(competitor.Periods)
-			competitor.Periods = periods
+		var p *Problem
+		if points[i], p = c.addPoints(competitor, d.Period, n.Value-*competitor.total(tiebreak)); p != nil {
+			return p
 		}
-		*total = n.Value
-		competitor.Scored = true
+		if d.Period != "" || d.Adjustment || mode != Live {
+			continue
+		}
+		if p := c.checkSum(competitor, n.Value, points[i]); p != nil {
+			return p
+		}
 	}
-	if p := c.checkNumbers("data.result", added, mode); p != nil {
+	if p := c.checkPeriod(d.Period, 0, mode); p != nil {
 		return p
 	}
-	c.Competitors = next.Competitors
+	at := c.begin(d.Period)
+	for i, n := range d.Result {
+		competitor := find.competitor(n.Code)
+		*competitor.total(tiebreak) = n.Value
+		competitor.setPoints(at, points[i])
+		competitor.Scored = true
+	}
 	return nil
 }
 

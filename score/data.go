@@ -12,6 +12,7 @@ type Type string
 const (
 	TypeCompetitionDefine Type = "competition.define"
 	TypeContestDefine     Type = "contest.define"
+	TypeCompetitorDefine  Type = "competitor.define"
 	TypeContestStatus     Type = "contest.status"
 	TypeContestDecide     Type = "contest.decide"
 	TypeContestReset      Type = "contest.reset"
@@ -27,13 +28,14 @@ const (
 // dataTypes lists the types with the checks that their tags cannot express.
 // CONTRIBUTING.md lists what a new type needs besides a line here.
 var dataTypes = []*table{
-	newTable[CompetitionDefine](TypeCompetitionDefine, nil),
+	newTable(TypeCompetitionDefine, checkCompetitionDefine),
 	newTable(TypeContestDefine, checkContestDefine),
+	newTable(TypeCompetitorDefine, checkCompetitorDefine),
 	newTable(TypeContestStatus, checkContestStatus),
 	newTable(TypeContestDecide, checkContestDecide),
 	newTable[ContestReset](TypeContestReset, nil),
 	newTable[ScorePlay](TypeScorePlay, nil),
-	newTable[ScoreSet](TypeScoreSet, nil),
+	newTable(TypeScoreSet, checkScoreSet),
 	newTable(TypeResultSet, checkResultSet),
 	newTable[MedalAward](TypeMedalAward, nil),
 	newTable[MedalRevoke](TypeMedalRevoke, nil),
@@ -75,6 +77,9 @@ const (
 	maxText      = 4096
 	maxEntrants  = 1000
 	maxList      = 256
+	maxPlace     = 1_000_000
+	// maxOrganisations limits the organisations that one competition.define names.
+	maxOrganisations = 1000
 )
 
 const (
@@ -110,10 +115,18 @@ const (
 	Bronze = "BRONZE"
 )
 
-var (
-	irms         = []string{"DNF", "DNS", "DSQ"}
-	entrantTypes = []string{"A", "T"}
+// irms are the invalid result marks, in the order in which a leaderboard lists those who
+// came equally far.
+var irms = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", DidNotStart, Disqualified, DisqualifiedForConduct}
+
+// Invalid result marks that have rules of their own.
+const (
+	DidNotStart            = "DNS"
+	Disqualified           = "DSQ"
+	DisqualifiedForConduct = "DQB"
 )
+
+var entrantTypes = []string{"A", "T"}
 
 var limits = map[string]int{
 	"id":         MaxID,
@@ -125,12 +138,13 @@ var limits = map[string]int{
 }
 
 var choices = map[string][]string{
-	"kind":        {HeadToHead, Ranked},
-	"result_type": {"POINTS", "TIME", "DISTANCE"},
-	"sort":        {"asc", "desc"},
-	"irm":         irms,
-	"medal":       {Gold, Silver, Bronze},
-	"decision":    decisions,
+	"kind":         {HeadToHead, Ranked},
+	"result_type":  {"POINTS", "TIME", "DISTANCE"},
+	"sort":         {"asc", "desc"},
+	"irm":          irms,
+	"entrant_type": entrantTypes,
+	"medal":        {Gold, Silver, Bronze},
+	"decision":     decisions,
 	"schedule_status": {
 		Unscheduled, Scheduled, "GETTING_READY", Running, "SCHEDULED_BREAK", "DELAYED",
 		"INTERRUPTED", Postponed, Rescheduled, Cancelled, Finished,
@@ -141,20 +155,51 @@ var choices = map[string][]string{
 	},
 }
 
-// CompetitionDefine names a competition. Neutral organisations are not ranked in the
-// medal table.
+// CompetitionDefine names a competition and its organisations. Neutral organisations are
+// not ranked in the medal table. What is left out stays; Clear has the members that are
+// null, which clears them.
 type CompetitionDefine struct {
-	Name    string   `json:"name,omitzero" is:"name"`
-	Neutral []string `json:"neutral,omitzero" is:"code"`
-	Comment string   `json:"comment,omitzero" is:"text"`
+	Name          string         `json:"name,omitzero" is:"name"`
+	Neutral       []string       `json:"neutral,omitzero" is:"code"`
+	Organisations []Organisation `json:"organisations,omitzero"` // those that are left out keep their names
+	Comment       string         `json:"comment,omitzero" is:"text"`
+	Clear         []string       `json:"-"`
+}
+
+// Organisation is the name of an organisation in a competition, "" if it has none.
+type Organisation struct {
+	Code string `json:"code"`
+	Name string `json:"name,omitzero"`
+}
+
+func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
+	checkCleared(d, c)
+	if n := len(d.Organisations); n > maxOrganisations {
+		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxOrganisations)
+		return
+	}
+	named := make(map[string]bool, len(d.Organisations))
+	for i, o := range d.Organisations {
+		field := fmt.Sprintf("data.organisations.%d.", i)
+		c.Text(field+"code", o.Code, maxCode, required)
+		c.Text(field+"name", o.Name, maxName, optional)
+		if named[o.Code] {
+			c.Fail(field+"code", "%q is named twice", clip(o.Code))
+		}
+		named[o.Code] = true
+	}
 }
 
 func (*CompetitionDefine) eventType() Type { return TypeCompetitionDefine }
 
-// ContestDefine creates a contest or replaces its definition. Results stay.
+// ContestDefine creates a contest, which needs its Kind and Sport, or changes its
+// definition. What is left out stays; Clear has the members that are null, which clears
+// them. The competitors are a whole list; what a member of it leaves out of a competitor
+// who was listed before stays too. Once there are plays or marks, what decides their
+// meaning changes only for a Reason.
 type ContestDefine struct {
-	Kind            string    `json:"kind" is:"kind"` // HeadToHead or Ranked
-	Sport           string    `json:"sport" is:"name"`
+	Kind            string    `json:"kind,omitzero" is:"kind"` // HeadToHead or Ranked
+	Sport           string    `json:"sport,omitzero" is:"name"`
 	Competition     string    `json:"competition,omitzero" is:"name"`
 	CompetitionName string    `json:"competition_name,omitzero" is:"name"`
 	Title           string    `json:"title,omitzero" is:"name"`
@@ -168,11 +213,16 @@ type ContestDefine struct {
 	MedalEvent      int       `json:"medal_event,omitzero"`
 	ResultType      string    `json:"result_type,omitzero" is:"result_type"` // POINTS, TIME or DISTANCE
 	Unit            string    `json:"unit,omitzero" is:"name"`
-	Sort            string    `json:"sort,omitzero" is:"sort"` // asc or desc: which end is best
+	Sort            string    `json:"sort,omitzero" is:"sort"`  // asc or desc: which end is best
+	Unit2           string    `json:"unit2,omitzero" is:"name"` // s, min or h if mark2 is a time
+	Sort2           string    `json:"sort2,omitzero" is:"sort"` // of mark2; asc by default
+	Precision       *int      `json:"precision,omitzero"`       // fraction digits that are shown
 	Splits          []string  `json:"splits,omitzero" is:"period"`
 	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero" is:"period"`
 	Competitors     []Entrant `json:"competitors,omitzero"`
+	Reason          string    `json:"reason,omitzero" is:"text"`
 	Comment         string    `json:"comment,omitzero" is:"text"`
+	Clear           []string  `json:"-"`
 }
 
 func (*ContestDefine) eventType() Type { return TypeContestDefine }
@@ -184,7 +234,24 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	if d.MedalEvent < 0 || d.MedalEvent > 9 {
 		c.Fail("data.medal_event", "got %d; want 0 to 9", d.MedalEvent)
 	}
+	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > MaxPrecision) {
+		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, MaxPrecision)
+	}
+	checkCleared(d, c)
+	for _, name := range []string{"kind", "sport"} {
+		if d.Clears(name) {
+			c.Fail("data."+name, "cannot be cleared; every contest has one")
+		}
+	}
 	checkEntrants(c, d.Competitors)
+	checkKind(d, c)
+}
+
+// checkKind checks that a definition has no members of another kind of contest.
+func checkKind(d *ContestDefine, c *Checker) {
+	if (d.Unit2 != "" || d.Sort2 != "") && d.Kind == HeadToHead {
+		c.Fail("data.sort2", "only a ranked contest has a second mark")
+	}
 	if len(d.Splits) > 0 && d.Kind == HeadToHead {
 		c.Fail("data.splits", "only a ranked contest has splits")
 	}
@@ -193,20 +260,21 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	}
 }
 
-// Entrant is one competitor in the list of a contest.define.
+// Entrant is one competitor in the list of a contest.define, or on a start list.
 type Entrant struct {
-	Code         string `json:"code"`
-	Name         string `json:"name,omitzero"`
-	Organisation string `json:"organisation,omitzero"`
-	Type         string `json:"type,omitzero"` // A (athlete) or T (team)
-	Order        int    `json:"order,omitzero"`
+	Code         string   `json:"code"`
+	Name         string   `json:"name,omitzero"`
+	Organisation string   `json:"organisation,omitzero"`
+	Type         string   `json:"type,omitzero"` // A (athlete) or T (team)
+	Order        int      `json:"order,omitzero"`
+	Categories   []string `json:"categories,omitzero"`
 }
 
 func checkEntrants(c *Checker, list []Entrant) {
 	if len(list) > maxEntrants {
 		c.Fail("data.competitors",
-			"has %d members; the most is %d (leave the list out, and a competitor's first mark adds it)",
-			len(list), maxEntrants)
+			"has %d members; the most is %d (post a competitor.define for each, or leave the list out, "+
+				"and a competitor's first mark adds it)", len(list), maxEntrants)
 		return
 	}
 	seen := make(map[string]bool, len(list))
@@ -216,11 +284,41 @@ func checkEntrants(c *Checker, list []Entrant) {
 		c.Text(field+"name", e.Name, maxName, optional)
 		c.Text(field+"organisation", e.Organisation, maxCode, optional)
 		c.OneOf(field+"type", e.Type, optional, entrantTypes)
+		checkCategories(c, field+"categories", e.Categories)
 		if seen[e.Code] {
 			c.Fail(field+"code", "%q is listed twice", clip(e.Code))
 		}
 		seen[e.Code] = true
 	}
+}
+
+func checkCategories(c *Checker, field string, list []string) {
+	if len(list) > MaxCategories {
+		c.Fail(field, "has %d members; the most is %d", len(list), MaxCategories)
+	}
+	c.Names(field, list, maxCode)
+}
+
+// CompetitorDefine adds a competitor to a contest, or changes what is known of one, at any
+// time. What is left out stays; Clear has the members that are null, which clears them. In
+// a ranked contest it counts before the list of the contest.define, which a void or null
+// brings back.
+type CompetitorDefine struct {
+	Competitor   string   `json:"competitor" is:"code"`
+	Name         string   `json:"name,omitzero" is:"name"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
+	Type         string   `json:"type,omitzero" is:"entrant_type"` // A (athlete) or T (team)
+	Order        int      `json:"order,omitzero"`
+	Categories   []string `json:"categories,omitzero" is:"code"`
+	Comment      string   `json:"comment,omitzero" is:"text"`
+	Clear        []string `json:"-"`
+}
+
+func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }
+
+func checkCompetitorDefine(d *CompetitorDefine, c *Checker) {
+	checkCleared(d, c)
+	checkCategories(c, "data.categories", d.Categories)
 }
 
 // ContestStatus changes the status, the period or the clock of a contest. A status that
@@ -258,22 +356,34 @@ type ScorePlay struct {
 
 func (*ScorePlay) eventType() Type { return TypeScorePlay }
 
-// ScoreSet sets totals.
+// ScoreSet sets totals. The difference goes to Period. Without one the totals must be those
+// of the periods, unless Adjustment is given.
 type ScoreSet struct {
-	Result  Totals `json:"result" is:"code"`
-	Period  string `json:"period,omitzero" is:"period"`
-	Reason  string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
-	Comment string `json:"comment,omitzero" is:"text"`
+	Result     Totals `json:"result" is:"code"`
+	Period     string `json:"period,omitzero" is:"period"`
+	Adjustment bool   `json:"adjustment,omitzero"`       // the difference is in no period
+	Reason     string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment    string `json:"comment,omitzero" is:"text"`
 }
 
 func (*ScoreSet) eventType() Type { return TypeScoreSet }
 
+func checkScoreSet(d *ScoreSet, c *Checker) {
+	if d.Adjustment && d.Period != "" {
+		c.Fail("data.adjustment", "got true beside the period %q; want one of the two", clip(d.Period))
+	}
+}
+
 // ResultSet records a mark at a split of a ranked contest, or an invalid result mark
-// (IRM: DNF, DNS or DSQ) if there is no mark.
+// (IRM: DNF, DNS, DSQ ...) if there is no mark. Mark2 orders equal marks, and Place orders
+// those that are equal in both, as a photo finish does. The category is added to those of
+// the competitor.
 type ResultSet struct {
 	Competitor   string   `json:"competitor" is:"code"`
 	Split        string   `json:"split" is:"period"`
-	Mark         *Decimal `json:"mark,omitzero"`
+	Mark         *Measure `json:"mark,omitzero"`
+	Mark2        *Measure `json:"mark2,omitzero"`
+	Place        *Decimal `json:"place,omitzero"` // 1, 2, 3 ...
 	IRM          string   `json:"irm,omitzero" is:"irm"`
 	Category     string   `json:"category,omitzero" is:"code"`
 	Organisation string   `json:"organisation,omitzero" is:"code"`
@@ -289,6 +399,12 @@ func checkResultSet(d *ResultSet, c *Checker) {
 		c.Fail("data.mark", "missing; want a mark, or an irm (%s)", strings.Join(irms, ", "))
 	case d.Mark != nil && d.IRM != "":
 		c.Fail("data.irm", "got %s beside a mark; want one of the two", d.IRM)
+	case d.Mark == nil && d.Mark2 != nil:
+		c.Fail("data.mark2", "got %s without a mark; mark2 orders equal marks", d.Mark2)
+	case d.Mark == nil && d.Place != nil:
+		c.Fail("data.place", "got %s without a mark; place orders equal marks", d.Place)
+	case d.Place != nil && (*d.Place < Points(1) || *d.Place > Points(maxPlace) || *d.Place%Points(1) != 0):
+		c.Fail("data.place", "got %s; want a whole number, 1 to %d", d.Place, maxPlace)
 	}
 }
 

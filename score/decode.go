@@ -155,6 +155,11 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 	if err := json.Unmarshal(text, d, json.RejectUnknownMembers(true), withTimes); err != nil {
 		return nil, jsonProblem("data", err)
 	}
+	if p, ok := d.(partial); ok {
+		if err := readCleared(text, p); err != nil {
+			return nil, jsonProblem("data", err)
+		}
+	}
 	return d, nil
 }
 
@@ -180,6 +185,10 @@ func (e *Event) checkContestID(c *Checker) {
 		}
 		if d.Competition != "" && d.Competition != e.Competition() {
 			c.Fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
+		}
+	case *CompetitorDefine:
+		if e.ContestID == e.Competition() {
+			c.Fail("contest_id", "got %q; a competitor.define needs the id of a contest", e.ContestID)
 		}
 	}
 }
@@ -280,6 +289,17 @@ func fastDecimal(r *fastjson.Reader, to *Decimal) bool {
 	v, err := ParseDecimal(r.Number())
 	*to = v
 	return err == nil
+}
+
+func fastMeasure(r *fastjson.Reader, to *Measure) (ok bool) {
+	if r.Space() != '"' {
+		return fastDecimal(r, &to.value)
+	}
+	var err error
+	if ok = r.Text(&to.clock); ok {
+		to.value, err = parseClock(to.clock)
+	}
+	return ok && err == nil
 }
 
 func fastTotals(r *fastjson.Reader, to *Totals) bool {

@@ -46,6 +46,14 @@ func fastWriteDecimal(w *fastjson.Writer, d Decimal) {
 	w.B, _ = d.AppendText(w.B)
 }
 
+func fastWriteMeasure(w *fastjson.Writer, m Measure) {
+	if m.clock != "" {
+		w.Quote(m.clock)
+	} else {
+		fastWriteDecimal(w, m.value)
+	}
+}
+
 // fastWriteTotals fails if the names are not distinct and in order, which in the
 // canonical form is that of UTF-16.
 func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {

@@ -18,8 +18,8 @@ type table struct {
 	sorted []field // in the order of the canonical form
 	// rules checks what concerns several members, or members of other types than below.
 	rules func(d Data, c *Checker)
-	// general is true if a member is neither a text, a number nor totals. Such data is
-	// read and written by the general JSON code.
+	// general is true if a member is neither a text, a number, a measure, totals nor a
+	// flag. Such data is read and written by the general JSON code.
 	general bool
 }
 
@@ -37,18 +37,22 @@ type field struct {
 type kind int
 
 const (
-	other  kind = iota // only rules check it
-	text               // string
-	number             // *Decimal
-	totals             // Totals
-	names              // []string
+	other   kind = iota // only rules check it
+	text                // string
+	number              // *Decimal
+	measure             // *Measure
+	totals              // Totals
+	names               // []string
+	flag                // bool
 )
 
 var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[string]():   text,
 	reflect.TypeFor[*Decimal](): number,
+	reflect.TypeFor[*Measure](): measure,
 	reflect.TypeFor[Totals]():   totals,
 	reflect.TypeFor[[]string](): names,
+	reflect.TypeFor[bool]():     flag,
 }
 
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
@@ -57,7 +61,10 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 		t.rules = func(d Data, c *Checker) { rules(any(d).(*D), c) }
 	}
 	for of := range t.data.Fields() {
-		name, options, _ := strings.Cut(of.Tag.Get("json"), ",")
+		name, options := nameOf(of)
+		if name == "-" {
+			continue
+		}
 		is := of.Tag.Get("is")
 		f := field{
 			name:     name,
@@ -119,8 +126,14 @@ func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 		n := new(Decimal)
 		*(**Decimal)(f.at(d)) = n
 		return fastDecimal(r, n)
+	case measure:
+		m := new(Measure)
+		*(**Measure)(f.at(d)) = m
+		return fastMeasure(r, m)
 	case totals:
 		return fastTotals(r, (*Totals)(f.at(d)))
+	case flag:
+		return r.Bool((*bool)(f.at(d)))
 	}
 	return false
 }
@@ -157,10 +170,19 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 		} else if f.required {
 			w.Fail()
 		}
+	case measure:
+		if m := *(**Measure)(f.at(d)); m != nil {
+			w.Name(f.name)
+			fastWriteMeasure(w, *m)
+		}
 	case totals:
 		if t := *(*Totals)(f.at(d)); t != nil || f.required {
 			w.Name(f.name)
 			fastWriteTotals(w, t, canonical)
+		}
+	case flag:
+		if set := *(*bool)(f.at(d)); set || f.required {
+			w.Bool(f.name, set)
 		}
 	}
 }

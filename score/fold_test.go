@@ -32,7 +32,7 @@ var (
 // someData returns data of an event, mostly of a type that a contest of the kind accepts.
 func someData(t *rapid.T, kind string) score.Data {
 	some := func(values ...string) string { return rapid.SampledFrom(append(values, "")).Draw(t, "one of") }
-	choice := rapid.SampledFrom([]string{"define", "status", "status", "own", "own", "own", "own", "own", "own",
+	choice := rapid.SampledFrom([]string{"define", "status", "status", "decide", "reset", "own", "own", "own", "own", "own", "own",
 		"other", "alert"}).Draw(t, "event")
 	if choice == "own" && kind == score.HeadToHead || choice == "other" && kind == score.Ranked {
 		choice = rapid.SampledFrom([]string{"play", "play", "set"}).Draw(t, "event")
@@ -43,10 +43,14 @@ func someData(t *rapid.T, kind string) score.Data {
 	case "status":
 		return &score.ContestStatus{
 			ScheduleStatus: some("SCHEDULED", "RUNNING", "RUNNING", "SCHEDULED_BREAK", "RUNNING", "CANCELLED",
-				"FINISHED"), ResultStatus: rapid.SampledFrom([]string{"", "", "", "LIVE", "LIVE", "LIVE", "UNOFFICIAL",
+				"POSTPONED", "FINISHED"), ResultStatus: rapid.SampledFrom([]string{"", "", "", "LIVE", "LIVE", "LIVE", "UNOFFICIAL",
 				"UNOFFICIAL", "OFFICIAL"}).Draw(t, "result status"),
-			Period: periods.Draw(t, "period"), Clock: some("1'"),
+			Period: periods.Draw(t, "period"), Clock: some("1'"), Reason: some("", "jury"),
 		}
+	case "decide":
+		return &score.ContestDecide{Winner: codes.Draw(t, "winner"), Decision: "RETIRED", Reason: some("jury")}
+	case "reset":
+		return &score.ContestReset{Reason: "replay"}
 	case "play":
 		delta := decimals.Draw(t, "delta")
 		d := &score.ScorePlay{Competitor: codes.Draw(t, "competitor"), Delta: &delta, Period: periods.Draw(t, "period"),
@@ -96,6 +100,10 @@ func typeOf(d score.Data) score.Type {
 		return score.TypeContestDefine
 	case *score.ContestStatus:
 		return score.TypeContestStatus
+	case *score.ContestDecide:
+		return score.TypeContestDecide
+	case *score.ContestReset:
+		return score.TypeContestReset
 	case *score.ScorePlay:
 		return score.TypeScorePlay
 	case *score.ScoreSet:
@@ -189,7 +197,7 @@ func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 			t.Fatalf("place %d has rank %d behind rank %d", i+1, p.Rank, r.Competitors[i-1].Rank)
 		}
 	}
-	if r.Winner != "" && (r.ScheduleStatus != score.Finished || r.Competitors[0].Code != r.Winner ||
+	if c.Decision == "" && r.Winner != "" && (r.ScheduleStatus != score.Finished || r.Competitors[0].Code != r.Winner ||
 		r.Competitors[0].Rank != 1) {
 		t.Fatalf("the winner of %s is %s", mustMarshal(t, r), r.Winner)
 	}

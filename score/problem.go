@@ -151,7 +151,7 @@ func jsonProblem(base string, err error) *Problem {
 	switch {
 	case errors.Is(semantic.Err, json.ErrUnknownName):
 		return fieldProblem(field, "unknown member; want only %s", strings.Join(memberNames(semantic.GoType), ", "))
-	case semantic.GoType == reflect.TypeFor[Decimal]() || semantic.GoType == reflect.TypeFor[Totals]():
+	case slices.Contains(ownTypes, semantic.GoType):
 		return fieldProblem(field, "%s", semantic.Err)
 	}
 	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
@@ -168,6 +168,9 @@ func got(k jsontext.Kind, v jsontext.Value) string {
 	}
 	return "missing"
 }
+
+// ownTypes read themselves and name what is wrong.
+var ownTypes = []reflect.Type{reflect.TypeFor[Decimal](), reflect.TypeFor[Measure](), reflect.TypeFor[Totals]()}
 
 var kindNames = map[jsontext.Kind]string{
 	'"': "a string",
@@ -209,8 +212,9 @@ func wanted(t reflect.Type) string {
 
 func memberNames(t reflect.Type) (names []string) {
 	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		names = append(names, name)
+		if name, _ := nameOf(f); name != "-" {
+			names = append(names, name)
+		}
 	}
 	return names
 }

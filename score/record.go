@@ -9,47 +9,58 @@ import (
 // Record is a contest as readers see it. Order, ranks and winner are derived from the
 // Contest.
 type Record struct {
-	ContestID      string     `json:"contest_id"`
-	Competition    string     `json:"competition"`
-	Sport          string     `json:"sport"`
-	Kind           string     `json:"kind"`
-	Title          string     `json:"title"`
-	Discipline     string     `json:"discipline,omitzero"`
-	Event          string     `json:"event,omitzero"`
-	Phase          string     `json:"phase,omitzero"`
-	Group          string     `json:"group,omitzero"`
-	Gender         string     `json:"gender,omitzero"`
-	Venue          string     `json:"venue,omitzero"`
-	MedalEvent     int        `json:"medal_event,omitzero"`
-	ResultType     string     `json:"result_type,omitzero"`
-	Unit           string     `json:"unit,omitzero"`
-	ScheduleStatus string     `json:"schedule_status"`
-	ResultStatus   string     `json:"result_status"`
-	Period         string     `json:"period"`
-	Clock          string     `json:"clock"`
-	StartTime      time.Time  `json:"start_time,omitzero"`
-	Split          string     `json:"split,omitzero"` // if ranked: where competitors are ranked
-	Competitors    []Standing `json:"competitors"`
-	Total          *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
-	Winner         string     `json:"winner"`
-	Decision       string     `json:"decision,omitzero"` // how it was won, or why nobody has won
-	Revision       uint64     `json:"revision"`
-	UpdatedAt      time.Time  `json:"updated_at"`
+	ContestID   string `json:"contest_id"`
+	Competition string `json:"competition"`
+	Sport       string `json:"sport"`
+	Kind        string `json:"kind"`
+	Title       string `json:"title"`
+	Discipline  string `json:"discipline,omitzero"`
+	Event       string `json:"event,omitzero"`
+	Phase       string `json:"phase,omitzero"`
+	Group       string `json:"group,omitzero"`
+	Gender      string `json:"gender,omitzero"`
+	Venue       string `json:"venue,omitzero"`
+	MedalEvent  int    `json:"medal_event,omitzero"`
+	Format
+	ScheduleStatus string    `json:"schedule_status"`
+	ResultStatus   string    `json:"result_status"`
+	Started        bool      `json:"started,omitzero"` // it has been RUNNING
+	Period         string    `json:"period"`
+	Periods        []string  `json:"periods,omitzero"` // if head_to_head: in the order in which they began
+	Clock          string    `json:"clock"`
+	StartTime      time.Time `json:"start_time,omitzero"`
+	Split          string    `json:"split,omitzero"` // if ranked: where competitors are ranked
+	// TiebreakPeriods are the tie-break periods that have begun. They are not among Periods.
+	TiebreakPeriods []string   `json:"tiebreak_periods,omitzero"`
+	Competitors     []Standing `json:"competitors"`
+	Total           *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
+	Winner          string     `json:"winner"`
+	Decision        string     `json:"decision,omitzero"` // how it was won, or why nobody has won
+	// Corrected means that another definition, after plays or marks, has changed the result.
+	Corrected bool      `json:"corrected,omitzero"`
+	Revision  uint64    `json:"revision"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Standing is one competitor in a Record. Rank is 0 without a result. Periods and Stats
-// are for head_to_head contests.
+// Standing is one competitor in a Record. Rank is 0 without a result. Periods, Adjustment
+// and Stats are for head_to_head contests.
 type Standing struct {
-	Code         string   `json:"code"`
-	Name         string   `json:"name"`
-	Organisation string   `json:"organisation"`
-	Result       *Decimal `json:"result"` // null in a ranked contest without a mark
-	IRM          string   `json:"irm,omitzero"`
-	Periods      Totals   `json:"periods"`
-	Tiebreak     Decimal  `json:"tiebreak"`
-	Stats        Totals   `json:"stats"`
-	Rank         int      `json:"rank,omitzero"`
-	SortOrder    int      `json:"sort_order"`
+	Code         string `json:"code"`
+	Name         string `json:"name"`
+	Organisation string `json:"organisation"`
+	// Order is the place among the sides of a head_to_head contest, or that of the start
+	// list of a ranked one.
+	Order      int      `json:"order,omitzero"`
+	Result     *Decimal `json:"result"` // null in a ranked contest without a mark
+	Mark2      *Decimal `json:"mark2,omitzero"`
+	IRM        string   `json:"irm,omitzero"`
+	Out        string   `json:"out,omitzero"`        // the IRM at another split, beside a result
+	Periods    Totals   `json:"periods"`             // the points in each of the contest's Periods
+	Adjustment Decimal  `json:"adjustment,omitzero"` // the points of Result that are in none of them
+	Tiebreak   Decimal  `json:"tiebreak"`
+	Stats      Totals   `json:"stats"`
+	Rank       int      `json:"rank,omitzero"`
+	SortOrder  int      `json:"sort_order"`
 }
 
 // Record returns c as readers see it.
@@ -68,29 +79,38 @@ func (c *Contest) Record() Record {
 		Gender:         d.Gender,
 		Venue:          d.Venue,
 		MedalEvent:     d.MedalEvent,
-		ResultType:     d.ResultType,
-		Unit:           d.Unit,
+		Format:         d.Format(),
 		ScheduleStatus: c.ScheduleStatus,
 		ResultStatus:   c.ResultStatus,
+		Started:        c.Started,
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
+		Corrected:      c.Corrected,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
 	if d.Kind == Ranked {
-		total := max(c.Total, len(c.Competitors))
+		total := max(c.Total, c.startListLen())
 		r.Total, r.Split = &total, c.Split
 		r.Competitors = c.rankedStandings()
 	} else {
 		r.Competitors = c.scoredStandings()
+		r.Periods = []string{}
+		for _, period := range c.Periods {
+			if c.isTiebreak(period) {
+				r.TiebreakPeriods = append(r.TiebreakPeriods, period)
+			} else {
+				r.Periods = append(r.Periods, period)
+			}
+		}
 	}
 	r.Winner, r.Decision = c.decided(r.Competitors)
 	return r
 }
 
 // scoredStandings orders the competitors of a head_to_head contest by result, then by
-// tie-break score.
+// tie-break score, then in the order of sides.
 func (c *Contest) scoredStandings() []Standing {
 	lower := c.Definition.LowerIsBetter()
 	better := func(a, b Decimal) int {
@@ -99,7 +119,7 @@ func (c *Contest) scoredStandings() []Standing {
 		}
 		return cmp.Compare(b, a)
 	}
-	order := func(a, b *Competitor) int {
+	order := func(a, b side) int {
 		if a.Scored != b.Scored && lower {
 			if a.Scored {
 				return -1
@@ -108,13 +128,8 @@ func (c *Contest) scoredStandings() []Standing {
 		}
 		return cmp.Or(better(a.Result, b.Result), better(a.Tiebreak, b.Tiebreak))
 	}
-	list := make([]*Competitor, len(c.Competitors))
-	for i := range c.Competitors {
-		list[i] = &c.Competitors[i]
-	}
-	slices.SortStableFunc(list, func(a, b *Competitor) int {
-		return cmp.Or(order(a, b), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
-	})
+	list := c.sides()
+	slices.SortStableFunc(list, order)
 	standings := make([]Standing, len(list))
 	for i, w := range list {
 		rank := i + 1
@@ -126,51 +141,92 @@ func (c *Contest) scoredStandings() []Standing {
 			Code:         w.Code,
 			Name:         w.Name,
 			Organisation: w.Organisation,
+			Order:        w.place,
 			Result:       &result,
-			Periods:      w.Periods,
 			Tiebreak:     w.Tiebreak,
 			Stats:        w.Stats,
 			Rank:         rank,
 			SortOrder:    i + 1,
 		}
+		c.showPoints(&standings[i], w.Competitor)
 	}
 	return standings
 }
 
+// showPoints sets what a standing shows of the points in periods.
+func (c *Contest) showPoints(s *Standing, w *Competitor) {
+	for i, period := range c.Periods {
+		if !c.isTiebreak(period) {
+			s.Periods = append(s.Periods, Total{period, w.pointsAt(i)})
+			s.Adjustment = w.Adjustment
+		}
+	}
+}
+
+// maxSides is the greatest number of competitors that are shown as sides.
+const maxSides = 4
+
+// Sides returns the competitors as they are shown: up to maxSides of a head_to_head
+// contest in the order of sides, so that they do not change places with the lead, and
+// otherwise the best first.
+func (r *Record) Sides() []Standing {
+	if r.Kind == Ranked || len(r.Competitors) > maxSides {
+		return r.Competitors
+	}
+	return slices.SortedStableFunc(slices.Values(r.Competitors), func(a, b Standing) int {
+		return cmp.Compare(a.Order, b.Order)
+	})
+}
+
+// TiebreakText returns the tie-break score of a competitor in brackets; "" before a
+// tie-break period has begun.
+func (r *Record) TiebreakText(s *Standing) string {
+	if len(r.TiebreakPeriods) == 0 {
+		return ""
+	}
+	return "(" + s.Tiebreak.String() + ")"
+}
+
 // rankedStandings returns the leaders with their ranks and, if there are fewer than
-// maxLeaders, other competitors in the order of the start list.
+// MaxLeaders, other competitors in the order of the start list.
 func (c *Contest) rankedStandings() []Standing {
-	standings := make([]Standing, 0, maxLeaders)
-	marked := make(map[string]bool, maxLeaders)
-	ranks := Ranks(c.Leaders)
+	standings := make([]Standing, 0, MaxLeaders)
+	marked := make(map[string]bool, MaxLeaders)
+	ranks := Ranks(c.Leaders, c.Definition.Direction())
 	for i, m := range c.Leaders {
 		p := Standing{
 			Code:         m.Competitor,
 			Name:         m.Competitor,
 			Organisation: m.Organisation,
-			IRM:          m.IRM,
+			IRM:          m.Unplaced(),
 			Rank:         ranks[i],
 			SortOrder:    i + 1,
 		}
-		if m.IRM == "" {
-			p.Result = &m.Value
+		if p.IRM == "" {
+			p.Result, p.Mark2, p.Out = &m.Value, m.Mark2, m.Out
 		}
-		if e := c.competitor(m.Competitor); e != nil {
-			p.Name, p.Organisation = e.Name, cmp.Or(e.Organisation, m.Organisation)
+		if w := c.competitor(m.Competitor); w != nil {
+			e := w.Known()
+			p.Name, p.Organisation, p.Order = e.Name, cmp.Or(e.Organisation, m.Organisation), e.Order
+		} else if m.Name != "" {
+			p.Name = m.Name
 		}
 		marked[m.Competitor] = true
 		standings = append(standings, p)
 	}
-	waiting := slices.Clone(c.Competitors)
-	slices.SortStableFunc(waiting, func(a, b Competitor) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
-	})
+	waiting := slices.Clone(c.Entrants)
+	waiting = slices.DeleteFunc(waiting, func(e Entrant) bool { return c.competitor(e.Code) != nil })
+	for i := range c.Competitors {
+		waiting = append(waiting, c.Competitors[i].Known())
+	}
+	slices.SortFunc(waiting, Entrant.Compare)
 	for _, w := range waiting {
-		if len(standings) < maxLeaders && !marked[w.Code] {
+		if len(standings) < MaxLeaders && !marked[w.Code] {
 			standings = append(standings, Standing{
 				Code:         w.Code,
 				Name:         w.Name,
 				Organisation: w.Organisation,
+				Order:        w.Order,
 				SortOrder:    len(standings) + 1,
 			})
 		}
@@ -180,12 +236,15 @@ func (c *Contest) rankedStandings() []Standing {
 
 // Ranks returns the ranks of marks in order, best first. Equal marks share a rank and the
 // next one skips (1, 2, 2, 4). An IRM has no rank (0).
-func Ranks(ordered []Mark) []int {
+func Ranks(ordered []Mark, by Direction) []int {
 	ranks := make([]int, len(ordered))
-	for i, m := range ordered {
-		switch {
-		case m.IRM != "":
-		case i > 0 && ordered[i-1].Value == m.Value && ordered[i-1].IRM == "":
+	var before Order
+	for i := range ordered {
+		order := by.Order(&ordered[i])
+		equal := i > 0 && order == before
+		switch before = order; {
+		case !order.Placed():
+		case equal:
 			ranks[i] = ranks[i-1]
 		default:
 			ranks[i] = i + 1
@@ -200,6 +259,10 @@ type Filter struct {
 	Sport       string
 	Status      string // a schedule_status or a result_status
 	Competitor  string // code or organisation of a competitor
+	// Section selects the contests of a section, and has the list in its order. It goes
+	// with Competition and Find only.
+	Section Section
+	Find    string // words; see Searcher
 }
 
 // Matches reports whether f selects c. It does not know the competitors of a ranked
@@ -212,33 +275,38 @@ func (f Filter) Matches(c *Contest) bool {
 }
 
 func (f Filter) matchesCompetitor(c *Contest) bool {
+	is := func(e Entrant) bool { return e.Code == f.Competitor || e.Organisation == f.Competitor }
 	return slices.ContainsFunc(c.Competitors, func(w Competitor) bool {
-		return w.Code == f.Competitor || w.Organisation == f.Competitor
-	}) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
+		return is(w.Known())
+	}) || slices.ContainsFunc(c.Entrants, is) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
 		return m.Competitor == f.Competitor || m.Organisation == f.Competitor
 	})
 }
 
 // Leaderboard is a page of the marks at one split of a ranked contest, best first.
 type Leaderboard struct {
-	ContestID string           `json:"contest_id"`
-	Split     string           `json:"split"`
-	Category  string           `json:"category,omitzero"` // "" for all
-	Total     int              `json:"total"`             // rows of the whole leaderboard, with IRMs
-	Rows      []LeaderboardRow `json:"rows"`
-	Next      string           `json:"next"` // parameter after of the next page; "" at the end
+	ContestID string `json:"contest_id"`
+	Split     string `json:"split"`
+	Category  string `json:"category,omitzero"` // "" for all
+	Total     int    `json:"total"`             // rows of the whole leaderboard, with IRMs
+	Format
+	Categories []string         `json:"categories,omitzero"` // of all rows of the leaderboard
+	Rows       []LeaderboardRow `json:"rows"`
+	Next       string           `json:"next"` // parameter after of the next page; "" at the end
 }
 
 // LeaderboardRow is one competitor in a leaderboard. A competitor with an IRM has no
 // mark, no rank and no difference, and is listed last.
 type LeaderboardRow struct {
-	Competitor   string   `json:"competitor"`
-	Name         string   `json:"name,omitzero"` // from the contest's definition
-	Organisation string   `json:"organisation,omitzero"`
-	Category     string   `json:"category,omitzero"`
-	Mark         *Decimal `json:"mark"`
-	IRM          string   `json:"irm,omitzero"`
-	Rank         int      `json:"rank,omitzero"`
-	RankEqual    bool     `json:"rank_equal"` // another competitor has the same rank
-	Diff         *Decimal `json:"diff"`       // to the first, never negative
+	Competitor   string     `json:"competitor"`
+	Name         string     `json:"name,omitzero"` // from the contest's definition
+	Organisation string     `json:"organisation,omitzero"`
+	Categories   Categories `json:"categories,omitzero"`
+	Mark         *Decimal   `json:"mark"`           // seconds if it is a time
+	Mark2        *Decimal   `json:"mark2,omitzero"` // what orders equal marks
+	IRM          string     `json:"irm,omitzero"`
+	Out          string     `json:"out,omitzero"` // the IRM at another split, beside a mark
+	Rank         int        `json:"rank,omitzero"`
+	RankEqual    bool       `json:"rank_equal"` // another competitor has the same rank
+	Diff         *Decimal   `json:"diff"`       // to the first, never negative
 }

@@ -23,13 +23,19 @@ type View interface {
 	// none yet.
 	Incarnation() string
 	Contest(id string) (rec score.Record, ok bool, err error)
-	// Contests lists contests by id: limit at most, and fewer if they are long. after and
-	// next are contest ids; next is "" at the end.
+	// Contests lists contests by id: limit at most, and fewer, or none, if they are long or
+	// rare. after and next are contest ids, or places in the filter's section; next is ""
+	// at the end.
 	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
 	// Timeline lists a contest's events in order: limit at most, and fewer if they are
 	// long. after and next are revisions; next is 0 at the end.
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
 	Medals(competition string) (t *medal.Table, ok bool, err error)
+	// Keys lists the ids of the contests of a competition, and the competition if it has a
+	// medal table; for "", of all competitions.
+	Keys(competition string) (contests, tables []string, err error)
+	// Overview counts the contests, and names the latest medal tables, at most tables.
+	Overview(tables int) (score.Overview, error)
 	Bard(source string) (b score.Bard, ok bool, err error)
 	// Posted lists a source's events in order: limit at most. after is a seq.
 	Posted(source string, after uint64, limit int) (score.Posted, error)

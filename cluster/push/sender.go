@@ -305,9 +305,11 @@ func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
 		}
 	}
 	lists := map[string]bool{}
+	for _, id := range c.Timelines {
+		stale = append(stale, cache.TimelineTag(id))
+	}
 	for _, id := range c.Contests {
 		addStale(cache.ScoreKey(id))
-		stale = append(stale, cache.TimelineTag(id))
 		if competition := score.CompetitionOf(id); !lists[competition] {
 			lists[competition] = true
 			stale = append(stale, cache.ListTag(competition))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,8 @@ func newEventCommands() []*cobra.Command {
 	var competition score.CompetitionDefine
 	var contest score.ContestDefine
 	var status score.ContestStatus
+	var decide score.ContestDecide
+	var reset score.ContestReset
 	var play score.ScorePlay
 	var set score.ScoreSet
 	var mark score.ResultSet
@@ -62,8 +65,11 @@ func newEventCommands() []*cobra.Command {
 				{&contest.Gender, "gender", "the gender"},
 				{&contest.Venue, "venue", "the venue"},
 				{&contest.ResultType, "result-type", "POINTS, TIME or DISTANCE"},
-				{&contest.Unit, "unit", "the unit of results"},
+				{&contest.Unit, "unit", "the unit of results; s, min or h for TIME"},
 				{&contest.Sort, "sort", "asc if the lowest result is best, or desc"},
+				{&contest.Unit2, "unit2", "the unit of mark2; s, min or h if it is a time"},
+				{&contest.Sort2, "sort2", "asc if the lowest mark2 is best (the default), or desc"},
+				{digitsFlag(&contest.Precision), "precision", "fraction digits that are shown, 0 to 3"},
 				{&contest.Splits, "splits", "the splits of a ranked contest, in order; the last one decides"},
 				{&contest.TiebreakPeriods, "tiebreak-periods",
 					"periods that are counted separately and decide only a tie"},
@@ -84,6 +90,22 @@ func newEventCommands() []*cobra.Command {
 					"result status: START_LIST, LIVE, UNOFFICIAL, OFFICIAL ..."},
 				{&status.Period, "period", "the period"},
 				{&status.Clock, "clock", "the clock"},
+				{&status.Reason, "reason", "the reason; required to open an OFFICIAL contest again"},
+			}),
+		newEventCommand("decide CONTEST", "Decide who has won a contest, or that nobody has, whatever the score is",
+			`  bard decide OG50BC/CUR-1 --winner ROM --decision RETIRED --comment "Gaul ran out of potion"
+  bard decide OG50BC/CRI-3 --decision ABANDONED
+  bard decide OG50BC/CUR-1 --reason "the jury heard both sides"     # takes the decision back`,
+			score.TypeContestDecide, &decide, &decide.Comment, []dataFlag{
+				{&decide.Winner, "winner", "code of the winner (default nobody)"},
+				{&decide.Decision, "decision", "REGULAR, EXTRA_TIME, SHOOT_OUT, RETIRED, WALKOVER, DISQUALIFIED, " +
+					"AWARDED, DRAWN, ABANDONED or RULE (default: take the decision back)"},
+				{&decide.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
+			}),
+		newEventCommand("reset CONTEST", "Begin a contest anew, as if it had only been defined",
+			`  bard reset OG50BC/CUR-1 --reason "the match is replayed"`,
+			score.TypeContestReset, &reset, &reset.Comment, []dataFlag{
+				{&reset.Reason, "reason", "the reason (required)"},
 			}),
 		newEventCommand("play CONTEST", "Add to a competitor's score",
 			`  bard play OG50BC/CUR-1 --competitor GAU --delta 2
@@ -111,14 +133,18 @@ func newEventCommands() []*cobra.Command {
 		newEventCommand("mark CONTEST", "Record a competitor's mark at a split",
 			`  bard mark OG50BC/MAR --competitor 2888 --split half --mark 71.05
   bard mark OG50BC/MAR --competitor 2888 --split finish --mark 148.3 --category F --organisation GAU
+  bard mark OG50BC/MAR --competitor 31 --split finish --mark 2:10:59
   bard mark OG50BC/MAR --competitor 17 --split finish --irm DNF
   bard mark OG50BC/MAR --competitor 2888 --split finish --irm DSQ --reason "magic potion"`,
 			score.TypeResultSet, &mark, &mark.Comment, []dataFlag{
 				{&mark.Competitor, "competitor", "code of the competitor (required)"},
 				{&mark.Split, "split", "the split (required)"},
-				{decimalFlag(&mark.Mark), "mark", "the mark; either this or --irm"},
-				{&mark.IRM, "irm", "why there is no mark: DNF, DNS or DSQ"},
-				{&mark.Category, "category", "the competitor's category"},
+				{measureFlag(&mark.Mark), "mark",
+					"the mark in the contest's unit, or a time such as 2:11:31.2; either this or --irm"},
+				{measureFlag(&mark.Mark2), "mark2", "what orders equal marks, such as penalty minutes"},
+				{decimalFlag(&mark.Place), "place", "the place among marks that are equal otherwise: 1, 2, 3 ..."},
+				{&mark.IRM, "irm", "why there is no mark: DNF, DNS, DSQ, DQB, LAP, NM, OTL, RET or WDR"},
+				{&mark.Category, "category", "a category of the competitor, besides those that it has"},
 				{&mark.Organisation, "organisation", "the competitor's organisation"},
 				{&mark.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
 			}),
@@ -260,6 +286,26 @@ func decimalFlag(p **score.Decimal) valueFlag {
 		d, err := score.ParseDecimal(strings.TrimPrefix(s, "+"))
 		if err == nil {
 			*p = &d
+		}
+		return err
+	}}
+}
+
+func measureFlag(p **score.Measure) valueFlag {
+	return valueFlag{"number or time", func(s string) error {
+		m, err := score.ParseMeasure(strings.TrimPrefix(s, "+"))
+		if err == nil {
+			*p = &m
+		}
+		return err
+	}}
+}
+
+func digitsFlag(p **int) valueFlag {
+	return valueFlag{"number", func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err == nil {
+			*p = &n
 		}
 		return err
 	}}

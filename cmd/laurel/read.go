@@ -141,7 +141,8 @@ func newWatchCommand() *cobra.Command {
 Ctrl-C. On a terminal it shows a table that highlights changes for a moment. Otherwise it prints one
 line for each change, and changes of the connection on standard error.
 
-Without a contest or a flag that selects something it shows everything. If the frontend dies, the watch
+Without a contest or a flag that selects something it begins with what is live, next and finished last,
+and shows every change of anything; with --all it begins with all contests. If the frontend dies, the watch
 continues at another one, and returns when the first is back; no change is left out. It gives up only if
 no frontend has begun it within --patience at the start.`,
 		Example: `  laurel watch
@@ -152,8 +153,9 @@ no frontend has begun it within --patience at the start.`,
 	}
 	var w client.WatchOptions
 	var home string
-	var asJSON bool
+	var asJSON, all bool
 	flags := c.Flags()
+	flags.BoolVar(&all, "all", false, "begin with all contests and medal tables, however many there are")
 	flags.StringSliceVar(&w.Competitions, "competition", nil,
 		"all contests and the medal table of this `COMPETITION`; may be repeated")
 	flags.StringSliceVar(&w.Medals, "medals", nil, "the medal table of this `COMPETITION`; may be repeated")
@@ -171,6 +173,11 @@ no frontend has begun it within --patience at the start.`,
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		w.Contests = args
+		chosen := len(args)+len(w.Competitions)+len(w.Medals)+len(w.Timelines)+len(w.Leaderboards) > 0
+		if all && chosen {
+			return cli.Usagef("--all watches everything; leave it out to watch what the other arguments select")
+		}
+		w.Now = !all && !chosen
 		if len(w.Leaderboards) == 0 && w.Part != (client.BoardPart{}) {
 			return cli.Usagef("--split, --category, --around and --limit select a window of a leaderboard; " +
 				"name the contest with --leaderboard")

@@ -15,7 +15,7 @@ import (
 // part contains. Numbers in keys are 8 bytes, big-endian, so that keys sort by them.
 // Every value ends with a checksum (Seal).
 var (
-	Meta       = []byte("meta")       // "head", "access"
+	Meta       = []byte("meta")       // "head", "access", "sections"
 	Contests   = []byte("contests")   // contest_id -> score.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
 	Sources    = []byte("sources")    // source -> score.Bard
@@ -24,7 +24,9 @@ var (
 	Awards     = []byte("awards")     // competition, award_id -> award
 	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
+	Traits     = []byte("traits")     // contest_id, competitor -> score.Traits
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
+	Entrants   = []byte("entrants")   // contest_id, kind, code or position on the start list -> score.Entrant or nothing
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
@@ -32,7 +34,8 @@ var (
 
 // buckets are all buckets, sorted by name.
 var buckets = [][]byte{
-	Audit, Awards, Boards, Contests, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+	Audit, Awards, Boards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+	Traits,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -83,14 +83,14 @@ func (b *Boards) run(board *board, build *Build) {
 	defer func() { <-b.building }()
 	b.mu.Lock()
 	build.changes = map[string]markChange{}
-	lowIsBest := board.contest.lowIsBest // cannot change without the board being dropped
+	direction := board.contest.direction // cannot change without the board being dropped
 	b.mu.Unlock()
 	var built *ranking.Board
 	err := b.readMarks(board.contest.id, board.split, func(total int, marks iter.Seq2[score.Mark, error]) error {
 		if err := b.reserve(board, total); err != nil {
 			return err
 		}
-		builder := ranking.NewBuilder(lowIsBest, total)
+		builder := ranking.NewBuilder(direction, total)
 		for m, err := range marks {
 			if err == nil && build.cancelled.Load() {
 				err = errCancelled
@@ -142,7 +142,7 @@ func (b *Boards) finish(board *board, build *Build, marks *ranking.Board, err er
 	}
 	board.marks, board.build = marks, nil
 	board.used.Store(b.uses.Add(1))
-	b.addCost(board, marks.Len())
+	b.addCost(board, marks.Size())
 	close(build.done)
 	b.evict(board)
 }

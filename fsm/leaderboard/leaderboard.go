@@ -49,7 +49,8 @@ const (
 
 type contest struct {
 	id        string
-	lowIsBest bool
+	direction score.Direction
+	format    score.Format
 	splits    []string
 	current   string // the split that the contest's record shows
 	entrants  map[string]score.Entrant
@@ -146,7 +147,7 @@ func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 		return p, score.Problemf(score.NotFound, "%.64q has no mark at %s of the contest %q%s",
 			q.Around, b.split, c.id, category)
 	}
-	p.ContestID, p.Split = c.id, b.split
+	p.ContestID, p.Split, p.Format = c.id, b.split, c.format
 	for i := range p.Rows {
 		row := &p.Rows[i]
 		if e, listed := c.entrants[row.Competitor]; listed {
@@ -163,10 +164,11 @@ func (c *contest) setMetadata(of *score.Contest, redefined bool) {
 	if !redefined {
 		return
 	}
-	c.lowIsBest, c.splits = of.Definition.LowerIsBetter(), of.Definition.AllSplits()
+	c.direction, c.format = of.Definition.Direction(), of.Definition.Format()
+	c.splits = of.Definition.AllSplits()
 	c.entrants = make(map[string]score.Entrant, len(of.Competitors))
 	for i := range of.Competitors {
-		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Entrant
+		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Known()
 	}
 }
 
@@ -314,7 +316,7 @@ func (b *Boards) setMetadata(id string, c *score.Contest, redefined bool) {
 	if r == nil {
 		return
 	}
-	if c == nil || c.Definition.Kind != score.Ranked || c.Definition.LowerIsBetter() != r.lowIsBest ||
+	if c == nil || c.Definition.Kind != score.Ranked || c.Definition.Direction() != r.direction ||
 		!slices.Equal(c.Definition.AllSplits(), r.splits) {
 		b.dropContest(r)
 		return
@@ -355,5 +357,5 @@ func (b *board) len() int {
 	if b.marks == nil {
 		return b.build.reserved
 	}
-	return b.marks.Len()
+	return b.marks.Size()
 }

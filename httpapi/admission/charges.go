@@ -92,10 +92,10 @@ func (g *Gate) payerOf(caller *handler.Caller, e *score.Event) (p payer, ok bool
 }
 
 // mayFold reports whether an event may have others folded again. A definition of a ranked
-// contest may have its marks read.
+// contest may have its marks read, and a reset removes them.
 func mayFold(e score.Event) bool {
 	switch e.Data.(type) {
-	case *score.EventVoid, *score.ContestDefine:
+	case *score.EventVoid, *score.ContestDefine, *score.ContestReset:
 		return true
 	}
 	return false

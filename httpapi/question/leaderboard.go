@@ -161,8 +161,8 @@ func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
 	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(textfmt.Join("  ", page.ContestID, page.Split, page.Category)))
 	t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "CATEGORY", "MARK", "DIFF")
 	for _, r := range page.Rows {
-		t.Row(rankText(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, r.Category,
-			cmp.Or(r.IRM, score.OptionalText(r.Mark)), score.OptionalText(r.Diff))
+		mark, gap := page.RowText(&r)
+		t.Row(rankText(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, r.Categories, mark, gap)
 	}
 	if len(page.Rows) > 0 {
 		t.DropEmpty("NAME", "ORG", "CATEGORY", "MARK", "DIFF")

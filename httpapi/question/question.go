@@ -19,9 +19,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
-	"laurel/httpapi/web"
 	"laurel/score"
-	"laurel/score/medal"
 )
 
 // Question is what a read asks of the store. It has been checked.
@@ -60,8 +58,10 @@ func Parse(path, query string) (Question, error) {
 	case "keys":
 		q, err := handler.Parameters(query, "competition")
 		return Keys(q.Get("competition")), err
-	case "page":
-		return Page(), nil
+	case "now":
+		return Now(), nil
+	case "sections":
+		return Sections(), nil
 	}
 	full := "/v1/" + path
 	for _, r := range Routes {
@@ -294,62 +294,19 @@ func Keys(competition string) Question {
 		key += "?competition=" + url.QueryEscape(competition)
 	}
 	ask := func(v queries.View) (any, uint64, error) {
-		list := []string{}
-		if competition != "" {
+		contests, tables, err := v.Keys(competition)
+		if err != nil {
+			return nil, 0, err
+		}
+		list := make([]string, 0, len(contests)+len(tables))
+		for _, competition := range tables {
 			list = append(list, cache.MedalsKey(competition))
 		}
-		for page, err := range contestPages(v, score.Filter{Competition: competition}) {
-			if err != nil {
-				return nil, 0, err
-			}
-			for i := range page {
-				list = append(list, cache.ScoreKey(page[i].ContestID))
-				if competition == "" {
-					list = append(list, cache.MedalsKey(page[i].Competition))
-				}
-			}
+		for _, id := range contests {
+			list = append(list, cache.ScoreKey(id))
 		}
 		slices.Sort(list)
-		return slices.Compact(list), 0, nil
+		return list, 0, nil
 	}
 	return Question{Key: key, Tag: cache.ListTag(competition), Ask: encoded(ask)}
-}
-
-// pageLists is how many lists of contests, of handler.MaxPage at most, the page has before
-// its stream begins. It shows the first of each kind.
-const pageLists = 3
-
-// Page asks for the data of the live page, a web.Data. It has no route.
-func Page() Question {
-	return Question{Key: "page", Tag: cache.AnyTag, Ask: encoded(findPage)}
-}
-
-func findPage(v queries.View) (any, uint64, error) {
-	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []medal.Standings{}}
-	lists := 0
-	for list, err := range contestPages(v, score.Filter{}) {
-		if err != nil {
-			return nil, 0, err
-		}
-		data.Scores = append(data.Scores, list...)
-		if lists++; lists == pageLists {
-			break
-		}
-	}
-	done := map[string]bool{}
-	for i := range data.Scores {
-		competition := data.Scores[i].Competition
-		if done[competition] {
-			continue
-		}
-		done[competition] = true
-		table, ok, err := v.Medals(competition)
-		if err != nil {
-			return nil, 0, err
-		}
-		if ok {
-			data.Medals = append(data.Medals, table.Standings())
-		}
-	}
-	return data, 0, nil
 }

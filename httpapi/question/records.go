@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
-	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -25,15 +24,17 @@ type ScorePage struct {
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// scoresParameters are the parameters of a list of contests. The first four filter it.
-var scoresParameters = []string{"competition", "sport", "status", "competitor", "limit", "after", maxStale}
+// scoresParameters are the parameters of a list of contests. The first five filter it.
+var scoresParameters = []string{
+	"competition", "sport", "status", "competitor", "find", "section", "limit", "after", maxStale,
+}
 
 func parseScores(_ string, q url.Values) (Question, error) {
 	limit, err := handler.PageSize(q)
 	if err != nil {
 		return Question{}, err
 	}
-	if err := checkFilters(q, scoresParameters[:4]...); err != nil {
+	if err := checkFilters(q, scoresParameters[:5]...); err != nil {
 		return Question{}, err
 	}
 	after := q.Get("after")
@@ -45,6 +46,11 @@ func parseScores(_ string, q url.Values) (Question, error) {
 		Sport:       q.Get("sport"),
 		Status:      q.Get("status"),
 		Competitor:  q.Get("competitor"),
+		Find:        q.Get("find"),
+		Section:     score.Section(q.Get("section")),
+	}
+	if err := checkSection(&f); err != nil {
+		return Question{}, err
 	}
 	return Question{
 		Key: keyOf("scores", q, limit),
@@ -57,18 +63,16 @@ func parseScores(_ string, q url.Values) (Question, error) {
 	}, nil
 }
 
-// contestPages iterates over all contests that pass a filter, in pages. An error is the
-// last element.
-func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
-	return func(yield func([]score.Record, error) bool) {
-		for after := ""; ; {
-			list, next, err := v.Contests(f, after, handler.MaxPage)
-			if !yield(list, err) || err != nil || next == "" {
-				return
-			}
-			after = next
-		}
+// checkSection refuses a section that does not exist, or has no list for the filter.
+func checkSection(f *score.Filter) error {
+	switch {
+	case f.Section == "":
+	case !slices.Contains(score.AllSections, f.Section):
+		return handler.Unwanted("section", string(f.Section), "live, next or finished")
+	case f.Sport+f.Status+f.Competitor != "":
+		return handler.FieldProblem("section", "given with a sport, status or competitor; use find instead of these")
 	}
+	return nil
 }
 
 // Score asks for the record of a contest.
@@ -108,7 +112,7 @@ func summary(rec *score.Record) string {
 		if i == limit || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
 			break
 		}
-		s := c.Code + " " + resultText(&c)
+		s := c.Code + " " + resultText(rec, &c)
 		if c.Tiebreak != 0 {
 			s += " (" + c.Tiebreak.String() + ")"
 		}
@@ -117,8 +121,8 @@ func summary(rec *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-func resultText(c *score.Standing) string {
-	return cmp.Or(c.IRM, score.OptionalText(c.Result), "-")
+func resultText(rec *score.Record, c *score.Standing) string {
+	return cmp.Or(rec.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "-")
 }
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
@@ -127,6 +131,9 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
+	}
+	if rec.Decision != "" {
+		fmt.Fprintf(b, "decision: %s\n", rec.Decision)
 	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
@@ -138,7 +145,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	t := textfmt.NewTable(headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
-		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(c)}
+		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, period := range periods {
 			if v, ok := c.Periods.Get(period); ok {
 				cells = append(cells, v)

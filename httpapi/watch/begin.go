@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxRecords bounds the records that a stream begins with.
-	maxRecords = 10_000
+	maxRecords = 200_000
 	// pageBytes is how many bytes are written to a watcher at once, and one item more.
 	pageBytes = 256 << 10
 	// partBytes is how many of them the client must take within SlowWriteTimeout.
@@ -35,8 +35,11 @@ const (
 	beginTimeout = 3 * time.Second
 	beginPoll    = 20 * time.Millisecond
 	// maxRoomPoll is the longest time between two attempts to hold memory, of which the first
-	// are beginPoll apart: when a contest is removed, thousands of streams begin again.
+	// are beginPoll apart: when a frontend dies, thousands of streams begin at another one.
 	maxRoomPoll = 320 * time.Millisecond
+	// maxNowChanges is the number of changed records above which a stream with Subjects.Now
+	// begins again in place of resuming: what it begins with is smaller.
+	maxNowChanges = 100
 )
 
 var (
@@ -52,22 +55,12 @@ var (
 	errBehind = errors.New("too far behind to resume")
 )
 
-// Begin passes the beginning of w's stream to write, part by part: a snapshot or, if
-// lastID states what the client has received already, the changes since. From its end on
+// Begin passes the beginning of w's stream to write, part by part: a snapshot in one or more
+// events or, if lastID states what the client has received already, the changes since. From its end on
 // the watcher misses no change. write is called at least once. Before that, the error is
 // one of the store, ErrTooManyRecords, ErrNoMemory or ErrNotPermitted.
 func (h *Hub) Begin(ctx context.Context, w *Watcher, lastID string, write func(page []byte) error) error {
 	return h.begin(ctx, w, lastID, beginTimeout, write)
-}
-
-// restart writes the beginning of an attached stream again.
-func (h *Hub) restart(w *Watcher) {
-	err := h.begin(h.ctx, w, "", h.slowWrite, func(page []byte) error { return w.write(page, h.slowWrite) })
-	if err != nil {
-		h.Remove(w)
-	} else if w.writeDone() {
-		h.queue <- w
-	}
 }
 
 func (h *Hub) begin(
@@ -131,6 +124,13 @@ type beginning struct {
 	names     []string
 	revisions []uint64
 	closing   []byte // what closes the last frame if another follows
+	sections  []byte // the numbers of contests, with Subjects.Now
+
+	// Of the event snapshot that is being written: whether there is one, its present list,
+	// and whether that has an element.
+	open     bool
+	list     int
+	elements bool
 }
 
 // newPage begins a page once the client's memory has room for it.
@@ -285,33 +285,48 @@ func (b *beginning) eventsUpTo(contest string, upTo uint64, add func(timeline st
 	return nil
 }
 
-// findNames sets the names of the records that are watched.
-func (b *beginning) findNames() error {
-	err := b.ask(func(ctx context.Context) (err error) {
-		b.names, err = b.expand(ctx, b.w.subjects.topics())
+// findNames sets the names of the records that are watched, and returns those that are
+// there already.
+func (b *beginning) findNames() (ready map[string]*cache.Entry, err error) {
+	topics := b.w.subjects.topics()
+	if b.w.subjects.Now {
+		topics = slices.DeleteFunc(topics, func(topic string) bool {
+			return topic == competitionTopic || topic == nowTopic
+		})
+	}
+	err = b.ask(func(ctx context.Context) (err error) {
+		if b.names, err = b.expand(ctx, topics); err != nil || !b.w.subjects.Now {
+			return err
+		}
+		now, err := b.store.Now(ctx)
+		if err == nil {
+			b.names = append(b.names, now.Keys...)
+			b.sections, ready = now.Sections, now.Records
+		}
 		return err
 	})
 	b.names = slices.DeleteFunc(b.names, func(name string) bool {
 		_, isRecord := competitionOf(name)
 		return !isRecord
 	})
+	slices.Sort(b.names)
+	b.names = slices.Compact(b.names)
 	if err == nil && len(b.names) > maxRecords {
-		return ErrTooManyRecords
+		err = ErrTooManyRecords
 	}
-	return err
+	return ready, err
 }
 
-// readRecords calls add for each record that is watched. The body of an entry is nil if
-// there is no such record.
-func (b *beginning) readRecords(add func(key string, e *cache.Entry) error) error {
-	if err := b.findNames(); err != nil {
-		return err
-	}
+// readRecords calls add for each record of names, which are in order. The body of an entry
+// is nil if there is no such record.
+func (b *beginning) readRecords(ready map[string]*cache.Entry, add func(key string, e *cache.Entry) error) error {
 	b.revisions = make([]uint64, len(b.names))
 	for i, name := range b.names {
-		var e *cache.Entry
+		e := ready[name]
 		err := b.ask(func(ctx context.Context) (err error) {
-			e, err = b.store.Record(ctx, name)
+			if e == nil {
+				e, err = b.store.Record(ctx, name)
+			}
 			return err
 		})
 		if err != nil {
@@ -321,73 +336,112 @@ func (b *beginning) readRecords(add func(key string, e *cache.Entry) error) erro
 		if err := add(name, e); err != nil {
 			return err
 		}
-		if err := b.flush(); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-// snapshot writes a snapshot event with everything that is watched, as one line of JSON.
-// The events are those up to the start revision; the records may be newer.
+// The lists of an event snapshot, in order: the keys of medal tables come before those of
+// contests.
+const (
+	listTimeline = iota
+	listMedals
+	listScores
+	listLeaderboards
+)
+
+var listNames = [...]string{"timeline", "medals", "scores", "leaderboards"}
+
+// snapshot writes what is watched as one or more events snapshot, each a line of JSON with
+// all lists. All but the last have the member more, and no id. The events of timelines
+// are those up to the start revision; the records may be newer.
 func (b *beginning) snapshot() error {
 	if len(b.w.subjects.Timelines) > 0 {
 		// Too many records are refused before anything is written.
-		if err := b.findNames(); err != nil {
+		if _, err := b.findNames(); err != nil {
 			return err
 		}
 	}
 	clear(b.latest)
 	b.page, b.closing = append(b.page, b.closing...), nil
-	b.page = append(b.page, `event: snapshot`+"\ndata: "+`{"incarnation":`...)
-	b.page = strconv.AppendQuote(b.page, b.incarnation) // letters and digits only
-	b.page = append(b.page, `,"timeline":[`...)
-	comma := ""
-	element := func(body []byte) {
-		b.page = append(append(b.page, comma...), bytes.TrimRight(body, "\n")...)
-		comma = ","
-	}
 	err := b.catchUp(func(_ string, page []Event) error {
 		for _, e := range page {
-			element(e.Body)
+			b.element(listTimeline, e.Body)
 		}
-		return b.flush()
+		return b.flushSnapshot()
 	})
 	if err != nil {
 		return err
 	}
-	b.page = append(strconv.AppendUint(append(b.page, `],"revision":`...), b.start, 10), `,"medals":[`...)
-	comma = ""
-	scores := func() {
-		b.page = append(b.page, `],"scores":[`...)
-		comma = ""
+	ready, err := b.findNames()
+	if err != nil {
+		return err
 	}
-	begun := false
-	err = b.readRecords(func(key string, e *cache.Entry) error {
-		if !begun && strings.HasPrefix(key, "scores/") { // the keys of medal tables come first
-			begun = true
-			scores()
+	err = b.readRecords(ready, func(key string, e *cache.Entry) error {
+		list := listMedals
+		if strings.HasPrefix(key, cache.ScoreKey("")) {
+			list = listScores
 		}
 		if e.Body != nil {
-			element(e.Body)
+			b.element(list, e.Body)
 		}
-		return nil
+		return b.flushSnapshot()
 	})
 	if err != nil {
 		return err
 	}
-	if !begun {
-		scores()
-	}
 	return b.end(func() {
-		b.page = append(b.page, `],"leaderboards":[`...)
-		comma = ""
 		for _, v := range b.w.takeWindowsLocked() {
-			element(v.body())
+			b.element(listLeaderboards, v.body())
 		}
-		b.page = append(b.page, "]}\n"...)
-		b.page = append(b.appendID(b.page, position{b.start, b.start}), '\n')
+		b.toList(len(listNames))
+		if b.sections != nil {
+			b.page = append(append(b.page, `,"sections":`...), bytes.TrimRight(b.sections, "\n")...)
+		}
+		b.page = strconv.AppendUint(append(b.page, `,"revision":`...), b.start, 10)
+		b.page = append(b.appendID(append(b.page, "}\n"...), position{b.start, b.start}), '\n')
 	})
+}
+
+// element appends an element to a list of the snapshot: the present one or a later one.
+func (b *beginning) element(list int, body []byte) {
+	b.toList(list)
+	if b.elements {
+		b.page = append(b.page, ',')
+	}
+	b.page = append(b.page, bytes.TrimRight(body, "\n")...)
+	b.elements = true
+}
+
+// toList goes to a list of the snapshot, and begins an event if there is none. Behind the
+// last list no list is open.
+func (b *beginning) toList(list int) {
+	begin := func() {
+		b.page = append(append(append(b.page, `,"`...), listNames[b.list]...), `":[`...)
+		b.elements = false
+	}
+	if !b.open {
+		b.page = append(b.page, "event: snapshot\ndata: "+`{"incarnation":`...)
+		b.page = strconv.AppendQuote(b.page, b.incarnation) // letters and digits only
+		b.open, b.list = true, 0
+		begin()
+	}
+	for b.list < list {
+		b.page = append(b.page, ']')
+		if b.list++; b.list < len(listNames) {
+			begin()
+		}
+	}
+}
+
+// flushSnapshot ends the event of a full page and writes the page.
+func (b *beginning) flushSnapshot() error {
+	if len(b.page) < pageBytes {
+		return nil
+	}
+	b.toList(len(listNames))
+	b.page = append(b.page, `,"more":true}`+"\n\n"...)
+	b.open = false
+	return b.flush()
 }
 
 // resume writes what has changed since the client received a position, as single events,
@@ -422,18 +476,20 @@ func (b *beginning) resume() error {
 	if err != nil {
 		return err
 	}
+	if err := b.findChanged(); err != nil {
+		return err
+	}
 	slices.SortFunc(events, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
 	for _, f := range events {
 		b.frame(f)
 	}
-	err = b.readRecords(func(key string, e *cache.Entry) error {
-		switch {
-		case e.Body == nil && strings.HasPrefix(key, "scores/"):
-			return errBehind // the contest may have been removed meanwhile
-		case e.Body != nil && e.Revision > b.received.records:
-			b.frame(recordFrame(key, e))
+	err = b.readRecords(nil, func(key string, e *cache.Entry) error {
+		if e.Revision > b.received.records {
+			for _, f := range recordFrames(key, e) {
+				b.frame(f)
+			}
 		}
-		return nil
+		return b.flush()
 	})
 	if err != nil {
 		return err
@@ -446,6 +502,30 @@ func (b *beginning) resume() error {
 			b.page = append(b.appendID(b.page, position{b.start, b.start}), '\n')
 		}
 	})
+}
+
+// findChanged sets the names of the watched records that have changed since the client
+// received them.
+func (b *beginning) findChanged() error {
+	known := false
+	err := b.ask(func(ctx context.Context) (err error) {
+		b.names, known, err = b.store.ChangedSince(ctx, b.received.records, b.start)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	topics := b.w.subjects.topics()
+	watched := func(topic string) bool { return slices.Contains(topics, topic) }
+	b.names = slices.DeleteFunc(b.names, func(key string) bool {
+		competition, _ := competitionOf(key)
+		return !watched(key) && !watched(competitionTopic) && !watched(competitionTopic+competition)
+	})
+	slices.Sort(b.names)
+	if !known || b.w.subjects.Now && len(b.names) > maxNowChanges {
+		return errBehind
+	}
+	return nil
 }
 
 // appendHeartbeat tells the client that the stream has begun, and which frontend sends it.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // fakeMemory is a Memory that counts.
@@ -92,7 +94,56 @@ func parse(t *testing.T, stream []byte) (list []streamEvent) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if n := len(list); n > 0 && list[n-1].data.More {
+			if e.event != "snapshot" || list[n-1].id != e.id && list[n-1].id != "" {
+				t.Fatalf("a part of a snapshot is followed by %s with the id %s", e.event, e.id)
+			}
+			e.data.Timeline = append(list[n-1].data.Timeline, e.data.Timeline...)
+			e.data.Scores = append(list[n-1].data.Scores, e.data.Scores...)
+			list = list[:n-1]
+		}
 		list = append(list, e)
+	}
+}
+
+// TestALongSnapshotComesInEventsOfBoundedSize reads a snapshot as a client that takes one
+// event at a time.
+func TestALongSnapshotComesInEventsOfBoundedSize(t *testing.T) {
+	const contests = 20_000
+	s, h := longTimelines(t, 1000)
+	for i := range contests {
+		s.change(fmt.Sprint("C/", i+1))
+	}
+	awaitDelivered(t, h, s.lastRevision())
+	_, stream, err := begin(t.Context(), h, Subjects{Everything: true, Timelines: []string{"C/1"}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := strings.Split(strings.TrimSuffix(string(stream), "\n\n"), "\n\n")
+	seen := 0
+	for i, event := range events {
+		lines := strings.Split(event, "\n")
+		data, ok := strings.CutPrefix(lines[1], "data: ")
+		var lists map[string]any
+		if err := json.Unmarshal([]byte(data), &lists); err != nil || !ok || lines[0] != "event: snapshot" {
+			t.Fatalf("event %d begins with %.100q: %v", i, event, err)
+		}
+		for _, name := range listNames {
+			if _, ok := lists[name].([]any); !ok {
+				t.Fatalf("event %d has no list %s", i, name)
+			}
+		}
+		seen += len(lists["scores"].([]any))
+		last := i == len(events)-1
+		if more := lists["more"] == true; more == last || more != (len(lines) == 2) {
+			t.Errorf("event %d of %d has more=%v and %d lines; only the last has an id", i, len(events), more, len(lines))
+		}
+		if len(event) > pageBytes+eventsPage*1100 {
+			t.Errorf("event %d has %d bytes", i, len(event))
+		}
+	}
+	if seen != contests || len(events) < 4 {
+		t.Errorf("%d events have %d contests; want %d in some", len(events), seen, contests)
 	}
 }
 

@@ -24,6 +24,9 @@ type streamEvent struct {
 		leaderboard
 		Leaderboards []leaderboard `json:"leaderboards"`
 
+		More     bool           `json:"more"`
+		Sections map[string]int `json:"sections"`
+
 		Contest  string `json:"contest_id"`
 		Result   int    `json:"result"`
 		Revision uint64 `json:"revision"`

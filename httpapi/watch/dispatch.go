@@ -25,7 +25,6 @@ type change struct {
 	name     string
 	watchers []*Watcher
 	frames   []*frame
-	removed  bool // the record no longer exists
 }
 
 // dispatch fetches what has changed and queues it for its watchers.
@@ -36,13 +35,9 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	// A watcher that is added from now on begins at this revision or later. So the topics
 	// may lack it: its beginning has all that this dispatch is for.
 	h.dispatching = max(h.dispatching, c.Revision)
-	var topics []string
-	if c.All {
-		topics = slices.Collect(maps.Keys(h.topics))
-	}
 	h.mu.Unlock()
 	if c.All {
-		names, err := h.expand(ctx, topics)
+		names, err := h.mayHaveChanged(ctx, c.Revision)
 		if err != nil {
 			return err
 		}
@@ -68,9 +63,30 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	h.resetWatchers(changes)
 	h.deliver(changes, c.Revision)
 	return nil
+}
+
+// mayHaveChanged returns the names that are watched and may have changed since the last
+// dispatch, up to a revision.
+func (h *Hub) mayHaveChanged(ctx context.Context, upTo uint64) ([]string, error) {
+	h.mu.Lock()
+	topics, from := slices.Collect(maps.Keys(h.topics)), h.delivered
+	h.mu.Unlock()
+	if !h.store.Ordered() {
+		return h.expand(ctx, topics)
+	}
+	keys, known, err := h.store.ChangedSince(ctx, from, upTo)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return h.expand(ctx, topics)
+	}
+	others := slices.DeleteFunc(topics, func(topic string) bool {
+		return topic == nowTopic || strings.HasPrefix(topic, competitionTopic)
+	})
+	return append(keys, others...), nil
 }
 
 // watchersOf returns the watchers of a name, each once. h.mu must be held.
@@ -120,15 +136,30 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 		}
 		return nil
 	}
-	e, err := h.store.Record(ctx, c.name)
-	switch {
-	case err != nil:
-		return err
-	case e.Body == nil:
-		c.removed = strings.HasPrefix(c.name, "scores/") // medal tables are never removed
-	case e.Revision > from:
-		c.frames = []*frame{recordFrame(c.name, e)}
+	if c.name == nowTopic {
+		return h.fetchNow(ctx, c)
 	}
+	e, err := h.store.Record(ctx, c.name)
+	if err == nil && e.Revision > from {
+		c.frames = recordFrames(c.name, e)
+	}
+	return err
+}
+
+// fetchNow sets the frames of the records of Now that have changed since the last call.
+func (h *Hub) fetchNow(ctx context.Context, c *change) error {
+	now, err := h.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	polled := make(map[string]uint64, len(now.Keys))
+	for _, key := range now.Keys {
+		e := now.Records[key]
+		if polled[key] = e.Revision; h.polled[key] != e.Revision {
+			c.frames = append(c.frames, recordFrames(key, e)...)
+		}
+	}
+	h.polled = polled
 	return nil
 }
 
@@ -180,32 +211,4 @@ func (h *Hub) endDispatch() {
 	h.ended++
 	close(h.progress)
 	h.progress = make(chan struct{})
-}
-
-// resetWatchers has the streams of a removed record's watchers begin again: no other event
-// tells them that it is gone. It removes them from the changes.
-func (h *Hub) resetWatchers(changes []*change) {
-	done := watcherSet{}
-	for _, c := range changes {
-		if !c.removed {
-			continue
-		}
-		for _, w := range c.watchers {
-			done[w] = true
-		}
-	}
-	if len(done) == 0 {
-		return
-	}
-	h.mu.Lock()
-	for w := range done {
-		h.unlisten(w)
-	}
-	h.mu.Unlock()
-	for w := range done {
-		w.beginAgain()
-	}
-	for _, c := range changes {
-		c.watchers = slices.DeleteFunc(c.watchers, func(w *Watcher) bool { return done[w] })
-	}
 }

@@ -21,8 +21,12 @@ type fakeStore struct {
 	mu          sync.Mutex
 	revision    uint64
 	changed     map[string][]uint64 // revisions of the events, by contest
+	removed     map[string]uint64   // revisions at which contests were removed
+	forgotten   uint64              // what changed up to this revision is no longer known
+	now         []string            // the contests that Now returns
 	boards      map[string]*fakeBoard
 	unavailable bool
+	reads       int    // of records
 	padding     string // further members of each event
 }
 
@@ -40,6 +44,7 @@ func newFakeStore() *fakeStore {
 	s := &fakeStore{
 		invalidations: cache.NewInvalidations(),
 		changed:       map[string][]uint64{},
+		removed:       map[string]uint64{},
 		boards:        map[string]*fakeBoard{},
 	}
 	s.invalidations.Add(nil, true, 0)
@@ -66,6 +71,7 @@ func (s *fakeStore) remove(id string) uint64 {
 	defer s.mu.Unlock()
 	s.revision++
 	delete(s.changed, id)
+	s.removed[id] = s.revision
 	s.invalidations.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
 	return s.revision
 }
@@ -93,10 +99,11 @@ func (s *fakeStore) Record(_ context.Context, key string) (*cache.Entry, error) 
 	if s.unavailable {
 		return nil, errUnavailable
 	}
+	s.reads++
 	id, isScore := strings.CutPrefix(key, "scores/")
 	list := s.changed[id]
 	if !isScore || len(list) == 0 {
-		return &cache.Entry{}, nil
+		return &cache.Entry{Revision: s.revision}, nil
 	}
 	at := list[len(list)-1]
 	body := fmt.Appendf(nil, "{\"contest_id\":%q,\"result\":%d,\"revision\":%d}\n", id, len(list), at)
@@ -132,6 +139,48 @@ func (s *fakeStore) Keys(_ context.Context, competition string) (keys []string, 
 		}
 	}
 	return keys, nil
+}
+
+func (s *fakeStore) Now(ctx context.Context) (*Now, error) {
+	s.mu.Lock()
+	ids := s.now
+	s.mu.Unlock()
+	now := &Now{Sections: []byte(`{"live":1}`), Records: map[string]*cache.Entry{}}
+	for _, id := range ids {
+		key := cache.ScoreKey(id)
+		e, err := s.Record(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		now.Keys, now.Records[key] = append(now.Keys, key), e
+	}
+	return now, nil
+}
+
+func (s *fakeStore) ChangedSince(_ context.Context, revision, _ uint64) (keys []string, known bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unavailable {
+		return nil, false, errUnavailable
+	}
+	for id, list := range s.changed {
+		if list[len(list)-1] > revision {
+			keys = append(keys, cache.ScoreKey(id))
+		}
+	}
+	for id, at := range s.removed {
+		if at > revision && s.changed[id] == nil {
+			keys = append(keys, cache.ScoreKey(id))
+		}
+	}
+	return keys, revision >= s.forgotten, nil
+}
+
+// forget forgets what has changed so far.
+func (s *fakeStore) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten = s.revision
 }
 
 func (s *fakeStore) Board(_ context.Context, w *Window) (score.Leaderboard, uint64, error) {

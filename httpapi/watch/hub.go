@@ -12,8 +12,10 @@
 // Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and
 // is sent as the difference to the previous version.
 //
-// A stream begins with everything that is watched. Hub.Begin writes it page by page, as
-// the client takes it, so a client that does not read holds one page at most.
+// A stream begins with everything that is watched, or with the selection Now of it.
+// Hub.Begin writes it frame by frame, as the client takes it, so a client that does not
+// read holds one page at most. Streams that begin at the same time share the records, and
+// the selection. One that resumes reads only what has changed meanwhile.
 //
 // Start reading at Hub.dispatch, then Watcher.appendPending.
 package watch
@@ -64,6 +66,13 @@ type Store interface {
 	// Keys returns the keys of a competition's records, or of all records for "". The
 	// caller does not change them.
 	Keys(ctx context.Context, competition string) ([]string, error)
+	// Now returns the records that are shown before anybody has asked for more. The caller
+	// does not change them.
+	Now(ctx context.Context) (*Now, error)
+	// ChangedSince returns the keys of the records that have changed since a revision,
+	// once the store has everything up to another one: removed records too, and perhaps
+	// others. known is false if the revision is too long ago.
+	ChangedSince(ctx context.Context, revision, upTo uint64) (keys []string, known bool, err error)
 	// Board returns the rows of a window and the revision that last changed them. The
 	// page has no rows if there is no such leaderboard or its competitor has no mark
 	// yet. The error for a split that the contest does not have is a *score.Problem.
@@ -83,6 +92,13 @@ type Store interface {
 type Event struct {
 	Revision uint64
 	Body     []byte
+}
+
+// Now is a selection of the store's records.
+type Now struct {
+	Sections []byte // the numbers of all contests, as JSON
+	Keys     []string
+	Records  map[string]*cache.Entry // by key
 }
 
 // Hub sends changes of a store to watchers. Its methods are safe for concurrent use.
@@ -112,6 +128,10 @@ type Hub struct {
 	boards       map[string]*boardWindows // by contest
 	windows      map[Window]*window
 	rows         int // cost of all windows
+
+	// polled are the revisions of the records that were in the answer Now when it last
+	// changed in pull mode. Only dispatch uses it.
+	polled map[string]uint64
 }
 
 type watcherSet map[*Watcher]bool
@@ -185,6 +205,7 @@ func (h *Hub) sendHeartbeats() {
 			// In pull mode the frontend stops polling an answer that nobody asks for,
 			// and may never poll one that does not exist. Asking again makes it poll.
 			h.markBoardsDirty(nil, true)
+			h.pollNow()
 		}
 		watchers, delivered := h.selectWatchers(func(w *Watcher) bool { return w.slot == slot })
 		if len(watchers) == 0 {
@@ -193,6 +214,19 @@ func (h *Hub) sendHeartbeats() {
 		if data := h.store.Heartbeat(delivered); data != nil {
 			send(heartbeatFrame(data), watchers, delivered)
 		}
+	}
+}
+
+// pollNow asks for the answer that streams began with, if there are any, so that the
+// frontend goes on to poll it.
+func (h *Hub) pollNow() {
+	h.mu.Lock()
+	watched := len(h.topics[nowTopic]) > 0
+	h.mu.Unlock()
+	if watched {
+		ctx, cancel := context.WithTimeout(h.ctx, heartbeatInterval/heartbeatSlots)
+		defer cancel()
+		_, _ = h.store.Now(ctx) // what it answers comes as a change
 	}
 }
 

@@ -3,9 +3,11 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,34 +42,154 @@ func TestWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
 	}
 }
 
-func TestRemovedContestSendsItsWatchersASnapshotWithoutIt(t *testing.T) {
+func TestARemovedContestIsToldByOneEvent(t *testing.T) {
 	s := newFakeStore()
 	began := s.change("C/1", "C/2")
 	h := newHub(t, s)
 	awaitDelivered(t, h, began)
+	everything := watch(t, h, Subjects{Everything: true}, "")
 	all := watch(t, h, Subjects{Competitions: []string{"C"}}, "")
 	one := watch(t, h, Subjects{Contests: []string{"C/1"}, Timelines: []string{"C/2"}}, "")
+	other := watch(t, h, Subjects{Contests: []string{"C/2"}}, "")
 	var id string
-	for _, c := range []*client{all, one} {
+	for _, c := range []*client{everything, all, one, other} {
 		id = c.mustNext().id
 	}
-	s.remove("C/1")
-	if e := all.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 || e.data.Scores[0].Contest != "C/2" {
-		t.Errorf("got %+v", e)
-	}
-	if e := one.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 0 || len(e.data.Timeline) != 1 {
-		t.Errorf("got %+v", e)
+	removed := s.remove("C/1")
+	for _, c := range []*client{everything, all, one} {
+		if e := c.mustNext(); e.event != "removed" || e.data.Contest != "C/1" || e.data.Revision != removed {
+			t.Errorf("got %+v; want that C/1 is removed", e)
+		}
 	}
 	last := s.change("C/2")
-	if e := all.mustNext(); e.event != "score" || e.data.Revision != last {
-		t.Errorf("after the removal came %+v", e)
+	for c, event := range map[*client]string{everything: "score", all: "score", one: "timeline", other: "score"} {
+		if e := c.mustNext(); e.event != event || e.data.Revision != last {
+			t.Errorf("after the removal came %+v; want the %s of C/2", e, event)
+		}
 	}
-	if e := one.mustNext(); e.event != "timeline" || e.data.Revision != last {
-		t.Errorf("after the removal came %+v", e)
+	for _, subjects := range []Subjects{
+		{Contests: []string{"C/1"}}, {Competitions: []string{"C"}}, {Everything: true}, {Everything: true, Now: true},
+	} {
+		resumed := watch(t, h, subjects, id)
+		if e := resumed.mustNext(); e.event != "removed" || e.data.Contest != "C/1" {
+			t.Errorf("a watcher of %+v that resumed got %+v; want that C/1 is removed", subjects, e)
+		}
 	}
-	resumed := watch(t, h, Subjects{Contests: []string{"C/1"}}, id)
-	if e := resumed.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 0 {
-		t.Errorf("a watcher that resumed got %+v", e)
+	back := s.change("C/1")
+	for _, c := range []*client{everything, all, one} {
+		if e := c.mustNext(); e.event != "score" || e.data.Contest != "C/1" || e.data.Revision != back {
+			t.Errorf("got %+v; want C/1, which is defined again", e)
+		}
+	}
+}
+
+func TestAWatcherThatWasAwayForTooLongBeginsAgain(t *testing.T) {
+	s := newFakeStore()
+	began := s.change("C/1", "C/2")
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	id := watch(t, h, Subjects{Everything: true}, "").mustNext().id
+	awaitDelivered(t, h, s.remove("C/1"))
+	s.forget()
+	if e := watch(t, h, Subjects{Everything: true}, id).mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 {
+		t.Errorf("got %+v; want a snapshot without C/1", e)
+	}
+}
+
+// A new master means that anything may have changed. Only what has is read again.
+func TestANewMasterHasTheHubReadOnlyWhatHasChanged(t *testing.T) {
+	s := newFakeStore()
+	began := uint64(0)
+	for i := range 1000 {
+		began = s.change(fmt.Sprint("C/", i))
+	}
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
+	c.mustNext()
+	s.mu.Lock()
+	s.reads = 0
+	s.revision++
+	last := s.revision
+	s.changed["C/7"] = append(s.changed["C/7"], last)
+	delete(s.changed, "C/8")
+	s.removed["C/8"] = last
+	s.invalidations.Add(nil, true, last)
+	s.mu.Unlock()
+	got := map[string]bool{}
+	for range 2 {
+		e := c.mustNext()
+		got[e.event+" "+e.data.Contest] = true
+	}
+	if !got["score C/7"] || !got["removed C/8"] {
+		t.Errorf("got %v; want the change of C/7 and that C/8 is removed", got)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reads > 10 {
+		t.Errorf("%d records were read; want the two that have changed", s.reads)
+	}
+}
+
+func TestTheScopeNowBeginsWithTheSelectionAndHasEveryChange(t *testing.T) {
+	s := newFakeStore()
+	began := s.change("C/1", "C/2", "D/1", "D/2")
+	s.now = []string{"C/2", "D/1"}
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	c := watch(t, h, Subjects{Everything: true, Now: true, Contests: []string{"D/2"}}, "")
+	e := c.mustNext()
+	var ids []string
+	for _, r := range e.data.Scores {
+		ids = append(ids, r.Contest)
+	}
+	if e.event != "snapshot" || !slices.Equal(ids, []string{"C/2", "D/1", "D/2"}) || e.data.Sections["live"] != 1 {
+		t.Errorf("got %+v; want the selection, D/2, and the numbers of contests", e)
+	}
+	for _, id := range []string{"C/1", "D/2", "E/1"} {
+		last := s.change(id)
+		if e := c.mustNext(); e.event != "score" || e.data.Contest != id || e.data.Revision != last {
+			t.Errorf("got %+v; want the change of %s", e, id)
+		}
+	}
+}
+
+func TestAStreamOfTheScopeNowThatMissedMuchBeginsAgain(t *testing.T) {
+	s := newFakeStore()
+	began := s.change("C/1")
+	s.now = []string{"C/1"}
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	id := watch(t, h, Subjects{Everything: true, Now: true}, "").mustNext().id
+	last := uint64(0)
+	for i := range maxNowChanges + 1 {
+		last = s.change(fmt.Sprint("D/", i))
+	}
+	awaitDelivered(t, h, last)
+	e := watch(t, h, Subjects{Everything: true, Now: true}, id).mustNext()
+	if e.event != "snapshot" || len(e.data.Scores) != 1 {
+		t.Errorf("got %s with %d contests; want a snapshot with the selection", e.event, len(e.data.Scores))
+	}
+}
+
+func TestInPullModeAStreamOfTheScopeNowFollowsTheSelection(t *testing.T) {
+	s := pullStore{newFakeStore()}
+	s.change("C/1")
+	s.now = []string{"C/1"}
+	h := newHub(t, s)
+	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
+	c.mustNext()
+	s.mu.Lock()
+	s.revision++
+	last := s.revision
+	s.changed["C/2"] = []uint64{last}
+	s.now = []string{"C/1", "C/2"}
+	s.invalidations.Add([]string{"now"}, false, 0)
+	s.mu.Unlock()
+	for {
+		if e := c.mustNext(); e.event == "score" && e.data.Contest == "C/2" && e.data.Revision == last {
+			return
+		}
 	}
 }
 

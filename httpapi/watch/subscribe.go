@@ -45,11 +45,17 @@ type Subjects struct {
 	Timelines    []string // contests
 	Windows      []Window
 	Everything   bool // all contests and medal tables
+	// Now is for Everything: the stream begins with what Store.Now returns.
+	Now bool
 }
 
 // competitionTopic begins the topic of all records of a competition. By itself it is the
 // topic of all records.
 const competitionTopic = "competition/"
+
+// nowTopic is the topic of the answer that streams with Subjects.Now begin with. It
+// changes by itself in pull mode only, where it is the one answer that is polled for them.
+const nowTopic = "now"
 
 // topics returns names of single records and timelines, and topics of competitions.
 func (s *Subjects) topics() (topics []string) {
@@ -64,6 +70,9 @@ func (s *Subjects) topics() (topics []string) {
 	add(s.Competitions, func(id string) string { return competitionTopic + id })
 	if s.Everything {
 		topics = append(topics, competitionTopic)
+	}
+	if s.Now {
+		topics = append(topics, nowTopic)
 	}
 	slices.Sort(topics)
 	return slices.Compact(topics)

@@ -55,7 +55,6 @@ type Watcher struct {
 	latest  map[string]uint64
 	windows []watchedWindow
 	dirty   bool   // a window may have changed
-	again   bool   // the stream is to begin again
 	known   uint64 // frames up to this revision are in the beginning
 	sent    uint64 // everything up to this revision has been sent
 	upTo    uint64 // everything up to this revision has been sent or is pending
@@ -75,15 +74,6 @@ func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 	}
 	w.enqueueLocked(revision)
 	return !w.closed
-}
-
-// beginAgain drops everything that is pending and has the stream begin again.
-func (w *Watcher) beginAgain() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dropPendingLocked(len(w.pending))
-	w.again = true
-	w.enqueueLocked(0)
 }
 
 // send adds a frame that is not a change of the store to watchers that have everything up
@@ -160,7 +150,7 @@ func (w *Watcher) dropPendingLocked(n int) {
 
 // hasPendingLocked reports whether there is something to write.
 func (w *Watcher) hasPendingLocked() bool {
-	return !w.closed && (len(w.pending) > 0 || w.dirty || w.again)
+	return !w.closed && (len(w.pending) > 0 || w.dirty)
 }
 
 // enqueueLocked notes that everything up to the revision is pending, and queues the
@@ -233,15 +223,6 @@ func (w *Watcher) writeDone() (more bool) {
 	return w.queued
 }
 
-// takeAgain reports whether the stream is to begin again, once.
-func (w *Watcher) takeAgain() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	again := w.again && !w.closed
-	w.again = false
-	return again
-}
-
 func (w *Watcher) permitted() bool { return w.client.Permitted == nil || w.client.Permitted() }
 
 func (w *Watcher) isClosed() bool {
@@ -286,10 +267,6 @@ func (h *Hub) runWriter() {
 func (h *Hub) serve(w *Watcher, buffer *[]byte) {
 	if !w.permitted() {
 		h.Remove(w)
-		return
-	}
-	if w.takeAgain() {
-		go h.restart(w)
 		return
 	}
 	if w.raw == nil {
@@ -405,12 +382,22 @@ type frame struct {
 	bytes    []byte
 }
 
-func recordFrame(key string, e *cache.Entry) *frame {
-	event := "score"
-	if strings.HasPrefix(key, "medals/") {
-		event = "medals"
+// recordFrames returns the frame of a record: of its new value or, for a contest, of its
+// removal. Medal tables are never removed.
+func recordFrames(key string, e *cache.Entry) []*frame {
+	contest, isContest := strings.CutPrefix(key, cache.ScoreKey(""))
+	event, body := "medals", e.Body
+	switch {
+	case isContest && e.Body == nil:
+		event = "removed"
+		body = strconv.AppendUint(fmt.Appendf(nil, `{"contest_id":%q,"revision":`, contest), e.Revision, 10)
+		body = append(body, '}')
+	case isContest:
+		event = "score"
+	case e.Body == nil:
+		return nil
 	}
-	return &frame{key: key, revision: e.Revision, bytes: encode(event, e.Body)}
+	return []*frame{{key: key, revision: e.Revision, bytes: encode(event, body)}}
 }
 
 func eventFrame(timeline string, e Event) *frame {

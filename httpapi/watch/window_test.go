@@ -215,33 +215,6 @@ func (r *recordsUnavailable) Record(ctx context.Context, key string) (*cache.Ent
 	return r.fakeStore.Record(ctx, key)
 }
 
-func TestSnapshotAfterARemovedContestHasTheWindows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newFakeStore()
-		began := s.change("C/1", "C/2")
-		s.setMarks("C/2", "11", 100, "12", 110)
-		h := newHub(t, s)
-		awaitDelivered(t, h, began)
-		subjects := Subjects{Competitions: []string{"C"}, Windows: []Window{{ContestID: "C/2", Limit: 5}}}
-		c, v := watchPipe(t, h, subjects, ""), new(windowView)
-		v.begin(t, c)
-		release := c.holdWrites()
-		s.setMarks("C/2", "13", 90)
-		awaitDelivered(t, h, s.remove("C/1"))
-		release()
-		if e := v.begin(t, c); e.event != "snapshot" || len(e.data.Scores) != 1 {
-			t.Errorf("got %+v", e)
-		}
-		if len(v.order) < 3 {
-			v.until(t, c, "13", "11", "12")
-		}
-		s.setMarks("C/2", "13", 200)
-		if e := v.until(t, c, "11", "12", "13"); len(e.data.Rows) != 3 {
-			t.Errorf("got %+v", e.data)
-		}
-	})
-}
-
 func TestEachWindowIsRefreshedAfterANewMaster(t *testing.T) {
 	s := newFakeStore()
 	s.setMarks("C/1", "11", 100)

@@ -2,12 +2,13 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"html/template"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,10 +16,10 @@ import (
 	"laurel/score/medal"
 )
 
-// maxLines bounds the contests of a section and maxRows the rows of a medal table that
+// MaxLines bounds the contests of a section and maxRows the rows of a medal table that
 // are rendered. The script shows as many at first.
 const (
-	maxLines = 50
+	MaxLines = 50
 	maxRows  = 10
 )
 
@@ -40,11 +41,13 @@ type section struct {
 // line is a contest in the list. app/scores.tsx renders it alike.
 type line struct {
 	URL, Kind, Headline string
+	Title               string // if it says more than the sides and the kind
 	Live                bool
 	Ranked              bool
 	Sides               []side
-	Day, Clock          string // of the start, before the contest begins
+	Day, Clock, Zone    string // of the start, before the contest begins
 	State, At           string
+	Decision            string
 	Badge, BadgeClass   string
 }
 
@@ -71,9 +74,12 @@ func (*pageData) Asset(name string) string {
 	return ""
 }
 
-// sections returns the live contests, the next ones and the latest finished ones.
-func sections(all []score.Record) []section {
-	live, next, over := section{Title: "Live"}, section{Title: "Next"}, section{Title: "Finished"}
+// sections returns the live contests, the next ones and the latest finished ones, with the
+// numbers of all.
+func sections(all []score.Record, numbers score.Sections) []section {
+	live := section{Title: "Live", Total: numbers.Live}
+	next := section{Title: "Next", Total: numbers.Next}
+	over := section{Title: "Finished", Total: numbers.Finished}
 	for i := range all {
 		s := &next
 		switch r := &all[i]; {
@@ -85,7 +91,8 @@ func sections(all []score.Record) []section {
 		s.contests = append(s.contests, &all[i])
 	}
 	byStart := func(a, b *score.Record) int {
-		byTime := a.StartTime.Compare(b.StartTime)
+		// The script's times have milliseconds.
+		byTime := cmp.Compare(a.StartTime.UnixMilli(), b.StartTime.UnixMilli())
 		if a.StartTime.IsZero() != b.StartTime.IsZero() {
 			byTime = -byTime // those without a time come last
 		}
@@ -97,8 +104,8 @@ func sections(all []score.Record) []section {
 	list := []section{live, next, over}
 	for i := range list {
 		s := &list[i]
-		s.Total = len(s.contests)
-		s.contests = s.contests[:min(s.Total, maxLines)]
+		s.Total = max(s.Total, len(s.contests))
+		s.contests = s.contests[:min(len(s.contests), MaxLines)]
 		for _, r := range s.contests {
 			s.Lines = append(s.Lines, lineOf(r))
 		}
@@ -107,28 +114,32 @@ func sections(all []score.Record) []section {
 }
 
 func isLive(r *score.Record) bool {
-	return slices.Contains([]string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED"}, r.ScheduleStatus)
+	return score.SectionOf(r.ScheduleStatus) == score.SectionLive
 }
 
 func isOver(r *score.Record) bool {
-	return r.ScheduleStatus == score.Finished || r.ScheduleStatus == "CANCELLED"
+	return score.SectionOf(r.ScheduleStatus) == score.SectionFinished
 }
 
 func lineOf(r *score.Record) line {
 	l := line{
 		URL:      fragment("#/contest/", r.ContestID),
 		Kind:     kindOf(r),
-		Headline: cmp.Or(r.Title, r.ContestID),
+		Headline: plain(cmp.Or(r.Title, r.ContestID)),
+		Title:    plain(titleBeside(r)),
 		Live:     isLive(r),
 		Ranked:   r.Kind == score.Ranked,
 	}
-	begun := isLive(r) || isOver(r)
+	begun := r.Started || isLive(r) || isOver(r)
 	for i := range r.Competitors {
 		c := &r.Competitors[i]
-		if l.Ranked && (c.Rank == 0 || i == 3) || i == 4 {
+		if l.Ranked && (c.Rank == 0 && c.IRM == "" || len(l.Sides) == 3) {
+			continue
+		}
+		if len(l.Sides) == 4 {
 			break
 		}
-		s := side{Place: c.Rank, Name: cmp.Or(c.Name, c.Code), Winner: c.Code == r.Winner}
+		s := side{Place: c.Rank, Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
 			if c.Tiebreak != 0 {
@@ -139,18 +150,33 @@ func lineOf(r *score.Record) line {
 	}
 	if !begun && !r.StartTime.IsZero() {
 		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
-		l.Clock = r.StartTime.Format("15:04")
+		l.Clock, l.Zone = r.StartTime.Format("15:04"), zoneOf(r.StartTime)
 	}
-	if begun || r.ScheduleStatus != "SCHEDULED" {
+	if begun || r.Decision != "" || r.ScheduleStatus != "SCHEDULED" {
 		l.State = cmp.Or(statusWords[r.ScheduleStatus], r.ScheduleStatus)
+		l.Decision = decisionWords[r.Decision]
 	}
 	if l.Live {
-		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
+		l.At = strings.TrimSpace(isolated(r.Period) + " " + isolated(r.Clock))
 	}
 	if !slices.Contains([]string{"", "START_LIST", "LIVE"}, r.ResultStatus) {
 		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
+}
+
+// decisionWords are the words beside a status. They read well with a winner and without.
+var decisionWords = map[string]string{
+	"REGULAR":        "in regular time",
+	"EXTRA_TIME":     "after extra time",
+	score.ByShootOut: "by shoot-out",
+	"RETIRED":        "by retirement",
+	score.Walkover:   "by walkover",
+	"DISQUALIFIED":   "by disqualification",
+	score.Awarded:    "by award",
+	score.Drawn:      "drawn",
+	score.Abandoned:  "abandoned",
+	"RULE":           "by rule",
 }
 
 // organisations returns the names of organisations, from the teams with their codes.
@@ -171,7 +197,7 @@ func tables(all []medal.Standings, names map[string]string) []table {
 	slices.SortFunc(all, func(a, b medal.Standings) int { return cmp.Compare(b.Revision, a.Revision) })
 	var list []table
 	for _, m := range all {
-		t := table{Title: cmp.Or(m.Name, m.Competition), Rows: m.Rows[:min(len(m.Rows), maxRows)], Names: names}
+		t := table{Title: plain(cmp.Or(m.Name, m.Competition)), Rows: m.Rows[:min(len(m.Rows), maxRows)], Names: names}
 		if len(m.Rows) > maxRows || len(m.Outside) > 0 {
 			t.More = fragment("#/medals/", m.Competition)
 		}
@@ -205,15 +231,92 @@ var statusWords = map[string]string{
 	"FINISHED":        "Finished",
 }
 
-func kindOf(r *score.Record) string {
-	var parts []string
+func partsOfKind(r *score.Record) (parts []string) {
 	for _, s := range []string{words(r.Sport), capital(r.Phase), r.Event, r.Group} {
 		if s != "" && !slices.Contains(parts, s) {
 			parts = append(parts, s)
 		}
 	}
+	return parts
+}
+
+func kindOf(r *score.Record) string {
+	parts := partsOfKind(r)
+	for i := range parts {
+		parts[i] = isolated(parts[i])
+	}
 	return strings.Join(parts, " \u00b7 ")
 }
+
+// versus is what stands between two sides in a title.
+var versus = regexp.MustCompile(`^(?i: *(vs?\.?|[-–—@/]|at) *)$`)
+
+// titleBeside returns the title if it says more than the sides and the kind beside it.
+func titleBeside(r *score.Record) string {
+	same := func(part string) bool { return strings.EqualFold(part, r.Title) }
+	if namesSides(r) || slices.ContainsFunc(partsOfKind(r), same) {
+		return ""
+	}
+	return r.Title
+}
+
+// namesSides reports whether a title only names the two sides, by names or codes.
+func namesSides(r *score.Record) bool {
+	if len(r.Competitors) != 2 || r.Kind == score.Ranked {
+		return false
+	}
+	are := func(first, last *score.Standing) bool {
+		for _, s := range []string{first.Code, first.Name} {
+			rest, begins := strings.CutPrefix(r.Title, s)
+			for _, t := range []string{last.Code, last.Name} {
+				between, ends := strings.CutSuffix(rest, t)
+				if s != "" && t != "" && begins && ends && versus.MatchString(between) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return are(&r.Competitors[0], &r.Competitors[1]) || are(&r.Competitors[1], &r.Competitors[0])
+}
+
+// zoneOf formats the zone of a time, such as UTC+9.
+func zoneOf(t time.Time) string {
+	_, offset := t.Zone()
+	sign := "+"
+	if offset < 0 {
+		sign, offset = "\u2212", -offset
+	}
+	hours, minutes := offset/3600, offset/60%60
+	switch {
+	case offset == 0:
+		return "UTC"
+	case minutes == 0:
+		return fmt.Sprintf("UTC%s%d", sign, hours)
+	}
+	return fmt.Sprintf("UTC%s%d:%02d", sign, hours, minutes)
+}
+
+// plain removes from a text what would change how the text beside it is shown, and isolated
+// besides marks what is written from right to left. app/text.ts does the same.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u206f' || r == '\u2028' || r == '\u2029' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func isolated(s string) string {
+	if s = plain(s); rightToLeft.MatchString(s) {
+		return "\u2068" + s + "\u2069"
+	}
+	return s
+}
+
+var rightToLeft = regexp.MustCompile(
+	`[\x{590}-\x{8ff}\x{fb1d}-\x{fdff}\x{fe70}-\x{fefc}\x{10800}-\x{10fff}\x{1e800}-\x{1efff}]`)
 
 // words formats an identifier such as stone-curling as Stone curling.
 func words(s string) string {
@@ -229,31 +332,6 @@ func capital(s string) string {
 }
 
 func resultOf(r *score.Record, c *score.Standing) string {
-	switch {
-	case c.IRM != "":
-		return c.IRM
-	case c.Result == nil:
-		return "\u2013"
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "s":
-		return duration(int64(*c.Result))
-	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "min":
-		return duration(60 * int64(*c.Result))
-	}
-	return strings.Replace(c.Result.String(), "-", "\u2212", 1)
-}
-
-// duration formats thousandths of a second as h:mm:ss.
-func duration(thousandths int64) string {
-	h, m, s := thousandths/3_600_000, thousandths/60_000%60, thousandths/1000%60
-	fraction := ""
-	if rest := thousandths % 1000; rest != 0 {
-		fraction = "." + strings.TrimRight(fmt.Sprintf("%03d", rest), "0")
-	}
-	switch {
-	case h > 0:
-		return fmt.Sprintf("%d:%02d:%02d%s", h, m, s, fraction)
-	case m > 0:
-		return fmt.Sprintf("%d:%02d%s", m, s, fraction)
-	}
-	return fmt.Sprintf("%d%s", s, fraction)
+	text := cmp.Or(r.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "\u2013")
+	return strings.ReplaceAll(text, "-", "\u2212")
 }

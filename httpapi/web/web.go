@@ -36,8 +36,11 @@ import (
 
 // Data is the state that the page is served with. The script goes on from its Revision.
 type Data struct {
+	// Scores has the first contests of each section, and Sections the numbers of all. In
+	// Medals are the latest tables that have medals.
 	Scores    []score.Record    `json:"scores"`
 	Medals    []medal.Standings `json:"medals"`
+	Sections  score.Sections    `json:"sections"`
 	Frontends score.Frontends   `json:"frontends"`
 	Revision  uint64            `json:"revision"`
 	// Frontend is the id of the serving frontend, at the page's origin.
@@ -80,14 +83,8 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // Page writes the live page, if hold takes its length. If it returns an error, it has
 // written nothing. It is safe for concurrent use.
 func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error) error {
-	shown := sections(d.Scores)
+	shown := sections(d.Scores, d.Sections)
 	data := servedData{d, time.Now().UnixMilli()}
-	data.Scores = nil // the stream's snapshot brings those that are not shown
-	for _, s := range shown {
-		for _, r := range s.contests {
-			data.Scores = append(data.Scores, *r)
-		}
-	}
 	served, err := json.Marshal(data, jsontext.EscapeForHTML(true))
 	if err != nil {
 		return fmt.Errorf("encode the page's data: %w", err)

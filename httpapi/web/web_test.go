@@ -198,8 +198,8 @@ func TestPageOfThousandsOfContestsIsSmall(t *testing.T) {
 		t.Errorf("page and assets have %d bytes, want at most %d", size, 60<<10)
 	}
 	html := renderPage(t, d)
-	if n := strings.Count(html, `<tr class="live">`); n != maxLines {
-		t.Errorf("%d live contests are rendered, want %d of 1000", n, maxLines)
+	if n := strings.Count(html, `<tr class="live">`); n != MaxLines {
+		t.Errorf("%d live contests are rendered, want %d of 1000", n, MaxLines)
 	}
 	if !strings.Contains(html, `<span class="sub">1000</span>`) {
 		t.Error("want the total of contests")

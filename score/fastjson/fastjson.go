@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -126,6 +127,19 @@ func (r *Reader) Number() string {
 	return r.s[from:r.at]
 }
 
+// Bool reads true or false.
+func (r *Reader) Bool(to *bool) bool {
+	r.Space()
+	for _, b := range [...]bool{true, false} {
+		if text := strconv.FormatBool(b); strings.HasPrefix(r.s[r.at:], text) {
+			*to = b
+			r.at += len(text)
+			return true
+		}
+	}
+	return false
+}
+
 // Count reads a positive integer of at most 16 digits.
 func (r *Reader) Count(to *uint64) bool {
 	s := r.Number()
@@ -236,6 +250,12 @@ func (w *Writer) OptionalUint(name string, n uint64) {
 	if n != 0 {
 		w.Uint(name, n)
 	}
+}
+
+// Bool writes a member whose value is true or false.
+func (w *Writer) Bool(name string, b bool) {
+	w.Name(name)
+	w.B = strconv.AppendBool(w.B, b)
 }
 
 // Array writes a member whose value is an array of n elements. element appends one to B.

@@ -3,8 +3,12 @@ package ranking
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"unique"
 
 	"laurel/score"
@@ -17,75 +21,108 @@ import (
 // slice and refer to each other by numbers: the garbage collector does not scan memory
 // without pointers.
 type Board struct {
-	lowerIsBetter bool
-	numbers       map[string]uint32 // of rows, by competitor
-	rows          []row
-	free          []uint32 // rows to use again
-	all           *tree[entry]
-	categories    map[string]*tree[entry]
+	direction  score.Direction
+	numbers    map[string]uint32 // of rows, by competitor
+	rows       []row
+	free       []uint32 // rows to use again
+	all        *tree[entry]
+	categories map[string]*tree[entry]
+	inTrees    int                      // entries in the trees of all categories
+	names      atomic.Pointer[[]string] // of the categories; nil if they have changed
 }
 
 type row struct {
 	competitor string
+	name       string // "" if no competitor.define gives one
 	value      score.Decimal
 	traits     unique.Handle[traits]
 }
 
-// traits is what many marks have in common.
-type traits struct{ irm, category, organisation string }
+// traits is what many marks have in common, and what few marks have.
+type traits struct {
+	irm, out, organisation string
+	categories             score.Categories
+	mark2                  score.Decimal
+	hasMark2               bool
+	place, reached         int
+}
 
-// entry is a row in a tree. The key is stored beside the row's number, because a search
-// compares many entries and a million rows do not fit into the processor's caches.
+// entry is a row in a tree. The first member of the row's order is stored beside its
+// number, because a search compares many entries and a million rows do not fit into the
+// processor's caches.
 type entry struct {
-	key    score.Decimal // lower is better
+	key    score.Decimal
 	number uint32
 }
 
-// irmKey is the key of all rows with an IRM, which come after those with a value.
-const irmKey = score.MaxDecimal + 1
-
 // New returns an empty board.
-func New(lowerIsBetter bool) *Board {
+func New(direction score.Direction) *Board {
 	return &Board{
-		lowerIsBetter: lowerIsBetter,
-		numbers:       map[string]uint32{},
-		all:           newTree[entry](),
-		categories:    map[string]*tree[entry]{},
+		direction:  direction,
+		numbers:    map[string]uint32{},
+		all:        newTree[entry](),
+		categories: map[string]*tree[entry]{},
 	}
 }
 
 func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
-func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
-	switch {
-	case irm:
-		return irmKey
-	case b.lowerIsBetter:
-		return value
+// order returns the order of a row.
+func (b *Board) order(number uint32) score.Order {
+	r := &b.rows[number]
+	t := r.traits.Value()
+	m := score.Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: t.place, Reached: t.reached}
+	if t.hasMark2 {
+		m.Mark2 = &t.mark2
 	}
-	return -value
+	return b.direction.Order(&m)
 }
 
-func (b *Board) entry(number uint32) entry {
-	r := b.rows[number]
-	return entry{b.key(r.value, r.traits.Value().irm != ""), number}
-}
-
-// compare compares an entry with a key and a competitor. The competitor's code makes the
-// order total.
-func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
-	if c := cmp.Compare(e.key, key); c != 0 {
-		return c
+// position returns how to find the row of a competitor with an order. The competitor's
+// code makes the order of rows total.
+func (b *Board) position(order score.Order, competitor string) func(entry) int {
+	return func(e entry) int {
+		if c := cmp.Compare(e.key, order.First); c != 0 {
+			return c
+		}
+		if c := b.order(e.number).Compare(order); c != 0 {
+			return c
+		}
+		return strings.Compare(b.rows[e.number].competitor, competitor)
 	}
-	return strings.Compare(b.rows[e.number].competitor, competitor)
 }
 
-func (b *Board) position(key score.Decimal, competitor string) func(entry) int {
-	return func(e entry) int { return b.compare(e, key, competitor) }
+// of returns how to find a row.
+func (b *Board) of(number uint32) func(entry) int {
+	return b.position(b.order(number), b.rows[number].competitor)
 }
 
 // Len returns the number of marks.
 func (b *Board) Len() int { return len(b.numbers) }
+
+// Size returns the number of rows, in which those that are in many categories count as
+// more.
+func (b *Board) Size() int {
+	const entriesPerRow = 8
+	return len(b.numbers) + max(0, b.inTrees-len(b.numbers))/entriesPerRow
+}
+
+// maxNames is the number of categories that a page lists. If there are more, it lists
+// none.
+const maxNames = 256
+
+// categoryNames returns the categories of all rows, sorted.
+func (b *Board) categoryNames() []string {
+	if names := b.names.Load(); names != nil {
+		return *names
+	}
+	var names []string
+	if len(b.categories) <= maxNames {
+		names = slices.Sorted(maps.Keys(b.categories))
+	}
+	b.names.Store(&names)
+	return names
+}
 
 // Set sets the competitor's mark.
 func (b *Board) Set(m score.Mark) {
@@ -96,18 +133,19 @@ func (b *Board) Set(m score.Mark) {
 	} else {
 		number = b.addRow(strings.Clone(m.Competitor), m)
 	}
-	e := b.entry(number)
-	position := b.position(e.key, m.Competitor)
+	e := entry{b.order(number).First, number}
+	position := b.of(number)
 	b.all.insert(position, e)
-	if m.Category == "" {
-		return
+	for name := range b.traits(number).categories.All() {
+		category := b.categories[name]
+		if category == nil {
+			category = newTree[entry]()
+			b.categories[name] = category
+			b.names.Store(nil)
+		}
+		category.insert(position, e)
+		b.inTrees++
 	}
-	category := b.categories[m.Category]
-	if category == nil {
-		category = newTree[entry]()
-		b.categories[b.traits(number).category] = category
-	}
-	category.insert(position, e)
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
@@ -126,19 +164,29 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 }
 
 func fill(r *row, m score.Mark) {
-	r.value, r.traits = m.Value, unique.Make(traits{m.IRM, m.Category, m.Organisation})
-	if m.IRM != "" {
-		r.value = 0
+	t := traits{
+		irm:          m.IRM,
+		out:          m.Out,
+		organisation: m.Organisation,
+		categories:   m.Categories,
+		place:        m.Place,
+		reached:      m.Reached,
 	}
+	if m.Mark2 != nil {
+		t.mark2, t.hasMark2 = *m.Mark2, true
+	}
+	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(t)
 }
 
 func (b *Board) removeFromTrees(number uint32) {
-	position := b.position(b.entry(number).key, b.rows[number].competitor)
+	position := b.of(number)
 	b.all.remove(position)
-	name := b.traits(number).category
-	if category := b.categories[name]; category != nil {
+	for name := range b.traits(number).categories.All() {
+		category := b.categories[name]
+		b.inTrees--
 		if category.remove(position); category.len() == 0 {
 			delete(b.categories, name)
+			b.names.Store(nil)
 		}
 	}
 }
@@ -172,21 +220,21 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 	switch {
 	case q.Around != "":
 		number, ok := b.numbers[q.Around]
-		if !ok || q.Category != "" && b.traits(number).category != q.Category {
+		if !ok || q.Category != "" && !b.traits(number).categories.Has(q.Category) {
 			return p, false
 		}
-		index := t.index(b.position(b.entry(number).key, q.Around))
+		index := t.index(b.of(number))
 		first = max(0, min(index-(q.Limit-1)/2, total-q.Limit))
 	case q.After.given:
-		after := b.position(b.key(q.After.value, q.After.irm), q.After.competitor)
+		after := b.position(b.direction.Order(&q.After.mark), q.After.mark.Competitor)
 		if first = t.index(after); first < total && after(t.at(first)) == 0 {
 			first++
 		}
 	}
-	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total}
+	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
-		p.Next = cursorOf(&p.Rows[n-1]).String()
+		p.Next = b.cursor(t.at(first + n - 1).number).String()
 	}
 	return p, true
 }
@@ -201,10 +249,11 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 	list := make([]score.LeaderboardRow, 0, n)
 	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
-	above := entry{key: irmKey}
-	rank := 0
+	var above score.Order
+	rank, start := 0, i
 	t.root.walk(i, func(e entry) bool {
-		equal := e.key == above.key && e.key != irmKey
+		order := b.order(e.number)
+		equal := i > start && order == above && order.Placed()
 		if equal && len(list) > 0 {
 			list[len(list)-1].RankEqual = true
 		}
@@ -212,31 +261,46 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 			return false
 		}
 		if i >= first {
-			mark, traits := b.rows[e.number], b.traits(e.number)
-			r := score.LeaderboardRow{
-				Competitor:   mark.competitor,
-				IRM:          traits.irm,
-				Category:     traits.category,
-				Organisation: traits.organisation,
-			}
-			if e.key != irmKey {
+			r := b.row(e.number)
+			if order.Placed() {
 				switch {
 				case !equal:
 					rank = i + 1
 				case len(list) == 0:
 					// The empty code comes before all others.
-					rank = t.index(b.position(e.key, "")) + 1
+					rank = t.index(b.position(order, "")) + 1
 				}
 				r.Rank, r.RankEqual = rank, equal
 				r.Mark, r.Diff = &decimals[2*len(list)], &decimals[2*len(list)+1]
-				*r.Mark, *r.Diff = mark.value, max(mark.value-best, best-mark.value)
+				*r.Mark = b.rows[e.number].value
+				*r.Diff = max(*r.Mark-best, best-*r.Mark)
 			}
 			list = append(list, r)
 		}
-		i, above = i+1, e
+		i, above = i+1, order
 		return true
 	})
 	return list
+}
+
+// row returns a row without its mark and rank.
+func (b *Board) row(number uint32) score.LeaderboardRow {
+	t := b.traits(number)
+	m := score.Mark{IRM: t.irm, Out: t.out}
+	r := score.LeaderboardRow{
+		Competitor:   b.rows[number].competitor,
+		Name:         b.rows[number].name,
+		IRM:          m.Unplaced(),
+		Categories:   t.categories,
+		Organisation: t.organisation,
+	}
+	if r.IRM == "" {
+		r.Out = t.out
+		if t.hasMark2 {
+			r.Mark2 = &t.mark2
+		}
+	}
+	return r
 }
 
 // Builder builds a board from many marks in a fraction of the time that setting each mark
@@ -251,8 +315,8 @@ type Builder struct {
 const textChunk = 16 << 10
 
 // NewBuilder returns a Builder for about n marks.
-func NewBuilder(lowerIsBetter bool, n int) *Builder {
-	b := &Builder{board: New(lowerIsBetter), entries: make([]entry, 0, n)}
+func NewBuilder(direction score.Direction, n int) *Builder {
+	b := &Builder{board: New(direction), entries: make([]entry, 0, n)}
 	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
 	return b
 }
@@ -262,7 +326,8 @@ func (b *Builder) Add(m score.Mark) {
 	if _, ok := b.board.numbers[m.Competitor]; ok {
 		return
 	}
-	b.entries = append(b.entries, b.board.entry(b.board.addRow(b.clone(m.Competitor), m)))
+	number := b.board.addRow(b.clone(m.Competitor), m)
+	b.entries = append(b.entries, entry{b.board.order(number).First, number})
 }
 
 // clone copies a code into memory shared with others. Strings of a strings.Builder stay
@@ -281,17 +346,22 @@ func (b *Builder) clone(code string) string {
 func (b *Builder) Board() *Board {
 	board := b.board
 	slices.SortFunc(b.entries, func(x, y entry) int {
-		return board.compare(x, y.key, board.rows[y.number].competitor)
+		if c := cmp.Compare(x.key, y.key); c != 0 {
+			return c
+		}
+		return cmp.Or(board.order(x.number).Compare(board.order(y.number)),
+			strings.Compare(board.rows[x.number].competitor, board.rows[y.number].competitor))
 	})
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
 	for _, e := range b.entries {
-		if category := board.traits(e.number).category; category != "" {
-			categories[category] = append(categories[category], e)
+		for name := range board.traits(e.number).categories.All() {
+			categories[name] = append(categories[name], e)
 		}
 	}
 	for category, entries := range categories {
 		board.categories[category] = buildTree(entries)
+		board.inTrees += len(entries)
 	}
 	return board
 }
@@ -334,46 +404,78 @@ type Query struct {
 // Cursor is a position on a board. The row that was there may have been removed since.
 // The zero Cursor means "none".
 type Cursor struct {
-	competitor string
-	value      score.Decimal
-	irm, given bool
+	mark  score.Mark
+	given bool
 }
 
 var errCursor = errors.New("want the value of next in an answer")
 
-// ParseCursor parses the result of String: the mark, a comma, and the competitor's code.
-// A position with an IRM has no mark. The empty string is the zero Cursor.
+// ParseCursor parses the result of String. The empty string is the zero Cursor.
 func ParseCursor(s string) (c Cursor, err error) {
 	if s == "" {
 		return c, nil
 	}
-	mark, competitor, ok := strings.Cut(s, ",")
+	position, competitor, ok := strings.Cut(s, ",")
 	if !ok {
 		return c, errCursor
 	}
-	c = Cursor{competitor: competitor, irm: mark == "", given: true}
-	if !c.irm {
-		if c.value, err = score.ParseDecimal(mark); err != nil {
-			return Cursor{}, errCursor
-		}
+	c = Cursor{score.Mark{Competitor: competitor}, true}
+	first, rest, exact := strings.Cut(position, ";")
+	if first != "" && first[0] >= 'A' {
+		c.mark.IRM = first
+		c.mark.Reached, err = strconv.Atoi(rest)
+		return c, invalid(err)
 	}
-	return c, nil
+	if c.mark.Value, err = score.ParseDecimal(first); err != nil || !exact {
+		return c, invalid(err)
+	}
+	mark2, place, _ := strings.Cut(rest, ";")
+	if mark2 != "" {
+		value, err := score.ParseDecimal(mark2)
+		if err != nil {
+			return c, errCursor
+		}
+		c.mark.Mark2 = &value
+	}
+	c.mark.Place, err = strconv.Atoi(place)
+	return c, invalid(err)
 }
 
+func invalid(err error) error {
+	if err != nil {
+		return errCursor
+	}
+	return nil
+}
+
+// String returns the position of a row, a comma, and the competitor's code. The position
+// is the mark, with the second mark and the place if there are any, or the IRM with how
+// far the competitor came.
 func (c Cursor) String() string {
-	switch {
+	switch m := &c.mark; {
 	case !c.given:
 		return ""
-	case c.irm:
-		return "," + c.competitor
+	case m.IRM != "":
+		return fmt.Sprintf("%s;%d,%s", m.IRM, m.Reached, m.Competitor)
+	case m.Mark2 == nil && m.Place == 0:
+		return m.Value.String() + "," + m.Competitor
+	default:
+		return fmt.Sprintf("%s;%s;%d,%s", m.Value, score.OptionalText(m.Mark2), m.Place, m.Competitor)
 	}
-	return c.value.String() + "," + c.competitor
 }
 
-func cursorOf(r *score.LeaderboardRow) Cursor {
-	c := Cursor{competitor: r.Competitor, irm: r.Mark == nil, given: true}
-	if r.Mark != nil {
-		c.value = *r.Mark
+// cursor returns the position of a row.
+func (b *Board) cursor(number uint32) Cursor {
+	t := b.traits(number)
+	m := score.Mark{Competitor: b.rows[number].competitor, IRM: t.irm, Out: t.out}
+	if m.IRM = m.Unplaced(); m.IRM != "" {
+		m.Reached = t.reached
+	} else {
+		m.Value, m.Place = b.rows[number].value, t.place
+		if t.hasMark2 {
+			m.Mark2 = &t.mark2
+		}
 	}
-	return c
+	m.Out = ""
+	return Cursor{m, true}
 }

@@ -213,6 +213,13 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
 	case *score.ContestStatus:
 		return p.statusText(d, r)
+	case *score.ContestDecide:
+		if d.Decision == "" {
+			return p.matchScore(r) + "  " + p.styled(red, textfmt.Join("  ", "decision taken back", d.Reason))
+		}
+		return p.matchScore(r) + "  " + textfmt.Join("  ", "decided:", r.Winner, strings.ToLower(d.Decision), d.Reason)
+	case *score.ContestReset:
+		return p.matchScore(r) + "  " + p.styled(red, "begins anew: "+d.Reason)
 	case *score.ScorePlay:
 		return p.matchScore(r) + "  " + textfmt.Join("  ", d.Period, d.Clock, d.Athlete, d.Comment)
 	case *score.ScoreSet:
@@ -248,10 +255,15 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	switch {
 	case d.ScheduleStatus == score.Running:
 		return name + ": " + textfmt.Join("  ", "under way", d.Period)
-	case d.ScheduleStatus == score.Finished && r.Kind == score.HeadToHead:
-		return p.matchScore(r) + "  finished, " + r.Winner + " wins"
 	case d.ScheduleStatus == score.Finished:
-		return name + ": finished, " + r.Winner + " wins"
+		text := name + ": finished"
+		if r.Kind == score.HeadToHead {
+			text = p.matchScore(r) + "  finished"
+		}
+		if r.Winner != "" {
+			text += ", " + r.Winner + " wins"
+		}
+		return text
 	case d.ScheduleStatus != "":
 		return p.styled(dim, name+": "+strings.ToLower(strings.ReplaceAll(d.ScheduleStatus, "_", " ")))
 	case d.ResultStatus == "PROTESTED":
@@ -288,7 +300,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	if d.IRM != "" {
 		return text + p.styled(red, d.IRM) + "  " + d.Comment
 	}
-	text += p.styled(bold, fmt.Sprintf("%10s", mark(*d.Mark, r.ResultType, r.Unit)))
+	text += p.styled(bold, fmt.Sprintf("%10s", mark(d, r)))
 	if d.Split != "finish" {
 		text += "  " + d.Split
 	}
@@ -300,20 +312,15 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	return text
 }
 
-// mark formats a time as on a clock, points without a unit, and everything else with its
-// unit.
-func mark(v score.Decimal, resultType, unit string) string {
-	switch {
-	case resultType == "POINTS":
-		return v.String()
-	case resultType != "TIME" || unit != "s":
-		return strings.TrimSpace(v.String() + " " + unit)
+// mark formats a mark, a distance with its unit. The Games give marks in the units of
+// their records.
+func mark(d *score.ResultSet, r *score.Record) string {
+	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	text := r.MarkText(m.Value)
+	if r.ResultType == "DISTANCE" {
+		text += " " + r.Unit
 	}
-	t := time.UnixMilli(int64(v)).UTC()
-	if h := int64(v) / 3_600_000; h > 0 {
-		return fmt.Sprintf("%d:%s", h, t.Format("04:05.0"))
-	}
-	return t.Format("4:05.0")
+	return text
 }
 
 // intro prints what runs and what to try.

@@ -26,22 +26,28 @@ func newMarks(c *score.Contest) *marks {
 	return &marks{contest: c, splits: map[string][]score.Mark{}}
 }
 
-func (m *marks) Set(split string, mark score.Mark) (total int) {
+func (m *marks) Traits(string) (t score.Traits) { return t }
+
+func (m *marks) Set(split string, mark score.Mark) (total int, restated bool) {
 	list := slices.DeleteFunc(m.splits[split], func(old score.Mark) bool { return old.Competitor == mark.Competitor })
 	m.splits[split] = append(list, mark)
-	return len(list) + 1
+	return len(list) + 1, false
 }
 
-func (m *marks) Clear() {}
+func (m *marks) Clear() { clear(m.splits) }
+
+func (m *marks) Entrant(string) (e score.Entrant, entered bool) { return e, false }
+
+func (m *marks) SetEntrant(score.Entrant) {}
+
+func (m *marks) FirstEntrants(int) []score.Entrant { return nil }
+
+func (m *marks) Restate(string) {}
 
 func (m *marks) First(split string, n int) ([]score.Mark, int) {
-	list := slices.Clone(m.splits[split])
+	list, direction := slices.Clone(m.splits[split]), m.contest.Definition.Direction()
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		value := cmp.Compare(b.Value, a.Value)
-		if m.contest.Definition.LowerIsBetter() {
-			value = -value
-		}
-		return cmp.Or(cmp.Compare(a.IRM, b.IRM), value, cmp.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), cmp.Compare(a.Competitor, b.Competitor))
 	})
 	return list[:min(n, len(list))], len(list)
 }
@@ -84,6 +90,8 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
 		score.TypeContestDefine:     &score.ContestDefine{Kind: score.Ranked},
 		score.TypeContestStatus:     &score.ContestStatus{ScheduleStatus: score.Running},
+		score.TypeContestDecide:     &score.ContestDecide{Decision: score.Drawn},
+		score.TypeContestReset:      &score.ContestReset{},
 		score.TypeScorePlay:         &score.ScorePlay{},
 		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
 		score.TypeResultSet:         &score.ResultSet{Mark: &zero},

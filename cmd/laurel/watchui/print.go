@@ -2,10 +2,12 @@ package watchui
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,11 +33,16 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		for _, id := range u.Removed {
+			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
+		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
 		for _, m := range u.Medals {
-			fmt.Fprintln(&text, medalsLine(m))
+			if u.Kind != client.UpdateSnapshot || len(m.Rows)+len(m.Outside) > 0 {
+				fmt.Fprintln(&text, medalsLine(m))
+			}
 		}
 		for _, w := range u.Leaderboards {
 			fmt.Fprintln(&text, windowLine(w))
@@ -77,6 +84,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
 		}
+		for _, id := range u.Removed {
+			add("removed", map[string]any{"contest_id": id})
+		}
 		for _, r := range u.Scores {
 			add("score", r)
 		}
@@ -106,13 +116,7 @@ func result(r *score.Record) string {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := p.Code
-		switch {
-		case p.IRM != "":
-			s += " " + p.IRM
-		case p.Result != nil:
-			s += " " + mark(r, *p.Result)
-		}
+		s := textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out))
 		if p.Tiebreak != 0 {
 			s += " (" + p.Tiebreak.String() + ")"
 		}
@@ -124,22 +128,15 @@ func result(r *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-// mark formats a result; a time as on a clock.
-func mark(r *score.Record, d score.Decimal) string {
-	if r.ResultType != "TIME" || d < 0 {
-		return d.String()
-	}
-	s := time.UnixMilli(int64(d)).UTC().Format("04:05.999")
-	if h := d / 3_600_000; h > 0 {
-		s = fmt.Sprintf("%d:%s", int64(h), s)
-	}
-	return s
-}
-
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
-	if r.Winner != "" {
+	switch {
+	case r.Winner != "" && r.Decision != "":
+		s += ", " + r.Winner + " won (" + r.Decision + ")"
+	case r.Winner != "":
 		s += ", " + r.Winner + " won"
+	case r.Decision != "":
+		s += ", " + r.Decision
 	}
 	return s
 }
@@ -151,14 +148,15 @@ func scoreLine(r *score.Record) string {
 
 func medalsLine(m medal.Standings) string {
 	var rows []string
-	for _, r := range m.Rows {
+	for _, r := range slices.Concat(m.Rows, m.Outside) {
 		rows = append(rows, fmt.Sprintf("%s %d/%d/%d", r.Organisation, r.Gold, r.Silver, r.Bronze))
 	}
-	return textfmt.OneLine(fmt.Sprintf("%d  %s  medals  %s", m.Revision, m.Competition, strings.Join(rows, ", ")))
+	text := cmp.Or(strings.Join(rows, ", "), "none")
+	return textfmt.OneLine(fmt.Sprintf("%d  %s  medals  %s", m.Revision, m.Competition, text))
 }
 
 func eventLine(e *score.TimelineEvent) string {
-	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, e.Time.Format("15:04:05"), e.ContestID, e.Type, e.Data)
+	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, textfmt.Time(e.Time), e.ContestID, e.Type, e.Data)
 	if e.VoidedBy != 0 {
 		s += fmt.Sprintf("  voided at revision %d", e.VoidedBy)
 	}
@@ -168,8 +166,8 @@ func eventLine(e *score.TimelineEvent) string {
 func windowLine(w client.Window) string {
 	var rows []string
 	for _, r := range w.Rows {
-		rows = append(rows, textfmt.Join(" ",
-			textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.IRM, score.OptionalText(r.Mark)))
+		mark, _ := w.RowText(&r)
+		rows = append(rows, textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, mark))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))
 	return textfmt.OneLine(fmt.Sprintf("%d  %s  leaderboard  %s", w.Revision, w.ContestID, strings.Join(rows, ", ")))

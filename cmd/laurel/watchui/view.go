@@ -34,6 +34,7 @@ type view struct {
 	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
+	sections score.Sections        // the numbers of all contests; zero if they are not known
 
 	connection client.Update // the last one about the connection: that it was made or lost
 	retryAt    time.Time     // if it was lost
@@ -50,7 +51,13 @@ type contest struct {
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
-		v.timeline, v.revision = nil, 0
+		v.timeline, v.sections, v.revision = nil, score.Sections{}, 0
+	}
+	if u.Sections != nil {
+		v.sections = *u.Sections
+	}
+	for _, id := range u.Removed {
+		delete(v.scores, id)
 	}
 	switch u.Kind {
 	case client.UpdateConnected, client.UpdateLost:
@@ -164,18 +171,19 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 		return nil
 	}
 	shown := len(list)
-	if shown > room-2 { // without a blank line and the headings
-		shown = room - 3 // nor the number of those that are left out
+	total := max(shown, v.sections.Live+v.sections.Next+v.sections.Finished)
+	if total > shown || shown > room-2 { // without a blank line and the headings
+		shown = min(shown, room-3) // nor the number of those that are left out
 	}
 	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
 	for _, c := range list[:shown] {
 		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
 	}
-	lines := append([]string{""}, t.Lines(width)...)
+	lines := append([]string{""}, t.Lines(width, "TITLE")...)
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
-	if more := len(list) - shown; more > 0 {
+	if more := total - shown; more > 0 {
 		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
 	}
 	return lines
@@ -192,12 +200,13 @@ func highlight(line string, changed, now time.Time) string {
 func (v *view) medalLines(width, room int) (lines []string) {
 	for _, competition := range slices.Sorted(maps.Keys(v.medals)) {
 		m := v.medals[competition]
-		if len(m.Rows) == 0 || room-len(lines) < 3 {
+		rows := slices.Concat(m.Rows, m.Outside)
+		if len(rows) == 0 || room-len(lines) < 3 {
 			continue
 		}
 		t := textfmt.NewTable(cmp.Or(m.Name, competition), "GOLD", "SILVER", "BRONZE", "TOTAL")
-		for _, r := range m.Rows[:min(len(m.Rows), room-len(lines)-2)] {
-			t.Row(fmt.Sprintf("%d %s", r.Rank, r.Organisation),
+		for _, r := range rows[:min(len(rows), room-len(lines)-2)] {
+			t.Row(textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Organisation),
 				fmt.Sprint(r.Gold), fmt.Sprint(r.Silver), fmt.Sprint(r.Bronze), fmt.Sprint(r.Total))
 		}
 		lines = append(append(lines, ""), t.Lines(width)...)
@@ -234,7 +243,7 @@ func (w *window) replaced(update client.Window, now time.Time) *window {
 	}
 	for _, r := range update.Rows {
 		b, known := before[r.Competitor]
-		if known && b.Rank == r.Rank && score.OptionalText(b.Mark) == score.OptionalText(r.Mark) && b.IRM == r.IRM {
+		if known && b.Equal(r) {
 			n.changed[r.Competitor] = w.changed[r.Competitor]
 		} else {
 			n.changed[r.Competitor] = now
@@ -271,8 +280,8 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
 		for _, r := range rows {
-			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation,
-				cmp.Or(r.IRM, v.markText(id, r.Mark)), v.markText(id, r.Diff))
+			mark, gap := w.RowText(&r)
+			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
 		for i, line := range t.Lines(width) {
 			if i > 0 {
@@ -282,15 +291,4 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 	}
 	return lines
-}
-
-// markText formats a mark as its contest does, if the contest is watched, too.
-func (v *view) markText(contestID string, d *score.Decimal) string {
-	switch c := v.scores[contestID]; {
-	case d == nil:
-		return ""
-	case c != nil:
-		return mark(&c.Record, *d)
-	}
-	return d.String()
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -99,7 +100,7 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 				t.Fatalf("%d lines on a terminal of %d×%d", len(lines), width, height)
 			}
 			for _, l := range lines {
-				if n := len([]rune(l)); n > width {
+				if n := textfmt.Width(l); n > width {
 					t.Fatalf("%q has %d columns on a terminal of %d×%d", l, n, width, height)
 				}
 			}
@@ -110,6 +111,59 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("got\n%s\nwant %q in it", text, want)
 		}
+	}
+}
+
+func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
+	r := match("OG50BC/CUR-M-GPA-01", 1, 3, "RUNNING")
+	r.ResultStatus, r.Title = "LIVE", "Tiebreak semi-final of the Gauls against the Romans"
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}})
+	for _, width := range []int{80, 110} {
+		line := v.lines(width, 24, now.Add(time.Hour))[3]
+		if !strings.HasSuffix(line, "RUNNING LIVE") || !strings.HasPrefix(line, "OG50BC/CUR-M-GPA-01  ") ||
+			textfmt.Width(line) > width {
+			t.Errorf("in %d cells: %q", width, line)
+		}
+	}
+}
+
+func TestColumnsOfTheWatchAreAlignedBehindAnyScript(t *testing.T) {
+	u := client.Update{Kind: client.UpdateSnapshot}
+	for i, title := range []string{"Rome", "日本太郎", "Jose\u0301", "\u202eevil", "🇬🇧 🇫🇷"} {
+		r := match(fmt.Sprint("A/", i), 1, 3, "RUNNING")
+		r.Title = title
+		u.Scores = append(u.Scores, r)
+	}
+	lines := viewOf(u).lines(100, 24, now.Add(time.Hour))
+	before, _, _ := strings.Cut(lines[2], "SCORE")
+	for _, line := range lines[3:8] {
+		if cells, _, found := strings.Cut(line, "GAU 3"); !found || textfmt.Width(cells) != textfmt.Width(before) {
+			t.Errorf("%q is not aligned with %q", line, lines[2])
+		}
+	}
+}
+
+func TestMedalsThatAreEqualShareARankAndNeutralsAreShown(t *testing.T) {
+	m := medal.Standings{Competition: "A", Revision: 1,
+		Rows: []medal.Row{
+			{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1, RankEqual: true},
+			{Organisation: "ROM", Gold: 1, Total: 1, Rank: 1, RankEqual: true}},
+		Outside: []medal.Row{{Organisation: "AIN", Gold: 1, Total: 1}}}
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Medals: []medal.Standings{m}})
+	text := strings.Join(v.lines(100, 24, now), "\n")
+	for _, want := range []string{"\n=1 GAU ", "\n=1 ROM ", "\nAIN "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q", text, want)
+		}
+	}
+}
+
+func TestATableWithoutMedalsIsToldOnlyWhenItHasLostThem(t *testing.T) {
+	var out, notes bytes.Buffer
+	empty := []medal.Standings{{Competition: "A", Revision: 1}}
+	updates := []client.Update{{Kind: client.UpdateSnapshot, Medals: empty}, {Kind: client.UpdateMedals, Medals: empty}}
+	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil || out.String() != "1  A  medals  none\n" {
+		t.Errorf("got %q, %v", &out, err)
 	}
 }
 
@@ -195,7 +249,7 @@ func TestPrintWritesALineForEachChange(t *testing.T) {
 	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {
 		t.Errorf("got %v; want what ended the watch", err)
 	}
-	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  10:00:00  A/1  alert  {\"text\":\"hail\"}\n"
+	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  2026-02-09T10:00:00Z  A/1  alert  {\"text\":\"hail\"}\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}

@@ -1,16 +1,22 @@
-import { headline, isLive, isOver, result, statusWord } from './format'
-import type { Contest } from './model'
+import { decisionWord, headline, isLive, isOver, result, statusWord } from './format'
+import type { Competitor, Contest } from './model'
+import { isolated } from './text'
 
 /** The shortest time between two announcements, however much happens. */
 const intervalMS = 4_000
 const maxSentences = 3
 
 function sentence(c: Contest, before: Contest | undefined): string {
-  const name = c.title || headline(c)
-  const side = (p: Contest['competitors'][0]) => `${p.name || p.code} ${result(c, p)}`
+  const name = headline(c)
+  const nameOf = (p: Competitor) => isolated(p.name || p.code)
+  const side = (p: Competitor) => `${nameOf(p)} ${result(c, p)}`
   if (before && !isOver(before) && isOver(c)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${winner.name || winner.code} wins. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+  }
+  if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner)) {
+    const winner = c.competitors.find((p) => p.code === c.winner)
+    return `${name}: ${winner ? `${nameOf(winner)} wins ` : ''}${decisionWord(c.decision)}.`
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
   const score = (r: Contest) => r.competitors.map((p) => p.code + result(r, p)).join()
@@ -19,7 +25,7 @@ function sentence(c: Contest, before: Contest | undefined): string {
   if (before && score(before) === score(c)) return ''
   const places = c.kind === 'ranked' ? c.competitors.slice(0, 1) : c.competitors.slice(0, 2)
   return places.length
-    ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + c.period : ''}.`
+    ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + isolated(c.period) : ''}.`
     : ''
 }
 

@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Directory } from './directory'
-import { localTime } from './format'
 import type { Frontend, Frontends } from './model'
 import { distrust } from './notice'
 import { Value } from './parts'
+import { localTime } from './time'
 
 const pollMS = 2_000
 

@@ -1,13 +1,11 @@
 import { useState } from 'preact/hooks'
 import { isCorrected, type Corrections } from './corrections'
 import {
-  venueTime,
-  venueDate,
   digitsOf,
-  headline,
   sidesInOrder,
+  decisionWord,
+  hasBegun,
   isLive,
-  isOver,
   kindOf,
   mark,
   periodsOf,
@@ -18,28 +16,42 @@ import {
 } from './format'
 import type { Leaderboard } from './leaderboard'
 import type { Contest, Competitor, TimelineEvent } from './model'
-import { Badges, CorrectedBadge, HiddenHeader, Sprig, State, Value } from './parts'
+import { Badges, Clock, CorrectedBadge, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { Ranking } from './ranking'
 import { toScores } from './route'
+import { isolated } from './text'
+import { moment } from './time'
 import type { Timeline } from './timeline'
 
 function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
   return (
     <div class={p.code === c.winner ? 'board-side winner' : 'board-side'}>
       <span class="board-name">
-        {p.name || p.code} {p.code === c.winner && <Sprig label="winner" />}
+        <Isolated text={p.name || p.code} /> {p.code === c.winner && <Sprig label="winner" />}
       </span>
       <Value of={p.result} class="board-score">
-        {isLive(c) || isOver(c) ? result(c, p) : '\u2013'}
+        {hasBegun(c) ? result(c, p) : '\u2013'}
       </Value>
     </div>
   )
 }
 
+/** letters returns about how many digits are as wide as a text. */
+const letters = (s: string) => [...s].reduce((n, char) => n + (/[0-9.,:\u2013]/.test(char) ? 1 : 1.3), 0)
+
+/** longest returns the letters of the longest word of some names. */
+const longest = (names: string[]) => Math.max(...names.flatMap((s) => s.split(/[\s-]+/)).map((w) => [...w].length))
+
 function Board({ contest: c }: { contest: Contest }) {
   const sides = sidesInOrder(c)
   return (
-    <div class={isLive(c) ? 'board live' : 'board'}>
+    <div
+      class={isLive(c) ? 'board live' : 'board'}
+      style={{
+        '--digits': Math.max(2, ...sides.map((p) => letters(result(c, p)))),
+        '--word': longest(sides.map((p) => p.name || p.code)),
+      }}
+    >
       <Side contest={c} side={sides[0]!} />
       <div class="board-between">
         <State contest={c} />
@@ -86,7 +98,9 @@ function LineScore({ contest: c }: { contest: Contest }) {
           {sides.map((p) => (
             <tr key={p.code} class={p.code === c.winner ? 'winner' : undefined}>
               <th scope="row">
-                <abbr title={p.name}>{p.code}</abbr>
+                <abbr title={p.name}>
+                  <Isolated text={p.code} />
+                </abbr>
               </th>
               {periods.map((name) => {
                 const v = p.periods?.[name]
@@ -115,27 +129,39 @@ function LineScore({ contest: c }: { contest: Contest }) {
 const totals = (r: Record<string, number> | undefined) =>
   r
     ? Object.entries(r)
-        .map(([code, n]) => `${code} ${n}`)
+        .map(([code, n]) => `${isolated(code)} ${n}`)
         .join(', ')
     : ''
 
-/** describe returns an event in a few words, with its points or mark. */
-function describe(c: Contest, e: TimelineEvent): [what: string, number: string] {
+/** holder names who was given a medal. */
+function holder(c: Contest, award: TimelineEvent): string {
+  const { competitor, organisation } = award.data
+  return (competitor ? nameOf(c, competitor) + ', ' : '') + isolated(organisation)
+}
+
+const nameOf = (c: Contest, code: string) =>
+  isolated(c.competitors.find((p) => p.code === code)?.name || code)
+
+/**
+ * describe returns an event in a few words, with its points or mark. before is the event
+ * that it takes back, if it does and that is known.
+ */
+function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: string, number: string] {
   const d = e.data
-  const name = (code: string) => c.competitors.find((p) => p.code === code)?.name || code
+  const name = (code: string) => nameOf(c, code)
   switch (e.type) {
     case 'score.play':
       return [
-        [name(d.competitor), d.action && words(d.action.toLowerCase()), d.athlete]
+        [name(d.competitor), d.action && isolated(words(d.action.toLowerCase())), d.athlete && isolated(d.athlete)]
           .filter(Boolean)
           .join(' \u00b7 '),
         d.delta ? signed(d.delta) : '',
       ]
     case 'score.set':
-      return [`Score set: ${totals(d.result)}`, '']
+      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}`, '']
     case 'result.set':
       return [
-        [name(d.competitor), d.split && words(d.split)].filter(Boolean).join(' \u00b7 '),
+        [name(d.competitor), d.split && isolated(words(d.split))].filter(Boolean).join(' \u00b7 '),
         d.irm || mark(c, d.mark, digitsOf(c)),
       ]
     case 'contest.status':
@@ -143,25 +169,35 @@ function describe(c: Contest, e: TimelineEvent): [what: string, number: string] 
         [
           d.schedule_status && statusWord({ ...c, ...d }),
           d.result_status && d.result_status !== 'LIVE' && words(d.result_status.toLowerCase()),
-          d.period,
+          d.period && isolated(d.period),
         ]
           .filter(Boolean)
           .join(' \u00b7 '),
         '',
       ]
-    case 'medal.award':
+    case 'contest.decide':
       return [
-        `${words(d.medal.toLowerCase())} for ${d.competitor ? name(d.competitor) + ', ' : ''}${d.organisation}`,
+        d.decision
+          ? [d.winner ? `${name(d.winner)} wins` : 'Nobody wins', decisionWord(d.decision)].join(' \u00b7 ')
+          : 'Decision taken back',
         '',
       ]
+    case 'contest.reset':
+      return ['The contest begins anew', '']
+    case 'medal.award':
+      return [`${words(d.medal.toLowerCase())} for ${holder(c, e)}`, '']
     case 'medal.revoke':
-      return ['Medal revoked', '']
+      return [
+        before ? `${words(before.data.medal.toLowerCase())} taken back from ${holder(c, before)}` : 'Medal taken back',
+        '',
+      ]
     case 'event.void':
-      return ['Event voided', '']
+      if (before?.type === 'event.void') return ['Void taken back', '']
+      return before ? [`Voided: ${describe(c, before).filter(Boolean).join(' ')}`, ''] : ['Event voided', '']
     case 'contest.define':
       return ['Announced', '']
     case 'alert':
-      return [d.text, '']
+      return [isolated(d.text), '']
   }
   return [words(e.type.replace('.', ' ')), '']
 }
@@ -197,10 +233,17 @@ function EventText({
       {why !== undefined && (
         <>
           {' '}
-          <CorrectedBadge /> <span class="why">{why}</span>
+          <CorrectedBadge />{' '}
+          <span class="why">
+            <Isolated text={why} />
+          </span>
         </>
       )}
-      {comment && <span class="why">{comment}</span>}
+      {comment && (
+        <span class="why">
+          <Isolated text={comment} />
+        </span>
+      )}
     </>
   )
 }
@@ -209,7 +252,9 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
   const [limit, setLimit] = useState(initialEvents)
   const events = [...timeline.events].reverse()
   const sides = sidesInOrder(c)
-  const { retracted, correcting } = timeline.corrections
+  const { retracted, correcting, revoked } = timeline.corrections
+  const byRevision = new Map(events.map((e) => [e.revision, e]))
+  const at = (e: TimelineEvent) => moment(e.time, c.start_time ?? 'Z')
   return (
     <div class="card">
       <table class="timeline">
@@ -219,8 +264,8 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
         </caption>
         <HiddenHeader of={['When', 'What', 'Points or mark', 'Score after']} />
         <tbody>
-          {events.slice(0, limit).map((e) => {
-            const [what, number] = describe(c, e)
+          {events.slice(0, limit).map((e, i, shown) => {
+            const [what, number] = describe(c, e, revoked.get(e.revision) ?? byRevision.get(e.voids ?? 0))
             const retraction = e.voided_by && !retracted.has(e.revision) ? '' : retracted.get(e.revision)
             const after =
               e.type === 'score.play' && e.data.result
@@ -239,8 +284,11 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                 tabIndex={-1}
               >
                 <td class="when">
-                  <time dateTime={e.time}>{e.data.clock || venueTime(e.time)}</time>{' '}
-                  <span class="at">{e.type === 'score.play' ? e.data.period : ''}</span>
+                  {at(e).day !== (shown[i - 1] && at(shown[i - 1]!).day) && <span class="day">{at(e).day} </span>}
+                  <time dateTime={e.time}>
+                    {e.data.clock ? <Isolated text={e.data.clock} /> : <Clock time={e.time} like={c.start_time ?? 'Z'} />}
+                  </time>{' '}
+                  <span class="at">{e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}</span>
                 </td>
                 <td>
                   <EventText
@@ -296,7 +344,9 @@ export function ContestView({
         <a href={toScores}>Scores</a> <span aria-hidden="true">/</span> {kindOf(c)}
       </p>
       <div class="headline">
-        <h1>{headline(c)}</h1>
+        <h1>
+          <Headline contest={c} />
+        </h1>
         <Badges contest={c} corrected={isCorrected(corrections)} />
         {!duel && (
           <span class="now">
@@ -305,9 +355,13 @@ export function ContestView({
         )}
       </div>
       <p class="facts">
-        {[c.venue, c.start_time && `${venueDate(c.start_time)}, ${venueTime(c.start_time)}`]
-          .filter(Boolean)
-          .join(' \u00b7 ')}
+        {c.venue && <Isolated text={c.venue} />}
+        {c.venue && c.start_time && ' \u00b7 '}
+        {c.start_time && (
+          <time dateTime={c.start_time}>
+            {moment(c.start_time).day}, <Clock time={c.start_time} />
+          </time>
+        )}
       </p>
       {duel && <Board contest={c} />}
       <div class="columns even">

@@ -11,6 +11,8 @@ export interface Corrections {
   /** Corrected marks by rowKey, and organisations with corrected medals. */
   marks: Map<string, string>
   organisations: Map<string, string>
+  /** The award that each revocation takes back, by the revision of the revocation. */
+  revoked: Map<number, TimelineEvent>
 }
 
 export const rowKey = (split: string, competitor: string) => split + '\n' + competitor
@@ -27,27 +29,34 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     correcting: new Map(),
     marks: new Map(),
     organisations: new Map(),
+    revoked: new Map(),
   }
   const why = new Map(
-    events.filter((e) => e.type === 'event.void').map((e) => [e.revision, e.data.reason as string]),
+    events.filter((e) => ['event.void', 'contest.reset'].includes(e.type)).map((e) => [e.revision, e.data.reason as string]),
   )
   const awards = new Map<string, TimelineEvent>()
   let begun = false
+  let official = false
   for (const e of events) {
     const d = e.data
     const retracted = e.voided_by ? (why.get(e.voided_by) ?? '') : undefined
     if (e.type === 'medal.award') awards.set(d.award_id, e)
     const award = e.type === 'medal.revoke' ? awards.get(d.award_id) : undefined
+    if (award) c.revoked.set(e.revision, award)
     if (retracted !== undefined && e.type !== 'event.void') c.retracted.set(e.revision, retracted)
     else if (retracted !== undefined) continue
-    else if (e.type === 'event.void') c.correcting.set(e.revision, d.reason)
+    else if (e.type === 'event.void' || e.type === 'contest.reset') c.correcting.set(e.revision, d.reason)
     else if (e.type === 'medal.revoke') {
       c.correcting.set(e.revision, d.reason)
       if (award) c.retracted.set(award.revision, d.reason)
     } else if (d.reason && (e.type === 'result.set' || (e.type === 'score.set' && begun)))
       c.correcting.set(e.revision, d.reason)
-    else if (e.type === 'contest.status')
+    else if (d.reason && official && (e.type === 'contest.decide' || e.type === 'contest.status'))
+      c.correcting.set(e.revision, d.reason)
+    if (e.type === 'contest.status' && retracted === undefined) {
       begun ||= Boolean(d.schedule_status && !/SCHEDULED|POSTPONED|READY/.test(d.schedule_status))
+      official ||= d.result_status === 'OFFICIAL'
+    }
     const reason = c.correcting.get(e.revision) ?? retracted
     if (reason === undefined) continue
     if (e.type === 'result.set') c.marks.set(rowKey(d.split, d.competitor), reason)

@@ -1,4 +1,5 @@
 import type { Contest, Competitor } from './model'
+import { finds, isolated } from './text'
 
 const statusWords: Record<string, string> = {
   UNSCHEDULED: 'Not scheduled',
@@ -14,9 +15,29 @@ const statusWords: Record<string, string> = {
   FINISHED: 'Finished',
 }
 
+const decisionWords: Record<string, string> = {
+  REGULAR: 'in regular time',
+  EXTRA_TIME: 'after extra time',
+  SHOOT_OUT: 'by shoot-out',
+  RETIRED: 'by retirement',
+  WALKOVER: 'by walkover',
+  DISQUALIFIED: 'by disqualification',
+  AWARDED: 'by award',
+  DRAWN: 'drawn',
+  ABANDONED: 'abandoned',
+  RULE: 'by rule',
+}
+
 export const isLive = (c: Contest) =>
   ['RUNNING', 'SCHEDULED_BREAK', 'INTERRUPTED'].includes(c.schedule_status)
 export const isOver = (c: Contest) => c.schedule_status === 'FINISHED' || c.schedule_status === 'CANCELLED'
+
+/** hasBegun reports whether the contest has a score to show, also while it is stopped. */
+export const hasBegun = (c: Contest) => !!c.started || isLive(c) || isOver(c)
+
+/** decisionWord returns how the contest was won, or why nobody has won it. */
+export const decisionWord = (decision: string | undefined) =>
+  decision ? (decisionWords[decision] ?? words(decision.toLowerCase())) : ''
 
 export const statusWord = (c: Contest) => statusWords[c.schedule_status] ?? c.schedule_status
 
@@ -70,27 +91,13 @@ export function result(c: Contest, p: Competitor, digits = 0): string {
 
 export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
 
-/** venueTime returns the time of day at the venue, which the timestamp has. */
-export const venueTime = (time: string) => time.slice(11, 16)
-
-export function venueDate(time: string): string {
-  const [y, m, d] = time.slice(0, 10).split('-')
-  const month =
-    ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][Number(m) - 1] ?? m
-  return `${Number(d)} ${month} ${Number(y)}`
-}
-
-/** localTime returns the time of day of the reader. */
-export function localTime(ms: number): string {
-  const d = new Date(ms)
-  return String(d.getHours()).padStart(2, '0') + ':' + String(d.getMinutes()).padStart(2, '0')
-}
+const partsOfKind = (c: Contest) =>
+  [words(c.sport), c.phase && c.phase.charAt(0).toUpperCase() + c.phase.slice(1), c.event, c.group].filter(
+    (s, i, all): s is string => Boolean(s) && all.indexOf(s) === i,
+  )
 
 /** kindOf puts the phase before the event, because small screens cut off the end. */
-export const kindOf = (c: Contest) =>
-  [words(c.sport), c.phase && c.phase.charAt(0).toUpperCase() + c.phase.slice(1), c.event, c.group]
-    .filter((s, i, all) => s && all.indexOf(s) === i)
-    .join(' \u00b7 ')
+export const kindOf = (c: Contest) => partsOfKind(c).map(isolated).join(' \u00b7 ')
 
 /**
  * sidesInOrder returns the sides in the order of the title, so that they do not swap when
@@ -102,35 +109,49 @@ export function sidesInOrder(c: Contest): Competitor[] {
   return [...c.competitors].sort((a, b) => at(a) - at(b) || (a.code < b.code ? -1 : 1))
 }
 
-/** headline leaves out a title that only names the two sides. */
-export function headline(c: Contest): string {
-  const title = c.title || c.contest_id
-  return / vs?\.? /.test(title) && c.competitors.length > 1
-    ? sidesInOrder(c)
-        .map((p) => p.name || p.code)
-        .join(' \u2013 ')
-    : title
+/** What stands between two sides in a title. */
+const versus = /^ *(vs?\.?|[-\u2013\u2014@/]|at) *$/i
+
+/** namesSides reports whether a title only names the two sides, by names or codes. */
+function namesSides(c: Contest): boolean {
+  const [a, b] = c.competitors.map((p) => [p.code, p.name].filter(Boolean))
+  if (!a || !b || c.competitors.length > 2 || c.kind === 'ranked') return false
+  const are = (first: string[], last: string[]) =>
+    first.some((s) =>
+      last.some(
+        (t) =>
+          c.title.length > s.length + t.length &&
+          c.title.startsWith(s) &&
+          c.title.endsWith(t) &&
+          versus.test(c.title.slice(s.length, -t.length)),
+      ),
+    )
+  return are(a, b) || are(b, a)
 }
 
-export function matches(c: Contest, find: string): boolean {
-  if (!find) return true
-  const text = [
+/** titleBeside returns the title if it says more than the sides and the kind beside it. */
+export function titleBeside(c: Contest): string {
+  const known = partsOfKind(c).some((s) => s.toLowerCase() === c.title.toLowerCase())
+  return known || namesSides(c) ? '' : c.title
+}
+
+/** headlineParts are the names of the two sides in the place of a title that only names them. */
+export const headlineParts = (c: Contest): string[] =>
+  namesSides(c) ? sidesInOrder(c).map((p) => p.name || p.code) : [c.title || c.contest_id]
+
+export const headline = (c: Contest) => headlineParts(c).map(isolated).join(' \u2013 ')
+
+export const matches = (c: Contest, find: string) =>
+  finds(find, [
     c.contest_id,
     c.title,
     c.sport,
     c.event,
     c.phase,
+    c.group,
     c.venue,
     ...c.competitors.flatMap((p) => [p.code, p.name, p.organisation]),
-  ]
-    .join(' ')
-    .toLowerCase()
-    .replace(/-/g, ' ')
-  return find
-    .toLowerCase()
-    .split(/\s+/)
-    .every((w) => text.includes(w))
-}
+  ])
 
 /** splitPeriod splits the number off the end of a period's name. */
 function splitPeriod(name: string): [stem: string, number: number] {

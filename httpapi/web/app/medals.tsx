@@ -1,5 +1,5 @@
 import type { MedalRow, Medals } from './model'
-import { CorrectedBadge, Value } from './parts'
+import { CorrectedBadge, Isolated, Value } from './parts'
 import { toMedals } from './route'
 
 function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) {
@@ -7,8 +7,14 @@ function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) 
     <tr>
       <td class="rank">{row.rank ? (row.rank_equal ? '=' : '') + row.rank : ''}</td>
       <th scope="row">
-        <span class="org">{row.organisation}</span>{' '}
-        {name !== row.organisation && <span class="name">{name}</span>}
+        <span class="org">
+          <Isolated text={row.organisation} />
+        </span>{' '}
+        {name !== row.organisation && (
+          <span class="name">
+            <Isolated text={name} />
+          </span>
+        )}
         {why !== undefined && (
           <>
             {' '}
@@ -42,7 +48,9 @@ export function MedalTable({
     <div class="card">
       <table class="medals">
         <caption>
-          <h2>Medals</h2> <span class="sub">{m.name || m.competition}</span>
+          <h2>Medals</h2> <span class="sub">
+            <Isolated text={m.name || m.competition} />
+          </span>
           {corrected.size > 0 && (
             <>
               {' '}

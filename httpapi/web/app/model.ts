@@ -28,6 +28,8 @@ export interface Contest {
   unit?: string
   schedule_status: string
   result_status: string
+  /** It has been RUNNING. */
+  started?: boolean
   period: string
   clock: string
   start_time?: string
@@ -35,6 +37,8 @@ export interface Contest {
   competitors: Competitor[]
   total?: number
   winner: string
+  /** How it was won, or why nobody has won. */
+  decision?: string
   revision: number
   updated_at: string
 }

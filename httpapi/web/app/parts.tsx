@@ -1,7 +1,9 @@
 import type { ComponentChildren } from 'preact'
 import { useRef } from 'preact/hooks'
-import { isLive, resultWord, statusWord } from './format'
+import { decisionWord, headlineParts, isLive, resultWord, statusWord } from './format'
 import type { Contest } from './model'
+import { isolated, plain } from './text'
+import { moment } from './time'
 
 /** flash is set while a render shows only live changes: a resync must not flash. */
 export const rendering = { flash: false }
@@ -37,6 +39,30 @@ export function Value({
 export const clearFlash = (e: AnimationEvent) =>
   (e.currentTarget as HTMLElement).classList.remove('flash-a', 'flash-b')
 
+/** Isolated shows a text of a bard, whose direction has no effect on what stands beside it. */
+export const Isolated = ({ text }: { text: string | undefined }) => <bdi>{plain(text ?? '')}</bdi>
+
+export const Headline = ({ contest }: { contest: Contest }) => (
+  <>
+    {headlineParts(contest).map((text, i) => (
+      <>
+        {i > 0 && ' \u2013 '}
+        <Isolated text={text} />
+      </>
+    ))}
+  </>
+)
+
+/** Clock shows the time of day with its zone, of the timestamp or of another one. */
+export function Clock({ time, like }: { time: string; like?: string }) {
+  const { clock, zone } = moment(time, like)
+  return (
+    <>
+      {clock} <span class="zone">{zone}</span>
+    </>
+  )
+}
+
 /** CorrectedBadge marks a correction, with the reason if it is known. */
 export const CorrectedBadge = ({ why }: { why?: string }) => (
   <span class="badge corrected" title={why || undefined}>
@@ -55,7 +81,7 @@ export function Badges({ contest: c, corrected }: { contest: Contest; corrected?
 }
 
 export function State({ contest: c }: { contest: Contest }) {
-  const at = isLive(c) && [c.period, c.clock].filter(Boolean).join(' ')
+  const at = isLive(c) && [c.period, c.clock].filter(Boolean).map(isolated).join(' ')
   return (
     <>
       <span class={isLive(c) ? 'state live' : 'state'}>{statusWord(c)}</span>
@@ -64,6 +90,7 @@ export function State({ contest: c }: { contest: Contest }) {
           {at}
         </Value>
       )}
+      {c.decision && <span class="at decision"> {decisionWord(c.decision)}</span>}
     </>
   )
 }

@@ -3,8 +3,9 @@ import { rowKey, type Corrections } from './corrections'
 import { digitsOf, grouped, isOver, mark, words } from './format'
 import { highlightMS, topRows, type Item, type Leaderboard } from './leaderboard'
 import type { BoardRow, Contest } from './model'
-import { CorrectedBadge, rendering, clearFlash, Sprig } from './parts'
+import { CorrectedBadge, rendering, clearFlash, Isolated, Sprig } from './parts'
 import { toContest, type Selection } from './route'
+import { isolated } from './text'
 
 /** The longest code that a competitor can have. */
 const maxCode = 128
@@ -35,6 +36,10 @@ function lowerIsBetter(c: Contest, rows: BoardRow[]): boolean {
     last = marks.at(-1)
   return first === undefined || first === last ? c.result_type === 'TIME' : first < last!
 }
+
+/** gapOf returns how far a row is behind the first. */
+const gapOf = (r: BoardRow, c: Contest, digits: number, behind: string) =>
+  r.diff ? behind + mark(c, r.diff, digits) : ''
 
 interface RowContext {
   contest: Contest
@@ -78,11 +83,12 @@ function RankingRow({
       <td class="rank">{r.rank ? (r.rank_equal ? '=' : '') + r.rank : ''}</td>
       <th scope="row">
         <a href={toContest(c.contest_id, { ...selection, around: r.competitor })} data-row class="name">
-          {name}
+          <Isolated text={name} />
         </a>{' '}
         <span class="org">
           {[r.organisation !== r.competitor && r.organisation, !selection.category && r.category]
-            .filter(Boolean)
+            .filter((s): s is string => Boolean(s))
+            .map(isolated)
             .join(' \u00b7 ')}
         </span>
         {r.competitor === c.winner && (
@@ -108,7 +114,7 @@ function RankingRow({
             mark(c, r.mark, digits)
           )}
         </span>{' '}
-        <span class="gap">{r.diff ? behind + mark(c, r.diff, digits) : ''}</span>
+        <span class="gap">{gapOf(r, c, digits, behind)}</span>
       </td>
     </tr>
   )
@@ -125,8 +131,14 @@ function StartList({ contest: c, rows }: { contest: Contest; rows: BoardRow[] })
           <tr key={p.code}>
             <td class="rank" />
             <th scope="row">
-              <span class="name">{p.name || p.code}</span>{' '}
-              {p.organisation !== p.code && <span class="org">{p.organisation}</span>}
+              <span class="name">
+                <Isolated text={p.name || p.code} />
+              </span>{' '}
+              {p.organisation !== p.code && (
+                <span class="org">
+                  <Isolated text={p.organisation} />
+                </span>
+              )}
             </th>
             <td class="n">
               <span class="total">{'\u2013'}</span> <span class="gap" />
@@ -176,7 +188,7 @@ function Splits({
             onClick={() => choose(split)}
           >
             <span class="dot" aria-hidden="true" />
-            {words(split)}
+            {isolated(words(split))}
             {any === false && <span class="hidden">, no mark yet</span>}
           </button>
         )
@@ -259,7 +271,9 @@ function Following({ board, selection }: { board: Leaderboard; selection: Select
   return (
     <p class="following">
       <span>
-        <b>{name}</b>{' '}
+        <b>
+          <Isolated text={name} />
+        </b>{' '}
         {row?.rank ? (
           <>
             is {row.rank_equal ? 'equal ' : ''}
@@ -370,7 +384,15 @@ function Rows({
       role={board.scrolling ? 'region' : undefined}
       aria-label={board.scrolling ? 'Rows' : undefined}
     >
-      <table class="ranking" aria-rowcount={selection.around ? -1 : total + 1}>
+      <table
+        class="ranking"
+        aria-rowcount={selection.around ? -1 : total + 1}
+        style={{
+          // The columns keep their width when other rows come: it is that of the highest rank.
+          '--rank': String(total).length + 1,
+          '--gap': Math.max(3, ...all.map((r) => gapOf(r, c, context.digits, context.behind).length)),
+        }}
+      >
         <caption>
           <span class="hidden">
             {name}, {grouped(total)} in all

@@ -1,15 +1,17 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
-import { venueTime, venueDate, headline, isLive, isOver, kindOf, matches, result } from './format'
+import { hasBegun, isLive, isOver, kindOf, matches, result, titleBeside } from './format'
 import type { Contest, Medals } from './model'
 import { MedalTable } from './medals'
-import { Badges, HiddenHeader, Sprig, State, Value } from './parts'
+import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
+import { finds } from './text'
+import { earlier, moment } from './time'
 
 /** listed returns the competitors in a line of the list: both sides, or the leaders. */
 function listed(c: Contest) {
-  return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank).slice(0, 3) : c.competitors.slice(0, 4)
+  return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank || p.irm).slice(0, 3) : c.competitors.slice(0, 4)
 }
 
 /** Line is rendered again only when its record has changed. */
@@ -21,16 +23,29 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
   render() {
     const c = this.props.contest
     const sides = listed(c)
+    const title = titleBeside(c)
     return (
       <tr class={isLive(c) ? 'live' : undefined}>
         <th scope="row">
           <a href={toContest(c.contest_id)} data-row>
             <span class="kind">{kindOf(c)}</span>
-            {sides.length === 0 && <span class="side">{headline(c)}</span>}
+            {sides.length === 0 ? (
+              <span class="side">
+                <Headline contest={c} />
+              </span>
+            ) : (
+              title && (
+                <span class="title">
+                  <Isolated text={title} />
+                </span>
+              )
+            )}
             {sides.map((p) => (
               <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
                 {c.kind === 'ranked' && <span class="place">{p.rank}</span>}
-                <span class="name">{p.name || p.code}</span>
+                <span class="name">
+                  <Isolated text={p.name || p.code} />
+                </span>
                 {p.code === c.winner && <Sprig label="winner" />}
               </span>
             ))}
@@ -39,7 +54,7 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
         <td class="score">
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
-              {isLive(c) || isOver(c) ? (
+              {hasBegun(c) ? (
                 <Value of={result(c, p) + p.tiebreak}>
                   {result(c, p)}
                   {p.tiebreak ? <small> ({p.tiebreak})</small> : null}
@@ -51,12 +66,12 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
           ))}
         </td>
         <td class="when">
-          {!isLive(c) && !isOver(c) && c.start_time ? (
+          {!hasBegun(c) && c.start_time ? (
             <time dateTime={c.start_time}>
-              <span class="day">{venueDate(c.start_time)}</span> {venueTime(c.start_time)}
+              <span class="day">{moment(c.start_time).day}</span> <Clock time={c.start_time} />
             </time>
           ) : null}
-          {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
+          {(hasBegun(c) || c.decision || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
           <Badges contest={c} corrected={this.props.corrected} />
         </td>
       </tr>
@@ -101,9 +116,8 @@ function Section({
   )
 }
 
-const time = (c: Contest) => c.start_time || '9999'
 const byStart = (a: Contest, b: Contest) =>
-  time(a).localeCompare(time(b)) || a.contest_id.localeCompare(b.contest_id)
+  earlier(a.start_time, b.start_time) || (a.contest_id < b.contest_id ? -1 : 1)
 
 interface ScoresProps {
   contests: Contest[]
@@ -116,6 +130,12 @@ interface ScoresProps {
 
 export function Scores({ contests, medals, corrected, names, find, onFind }: ScoresProps) {
   const found = contests.filter((c) => matches(c, find))
+  const competitions = new Set(found.map((c) => c.competition))
+  const tables = medals.filter(
+    (m) =>
+      competitions.has(m.competition) ||
+      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, names.get(r.organisation)])]),
+  )
   return (
     <div class="columns">
       <div>
@@ -152,7 +172,7 @@ export function Scores({ contests, medals, corrected, names, find, onFind }: Sco
         )}
       </div>
       <div>
-        {medals.map((m) => (
+        {tables.map((m) => (
           <MedalTable
             key={m.competition}
             medals={m}

@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
-import { localTime } from './format'
 import type { StreamStatus } from './model'
 import { silenceMS } from './stream'
+import { localTime } from './time'
 
 /**
  * isStale reports whether no frontend can be reached or the stream has been silent for

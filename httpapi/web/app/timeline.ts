@@ -13,6 +13,8 @@ const spreadMS = 250
 const maxEvents = 5_000
 const keepLatest = 3_000
 const keepFirst = 200
+/** The types of events that no longer count after a contest.reset. */
+const endedByReset = ['contest.status', 'contest.decide', 'score.play', 'score.set', 'result.set']
 
 /**
  * Timeline holds the events of the open contest. The stream only signals changes; the
@@ -100,14 +102,19 @@ export class Timeline {
   }
 
   /**
-   * applyVoids updates voided_by from the void events: only new events are fetched, so
+   * applyVoids updates voided_by from the voids and resets: only new events are fetched, so
    * older ones do not learn that they were voided. A void that is not among the events is
    * known only from the event that it voids.
    */
   private applyVoids() {
     const voids = new Set<number>()
     const active = new Map<number, number>()
+    let reset = 0
     for (const e of [...this.events].reverse()) {
+      if (e.type === 'contest.reset') {
+        voids.add(e.revision)
+        if (!active.has(e.revision)) reset ||= e.revision
+      }
       if (!e.voids) continue
       voids.add(e.revision)
       if (!active.has(e.revision)) active.set(e.voids, e.revision)
@@ -115,7 +122,8 @@ export class Timeline {
     for (const e of this.events) {
       const other =
         e.voided_by && !voids.has(e.voided_by) && !active.has(e.voided_by) ? e.voided_by : undefined
-      e.voided_by = active.get(e.revision) ?? other
+      const ended = e.revision < reset && endedByReset.includes(e.type) ? reset : undefined
+      e.voided_by = active.get(e.revision) ?? other ?? ended
     }
     this.corrections = correctionsOf(this.events)
     if (this.events.length > maxEvents) this.prune()

@@ -1,0 +1,96 @@
+package question
+
+import (
+	"laurel/cache"
+	"laurel/cache/queries"
+	"laurel/httpapi/web"
+	"laurel/score"
+	"laurel/score/medal"
+)
+
+const (
+	// nowBytes bounds the records of the answer to Now, so that a phone has them at once.
+	nowBytes = 120 << 10
+	// nowLines bounds the contests of each section. The page shows as many at first.
+	nowLines = web.MaxLines
+	// nowTables bounds the medal tables.
+	nowTables = 10
+)
+
+// nowShares are what the contests of each section may take of nowBytes, the sections
+// before it included. What one does not need is left to the next. Medal tables get the
+// rest.
+var nowShares = map[score.Section]int{
+	score.SectionLive: nowBytes / 2, score.SectionNext: nowBytes * 5 / 8, score.SectionFinished: nowBytes * 3 / 4,
+}
+
+// Now asks for what a page shows before anybody asks for more, a web.Data: the live
+// contests, the next ones, the latest finished ones and medal tables. It has no route; the
+// page and streams begin with it.
+func Now() Question {
+	return Question{Key: "now", Tag: cache.AnyTag, Ask: encoded(findNow)}
+}
+
+// Sections asks for the numbers of contests, a score.Sections. It has no route; heartbeats
+// have them.
+func Sections() Question {
+	return Question{Key: "sections", Tag: cache.AnyTag, Ask: encoded(func(v queries.View) (any, uint64, error) {
+		o, err := v.Overview(0)
+		return o.Sections, 0, err
+	})}
+}
+
+func findNow(v queries.View) (any, uint64, error) {
+	overview, err := v.Overview(nowTables)
+	if err != nil {
+		return nil, 0, err
+	}
+	now := web.Data{
+		Revision: v.Revision(),
+		Sections: overview.Sections,
+		Scores:   []score.Record{},
+		Medals:   []medal.Standings{},
+	}
+	size := 0
+	fits := func(value any, bound int) (bool, error) {
+		body, err := queries.Encode(value)
+		if err != nil || size+len(body) > bound {
+			return false, err
+		}
+		size += len(body)
+		return true, nil
+	}
+	for _, section := range score.AllSections {
+		list, _, err := v.Contests(score.Filter{Section: section}, "", nowLines)
+		if err != nil {
+			return nil, 0, err
+		}
+		for i := range list {
+			ok, err := fits(&list[i], nowShares[section])
+			if err != nil {
+				return nil, 0, err
+			}
+			if !ok {
+				break
+			}
+			now.Scores = append(now.Scores, list[i])
+		}
+	}
+	for _, competition := range overview.Medals {
+		t, ok, err := v.Medals(competition)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !ok {
+			continue
+		}
+		standings := t.Standings()
+		if ok, err = fits(&standings, nowBytes); err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			now.Medals = append(now.Medals, standings)
+		}
+	}
+	return now, 0, nil
+}
