@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,8 +39,8 @@ type inputEvent struct {
 	raw     []byte // the line as it was read
 	source  string
 	contest string
-	time    time.Time // zero: it has none
-	made    bool      // its identity, or a part of it, was made here
+	time    string // "" for none
+	made    bool   // its identity, or a part of it, was made here
 }
 
 // lineError adds the line, and the id if it is known, to an error about an event.

@@ -73,7 +73,9 @@ func (e *inputEvent) placeholderID() string {
 
 // isTaken reports whether an event was refused because another one has its identity.
 // Conflicts of other ids name a field of the data.
-func isTaken(p *score.Problem) bool { return p.Code == score.IDConflict && p.Field == "" }
+func isTaken(p *score.Problem) bool {
+	return p.Code == score.IDConflict && !strings.HasPrefix(p.Field, "data.")
+}
 
 // concernsAll reports whether an event was refused for a reason that is not in its content.
 func concernsAll(reason error) bool {
@@ -191,7 +193,7 @@ func (s *singer) explain(ctx context.Context, err error, made bool) error {
 		return fmt.Errorf("%w\nThe alert in its place was refused, too: %v", refusal, r.Problem)
 	}
 	err = lineError(r.Line.Number, r.Line.ID, r.Problem)
-	if made && (r.Problem.Code == score.IDConflict || r.Problem.Code == score.SeqGap) {
+	if made && (isTaken(r.Problem) || r.Problem.Code == score.SeqGap) {
 		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
 			"line was posted before; give this one a source with --source", err)
 	}

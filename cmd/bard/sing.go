@@ -361,11 +361,12 @@ func (p *pace) due(at, now time.Time) time.Time {
 	return p.began.Add(time.Duration(float64(at.Sub(p.first)) / float64(p.speed)))
 }
 
-// wait waits until the event is due or ctx ends.
-func (p *pace) wait(ctx context.Context, at time.Time) error {
+// wait waits until an event with a time is due or ctx ends.
+func (p *pace) wait(ctx context.Context, given string) error {
 	if p.speed == 0 {
 		return ctx.Err()
 	}
+	at, _ := score.ParseTime(given) // a frontend says what is wrong with it
 	now := time.Now()
 	d := p.due(at, now).Sub(now)
 	if d <= 0 {
