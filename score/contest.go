@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -123,7 +124,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *ContestDefine:
 		p = c.define(d, marks, mode)
 	case *CompetitorDefine:
-		p = c.enter(d, marks)
+		p = c.enter(d, marks, mode)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
 	case *ContestDecide:
@@ -313,8 +314,11 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 		return fieldProblem(field,
 			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
 	}
-	return fieldProblem(field,
-		"%q does not compete here; want one of %s%s", clip(code), strings.Join(codes, ", "), more)
+	shown := strconv.Quote(clip(code))
+	if exact := strconv.QuoteToASCII(clip(code)); exact != shown { // it may look like one of the list
+		shown += " (" + exact + ")"
+	}
+	return fieldProblem(field, "%s does not compete here; want one of %s%s", shown, strings.Join(codes, ", "), more)
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {

@@ -78,8 +78,8 @@ const (
 	maxEntrants  = 1000
 	maxList      = 256
 	maxPlace     = 1_000_000
-	// maxOrganisations limits the organisations that one competition.define names.
-	maxOrganisations = 1000
+	// maxNamed limits the organisations that one competition.define names.
+	maxNamed = 1000
 )
 
 const (
@@ -174,8 +174,8 @@ type Organisation struct {
 
 func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
 	checkCleared(d, c)
-	if n := len(d.Organisations); n > maxOrganisations {
-		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxOrganisations)
+	if n := len(d.Organisations); n > maxNamed {
+		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxNamed)
 		return
 	}
 	named := make(map[string]bool, len(d.Organisations))
@@ -262,12 +262,12 @@ func checkKind(d *ContestDefine, c *Checker) {
 
 // Entrant is one competitor in the list of a contest.define, or on a start list.
 type Entrant struct {
-	Code         string   `json:"code"`
+	Code         string   `json:"code" is:"code"`
 	Name         string   `json:"name,omitzero"`
-	Organisation string   `json:"organisation,omitzero"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
 	Type         string   `json:"type,omitzero"` // A (athlete) or T (team)
 	Order        int      `json:"order,omitzero"`
-	Categories   []string `json:"categories,omitzero"`
+	Categories   []string `json:"categories,omitzero" is:"code"`
 }
 
 func checkEntrants(c *Checker, list []Entrant) {

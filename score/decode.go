@@ -117,6 +117,9 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	if p := dataTypeOf(w.Type).check(data, false); p != nil {
 		return e, p
 	}
+	if p := e.CheckIdentifiers(); p != nil {
+		return e, p
+	}
 	e.checkContestID(&c)
 	return e, c.Problem
 }

@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -46,10 +47,15 @@ func (d *ContestDefine) MarshalJSONTo(e *jsontext.Encoder) error { return writeP
 func (d *CompetitorDefine) MarshalJSONTo(e *jsontext.Encoder) error { return writePartial(e, d) }
 
 func writePartial(e *jsontext.Encoder, d partial) error {
+	v, clear := reflect.ValueOf(d).Elem(), *d.cleared()
+	for _, name := range clear {
+		if members := memberNames(v.Type()); !slices.Contains(members, name) {
+			return fmt.Errorf("cannot clear %q; want one of %s", clip(name), strings.Join(members, ", "))
+		}
+	}
 	if err := e.WriteToken(jsontext.BeginObject); err != nil {
 		return err
 	}
-	v, clear := reflect.ValueOf(d).Elem(), *d.cleared()
 	for of, member := range v.Fields() {
 		name, options := nameOf(of)
 		isCleared := slices.Contains(clear, name)
@@ -250,6 +256,9 @@ func (c *Contest) define(d *ContestDefine, marks Marks, mode FoldMode) *Problem 
 		if p := c.checkList(&next, marks); p != nil {
 			return p
 		}
+		if p := c.checkNumbers((len(next.Competitors)-len(c.Competitors))*len(c.Periods), mode); p != nil {
+			return p
+		}
 	}
 	if mode == Live && d.Reason == "" && c.HasBegun() {
 		if p := c.checkRedefinition(&next); p != nil {
@@ -425,7 +434,7 @@ func (c *Contest) startListLen() int {
 const MaxStartList = 1_000_000
 
 // enter applies a competitor.define.
-func (c *Contest) enter(d *CompetitorDefine, marks Marks) *Problem {
+func (c *Contest) enter(d *CompetitorDefine, marks Marks, mode FoldMode) *Problem {
 	switch {
 	case c.Definition.Kind == "":
 		return c.undefined()
@@ -437,6 +446,9 @@ func (c *Contest) enter(d *CompetitorDefine, marks Marks) *Problem {
 		if len(c.Competitors) >= maxEntrants {
 			return Problemf(TooLarge, "the contest has %d competitors, which is the most", maxEntrants).
 				At("data.competitor")
+		}
+		if p := c.checkNumbers(len(c.Periods), mode); p != nil {
+			return p
 		}
 		c.Competitors = append(c.Competitors, Competitor{})
 		player = &c.Competitors[len(c.Competitors)-1]

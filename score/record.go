@@ -22,6 +22,10 @@ type Record struct {
 	Venue       string `json:"venue,omitzero"`
 	MedalEvent  int    `json:"medal_event,omitzero"`
 	Format
+	// EventUnit and EventUnit2 are the units of marks in events, if they are not those of
+	// the record.
+	EventUnit      string    `json:"event_unit,omitzero"`
+	EventUnit2     string    `json:"event_unit2,omitzero"`
 	ScheduleStatus string    `json:"schedule_status"`
 	ResultStatus   string    `json:"result_status"`
 	Started        bool      `json:"started,omitzero"` // it has been RUNNING
@@ -89,6 +93,12 @@ func (c *Contest) Record() Record {
 		Corrected:      c.Corrected,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
+	}
+	if r.Unit != d.Unit {
+		r.EventUnit = d.Unit
+	}
+	if r.Unit2 != d.Unit2 {
+		r.EventUnit2 = d.Unit2
 	}
 	if d.Kind == Ranked {
 		total := max(c.Total, c.startListLen())
@@ -163,14 +173,14 @@ func (c *Contest) showPoints(s *Standing, w *Competitor) {
 	}
 }
 
-// maxSides is the greatest number of competitors that are shown as sides.
-const maxSides = 4
+// MaxSides is the greatest number of competitors that are shown as sides.
+const MaxSides = 4
 
-// Sides returns the competitors as they are shown: up to maxSides of a head_to_head
+// Sides returns the competitors as they are shown: up to MaxSides of a head_to_head
 // contest in the order of sides, so that they do not change places with the lead, and
 // otherwise the best first.
 func (r *Record) Sides() []Standing {
-	if r.Kind == Ranked || len(r.Competitors) > maxSides {
+	if r.Kind == Ranked || len(r.Competitors) > MaxSides {
 		return r.Competitors
 	}
 	return slices.SortedStableFunc(slices.Values(r.Competitors), func(a, b Standing) int {

@@ -89,12 +89,13 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 	data := map[score.Type]score.Data{
 		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
 		score.TypeContestDefine:     &score.ContestDefine{Kind: score.Ranked},
+		score.TypeCompetitorDefine:  &score.CompetitorDefine{Competitor: "GAU"},
 		score.TypeContestStatus:     &score.ContestStatus{ScheduleStatus: score.Running},
 		score.TypeContestDecide:     &score.ContestDecide{Decision: score.Drawn},
 		score.TypeContestReset:      &score.ContestReset{},
 		score.TypeScorePlay:         &score.ScorePlay{},
 		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
-		score.TypeResultSet:         &score.ResultSet{Mark: &zero},
+		score.TypeResultSet:         &score.ResultSet{Mark: new(score.Number(zero))},
 		score.TypeMedalAward:        &score.MedalAward{Medal: score.Gold},
 		score.TypeMedalRevoke:       &score.MedalRevoke{},
 		score.TypeEventVoid:         &score.EventVoid{},
@@ -204,16 +205,17 @@ func TestMarksAreFormattedForPeople(t *testing.T) {
 		want             string
 	}{
 		{"9968.7", "TIME", "s", "2:46:08.7"},
-		{"204.55", "TIME", "s", "3:24.5"},
-		{"8.87", "TIME", "min", "8.87 min"},
+		{"204.55", "TIME", "s", "3:24.55"},
+		{"2:46:08.7", "TIME", "s", "2:46:08.7"},
 		{"17.4", "DISTANCE", "m", "17.4 m"},
 		{"190.25", "POINTS", "points", "190.25"},
 	} {
-		v, err := score.ParseDecimal(c.value)
+		m, err := score.ParseMeasure(c.value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := mark(v, c.resultType, c.unit); got != c.want {
+		r := &score.Record{Format: score.Format{ResultType: c.resultType, Unit: c.unit}}
+		if got := mark(&score.ResultSet{Mark: &m}, r); got != c.want {
 			t.Errorf("%s %s %s is written %q; want %q", c.value, c.resultType, c.unit, got, c.want)
 		}
 	}

@@ -33,6 +33,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		if u.NewStore {
+			fmt.Fprintln(&text, "another store: everything above is void")
+		}
 		for _, id := range u.Removed {
 			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
 		}
@@ -64,8 +67,8 @@ type jsonLine struct {
 
 // PrintJSON writes a line of JSON for each change, heartbeat and change of the
 // connection, such as {"event":"score","data":{..}}. The data is as the frontend sends
-// it, except that a window of a leaderboard is always whole. It returns when the watch
-// ends.
+// it, except that a window of a leaderboard is always whole. After new_store everything
+// before is void. It returns when the watch ends.
 func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {
@@ -83,6 +86,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 			add("connected", map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome})
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
+		}
+		if u.NewStore {
+			add("new_store", map[string]any{"url": u.Frontend})
 		}
 		for _, id := range u.Removed {
 			add("removed", map[string]any{"contest_id": id})
@@ -112,15 +118,11 @@ const maxPlaces = 3
 // result summarizes the results of a contest, such as "GAU 2, ROM 0".
 func result(r *score.Record) string {
 	var parts []string
-	for i, p := range r.Competitors {
+	for i, p := range r.Sides() {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out))
-		if p.Tiebreak != 0 {
-			s += " (" + p.Tiebreak.String() + ")"
-		}
-		parts = append(parts, s)
+		parts = append(parts, textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out), r.TiebreakText(&p)))
 	}
 	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))
@@ -130,6 +132,9 @@ func result(r *score.Record) string {
 
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
+	if r.Corrected {
+		s += " CORRECTED"
+	}
 	switch {
 	case r.Winner != "" && r.Decision != "":
 		s += ", " + r.Winner + " won (" + r.Decision + ")"

@@ -6,7 +6,8 @@ import { App, titleOf, type Page } from './app'
 import { Directory } from './directory'
 import { listen } from './keys'
 import { Leaderboard } from './leaderboard'
-import type { BoardEvent, BoardRow, StreamStatus, Served } from './model'
+import { Lookup } from './lookup'
+import type { BoardEvent, BoardRow, Served, Snapshot, StreamStatus } from './model'
 import { rendering } from './parts'
 import { route, toCluster, toMedals, toScores, type Route } from './route'
 import { Store, type ChangeKind } from './store'
@@ -47,6 +48,13 @@ const store = new Store((kind, contest, before) => {
   if (kind === 'live' && (!open || contest.contest_id === open)) announcer.contest(contest, before)
 })
 
+const lookup = new Lookup(
+  directory,
+  store,
+  () => page.status.frontend,
+  () => scheduleRender('resync'),
+)
+
 const status: StreamStatus = {
   phase: 'connecting',
   frontend: served.frontend,
@@ -67,6 +75,7 @@ const status: StreamStatus = {
 const page: Page = {
   store,
   directory,
+  lookup,
   status,
   currentStatus: () => page.status,
   signedIn: served.signed_in ?? false,
@@ -84,6 +93,7 @@ const page: Page = {
   helping: false,
   onFind(s) {
     page.find = s
+    lookup.find(s)
     scheduleRender('resync')
   },
   onHelp(open) {
@@ -120,23 +130,32 @@ let refreshedAt = served.revision
  */
 function heartbeat(m: Message) {
   const before = store.revision
+  const counted = JSON.stringify(store.sections)
   store.heartbeat(m.data)
   if (m.data.revision > refreshedAt) {
     refreshedAt = m.data.revision
     page.timeline?.refresh(m.data.revision)
     page.board?.scheduleRefresh()
   }
-  if (store.revision !== before) scheduleRender('live')
+  if (store.revision !== before || JSON.stringify(store.sections) !== counted) scheduleRender('live')
 }
 
 function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
       store.snapshot(m.data)
+      if (!m.data.more) {
+        lookup.restart()
+        openAddress(m.data)
+      }
       for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.onEvent(e, 'resync')
       return
     case 'score':
       return store.score(m.data, m.kind)
+    case 'removed':
+      store.removed(m.data.contest_id, m.data.revision)
+      if (m.data.contest_id === store.open) openAddress()
+      return
     case 'medals':
       return store.table(m.data, m.kind)
     case 'timeline':
@@ -158,6 +177,7 @@ function navigate() {
   page.board?.close()
   page.timeline = page.board = null
   processedRevision = 0
+  openAddress()
   if (now.view !== 'contest') return
   const timeline = new Timeline(
     now.id,
@@ -168,6 +188,21 @@ function navigate() {
   page.timeline = timeline
   timeline.refresh(store.scores.get(now.id)?.revision ?? 0, true)
   openBoard()
+}
+
+/**
+ * openAddress asks for what the address names, unless the page has it from the stream. After
+ * a snapshot without it, its changes may have been missed.
+ */
+function openAddress(snapshot?: Snapshot) {
+  const now = page.route
+  store.open = now.view === 'contest' ? now.id : ''
+  const table = now.view === 'medals' ? now.competition : ''
+  const known = snapshot
+    ? snapshot.scores?.some((c) => c.contest_id === store.open)
+    : store.scores.has(store.open) || store.medals.has(table)
+  if (table) lookup.openMedals(known || store.medals.has(table) ? '' : table)
+  else lookup.open(known ? '' : store.open)
 }
 
 /** openBoard opens the leaderboard of the open contest, once the contest is known to be ranked. */
@@ -258,7 +293,6 @@ listen({
 const stream = new Stream(
   status,
   directory,
-  () => store.competitions(),
   (m) => tabs.message(m),
   (l) => tabs.status(l),
 )
