@@ -153,7 +153,9 @@ function message(m: Message) {
     case 'score':
       return store.score(m.data, m.kind)
     case 'removed':
-      return store.removed(m.data.contest_id, m.data.revision)
+      store.removed(m.data.contest_id, m.data.revision)
+      if (m.data.contest_id === store.open) openAddress()
+      return
     case 'medals':
       return store.table(m.data, m.kind)
     case 'timeline':

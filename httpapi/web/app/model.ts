@@ -166,11 +166,13 @@ export interface Sections {
   revision?: number
 }
 
-/** The last contests of sections of which a page has the beginning. */
+/**
+ * The last contests of sections of which a page has the beginning; null if it has not even
+ * that.
+ */
 export interface Ends {
-  live?: Contest
-  next?: Contest
-  finished?: Contest
+  next?: Contest | null
+  finished?: Contest | null
 }
 
 /** A page of the answer of GET /v1/scores. */

@@ -20,8 +20,8 @@ export class Store {
   /** The numbers of all contests. */
   sections: Sections = { live: 0, next: 0, finished: 0 }
   /**
-   * The last contest of a section up to which the store has all of them; none if it has the
-   * whole section.
+   * The last contest of a section up to which the store has all of them; undefined if it has
+   * the whole section.
    */
   ends: Ends = {}
   /** The revision of the last change that was counted here. */
@@ -67,7 +67,8 @@ export class Store {
       this.ends = s.ends ?? {}
       for (const section of ['next', 'finished'] as const) {
         const list = (s.scores ?? []).filter((c) => sectionOf(c) === section)
-        if (!s.ends && list.length < s.sections[section]) this.ends[section] = list.sort(inOrder[section]).at(-1)
+        if (!s.ends && list.length < s.sections[section])
+          this.ends[section] = list.sort(inOrder[section]).at(-1) ?? null
       }
     }
     this.advance(s.revision)
@@ -85,14 +86,20 @@ export class Store {
    * there are no more.
    */
   extend(section: Section, list: Contest[], more: boolean) {
-    if (more) this.ends[section] = list.at(-1) ?? this.ends[section]
-    else delete this.ends[section]
+    if (section !== 'live') {
+      if (!more) delete this.ends[section]
+      else if (list.length) this.ends[section] = list.at(-1)
+    }
     this.add(list)
   }
 
-  /** section returns the contests of a section, as far as the store has all of them. */
+  /**
+   * section returns the contests of a section, as far as the store has all of them; live
+   * ones as far as it has any.
+   */
   section(section: Section): Contest[] {
-    const end = this.ends[section]
+    const end = section === 'live' ? undefined : this.ends[section]
+    if (end === null) return []
     return [...this.scores.values()]
       .filter((c) => sectionOf(c) === section && (!end || inOrder[section](c, end) <= 0))
       .sort(inOrder[section])
