@@ -26,8 +26,8 @@ func runners() []score.Event {
 	}
 	for i, code := range []string{"2888", "7", "31"} {
 		ten, all := score.Points(int64(1900-i)), score.Points(int64(8000+(i+1)/2))
-		mark(&score.ResultSet{Competitor: code, Split: "10km", Mark: &ten, Category: []string{"M", "W", "M"}[i]})
-		mark(&score.ResultSet{Competitor: code, Split: "finish", Mark: &all, Category: []string{"M", "W", "M"}[i]})
+		mark(&score.ResultSet{Competitor: code, Split: "10km", Mark: new(score.Number(ten)), Category: []string{"M", "W", "M"}[i]})
+		mark(&score.ResultSet{Competitor: code, Split: "finish", Mark: new(score.Number(all)), Category: []string{"M", "W", "M"}[i]})
 	}
 	mark(&score.ResultSet{Competitor: "99", Split: "finish", IRM: "DNF"})
 	return list
@@ -64,7 +64,7 @@ func TestLeaderboardHasPages(t *testing.T) {
 		t.Fatalf("got %+v, %v", l, err)
 	}
 	r := l.Rows[1]
-	if r.Rank != 2 || !r.RankEqual || *r.Mark != score.Points(8001) || *r.Diff != score.Points(1) || r.Category != "M" {
+	if r.Rank != 2 || !r.RankEqual || *r.Mark != score.Points(8001) || *r.Diff != score.Points(1) || !r.Categories.Has("M") {
 		t.Errorf("got %+v", r)
 	}
 	var p *score.Problem

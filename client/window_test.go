@@ -15,7 +15,7 @@ import (
 func mark(competitor string, seconds int) score.Event {
 	d := score.Points(int64(seconds))
 	return score.Event{Type: score.TypeResultSet, ContestID: race, Data: &score.ResultSet{
-		Competitor: competitor, Split: "finish", Mark: &d,
+		Competitor: competitor, Split: "finish", Mark: new(score.Number(d)),
 	}}
 }
 

@@ -197,7 +197,8 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool
 	if traits != before {
 		s.putTraits(m.Competitor, traits)
 	}
-	m.Categories, m.Organisation = traits.Categories, traits.Organisation
+	shown := s.contest.Known(traits, m.Competitor, s)
+	m.Categories, m.Organisation, m.Name = shown.Categories, shown.Organisation, shown.Name
 	if !replaces {
 		s.put(split, &m, nil)
 	} else {
@@ -209,6 +210,9 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool
 	}
 	return total, restated
 }
+
+// Restate implements score.Marks.
+func (s *contestMarks) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
 
 // put writes a mark in the place of another one; nil if there is none.
 func (s *contestMarks) put(split string, m, old *score.Mark) {
@@ -234,7 +238,7 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 			before[i], marks[i] = m, &m
 		}
 	}
-	traits.Restate(marks)
+	s.contest.Known(traits, competitor, s).Restate(marks)
 	for i, m := range marks {
 		if m != nil && *m != before[i] {
 			s.put(splits[i], m, &before[i])

@@ -92,7 +92,7 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)),
 				Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
 				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true,
-				Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: &value,
+				Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: new(score.Number(value)),
 					Category: []string{"F", "M"}[from%2], Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1
 		}

@@ -106,19 +106,20 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 // plainRows returns the rows of sorted marks.
 func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []score.LeaderboardRow) {
 	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool {
-		return category != "" && m.Category != category
+		return category != "" && !m.Categories.Has(category)
 	})
-	ranks := score.Ranks(marks)
+	ranks := score.Ranks(marks, c.Definition.Direction())
 	for i, m := range marks {
-		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category,
-			IRM:  m.IRM,
+		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
+			IRM:  m.Unplaced(),
 			Rank: ranks[i]}
 		for _, e := range c.Competitors {
 			if e.Code == m.Competitor {
 				row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)
 			}
 		}
-		if m.IRM == "" {
+		if row.IRM == "" {
+			row.Mark2, row.Out = m.Mark2, m.Out
 			diff := m.Value - marks[0].Value
 			if !c.Definition.LowerIsBetter() {
 				diff = -diff

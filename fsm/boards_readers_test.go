@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -171,10 +170,14 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 		}
 	}
 	past := referenceStore{w.plain.events[:o.revision]}
-	voided, marks := past.voided(), referenceMarks{contest: &score.Contest{}, of: map[[2]string]score.Mark{}}
+	voided, marks := past.voided(), newReferenceMarks(&score.Contest{})
 	for _, e := range past.events {
 		if d, ok := e.Data.(*score.ResultSet); ok && e.ContestID == o.contest && voided[e] == nil {
-			marks.of[[2]string{d.Split, d.Competitor}] = d.AsMark()
+			mark, p := d.AsMark(&marks.contest.Definition)
+			if p != nil {
+				t.Fatal(p)
+			}
+			marks.Set(d.Split, mark)
 		}
 	}
 	want := plainRows(marks.contest, marks.all("finish"), o.question.Category)
@@ -189,13 +192,10 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 // pageOf returns the rows of a descending board that a question asks for.
 func pageOf(t *testing.T, rows []score.LeaderboardRow, q *ranking.Query) []score.LeaderboardRow {
 	first := 0
-	if mark, competitor, given := strings.Cut(q.After.String(), ","); given {
-		value, err := score.ParseDecimal(cmp.Or(mark, "0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range rows {
-			irm, after := r.IRM != "", mark == ""
+	if position, competitor, given := strings.Cut(q.After.String(), ","); given {
+		value, err := score.ParseDecimal(position)
+		for _, r := range rows { // a position with an IRM is no number
+			irm, after := r.IRM != "", err != nil
 			worse := valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor
 			if irm && !after || irm == after && worse {
 				break

@@ -49,13 +49,16 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if c == nil && !defines {
 		return undefined(e.ContestID)
 	}
+	if c != nil && defines && define.Reason != "" && c.HasBegun() {
+		return b.redefine(e)
+	}
 	if c != nil && defines {
 		if p := b.mayFold(b.marksToCheck(c, len(define.Competitors))); p != nil {
 			return p
 		}
 	}
 	if _, resets := e.Data.(*score.ContestReset); resets {
-		if p := b.checkReset(c); p != nil {
+		if p := b.checkMarksToClear(c); p != nil {
 			return p
 		}
 	}
@@ -89,8 +92,8 @@ func fold(c *score.Contest, e *entry.Event, marks score.Marks, mode score.FoldMo
 // transaction, and a void of the reset sets them again.
 const maxResetMarks = 20_000
 
-// checkReset refuses a contest.reset that would remove more than maxResetMarks.
-func (b *batch) checkReset(c *score.Contest) *score.Problem {
+// checkMarksToClear refuses to remove more than maxResetMarks, or to set them all again.
+func (b *batch) checkMarksToClear(c *score.Contest) *score.Problem {
 	n := 0
 	if c.Split != "" {
 		marks := contestMarks{b, c}
@@ -100,10 +103,27 @@ func (b *batch) checkReset(c *score.Contest) *score.Problem {
 	}
 	if n > maxResetMarks {
 		return score.Problemf(score.TooLarge,
-			"the contest has %d marks, and the most that a reset removes is %d; define another contest instead",
+			"the contest has %d marks, and the most that one event removes or sets again is %d; "+
+				"define another contest instead",
 			n, maxResetMarks)
 	}
 	return b.mayFold(n)
+}
+
+// redefine applies a contest.define with a reason to a contest that has begun: all events
+// are folded again with it.
+func (b *batch) redefine(e *entry.Event) *score.Problem {
+	h, _ := b.readHistory(e.ContestID, nil)
+	if p := b.mayFold(len(h.events)); p != nil {
+		return p
+	}
+	h.events = append(h.events, e)
+	h.voidedBy = voidedBy(h.events)
+	if p := b.replay(h, e); p != nil {
+		return p
+	}
+	b.updateMedalTable(e)
+	return nil
 }
 
 // marksToCheck returns how many marks are read to find one of a competitor who is not on
@@ -112,6 +132,7 @@ func (b *batch) marksToCheck(c *score.Contest, listed int) (n int) {
 	if c.Split == "" || listed == 0 {
 		return 0
 	}
+	listed += c.Entered
 	marks := contestMarks{b, c}
 	for _, split := range c.Definition.AllSplits() {
 		n += min(marks.total(split), listed+1)
@@ -249,10 +270,15 @@ func organisations(d score.Data) (list []string) {
 	switch d := d.(type) {
 	case *score.CompetitionDefine:
 		list = slices.Clone(d.Neutral)
+		for _, o := range d.Organisations {
+			list = append(list, o.Code)
+		}
 	case *score.ContestDefine:
 		for _, entrant := range d.Competitors {
 			list = append(list, entrant.Organisation)
 		}
+	case *score.CompetitorDefine:
+		list = []string{d.Organisation}
 	case *score.ResultSet:
 		list = []string{d.Organisation}
 	case *score.MedalAward:

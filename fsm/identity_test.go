@@ -358,3 +358,23 @@ func posted(t *testing.T, m *Machine, source string, after uint64, limit int) (p
 	}
 	return p
 }
+
+func TestAConflictNamesWhatTheBardGave(t *testing.T) {
+	m := newMachine(t)
+	first := mustApply(t, m, `{"type":"alert","contest_id":"D30/1","data":{"text":"one"},"id":"d30"}`)
+	r := postEvent(t, m, `{"type":"alert","contest_id":"D30/2","data":{"text":"two"},"id":"d30"}`)
+	want := fmt.Sprintf(`the id "d30" of anonymous is that of another event already (revision %d); choose another id`,
+		first.Revision)
+	if r.Problem == nil || r.Problem.Code != score.IDConflict || r.Problem.Field != "id" || r.Problem.Detail != want ||
+		r.ID != "d30" {
+		t.Errorf("an id that is taken: %+v, %v; want %s", r, r.Problem, want)
+	}
+	mustApply(t, m, `{"type":"alert","contest_id":"D30/1","data":{"text":"one"},"id":"a","source":"feed","seq":1}`)
+	r = postEvent(t, m, `{"type":"alert","contest_id":"D30/1","data":{"text":"two"},"id":"a","source":"feed","seq":1}`)
+	if r.Problem == nil || r.Problem.Code != score.IDConflict || r.Problem.Field != "seq" || r.ID != "a" {
+		t.Errorf("a seq that is taken: %+v, %v", r, r.Problem)
+	}
+	if r := postEvent(t, m, `{"type":"alert","contest_id":"D30/1","data":{"text":"one"},"id":"d30"}`); r.Status != score.Duplicate {
+		t.Errorf("the first event again: %+v", r)
+	}
+}

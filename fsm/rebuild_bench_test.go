@@ -82,7 +82,7 @@ func moreMarks(from, n int) score.Post {
 		value := score.Decimal(i * 7919 % 5_000_000)
 		p.Events = append(p.Events, score.Event{ID: "n" + strconv.Itoa(i), Source: "bard/n", Seq: uint64(i) + 1,
 			Type: score.TypeResultSet, Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true,
-			Data: &score.ResultSet{Competitor: strconv.Itoa(i * 104729 % 1_000_000), Split: "finish", Mark: &value}})
+			Data: &score.ResultSet{Competitor: strconv.Itoa(i * 104729 % 1_000_000), Split: "finish", Mark: new(score.Number(value))}})
 	}
 	return p
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -202,7 +203,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	case *score.Alert:
 		return nil
 	case *score.CompetitionDefine:
-		table.Name, table.Neutral = d.Name, d.Neutral
+		table.Define(d)
 		return nil
 	case *score.MedalAward:
 		k := e.Competition() + "\x00" + d.AwardID
@@ -225,7 +226,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	case *score.ContestDefine:
 		if f.contests[e.ContestID] == nil {
 			f.contests[e.ContestID] = score.NewContest(e.ContestID)
-			f.marks[e.ContestID] = &referenceMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
+			f.marks[e.ContestID] = newReferenceMarks(f.contests[e.ContestID])
 		}
 		if d.CompetitionName != "" {
 			table.NameByContests = d.CompetitionName
@@ -240,16 +241,66 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 
 // referenceMarks holds marks by split and competitor, and sorts them for each question.
 type referenceMarks struct {
-	contest *score.Contest
-	of      map[[2]string]score.Mark
+	contest  *score.Contest
+	of       map[[2]string]score.Mark
+	traits   map[string]score.Traits
+	entrants map[string]score.Entrant
 }
 
-func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
-	m.of[[2]string{split, mark.Competitor}] = mark
-	return len(m.all(split))
+func newReferenceMarks(c *score.Contest) *referenceMarks {
+	return &referenceMarks{c, map[[2]string]score.Mark{}, map[string]score.Traits{}, map[string]score.Entrant{}}
 }
 
-func (m *referenceMarks) Clear() { clear(m.of) }
+func (m *referenceMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+
+func (m *referenceMarks) Set(split string, mark score.Mark) (total int, restated bool) {
+	k := [2]string{split, mark.Competitor}
+	before := m.traits[mark.Competitor]
+	if old, replaces := m.of[k]; replaces {
+		m.traits[mark.Competitor] = before.With(&mark, &old)
+	} else {
+		m.traits[mark.Competitor] = before.With(&mark, nil)
+	}
+	m.of[k] = mark
+	m.Restate(mark.Competitor)
+	return len(m.all(split)), true
+}
+
+func (m *referenceMarks) Restate(competitor string) {
+	splits := m.contest.Definition.AllSplits()
+	marks := make([]*score.Mark, len(splits))
+	for i, split := range splits {
+		if mark, ok := m.of[[2]string{split, competitor}]; ok {
+			marks[i] = &mark
+		}
+	}
+	m.contest.Known(m.traits[competitor], competitor, m).Restate(marks)
+	for i, mark := range marks {
+		if mark != nil {
+			m.of[[2]string{splits[i], competitor}] = *mark
+		}
+	}
+}
+
+func (m *referenceMarks) Entrant(code string) (e score.Entrant, entered bool) {
+	e, entered = m.entrants[code]
+	return e, entered
+}
+
+func (m *referenceMarks) SetEntrant(e score.Entrant) {
+	m.entrants[e.Code] = e
+	m.Restate(e.Code)
+}
+
+func (m *referenceMarks) FirstEntrants(n int) []score.Entrant {
+	list := slices.SortedFunc(maps.Values(m.entrants), score.Entrant.Compare)
+	return list[:min(n, len(list))]
+}
+
+func (m *referenceMarks) Clear() {
+	clear(m.of)
+	clear(m.traits)
+}
 
 func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
 	list := m.all(split)
@@ -262,12 +313,9 @@ func (m *referenceMarks) all(split string) (list []score.Mark) {
 			list = append(list, mark)
 		}
 	}
+	direction := m.contest.Definition.Direction()
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		value := cmp.Compare(a.Value, b.Value)
-		if !m.contest.Definition.LowerIsBetter() {
-			value = -value
-		}
-		return cmp.Or(cmp.Compare(len(a.IRM), len(b.IRM)), value, strings.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), strings.Compare(a.Competitor, b.Competitor))
 	})
 	return list
 }
@@ -287,6 +335,14 @@ func (f *referenceState) lines(t tester) (lines []string) {
 		for k, m := range f.marks[id].of {
 			line("marks", id+"\x00"+k[0]+"\x00"+k[1], m)
 			splits[k[0]] = true
+		}
+		for competitor, traits := range f.marks[id].traits {
+			if traits != (score.Traits{}) {
+				line("traits", id+"\x00"+competitor, traits)
+			}
+		}
+		for code, e := range f.marks[id].entrants {
+			line("entrants", id+"\x00c\x00"+code, e)
 		}
 		for split := range splits {
 			ranking := f.marks[id].all(split)
@@ -318,7 +374,12 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
 	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
-		case "contests", "marks", "awards":
+		case "contests", "marks", "awards", "traits":
+		case "entrants":
+			if r.value == "" {
+				continue // its place on the start list
+			}
+
 		case "medals":
 			var table medal.Table
 			if err := json.Unmarshal([]byte(r.value), &table); err != nil {
@@ -341,7 +402,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 				board, place = k, 0
 			}
 			place++
-			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", parts[2][9:]))
+			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", competitorIn([]byte(parts[2]))))
 		default:
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,11 +20,13 @@ import (
 // replayer computes the state of one contest from its events, and replaces the present
 // state by it. It does not compute marks.
 type replayer struct {
-	b          *batch
-	contestID  string
-	contest    *score.Contest // nil until it is defined
-	awards     map[string]award
-	definition *score.CompetitionDefine // the last competition.define
+	b           *batch
+	contestID   string
+	before      *score.Contest // the present state; nil if it is not defined
+	contest     *score.Contest // nil until it is defined
+	entrant     *entrantChange // nil if none changes
+	awards      map[string]award
+	definitions []*score.CompetitionDefine
 }
 
 // apply applies one event, whose data must have been parsed.
@@ -32,7 +35,7 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 	case *score.Alert:
 		return nil
 	case *score.CompetitionDefine:
-		r.definition = d
+		r.definitions = append(r.definitions, d)
 		return nil
 	case *score.MedalAward:
 		return r.changeAward(d.AwardID, d)
@@ -46,7 +49,7 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return fold(r.contest, s, noMarks{}, score.Replay)
+	return fold(r.contest, s, replayMarks{r}, score.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -57,29 +60,61 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 	return p
 }
 
-// noMarks ignores marks during a replay; setMarks sets them afterwards.
-type noMarks struct{}
+// replayMarks knows the start list as it will be, and ignores marks during a replay;
+// setMarks sets them afterwards.
+type replayMarks struct{ r *replayer }
 
-func (noMarks) Traits(string) (t score.Traits) { return t }
+func (replayMarks) Traits(string) (t score.Traits) { return t }
 
-func (noMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
+func (replayMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
 
-func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
+func (replayMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
-func (noMarks) Clear() {}
+func (replayMarks) Clear() {}
+
+func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {
+	if change := m.r.entrant; change != nil && change.code == code {
+		return change.after, change.entered
+	}
+	if m.r.before == nil {
+		return e, false
+	}
+	return (&contestMarks{m.r.b, m.r.before}).Entrant(code)
+}
+
+func (replayMarks) SetEntrant(score.Entrant) {}
+
+func (replayMarks) Restate(string) {}
+
+func (replayMarks) FirstEntrants(int) []score.Entrant { return nil }
+
+// marksAfter are the present marks with the start list as it will be.
+type marksAfter struct {
+	*contestMarks
+	startList replayMarks
+}
+
+func (m marksAfter) Entrant(code string) (e score.Entrant, entered bool) {
+	return m.startList.Entrant(code)
+}
 
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
 func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	before := b.contest(e.ContestID)
-	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
+	r := &replayer{
+		b: b, contestID: e.ContestID, before: before, entrant: b.changedEntrant(h, before), awards: map[string]award{},
+	}
 	for _, s := range h.standing() {
 		s.Data = b.dataOf(s)
 		if p := r.apply(s); p != nil {
-			return dependent(s, p)
+			return dependent(s, p, e)
 		}
 	}
-	if p := r.checkMarks(before); p != nil {
+	if p := r.checkStartList(e); p != nil {
+		return p
+	}
+	if p := r.checkMarks(e); p != nil {
 		return p
 	}
 	marks := b.marksToSet(before, r.contest, h)
@@ -88,7 +123,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 			continue
 		}
 		if p := r.apply(s.event); p != nil {
-			return dependent(s.event, p)
+			return dependent(s.event, p, e)
 		}
 	}
 	ids := b.awardIDs(h)
@@ -102,50 +137,114 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	if r.contest != nil {
 		r.contest.Revision, r.contest.UpdatedAt = e.Revision, e.Time
+		r.contest.Corrected = before != nil && (before.Corrected || r.contest.Corrects(before))
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
+		if redefined(before, r.contest) {
+			(&contestMarks{b, before}).Clear()
+		}
+		r.setStartList()
 		b.setMarks(r.contest, marks, h)
 	}
 	return nil
 }
 
+// redefined reports whether the marks of a contest before amount to something else in the
+// contest after.
+func redefined(before, after *score.Contest) bool {
+	return before != nil && before.Split != "" && after != nil &&
+		after.Definition.Differs(&before.Definition) != ""
+}
+
 // dependent returns the problem of a void without whose target an event s cannot be
-// replayed.
-func dependent(s *entry.Event, p *score.Problem) *score.Problem {
+// replayed, or of a definition with which it cannot.
+func dependent(s *entry.Event, p *score.Problem, e *entry.Event) *score.Problem {
+	switch {
+	case s == e:
+		return p
+	case e.Voids == 0:
+		return score.Problemf(score.StatusConflict,
+			"the event %q (%s, revision %d) cannot stand with this definition: %s; void that event first",
+			s.ID, s.Type, s.Revision, p.Detail).At("data")
+	}
 	return score.Problemf(score.StatusConflict,
 		"the event %q (%s, revision %d) depends on it: %s; void that event first",
 		s.ID, s.Type, s.Revision, p.Detail).At("data.voids")
 }
 
-// checkMarks refuses a void that would invalidate marks that stay: one that changes the
-// kind, the splits or the direction, or removes a competitor who has a mark from the
-// list. A void changes either the list or a mark, so the present marks are those that
-// stay.
-func (r *replayer) checkMarks(before *score.Contest) *score.Problem {
-	if before == nil || before.Split == "" {
+// refusal returns the problem of a void or a definition after which what a contest has
+// could not stand.
+func (r *replayer) refusal(e *entry.Event, has, what string) *score.Problem {
+	field := "data.voids"
+	if e.Voids == 0 {
+		field = "data"
+	}
+	return score.Problemf(score.StatusConflict,
+		"the contest has %s, and after this event %s; void the %s first", has, what, has).At(field)
+}
+
+// checkStartList refuses what would leave a start list without a ranked contest, and
+// counts the entrants otherwise.
+func (r *replayer) checkStartList(e *entry.Event) *score.Problem {
+	entered := 0
+	if r.before != nil && r.before.Definition.Kind == score.Ranked {
+		entered = r.before.Entered
+	}
+	ranked := r.contest != nil && r.contest.Definition.Kind == score.Ranked
+	if entered > 0 && !ranked {
+		return r.refusal(e, "competitor.defines", "it would not be defined as ranked")
+	}
+	if ranked {
+		r.contest.Entered = entered + r.entrant.added()
+	}
+	return nil
+}
+
+// setStartList changes the entrant that changes, what the contest has of the start list,
+// and the marks of those of whom other things are known.
+func (r *replayer) setStartList() {
+	m := &contestMarks{r.b, r.contest}
+	if change := r.entrant; change != nil {
+		if change.entered {
+			m.putEntrant(change.after)
+		} else {
+			m.removeEntrant(change.code)
+		}
+		m.Restate(change.code)
+	}
+	r.contest.Entrants = nil
+	if r.contest.Entered > 0 {
+		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
+	}
+	if r.before != nil && r.before.Split != "" {
+		r.contest.Restate(r.before, m)
+	}
+}
+
+// checkMarks refuses what would invalidate marks that stay, because it removes a
+// competitor who has a mark from the list. What changes their meaning has all marks set
+// again, unless they are too many.
+func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
+	before, c := r.before, r.contest
+	switch {
+	case before == nil || before.Split == "":
 		return nil
+	case c == nil:
+		return r.refusal(e, "marks", "it would not be defined")
+	case c.Definition.Kind != score.Ranked:
+		return r.refusal(e, "marks", "it would be "+c.Definition.Kind)
+	case redefined(before, c):
+		return r.b.checkMarksToClear(before)
 	}
-	refuse := func(what string) *score.Problem {
-		return score.Problemf(score.StatusConflict,
-			"the contest has marks, and without the event %s; void the marks first", what).At("data.voids")
-	}
-	c := r.contest
-	if c == nil {
-		return refuse("it would not be defined")
-	}
-	is, was := &c.Definition, &before.Definition
-	if is.Kind != was.Kind || is.Direction() != was.Direction() ||
-		!slices.Equal(is.AllSplits(), was.AllSplits()) {
-		return refuse("its kind, splits or direction would change")
-	}
+	leaves := r.entrant != nil && !r.entrant.entered
 	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
-	if slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
+	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
 	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
-	if unlisted := c.Unlisted(&contestMarks{r.b, c}); unlisted != "" {
-		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
+	if unlisted := c.Unlisted(marksAfter{&contestMarks{r.b, c}, replayMarks{r}}); unlisted != "" {
+		return r.refusal(e, "marks", fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
 	return nil
 }
@@ -174,15 +273,19 @@ func (r *replayer) replaceAwards(ids []string, e *entry.Event) {
 	}
 }
 
-// redefineCompetition defines the competition by the last competition.define that is not
+// redefineCompetition defines the competition by the competition.defines that are not
 // voided.
 func (r *replayer) redefineCompetition(e *entry.Event) {
 	if e.ContestID != e.Competition() {
 		return
 	}
 	t := r.b.table(e.Competition())
-	if r.definition != nil || t.Name != "" || len(t.Neutral) > 0 {
-		t.Define(r.definition)
+	changed := t.Undefine()
+	for _, d := range r.definitions {
+		t.Define(d)
+		changed = true
+	}
+	if changed {
 		r.b.tableChanged(t, e)
 	}
 }
@@ -195,8 +298,9 @@ type markToSet struct {
 }
 
 // marksToSet returns the marks that a void affects, each once: the one that it voids or
-// restores, or those from before a contest.reset that it voids or restores. before is the
-// contest as it is, and after as it will be. All other marks stay.
+// restores, those from before a contest.reset that it voids or restores, or all if they
+// amount to something else. before is the contest as it is, and after as it will be. All
+// other marks stay.
 func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
 	resetOf := func(c *score.Contest) uint64 {
 		if c == nil {
@@ -206,7 +310,10 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 	}
 	was, is := resetOf(before), resetOf(after)
 	keys := h.marks
-	if was != is {
+	switch {
+	case redefined(before, after):
+		keys = append(keys, b.marksBetween(h.contestID, is, math.MaxUint64)...)
+	case was != is:
 		keys = append(keys, b.marksBetween(h.contestID, min(was, is), max(was, is))...)
 	}
 	at := map[markKey]int{}
@@ -245,12 +352,12 @@ func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64
 	if len(list) == 0 {
 		return
 	}
-	var prefix []byte
-	if len(list) == 1 { // do not decode what cannot be the one
-		prefix = b.prefixOf(list[0].key)
+	competitors := make([]string, len(list))
+	for i, s := range list {
+		competitors[i] = s.key.competitor
 	}
 	missing := len(list)
-	for d, s := range b.results(h, reset, prefix) {
+	for d, s := range b.results(h, reset, b.prefixOf(competitors)) {
 		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
 			s.Data, list[i].event = d, s
 			missing--
@@ -290,14 +397,18 @@ func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*scor
 	}
 }
 
-// prefixOf returns the beginning of the data of each result.set of a mark.
-func (b *batch) prefixOf(k markKey) []byte {
-	data, err := score.MarshalData(&score.ResultSet{Competitor: k.competitor, Split: k.split})
+// prefixOf returns with what the data of each result.set of competitors begins, nil if
+// they are several. What does not begin with it need not be decoded.
+func (b *batch) prefixOf(competitors []string) []byte {
+	if len(slices.Compact(slices.Clone(competitors))) != 1 {
+		return nil
+	}
+	data, err := score.MarshalData(&score.ResultSet{Competitor: competitors[0]})
 	if err != nil {
 		b.tx.Fail(err)
 		return nil
 	}
-	return data[:len(data)-1] // a mark or an IRM follows
+	return bytes.TrimSuffix(data, []byte(`"split":""}`))
 }
 
 // setMarks sets the marks of a replayed contest, or removes them, and settles what their
@@ -338,11 +449,7 @@ func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history)
 	for _, competitor := range competitors {
 		found[competitor] = score.Traits{}
 	}
-	var prefix []byte
-	if len(competitors) == 1 {
-		prefix = bytes.TrimSuffix(b.prefixOf(markKey{competitor: competitors[0]}), []byte(`"split":""`))
-	}
-	for d := range b.results(h, reset, prefix) {
+	for d := range b.results(h, reset, b.prefixOf(competitors)) {
 		if t, wanted := found[d.Competitor]; wanted {
 			t.Categories = t.Categories.With(score.NewCategories(d.Category))
 			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first

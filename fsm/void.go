@@ -82,26 +82,38 @@ func (w *work) countRow() {
 	}
 }
 
-// history is the part of a contest's timeline that a void can affect: not the marks of a
-// ranked contest, which are too many, nor alerts, except the one that the void affects.
+// history is the part of a contest's timeline that a void can affect: not the marks and
+// the start list of a ranked contest, which are too many, nor alerts, except the one that
+// the void affects.
 type history struct {
 	contestID string
 	events    []*entry.Event
 	voidedBy  map[uint64]uint64 // the revisions of the voids, by those of the voided events
 	marks     []markKey         // the marks to be set again
+	entrant   string            // the entrant of a ranked contest that the void affects; "" if it affects none
+	ranked    bool
+}
+
+// leavesOut reports whether the history has no events of the type, except the one that the
+// void affects.
+func (h *history) leavesOut(e entry.Wire) bool {
+	return e.Is(score.TypeResultSet) || e.Is(score.TypeAlert) || h.ranked && e.Is(score.TypeCompetitorDefine)
 }
 
 type markKey struct{ split, competitor string }
 
-// readHistory reads a contest's timeline once. It returns all events but the marks and
-// alerts, and the events that a void names, of any type.
+// readHistory reads a contest's timeline once. It returns the events of the history, and
+// those that a void names, of any type. Without a void it names none.
 func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, named []*entry.Event) {
 	h = &history{contestID: contestID}
+	if c := b.contest(contestID); c != nil {
+		h.ranked = c.Definition.Kind == score.Ranked
+	}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
 		b.tx.Fail(err)
 		b.countRow()
-		leftOut := r.Is(score.TypeResultSet) || r.Is(score.TypeAlert)
-		isNamed := (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
+		leftOut := h.leavesOut(r.Wire)
+		isNamed := d != nil && (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
 			r.Matches(d.Voids, d.VoidsSource, d.VoidsSeq)
 		if leftOut && !isNamed {
 			continue
@@ -175,7 +187,7 @@ func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
 	return kept
 }
 
-// addAffected adds the mark or alert that the void of target affects, if there is one:
+// addAffected adds the mark, entrant or alert that the void of target affects, if there is one:
 // target itself, or, if target is a void, the event at the end of the chain of voids.
 func (b *batch) addAffected(h *history, target *entry.Event) {
 	for target.Voids != 0 {
@@ -186,6 +198,11 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 	switch d := b.dataOf(target).(type) {
 	case *score.ResultSet:
 		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
+	case *score.CompetitorDefine:
+		if !h.ranked {
+			return
+		}
+		h.entrant = d.Competitor
 	case *score.Alert:
 	default:
 		return
@@ -208,15 +225,20 @@ func voidedBy(events []*entry.Event) map[uint64]uint64 {
 	return voided
 }
 
-// standing returns the events that are not voided and have an effect, without the marks:
-// the final definition of the contest decides whether it can take them.
-func (h *history) standing() (list []*entry.Event) {
+// standing returns the events that are not voided and have an effect, without the marks.
+// The definitions come first: the last of them decide what all other events amount to.
+func (h *history) standing() []*entry.Event {
+	var definitions, others []*entry.Event
 	for _, s := range h.events {
-		if h.voidedBy[s.Revision] == 0 && s.Voids == 0 && s.Type != score.TypeResultSet {
-			list = append(list, s)
+		switch {
+		case h.voidedBy[s.Revision] != 0 || s.Voids != 0 || s.Type == score.TypeResultSet:
+		case s.Type == score.TypeContestDefine || s.Type == score.TypeCompetitorDefine:
+			definitions = append(definitions, s)
+		default:
+			others = append(others, s)
 		}
 	}
-	return list
+	return append(definitions, others...)
 }
 
 // awardIDs returns the ids of the awards in the history, voided or not, each once.

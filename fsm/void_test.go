@@ -90,7 +90,7 @@ func TestVoidingAScoreSetRestoresTheTotals(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	mustPost(t, m, "jury", "score.set", "G/1", `{"result":{"A":0,"B":3},"reason":"walk-over"}`)
+	mustPost(t, m, "jury", "score.set", "G/1", `{"result":{"A":0,"B":3},"adjustment":true,"reason":"walk-over"}`)
 	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"B","delta":1}`)
 	mustVoid(t, m, "v", "G/1", "jury")
 	wantResult(t, m, "G/1", "A", "2")

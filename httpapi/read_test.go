@@ -224,7 +224,7 @@ func TestBadParameterIsRefusedByName(t *testing.T) {
 		"/v1/scores?competiton=OG50BC":          "competiton", "/v1/scores?sport=a&sport=b": "sport",
 		"/v1/scores?after=%00": "after", "/v1/scores?%00%ff=1": `\x00\xff`,
 		"/v1/timeline/" + contest + "?after=-1": "after", "/v1/scores/" + contest + "?limit=1": "limit",
-		"/v1/medals/OG50BC?x": "x", "/v1/bards/a%20b": "source", "/v1/bards/b?after=-1": "after", "/v1/bards/b?after=0&limit=0": "limit",
+		"/v1/medals/OG50BC?x": "x", "/v1/bards/a%20b": "source", "/v1/bards/b?after=-1": "after", "/v1/startlist/a?after=1": "after", "/v1/bards/b?after=0&limit=0": "limit",
 		"/v1/frontends?x=1": "x", "/v1/scores?limit=%zz": "", "/v1/bards/a//b": "source",
 	} {
 		if p := ask(t, s, "GET", path, "").problem(t); p.Status != 400 || p.Field != field {

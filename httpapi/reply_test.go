@@ -84,7 +84,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		{"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""},
 		{"medals/OG50BC/GAU", ""},
 		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"},
-		{"bards/bard/cacofonix", ""}, {"bards/bard/cacofonix", "after=1&limit=2"}, {"bards/bard/new", "limit=1"},
+		{"startlist/" + race, "after=1,a&limit=2"}, {"bards/bard/cacofonix", ""}, {"bards/bard/cacofonix", "after=1&limit=2"}, {"bards/bard/new", "limit=1"},
 	} {
 		q, err := question.Parse(c.path, c.query)
 		if err != nil {

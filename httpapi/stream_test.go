@@ -56,6 +56,31 @@ func TestStreamIsAppliedInOrderWithAResultForEachEvent(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsSkippedAndOtherEncodingsAreNamed(t *testing.T) {
+	_, s := start(t)
+	lines := "\uFEFF" + alert("a", "") + "\r\n\uFEFF\r\n\uFEFF" + alert("b", "") + "\n"
+	if all := results(t, ask(t, s, "POST", "/v1/events", lines, isNDJSON).body); len(all) != 2 ||
+		all[0].Status != score.Applied || all[1].Status != score.Applied {
+		t.Errorf("a stream of joined files: %+v", all)
+	}
+	for _, body := range []string{"\uFEFF" + alert("c", ""), "\uFEFF[" + alert("d", "") + "]\r\n"} {
+		if a := ask(t, s, "POST", "/v1/events", body, isJSON); a.StatusCode != 200 {
+			t.Errorf("%q: %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	wide := "\xff\xfe"
+	for _, c := range []byte(alert("e", "") + "\r\n") {
+		wide += string([]byte{c, 0})
+	}
+	if p := ask(t, s, "POST", "/v1/events", wide, isJSON).problem(t); !strings.Contains(p.Detail, "the text is UTF-16") {
+		t.Errorf("UTF-16: %+v", p)
+	}
+	all := results(t, ask(t, s, "POST", "/v1/events", wide, isNDJSON).body)
+	if len(all) != 1 || all[0].Problem == nil || !strings.Contains(all[0].Problem.Detail, "the text is UTF-16") {
+		t.Errorf("a stream of UTF-16: %+v", all)
+	}
+}
+
 // talk opens a stream whose lines the test sends one by one; headers are "Name: value".
 func talk(
 	t *testing.T, s *httptest.Server, headers ...string,

@@ -29,29 +29,26 @@ func stats(from, n int) string {
 	return strings.Join(list, ",")
 }
 
+// Every competitor has a number for every period, also for one in which it did not score.
 func TestTheNumbersOfAContestAreBounded(t *testing.T) {
-	const each = 200
-	f := running(t, crowd(maxNumbers/each+1))
-	for i := range maxNumbers / each {
-		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"c%d","delta":1,"period":"P","stats_delta":{%s}}`,
+	const each, competitors = 200, 50
+	f := running(t, crowd(competitors)) // in the period H1
+	for i := range competitors {
+		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"c%d","delta":1,"stats_delta":{%s}}`,
 			i, stats(0, each-1)))
 	}
-	last := fmt.Sprintf("c%d", maxNumbers/each)
 	const detail = "the most of one contest is 10000"
-	for _, data := range []string{
-		fmt.Sprintf(`{"competitor":%q,"delta":1}`, last), // the contest's period
-		fmt.Sprintf(`{"competitor":%q,"delta":1,"period":"P"}`, last),
-		`{"competitor":"c0","delta":1,"period":"P","stats_delta":{"more":1}}`,
-	} {
-		f.wantRefused(score.TypeScorePlay, data, score.TooLarge, "data", detail)
-	}
-	f.wantRefused(score.TypeScoreSet, fmt.Sprintf(`{"result":{"c0":1,%q:1},"period":"P"}`, last), score.TooLarge,
-		"data.result", detail)
-	f.mustFold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"period":"P","stats_delta":{"s1":1}}`)
-	f.mustFold(score.TypeScoreSet, fmt.Sprintf(`{"result":{"c0":1,%q:1}}`, last))
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"c0","delta":1,"period":"P"}`, score.TooLarge, "data", detail)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"c0","delta":1,"stats_delta":{"more":1}}`, score.TooLarge, "data",
+		detail)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"c0":1},"period":"P"}`, score.TooLarge, "data", detail)
+	f.wantRefused(score.TypeContestStatus, `{"period":"P"}`, score.TooLarge, "data", detail)
+	f.wantRefused(score.TypeContestDefine, crowd(competitors+1), score.TooLarge, "data", detail)
+	f.wantRefused(score.TypeCompetitorDefine, `{"competitor":"late"}`, score.TooLarge, "data", detail)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"stats_delta":{"s1":1}}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"c0":1,"c1":7},"period":"H1"}`)
 	// What was accepted once is accepted when it is folded again.
-	if p := f.fold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":%q,"delta":1,"period":"P"}`, last),
-		score.Replay); p != nil {
+	if p := f.fold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"period":"P"}`, score.Replay); p != nil {
 		t.Errorf("a replay is refused: %v", p)
 	}
 }

@@ -92,9 +92,7 @@ func (c Categories) writeTo(w *fastjson.Writer, member string) {
 	}
 	w.Name(member)
 	w.B = append(w.B, '[')
-	for rest := string(c); rest != ""; {
-		var name string
-		name, rest, _ = strings.Cut(rest, categoryEnd)
+	for name := range c.All() {
 		if w.B[len(w.B)-1] != '[' {
 			w.B = append(w.B, ',')
 		}

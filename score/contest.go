@@ -2,7 +2,9 @@ package score
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -11,15 +13,17 @@ import (
 // besides (order, ranks, winner) is derived by Record. The store keeps a Contest as
 // JSON, so the names of its members are part of the snapshot format.
 type Contest struct {
-	ID string `json:"id"`
-	// Definition is the last contest.define, without its competitors.
-	Definition     ContestDefine `json:"about"`
-	ScheduleStatus string        `json:"schedule,omitzero"`
-	ResultStatus   string        `json:"status,omitzero"`
-	Period         string        `json:"period,omitzero"`
-	Clock          string        `json:"clock,omitzero"`
+	ID             string     `json:"id"`
+	Definition     Definition `json:"about"`
+	ScheduleStatus string     `json:"schedule,omitzero"`
+	ResultStatus   string     `json:"status,omitzero"`
+	Period         string     `json:"period,omitzero"`
+	Clock          string     `json:"clock,omitzero"`
 	// Periods are those that have begun, in order, with the tie-break periods.
 	Periods []string `json:"periods,omitzero"`
+	// Corrected means that a definition, or the void of one, has changed what the plays and
+	// marks that there were amount to.
+	Corrected bool `json:"corrected,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
 	// OFFICIAL and was not reopened since.
 	Started     bool `json:"started,omitzero"`
@@ -31,12 +35,17 @@ type Contest struct {
 	// definitions and medals. The caller of Fold sets it.
 	ResetRevision uint64       `json:"reset,omitzero"`
 	Competitors   []Competitor `json:"competitors,omitzero"`
-	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
+	// Leaders are the first MaxLeaders marks at Split, the furthest split that has a mark
 	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
 	// ranked contests.
 	Leaders []Mark `json:"leaders,omitzero"`
 	Split   string `json:"split,omitzero"`
 	Total   int    `json:"total,omitzero"`
+	// Entered counts the competitors that competitor.defines have named in a ranked contest,
+	// and Entrants are the first MaxLeaders of them on the start list. In a head_to_head
+	// contest, which has them among its Competitors, Entered counts the events.
+	Entered  int       `json:"entered,omitzero"`
+	Entrants []Entrant `json:"entrants,omitzero"`
 	// Revision and UpdatedAt are of the last event that changed the contest.
 	Revision  uint64    `json:"rev"`
 	UpdatedAt time.Time `json:"at,omitzero"`
@@ -45,7 +54,10 @@ type Contest struct {
 // Competitor is an entrant with its score in a head_to_head contest.
 type Competitor struct {
 	Entrant
-	Result Decimal `json:"result,omitzero"`
+	// Amended is what competitor.defines have changed of a listed competitor of a ranked
+	// contest.
+	Amended Entrant `json:"amended,omitzero"`
+	Result  Decimal `json:"result,omitzero"`
 	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
 	// the part of Result that is in no period.
 	Points     []Decimal `json:"points,omitzero"`
@@ -91,15 +103,6 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by
-// ResultType.
-func (d *ContestDefine) LowerIsBetter() bool {
-	if d.Sort != "" {
-		return d.Sort == "asc"
-	}
-	return d.ResultType == "TIME"
-}
-
 // FoldMode is the set of rules by which an event is folded.
 type FoldMode uint8
 
@@ -119,11 +122,13 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
 	case *ContestDefine:
-		p = c.define(d, marks)
+		p = c.define(d, marks, mode)
+	case *CompetitorDefine:
+		p = c.enter(d, marks, mode)
 	case *ContestStatus:
 		p = c.setStatus(d, mode)
 	case *ContestDecide:
-		p = c.decide(d, mode)
+		p = c.decide(d, marks, mode)
 	case *ContestReset:
 		p = c.reset(marks)
 	case *ScorePlay:
@@ -141,62 +146,6 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 		c.Revision, c.UpdatedAt = 0, e.Time
 	}
 	return p
-}
-
-// define applies a contest.define. A new list may leave out competitors only if they have
-// no results.
-func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
-	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
-		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
-	}
-	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
-		return conflict("data.splits",
-			"the splits are %s and cannot change, because there are marks",
-			strings.Join(c.Definition.AllSplits(), ", "))
-	}
-	if c.Split != "" && c.Definition.Direction() != d.Direction() {
-		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
-	}
-	if p := d.checkUnits(); p != nil {
-		return p
-	}
-	var list []Competitor
-	find, listed := c.finder(len(d.Competitors)), make(map[string]bool, len(d.Competitors))
-	for _, entrant := range d.Competitors {
-		var competitor Competitor
-		if old := find.competitor(entrant.Code); old != nil {
-			competitor = *old
-		}
-		competitor.Entrant = entrant
-		list = append(list, competitor)
-		listed[entrant.Code] = true
-	}
-	allKept := len(c.Competitors) > 0
-	for i := range c.Competitors {
-		old := &c.Competitors[i]
-		if listed[old.Code] {
-			continue
-		}
-		if allKept = false; old.Scored {
-			return conflict("data.competitors",
-				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
-		}
-	}
-	if c.Winner != "" && len(list) > 0 && !listed[c.Winner] {
-		return conflict("data.competitors",
-			"%q is missing from the list but was decided to be the winner; keep it, or take the decision back first",
-			c.Winner)
-	}
-	next := Contest{Definition: *d, Competitors: list}
-	if c.Split != "" && !allKept {
-		if code := next.Unlisted(marks); code != "" {
-			return conflict("data.competitors",
-				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
-		}
-	}
-	next.Definition.Competitors = nil
-	c.Definition, c.Competitors = next.Definition, next.Competitors
-	return nil
 }
 
 func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
@@ -352,16 +301,24 @@ func (c *Contest) checkNumbers(added int, mode FoldMode) *Problem {
 }
 
 func (c *Contest) unknownCompetitor(field, code string) *Problem {
+	const most = 20
 	var codes []string
-	for i := range min(len(c.Competitors), 20) {
+	for i := range min(len(c.Competitors), most) {
 		codes = append(codes, c.Competitors[i].Code)
+	}
+	more := ""
+	if n := c.startListLen() - len(codes); n > 0 {
+		more = fmt.Sprintf(" or of %d more; competitor.define adds a competitor", n)
 	}
 	if len(codes) == 0 {
 		return fieldProblem(field,
 			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
 	}
-	return fieldProblem(field,
-		"%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
+	shown := strconv.Quote(clip(code))
+	if exact := strconv.QuoteToASCII(clip(code)); exact != shown { // it may look like one of the list
+		shown += " (" + exact + ")"
+	}
+	return fieldProblem(field, "%s does not compete here; want one of %s%s", shown, strings.Join(codes, ", "), more)
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {

@@ -131,8 +131,10 @@ func TestAScoreCannotExceedMaxDecimal(t *testing.T) {
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"x":-0.001}}`, score.InvalidEvent,
 		"data.stats_delta", `"x" would be more`)
 	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":-999999999999.999},"period":"H2"}`, score.InvalidEvent,
-		"data.period", `"H2" would be more than a number can hold`)
-	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":-999999999999.999}}`)
+		"data.period", `the points in "H2" would be more than a number can hold`)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":-999999999999.999},"adjustment":true}`, score.InvalidEvent,
+		"data.period", `the points in "" would be more`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":0},"adjustment":true}`)
 }
 
 func TestPlaysAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
@@ -172,7 +174,7 @@ func TestAfterOfficialStatusesMayChangeButScoresMayNot(t *testing.T) {
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE"}`)
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
-	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":3},"reason":"the jury has counted again"}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":3},"period":"H1","reason":"the jury has counted again"}`)
 	f.wantRecord("GAU 3 0 1", "ROM 0 0 2")
 }
 
@@ -198,7 +200,7 @@ func TestAPlaySetsPeriodAndClockOfARunningContest(t *testing.T) {
 	if r := f.c.Record(); r.Period != "H2" || r.Clock != "46'" {
 		t.Errorf("period %s, clock %s", r.Period, r.Clock)
 	}
-	if got := f.member("GAU", "periods"); got != `{"H2":1}` {
+	if got := f.member("GAU", "periods"); got != `{"H1":0,"H2":1}` {
 		t.Errorf("a play without a period is counted in %s, want the present one", got)
 	}
 }
@@ -239,7 +241,7 @@ func TestTieBreakScoresAreSeparateAndDecideOnlyTies(t *testing.T) {
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"SO","result":{"ROM":3}}`,
 		score.TotalMismatch, "data.result.ROM", "the store has 2")
 	f.wantRecord("ROM 2 1 1", "GAU 2 0 2")
-	if got := f.member("ROM", "periods"); got != `{"H2":2,"SO":1}` {
+	if got := f.member("ROM", "periods"); got != `{"H1":0,"H2":2}` {
 		t.Errorf("periods are %s", got)
 	}
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
@@ -261,14 +263,14 @@ func TestScoreSetReplacesTotalsAndAddsTheDifferenceToThePeriod(t *testing.T) {
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":5,"ROM":1},"period":"H2"}`)
 	f.wantRecord("GAU 5 0 1", "ROM 1 0 2")
 	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":3}` ||
-		rom != `{"H2":1}` {
+		rom != `{"H1":0,"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":4},"period":"H2"}`)
-	f.mustFold(score.TypeScoreSet, `{"result":{"ROM":9}}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"ROM":9},"adjustment":true}`)
 	f.wantRecord("ROM 9 0 1", "GAU 4 0 2")
 	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":2}` ||
-		rom != `{"H2":1}` {
+		rom != `{"H1":0,"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
 	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1,"BRI":2},"period":"H2"}`, score.InvalidEvent, "data.result",
@@ -299,8 +301,12 @@ func TestStatisticsAddUpByName(t *testing.T) {
 
 func TestPeriodsAndStatisticsOfACompetitorAreBounded(t *testing.T) {
 	f := running(t, match)
-	for i := range 255 {
-		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"GAU","delta":0,"period":"P%d","stats_delta":{"s%d":1}}`, i, i))
+	for i := range 255 { // the last one is in H1
+		period := fmt.Sprintf(`,"period":"P%d"`, i)
+		if i == 254 {
+			period = `,"period":"H1"`
+		}
+		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"GAU","delta":0%s,"stats_delta":{"s%d":1}}`, period, i))
 	}
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"s2":1,"last":1}}`)
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"more":1}}`,
@@ -310,6 +316,7 @@ func TestPeriodsAndStatisticsOfACompetitorAreBounded(t *testing.T) {
 		"data.period", "one too many")
 	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":0},"period":"more"}`, score.InvalidEvent, "data.period",
 		"one too many")
+	f.wantRefused(score.TypeContestStatus, `{"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
 }
 
 func TestOnlyListedCompetitorsScore(t *testing.T) {

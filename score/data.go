@@ -12,6 +12,7 @@ type Type string
 const (
 	TypeCompetitionDefine Type = "competition.define"
 	TypeContestDefine     Type = "contest.define"
+	TypeCompetitorDefine  Type = "competitor.define"
 	TypeContestStatus     Type = "contest.status"
 	TypeContestDecide     Type = "contest.decide"
 	TypeContestReset      Type = "contest.reset"
@@ -27,8 +28,9 @@ const (
 // dataTypes lists the types with the checks that their tags cannot express.
 // CONTRIBUTING.md lists what a new type needs besides a line here.
 var dataTypes = []*table{
-	newTable[CompetitionDefine](TypeCompetitionDefine, nil),
+	newTable(TypeCompetitionDefine, checkCompetitionDefine),
 	newTable(TypeContestDefine, checkContestDefine),
+	newTable(TypeCompetitorDefine, checkCompetitorDefine),
 	newTable(TypeContestStatus, checkContestStatus),
 	newTable(TypeContestDecide, checkContestDecide),
 	newTable[ContestReset](TypeContestReset, nil),
@@ -76,6 +78,8 @@ const (
 	maxEntrants  = 1000
 	maxList      = 256
 	maxPlace     = 1_000_000
+	// maxNamed limits the organisations that one competition.define names.
+	maxNamed = 1000
 )
 
 const (
@@ -134,12 +138,13 @@ var limits = map[string]int{
 }
 
 var choices = map[string][]string{
-	"kind":        {HeadToHead, Ranked},
-	"result_type": {"POINTS", "TIME", "DISTANCE"},
-	"sort":        {"asc", "desc"},
-	"irm":         irms,
-	"medal":       {Gold, Silver, Bronze},
-	"decision":    decisions,
+	"kind":         {HeadToHead, Ranked},
+	"result_type":  {"POINTS", "TIME", "DISTANCE"},
+	"sort":         {"asc", "desc"},
+	"irm":          irms,
+	"entrant_type": entrantTypes,
+	"medal":        {Gold, Silver, Bronze},
+	"decision":     decisions,
 	"schedule_status": {
 		Unscheduled, Scheduled, "GETTING_READY", Running, "SCHEDULED_BREAK", "DELAYED",
 		"INTERRUPTED", Postponed, Rescheduled, Cancelled, Finished,
@@ -150,20 +155,51 @@ var choices = map[string][]string{
 	},
 }
 
-// CompetitionDefine names a competition. Neutral organisations are not ranked in the
-// medal table.
+// CompetitionDefine names a competition and its organisations. Neutral organisations are
+// not ranked in the medal table. What is left out stays; Clear has the members that are
+// null, which clears them.
 type CompetitionDefine struct {
-	Name    string   `json:"name,omitzero" is:"name"`
-	Neutral []string `json:"neutral,omitzero" is:"code"`
-	Comment string   `json:"comment,omitzero" is:"text"`
+	Name          string         `json:"name,omitzero" is:"name"`
+	Neutral       []string       `json:"neutral,omitzero" is:"code"`
+	Organisations []Organisation `json:"organisations,omitzero"` // those that are left out keep their names
+	Comment       string         `json:"comment,omitzero" is:"text"`
+	Clear         []string       `json:"-"`
+}
+
+// Organisation is the name of an organisation in a competition, "" if it has none.
+type Organisation struct {
+	Code string `json:"code"`
+	Name string `json:"name,omitzero"`
+}
+
+func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
+	checkCleared(d, c)
+	if n := len(d.Organisations); n > maxNamed {
+		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxNamed)
+		return
+	}
+	named := make(map[string]bool, len(d.Organisations))
+	for i, o := range d.Organisations {
+		field := fmt.Sprintf("data.organisations.%d.", i)
+		c.Text(field+"code", o.Code, maxCode, required)
+		c.Text(field+"name", o.Name, maxName, optional)
+		if named[o.Code] {
+			c.Fail(field+"code", "%q is named twice", clip(o.Code))
+		}
+		named[o.Code] = true
+	}
 }
 
 func (*CompetitionDefine) eventType() Type { return TypeCompetitionDefine }
 
-// ContestDefine creates a contest or replaces its definition. Results stay.
+// ContestDefine creates a contest, which needs its Kind and Sport, or changes its
+// definition. What is left out stays; Clear has the members that are null, which clears
+// them. The competitors are a whole list; what a member of it leaves out of a competitor
+// who was listed before stays too. Once there are plays or marks, what decides their
+// meaning changes only for a Reason.
 type ContestDefine struct {
-	Kind            string    `json:"kind" is:"kind"` // HeadToHead or Ranked
-	Sport           string    `json:"sport" is:"name"`
+	Kind            string    `json:"kind,omitzero" is:"kind"` // HeadToHead or Ranked
+	Sport           string    `json:"sport,omitzero" is:"name"`
 	Competition     string    `json:"competition,omitzero" is:"name"`
 	CompetitionName string    `json:"competition_name,omitzero" is:"name"`
 	Title           string    `json:"title,omitzero" is:"name"`
@@ -184,7 +220,9 @@ type ContestDefine struct {
 	Splits          []string  `json:"splits,omitzero" is:"period"`
 	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero" is:"period"`
 	Competitors     []Entrant `json:"competitors,omitzero"`
+	Reason          string    `json:"reason,omitzero" is:"text"`
 	Comment         string    `json:"comment,omitzero" is:"text"`
+	Clear           []string  `json:"-"`
 }
 
 func (*ContestDefine) eventType() Type { return TypeContestDefine }
@@ -199,10 +237,21 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > MaxPrecision) {
 		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, MaxPrecision)
 	}
+	checkCleared(d, c)
+	for _, name := range []string{"kind", "sport"} {
+		if d.Clears(name) {
+			c.Fail("data."+name, "cannot be cleared; every contest has one")
+		}
+	}
+	checkEntrants(c, d.Competitors)
+	checkKind(d, c)
+}
+
+// checkKind checks that a definition has no members of another kind of contest.
+func checkKind(d *ContestDefine, c *Checker) {
 	if (d.Unit2 != "" || d.Sort2 != "") && d.Kind == HeadToHead {
 		c.Fail("data.sort2", "only a ranked contest has a second mark")
 	}
-	checkEntrants(c, d.Competitors)
 	if len(d.Splits) > 0 && d.Kind == HeadToHead {
 		c.Fail("data.splits", "only a ranked contest has splits")
 	}
@@ -211,20 +260,21 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	}
 }
 
-// Entrant is one competitor in the list of a contest.define.
+// Entrant is one competitor in the list of a contest.define, or on a start list.
 type Entrant struct {
-	Code         string `json:"code"`
-	Name         string `json:"name,omitzero"`
-	Organisation string `json:"organisation,omitzero"`
-	Type         string `json:"type,omitzero"` // A (athlete) or T (team)
-	Order        int    `json:"order,omitzero"`
+	Code         string   `json:"code" is:"code"`
+	Name         string   `json:"name,omitzero"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
+	Type         string   `json:"type,omitzero"` // A (athlete) or T (team)
+	Order        int      `json:"order,omitzero"`
+	Categories   []string `json:"categories,omitzero" is:"code"`
 }
 
 func checkEntrants(c *Checker, list []Entrant) {
 	if len(list) > maxEntrants {
 		c.Fail("data.competitors",
-			"has %d members; the most is %d (leave the list out, and a competitor's first mark adds it)",
-			len(list), maxEntrants)
+			"has %d members; the most is %d (post a competitor.define for each, or leave the list out, "+
+				"and a competitor's first mark adds it)", len(list), maxEntrants)
 		return
 	}
 	seen := make(map[string]bool, len(list))
@@ -234,11 +284,41 @@ func checkEntrants(c *Checker, list []Entrant) {
 		c.Text(field+"name", e.Name, maxName, optional)
 		c.Text(field+"organisation", e.Organisation, maxCode, optional)
 		c.OneOf(field+"type", e.Type, optional, entrantTypes)
+		checkCategories(c, field+"categories", e.Categories)
 		if seen[e.Code] {
 			c.Fail(field+"code", "%q is listed twice", clip(e.Code))
 		}
 		seen[e.Code] = true
 	}
+}
+
+func checkCategories(c *Checker, field string, list []string) {
+	if len(list) > MaxCategories {
+		c.Fail(field, "has %d members; the most is %d", len(list), MaxCategories)
+	}
+	c.Names(field, list, maxCode)
+}
+
+// CompetitorDefine adds a competitor to a contest, or changes what is known of one, at any
+// time. What is left out stays; Clear has the members that are null, which clears them. In
+// a ranked contest it counts before the list of the contest.define, which a void or null
+// brings back.
+type CompetitorDefine struct {
+	Competitor   string   `json:"competitor" is:"code"`
+	Name         string   `json:"name,omitzero" is:"name"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
+	Type         string   `json:"type,omitzero" is:"entrant_type"` // A (athlete) or T (team)
+	Order        int      `json:"order,omitzero"`
+	Categories   []string `json:"categories,omitzero" is:"code"`
+	Comment      string   `json:"comment,omitzero" is:"text"`
+	Clear        []string `json:"-"`
+}
+
+func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }
+
+func checkCompetitorDefine(d *CompetitorDefine, c *Checker) {
+	checkCleared(d, c)
+	checkCategories(c, "data.categories", d.Categories)
 }
 
 // ContestStatus changes the status, the period or the clock of a contest. A status that

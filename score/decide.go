@@ -63,7 +63,7 @@ func EndedByReset(t Type) bool {
 }
 
 // decide applies a contest.decide.
-func (c *Contest) decide(d *ContestDecide, mode FoldMode) *Problem {
+func (c *Contest) decide(d *ContestDecide, marks Marks, mode FoldMode) *Problem {
 	if c.Definition.Kind == "" {
 		return c.undefined()
 	}
@@ -72,7 +72,7 @@ func (c *Contest) decide(d *ContestDecide, mode FoldMode) *Problem {
 			return p
 		}
 	}
-	if d.Winner != "" && len(c.Competitors) > 0 && c.competitor(d.Winner) == nil {
+	if d.Winner != "" && !c.competes(d.Winner, marks) {
 		return c.unknownCompetitor("data.winner", d.Winner)
 	}
 	c.Winner, c.Decision = d.Winner, d.Decision
@@ -104,9 +104,10 @@ func (c *Contest) reset(marks Marks) *Problem {
 		return c.undefined()
 	}
 	next := NewContest(c.ID)
-	next.Definition = c.Definition
+	next.Definition, next.Entered, next.Entrants = c.Definition, c.Entered, c.Entrants
 	for i := range c.Competitors {
-		next.Competitors = append(next.Competitors, Competitor{Entrant: c.Competitors[i].Entrant})
+		w := &c.Competitors[i]
+		next.Competitors = append(next.Competitors, Competitor{Entrant: w.Entrant, Amended: w.Amended})
 	}
 	*c = *next
 	marks.Clear()

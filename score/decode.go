@@ -117,6 +117,9 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	if p := dataTypeOf(w.Type).check(data, false); p != nil {
 		return e, p
 	}
+	if p := e.CheckIdentifiers(); p != nil {
+		return e, p
+	}
 	e.checkContestID(&c)
 	return e, c.Problem
 }
@@ -155,6 +158,11 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 	if err := json.Unmarshal(text, d, json.RejectUnknownMembers(true), withTimes); err != nil {
 		return nil, jsonProblem("data", err)
 	}
+	if p, ok := d.(partial); ok {
+		if err := readCleared(text, p); err != nil {
+			return nil, jsonProblem("data", err)
+		}
+	}
 	return d, nil
 }
 
@@ -180,6 +188,10 @@ func (e *Event) checkContestID(c *Checker) {
 		}
 		if d.Competition != "" && d.Competition != e.Competition() {
 			c.Fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
+		}
+	case *CompetitorDefine:
+		if e.ContestID == e.Competition() {
+			c.Fail("contest_id", "got %q; a competitor.define needs the id of a contest", e.ContestID)
 		}
 	}
 }

@@ -197,6 +197,8 @@ func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 		{"nothing to set", eventJSON(score.TypeScoreSet, `{"result":{}}`), "data.result",
 			`want the total of at least one competitor, such as {"GAU":2}`},
 		{"no totals to set", eventJSON(score.TypeScoreSet, `{"period":"H1"}`), "data.result", "missing"},
+		{"an adjustment in a period", eventJSON(score.TypeScoreSet, `{"result":{"A":1},"period":"H1","adjustment":true}`),
+			"data.adjustment", `got true beside the period "H1"; want one of the two`},
 		{"nothing to move", eventJSON(score.TypeContestStatus, `{}`), "data",
 			"want at least one of schedule_status, result_status, period, clock"},
 		{"schedule status", eventJSON(score.TypeContestStatus, `{"schedule_status":"running"}`), "data.schedule_status",

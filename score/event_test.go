@@ -16,7 +16,7 @@ func TestDataSurvivesItsStoredForm(t *testing.T) {
 			`{"kind":"head_to_head","sport":"x","tiebreak_periods":["SO"]}`},
 		score.TypeContestStatus: {`{"schedule_status":"RUNNING","result_status":"LIVE","period":"H1","clock":"1'","comment":"x"}`},
 		score.TypeScorePlay:     {`{"competitor":"GAU","delta":-0.005,"period":"H1","action":"A","clock":"c","athlete":"a","result":{"A":1.5,"B":0},"stats_delta":{"s":1},"comment":"x"}`, `{"competitor":"GAU","delta":0}`},
-		score.TypeScoreSet:      {`{"result":{"A":1,"B":-2},"period":"p","reason":"r","comment":"x"}`},
+		score.TypeScoreSet:      {`{"result":{"A":1,"B":-2},"period":"p","reason":"r","comment":"x"}`, `{"result":{"A":1},"adjustment":true}`},
 		score.TypeResultSet:     {`{"competitor":"1","split":"5k","mark":0,"category":"F","organisation":"GAU","comment":"x"}`, `{"competitor":"1","split":"5k","irm":"DNS"}`},
 		score.TypeMedalAward:    {`{"award_id":"a","medal":"GOLD","organisation":"GAU","competitor":"c","sport":"s","event":"e","comment":"x"}`},
 		score.TypeMedalRevoke:   {`{"award_id":"a","reason":"r","comment":"x"}`},

@@ -41,6 +41,7 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}},
 			{{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
+				marks := []*Measure{nil, {}, {value: some}, {value: 1, clock: text}}
 				compareWritten(t, &ScorePlay{
 					Competitor: text,
 					Delta:      d,
@@ -52,17 +53,21 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 					StatsDelta: result,
 					Comment:    text,
 				})
-				compareWritten(t, &ResultSet{
-					Competitor:   text,
-					Split:        text,
-					Mark:         d,
-					IRM:          text,
-					Category:     text,
-					Organisation: text,
-					Reason:       text,
-					Comment:      text,
-				})
-				compareWritten(t, &ScoreSet{Result: result, Period: text, Reason: text, Comment: text})
+				for i, mark := range marks {
+					compareWritten(t, &ResultSet{
+						Competitor:   text,
+						Split:        text,
+						Mark:         mark,
+						Mark2:        marks[len(marks)-1-i],
+						Place:        d,
+						IRM:          text,
+						Category:     text,
+						Organisation: text,
+						Reason:       text,
+						Comment:      text,
+					})
+				}
+				compareWritten(t, &ScoreSet{Result: result, Period: text, Adjustment: d == nil, Reason: text, Comment: text})
 			}
 		}
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text,

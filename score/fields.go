@@ -31,6 +31,9 @@ type field struct {
 	required bool    // checked, and written even if it is zero: not omitzero
 	limit    int     // bytes of a text, or of each name of totals and lists
 	choices  []string
+	// identifies means that the member has identifiers; see CheckIdentifiers.
+	identifies bool
+	of         reflect.Type
 }
 
 // kind is the type of a member.
@@ -61,7 +64,10 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 		t.rules = func(d Data, c *Checker) { rules(any(d).(*D), c) }
 	}
 	for of := range t.data.Fields() {
-		name, options, _ := strings.Cut(of.Tag.Get("json"), ",")
+		name, options := nameOf(of)
+		if name == "-" {
+			continue
+		}
 		is := of.Tag.Get("is")
 		f := field{
 			name:     name,
@@ -71,6 +77,9 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 			required: options != "omitzero",
 			limit:    limits[is],
 			choices:  choices[is],
+
+			identifies: identifies(of, name),
+			of:         of.Type,
 		}
 		t.general = t.general || f.kind == other || f.kind == names
 		t.fields = append(t.fields, f)

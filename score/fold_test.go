@@ -60,8 +60,10 @@ func someData(t *rapid.T, kind string) score.Data {
 		}
 		return d
 	case "set":
-		return &score.ScoreSet{Result: totals.Draw(t, "result"), Period: periods.Draw(t, "period"),
+		d := &score.ScoreSet{Result: totals.Draw(t, "result"), Period: periods.Draw(t, "period"),
 			Reason: some("jury")}
+		d.Adjustment = d.Period == "" && rapid.Bool().Draw(t, "adjustment")
+		return d
 	case "own", "other":
 		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"),
 			IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}

@@ -21,7 +21,7 @@ type Format struct {
 }
 
 // Format returns how the marks of the contest are written.
-func (d *ContestDefine) Format() Format {
+func (d *Definition) Format() Format {
 	f := Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
 	if d.LowerIsBetter() {
 		f.Sort = "asc"
@@ -35,13 +35,13 @@ func (d *ContestDefine) Format() Format {
 	return f
 }
 
-func (d *ContestDefine) isTime() bool { return d.ResultType == "TIME" }
+func (d *Definition) isTime() bool { return d.ResultType == "TIME" }
 
 // isTime2 reports whether mark2 is a time.
-func (d *ContestDefine) isTime2() bool { return d.Unit2 != "" && secondsPerUnit[d.Unit2] != 0 }
+func (d *Definition) isTime2() bool { return d.Unit2 != "" && secondsPerUnit[d.Unit2] != 0 }
 
 // checkUnits refuses a definition whose times could not be converted.
-func (d *ContestDefine) checkUnits() *Problem {
+func (d *Definition) checkUnits() *Problem {
 	if !d.isTime() {
 		return nil
 	}

@@ -2,6 +2,7 @@ package score_test
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"testing"
 
@@ -39,8 +40,7 @@ func (s *memStore) table(competition string) *medal.Table {
 func (s *memStore) apply(e *score.Event) *score.Problem {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
-		t := s.table(e.Competition())
-		t.Name, t.Neutral = d.Name, d.Neutral
+		s.table(e.Competition()).Define(d)
 	case *score.MedalAward:
 		s.table(e.Competition()).AddMedals(d.Organisation, d.Medal, 1)
 		s.awards[d.AwardID] = *d
@@ -73,8 +73,10 @@ func (s *memStore) apply(e *score.Event) *score.Problem {
 
 // memMarks stores the marks of each split in a sorted slice.
 type memMarks struct {
-	contest *score.Contest
-	splits  map[string]*memSplit
+	contest  *score.Contest
+	splits   map[string]*memSplit
+	traits   map[string]score.Traits
+	entrants map[string]score.Entrant
 }
 
 type memSplit struct {
@@ -83,25 +85,28 @@ type memSplit struct {
 }
 
 func (m *memMarks) order(a, b *score.Mark) int {
-	if (a.IRM == "") != (b.IRM == "") {
-		return cmp.Compare(len(a.IRM), len(b.IRM))
-	}
-	better := cmp.Compare(a.Value, b.Value)
-	if !m.contest.Definition.LowerIsBetter() {
-		better = -better
-	}
-	return cmp.Or(better, cmp.Compare(a.Competitor, b.Competitor))
+	direction := m.contest.Definition.Direction()
+	return cmp.Or(direction.Order(a).Compare(direction.Order(b)), cmp.Compare(a.Competitor, b.Competitor))
 }
 
-func (m *memMarks) Set(split string, mark score.Mark) (total int) {
+func (m *memMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+
+func (m *memMarks) Set(split string, mark score.Mark) (total int, restated bool) {
 	if m.splits == nil {
-		m.splits = map[string]*memSplit{}
+		m.splits, m.traits = map[string]*memSplit{}, map[string]score.Traits{}
 	}
 	s := m.splits[split]
 	if s == nil {
 		s = &memSplit{of: map[string]*score.Mark{}}
 		m.splits[split] = s
 	}
+	old := s.of[mark.Competitor]
+	m.traits[mark.Competitor] = m.traits[mark.Competitor].With(&mark, old)
+	m.put(s, mark)
+	return len(s.sorted), m.restate(mark.Competitor, split)
+}
+
+func (m *memMarks) put(s *memSplit, mark score.Mark) {
 	if old := s.of[mark.Competitor]; old != nil {
 		i, _ := slices.BinarySearchFunc(s.sorted, old, m.order)
 		s.sorted = slices.Delete(s.sorted, i, i+1)
@@ -109,10 +114,53 @@ func (m *memMarks) Set(split string, mark score.Mark) (total int) {
 	i, _ := slices.BinarySearchFunc(s.sorted, &mark, m.order)
 	s.sorted = slices.Insert(s.sorted, i, &mark)
 	s.of[mark.Competitor] = &mark
-	return len(s.sorted)
 }
 
-func (m *memMarks) Clear() { clear(m.splits) }
+// restate restates the marks of a competitor, and reports whether any has changed but that
+// at a split.
+func (m *memMarks) restate(competitor, but string) (restated bool) {
+	splits := m.contest.Definition.AllSplits()
+	marks := make([]*score.Mark, len(splits))
+	for i, split := range splits {
+		if s := m.splits[split]; s != nil && s.of[competitor] != nil {
+			mark := *s.of[competitor]
+			marks[i] = &mark
+		}
+	}
+	m.contest.Known(m.traits[competitor], competitor, m).Restate(marks)
+	for i, mark := range marks {
+		if mark != nil && *mark != *m.splits[splits[i]].of[competitor] {
+			m.put(m.splits[splits[i]], *mark)
+			restated = restated || splits[i] != but
+		}
+	}
+	return restated
+}
+
+func (m *memMarks) Restate(competitor string) { m.restate(competitor, "") }
+
+func (m *memMarks) Entrant(code string) (e score.Entrant, entered bool) {
+	e, entered = m.entrants[code]
+	return e, entered
+}
+
+func (m *memMarks) SetEntrant(e score.Entrant) {
+	if m.entrants == nil {
+		m.entrants = map[string]score.Entrant{}
+	}
+	m.entrants[e.Code] = e
+	m.Restate(e.Code)
+}
+
+func (m *memMarks) FirstEntrants(n int) []score.Entrant {
+	list := slices.SortedFunc(maps.Values(m.entrants), score.Entrant.Compare)
+	return list[:min(n, len(list))]
+}
+
+func (m *memMarks) Clear() {
+	clear(m.splits)
+	clear(m.traits)
+}
 
 func (m *memMarks) First(split string, n int) (first []score.Mark, total int) {
 	s := m.splits[split]

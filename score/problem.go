@@ -212,8 +212,9 @@ func wanted(t reflect.Type) string {
 
 func memberNames(t reflect.Type) (names []string) {
 	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		names = append(names, name)
+		if name, _ := nameOf(f); name != "-" {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -26,6 +26,7 @@ type Mark struct {
 	Reached      int        `json:"reached,omitzero"`
 	Categories   Categories `json:"cat,omitzero"`
 	Organisation string     `json:"org,omitzero"`
+	Name         string     `json:"name,omitzero"` // as a competitor.define gives it
 }
 
 // Unplaced returns the IRM for which the mark has no rank, or "".
@@ -57,6 +58,7 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	w.OptionalUint("reached", uint64(m.Reached))
 	m.Categories.writeTo(&w, "cat")
 	w.OptionalText("org", m.Organisation)
+	w.OptionalText("name", m.Name)
 	return w.End()
 }
 
@@ -65,6 +67,7 @@ type Traits struct {
 	Categories   Categories `json:"cat,omitzero"`  // that its marks name
 	Organisation string     `json:"org,omitzero"`  // that the last mark with one names
 	IRMs         int        `json:"irms,omitzero"` // splits at which it has an IRM
+	Name         string     `json:"-"`             // as Contest.Known adds it
 }
 
 // With returns the traits after a mark that replaces another one; nil if there is none.
@@ -97,7 +100,7 @@ func (t Traits) Restate(marks []*Mark) {
 		if m == nil {
 			continue
 		}
-		m.Categories, m.Organisation, m.Out, m.Reached = t.Categories, t.Organisation, "", 0
+		m.Categories, m.Organisation, m.Name, m.Out, m.Reached = t.Categories, t.Organisation, t.Name, "", 0
 		if out != m.IRM {
 			m.Out = out
 		}
@@ -111,7 +114,7 @@ func (t Traits) Restate(marks []*Mark) {
 type Direction struct{ Lower, Lower2 bool }
 
 // Direction returns the directions of the contest's marks and second marks.
-func (d *ContestDefine) Direction() Direction {
+func (d *Definition) Direction() Direction {
 	return Direction{d.LowerIsBetter(), d.Sort2 != "desc"}
 }
 
@@ -226,8 +229,8 @@ func (r LeaderboardRow) Equal(other LeaderboardRow) bool {
 	return r == other
 }
 
-// Marks stores the marks of one ranked contest. There can be a million of them, so they
-// are kept outside the Contest.
+// Marks stores the marks and the start list of one ranked contest. There can be a million
+// of each, so they are kept outside the Contest.
 type Marks interface {
 	// Traits returns what the marks of a competitor have in common.
 	Traits(competitor string) Traits
@@ -239,19 +242,30 @@ type Marks interface {
 	First(split string, n int) (first []Mark, total int)
 	// Clear removes all marks.
 	Clear()
+	// Entrant returns what competitor.defines have made known of a competitor, and whether
+	// there was one.
+	Entrant(code string) (e Entrant, entered bool)
+	// SetEntrant sets that, also in the marks of the competitor.
+	SetEntrant(e Entrant)
+	// Restate writes the marks of a competitor anew, because other categories are known.
+	Restate(competitor string)
+	// FirstEntrants returns the first n entrants of the start list.
+	FirstEntrants(n int) []Entrant
 }
 
-const maxLeaders = 10
+// MaxLeaders is the number of leaders, and of entrants of the start list, that a contest has
+// itself.
+const MaxLeaders = 10
 
 // FinalSplit returns the split that decides a ranked contest: the last of its splits, or
 // "finish" if it has none.
-func (d *ContestDefine) FinalSplit() string {
+func (d *Definition) FinalSplit() string {
 	splits := d.AllSplits()
 	return splits[len(splits)-1]
 }
 
 // AllSplits returns the splits of a ranked contest in order, or "finish" if it has none.
-func (d *ContestDefine) AllSplits() []string {
+func (d *Definition) AllSplits() []string {
 	if len(d.Splits) == 0 {
 		return []string{"finish"}
 	}
@@ -262,7 +276,7 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	if p := c.checkOpen(Ranked, TypeScorePlay, mode, d.Reason); p != nil {
 		return p
 	}
-	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
+	if !c.competes(d.Competitor, marks) {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	splits := c.Definition.AllSplits()
@@ -285,11 +299,11 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 		c.UpdateLeaders(marks)
 	case split > furthest, !hasMark(c.Leaders):
 		c.Split, c.Total = d.Split, total
-		c.Leaders, _ = marks.First(d.Split, maxLeaders)
+		c.Leaders, _ = marks.First(d.Split, MaxLeaders)
 	case split == furthest:
 		c.Total = total
 		if c.mayLead(m) {
-			c.Leaders, _ = marks.First(c.Split, maxLeaders)
+			c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 		}
 	}
 	return nil
@@ -298,10 +312,10 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 // mayLead reports whether a mark at c.Split can change the leaders. In a marathon nearly
 // none can.
 func (c *Contest) mayLead(m Mark) bool {
-	if len(c.Leaders) < maxLeaders {
+	if len(c.Leaders) < MaxLeaders {
 		return true
 	}
-	direction, last := c.Definition.Direction(), &c.Leaders[maxLeaders-1]
+	direction, last := c.Definition.Direction(), &c.Leaders[MaxLeaders-1]
 	if direction.Order(&m).First <= direction.Order(last).First {
 		return true
 	}
@@ -311,8 +325,8 @@ func (c *Contest) mayLead(m Mark) bool {
 // hasMark reports whether the result of First has a mark, and not only IRMs.
 func hasMark(first []Mark) bool { return len(first) > 0 && first[0].Unplaced() == "" }
 
-// Unlisted returns a competitor that has a mark but is not listed in the contest's
-// definition, or "". If the definition lists nobody, everybody may compete.
+// Unlisted returns a competitor that has a mark but is neither listed in the contest's
+// definition nor entered, or "". If the definition lists nobody, everybody may compete.
 func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
@@ -322,10 +336,13 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 		listed[c.Competitors[i].Code] = true
 	}
 	for _, split := range c.Definition.AllSplits() {
-		// If there are more marks than listed competitors, one of them is not listed.
-		first, _ := marks.First(split, len(listed)+1)
+		// If there are more marks than competitors, one of them does not compete.
+		first, _ := marks.First(split, len(listed)+c.Entered+1)
 		for _, m := range first {
-			if !listed[m.Competitor] {
+			if listed[m.Competitor] {
+				continue
+			}
+			if _, entered := marks.Entrant(m.Competitor); !entered {
 				return m.Competitor
 			}
 		}
@@ -334,7 +351,7 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 }
 
 // AsMark returns the mark that d sets in a contest with a definition.
-func (d *ResultSet) AsMark(of *ContestDefine) (m Mark, _ *Problem) {
+func (d *ResultSet) AsMark(of *Definition) (m Mark, _ *Problem) {
 	m = Mark{
 		Competitor:   d.Competitor,
 		IRM:          d.IRM,
@@ -375,6 +392,6 @@ func (c *Contest) UpdateLeaders(marks Marks) {
 		}
 	}
 	if c.Split != "" {
-		c.Leaders, _ = marks.First(c.Split, maxLeaders)
+		c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 	}
 }

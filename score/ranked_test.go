@@ -94,8 +94,10 @@ func TestAnIRMDoesNotHideMarksAtEarlierSplits(t *testing.T) {
 	f.wantRecord("a 30 0 1", "b - 0 0 DNF")
 	f.mark("a", "finish", "130")
 	f.wantRecord("a 130 0 1", "late - 0 0 DNS")
-	f.irm("a", "finish", "DSQ")
+	f.irm("a", "finish", "DNF")
 	f.wantRecord("a 30 0 1", "b - 0 0 DNF")
+	f.irm("a", "finish", "DSQ") // which strikes all marks of a
+	f.wantRecord("late - 0 0 DNS", "a - 0 0 DSQ")
 }
 
 func TestTheDirectionFollowsSortOrElseTheResultType(t *testing.T) {
@@ -230,10 +232,10 @@ func TestARaceIsWonAtItsLastSplitOnceFinished(t *testing.T) {
 
 func TestRanksOfAnOrderedList(t *testing.T) {
 	list := []score.Mark{{Value: 1}, {Value: 2}, {Value: 2}, {Value: 3}, {IRM: "DNF"}, {IRM: "DNS"}}
-	if got := fmt.Sprint(score.Ranks(list)); got != "[1 2 2 4 0 0]" {
+	if got := fmt.Sprint(score.Ranks(list, score.Direction{Lower: true})); got != "[1 2 2 4 0 0]" {
 		t.Errorf("ranks are %s", got)
 	}
-	if got := score.Ranks(nil); len(got) != 0 {
+	if got := score.Ranks(nil, score.Direction{}); len(got) != 0 {
 		t.Errorf("ranks of nobody are %v", got)
 	}
 }

@@ -22,6 +22,10 @@ type Record struct {
 	Venue       string `json:"venue,omitzero"`
 	MedalEvent  int    `json:"medal_event,omitzero"`
 	Format
+	// EventUnit and EventUnit2 are the units of marks in events, if they are not those of
+	// the record.
+	EventUnit      string    `json:"event_unit,omitzero"`
+	EventUnit2     string    `json:"event_unit2,omitzero"`
 	ScheduleStatus string    `json:"schedule_status"`
 	ResultStatus   string    `json:"result_status"`
 	Started        bool      `json:"started,omitzero"` // it has been RUNNING
@@ -36,8 +40,10 @@ type Record struct {
 	Total           *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
 	Winner          string     `json:"winner"`
 	Decision        string     `json:"decision,omitzero"` // how it was won, or why nobody has won
-	Revision        uint64     `json:"revision"`
-	UpdatedAt       time.Time  `json:"updated_at"`
+	// Corrected means that another definition, after plays or marks, has changed the result.
+	Corrected bool      `json:"corrected,omitzero"`
+	Revision  uint64    `json:"revision"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // Standing is one competitor in a Record. Rank is 0 without a result. Periods, Adjustment
@@ -84,11 +90,18 @@ func (c *Contest) Record() Record {
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
+		Corrected:      c.Corrected,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
+	if r.Unit != d.Unit {
+		r.EventUnit = d.Unit
+	}
+	if r.Unit2 != d.Unit2 {
+		r.EventUnit2 = d.Unit2
+	}
 	if d.Kind == Ranked {
-		total := max(c.Total, len(c.Competitors))
+		total := max(c.Total, c.startListLen())
 		r.Total, r.Split = &total, c.Split
 		r.Competitors = c.rankedStandings()
 	} else {
@@ -160,14 +173,14 @@ func (c *Contest) showPoints(s *Standing, w *Competitor) {
 	}
 }
 
-// maxSides is the greatest number of competitors that are shown as sides.
-const maxSides = 4
+// MaxSides is the greatest number of competitors that are shown as sides.
+const MaxSides = 4
 
-// Sides returns the competitors as they are shown: up to maxSides of a head_to_head
+// Sides returns the competitors as they are shown: up to MaxSides of a head_to_head
 // contest in the order of sides, so that they do not change places with the lead, and
 // otherwise the best first.
 func (r *Record) Sides() []Standing {
-	if r.Kind == Ranked || len(r.Competitors) > maxSides {
+	if r.Kind == Ranked || len(r.Competitors) > MaxSides {
 		return r.Competitors
 	}
 	return slices.SortedStableFunc(slices.Values(r.Competitors), func(a, b Standing) int {
@@ -185,10 +198,10 @@ func (r *Record) TiebreakText(s *Standing) string {
 }
 
 // rankedStandings returns the leaders with their ranks and, if there are fewer than
-// maxLeaders, other competitors in the order of the start list.
+// MaxLeaders, other competitors in the order of the start list.
 func (c *Contest) rankedStandings() []Standing {
-	standings := make([]Standing, 0, maxLeaders)
-	marked := make(map[string]bool, maxLeaders)
+	standings := make([]Standing, 0, MaxLeaders)
+	marked := make(map[string]bool, MaxLeaders)
 	ranks := Ranks(c.Leaders, c.Definition.Direction())
 	for i, m := range c.Leaders {
 		p := Standing{
@@ -202,18 +215,23 @@ func (c *Contest) rankedStandings() []Standing {
 		if p.IRM == "" {
 			p.Result, p.Mark2, p.Out = &m.Value, m.Mark2, m.Out
 		}
-		if e := c.competitor(m.Competitor); e != nil {
+		if w := c.competitor(m.Competitor); w != nil {
+			e := w.Known()
 			p.Name, p.Organisation, p.Order = e.Name, cmp.Or(e.Organisation, m.Organisation), e.Order
+		} else if m.Name != "" {
+			p.Name = m.Name
 		}
 		marked[m.Competitor] = true
 		standings = append(standings, p)
 	}
-	waiting := slices.Clone(c.Competitors)
-	slices.SortStableFunc(waiting, func(a, b Competitor) int {
-		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
-	})
+	waiting := slices.Clone(c.Entrants)
+	waiting = slices.DeleteFunc(waiting, func(e Entrant) bool { return c.competitor(e.Code) != nil })
+	for i := range c.Competitors {
+		waiting = append(waiting, c.Competitors[i].Known())
+	}
+	slices.SortFunc(waiting, Entrant.Compare)
 	for _, w := range waiting {
-		if len(standings) < maxLeaders && !marked[w.Code] {
+		if len(standings) < MaxLeaders && !marked[w.Code] {
 			standings = append(standings, Standing{
 				Code:         w.Code,
 				Name:         w.Name,
@@ -267,9 +285,10 @@ func (f Filter) Matches(c *Contest) bool {
 }
 
 func (f Filter) matchesCompetitor(c *Contest) bool {
+	is := func(e Entrant) bool { return e.Code == f.Competitor || e.Organisation == f.Competitor }
 	return slices.ContainsFunc(c.Competitors, func(w Competitor) bool {
-		return w.Code == f.Competitor || w.Organisation == f.Competitor
-	}) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
+		return is(w.Known())
+	}) || slices.ContainsFunc(c.Entrants, is) || slices.ContainsFunc(c.Leaders, func(m Mark) bool {
 		return m.Competitor == f.Competitor || m.Organisation == f.Competitor
 	})
 }

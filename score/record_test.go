@@ -39,8 +39,8 @@ func TestAContestWithoutCompetitorsHasNoWinner(t *testing.T) {
 
 func TestEqualResultsShareARankAndComeInTheListsOrder(t *testing.T) {
 	f := running(t, `{"kind":"head_to_head","sport":"x","competitors":[{"code":"D","order":1},{"code":"C","order":9},{"code":"B","order":3},{"code":"A","order":3}]}`)
-	f.wantRecord("D 0 0 1", "A 0 0 1", "B 0 0 1", "C 0 0 1")
-	f.mustFold(score.TypeScoreSet, `{"result":{"A":3,"B":2,"C":2,"D":1}}`)
+	f.wantRecord("D 0 0 1", "B 0 0 1", "A 0 0 1", "C 0 0 1")
+	f.mustFold(score.TypeScoreSet, `{"result":{"A":3,"B":2,"C":2,"D":1},"period":"H1"}`)
 	f.wantRecord("A 3 0 1", "B 2 0 2", "C 2 0 2", "D 1 0 4")
 	for i, p := range f.c.Record().Competitors {
 		if p.SortOrder != i+1 {
@@ -54,7 +54,7 @@ func TestIfLowerIsBetterACompetitorWithoutAScoreIsNotTheBest(t *testing.T) {
 	f.mustFold(score.TypeScorePlay, `{"competitor":"C","delta":71}`)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"B","delta":-2}`)
 	f.wantRecord("B -2 0 1", "C 71 0 2", "A 0 0 3")
-	f.mustFold(score.TypeScoreSet, `{"result":{"C":-2}}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"C":-2},"period":"H1"}`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"B":5,"C":4},"period":"PO"}`)
 	f.wantRecord("C -2 4 1", "B -2 5 2", "A 0 0 3")
 }
@@ -70,9 +70,9 @@ func TestARecordHasTheMembersOfTheAPI(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"period":"END2"}`)
 	c.Revision = 8123
 	want := `{"contest_id":"OG50BC/CUR-M-GPA-01","competition":"OG50BC","sport":"stone-curling","kind":"head_to_head","title":"GAU vs ROM",` +
-		`"schedule_status":"RUNNING","result_status":"LIVE","started":true,"period":"END2","clock":"","start_time":"2026-02-09T10:00:00Z","competitors":[` +
-		`{"code":"GAU","name":"Gaul","organisation":"GAU","result":2,"periods":{"END1":2},"tiebreak":0,"stats":{},"rank":1,"sort_order":1},` +
-		`{"code":"ROM","name":"Rome","organisation":"ROM","result":0,"periods":{"END1":0},"tiebreak":0,"stats":{},"rank":2,"sort_order":2}],` +
+		`"schedule_status":"RUNNING","result_status":"LIVE","started":true,"period":"END2","periods":["END1","END2"],"clock":"","start_time":"2026-02-09T10:00:00Z","competitors":[` +
+		`{"code":"GAU","name":"Gaul","organisation":"GAU","order":1,"result":2,"periods":{"END1":2,"END2":0},"tiebreak":0,"stats":{},"rank":1,"sort_order":1},` +
+		`{"code":"ROM","name":"Rome","organisation":"ROM","order":2,"result":0,"periods":{"END1":0,"END2":0},"tiebreak":0,"stats":{},"rank":2,"sort_order":2}],` +
 		`"winner":"","revision":8123,"updated_at":"2026-02-09T10:16:40Z"}`
 	if got := mustMarshal(t, c.Record()); got != want {
 		t.Errorf("the record is\n%s\nwant\n%s", got, want)

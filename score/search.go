@@ -9,26 +9,51 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// SearchText returns a text as searches compare it: in lower case, without accents, and
-// with a blank in place of each hyphen. The page's searchText does the same.
+// SearchText returns a text as searches compare it: in lower case, without accents and
+// apostrophes, and with one blank between words in place of hyphens and the like. The
+// page's app/text.ts does the same; testdata/search.json has examples for both.
 func SearchText(s string) string {
-	ascii := true
-	for i := 0; i < len(s) && ascii; i++ {
-		ascii = s[i] < utf8.RuneSelf
-	}
-	if !ascii {
-		s = norm.NFKD.String(s)
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.Is(unicode.Mn, r):
-			return -1
-		case unicode.Is(unicode.Pd, r), r == '_':
-			return ' '
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			s = letters.Replace(strings.Map(fold, norm.NFKD.String(s)))
+			return strings.Join(strings.Fields(s), " ")
 		}
-		return unicode.ToLower(r)
-	}, s)
+	}
+	return strings.Join(strings.Fields(strings.Map(foldASCII, s)), " ")
 }
+
+// fold returns a rune as searches compare it, -1 for none.
+func fold(r rune) rune {
+	switch {
+	case r < utf8.RuneSelf:
+		return foldASCII(r)
+	case unicode.In(r, unicode.Mn, unicode.Cf), r == '\u2019', r == '\u02bb', r == '\u02bc':
+		return -1
+	case unicode.IsLetter(r):
+		return unicode.ToLower(r)
+	case unicode.IsNumber(r), unicode.Is(unicode.Mc, r):
+		return r
+	}
+	return ' '
+}
+
+func foldASCII(r rune) rune {
+	switch {
+	case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
+		return r
+	case 'A' <= r && r <= 'Z':
+		return r + 'a' - 'A'
+	case r == '\'':
+		return -1
+	}
+	return ' '
+}
+
+// letters have no accent to remove, but are searched by the letters that look like them.
+var letters = strings.NewReplacer(
+	"ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ħ", "h", "ı", "i", "ŋ", "n",
+	"ς", "σ",
+)
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
 // sport, discipline, event, phase, group, venue or competition, or in the code, name or
@@ -50,25 +75,18 @@ func (s *Searcher) MayMatch(stored []byte) bool {
 	if s == nil {
 		return true
 	}
-	text := []byte(nil)
-	for i, c := range stored {
+	text := make([]byte, 0, len(stored))
+	for _, c := range stored {
 		if c >= utf8.RuneSelf {
 			text = []byte(SearchText(string(stored)))
 			break
 		}
-		if text == nil {
-			text = make([]byte, len(stored))
+		if r := foldASCII(rune(c)); r >= 0 {
+			text = append(text, byte(r))
 		}
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '-' || c == '_':
-			c = ' '
-		}
-		text[i] = c
 	}
 	for _, w := range s.words {
-		if !bytes.Contains(text, []byte(w)) && !strings.ContainsAny(w, `"\`) {
+		if !bytes.Contains(text, []byte(w)) {
 			return false
 		}
 	}

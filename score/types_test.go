@@ -13,6 +13,7 @@ import (
 var sampleData = map[Type]string{
 	TypeCompetitionDefine: `{"name":"Games"}`,
 	TypeContestDefine:     `{"kind":"ranked","sport":"menhir throw"}`,
+	TypeCompetitorDefine:  `{"competitor":"GAU"}`,
 	TypeContestStatus:     `{"clock":"1:00"}`,
 	TypeContestDecide:     `{"winner":"GAU","decision":"RETIRED"}`,
 	TypeContestReset:      `{"reason":"rain"}`,
@@ -100,7 +101,7 @@ func TestEveryTypeIsFolded(t *testing.T) {
 		}
 		for _, kind := range choices["kind"] {
 			c := NewContest("OG50BC/1")
-			c.Definition = ContestDefine{Kind: kind}
+			c.Definition = Definition{Kind: kind, Sport: "stones"}
 			c.Competitors = []Competitor{{Entrant: Entrant{Code: "GAU"}}}
 			c.Started = true
 			if p := c.Fold(&e, noMarks{}, Live); p != nil && p.Code == InvalidEvent {
@@ -112,9 +113,14 @@ func TestEveryTypeIsFolded(t *testing.T) {
 
 type noMarks struct{}
 
-func (noMarks) Set(string, Mark) int            { return 1 }
-func (noMarks) Clear()                          {}
-func (noMarks) First(string, int) ([]Mark, int) { return nil, 0 }
+func (noMarks) Traits(string) (t Traits)           { return t }
+func (noMarks) Set(string, Mark) (int, bool)       { return 1, false }
+func (noMarks) Clear()                             {}
+func (noMarks) First(string, int) ([]Mark, int)    { return nil, 0 }
+func (noMarks) Entrant(string) (e Entrant, _ bool) { return e, false }
+func (noMarks) SetEntrant(Entrant)                 {}
+func (noMarks) FirstEntrants(int) (list []Entrant) { return nil }
+func (noMarks) Restate(string)                     {}
 
 func TestEveryTypeHasItsOwnData(t *testing.T) {
 	types := map[reflect.Type]Type{}

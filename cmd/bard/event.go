@@ -17,14 +17,15 @@ import (
 
 // dataFlag is a flag for one field of an event's data, named as in the JSON but with -.
 type dataFlag struct {
-	field       any // a pointer to a string, []string, int or uint64, or a pflag.Value
+	field       any // a pointer to a string, []string, bool, int or uint64, or a pflag.Value
 	name, usage string
 }
 
-// newEventCommands returns a command for each type of event; define has two subcommands.
+// newEventCommands returns a command for each type of event; define has three subcommands.
 func newEventCommands() []*cobra.Command {
 	var competition score.CompetitionDefine
 	var contest score.ContestDefine
+	var competitor score.CompetitorDefine
 	var status score.ContestStatus
 	var decide score.ContestDecide
 	var reset score.ContestReset
@@ -35,24 +36,30 @@ func newEventCommands() []*cobra.Command {
 	var revoke score.MedalRevoke
 	var void score.EventVoid
 	var alert score.Alert
-	define := &cobra.Command{Use: "define", Short: "Define or redefine a competition or a contest"}
+	define := &cobra.Command{Use: "define", Short: "Define a competition, a contest or a competitor, or change what is defined"}
 	define.AddCommand(
 		newEventCommand("competition COMPETITION", "Define a competition",
 			`  bard define competition OG50BC --name "Games of 50 BC"
-  bard define competition OG50BC --name "Games of 50 BC" --neutral PIR,AMA`,
+  bard define competition OG50BC --name "Games of 50 BC" --neutral PIR,AMA
+  bard define competition OG50BC --organisation GAU=Gaul --organisation ROM=Rome`,
 			score.TypeCompetitionDefine, &competition, &competition.Comment, []dataFlag{
 				{&competition.Name, "name", "its name"},
 				{&competition.Neutral, "neutral", "organisations that are not ranked in the medal table"},
+				{organisationsFlag(&competition.Organisations), "organisation",
+					"the name of an organisation in this competition; repeat it for each"},
+				{&competition.Clear, "clear", "what to clear, such as neutral"},
 			}),
-		newEventCommand("contest CONTEST", "Define a contest, or redefine it and keep its results",
+		newEventCommand("contest CONTEST", "Define a contest, or change its definition",
 			`  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --title "Gaul vs Rome" \
       --competitor GAU,name=Gaul,organisation=GAU,type=T --competitor ROM,name=Rome,organisation=ROM,type=T
   bard define contest OG50BC/FTB-9 --kind head_to_head --sport football --tiebreak-periods PSO \
       --competitor GAU --competitor EGY
-  bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,finish`,
+  bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,finish
+  bard define contest OG50BC/CUR-1 --venue "Ice Hall" --clear phase
+  bard define contest OG50BC/FTB-9 --tiebreak-periods PSO --reason "penalties were missing"`,
 			score.TypeContestDefine, &contest, &contest.Comment, []dataFlag{
-				{&contest.Kind, "kind", "head_to_head or ranked (required)"},
-				{&contest.Sport, "sport", "the sport (required)"},
+				{&contest.Kind, "kind", "head_to_head or ranked (required the first time)"},
+				{&contest.Sport, "sport", "the sport (required the first time)"},
 				{entrantsFlag(&contest.Competitors), "competitor",
 					"a competitor; repeat it for each, in their order " +
 						"(default: the first mark of a competitor adds it)"},
@@ -75,6 +82,21 @@ func newEventCommands() []*cobra.Command {
 					"periods that are counted separately and decide only a tie"},
 				{&contest.MedalEvent, "medal-event", "1 to 9 if medals are awarded, 0 if not"},
 				{timeFlag(&contest.StartTime), "start-time", "scheduled start, such as 2026-02-09T10:00:00Z"},
+				{&contest.Reason, "reason", "why the definition changes; required if it changes what plays and marks amount to"},
+				{&contest.Clear, "clear", "what to clear, such as venue,unit"},
+			}),
+		newEventCommand("competitor CONTEST", "Add a competitor to a contest, or change what is known of one",
+			`  bard define competitor OG50BC/MAR --competitor 2888 --name Asterix --organisation GAU --categories M,M40
+  bard define competitor OG50BC/MAR --competitor 2888 --organisation ROM
+  bard define competitor OG50BC/MAR --competitor 2888 --clear categories`,
+			score.TypeCompetitorDefine, &competitor, &competitor.Comment, []dataFlag{
+				{&competitor.Competitor, "competitor", "code of the competitor (required)"},
+				{&competitor.Name, "name", "the name"},
+				{&competitor.Organisation, "organisation", "the organisation"},
+				{&competitor.Type, "type", "A for an athlete, T for a team"},
+				{&competitor.Order, "order", "the place on the start list"},
+				{&competitor.Categories, "categories", "the categories"},
+				{&competitor.Clear, "clear", "what to clear, such as organisation"},
 			}),
 	)
 	return []*cobra.Command{
@@ -124,10 +146,12 @@ func newEventCommands() []*cobra.Command {
 			}),
 		newEventCommand("set CONTEST", "Set totals",
 			`  bard set OG50BC/CUR-1 --result GAU=3,ROM=2
-  bard set OG50BC/CUR-1 --result GAU=4 --reason "the jury measured again"`,
+  bard set OG50BC/CUR-1 --result GAU=4 --period END3 --reason "the jury measured again"
+  bard set OG50BC/CUR-1 --result GAU=0,ROM=3 --adjustment --reason "awarded"`,
 			score.TypeScoreSet, &set, &set.Comment, []dataFlag{
 				{totalsFlag(&set.Result), "result", "the totals (required)"},
-				{&set.Period, "period", "the period that gets the difference"},
+				{&set.Period, "period", "the period that gets the difference; a tie-break period has totals of its own"},
+				{&set.Adjustment, "adjustment", "the difference is in no period"},
 				{&set.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
 			}),
 		newEventCommand("mark CONTEST", "Record a competitor's mark at a split",
@@ -204,6 +228,8 @@ func newEventCommand(
 			flags.StringVar(p, f.name, "", f.usage)
 		case *[]string:
 			flags.StringSliceVar(p, f.name, nil, f.usage)
+		case *bool:
+			flags.BoolVar(p, f.name, false, f.usage)
 		case *int:
 			flags.IntVar(p, f.name, 0, f.usage)
 		case *uint64:
@@ -328,6 +354,18 @@ func totalsFlag(p *score.Totals) valueFlag {
 			}
 			*p = append(*p, score.Total{Code: name, Value: d})
 		}
+		return nil
+	}}
+}
+
+// organisationsFlag is the name of an organisation, such as GAU=Gaul. Each use adds one.
+func organisationsFlag(p *[]score.Organisation) valueFlag {
+	return valueFlag{"CODE=NAME", func(s string) error {
+		code, name, ok := strings.Cut(s, "=")
+		if !ok || code == "" {
+			return fmt.Errorf("got %q; want a code and a name, such as GAU=Gaul", s)
+		}
+		*p = append(*p, score.Organisation{Code: code, Name: name})
 		return nil
 	}}
 }

@@ -96,6 +96,31 @@ func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkIsNoPartOfTheFirstEvent(t *testing.T) {
+	t.Parallel()
+	g := group(t, 1)
+	marked := "\uFEFF" + strings.ReplaceAll(alerts(3), "\n", "\r\n")
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(marked), "sing", "-"); code != cli.ExitOK {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	wantAccepted(t, g, 3)
+	// Without a source an event is numbered here, by its text.
+	one := `{"type":"alert","contest_id":"D15/1","data":{"text":"hi"}}` + "\n"
+	for _, in := range []string{one, "\uFEFF" + one, "\uFEFF" + one[:len(one)-1] + "\r\n\uFEFF\r\n"} {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(in), "sing", "-"); code != cli.ExitOK {
+			t.Errorf("exit code %d: %s", code, errs)
+		}
+	}
+	if n := len(g.Events("D15/1")); n != 1 {
+		t.Errorf("the same line with and without a mark was counted %d times", n)
+	}
+	wide := "\xff\xfe{\x00\"\x00i\x00d\x00\"\x00\r\x00\n\x00"
+	code, _, errs := bard(t.Context(), g, strings.NewReader(wide), "sing", "-")
+	if code != cli.ExitFailed || !strings.Contains(errs, "line 1: invalid_event: not valid JSON: the text is UTF-16; want JSON in UTF-8") {
+		t.Errorf("UTF-16: exit code %d, %q", code, errs)
+	}
+}
+
 func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 	t.Parallel()
 	g := group(t, 3)

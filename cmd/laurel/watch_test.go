@@ -127,6 +127,42 @@ func TestWatchSendsTheRequestOfItsArguments(t *testing.T) {
 	}
 }
 
+func TestWatchTellsThatAContestIsGone(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--competition", "D28"}, {"D28/1"}, {}} {
+		g := testgroup.Start(t, 1)
+		c, err := client.New(g.URLs(), client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		post := func(e score.Event) {
+			t.Helper()
+			e.ContestID = "D28/1"
+			if _, err := c.Post(t.Context(), []score.Event{e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		define := score.Event{ID: "d28def", Type: score.TypeContestDefine,
+			Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "x", Title: "Gone soon",
+				Competitors: []score.Entrant{{Code: "A"}, {Code: "B"}}}}
+		post(define)
+		to := []string{"--to", g.URLs()[0]}
+		plain := start(t, append(append([]string{"watch"}, args...), to...)...)
+		asJSON := start(t, append(append([]string{"watch", "--json"}, args...), to...)...)
+		plain.out.awaitText(t, "1  D28/1  A 0, B 0  SCHEDULED")
+		asJSON.out.awaitText(t, `{"event":"score","data":{"contest_id":"D28/1",`)
+		post(score.Event{Type: score.TypeEventVoid, Data: &score.EventVoid{Voids: "d28def", Reason: "correction"}})
+		plain.out.awaitText(t, "\nD28/1  removed\n")
+		asJSON.out.awaitText(t, "\n"+`{"event":"removed","data":{"contest_id":"D28/1"}}`+"\n")
+		define.ID = "d28def2"
+		post(define)
+		plain.out.awaitText(t, "\n3  D28/1  A 0, B 0  SCHEDULED")
+		plain.interrupt(t)
+		asJSON.interrupt(t)
+	}
+}
+
 func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	g, c := openGames(t, 1)
 	race := func(events ...score.Event) {
@@ -141,7 +177,7 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	mark := func(competitor string, seconds int64) score.Event {
 		d := score.Points(seconds)
 		return score.Event{Type: score.TypeResultSet,
-			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: &d, Category: "W"}}
+			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: new(score.Number(d)), Category: "W"}}
 	}
 	race(score.Event{Type: score.TypeContestDefine,
 		Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME",

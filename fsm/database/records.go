@@ -26,6 +26,7 @@ var (
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
 	Traits     = []byte("traits")     // contest_id, competitor -> score.Traits
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
+	Entrants   = []byte("entrants")   // contest_id, kind, code or position on the start list -> score.Entrant or nothing
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
@@ -33,7 +34,7 @@ var (
 
 // buckets are all buckets, sorted by name.
 var buckets = [][]byte{
-	Audit, Awards, Boards, Contests, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+	Audit, Awards, Boards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 	Traits,
 }
 

@@ -86,7 +86,9 @@ func (e *Event) ParseData() *score.Problem {
 
 // check checks what can be checked without the state. It returns scratch for reuse.
 func (e *Event) check(scratch []byte) ([]byte, error) {
-	for _, check := range [...]func() *score.Problem{e.CheckEnvelope, e.ParseData, e.CheckData, e.CheckSignature} {
+	for _, check := range [...]func() *score.Problem{
+		e.CheckEnvelope, e.ParseData, e.CheckData, e.CheckIdentifiers, e.CheckSignature,
+	} {
 		if p := check(); p != nil {
 			return scratch, p
 		}

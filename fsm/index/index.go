@@ -33,6 +33,7 @@ const (
 	kindStatus = 't' // the schedule status or the result status
 	kindName   = 'n' // the code or organisation of a listed competitor, or the organisation of a leader
 	kindMark   = 'm' // the code of a competitor who has a mark
+	kindEntry  = 'e' // the code of a competitor of the start list
 	// The values of the following kinds sort their postings.
 	kindSection = 'o' // the section, and the place of the contest there
 	kindTable   = 'c' // the last change of a medal table, the latest first; the id is a competition
@@ -47,7 +48,11 @@ func Terms(list []Term, c *score.Contest) []Term {
 		sectionTerm(c),
 	)
 	for i := range c.Competitors {
-		list = append(list, Term{kindName, c.Competitors[i].Code}, Term{kindName, c.Competitors[i].Organisation})
+		e := c.Competitors[i].Known()
+		list = append(list, Term{kindName, e.Code}, Term{kindName, e.Organisation})
+	}
+	for i := range c.Entrants {
+		list = append(list, Term{kindName, c.Entrants[i].Organisation})
 	}
 	for i := range c.Leaders {
 		list = append(list, Term{kindName, c.Leaders[i].Organisation})
@@ -90,6 +95,9 @@ func setOf(list []Term) map[Term]bool {
 	}
 	return set
 }
+
+// EntryTerm returns the term of a competitor of the start list.
+func EntryTerm(competitor string) Term { return Term{kindEntry, competitor} }
 
 // AddMark makes a contest findable by a competitor who has a mark in it.
 func AddMark(tx *database.Tx, contestID, competitor string) {
@@ -143,20 +151,21 @@ func (p *postings) Seek(id []byte) ([]byte, error) {
 
 func (p *postings) has(k []byte) bool { return k != nil && bytes.HasPrefix(k, p.prefix) }
 
-// union is the list of the ids that are in one list or the other.
-type union [2]idList
+// union is the list of the ids that are in one of several lists.
+type union []idList
 
 // Seek implements idList.
-func (u union) Seek(id []byte) ([]byte, error) {
-	a, err := u[0].Seek(id)
-	if err != nil {
-		return nil, err
+func (u union) Seek(id []byte) (first []byte, err error) {
+	for _, list := range u {
+		at, err := list.Seek(id)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil || at != nil && bytes.Compare(at, first) < 0 {
+			first = at
+		}
 	}
-	b, err := u[1].Seek(id)
-	if a == nil || b != nil && bytes.Compare(b, a) < 0 {
-		a = b
-	}
-	return a, err
+	return first, nil
 }
 
 // Matches is the sorted list of the ids of the contests that match a filter. It is the
@@ -183,7 +192,9 @@ func Find(tx *bolt.Tx, f score.Filter) Matches {
 		m.lists = append(m.lists, posted(kindStatus, f.Status))
 	}
 	if f.Competitor != "" {
-		m.lists = append(m.lists, union{posted(kindName, f.Competitor), posted(kindMark, f.Competitor)})
+		m.lists = append(m.lists, union{
+			posted(kindName, f.Competitor), posted(kindMark, f.Competitor), posted(kindEntry, f.Competitor),
+		})
 	}
 	if len(m.lists) == 0 {
 		m.lists = append(m.lists, &postings{cursor: tx.Bucket(database.Contests).Cursor()})

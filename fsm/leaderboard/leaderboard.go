@@ -168,7 +168,7 @@ func (c *contest) setMetadata(of *score.Contest, redefined bool) {
 	c.splits = of.Definition.AllSplits()
 	c.entrants = make(map[string]score.Entrant, len(of.Competitors))
 	for i := range of.Competitors {
-		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Entrant
+		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Known()
 	}
 }
 

@@ -149,6 +149,7 @@ var Routes = []Route{
 	{"/v1/scores/{contest:.+}", false, []string{maxStale}, score.ValidPath, named(Score)},
 	{"/v1/scores", false, scoresParameters, nil, parseScores},
 	{"/v1/timeline/{contest:.+}", false, []string{"after", "limit", maxStale}, score.ValidPath, parseTimeline},
+	{"/v1/startlist/{contest:.+}", false, []string{"after", "limit", maxStale}, score.ValidPath, parseStartList},
 	{"/v1/leaderboard/{contest:.+}", true, append(boardParameters, maxStale), score.ValidPath, parseLeaderboard},
 	{"/v1/medals/{competition}", false, []string{maxStale}, validCompetition, named(Medals)},
 	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, validRow, named(medalRow)},

@@ -104,19 +104,20 @@ func scoresText(b *bytes.Buffer, page *ScorePage) {
 	handler.NextText(b, page.Next)
 }
 
-// summary returns a contest's score in a few words: both sides, or the leaders.
+// summary returns a contest's score in a few words: the sides, or the leaders.
 func summary(rec *score.Record) string {
-	const limit = 3
+	const leaders = 3
+	sides := rec.Sides()
+	if len(sides) > score.MaxSides || rec.Kind == score.Ranked {
+		sides = sides[:min(len(sides), leaders)]
+	}
 	var parts []string
-	for i, c := range rec.Competitors {
-		if i == limit || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
+	for i := range sides {
+		c := &sides[i]
+		if rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
 			break
 		}
-		s := c.Code + " " + resultText(rec, &c)
-		if c.Tiebreak != 0 {
-			s += " (" + c.Tiebreak.String() + ")"
-		}
-		parts = append(parts, s)
+		parts = append(parts, textfmt.Join(" ", c.Code, resultText(rec, c), rec.TiebreakText(c)))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -127,7 +128,11 @@ func resultText(rec *score.Record, c *score.Standing) string {
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(textfmt.Join("  ", rec.ContestID, rec.Title)))
-	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
+	corrected := ""
+	if rec.Corrected {
+		corrected = "CORRECTED"
+	}
+	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, corrected, rec.Period, rec.Clock, rec.Split)
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
@@ -136,81 +141,42 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 		fmt.Fprintf(b, "decision: %s\n", rec.Decision)
 	}
 	b.WriteByte('\n')
-	periods := periodsOf(rec)
-	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })
-	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, periods...)
-	if tiebreak {
-		headings = append(headings, "TIEBREAK")
-	}
-	t := textfmt.NewTable(headings...)
-	for i := range rec.Competitors {
-		c := &rec.Competitors[i]
-		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
-		for _, period := range periods {
-			if v, ok := c.Periods.Get(period); ok {
-				cells = append(cells, v)
-			} else {
-				cells = append(cells, "-")
-			}
-		}
-		if tiebreak {
-			cells = append(cells, c.Tiebreak)
-		}
-		t.Row(cells...)
-	}
-	t.Write(b)
+	standingsTable(rec).Write(b)
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}
 }
 
-func rankText(rank int, shared bool) string { return cmp.Or(textfmt.Rank(rank, shared), "-") }
-
-// periodsOf returns the names of a contest's periods in the order of play. Each
-// competitor lists only the periods in which it scored, so periods that differ in their
-// number are sorted by it (END2 before END10), and other periods by where competitors
-// have them. format.ts does the same.
-func periodsOf(rec *score.Record) []string {
-	lists := make([]score.Totals, len(rec.Competitors))
-	for i := range rec.Competitors {
-		lists[i] = rec.Competitors[i].Periods
+// standingsTable returns a row for each competitor: the result, and what it consists of.
+func standingsTable(rec *score.Record) *textfmt.Table {
+	sides := rec.Sides()
+	adjusted := slices.ContainsFunc(sides, func(c score.Standing) bool { return c.Adjustment != 0 })
+	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, rec.Periods...)
+	if adjusted {
+		headings = append(headings, "ADJUSTMENT")
 	}
-	slices.SortStableFunc(lists, func(a, b score.Totals) int { return cmp.Compare(len(b), len(a)) })
-	var names, stems []string
-	position := map[string]int{} // by stem: the latest place at which a competitor has its first period
-	for _, list := range lists {
-		own := map[string]bool{}
-		for i, t := range list {
-			stem, _ := splitPeriod(t.Code)
-			if !slices.Contains(names, t.Code) {
-				names = append(names, t.Code)
-			}
-			if !slices.Contains(stems, stem) {
-				stems = append(stems, stem)
-			}
-			if !own[stem] {
-				own[stem] = true
-				position[stem] = max(position[stem], i)
-			}
+	if len(rec.TiebreakPeriods) > 0 {
+		headings = append(headings, "TIEBREAK")
+	}
+	t := textfmt.NewTable(headings...)
+	for i := range sides {
+		c := &sides[i]
+		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
+		for _, points := range c.Periods {
+			cells = append(cells, points.Value)
 		}
+		if adjusted {
+			cells = append(cells, c.Adjustment)
+		}
+		if len(rec.TiebreakPeriods) > 0 {
+			cells = append(cells, c.Tiebreak)
+		}
+		t.Row(cells...)
 	}
-	slices.SortStableFunc(names, func(a, b string) int {
-		stemA, numberA := splitPeriod(a)
-		stemB, numberB := splitPeriod(b)
-		return cmp.Or(
-			cmp.Compare(position[stemA], position[stemB]),
-			cmp.Compare(slices.Index(stems, stemA), slices.Index(stems, stemB)),
-			cmp.Compare(numberA, numberB),
-		)
-	})
-	return names
+	return t
 }
 
-func splitPeriod(name string) (stem string, number int) {
-	stem = strings.TrimRight(name, "0123456789")
-	number, _ = strconv.Atoi(name[len(stem):])
-	return stem, number
-}
+func rankText(rank int, shared bool) string { return cmp.Or(textfmt.Rank(rank, shared), "-") }
 
 // Medals asks for the medal table of a competition.
 func Medals(competition string) Question {
@@ -266,10 +232,11 @@ func validRow(name string) bool {
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
-	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	t := textfmt.NewTable("RANK", "ORGANISATION", "NAME", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, m := range slices.Concat(rows, outside) {
-		t.Row(rankText(m.Rank, m.RankEqual), m.Organisation, m.Gold, m.Silver, m.Bronze, m.Total)
+		t.Row(rankText(m.Rank, m.RankEqual), m.Organisation, m.Name, m.Gold, m.Silver, m.Bronze, m.Total)
 	}
+	t.DropEmpty("NAME")
 	t.Write(b)
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"net/url"
 	"regexp"
@@ -49,6 +50,7 @@ type line struct {
 	State, At           string
 	Decision            string
 	Badge, BadgeClass   string
+	Corrected           bool
 }
 
 type side struct {
@@ -61,7 +63,7 @@ type side struct {
 type table struct {
 	Title string
 	Rows  []medal.Row
-	Names map[string]string // of organisations
+	Names map[string]string // of organisations that have none in their row
 	More  string            // URL of the whole table, or "" if this is the whole table
 }
 
@@ -123,28 +125,28 @@ func isOver(r *score.Record) bool {
 
 func lineOf(r *score.Record) line {
 	l := line{
-		URL:      fragment("#/contest/", r.ContestID),
-		Kind:     kindOf(r),
-		Headline: plain(cmp.Or(r.Title, r.ContestID)),
-		Title:    plain(titleBeside(r)),
-		Live:     isLive(r),
-		Ranked:   r.Kind == score.Ranked,
+		URL:       fragment("#/contest/", r.ContestID),
+		Kind:      kindOf(r),
+		Headline:  plain(cmp.Or(r.Title, r.ContestID)),
+		Title:     plain(titleBeside(r)),
+		Live:      isLive(r),
+		Ranked:    r.Kind == score.Ranked,
+		Corrected: r.Corrected,
 	}
 	begun := r.Started || isLive(r) || isOver(r)
-	for i := range r.Competitors {
-		c := &r.Competitors[i]
+	sides := r.Sides()
+	for i := range sides {
+		c := &sides[i]
 		if l.Ranked && (c.Rank == 0 && c.IRM == "" || len(l.Sides) == 3) {
 			continue
 		}
-		if len(l.Sides) == 4 {
+		if len(l.Sides) == score.MaxSides {
 			break
 		}
 		s := side{Place: c.Rank, Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
-			if c.Tiebreak != 0 {
-				s.Tiebreak = c.Tiebreak.String()
-			}
+			s.Tiebreak = r.TiebreakText(c)
 		}
 		l.Sides = append(l.Sides, s)
 	}
@@ -179,25 +181,30 @@ var decisionWords = map[string]string{
 	"RULE":           "by rule",
 }
 
-// organisations returns the names of organisations, from the teams with their codes.
-func organisations(all []score.Record) map[string]string {
-	names := make(map[string]string)
+// organisations returns the names of organisations by competition, from the teams with
+// their codes.
+func organisations(all []score.Record) map[string]map[string]string {
+	names := make(map[string]map[string]string)
 	for i := range all {
 		for _, c := range all[i].Competitors {
 			if c.Name != "" && c.Name != c.Code && c.Code == c.Organisation {
-				names[c.Code] = c.Name
+				if names[all[i].Competition] == nil {
+					names[all[i].Competition] = make(map[string]string)
+				}
+				names[all[i].Competition][c.Code] = c.Name
 			}
 		}
 	}
 	return names
 }
 
-func tables(all []medal.Standings, names map[string]string) []table {
+func tables(all []medal.Standings, names map[string]map[string]string) []table {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b medal.Standings) int { return cmp.Compare(b.Revision, a.Revision) })
 	var list []table
 	for _, m := range all {
-		t := table{Title: plain(cmp.Or(m.Name, m.Competition)), Rows: m.Rows[:min(len(m.Rows), maxRows)], Names: names}
+		t := table{Title: plain(cmp.Or(m.Name, m.Competition)), Rows: m.Rows[:min(len(m.Rows), maxRows)]}
+		t.Names = names[m.Competition]
 		if len(m.Rows) > maxRows || len(m.Outside) > 0 {
 			t.More = fragment("#/medals/", m.Competition)
 		}

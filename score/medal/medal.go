@@ -26,6 +26,7 @@ type Table struct {
 // Count is the medals of one organisation.
 type Count struct {
 	Organisation string `json:"o"`
+	Name         string `json:"n,omitzero"` // as a competition.define gives it
 	Gold         int    `json:"g,omitzero"`
 	Silver       int    `json:"s,omitzero"`
 	Bronze       int    `json:"b,omitzero"`
@@ -38,15 +39,41 @@ func (t *Table) Clone() *Table {
 	return &d
 }
 
-// Define applies a competition.define. If d is nil, it undoes all of them.
+// Define applies a competition.define: what it leaves out stays.
 func (t *Table) Define(d *score.CompetitionDefine) {
-	t.Name, t.Neutral = "", nil
-	if d != nil {
-		t.Name, t.Neutral = d.Name, d.Neutral
+	if d.Name != "" || d.Clears("name") {
+		t.Name = d.Name
 	}
-	for _, o := range t.Neutral {
+	if d.Neutral != nil || d.Clears("neutral") {
+		t.Neutral = d.Neutral
+	}
+	if d.Clears("organisations") {
+		t.clearNames()
+	}
+	for _, o := range d.Neutral {
 		t.AddOrganisation(o)
 	}
+	for _, o := range d.Organisations {
+		t.AddOrganisation(o.Code)
+		i, _ := t.find(o.Code)
+		t.Counts[i].Name = o.Name
+	}
+}
+
+// Undefine undoes all competition.defines. It reports whether there was anything to undo.
+func (t *Table) Undefine() bool {
+	defined := t.clearNames() || t.Name != "" || t.Neutral != nil
+	t.Name, t.Neutral = "", nil
+	return defined
+}
+
+// clearNames removes the names of organisations and reports whether there were any.
+func (t *Table) clearNames() (named bool) {
+	for i := range t.Counts {
+		named = named || t.Counts[i].Name != ""
+		t.Counts[i].Name = ""
+	}
+	return named
 }
 
 func (t *Table) find(organisation string) (int, bool) {
@@ -97,6 +124,7 @@ func (t *Table) AddMedals(organisation, medal string, n int) {
 // without a medal, have no rank (0).
 type Row struct {
 	Organisation string `json:"organisation"`
+	Name         string `json:"name,omitzero"`
 	Gold         int    `json:"gold"`
 	Silver       int    `json:"silver"`
 	Bronze       int    `json:"bronze"`
@@ -129,6 +157,7 @@ func (t *Table) Standings() Standings {
 	for _, c := range t.Counts {
 		row := Row{
 			Organisation: c.Organisation,
+			Name:         c.Name,
 			Gold:         c.Gold,
 			Silver:       c.Silver,
 			Bronze:       c.Bronze,
@@ -167,6 +196,10 @@ func (t *Table) Row(organisation string) (row Row, ok bool) {
 			return r, true
 		}
 	}
-	_, ok = t.find(organisation)
-	return Row{Organisation: organisation}, ok
+	i, ok := t.find(organisation)
+	row.Organisation = organisation
+	if ok {
+		row.Name = t.Counts[i].Name
+	}
+	return row, ok
 }

@@ -19,7 +19,7 @@ func million() []score.Mark {
 		list[i] = score.Mark{
 			Competitor:   strconv.Itoa(i),
 			Value:        score.Decimal(random.IntN(5_000_000)),
-			Category:     []string{"F", "M"}[random.IntN(2)],
+			Categories:   score.NewCategories([]string{"F", "M"}[random.IntN(2)]),
 			Organisation: "O" + strconv.Itoa(random.IntN(100)),
 		}
 	}
@@ -27,7 +27,7 @@ func million() []score.Mark {
 }
 
 func build(list []score.Mark) *Board {
-	builder := NewBuilder(true, len(list))
+	builder := NewBuilder(score.Direction{Lower: true}, len(list))
 	for _, m := range list {
 		builder.Add(m)
 	}
@@ -48,7 +48,7 @@ func BenchmarkMemory(b *testing.B) {
 	for _, with := range []string{"category", "no category"} {
 		if with == "no category" {
 			for i := range list {
-				list[i].Category = ""
+				list[i].Categories = ""
 			}
 		}
 		b.Run(with, func(b *testing.B) {

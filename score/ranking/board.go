@@ -33,6 +33,7 @@ type Board struct {
 
 type row struct {
 	competitor string
+	name       string // "" if no competitor.define gives one
 	value      score.Decimal
 	traits     unique.Handle[traits]
 }
@@ -174,7 +175,7 @@ func fill(r *row, m score.Mark) {
 	if m.Mark2 != nil {
 		t.mark2, t.hasMark2 = *m.Mark2, true
 	}
-	r.value, r.traits = m.Value, unique.Make(t)
+	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(t)
 }
 
 func (b *Board) removeFromTrees(number uint32) {
@@ -225,7 +226,7 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 		index := t.index(b.of(number))
 		first = max(0, min(index-(q.Limit-1)/2, total-q.Limit))
 	case q.After.given:
-		after := b.position(b.direction.Order(&q.After.mark), q.After.mark.Competitor)
+		after := b.position(b.direction.Order(q.After.mark()), q.After.competitor)
 		if first = t.index(after); first < total && after(t.at(first)) == 0 {
 			first++
 		}
@@ -288,6 +289,7 @@ func (b *Board) row(number uint32) score.LeaderboardRow {
 	m := score.Mark{IRM: t.irm, Out: t.out}
 	r := score.LeaderboardRow{
 		Competitor:   b.rows[number].competitor,
+		Name:         b.rows[number].name,
 		IRM:          m.Unplaced(),
 		Categories:   t.categories,
 		Organisation: t.organisation,
@@ -402,8 +404,35 @@ type Query struct {
 // Cursor is a position on a board. The row that was there may have been removed since.
 // The zero Cursor means "none".
 type Cursor struct {
-	mark  score.Mark
-	given bool
+	competitor   string
+	value, mark2 score.Decimal
+	hasMark2     bool
+	place        int
+	irm          string
+	reached      int
+	given        bool
+}
+
+// mark returns a mark at the position.
+func (c *Cursor) mark() *score.Mark {
+	m := &score.Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
+	if c.hasMark2 {
+		m.Mark2 = &c.mark2
+	}
+	return m
+}
+
+// cursor returns the position of a row.
+func (b *Board) cursor(number uint32) Cursor {
+	t := b.traits(number)
+	c := Cursor{competitor: b.rows[number].competitor, given: true}
+	m := score.Mark{IRM: t.irm, Out: t.out}
+	if c.irm = m.Unplaced(); c.irm != "" {
+		c.reached = t.reached
+		return c
+	}
+	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, t.place, t.mark2, t.hasMark2
+	return c
 }
 
 var errCursor = errors.New("want the value of next in an answer")
@@ -414,66 +443,45 @@ func ParseCursor(s string) (c Cursor, err error) {
 		return c, nil
 	}
 	position, competitor, ok := strings.Cut(s, ",")
-	if !ok {
-		return c, errCursor
-	}
-	c = Cursor{score.Mark{Competitor: competitor}, true}
-	first, rest, exact := strings.Cut(position, ";")
-	if first != "" && first[0] >= 'A' {
-		c.mark.IRM = first
-		c.mark.Reached, err = strconv.Atoi(rest)
-		return c, invalid(err)
-	}
-	if c.mark.Value, err = score.ParseDecimal(first); err != nil || !exact {
-		return c, invalid(err)
-	}
-	mark2, place, _ := strings.Cut(rest, ";")
-	if mark2 != "" {
-		value, err := score.ParseDecimal(mark2)
-		if err != nil {
-			return c, errCursor
+	first, rest, more := strings.Cut(position, ";")
+	c = Cursor{competitor: competitor, given: true}
+	if first != "" && 'A' <= first[0] && first[0] <= 'Z' {
+		c.irm = first
+		c.reached, err = strconv.Atoi(rest)
+		ok = ok && 0 <= c.reached && c.reached <= maxNumber
+	} else {
+		c.value, err = score.ParseDecimal(first)
+		mark2, place, _ := strings.Cut(rest, ";")
+		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
+			c.mark2, err = score.ParseDecimal(mark2)
 		}
-		c.mark.Mark2 = &value
+		if more && err == nil {
+			c.place, err = strconv.Atoi(place)
+		}
+		ok = ok && 0 <= c.place && c.place <= maxNumber
 	}
-	c.mark.Place, err = strconv.Atoi(place)
-	return c, invalid(err)
+	if err != nil || !ok {
+		return Cursor{}, errCursor
+	}
+	return c, nil
 }
 
-func invalid(err error) error {
-	if err != nil {
-		return errCursor
-	}
-	return nil
-}
+// maxNumber limits the numbers in a cursor.
+const maxNumber = 1_000_000
 
 // String returns the position of a row, a comma, and the competitor's code. The position
 // is the mark, with the second mark and the place if there are any, or the IRM with how
 // far the competitor came.
 func (c Cursor) String() string {
-	switch m := &c.mark; {
+	switch {
 	case !c.given:
 		return ""
-	case m.IRM != "":
-		return fmt.Sprintf("%s;%d,%s", m.IRM, m.Reached, m.Competitor)
-	case m.Mark2 == nil && m.Place == 0:
-		return m.Value.String() + "," + m.Competitor
-	default:
-		return fmt.Sprintf("%s;%s;%d,%s", m.Value, score.OptionalText(m.Mark2), m.Place, m.Competitor)
+	case c.irm != "":
+		return fmt.Sprintf("%s;%d,%s", c.irm, c.reached, c.competitor)
+	case !c.hasMark2 && c.place == 0:
+		return c.value.String() + "," + c.competitor
+	case !c.hasMark2:
+		return fmt.Sprintf("%s;;%d,%s", c.value, c.place, c.competitor)
 	}
-}
-
-// cursor returns the position of a row.
-func (b *Board) cursor(number uint32) Cursor {
-	t := b.traits(number)
-	m := score.Mark{Competitor: b.rows[number].competitor, IRM: t.irm, Out: t.out}
-	if m.IRM = m.Unplaced(); m.IRM != "" {
-		m.Reached = t.reached
-	} else {
-		m.Value, m.Place = b.rows[number].value, t.place
-		if t.hasMark2 {
-			m.Mark2 = &t.mark2
-		}
-	}
-	m.Out = ""
-	return Cursor{m, true}
+	return fmt.Sprintf("%s;%s;%d,%s", c.value, c.mark2, c.place, c.competitor)
 }

@@ -11,39 +11,64 @@ import (
 	"laurel/score"
 )
 
+// plainCompare compares two marks with different words than Direction.Order.
+func plainCompare(a, b *score.Mark, by score.Direction) int {
+	rank := func(m *score.Mark) int {
+		return slices.Index([]string{"", "LAP", "OTL", "NM", "DNF", "RET", "WDR", "DNS", "DSQ", "DQB"}, m.Unplaced())
+	}
+	begun := func(m *score.Mark) bool { return 1 <= rank(m) && rank(m) <= 6 }
+	direct := func(order int, lower bool) int {
+		if lower {
+			return order
+		}
+		return -order
+	}
+	switch {
+	case begun(a) && begun(b):
+		return cmp.Or(cmp.Compare(b.Reached, a.Reached), cmp.Compare(rank(a), rank(b)))
+	case rank(a) > 0 || rank(b) > 0:
+		return cmp.Compare(rank(a), rank(b))
+	case a.Value != b.Value:
+		return direct(cmp.Compare(a.Value, b.Value), by.Lower)
+	case (a.Mark2 == nil) != (b.Mark2 == nil):
+		if a.Mark2 == nil {
+			return 1
+		}
+		return -1
+	case a.Mark2 != nil && *a.Mark2 != *b.Mark2:
+		return direct(cmp.Compare(*a.Mark2, *b.Mark2), by.Lower2)
+	}
+	last := func(place int) int { return cmp.Or(place, 1<<30) } // no place comes last
+	return cmp.Compare(last(a.Place), last(b.Place))
+}
+
 // plainSort returns the rows of a board by sorting the marks.
-func plainSort(marks map[string]score.Mark, lower bool, category string) []score.LeaderboardRow {
+func plainSort(marks map[string]score.Mark, by score.Direction, category string) []score.LeaderboardRow {
 	var list []score.Mark
 	for _, m := range marks {
-		if category == "" || m.Category == category {
+		if category == "" || m.Categories.Has(category) {
 			list = append(list, m)
 		}
 	}
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		if (a.IRM == "") != (b.IRM == "") {
-			return cmp.Compare(len(a.IRM), len(b.IRM)) // one of them is empty
-		}
-		byValue := cmp.Compare(a.Value, b.Value)
-		if !lower {
-			byValue = -byValue
-		}
-		return cmp.Or(byValue, strings.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(plainCompare(&a, &b, by), strings.Compare(a.Competitor, b.Competitor))
 	})
 	rows := []score.LeaderboardRow{}
 	for i, m := range list {
 		r := score.LeaderboardRow{
-			Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
+			Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories, IRM: m.Unplaced(),
 		}
-		if m.IRM == "" {
+		if r.IRM == "" {
 			equal := func(j int) bool {
-				return j >= 0 && j < len(list) && list[j].IRM == "" && list[j].Value == m.Value
+				return j >= 0 && j < len(list) && list[j].Unplaced() == "" && plainCompare(&list[j], &m, by) == 0
 			}
-			r.Mark, r.Rank, r.RankEqual = &m.Value, i+1, equal(i-1) || equal(i+1)
+			r.Mark, r.Mark2, r.Out = &m.Value, m.Mark2, m.Out
+			r.Rank, r.RankEqual = i+1, equal(i-1) || equal(i+1)
 			if equal(i - 1) {
 				r.Rank = rows[i-1].Rank
 			}
 			diff := m.Value - list[0].Value
-			if !lower {
+			if !by.Lower {
 				diff = -diff
 			}
 			r.Diff = &diff
@@ -56,14 +81,14 @@ func plainSort(marks map[string]score.Mark, lower bool, category string) []score
 func TestPagesEqualASort(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		lower := seed%2 == 0
-		board, marks := newBoard(random, lower)
+		by := score.Direction{Lower: seed%2 == 0, Lower2: seed%4 < 2}
+		board, marks := newBoard(random, by)
 		for range 40 {
 			for range random.IntN(60) {
 				changeMark(random, board, marks)
 			}
 			category := []string{"", "F", "M", "none"}[random.IntN(4)]
-			checkPages(t, random, board, plainSort(marks, lower, category), category)
+			checkPages(t, random, board, plainSort(marks, by, category), category)
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -72,8 +97,8 @@ func TestPagesEqualASort(t *testing.T) {
 }
 
 // newBoard returns a board that a Builder built from random marks, and the marks.
-func newBoard(random *rand.Rand, lower bool) (*Board, map[string]score.Mark) {
-	marks, builder := map[string]score.Mark{}, NewBuilder(lower, 0)
+func newBoard(random *rand.Rand, by score.Direction) (*Board, map[string]score.Mark) {
+	marks, builder := map[string]score.Mark{}, NewBuilder(by, 0)
 	for range random.IntN(2) * random.IntN(5000) {
 		m := randomMark(random)
 		if _, ok := marks[m.Competitor]; !ok {
@@ -88,14 +113,21 @@ func newBoard(random *rand.Rand, lower bool) (*Board, map[string]score.Mark) {
 func randomMark(random *rand.Rand) score.Mark {
 	m := score.Mark{
 		Competitor:   fmt.Sprint(random.IntN(1 + random.IntN(2000))),
-		Category:     []string{"", "F", "M"}[random.IntN(3)],
+		Categories:   score.NewCategories([]string{"", "F", "M"}[random.IntN(3)], []string{"", "M", "M40"}[random.IntN(3)]),
 		Organisation: []string{"", "GAU"}[random.IntN(2)],
 	}
 	if random.IntN(9) == 0 {
-		m.IRM = []string{"DNF", "DNS", "DSQ"}[random.IntN(3)]
+		m.IRM = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", "DNS", "DSQ", "DQB"}[random.IntN(9)]
+		m.Reached = random.IntN(3)
 	} else {
 		m.Value = score.Decimal(random.IntN(300) - 20)
+		m.Place = max(0, random.IntN(6)-3)
+		if random.IntN(3) == 0 {
+			mark2 := score.Decimal(random.IntN(5) - 2)
+			m.Mark2 = &mark2
+		}
 	}
+	m.Out = []string{"", "", "", "DNF", "DSQ"}[random.IntN(5)]
 	return m
 }
 

@@ -8,8 +8,7 @@ import (
 )
 
 func ExampleBoard() {
-	const lowerIsBetter = true
-	board := ranking.New(lowerIsBetter)
+	board := ranking.New(score.Direction{Lower: true})
 	board.Set(score.Mark{Competitor: "asterix", Value: 9_580})
 	board.Set(score.Mark{Competitor: "obelix", Value: 12_100})
 	board.Set(score.Mark{Competitor: "cacofonix", Value: 9_580})

@@ -211,6 +211,8 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 			return ""
 		}
 		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
+	case *score.CompetitorDefine:
+		return p.styled(dim, "competes: "+textfmt.Join("  ", d.Competitor, d.Name, d.Organisation))
 	case *score.ContestStatus:
 		return p.statusText(d, r)
 	case *score.ContestDecide:
@@ -274,18 +276,15 @@ func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
 	return ""
 }
 
-// matchScore formats the score of a match, the sides in the order of its title.
+// matchScore formats the score of a match.
 func (p *printer) matchScore(r *score.Record) string {
-	home, away, ok := strings.Cut(r.Title, " vs ")
-	if !ok || len(r.Competitors) != 2 {
+	sides := r.Sides()
+	if len(sides) != 2 {
 		return r.Title
 	}
-	a, b := r.Competitors[0], r.Competitors[1]
-	if a.Code != home {
-		a, b = b, a
-	}
-	text := fmt.Sprintf("%s %s : %s %s", home, a.Result, b.Result, away)
-	if a.Tiebreak != 0 || b.Tiebreak != 0 {
+	a, b := &sides[0], &sides[1]
+	text := fmt.Sprintf("%s %s : %s %s", a.Code, a.Result, b.Result, b.Code)
+	if len(r.TiebreakPeriods) > 0 {
 		text += fmt.Sprintf(" (%s : %s)", a.Tiebreak, b.Tiebreak)
 	}
 	return p.styled(bold, text)
@@ -315,7 +314,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 // mark formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
 func mark(d *score.ResultSet, r *score.Record) string {
-	m, _ := d.AsMark(&score.ContestDefine{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	m, _ := d.AsMark(&score.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
 	text := r.MarkText(m.Value)
 	if r.ResultType == "DISTANCE" {
 		text += " " + r.Unit

@@ -26,22 +26,28 @@ func newMarks(c *score.Contest) *marks {
 	return &marks{contest: c, splits: map[string][]score.Mark{}}
 }
 
-func (m *marks) Set(split string, mark score.Mark) (total int) {
+func (m *marks) Traits(string) (t score.Traits) { return t }
+
+func (m *marks) Set(split string, mark score.Mark) (total int, restated bool) {
 	list := slices.DeleteFunc(m.splits[split], func(old score.Mark) bool { return old.Competitor == mark.Competitor })
 	m.splits[split] = append(list, mark)
-	return len(list) + 1
+	return len(list) + 1, false
 }
 
 func (m *marks) Clear() { clear(m.splits) }
 
+func (m *marks) Entrant(string) (e score.Entrant, entered bool) { return e, false }
+
+func (m *marks) SetEntrant(score.Entrant) {}
+
+func (m *marks) FirstEntrants(int) []score.Entrant { return nil }
+
+func (m *marks) Restate(string) {}
+
 func (m *marks) First(split string, n int) ([]score.Mark, int) {
-	list := slices.Clone(m.splits[split])
+	list, direction := slices.Clone(m.splits[split]), m.contest.Definition.Direction()
 	slices.SortFunc(list, func(a, b score.Mark) int {
-		value := cmp.Compare(b.Value, a.Value)
-		if m.contest.Definition.LowerIsBetter() {
-			value = -value
-		}
-		return cmp.Or(cmp.Compare(a.IRM, b.IRM), value, cmp.Compare(a.Competitor, b.Competitor))
+		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), cmp.Compare(a.Competitor, b.Competitor))
 	})
 	return list[:min(n, len(list))], len(list)
 }
@@ -88,7 +94,7 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 		score.TypeContestReset:      &score.ContestReset{},
 		score.TypeScorePlay:         &score.ScorePlay{},
 		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
-		score.TypeResultSet:         &score.ResultSet{Mark: &zero},
+		score.TypeResultSet:         &score.ResultSet{Mark: new(score.Number(zero))},
 		score.TypeMedalAward:        &score.MedalAward{Medal: score.Gold},
 		score.TypeMedalRevoke:       &score.MedalRevoke{},
 		score.TypeEventVoid:         &score.EventVoid{},
@@ -198,16 +204,17 @@ func TestMarksAreFormattedForPeople(t *testing.T) {
 		want             string
 	}{
 		{"9968.7", "TIME", "s", "2:46:08.7"},
-		{"204.55", "TIME", "s", "3:24.5"},
-		{"8.87", "TIME", "min", "8.87 min"},
+		{"204.55", "TIME", "s", "3:24.55"},
+		{"2:46:08.7", "TIME", "s", "2:46:08.7"},
 		{"17.4", "DISTANCE", "m", "17.4 m"},
 		{"190.25", "POINTS", "points", "190.25"},
 	} {
-		v, err := score.ParseDecimal(c.value)
+		m, err := score.ParseMeasure(c.value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := mark(v, c.resultType, c.unit); got != c.want {
+		r := &score.Record{Format: score.Format{ResultType: c.resultType, Unit: c.unit}}
+		if got := mark(&score.ResultSet{Mark: &m}, r); got != c.want {
 			t.Errorf("%s %s %s is written %q; want %q", c.value, c.resultType, c.unit, got, c.want)
 		}
 	}

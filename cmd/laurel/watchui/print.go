@@ -2,10 +2,12 @@ package watchui
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(notes, v.status(now))
 		}
 		var text strings.Builder
+		if u.NewStore {
+			fmt.Fprintln(&text, "another store: everything above is void")
+		}
 		for _, id := range u.Removed {
 			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
 		}
@@ -38,7 +43,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
 		for _, m := range u.Medals {
-			fmt.Fprintln(&text, medalsLine(m))
+			if u.Kind != client.UpdateSnapshot || len(m.Rows)+len(m.Outside) > 0 {
+				fmt.Fprintln(&text, medalsLine(m))
+			}
 		}
 		for _, w := range u.Leaderboards {
 			fmt.Fprintln(&text, windowLine(w))
@@ -60,8 +67,8 @@ type jsonLine struct {
 
 // PrintJSON writes a line of JSON for each change, heartbeat and change of the
 // connection, such as {"event":"score","data":{..}}. The data is as the frontend sends
-// it, except that a window of a leaderboard is always whole. It returns when the watch
-// ends.
+// it, except that a window of a leaderboard is always whole. After new_store everything
+// before is void. It returns when the watch ends.
 func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {
@@ -79,6 +86,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 			add("connected", map[string]any{"url": u.Frontend, "home": u.Home, "at_home": u.AtHome})
 		case client.UpdateLost:
 			add("lost", map[string]any{"url": u.Frontend, "error": u.Err.Error(), "wait_ms": u.Wait.Milliseconds()})
+		}
+		if u.NewStore {
+			add("new_store", map[string]any{"url": u.Frontend})
 		}
 		for _, id := range u.Removed {
 			add("removed", map[string]any{"contest_id": id})
@@ -108,15 +118,11 @@ const maxPlaces = 3
 // result summarizes the results of a contest, such as "GAU 2, ROM 0".
 func result(r *score.Record) string {
 	var parts []string
-	for i, p := range r.Competitors {
+	for i, p := range r.Sides() {
 		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
 			break
 		}
-		s := textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out))
-		if p.Tiebreak != 0 {
-			s += " (" + p.Tiebreak.String() + ")"
-		}
-		parts = append(parts, s)
+		parts = append(parts, textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out), r.TiebreakText(&p)))
 	}
 	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
 		parts = append(parts, fmt.Sprintf("of %d", *r.Total))
@@ -126,6 +132,9 @@ func result(r *score.Record) string {
 
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
+	if r.Corrected {
+		s += " CORRECTED"
+	}
 	switch {
 	case r.Winner != "" && r.Decision != "":
 		s += ", " + r.Winner + " won (" + r.Decision + ")"
@@ -144,14 +153,15 @@ func scoreLine(r *score.Record) string {
 
 func medalsLine(m medal.Standings) string {
 	var rows []string
-	for _, r := range m.Rows {
+	for _, r := range slices.Concat(m.Rows, m.Outside) {
 		rows = append(rows, fmt.Sprintf("%s %d/%d/%d", r.Organisation, r.Gold, r.Silver, r.Bronze))
 	}
-	return textfmt.OneLine(fmt.Sprintf("%d  %s  medals  %s", m.Revision, m.Competition, strings.Join(rows, ", ")))
+	text := cmp.Or(strings.Join(rows, ", "), "none")
+	return textfmt.OneLine(fmt.Sprintf("%d  %s  medals  %s", m.Revision, m.Competition, text))
 }
 
 func eventLine(e *score.TimelineEvent) string {
-	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, e.Time.Format("15:04:05"), e.ContestID, e.Type, e.Data)
+	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, textfmt.Time(e.Time), e.ContestID, e.Type, e.Data)
 	if e.VoidedBy != 0 {
 		s += fmt.Sprintf("  voided at revision %d", e.VoidedBy)
 	}

@@ -179,7 +179,7 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	for _, c := range list[:shown] {
 		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
 	}
-	lines := append([]string{""}, t.Lines(width)...)
+	lines := append([]string{""}, t.Lines(width, "TITLE")...)
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
@@ -200,12 +200,13 @@ func highlight(line string, changed, now time.Time) string {
 func (v *view) medalLines(width, room int) (lines []string) {
 	for _, competition := range slices.Sorted(maps.Keys(v.medals)) {
 		m := v.medals[competition]
-		if len(m.Rows) == 0 || room-len(lines) < 3 {
+		rows := slices.Concat(m.Rows, m.Outside)
+		if len(rows) == 0 || room-len(lines) < 3 {
 			continue
 		}
 		t := textfmt.NewTable(cmp.Or(m.Name, competition), "GOLD", "SILVER", "BRONZE", "TOTAL")
-		for _, r := range m.Rows[:min(len(m.Rows), room-len(lines)-2)] {
-			t.Row(fmt.Sprintf("%d %s", r.Rank, r.Organisation),
+		for _, r := range rows[:min(len(rows), room-len(lines)-2)] {
+			t.Row(textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Organisation),
 				fmt.Sprint(r.Gold), fmt.Sprint(r.Silver), fmt.Sprint(r.Bronze), fmt.Sprint(r.Total))
 		}
 		lines = append(append(lines, ""), t.Lines(width)...)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -99,7 +100,7 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 				t.Fatalf("%d lines on a terminal of %d×%d", len(lines), width, height)
 			}
 			for _, l := range lines {
-				if n := len([]rune(l)); n > width {
+				if n := textfmt.Width(l); n > width {
 					t.Fatalf("%q has %d columns on a terminal of %d×%d", l, n, width, height)
 				}
 			}
@@ -109,6 +110,86 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 	for _, want := range []string{"live via", "and 4", "more", "GOLD", "alert"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got\n%s\nwant %q in it", text, want)
+		}
+	}
+}
+
+func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
+	r := match("OG50BC/CUR-M-GPA-01", 1, 3, "RUNNING")
+	r.ResultStatus, r.Title = "LIVE", "Tiebreak semi-final of the Gauls against the Romans"
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}})
+	for _, width := range []int{80, 110} {
+		line := v.lines(width, 24, now.Add(time.Hour))[3]
+		if !strings.HasSuffix(line, "RUNNING LIVE") || !strings.HasPrefix(line, "OG50BC/CUR-M-GPA-01  ") ||
+			textfmt.Width(line) > width {
+			t.Errorf("in %d cells: %q", width, line)
+		}
+	}
+}
+
+func TestColumnsOfTheWatchAreAlignedBehindAnyScript(t *testing.T) {
+	u := client.Update{Kind: client.UpdateSnapshot}
+	for i, title := range []string{"Rome", "日本太郎", "Jose\u0301", "\u202eevil", "🇬🇧 🇫🇷"} {
+		r := match(fmt.Sprint("A/", i), 1, 3, "RUNNING")
+		r.Title = title
+		u.Scores = append(u.Scores, r)
+	}
+	lines := viewOf(u).lines(100, 24, now.Add(time.Hour))
+	before, _, _ := strings.Cut(lines[2], "SCORE")
+	for _, line := range lines[3:8] {
+		if cells, _, found := strings.Cut(line, "GAU 3"); !found || textfmt.Width(cells) != textfmt.Width(before) {
+			t.Errorf("%q is not aligned with %q", line, lines[2])
+		}
+	}
+}
+
+func TestMedalsThatAreEqualShareARankAndNeutralsAreShown(t *testing.T) {
+	m := medal.Standings{Competition: "A", Revision: 1,
+		Rows: []medal.Row{
+			{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1, RankEqual: true},
+			{Organisation: "ROM", Gold: 1, Total: 1, Rank: 1, RankEqual: true}},
+		Outside: []medal.Row{{Organisation: "AIN", Gold: 1, Total: 1}}}
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Medals: []medal.Standings{m}})
+	text := strings.Join(v.lines(100, 24, now), "\n")
+	for _, want := range []string{"\n=1 GAU ", "\n=1 ROM ", "\nAIN "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q", text, want)
+		}
+	}
+}
+
+func TestATableWithoutMedalsIsToldOnlyWhenItHasLostThem(t *testing.T) {
+	var out, notes bytes.Buffer
+	empty := []medal.Standings{{Competition: "A", Revision: 1}}
+	updates := []client.Update{{Kind: client.UpdateSnapshot, Medals: empty}, {Kind: client.UpdateMedals, Medals: empty}}
+	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil || out.String() != "1  A  medals  none\n" {
+		t.Errorf("got %q, %v", &out, err)
+	}
+}
+
+func TestWhatIsGoneIsTold(t *testing.T) {
+	updates := []client.Update{
+		{Kind: client.UpdateSnapshot, Scores: []score.Record{match("D28/1", 3, 2, "RUNNING")}},
+		{Kind: client.UpdateRemoved, Removed: []string{"D28/1"}},
+		{Kind: client.UpdateSnapshot, NewStore: true, Frontend: "http://f1:8001",
+			Scores: []score.Record{match("D28/2", 1, 0, "RUNNING")}},
+	}
+	var out, notes bytes.Buffer
+	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "3  D28/1  GAU 2, ROM 0  RUNNING  END1\nD28/1  removed\nanother store: everything above is void\n" +
+		"1  D28/2  GAU 0, ROM 0  RUNNING  END1\n"; out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+	out.Reset()
+	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`{"event":"removed","data":{"contest_id":"D28/1"}}` + "\n",
+		`{"event":"new_store","data":{"url":"http://f1:8001"}}` + "\n" + `{"event":"score"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%swant\n%s", &out, want)
 		}
 	}
 }
@@ -153,9 +234,9 @@ func TestResultsAreFormattedForPeople(t *testing.T) {
 	}
 	second := score.Points(59)
 	for want, r := range map[string]score.Record{
-		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead,
-			Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)},
-				{Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
+		"GAU 2 (0), ROM 2 (3)": {Kind: score.HeadToHead, TiebreakPeriods: []string{"PSO"}, // the sides in their order
+			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: score.Points(3)},
+				{Code: "GAU", Order: 1, Result: points(2)}}},
 		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total,
 			Competitors: []score.Standing{{Code: "7", Result: &mark},
 				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
@@ -195,7 +276,7 @@ func TestPrintWritesALineForEachChange(t *testing.T) {
 	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {
 		t.Errorf("got %v; want what ended the watch", err)
 	}
-	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  10:00:00  A/1  alert  {\"text\":\"hail\"}\n"
+	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  2026-02-09T10:00:00Z  A/1  alert  {\"text\":\"hail\"}\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}

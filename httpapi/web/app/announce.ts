@@ -1,4 +1,4 @@
-import { decisionWord, headline, isLive, isOver, result, statusWord } from './format'
+import { decisionWord, headline, isLive, isOver, result, sidesInOrder, statusWord, tiebreak } from './format'
 import type { Competitor, Contest } from './model'
 import { isolated } from './text'
 
@@ -9,21 +9,21 @@ const maxSentences = 3
 function sentence(c: Contest, before: Contest | undefined): string {
   const name = headline(c)
   const nameOf = (p: Competitor) => isolated(p.name || p.code)
-  const side = (p: Competitor) => `${nameOf(p)} ${result(c, p)}`
+  const side = (p: Competitor) => `${nameOf(p)} ${result(c, p)} ${tiebreak(c, p)}`.trim()
   if (before && !isOver(before) && isOver(c)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${c.competitors.slice(0, 2).map(side).join(', ')}.`
+    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${sidesInOrder(c).slice(0, 2).map(side).join(', ')}.`
   }
   if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner)) {
     const winner = c.competitors.find((p) => p.code === c.winner)
     return `${name}: ${winner ? `${nameOf(winner)} wins ` : ''}${decisionWord(c.decision)}.`
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
-  const score = (r: Contest) => r.competitors.map((p) => p.code + result(r, p)).join()
+  const score = (r: Contest) => sidesInOrder(r).map((p) => p.code + result(r, p) + tiebreak(r, p)).join()
   if (before && score(before) === score(c) && before.result_status !== c.result_status)
     return `${name}: ${c.result_status.toLowerCase()}.`
   if (before && score(before) === score(c)) return ''
-  const places = c.kind === 'ranked' ? c.competitors.slice(0, 1) : c.competitors.slice(0, 2)
+  const places = sidesInOrder(c).slice(0, c.kind === 'ranked' ? 1 : 2)
   return places.length
     ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + isolated(c.period) : ''}.`
     : ''

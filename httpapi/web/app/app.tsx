@@ -4,7 +4,8 @@ import { ContestView } from './contest'
 import { headline } from './format'
 import { Help } from './help'
 import type { Leaderboard } from './leaderboard'
-import { MedalTable } from './medals'
+import type { Lookup } from './lookup'
+import { MedalTable, type Names } from './medals'
 import type { StreamStatus, Medals } from './model'
 import { Notice } from './notice'
 import { Sprig } from './parts'
@@ -17,6 +18,7 @@ import type { Timeline } from './timeline'
 export interface Page {
   store: Store
   directory: Directory
+  lookup: Lookup
   status: StreamStatus
   currentStatus(): StreamStatus
   signedIn: boolean
@@ -32,12 +34,15 @@ export interface Page {
   onHelp(open: boolean): void
 }
 
-/** Names of organisations, taken from teams whose code is the organisation's. */
-function organisations(store: Store): Map<string, string> {
-  const names = new Map<string, string>()
+/** Names of organisations by competition, taken from teams whose code is the organisation's. */
+function organisations(store: Store): Names {
+  const names: Names = new Map()
   for (const c of store.scores.values()) {
     for (const p of c.competitors)
-      if (p.name && p.name !== p.code && p.code === p.organisation) names.set(p.code, p.name)
+      if (p.name && p.name !== p.code && p.code === p.organisation) {
+        const own = names.get(c.competition) ?? new Map<string, string>()
+        names.set(c.competition, own.set(p.code, p.name))
+      }
   }
   return names
 }
@@ -65,6 +70,13 @@ function View(p: Page) {
       const contest = p.store.scores.get(route.id)
       if (contest && p.timeline)
         return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
+      if (!p.lookup.missing)
+        return (
+          <>
+            <h1 class="hidden">{route.id}</h1>
+            <p class="empty">Asking for {route.id} …</p>
+          </>
+        )
       return (
         <>
           <h1>No such contest</h1>
@@ -100,7 +112,8 @@ function View(p: Page) {
     <>
       <h1 class="hidden">Live scores</h1>
       <Scores
-        contests={[...p.store.scores.values()]}
+        store={p.store}
+        lookup={p.lookup}
         medals={latestFirst(p.store)}
         corrected={p.store.corrected}
         names={names}

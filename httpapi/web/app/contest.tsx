@@ -1,20 +1,21 @@
 import { useState } from 'preact/hooks'
 import { isCorrected, type Corrections } from './corrections'
 import {
-  digitsOf,
+  hasTiebreak,
   sidesInOrder,
   decisionWord,
   hasBegun,
   isLive,
   kindOf,
   mark,
-  periodsOf,
   result,
   signed,
   statusWord,
+  tiebreak,
   words,
 } from './format'
 import type { Leaderboard } from './leaderboard'
+import { resultText, seconds } from './marks'
 import type { Contest, Competitor, TimelineEvent } from './model'
 import { Badges, Clock, CorrectedBadge, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { Ranking } from './ranking'
@@ -29,8 +30,9 @@ function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
       <span class="board-name">
         <Isolated text={p.name || p.code} /> {p.code === c.winner && <Sprig label="winner" />}
       </span>
-      <Value of={p.result} class="board-score">
+      <Value of={p.result + tiebreak(c, p)} class="board-score">
         {hasBegun(c) ? result(c, p) : '\u2013'}
+        {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
       </Value>
     </div>
   )
@@ -48,7 +50,7 @@ function Board({ contest: c }: { contest: Contest }) {
     <div
       class={isLive(c) ? 'board live' : 'board'}
       style={{
-        '--digits': Math.max(2, ...sides.map((p) => letters(result(c, p)))),
+        '--digits': Math.max(2, ...sides.map((p) => letters(result(c, p)) + 0.45 * letters(tiebreak(c, p)))),
         '--word': longest(sides.map((p) => p.name || p.code)),
       }}
     >
@@ -62,8 +64,8 @@ function Board({ contest: c }: { contest: Contest }) {
 }
 
 function LineScore({ contest: c }: { contest: Contest }) {
-  const periods = periodsOf(c)
-  const tiebreak = c.competitors.some((p) => p.tiebreak)
+  const periods = c.periods ?? []
+  const adjusted = c.competitors.some((p) => p.adjustment)
   const sides = sidesInOrder(c)
   return (
     <div
@@ -84,7 +86,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                 {name}
               </th>
             ))}
-            {tiebreak && (
+            {adjusted && (
+              <th scope="col" class="n">
+                <abbr title="Points that are in no period">Adj.</abbr>
+              </th>
+            )}
+            {hasTiebreak(c) && (
               <th scope="col" class="n">
                 Tie-break
               </th>
@@ -110,7 +117,12 @@ function LineScore({ contest: c }: { contest: Contest }) {
                   </td>
                 )
               })}
-              {tiebreak && (
+              {adjusted && (
+                <td class="n">
+                  <Value of={p.adjustment}>{p.adjustment ? signed(p.adjustment) : 0}</Value>
+                </td>
+              )}
+              {hasTiebreak(c) && (
                 <td class="n">
                   <Value of={p.tiebreak}>{p.tiebreak}</Value>
                 </td>
@@ -142,6 +154,14 @@ function holder(c: Contest, award: TimelineEvent): string {
 const nameOf = (c: Contest, code: string) =>
   isolated(c.competitors.find((p) => p.code === code)?.name || code)
 
+/** givenMark formats the marks of an event, which are in the units of the bard. */
+function givenMark(c: Contest, d: TimelineEvent['data']): string {
+  const time = c.result_type === 'TIME'
+  const first = time ? seconds(d.mark, c.event_unit) : d.mark
+  const second = c.unit2 === 's' && d.mark2 !== undefined ? seconds(d.mark2, c.event_unit2) : d.mark2
+  return resultText(c, { mark: first, mark2: second })
+}
+
 /**
  * describe returns an event in a few words, with its points or mark. before is the event
  * that it takes back, if it does and that is known.
@@ -158,11 +178,11 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
         d.delta ? signed(d.delta) : '',
       ]
     case 'score.set':
-      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}`, '']
+      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}${d.adjustment ? ' \u00b7 adjustment' : ''}`, '']
     case 'result.set':
       return [
         [name(d.competitor), d.split && isolated(words(d.split))].filter(Boolean).join(' \u00b7 '),
-        d.irm || mark(c, d.mark, digitsOf(c)),
+        d.irm || givenMark(c, d),
       ]
     case 'contest.status':
       return [
@@ -195,7 +215,9 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
       if (before?.type === 'event.void') return ['Void taken back', '']
       return before ? [`Voided: ${describe(c, before).filter(Boolean).join(' ')}`, ''] : ['Event voided', '']
     case 'contest.define':
-      return ['Announced', '']
+      return [d.reason ? 'Defined anew' : 'Announced', '']
+    case 'competitor.define':
+      return [`Competes: ${d.name ? isolated(d.name) : name(d.competitor)}`, '']
     case 'alert':
       return [isolated(d.text), '']
   }
@@ -288,7 +310,7 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                   <time dateTime={e.time}>
                     {e.data.clock ? <Isolated text={e.data.clock} /> : <Clock time={e.time} like={c.start_time ?? 'Z'} />}
                   </time>{' '}
-                  <span class="at">{e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}</span>
+                  <span class="at">{e.type.startsWith('score.') && e.data.period && <Isolated text={e.data.period} />}</span>
                 </td>
                 <td>
                   <EventText

@@ -49,7 +49,7 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
     else if (e.type === 'medal.revoke') {
       c.correcting.set(e.revision, d.reason)
       if (award) c.retracted.set(award.revision, d.reason)
-    } else if (d.reason && (e.type === 'result.set' || (e.type === 'score.set' && begun)))
+    } else if (d.reason && (e.type === 'result.set' || (['score.set', 'contest.define'].includes(e.type) && begun)))
       c.correcting.set(e.revision, d.reason)
     else if (d.reason && official && (e.type === 'contest.decide' || e.type === 'contest.status'))
       c.correcting.set(e.revision, d.reason)

@@ -1,4 +1,5 @@
 import type { Contest, Competitor } from './model'
+import { markText, resultText } from './marks'
 import { finds, isolated } from './text'
 
 const statusWords: Record<string, string> = {
@@ -52,42 +53,16 @@ export function words(s: string): string {
   return w.charAt(0).toUpperCase() + w.slice(1)
 }
 
-const minus = (s: string) => s.replace(/^-/, '\u2212')
-
-/** duration formats a time, which the API gives as a decimal number of its unit. */
-function duration(value: number, unit: string, digits: number): string {
-  const thousandths = Math.round(value * (unit === 'min' ? 60_000 : 1000))
-  const h = Math.floor(thousandths / 3_600_000)
-  const m = Math.floor(thousandths / 60_000) % 60
-  const s = Math.floor(thousandths / 1000) % 60
-  const rest = thousandths % 1000
-  const fraction =
-    rest || digits ? '.' + String(rest).padStart(3, '0').replace(/0+$/, '').padEnd(digits, '0') : ''
-  const two = (n: number) => String(n).padStart(2, '0')
-  if (h) return `${h}:${two(m)}:${two(s)}${fraction}`
-  return m ? `${m}:${two(s)}${fraction}` : `${s}${fraction}`
-}
-
-const fractionOf = (n: number) => String(n).split('.')[1]?.length ?? 0
-
-/** digitsOf returns the decimals with which the marks of a ranking align. */
-export function digitsOf(c: Contest, marks: (number | null)[] = c.competitors.map((p) => p.result)): number {
-  const factor = c.unit === 'min' && c.result_type === 'TIME' ? 60 : 1
-  return Math.max(0, ...marks.map((m) => (m == null ? 0 : fractionOf(Math.round(m * factor * 1000) / 1000))))
-}
+const minus = (s: string) => s.replace(/-/g, '\u2212')
 
 export const grouped = (n: number) => n.toLocaleString('en')
 
-export function mark(c: Contest, value: number, digits = 0): string {
-  if (c.result_type === 'TIME' && (c.unit === 's' || c.unit === 'min') && value >= 0)
-    return duration(value, c.unit, digits)
-  return minus(value.toFixed(Math.max(digits, fractionOf(value))))
-}
+/** mark formats a mark or a score. */
+export const mark = (c: Contest, value: number) => minus(markText(c, value))
 
-export function result(c: Contest, p: Competitor, digits = 0): string {
-  if (p.irm) return p.irm
-  return p.result == null ? '\u2013' : mark(c, p.result, digits)
-}
+/** result formats the result of a competitor, or a dash. */
+export const result = (c: Contest, p: Competitor) =>
+  minus(resultText(c, { ...p, mark: p.result })) || '\u2013'
 
 export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
 
@@ -99,15 +74,24 @@ const partsOfKind = (c: Contest) =>
 /** kindOf puts the phase before the event, because small screens cut off the end. */
 export const kindOf = (c: Contest) => partsOfKind(c).map(isolated).join(' \u00b7 ')
 
+/** The greatest number of competitors that are shown as sides: score.MaxSides. */
+export const maxSides = 4
+
 /**
- * sidesInOrder returns the sides in the order of the title, so that they do not swap when
- * the lead changes.
+ * sidesInOrder returns the competitors as they are shown: the sides of a head_to_head
+ * contest in their own order, so that they do not swap when the lead changes, and
+ * otherwise the best first. Record.Sides does the same.
  */
 export function sidesInOrder(c: Contest): Competitor[] {
-  const at = (p: Competitor) =>
-    Math.min(...[p.code, p.name].map((s) => (s ? c.title.indexOf(s) : -1)).map((i) => (i < 0 ? 1e6 : i)))
-  return [...c.competitors].sort((a, b) => at(a) - at(b) || (a.code < b.code ? -1 : 1))
+  if (c.kind === 'ranked' || c.competitors.length > maxSides) return c.competitors
+  return [...c.competitors].sort((a, b) => (a.order ?? 0) - (b.order ?? 0))
 }
+
+/** hasTiebreak reports whether a tie-break period, such as a shoot-out, has begun. */
+export const hasTiebreak = (c: Contest) => Boolean(c.tiebreak_periods?.length)
+
+/** tiebreak returns the tie-break score in brackets; '' before a tie-break has begun. */
+export const tiebreak = (c: Contest, p: Competitor) => (hasTiebreak(c) ? `(${p.tiebreak})` : '')
 
 /** What stands between two sides in a title. */
 const versus = /^ *(vs?\.?|[-\u2013\u2014@/]|at) *$/i
@@ -152,34 +136,3 @@ export const matches = (c: Contest, find: string) =>
     c.venue,
     ...c.competitors.flatMap((p) => [p.code, p.name, p.organisation]),
   ])
-
-/** splitPeriod splits the number off the end of a period's name. */
-function splitPeriod(name: string): [stem: string, number: number] {
-  const stem = name.replace(/[0-9]+$/, '')
-  return [stem, Number(name.slice(stem.length))]
-}
-
-/**
- * periodsOf returns the names of the periods in the order of play. Each competitor lists
- * only the periods in which it scored, so periods that differ in their number are sorted
- * by it (END2 before END10), and other periods by where competitors have them. scores.go
- * does the same.
- */
-export function periodsOf(c: Contest): string[] {
-  const lists = c.competitors.map((p) => Object.keys(p.periods ?? {})).sort((a, b) => b.length - a.length)
-  const stems = new Map<string, number>() // the latest place at which a competitor has its first period
-  for (const list of lists) {
-    const own = list.map((name) => splitPeriod(name)[0])
-    for (const stem of own) stems.set(stem, Math.max(stems.get(stem) ?? 0, own.indexOf(stem)))
-  }
-  const order = [...stems.keys()]
-  return [...new Set(lists.flat())].sort((a, b) => {
-    const [stemA, numberA] = splitPeriod(a)
-    const [stemB, numberB] = splitPeriod(b)
-    return (
-      stems.get(stemA)! - stems.get(stemB)! ||
-      order.indexOf(stemA) - order.indexOf(stemB) ||
-      numberA - numberB
-    )
-  })
-}

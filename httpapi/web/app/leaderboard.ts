@@ -17,7 +17,7 @@ const probeMS = 10_000
 const maxHighlights = 5
 /** How long a new row is highlighted. */
 export const highlightMS = 1_000
-const maxCategories = 40
+const maxCategories = 256
 
 /**
  * Part is a page of a board that is scrolled through. Its rows are dropped when it is out
@@ -146,7 +146,7 @@ export class Leaderboard {
   private apply(split: string, total: number, list: BoardRow[], kind: ChangeKind) {
     const fresh = list.filter((r) => {
       const was = this.rows.get(r.competitor)
-      return !was || was.mark !== r.mark || was.irm !== r.irm
+      return !was || was.mark !== r.mark || was.mark2 !== r.mark2 || was.irm !== r.irm || was.out !== r.out
     })
     const live = kind === 'live' && this.loaded && split === this.split && fresh.length <= maxHighlights
     this.highlights = { at: Date.now(), rows: new Set(live ? fresh.map((r) => r.competitor) : []) }
@@ -161,7 +161,7 @@ export class Leaderboard {
       missing: this.selection.around !== '' && !this.rows.has(this.selection.around),
     })
     this.hasMarks.set(split, total > 0 || this.hasMarks.get(split) === true)
-    this.addCategories(list)
+    this.addCategories(list.flatMap((r) => r.categories ?? []))
     const now = this.rows.get(this.selection.around)
     this.changed(
       live ? 'live' : 'resync',
@@ -169,15 +169,14 @@ export class Leaderboard {
     )
   }
 
-  private addCategories(list: { category?: string }[]) {
-    for (const r of list)
-      if (r.category && this.categories.size < maxCategories) this.categories.add(r.category)
+  private addCategories(names: string[]) {
+    for (const name of names) if (this.categories.size < maxCategories) this.categories.add(name)
   }
 
   /** learnMarks learns from timeline events which splits and categories have marks. */
   learnMarks(marks: { split: string; category?: string }[]) {
     for (const m of marks) this.hasMarks.set(m.split, true)
-    this.addCategories(marks)
+    this.addCategories(marks.flatMap((m) => m.category ?? []))
   }
 
   /**
@@ -219,6 +218,7 @@ export class Leaderboard {
     let missing = false
     try {
       page = await this.fetchPage(q)
+      this.addCategories(page.categories ?? [])
     } catch (e) {
       missing = e instanceof NotFound && this.selection.around !== ''
       if (e instanceof BadRequest && request === this.requests) {
@@ -313,7 +313,7 @@ export class Leaderboard {
         else if (i) parts[i - 1]!.next = ''
         if (!page.next) parts.length = Math.min(parts.length, page.rows.length ? i + 1 : i)
         this.total = page.total
-        this.addCategories(page.rows)
+        this.addCategories(page.categories ?? [])
         this.changed('resync')
         if (!page.rows.length) break
       }

@@ -6,6 +6,7 @@ import { App, titleOf, type Page } from './app'
 import { Directory } from './directory'
 import { listen } from './keys'
 import { Leaderboard } from './leaderboard'
+import { Lookup } from './lookup'
 import type { BoardEvent, BoardRow, StreamStatus, Served } from './model'
 import { rendering } from './parts'
 import { route, toCluster, toMedals, toScores, type Route } from './route'
@@ -47,6 +48,13 @@ const store = new Store((kind, contest, before) => {
   if (kind === 'live' && (!open || contest.contest_id === open)) announcer.contest(contest, before)
 })
 
+const lookup = new Lookup(
+  directory,
+  store,
+  () => page.status.frontend,
+  () => scheduleRender('resync'),
+)
+
 const status: StreamStatus = {
   phase: 'connecting',
   frontend: served.frontend,
@@ -67,6 +75,7 @@ const status: StreamStatus = {
 const page: Page = {
   store,
   directory,
+  lookup,
   status,
   currentStatus: () => page.status,
   signedIn: served.signed_in ?? false,
@@ -84,6 +93,7 @@ const page: Page = {
   helping: false,
   onFind(s) {
     page.find = s
+    lookup.find(s)
     scheduleRender('resync')
   },
   onHelp(open) {
@@ -133,10 +143,14 @@ function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
       store.snapshot(m.data)
+      lookup.restart()
+      openAddress()
       for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.onEvent(e, 'resync')
       return
     case 'score':
       return store.score(m.data, m.kind)
+    case 'removed':
+      return store.removed(m.data.contest_id, m.data.revision)
     case 'medals':
       return store.table(m.data, m.kind)
     case 'timeline':
@@ -158,6 +172,7 @@ function navigate() {
   page.board?.close()
   page.timeline = page.board = null
   processedRevision = 0
+  openAddress()
   if (now.view !== 'contest') return
   const timeline = new Timeline(
     now.id,
@@ -168,6 +183,17 @@ function navigate() {
   page.timeline = timeline
   timeline.refresh(store.scores.get(now.id)?.revision ?? 0, true)
   openBoard()
+}
+
+/**
+ * openAddress asks for what the address names: the stream need not have begun with it, and
+ * after a snapshot its changes may have been missed.
+ */
+function openAddress() {
+  const now = page.route
+  store.open = now.view === 'contest' ? now.id : ''
+  if (now.view === 'medals') lookup.openMedals(now.competition)
+  else lookup.open(store.open)
 }
 
 /** openBoard opens the leaderboard of the open contest, once the contest is known to be ranked. */
@@ -258,7 +284,6 @@ listen({
 const stream = new Stream(
   status,
   directory,
-  () => store.competitions(),
   (m) => tabs.message(m),
   (l) => tabs.status(l),
 )

@@ -31,6 +31,12 @@ function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) 
   )
 }
 
+/** Names of organisations by competition, for rows without a name. */
+export type Names = Map<string, Map<string, string>>
+
+export const nameIn = (m: Medals, r: MedalRow, names: Names) =>
+  r.name || names.get(m.competition)?.get(r.organisation) || r.organisation
+
 export function MedalTable({
   medals: m,
   names,
@@ -38,12 +44,12 @@ export function MedalTable({
   most,
 }: {
   medals: Medals
-  names: Map<string, string>
+  names: Names
   corrected: Map<string, string>
   most?: number
 }) {
   const rows = most ? m.rows.slice(0, most) : m.rows
-  const name = (r: MedalRow) => names.get(r.organisation) ?? r.organisation
+  const name = (r: MedalRow) => nameIn(m, r, names)
   return (
     <div class="card">
       <table class="medals">

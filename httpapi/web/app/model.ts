@@ -1,19 +1,29 @@
 // The types of Laurel's API, as far as the page reads them.
 
+import type { Format } from './marks'
+
 export interface Competitor {
   code: string
   name: string
   organisation: string
+  /** In seconds if it is a time. */
   result: number | null
+  mark2?: number
   irm?: string
+  /** The IRM at another split. */
+  out?: string
+  /** The place among the sides of a head_to_head contest. */
+  order?: number
   periods: Record<string, number>
+  /** The points that are in no period. */
+  adjustment?: number
   tiebreak: number
   stats: Record<string, number>
   rank?: number
   sort_order: number
 }
 
-export interface Contest {
+export interface Contest extends Format {
   contest_id: string
   competition: string
   sport: string
@@ -24,13 +34,17 @@ export interface Contest {
   phase?: string
   group?: string
   venue?: string
-  result_type?: string
-  unit?: string
+  /** The units of marks in events, if they are not those of the record. */
+  event_unit?: string
+  event_unit2?: string
   schedule_status: string
   result_status: string
   /** It has been RUNNING. */
   started?: boolean
   period: string
+  /** The periods of a head_to_head contest that have begun, in order, and the tie-breaks apart. */
+  periods?: string[]
+  tiebreak_periods?: string[]
   clock: string
   start_time?: string
   split?: string
@@ -39,12 +53,16 @@ export interface Contest {
   winner: string
   /** How it was won, or why nobody has won. */
   decision?: string
+  /** Another definition, after plays or marks, has changed the result. */
+  corrected?: boolean
   revision: number
   updated_at: string
 }
 
 export interface MedalRow {
   organisation: string
+  /** As a competition.define gives it. */
+  name?: string
   gold: number
   silver: number
   bronze: number
@@ -80,9 +98,11 @@ export interface BoardRow {
   competitor: string
   name?: string
   organisation?: string
-  category?: string
+  categories?: string[]
   mark: number | null
+  mark2?: number
   irm?: string
+  out?: string
   rank?: number
   rank_equal: boolean
   diff: number | null
@@ -94,6 +114,8 @@ export interface BoardPage {
   split: string
   category?: string
   total: number
+  /** All categories of the leaderboard. */
+  categories?: string[]
   rows: BoardRow[]
   next: string
 }
@@ -135,8 +157,33 @@ export interface Frontends {
   frontends: Frontend[]
 }
 
+/** The numbers of contests. */
+export interface Sections {
+  live: number
+  next: number
+  finished: number
+}
+
+/** The last contests of sections of which a page has the beginning. */
+export interface Ends {
+  live?: Contest
+  next?: Contest
+  finished?: Contest
+}
+
+/** A page of the answer of GET /v1/scores. */
+export interface ScorePage {
+  scores: Contest[]
+  next: string
+}
+
 export interface Snapshot {
   revision: number
+  /** Another part follows. The last one has the revision and the numbers of contests. */
+  more?: boolean
+  sections?: Sections
+  /** Between tabs: see Store.ends. */
+  ends?: Ends
   /** Names the course of the revisions: another store at the same address is not an older state of this one. */
   incarnation?: string
   scores?: Contest[]
@@ -150,6 +197,8 @@ export interface Heartbeat {
   mode: string
   frontend: string
   incarnation?: string
+  /** Missing while the frontend does not know them. */
+  sections?: Sections
   /** In pull mode: how far behind the frontend may be, in milliseconds. */
   age_ms?: number
 }
@@ -158,6 +207,7 @@ export interface Heartbeat {
 export interface Served {
   scores: Contest[] | null
   medals: Medals[] | null
+  sections: Sections
   frontends: Frontends
   revision: number
   frontend: string

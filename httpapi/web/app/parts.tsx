@@ -75,7 +75,7 @@ export function Badges({ contest: c, corrected }: { contest: Contest; corrected?
   return (
     <>
       {word && <span class={'badge ' + word.toLowerCase()}>{word.replace(/_/g, ' ')}</span>}
-      {corrected && <CorrectedBadge />}
+      {(corrected || c.corrected) && <CorrectedBadge />}
     </>
   )
 }

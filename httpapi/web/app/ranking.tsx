@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { rowKey, type Corrections } from './corrections'
-import { digitsOf, grouped, isOver, mark, words } from './format'
+import { grouped, isOver, words } from './format'
 import { highlightMS, topRows, type Item, type Leaderboard } from './leaderboard'
+import { gapText, resultText } from './marks'
 import type { BoardRow, Contest } from './model'
 import { CorrectedBadge, rendering, clearFlash, Isolated, Sprig } from './parts'
 import { toContest, type Selection } from './route'
@@ -10,7 +11,17 @@ import { isolated } from './text'
 /** The longest code that a competitor can have. */
 const maxCode = 128
 
-const irms: Record<string, string> = { DNF: 'did not finish', DNS: 'did not start', DSQ: 'disqualified' }
+const irms: Record<string, string> = {
+  DNF: 'did not finish',
+  DNS: 'did not start',
+  DSQ: 'disqualified',
+  DQB: 'disqualified for conduct',
+  LAP: 'lapped',
+  NM: 'no mark',
+  OTL: 'outside the time limit',
+  RET: 'retired',
+  WDR: 'withdrawn',
+}
 
 /** rowsFromRecord returns the rows in the contest's record, which is known before the board is. */
 function rowsFromRecord(c: Contest): BoardRow[] {
@@ -22,38 +33,30 @@ function rowsFromRecord(c: Contest): BoardRow[] {
       name: p.name,
       organisation: p.organisation,
       mark: p.result,
+      mark2: p.mark2,
       irm: p.irm,
+      out: p.out,
       rank: p.rank,
       rank_equal: c.competitors.some((q) => q !== p && q.rank !== undefined && q.rank === p.rank),
       diff: p.result == null ? null : Math.abs(p.result - best),
     }))
 }
 
-/** lowerIsBetter reports whether a lower mark is better, judging by the rows. */
-function lowerIsBetter(c: Contest, rows: BoardRow[]): boolean {
-  const marks = rows.flatMap((r) => (r.mark == null ? [] : [r.mark]))
-  const first = marks[0],
-    last = marks.at(-1)
-  return first === undefined || first === last ? c.result_type === 'TIME' : first < last!
-}
-
 /** gapOf returns how far a row is behind the first. */
-const gapOf = (r: BoardRow, c: Contest, digits: number, behind: string) =>
-  r.diff ? behind + mark(c, r.diff, digits) : ''
+const gapOf = (r: BoardRow, c: Contest) =>
+  r.diff && r.mark != null ? (c.sort === 'asc' ? '+' : '\u2212') + gapText(c, r.mark, r.diff) : ''
 
 interface RowContext {
   contest: Contest
   board: Leaderboard
   selection: Selection
   corrections: Corrections
-  digits: number
-  behind: '+' | '\u2212'
 }
 
 function RankingRow({
   row: r,
   at,
-  context: { contest: c, board, selection, corrections, digits, behind },
+  context: { contest: c, board, selection, corrections },
 }: {
   row: BoardRow
   at?: number
@@ -86,7 +89,7 @@ function RankingRow({
           <Isolated text={name} />
         </a>{' '}
         <span class="org">
-          {[r.organisation !== r.competitor && r.organisation, !selection.category && r.category]
+          {[r.organisation !== r.competitor && r.organisation, ...(selection.category ? [] : (r.categories ?? []))]
             .filter((s): s is string => Boolean(s))
             .map(isolated)
             .join(' \u00b7 ')}
@@ -108,13 +111,19 @@ function RankingRow({
         <span class="total">
           {r.irm ? (
             <abbr title={irms[r.irm]}>{r.irm}</abbr>
-          ) : r.mark == null ? (
-            '\u2013'
           ) : (
-            mark(c, r.mark, digits)
+            <>
+              {resultText(c, { ...r, out: '' }).replaceAll('-', '\u2212') || '\u2013'}
+              {r.out && (
+                <>
+                  {' '}
+                  <abbr title={irms[r.out]}>{r.out}</abbr>
+                </>
+              )}
+            </>
           )}
         </span>{' '}
-        <span class="gap">{gapOf(r, c, digits, behind)}</span>
+        <span class="gap">{gapOf(r, c)}</span>
       </td>
     </tr>
   )
@@ -359,11 +368,6 @@ function Rows({
     board,
     selection,
     corrections,
-    digits: digitsOf(
-      c,
-      all.map((r) => r.mark),
-    ),
-    behind: lowerIsBetter(c, all) ? '+' : '\u2212',
   }
   const { place, height } = useScrolling(board)
   const total = fromRecord ? (c.total ?? rows.length) : board.total
@@ -390,7 +394,7 @@ function Rows({
         style={{
           // The columns keep their width when other rows come: it is that of the highest rank.
           '--rank': String(total).length + 1,
-          '--gap': Math.max(3, ...all.map((r) => gapOf(r, c, context.digits, context.behind).length)),
+          '--gap': Math.max(3, ...all.map((r) => gapOf(r, c).length)),
         }}
       >
         <caption>

@@ -1,17 +1,34 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
-import { hasBegun, isLive, isOver, kindOf, matches, result, titleBeside } from './format'
+import {
+  hasBegun,
+  hasTiebreak,
+  isLive,
+  isOver,
+  kindOf,
+  matches,
+  maxSides,
+  result,
+  sidesInOrder,
+  tiebreak,
+  titleBeside,
+} from './format'
+import type { Lookup } from './lookup'
 import type { Contest, Medals } from './model'
-import { MedalTable } from './medals'
+import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
+import { inOrder, sectionOf, type Section as SectionName } from './section'
+import type { Store } from './store'
 import { finds } from './text'
-import { earlier, moment } from './time'
+import { moment } from './time'
 
 /** listed returns the competitors in a line of the list: both sides, or the leaders. */
 function listed(c: Contest) {
-  return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank || p.irm).slice(0, 3) : c.competitors.slice(0, 4)
+  return c.kind === 'ranked'
+    ? c.competitors.filter((p) => p.rank || p.irm).slice(0, 3)
+    : sidesInOrder(c).slice(0, maxSides)
 }
 
 /** Line is rendered again only when its record has changed. */
@@ -55,9 +72,9 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
               {hasBegun(c) ? (
-                <Value of={result(c, p) + p.tiebreak}>
+                <Value of={result(c, p) + tiebreak(c, p)}>
                   {result(c, p)}
-                  {p.tiebreak ? <small> ({p.tiebreak})</small> : null}
+                  {hasTiebreak(c) && <small> {tiebreak(c, p)}</small>}
                 </Value>
               ) : (
                 ''
@@ -84,19 +101,30 @@ const pageSize = 50
 function Section({
   title,
   contests,
+  total,
   corrected,
+  onMore,
 }: {
   title: string
   contests: Contest[]
+  /** All contests of the section, which may be more. */
+  total: number
   corrected: Corrected
+  /** Asks for more contests. */
+  onMore?: () => void
 }) {
   const [limit, setLimit] = useState(pageSize)
   if (!contests.length) return null
+  const show = () => {
+    const wanted = limit + 4 * pageSize
+    setLimit(wanted)
+    if (contests.length < wanted) onMore?.()
+  }
   return (
     <div class="card">
       <table class="contests">
         <caption>
-          <h2>{title}</h2> <span class="sub">{contests.length}</span>
+          <h2>{title}</h2> <span class="sub">{total}</span>
         </caption>
         <HiddenHeader of={['Contest', 'Score', 'State']} />
         <tbody>
@@ -105,10 +133,10 @@ function Section({
           ))}
         </tbody>
       </table>
-      {contests.length > limit && (
+      {(contests.length > limit || (onMore && total > contests.length)) && (
         <p class="more">
-          <button type="button" onClick={() => setLimit(limit + 4 * pageSize)}>
-            Show more of {contests.length}
+          <button type="button" onClick={show}>
+            Show more of {total}
           </button>
         </p>
       )}
@@ -116,26 +144,31 @@ function Section({
   )
 }
 
-const byStart = (a: Contest, b: Contest) =>
-  earlier(a.start_time, b.start_time) || (a.contest_id < b.contest_id ? -1 : 1)
+const titles: Record<SectionName, string> = { live: 'Live', next: 'Next', finished: 'Finished' }
+const sections = ['live', 'next', 'finished'] as const
 
 interface ScoresProps {
-  contests: Contest[]
+  store: Store
+  lookup: Lookup
   medals: Medals[]
   corrected: Corrected
-  names: Map<string, string>
+  names: Names
   find: string
   onFind(s: string): void
 }
 
-export function Scores({ contests, medals, corrected, names, find, onFind }: ScoresProps) {
-  const found = contests.filter((c) => matches(c, find))
+export function Scores({ store, lookup, medals, corrected, names, find, onFind }: ScoresProps) {
+  const found = find
+    ? [...store.scores.values()].filter((c) => lookup.found.has(c.contest_id) || matches(c, find))
+    : []
   const competitions = new Set(found.map((c) => c.competition))
   const tables = medals.filter(
     (m) =>
+      !find ||
       competitions.has(m.competition) ||
-      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, names.get(r.organisation)])]),
+      finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, nameIn(m, r, names)])]),
   )
+  const any = find ? found.length > 0 : sections.some((s) => store.section(s).length > 0)
   return (
     <div class="columns">
       <div>
@@ -152,18 +185,21 @@ export function Scores({ contests, medals, corrected, names, find, onFind }: Sco
             onInput={(e) => onFind(e.currentTarget.value)}
           />
         </search>
-        <Section title="Live" contests={found.filter(isLive).sort(byStart)} corrected={corrected} />
-        <Section
-          title="Next"
-          contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)}
-          corrected={corrected}
-        />
-        <Section
-          title="Finished"
-          contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)}
-          corrected={corrected}
-        />
-        {!found.length && (
+        {sections.map((s) => {
+          const list = find ? found.filter((c) => sectionOf(c) === s).sort(inOrder[s]) : store.section(s)
+          return (
+            <Section
+              key={s}
+              title={titles[s]}
+              contests={list}
+              total={find ? list.length : Math.max(list.length, store.sections[s])}
+              corrected={corrected}
+              onMore={find ? undefined : () => void lookup.more(s)}
+            />
+          )
+        })}
+        {find && lookup.searching && <p class="empty">Searching …</p>}
+        {!any && !(find && lookup.searching) && (
           <p class="empty">
             {find
               ? `Nothing is called ${find} here.`

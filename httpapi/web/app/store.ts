@@ -1,42 +1,113 @@
 import { Corrected } from './corrections'
-import type { Contest, Heartbeat, Medals, Served, Snapshot } from './model'
+import type { Contest, Ends, Heartbeat, Medals, Sections, Served, Snapshot } from './model'
+import { inOrder, sectionOf, type Section } from './section'
 
 /** How a change arrived: live changes flash and are announced, those of a resync are not. */
 export type ChangeKind = 'live' | 'resync'
 
+/** When there are more records than this, those that are not shown go. */
+const maxRecords = 3000
+
 /**
- * Store holds the records. It never replaces a record by one of a lower revision, from
- * whatever stream or tab.
+ * Store holds records: those that the stream begins with, those that have changed since,
+ * and those that the page has asked for. It never replaces a record by one of a lower
+ * revision, from whatever stream or tab.
  */
 export class Store {
   scores = new Map<string, Contest>()
   medals = new Map<string, Medals>()
   corrected = new Corrected()
+  /** The numbers of all contests. */
+  sections: Sections = { live: 0, next: 0, finished: 0 }
+  /**
+   * The last contest of a section up to which the store has all of them; none if it has the
+   * whole section.
+   */
+  ends: Ends = {}
+  /** The contest that is open, which is kept in any case. */
+  open = ''
   revision = 0
   private incarnation = ''
+  private parts: Contest[] = []
 
   constructor(private changed: (kind: ChangeKind, contest?: Contest, before?: Contest) => void) {}
 
   served(s: Served) {
     this.incarnation = s.incarnation ?? ''
-    this.merge({ revision: s.revision, scores: s.scores ?? [], medals: s.medals ?? [] })
+    const { revision, sections } = s
+    this.merge({ revision, sections, scores: s.scores ?? [], medals: s.medals ?? [] })
   }
 
+  /**
+   * snapshot takes a part of a snapshot. With the last part, contests that are not in it
+   * and not newer go: nothing has been heard of their changes.
+   */
   snapshot(s: Snapshot) {
     this.checkIncarnation(s.incarnation)
-    this.merge(s)
+    this.parts.push(...(s.scores ?? []))
+    for (const m of s.medals ?? []) this.putMedals(m, s.revision ?? this.revision)
+    if (s.more) return
+    const scores = this.parts
+    this.parts = []
+    const given = new Set(scores.map((c) => c.contest_id))
+    for (const [id, c] of this.scores)
+      if (!given.has(id) && id !== this.open && c.revision <= s.revision) this.scores.delete(id)
+    this.merge({ ...s, scores, medals: [] })
   }
 
   private merge(s: Snapshot) {
     for (const r of s.scores ?? []) this.put(r)
     for (const m of s.medals ?? []) this.putMedals(m, s.revision)
+    if (s.sections) {
+      this.sections = { ...s.sections }
+      this.ends = s.ends ?? {}
+      for (const section of ['next', 'finished'] as const) {
+        const list = (s.scores ?? []).filter((c) => sectionOf(c) === section)
+        if (!s.ends && list.length < s.sections[section]) this.ends[section] = list.sort(inOrder[section]).at(-1)
+      }
+    }
     this.advance(s.revision)
     this.changed('resync')
   }
 
+  /** add takes contests that the page has asked for. */
+  add(list: Contest[]) {
+    for (const r of list) this.put(r)
+    this.changed('resync')
+  }
+
+  /**
+   * extend takes the first contests of a section, of which the last is the last of all if
+   * there are no more.
+   */
+  extend(section: Section, list: Contest[], more: boolean) {
+    if (more) this.ends[section] = list.at(-1) ?? this.ends[section]
+    else delete this.ends[section]
+    this.add(list)
+  }
+
+  /** section returns the contests of a section, as far as the store has all of them. */
+  section(section: Section): Contest[] {
+    const end = this.ends[section]
+    return [...this.scores.values()]
+      .filter((c) => sectionOf(c) === section && (!end || inOrder[section](c, end) <= 0))
+      .sort(inOrder[section])
+  }
+
   score(r: Contest, kind: ChangeKind) {
     const before = this.scores.get(r.contest_id)
-    if (this.put(r)) this.changed(kind, r, before)
+    if (!this.put(r)) return
+    if (before) this.move(before, r)
+    this.changed(kind, r, before)
+  }
+
+  removed(id: string, revision: number) {
+    const known = this.scores.get(id)
+    if (!known || known.revision > revision) return
+    this.scores.delete(id)
+    this.sections[sectionOf(known)]--
+    this.advance(revision)
+    this.changed('live')
   }
 
   table(m: Medals, kind: ChangeKind) {
@@ -45,6 +116,7 @@ export class Store {
 
   heartbeat(h: Heartbeat) {
     this.checkIncarnation(h.incarnation)
+    if (h.sections) this.sections = { ...h.sections }
     this.advance(h.revision)
   }
 
@@ -52,14 +124,11 @@ export class Store {
     return {
       revision: this.revision,
       incarnation: this.incarnation,
+      sections: this.sections,
+      ends: this.ends,
       scores: [...this.scores.values()],
       medals: [...this.medals.values()],
     }
-  }
-
-  /** competitions returns the known competitions. */
-  competitions(): string[] {
-    return [...new Set([...this.medals.keys(), ...[...this.scores.values()].map((c) => c.competition)])]
   }
 
   /**
@@ -73,6 +142,7 @@ export class Store {
       this.scores.clear()
       this.medals.clear()
       this.corrected.clear()
+      this.parts = []
       this.revision = 0
       this.changed('resync')
     }
@@ -84,7 +154,26 @@ export class Store {
     if (known && known.revision >= r.revision) return false
     this.scores.set(r.contest_id, r)
     this.advance(r.revision)
+    if (this.scores.size > maxRecords) this.prune()
     return true
+  }
+
+  /** prune drops what is not shown, and the ends of long sections. */
+  private prune() {
+    for (const section of ['next', 'finished'] as const) {
+      const all = this.section(section)
+      const kept = all.slice(0, maxRecords / 3)
+      if (kept.length < all.length) this.ends[section] = kept.at(-1)
+      const keep = new Set(kept)
+      for (const [id, c] of this.scores)
+        if (sectionOf(c) === section && !keep.has(c) && id !== this.open) this.scores.delete(id)
+    }
+  }
+
+  /** move counts a contest that has changed. The next heartbeat has the true numbers. */
+  private move(before: Contest, after: Contest) {
+    this.sections[sectionOf(before)]--
+    this.sections[sectionOf(after)]++
   }
 
   private putMedals(m: Medals, revision: number): boolean {

@@ -4,23 +4,15 @@ import type { ChangeKind } from './store'
 
 /** A message of the stream, as it is passed to the store and to other tabs. */
 export interface Message {
-  name: 'snapshot' | 'score' | 'medals' | 'timeline' | 'leaderboard' | 'heartbeat'
+  name: 'snapshot' | 'score' | 'removed' | 'medals' | 'timeline' | 'leaderboard' | 'heartbeat'
   data: any
-  position: Position
+  /** The last event id, at which a stream can be resumed. */
+  position: string
   kind: ChangeKind
 }
 
-/** Position is where a stream can be resumed: the last event id, and what the stream covered. */
-export interface Position {
-  id: string
-  /** The competitions that the stream covered, one a line; '' for everything. */
-  competitions: string
-}
+const names = ['snapshot', 'score', 'removed', 'medals', 'timeline', 'leaderboard', 'heartbeat'] as const
 
-const names = ['snapshot', 'score', 'medals', 'timeline', 'leaderboard', 'heartbeat'] as const
-
-/** A stream with a window must name its other subjects, of which a frontend accepts 100. */
-const maxSubjects = 90
 /**
  * After a stream with a window failed before its first message, streams omit the window
  * for this long: it may be the reason.
@@ -51,12 +43,8 @@ const refreshMS = 60_000
  * resumes with the parameter last_event_id.
  */
 export class Stream {
-  /**
-   * Where to resume a stream of everything, and where to resume the latest one, which may
-   * have covered only some competitions.
-   */
-  private whole: Position = { id: '', competitions: '' }
-  private last: Position = { id: '', competitions: '' }
+  /** The last event id that the page has received, by this stream or another tab's. */
+  position = ''
   /** The query of the window that is wanted. */
   board = ''
   private noBoardUntil = 0
@@ -72,7 +60,6 @@ export class Stream {
   constructor(
     public status: StreamStatus,
     private directory: Directory,
-    private competitions: () => string[],
     private deliver: (m: Message) => void,
     private onStatus: (status: StreamStatus) => void,
   ) {}
@@ -111,16 +98,6 @@ export class Stream {
     this.connect()
   }
 
-  /** setPosition records what the page has received, by this stream or another tab's. */
-  setPosition(at: Position) {
-    this.last = at
-    if (!at.competitions) this.whole = at
-  }
-
-  positions(): Position[] {
-    return [this.whole, this.last]
-  }
-
   /** watch has the stream carry the window of a query, or none for ''. */
   watch(board: string) {
     this.board = board
@@ -141,9 +118,7 @@ export class Stream {
 
   /** boardToOpen returns the query of the window that a new stream would carry. */
   private boardToOpen(): string {
-    if (!this.board || Date.now() < this.noBoardUntil) return ''
-    const named = this.competitions().length
-    return named > 0 && named <= maxSubjects ? this.board : ''
+    return Date.now() < this.noBoardUntil ? '' : this.board
   }
 
   private async refresh() {
@@ -169,15 +144,14 @@ export class Stream {
     this.timer = window.setTimeout(() => this.onLost(id), connectMS)
   }
 
-  private address(id: string, board: string, competitions: string): string {
+  private address(id: string, board: string): string {
     const query = new URLSearchParams(board)
-    if (board) for (const competition of competitions.split('\n')) query.append('competition', competition)
+    query.set('scope', 'now')
     if (this.directory.home) query.set('home', this.directory.home)
     // A frontend that failed may have redirected the page to one that this browser cannot use.
     if (this.directory.hasFailed(id)) query.set('moved', '1')
-    const from = this.last.competitions === competitions ? this.last : this.whole
-    if (from.id) query.set('last_event_id', from.id)
-    return `${this.directory.urlOf(id) || servedAt}/v1/watch${query.size ? '?' : ''}${query}`
+    if (this.position) query.set('last_event_id', this.position)
+    return `${this.directory.urlOf(id) || servedAt}/v1/watch?${query}`
   }
 
   /**
@@ -188,8 +162,7 @@ export class Stream {
    */
   private open(id: string, failed: () => void): EventSource {
     const board = this.boardToOpen()
-    const competitions = board ? this.competitions().sort().join('\n') : ''
-    const source = new EventSource(this.address(id, board, competitions))
+    const source = new EventSource(this.address(id, board))
     let heard = false
     let openedAt = 0
     let caughtUp = false
@@ -209,7 +182,7 @@ export class Stream {
       source.addEventListener(name, (e: MessageEvent) => {
         if (source !== this.current && source !== this.next) return
         heard = true
-        if (e.lastEventId) this.setPosition({ id: e.lastEventId, competitions })
+        if (e.lastEventId) this.position = e.lastEventId
         // The first message about a window is its state; later ones are changes.
         const kind: ChangeKind = (
           name === 'leaderboard' ? boardReceived : caughtUp || Date.now() - openedAt > catchUpMS
@@ -221,7 +194,7 @@ export class Stream {
         const data = JSON.parse(e.data)
         // A frontend with too many watchers redirects new ones; the heartbeat names the frontend that serves.
         if (name === 'heartbeat') this.directory.markReachable((id = (data as Heartbeat).frontend || id))
-        this.onMessage(source, id, board, { name, data, position: this.last, kind })
+        this.onMessage(source, id, board, { name, data, position: this.position, kind })
       })
     }
     source.addEventListener('home', (e: MessageEvent) => {

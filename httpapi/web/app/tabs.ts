@@ -1,12 +1,12 @@
 import { prefix } from './directory'
 import type { StreamStatus, Snapshot } from './model'
-import { silenceMS, Stream, type Message, type Position } from './stream'
+import { silenceMS, Stream, type Message } from './stream'
 
 type TabMessage =
   | { kind: 'message'; message: Message }
   | { kind: 'status'; status: StreamStatus }
   | { kind: 'hello' } // a tab is new or visible again: it asks for everything
-  | { kind: 'all'; all: Snapshot; status: StreamStatus; positions: Position[] }
+  | { kind: 'all'; all: Snapshot; status: StreamStatus; position: string }
   | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
   | { kind: 'sign-out' } // the session of the browser ends
 
@@ -154,7 +154,7 @@ export class Tabs {
           kind: 'all',
           all: this.listener.all(),
           status: this.stream.status,
-          positions: this.stream.positions(),
+          position: this.stream.position,
         })
       return
     }
@@ -170,13 +170,13 @@ export class Tabs {
     if (this.leading) return
     this.heard = Date.now()
     if (m.kind === 'message') {
-      this.stream.setPosition(m.message.position)
+      this.stream.position = m.message.position
       this.listener.message(m.message)
       return
     }
     this.stream.status = m.status
     if (m.kind === 'all') {
-      m.positions.forEach((at) => this.stream.setPosition(at))
+      this.stream.position = m.position
       this.listener.snapshot(m.all)
     }
     this.listener.status(m.status)

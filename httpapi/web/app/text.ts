@@ -29,12 +29,13 @@ const special = new RegExp('[' + Object.keys(letters).join('') + ']', 'g')
 
 /**
  * searchable returns a text in the form in which it is searched: small letters without
- * accents and apostrophes, and a blank for everything else between words.
+ * accents and apostrophes, and a blank for everything else between words. SearchText in
+ * score/search.go does the same; testdata/search.json has examples for both.
  */
 export const searchable = (s: string) =>
   s
     .normalize('NFKD')
-    .replace(/[\p{Mn}'\u2019\u02bb\u02bc]/gu, '')
+    .replace(/[\p{Mn}\p{Cf}'\u2019\u02bb\u02bc]/gu, '')
     .toLowerCase()
     .replace(special, (letter) => letters[letter]!)
     .replace(/[^\p{L}\p{N}\p{Mc}]+/gu, ' ')

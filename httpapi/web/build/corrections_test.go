@@ -85,7 +85,7 @@ func TestTotalsWithAReasonAreACorrectionAfterTheStart(t *testing.T) {
 	s.Post(defineMatch(match + "W")[0])
 	set := func(contest, reason string) {
 		s.Post(`{"type":"score.set","contest_id":"` + contest + `",` +
-			`"data":{"result":{"GAU":3},"reason":"` + reason + `"}}`)
+			`"data":{"result":{"GAU":3},"adjustment":true,"reason":"` + reason + `"}}`)
 	}
 	set(match+"W", "walk-over")
 	b := newTab(t, desktop, nil).open(s.URL(0) + matchView).live()
