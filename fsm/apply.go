@@ -224,9 +224,12 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 	}
 	b.Revision = e.Revision
 	b.m.changes.timelines.add(e.ContestID)
-	_, defines := e.Data.(*score.ContestDefine)
-	_, voids := e.Data.(*score.EventVoid)
-	b.boardUpdates.Touch(e.ContestID, defines || voids)
+	redefines := false
+	switch e.Data.(type) {
+	case *score.ContestDefine, *score.CompetitorDefine, *score.EventVoid:
+		redefines = true
+	}
+	b.boardUpdates.Touch(e.ContestID, redefines)
 	b.recordEvent(s, e, digest)
 	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.Revision, Status: score.Applied}
 }

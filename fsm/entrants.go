@@ -5,9 +5,9 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"strings"
 
 	"laurel/fsm/database"
-	"laurel/fsm/entry"
 	"laurel/fsm/index"
 	"laurel/fsm/timeline"
 	"laurel/score"
@@ -108,25 +108,14 @@ func (b *batch) changedEntrant(h *history, before *score.Contest) *entrantChange
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), h.contestID, 0) {
 		b.tx.Fail(err)
 		b.countRow()
-		if !r.Is(score.TypeCompetitorDefine) || !bytes.HasPrefix(r.JSON(), prefix) {
+		if h.voidedBy[r.Revision] != 0 || !r.Is(score.TypeCompetitorDefine) || !bytes.HasPrefix(r.JSON(), prefix) {
 			continue
 		}
-		s := b.decode(r)
-		if d, ok := b.dataOf(s).(*score.CompetitorDefine); ok && !h.isVoided(s) {
+		if d, ok := b.dataOf(b.decode(r)).(*score.CompetitorDefine); ok && d.Competitor == h.entrant {
 			change.after, change.entered = change.after.Changed(d), true
 		}
 	}
 	return change
-}
-
-// isVoided reports whether an event is voided, as the history has it.
-func (h *history) isVoided(s *entry.Event) bool {
-	for _, replayed := range h.events {
-		if replayed.Revision == s.Revision {
-			return h.voidedBy[s.Revision] != 0
-		}
-	}
-	return s.VoidedBy != 0
 }
 
 // added returns the number of entrants that are added.
@@ -141,8 +130,10 @@ func (c *entrantChange) added() int {
 }
 
 // StartList returns the competitors of a contest in the order of its start list, after a
-// place, at most limit (1 or more). ok is false if the contest is not defined.
-func (v *View) StartList(contestID string, after score.Place, limit int) (p score.StartListPage, ok bool, err error) {
+// place, at most limit (1 or more), and not more once they have maxListBytes. ok is false if the contest is not defined.
+func (v *View) StartList(
+	contestID string, after score.Place, limit int,
+) (p score.StartListPage, ok bool, err error) {
 	var c score.Contest
 	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
 	if !ok || err != nil {
@@ -156,12 +147,14 @@ func (v *View) StartList(contestID string, after score.Place, limit int) (p scor
 		isListed[e.Code] = true
 	}
 	listed = slices.DeleteFunc(listed, func(e score.Entrant) bool { return !after.Before(e) })
+	size := 0
 	add := func(e score.Entrant) (more bool) {
-		if n := len(p.Competitors); n == limit {
+		if n := len(p.Competitors); n > 0 && (n >= limit || size >= maxListBytes) {
 			p.Next = score.PlaceOf(p.Competitors[n-1]).String()
 			return false
 		}
 		p.Competitors = append(p.Competitors, e)
+		size += len(e.Code) + len(e.Name) + len(e.Organisation) + len(strings.Join(e.Categories, "")) + eventOverhead
 		return true
 	}
 	for e, err := range v.entrants(contestID, after) {

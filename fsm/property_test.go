@@ -110,7 +110,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	match, race := pick("match", "G/m1", "G/m2"), pick("race", "G/r1", "G/r2")
 	any := pick("contest", "G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none")
 	code := pick("competitor", "A", "B", "C", "D")
-	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "define",
+	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "define", "part", "part", "competitor",
 		"decide", "reset", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
 	case "play":
 		return body(score.TypeScorePlay, match,
@@ -129,7 +129,9 @@ func (h *randomHistory) body(t *rapid.T) string {
 		runner := pick("runner", "A", "B", "C", "D", "E", "F", "G", "H")
 		value := fmt.Sprintf(`,"mark":%d.5`, number("mark", 1, 6))
 		if number("irm", 0, 5) == 0 {
-			value = `,"irm":"DNF"`
+			value = fmt.Sprintf(`,"irm":%q`, pick("code", "DNF", "DNS", "DSQ"))
+		} else {
+			value += pick("more", "", "", `,"place":1`, `,"mark2":1`, `,"mark2":2,"place":2`)
 		}
 		return body(score.TypeResultSet, race,
 			fmt.Sprintf(`"competitor":%q,"split":%q`, runner, pick("split", "a", "b", "b", "finish")),
@@ -160,6 +162,19 @@ func (h *randomHistory) body(t *rapid.T) string {
 		))
 	case "reset":
 		return body(score.TypeContestReset, any, `"reason":"replay"`)
+	case "competitor":
+		return body(score.TypeCompetitorDefine, pick("entered", match, race), fmt.Sprintf(`"competitor":%q`, code),
+			pick("name", "", `,"name":"Obelix"`, `,"name":null`),
+			pick("team", "", `,"organisation":"OE"`, `,"organisation":null`),
+			pick("order", "", `,"order":2`, `,"order":-3`),
+			pick("categories", "", `,"categories":["F","O"]`, `,"categories":null`))
+	case "part":
+		contest := pick("contest to change", match, race)
+		change := pick("change", `"venue":"Rome"`, `"venue":null`, `"sort":"desc"`, `"sort":null`,
+			`"competition_name":"Part Games"`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
+			`"competitors":[{"code":"B","name":"Bellix"}]`, `"competitors":null`, `"unit":"pt"`, `"kind":"ranked"`,
+			`"splits":["a","b"]`, `"splits":["b"]`, `"tiebreak_periods":["SO"]`, `"tiebreak_periods":null`)
+		return body(score.TypeContestDefine, contest, change, pick("why", "", `,"reason":"jury"`, `,"reason":"jury"`))
 	case "define":
 		if pick("defined", match, race) == match {
 			return body(score.TypeContestDefine, match,
@@ -182,7 +197,8 @@ func (h *randomHistory) body(t *rapid.T) string {
 		)
 	case "competition":
 		return body(score.TypeCompetitionDefine, "G",
-			pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`))
+			pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`, `"neutral":null`,
+				`"organisations":[{"code":"OA","name":"Team A"},{"code":"OB"}]`, `"name":null,"organisations":null`))
 	case "award":
 		return body(score.TypeMedalAward, any, fmt.Sprintf(`"award_id":%q,"medal":%q,"organisation":%q`,
 			pick("award", "x", "y", "z"), pick("medal", "GOLD", "SILVER"), pick("organisation", "OA", "OB", "OW")))

@@ -156,15 +156,24 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
 		map[string]award{}}
 	voided := s.voided()
-	// The final definition of a contest decides which marks it can take, so marks come
-	// last.
-	for _, marks := range []bool{false, true} {
+	// The definitions decide what all other events amount to, and which marks a contest can
+	// take.
+	phase := func(t score.Type) int {
+		switch t {
+		case score.TypeContestDefine, score.TypeCompetitorDefine:
+			return 0
+		case score.TypeResultSet:
+			return 2
+		}
+		return 1
+	}
+	for now := range 3 {
 		for _, a := range s.events {
-			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {
+			if voided[a] != nil || a.target != nil || phase(a.Type) != now {
 				continue
 			}
 			c := f.contests[a.ContestID]
-			if marks && c != nil && a.revision < c.ResetRevision {
+			if now == 2 && c != nil && a.revision < c.ResetRevision {
 				continue
 			}
 			if p := f.event(&a.Event); p != nil {
@@ -374,7 +383,10 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
 	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
-		case "contests", "marks", "awards", "traits":
+		case "contests":
+			// It depends on the plays that there were when a definition came, or was voided.
+			r.value = strings.Replace(r.value, `"corrected":true,`, "", 1)
+		case "marks", "awards", "traits":
 		case "entrants":
 			if r.value == "" {
 				continue // its place on the start list

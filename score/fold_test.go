@@ -69,7 +69,7 @@ func someData(t *rapid.T, kind string) score.Data {
 			IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}
 		if d.IRM == "" {
 			mark := decimals.Draw(t, "mark")
-			d.Mark = &mark
+			d.Mark = new(score.Number(mark))
 		}
 		return d
 	}

@@ -205,14 +205,14 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	defer s.mu.Unlock()
 	b := s.boards[id]
 	if b == nil {
-		b = &fakeBoard{rows: ranking.New(true), answers: map[Window]map[uint64]string{}}
+		b = &fakeBoard{rows: ranking.New(score.Direction{Lower: true}), answers: map[Window]map[uint64]string{}}
 		s.boards[id] = b
 	}
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
 		m := score.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
-			m.Category = "F"
+			m.Categories = score.NewCategories("F")
 		}
 		b.rows.Set(m)
 	}

@@ -215,22 +215,19 @@ func TestEmptyStoreHasAPage(t *testing.T) {
 
 func TestTimesAreFormatted(t *testing.T) {
 	for _, c := range []struct {
-		unit, mark, want string
+		resultType, mark, want string
 	}{
-		{"s", "9.58", "9.58"},
-		{"s", "60", "1:00"},
-		{"s", "8873.7", "2:27:53.7"},
-		{"min", "130.37", "2:10:22.2"},
-		{"m", "17.64", "17.64"},
-		{"s", "-1", "\u22121"},
+		{"TIME", "8873.7", "2:27:53.7"},
+		{"DISTANCE", "17.64", "17.64"},
+		{"TIME", "-1", "\u22121"},
 	} {
 		d, err := score.ParseDecimal(c.mark)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &score.Record{ResultType: "TIME", Unit: c.unit}
+		r := &score.Record{Format: score.Format{ResultType: c.resultType}}
 		if got := resultOf(r, &score.Standing{Result: &d}); got != c.want {
-			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
+			t.Errorf("%s %s: got %q, want %q", c.mark, c.resultType, got, c.want)
 		}
 	}
 }

@@ -205,8 +205,14 @@ func (p *printer) event(e *score.Event, revision uint64, contest *score.Record) 
 func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
+		if d.Name == "" {
+			return p.styled(dim, "the competition is defined anew")
+		}
 		return p.styled(bold, "The "+d.Name+" are open!")
 	case *score.ContestDefine:
+		if d.Kind == "" {
+			return p.styled(dim, textfmt.Join("  ", "defined anew: "+r.Title, d.Reason))
+		}
 		if d.Kind == score.HeadToHead && len(d.Competitors) == 0 {
 			return ""
 		}

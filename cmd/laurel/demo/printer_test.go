@@ -89,6 +89,7 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 	data := map[score.Type]score.Data{
 		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
 		score.TypeContestDefine:     &score.ContestDefine{Kind: score.Ranked},
+		score.TypeCompetitorDefine:  &score.CompetitorDefine{Competitor: "GAU"},
 		score.TypeContestStatus:     &score.ContestStatus{ScheduleStatus: score.Running},
 		score.TypeContestDecide:     &score.ContestDecide{Decision: score.Drawn},
 		score.TypeContestReset:      &score.ContestReset{},

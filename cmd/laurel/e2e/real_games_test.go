@@ -91,6 +91,11 @@ func load(t testing.TB, names ...string) []*stream {
 		if err := json.Unmarshal(b, &s.truth, json.RejectUnknownMembers(true)); err != nil {
 			t.Fatalf("%s/truth.json: %v", name, err)
 		}
+		for _, finishers := range s.truth.Leaderboards {
+			for i := range finishers {
+				finishers[i].Mark *= 60 // the truth is in minutes
+			}
+		}
 		if err := s.scan(); err != nil {
 			t.Fatalf("%s: %v", s.file, err)
 		}
@@ -369,7 +374,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 // finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
-	stored := map[string]*score.Decimal{}
+	minutes := &score.Definition{ResultType: "TIME", Unit: "min"}
+	stored := map[string]score.Decimal{}
 	f.pages(t, "/v1/timeline/"+id+"?limit=1000", func(a answer) {
 		page := decode[struct {
 			Events []score.TimelineEvent `json:"events"`
@@ -383,13 +389,17 @@ func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFi
 				t.Fatal(err)
 			}
 			if d.Split == "finish" {
-				stored[d.Competitor] = d.Mark
+				m, p := d.AsMark(minutes)
+				if p != nil {
+					t.Fatal(p)
+				}
+				stored[d.Competitor] = m.Value
 			}
 		}
 	})
 	missing := 0
 	for _, want := range finishers {
-		if got := stored[want.Competitor]; got == nil || *got != want.Mark {
+		if got, known := stored[want.Competitor]; !known || got != want.Mark {
 			if missing++; missing < 10 {
 				t.Errorf("%s at %s: the timeline's mark of %s is %v; want %v", id, f.id, want.Competitor, got,
 					want.Mark)

@@ -108,7 +108,7 @@ func readMarathon(t testing.TB) (events []score.Event, board *ranking.Board) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board = ranking.New(true)
+	board = ranking.New(score.Direction{Lower: true})
 	for lines := bufio.NewScanner(z); lines.Scan(); {
 		e, p := score.Decode(lines.Bytes())
 		if p != nil {
@@ -119,9 +119,9 @@ func readMarathon(t testing.TB) (events []score.Event, board *ranking.Board) {
 		if !ok || e.ContestID != marathon || d.Split != "finish" {
 			continue
 		}
-		m := score.Mark{Competitor: d.Competitor, IRM: d.IRM, Category: d.Category, Organisation: d.Organisation}
-		if d.Mark != nil {
-			m.Value = *d.Mark
+		m, p := d.AsMark(&score.Definition{ResultType: "TIME", Unit: "min"})
+		if p != nil {
+			t.Fatal(p)
 		}
 		board.Set(m)
 	}

@@ -1,0 +1,22 @@
+package score
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// A new member of a definition must be in one of the two lists: either a change after the
+// first play needs a reason, or it cannot change any result.
+func TestEveryMemberOfADefinitionIsDecisiveOrHarmless(t *testing.T) {
+	harmless := []string{
+		"-", "sport", "competition", "competition_name", "title", "discipline", "event", "phase", "group", "gender", "venue",
+		"start_time", "medal_event", "competitors", "reason", "comment",
+	}
+	for of := range reflect.TypeFor[ContestDefine]().Fields() {
+		name, _ := nameOf(of)
+		if slices.Contains(decisive, name) == slices.Contains(harmless, name) {
+			t.Errorf("%s is neither decisive nor harmless, or both", name)
+		}
+	}
+}
