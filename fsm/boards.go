@@ -242,6 +242,7 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 	for i, m := range marks {
 		if m != nil && *m != before[i] {
 			s.put(splits[i], m, &before[i])
+			s.b.folded++ // it costs as much as an event that is folded again
 			restated = true
 		}
 	}
