@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-
 	"golang.org/x/text/unicode/norm"
 
 	"laurel/cache"
