@@ -177,7 +177,7 @@ func (l *Leaderboard) AppendJSON(b []byte) []byte {
 	w.Text("split", l.Split)
 	w.OptionalText("category", l.Category)
 	w.Uint("total", uint64(l.Total))
-	l.Format.WriteTo(&w)
+	l.Format.WriteMembers(&w)
 	if len(l.Categories) > 0 {
 		w.Array("categories", len(l.Categories), func(i int) { w.Quote(l.Categories[i]) })
 	}
