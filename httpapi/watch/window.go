@@ -106,7 +106,8 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 }
 
 func samePage(a, b *score.Leaderboard) bool {
-	return a.Split == b.Split && a.Total == b.Total && a.Format.SameFormat(&b.Format) && slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
+	return a.Split == b.Split && a.Total == b.Total && a.SameFormat(&b.Format) &&
+		slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
 }
 
 // publish makes a page the window's latest version. The caller holds win.fetching.
