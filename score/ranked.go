@@ -137,7 +137,11 @@ func (d Direction) Order(m *Mark) Order {
 	if irm := m.Unplaced(); irm != "" {
 		kind := slices.Index(irms, irm)
 		group := max(0, kind-slices.Index(irms, DidNotStart)+1)
-		o.First = unplaced + Decimal((group*1000+999-min(m.Reached, 999))*1000+kind)
+		reached := 0
+		if group == 0 {
+			reached = min(m.Reached, 999)
+		}
+		o.First = unplaced + Decimal((group*1000+999-reached)*1000+kind)
 		return o
 	}
 	o.First = signed(m.Value, d.Lower)
