@@ -95,7 +95,7 @@ func TestMarksRanksAndCategoriesAreShownAlikeAtEveryFrontend(t *testing.T) {
 			if c.query != "" {
 				continue
 			}
-			printed := mustRun(t, "laurel", "leaderboard", c.id, "--from", f.url)
+			printed := mustRun(t, "laurel", "leaderboard", c.id, "--to", f.url)
 			if got := textRows(printed); strings.Join(got, "; ") != strings.Join(c.rows, "; ") {
 				t.Errorf("%s: laurel leaderboard %s prints %q; want %q", f.id, c.id, got, c.rows)
 			}
