@@ -17,6 +17,7 @@ const (
 	module = "laurel"
 	raft   = "github.com/hashicorp/raft"
 	json   = "github.com/go-json-experiment/json"
+	norm   = "golang.org/x/text/unicode/norm"
 )
 
 // rule is what the packages under one directory may import. Tests may import more of ours, but
@@ -32,7 +33,7 @@ type rule struct {
 // layout is the architecture: the directories with Go files, and the direction in which they depend
 // on each other. The rule of the nearest directory above a file holds for it.
 var layout = map[string]rule{
-	"score":         {strict: true, others: []string{json}},
+	"score":         {strict: true, others: []string{json, norm}},
 	"cache":         {strict: true},
 	"cache/pull":    {ours: []string{"cache"}, strict: true},
 	"cache/queries": {ours: []string{"score", "trust/access"}, strict: true, others: []string{json}},
@@ -48,13 +49,14 @@ var layout = map[string]rule{
 	"trust/pki":       {ours: []string{"internal/address"}, strict: true},
 	"cluster":         {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
-	"cluster/join":      {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
-	"cluster/metrics":   {ours: []string{"score", "cluster/snapshots"}},
-	"cluster/poll":      {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},
-	"cluster/readindex": {ours: []string{"cluster/peer"}},
-	"httpapi":           {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
-	"client":            {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
-	"cmd":               {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
+	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
+	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},
+	"cluster/poll":       {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},
+	"cluster/readindex":  {ours: []string{"cluster/peer"}},
+	"httpapi":            {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
+	"client":             {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
+	"client/eventstream": {strict: true},
+	"cmd":                {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
 	"internal":         {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
 	"internal/address": {strict: true},

@@ -49,7 +49,8 @@ func (c *Client) Score(ctx context.Context, contestID string) (score.Record, err
 	return get[score.Record](ctx, c, ScorePath(contestID), nil)
 }
 
-// Scores returns one page of the contests that f selects, in the order of their ids.
+// Scores returns one page of the contests that f selects, in the order of their ids or of
+// the section. A page may have few contests, or none, while there is a next one.
 func (c *Client) Scores(ctx context.Context, f score.Filter, p Page) (Scores, error) {
 	return get[Scores](ctx, c, "/v1/scores", ScoresQuery(f, p))
 }
@@ -61,6 +62,8 @@ func ScoresQuery(f score.Filter, p Page) url.Values {
 	set(q, "sport", f.Sport)
 	set(q, "status", f.Status)
 	set(q, "competitor", f.Competitor)
+	set(q, "find", f.Find)
+	set(q, "section", string(f.Section))
 	return q
 }
 

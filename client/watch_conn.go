@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/client/eventstream"
 	"laurel/internal/address"
 	"laurel/score"
 
@@ -24,7 +25,7 @@ type watchConn struct {
 	url    string // of the frontend
 	from   string // the frontend that sent the watch there; "" for none
 	body   io.ReadCloser
-	events *eventReader
+	events *eventstream.Reader
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 	known  windows // what this stream has sent
@@ -75,8 +76,8 @@ func (s *watch) connect(base string) (*watchConn, error) {
 	conn.body = resp.Body
 	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
 	quiet.Stop()
-	conn.events = newEventReader(&silenceReader{resp.Body, quiet}, maxResponse)
-	conn.events.id, conn.events.retry = s.lastID, s.retry
+	conn.events = eventstream.NewReader(&silenceReader{resp.Body, quiet}, maxResponse)
+	conn.events.ID, conn.events.Retry = s.lastID, s.retry
 	return conn, nil
 }
 
@@ -168,13 +169,13 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 // status 429 or 503, after which an EventSource would not reconnect.
 func readUnavailable(url string, resp *http.Response) error {
 	defer resp.Body.Close()
-	m, err := newEventReader(resp.Body, maxResult).next()
+	m, err := eventstream.NewReader(resp.Body, maxResult).Next()
 	if err != nil {
 		return err
 	}
 	var p score.Problem
-	if err := json.Unmarshal(m.data, &p); err != nil || m.name != "unavailable" {
-		return fmt.Errorf("sent the event %q in place of a stream", m.name)
+	if err := json.Unmarshal(m.Data, &p); err != nil || m.Name != "unavailable" {
+		return fmt.Errorf("sent the event %q in place of a stream", m.Name)
 	}
 	r := response{header: resp.Header}
 	return &refusal{url, r.retryAfter(), &p}
@@ -188,12 +189,12 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		return conn.url, nil
 	}
 	for {
-		m, err := conn.events.next()
-		s.retry = max(conn.events.retry, time.Millisecond)
+		m, err := conn.events.Next()
+		s.retry = max(conn.events.Retry, time.Millisecond)
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		if m.name == "home" {
+		if m.Name == "home" {
 			if home := s.goHome(conn, m); home != nil {
 				conn.close()
 				conn = home
@@ -207,7 +208,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		s.lastID = conn.events.id
+		s.lastID = conn.events.ID
 		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
 			return conn.url, nil
 		}
@@ -249,11 +250,11 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 }
 
 // goHome connects to the home to which a frontend sends the watch; nil if that fails.
-func (s *watch) goHome(conn *watchConn, m serverEvent) *watchConn {
+func (s *watch) goHome(conn *watchConn, m eventstream.Event) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
-	if json.Unmarshal(m.data, &to) != nil {
+	if json.Unmarshal(m.Data, &to) != nil {
 		return nil
 	}
 	at, err := address.Parse(to.URL)

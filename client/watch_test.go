@@ -421,3 +421,89 @@ func TestAWatchWhoseRedirectLeadsNowhereStays(t *testing.T) {
 		a.cancel()
 	}
 }
+
+func TestAnEventOfAnUndefinedContestSendsNobodyASnapshot(t *testing.T) {
+	t.Parallel()
+	_, c := group(t, 2, client.Options{})
+	post(t, c, curling()...)
+	alert := score.Event{Type: score.TypeAlert, ContestID: "OG50BC/NOPE", Data: &score.Alert{Text: "hello"}}
+	award := score.Event{Type: score.TypeMedalAward, ContestID: "OG50BC/NOPE",
+		Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"}}
+	for _, w := range []client.WatchOptions{{}, {Now: true}, {Competitions: []string{"OG50BC"}}} {
+		a := startWatch(t, c, w)
+		a.await(t, client.UpdateSnapshot, 1)
+		post(t, c, alert)
+		post(t, c, alert)
+		award.Data.(*score.MedalAward).AwardID += "1"
+		post(t, c, award)
+		post(t, c, play())
+		a.await(t, client.UpdateScore, 1)
+		all := a.updates(client.UpdateSnapshot, client.UpdateScore, client.UpdateMedals, client.UpdateRemoved)
+		if len(all) != 3 || all[1].Kind != client.UpdateMedals {
+			t.Errorf("a watch of %+v got %d updates; want a snapshot, the medals and the play", w, len(all))
+		}
+	}
+}
+
+func TestASnapshotHasTheMedalTableOfACompetitionWithoutContests(t *testing.T) {
+	t.Parallel()
+	_, c := group(t, 1, client.Options{})
+	award := func(id string) score.Event {
+		return score.Event{Type: score.TypeMedalAward, ContestID: "ASG26/JUD-M60",
+			Data: &score.MedalAward{AwardID: id, Medal: "GOLD", Organisation: "GAU"}}
+	}
+	post(t, c, award("1"))
+	for i, w := range []client.WatchOptions{{}, {Now: true}} {
+		a := startWatch(t, c, w)
+		u := a.await(t, client.UpdateSnapshot, 1)
+		if len(u.Medals) != 1 || u.Medals[0].Competition != "ASG26" || u.Medals[0].Rows[0].Gold != i+1 {
+			t.Errorf("a watch of %+v begins with %+v; want the table", w, u.Medals)
+		}
+		post(t, c, award(fmt.Sprint("next", i)))
+		if u := a.await(t, client.UpdateMedals, 1); u.Medals[0].Rows[0].Gold != i+2 {
+			t.Errorf("a watch of %+v got %+v; want the next medal", w, u.Medals)
+		}
+	}
+}
+
+func TestAWatchOfManyContestsBeginsInParts(t *testing.T) {
+	t.Parallel()
+	const contests = 3000
+	_, c := group(t, 1, client.Options{})
+	define := curling()[0]
+	for i := 0; i < contests; i += 500 {
+		var events []score.Event
+		for j := range 500 {
+			define.ContestID = fmt.Sprintf("OG50BC/M%05d", i+j)
+			events = append(events, define)
+		}
+		post(t, c, events...)
+	}
+	status := curling()[1]
+	status.ContestID = define.ContestID
+	post(t, c, status)
+	all, now := startWatch(t, c, client.WatchOptions{}), startWatch(t, c, client.WatchOptions{Now: true})
+	seen, parts := map[string]bool{}, 0
+	all.await(t, client.UpdateHeartbeat, 1)
+	for _, u := range all.updates(client.UpdateSnapshot) {
+		for _, r := range u.Scores {
+			seen[r.ContestID] = true
+		}
+		parts++
+	}
+	if len(seen) != contests || parts < 4 {
+		t.Errorf("%d parts have %d contests; want %d in some", parts, len(seen), contests)
+	}
+	first := now.await(t, client.UpdateSnapshot, 1)
+	want := score.Sections{Live: 1, Next: contests - 1}
+	live := slices.ContainsFunc(first.Scores, func(r score.Record) bool { return r.ContestID == define.ContestID })
+	if len(first.Scores) > 51 || !live || first.More || first.Sections == nil || *first.Sections != want {
+		t.Errorf("now begins with %d contests of %+v; want the live one and 50 of the next", len(first.Scores), first.Sections)
+	}
+	other := curling()[1]
+	other.ContestID = "OG50BC/M02000" // which the watch did not begin with
+	post(t, c, other)
+	if u := now.await(t, client.UpdateScore, 1); u.Scores[0].ContestID != other.ContestID {
+		t.Errorf("got %+v; want the contest that is live now", u.Scores)
+	}
+}

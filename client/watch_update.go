@@ -1,15 +1,10 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"fmt"
-	"io"
 	"slices"
-	"strconv"
-	"time"
 
+	"laurel/client/eventstream"
 	"laurel/score"
 	"laurel/score/medal"
 
@@ -17,26 +12,26 @@ import (
 )
 
 // update decodes a message. ok is false if it is unknown or has nothing new.
-func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err error) {
-	u.Kind = UpdateKind(m.name)
+func (s *watch) update(conn *watchConn, m eventstream.Event) (u Update, ok bool, err error) {
+	u.Kind = UpdateKind(m.Name)
 	switch u.Kind {
 	case UpdateSnapshot:
-		err = s.snapshot(conn, m.data, &u)
+		err = s.snapshot(conn, m.Data, &u)
 	case UpdateRemoved:
-		err = s.removed(m.data, &u)
+		err = s.removed(m.Data, &u)
 	case UpdateScore:
-		u.Scores, err = one[score.Record](m.data)
+		u.Scores, err = one[score.Record](m.Data)
 	case UpdateMedals:
-		u.Medals, err = one[medal.Standings](m.data)
+		u.Medals, err = one[medal.Standings](m.Data)
 	case UpdateTimeline:
-		u.Timeline, err = one[score.TimelineEvent](m.data)
+		u.Timeline, err = one[score.TimelineEvent](m.Data)
 	case UpdateLeaderboard:
 		var events []windowEvent
-		if events, err = one[windowEvent](m.data); err == nil {
+		if events, err = one[windowEvent](m.Data); err == nil {
 			u.Leaderboards, err = conn.known.take(events)
 		}
 	case UpdateHeartbeat:
-		err = json.Unmarshal(m.data, &u.Beat)
+		err = json.Unmarshal(m.Data, &u.Beat)
 		if s.c.frontends.overdue() > listDelay {
 			s.c.refreshInBackground(false)
 		}
@@ -45,7 +40,7 @@ func (s *watch) update(conn *watchConn, m serverEvent) (u Update, ok bool, err e
 	}
 	switch {
 	case err != nil:
-		return u, false, fmt.Errorf("sent an invalid event %q: %w", m.name, err)
+		return u, false, fmt.Errorf("sent an invalid event %q: %w", m.Name, err)
 	case u.Kind == UpdateHeartbeat:
 		u.Sections = u.Beat.Sections
 		return u, true, nil
@@ -191,66 +186,4 @@ func (known windows) take(events []windowEvent) (list []Window, err error) {
 		list = append(list, w)
 	}
 	return list, nil
-}
-
-// serverEvent is one server-sent event, as the HTML standard defines them.
-type serverEvent struct {
-	name string
-	data []byte // valid until the next event is read
-}
-
-// eventReader reads server-sent events.
-type eventReader struct {
-	lines *bufio.Scanner
-	max   int // bytes of one event
-	data  []byte
-
-	// id is the last id. It is valid only after next has returned, because an event that
-	// was cut off in the middle was not received.
-	id    string
-	retry time.Duration // the delay that the server asks for before reconnecting; 0 for none
-}
-
-// newEventReader returns a reader that refuses events of more than max bytes.
-func newEventReader(r io.Reader, max int) *eventReader {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, max)
-	lines.Split(func(data []byte, _ bool) (advance int, token []byte, err error) {
-		return bufio.ScanLines(data, false) // a line that was cut off was not received
-	})
-	return &eventReader{lines: lines, max: max}
-}
-
-// next reads up to the end of the next event that has data.
-func (r *eventReader) next() (serverEvent, error) {
-	event := "message"
-	r.data = r.data[:0]
-	for r.lines.Scan() {
-		line := r.lines.Bytes()
-		if len(line) == 0 {
-			if len(r.data) > 0 {
-				return serverEvent{event, bytes.TrimSuffix(r.data, []byte("\n"))}, nil
-			}
-			event = "message"
-			continue
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.TrimPrefix(value, []byte(" "))
-		switch string(name) {
-		case "event":
-			event = string(value)
-		case "data":
-			r.data = append(append(r.data, value...), '\n')
-			if len(r.data) > r.max {
-				return serverEvent{}, fmt.Errorf("sent an event of more than %d bytes", r.max)
-			}
-		case "id":
-			r.id = string(value)
-		case "retry":
-			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
-				r.retry = time.Duration(ms) * time.Millisecond
-			}
-		}
-	}
-	return serverEvent{}, cmp.Or(r.lines.Err(), io.EOF)
 }

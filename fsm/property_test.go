@@ -129,7 +129,9 @@ func (h *randomHistory) body(t *rapid.T) string {
 		runner := pick("runner", "A", "B", "C", "D", "E", "F", "G", "H")
 		value := fmt.Sprintf(`,"mark":%d.5`, number("mark", 1, 6))
 		if number("irm", 0, 5) == 0 {
-			value = `,"irm":"DNF"`
+			value = fmt.Sprintf(`,"irm":%q`, pick("code", "DNF", "DNS", "DSQ"))
+		} else {
+			value += pick("more", "", "", `,"place":1`, `,"mark2":1`, `,"mark2":2,"place":2`)
 		}
 		return body(score.TypeResultSet, race,
 			fmt.Sprintf(`"competitor":%q,"split":%q`, runner, pick("split", "a", "b", "b", "finish")),

@@ -310,6 +310,7 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 	}
 	was, is := resetOf(before), resetOf(after)
 	keys := h.marks
+	h.named = h.named || was != is || redefined(before, after)
 	switch {
 	case redefined(before, after):
 		keys = append(keys, b.marksBetween(h.contestID, is, math.MaxUint64)...)
@@ -432,9 +433,16 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m.remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
-	traits := b.traitsByTimeline(competitors, c.ResetRevision, h)
+	var named map[string]score.Traits
+	if h.named {
+		named = b.traitsByTimeline(competitors, c.ResetRevision, h)
+	}
 	for _, competitor := range competitors {
-		m.settle(competitor, traits[competitor])
+		traits := m.Traits(competitor)
+		if h.named {
+			traits = named[competitor]
+		}
+		m.settle(competitor, traits)
 	}
 	c.UpdateLeaders(m)
 }

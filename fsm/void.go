@@ -90,6 +90,7 @@ type history struct {
 	events    []*entry.Event
 	voidedBy  map[uint64]uint64 // the revisions of the voids, by those of the voided events
 	marks     []markKey         // the marks to be set again
+	named     bool              // their events may name a category or an organisation
 	entrant   string            // the entrant of a ranked contest that the void affects; "" if it affects none
 	ranked    bool
 }
@@ -198,6 +199,7 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 	switch d := b.dataOf(target).(type) {
 	case *score.ResultSet:
 		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
+		h.named = d.Category != "" || d.Organisation != ""
 	case *score.CompetitorDefine:
 		if !h.ranked {
 			return

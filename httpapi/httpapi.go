@@ -102,7 +102,7 @@ func New(g Group, o Options) *API {
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)
 	a.origins = newOrigins(g.Status, o.Origins)
-	a.hub = watch.New(watchStore{a}, runtime.GOMAXPROCS(0))
+	a.hub = watch.New(watchStore{a, new(sectionNumbers)}, runtime.GOMAXPROCS(0))
 	promauto.With(o.Registry).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "laurel_watchers",
 		Help: "Streams of watchers at this frontend.",

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -22,7 +23,41 @@ import (
 // watchStore is the store as the hub reads it: the answers that this frontend gives to
 // any client. They are never forwarded, because all that a watcher is told must come from
 // one state.
-type watchStore struct{ api *API }
+type watchStore struct {
+	api      *API
+	sections *sectionNumbers
+}
+
+// sectionNumbers are the numbers of contests that heartbeats have. The store is asked for
+// them every sectionsInterval, however many heartbeats there are.
+type sectionNumbers struct {
+	mu    sync.Mutex
+	asked time.Time
+	body  jsontext.Value
+}
+
+const (
+	sectionsInterval = 2 * time.Second
+	// sectionsTimeout is how long a heartbeat waits for the numbers. The next one has them.
+	sectionsTimeout = 20 * time.Millisecond
+)
+
+// numbers returns the numbers of contests as JSON, nil if they are not known now.
+func (s watchStore) numbers() jsontext.Value {
+	n := s.sections
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if time.Since(n.asked) < sectionsInterval {
+		return n.body
+	}
+	n.asked, n.body = time.Now(), nil
+	ctx, cancel := context.WithTimeout(context.Background(), sectionsTimeout)
+	defer cancel()
+	if e, err := s.ask(ctx, question.Sections()); err == nil {
+		n.body = bytes.TrimSpace(e.Body)
+	}
+	return n.body
+}
 
 func (s watchStore) Incarnation() string { return s.api.group.Status.Incarnation() }
 
@@ -167,19 +202,9 @@ type heartbeat struct {
 	Sections jsontext.Value `json:"sections,omitzero"`
 }
 
-// sectionsTimeout is how long a heartbeat waits for the numbers of contests.
-const sectionsTimeout = 20 * time.Millisecond
-
 func (s watchStore) Heartbeat(revision uint64) []byte {
 	if s.Ordered() && !s.api.group.Status.Leased() {
 		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), sectionsTimeout)
-	defer cancel()
-	sections, _ := s.ask(ctx, question.Sections()) // the next heartbeat will have them
-	var numbers jsontext.Value
-	if sections != nil {
-		numbers = sections.Body
 	}
 	// Numbers and names can always be encoded.
 	body, _ := json.Marshal(heartbeat{
@@ -188,7 +213,7 @@ func (s watchStore) Heartbeat(revision uint64) []byte {
 		Mode:        s.api.group.Status.CacheMode(),
 		Frontend:    s.api.group.Status.ID(),
 		Incarnation: s.api.group.Status.Incarnation(),
-		Sections:    numbers,
+		Sections:    s.numbers(),
 	})
 	return body
 }

@@ -84,7 +84,7 @@ func TestInvalidWindowIsRefused(t *testing.T) {
 
 // storeOf returns the store of a fake group as the hub reads it.
 func storeOf(g groupMember) watchStore {
-	return watchStore{&API{group: groupOf(g)}}
+	return watchStore{&API{group: groupOf(g)}, new(sectionNumbers)}
 }
 
 // changingGroup is a group whose leaderboard changes between its first two reads.

@@ -70,6 +70,8 @@ func newScoresCommand() *cobra.Command {
 		Example: `  laurel scores
   laurel scores OG50BC/CUR-M-GPA-01
   laurel scores --competition OG50BC --status RUNNING
+  laurel scores --section live
+  laurel scores --find 'semi-final gaul'
   laurel scores --competitor GAU --limit 1000 --json`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -81,13 +83,16 @@ func newScoresCommand() *cobra.Command {
 	flags.StringVar(&f.Status, "status", "",
 		"only contests with this schedule or result status, such as RUNNING or OFFICIAL")
 	flags.StringVar(&f.Competitor, "competitor", "", "only contests of this competitor or organisation")
+	flags.StringVar(&f.Find, "find", "", "only contests with each of these `words` in ids, titles, names and the like")
+	flags.StringVar((*string)(&f.Section), "section", "",
+		"only contests that are `live, next or finished`, in the order of their start, or the last finished first")
 	flags.IntVar(&page.Limit, "limit", 0, "largest number of contests; 0 is the frontend's default")
 	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")
 	return readCommand(c, func(args []string) (string, url.Values, error) {
 		if len(args) == 0 {
 			return client.ScorePath(""), client.ScoresQuery(f, page), nil
 		}
-		for _, name := range []string{"competition", "sport", "status", "competitor", "limit", "after"} {
+		for _, name := range []string{"competition", "sport", "status", "competitor", "find", "section", "limit", "after"} {
 			if flags.Changed(name) {
 				return "", nil, cli.Usagef("--%s selects from the list; it does not go with one contest", name)
 			}

@@ -163,6 +163,41 @@ func TestWatchTellsThatAContestIsGone(t *testing.T) {
 	}
 }
 
+func TestWatchBeginsWithWhatIsLiveAndNextOfManyContests(t *testing.T) {
+	t.Parallel()
+	g, c := openGames(t, 1)
+	const contests = 2000
+	for i := 0; i < contests; i += 500 {
+		var events []score.Event
+		for j := range 500 {
+			events = append(events, score.Event{Type: score.TypeContestDefine, ContestID: fmt.Sprintf("A/%04d", i+j),
+				Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "chess"}})
+		}
+		if _, err := c.Post(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := start(t, "watch", "--to", g.URLs()[0])
+	w.out.awaitText(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
+	w.out.awaitText(t, "  A/0049  ")
+	if n := strings.Count(w.out.String(), "\n"); n != 51 {
+		t.Errorf("the watch begins with %d lines; want the live contest and 50 of the next", n)
+	}
+	tell(t, c, goal())
+	w.out.awaitText(t, "GAU 1, ROM 0  RUNNING LIVE\n")
+	w.interrupt(t)
+	all := start(t, "watch", "--all", "--to", g.URLs()[0])
+	all.out.awaitText(t, "  A/1999  ")
+	all.out.awaitText(t, aContest+"  GAU 1")
+	all.interrupt(t)
+	if n := strings.Count(all.out.String(), "SCHEDULED"); n != contests {
+		t.Errorf("the watch of all begins with %d contests that are next; want %d", n, contests)
+	}
+	if bad := start(t, "watch", "--all", aContest, "--to", g.URLs()[0]); <-bad.code != cli.ExitUsage {
+		t.Error("--all goes with a contest")
+	}
+}
+
 func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	g, c := openGames(t, 1)
 	race := func(events ...score.Event) {

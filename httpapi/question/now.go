@@ -14,7 +14,7 @@ const (
 	// nowLines bounds the contests of each section. The page shows as many at first.
 	nowLines = web.MaxLines
 	// nowTables bounds the medal tables.
-	nowTables = 10
+	nowTables = 50
 )
 
 // nowShares are what the contests of each section may take of nowBytes, the sections
@@ -31,12 +31,16 @@ func Now() Question {
 	return Question{Key: "now", Tag: cache.AnyTag, Ask: encoded(findNow)}
 }
 
-// Sections asks for the numbers of contests, a score.Sections. It has no route; heartbeats
-// have them.
+// Sections asks for the numbers of contests at a revision. It has no route; heartbeats have
+// the answer.
 func Sections() Question {
+	type numbers struct {
+		score.Sections
+		Revision uint64 `json:"revision"`
+	}
 	return Question{Key: "sections", Tag: cache.AnyTag, Ask: encoded(func(v queries.View) (any, uint64, error) {
 		o, err := v.Overview(0)
-		return o.Sections, 0, err
+		return numbers{o.Sections, v.Revision()}, 0, err
 	})}
 }
 

@@ -18,6 +18,9 @@ const (
 	maxFetches = 16
 	// fetchTimeout bounds the time for one dispatch.
 	fetchTimeout = 5 * time.Second
+	// maxReread bounds the answers that are read again when it is not known which have
+	// changed.
+	maxReread = 10_000
 )
 
 // change is a changed name that somebody watches, with the frames to send.
@@ -73,20 +76,39 @@ func (h *Hub) mayHaveChanged(ctx context.Context, upTo uint64) ([]string, error)
 	h.mu.Lock()
 	topics, from := slices.Collect(maps.Keys(h.topics)), h.delivered
 	h.mu.Unlock()
-	if !h.store.Ordered() {
-		return h.expand(ctx, topics)
-	}
-	keys, known, err := h.store.ChangedSince(ctx, from, upTo)
-	if err != nil {
-		return nil, err
+	var keys []string
+	known := false
+	if h.store.Ordered() {
+		var err error
+		if keys, known, err = h.store.ChangedSince(ctx, from, upTo); err != nil {
+			return nil, err
+		}
 	}
 	if !known {
-		return h.expand(ctx, topics)
+		names, err := h.expand(ctx, topics)
+		if len(names) > maxReread {
+			h.removeWatchers(topics)
+			return nil, err
+		}
+		return names, err
 	}
 	others := slices.DeleteFunc(topics, func(topic string) bool {
 		return topic == nowTopic || strings.HasPrefix(topic, competitionTopic)
 	})
 	return append(keys, others...), nil
+}
+
+// removeWatchers ends the streams of topics. They come back and begin again.
+func (h *Hub) removeWatchers(topics []string) {
+	watchers := watcherSet{}
+	h.mu.Lock()
+	for _, topic := range topics {
+		maps.Copy(watchers, h.topics[topic])
+	}
+	h.mu.Unlock()
+	for w := range watchers {
+		h.Remove(w)
+	}
 }
 
 // watchersOf returns the watchers of a name, each once. h.mu must be held.

@@ -131,6 +131,30 @@ func TestANewMasterHasTheHubReadOnlyWhatHasChanged(t *testing.T) {
 	}
 }
 
+func TestStreamsEndIfTooMuchMayHaveChangedToReadItAgain(t *testing.T) {
+	s := newFakeStore()
+	began := uint64(0)
+	for i := range maxReread + 1 {
+		began = s.change(fmt.Sprint("C/", i))
+	}
+	s.now = []string{"C/1"}
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
+	id := c.mustNext().id
+	s.mu.Lock()
+	s.revision++
+	s.forgotten = s.revision
+	s.invalidations.Add(nil, true, s.revision)
+	s.mu.Unlock()
+	if _, err := c.next(); err != io.EOF {
+		t.Errorf("got %v; want the end of the stream", err)
+	}
+	if e := watch(t, h, Subjects{Everything: true, Now: true}, id).mustNext(); e.event != "snapshot" {
+		t.Errorf("got %s; want a snapshot", e.event)
+	}
+}
+
 func TestTheScopeNowBeginsWithTheSelectionAndHasEveryChange(t *testing.T) {
 	s := newFakeStore()
 	began := s.change("C/1", "C/2", "D/1", "D/2")

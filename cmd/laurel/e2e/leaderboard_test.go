@@ -96,6 +96,12 @@ func (c *boardClient) run(stop *atomic.Bool) error {
 
 func (c *boardClient) url() string { return c.urls[c.rand.IntN(len(c.urls))] }
 
+// inSeconds returns a mark of the marathon, which is given in minutes.
+func inSeconds(d *score.ResultSet) score.Decimal {
+	m, _ := d.AsMark(&score.Definition{ResultType: "TIME", Unit: "min"})
+	return m.Value
+}
+
 // one makes one read of the leaderboard of a posted mark.
 func (c *boardClient) one(of markOf, seq uint64) error {
 	marks := c.race.marks[of]
@@ -112,7 +118,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 		if last.Mark == nil {
 			return nil
 		}
-		q.Set("after", last.Mark.String()+","+of.competitor)
+		q.Set("after", inSeconds(&last.ResultSet).String()+","+of.competitor)
 	case "category":
 		q.Set("category", last.Category)
 	}
@@ -142,7 +148,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 	}
 	for _, m := range marks {
 		if r := &l.Rows[i]; m.seq >= c.race.least[of] && m.IRM == r.IRM && (m.Mark == nil) == (r.Mark == nil) &&
-			(m.Mark == nil || *m.Mark == *r.Mark) {
+			(m.Mark == nil || inSeconds(&m.ResultSet) == *r.Mark) {
 			return nil
 		}
 	}

@@ -114,6 +114,20 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 	}
 }
 
+func TestTheViewCountsTheContestsThatItDoesNotHave(t *testing.T) {
+	snapshot := client.Update{Kind: client.UpdateSnapshot, Sections: &score.Sections{Live: 2, Next: 99_000, Finished: 998},
+		Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}}
+	v := viewOf(connected(), snapshot)
+	if text := strings.Join(v.lines(100, 24, now), "\n"); !strings.Contains(text, "\nand 99998 more") {
+		t.Errorf("got\n%s\nwant the number of the contests that are not shown", text)
+	}
+	v.apply(client.Update{Kind: client.UpdateHeartbeat, Sections: &score.Sections{Live: 2}}, now)
+	v.apply(client.Update{Kind: client.UpdateRemoved, Removed: []string{"A/1"}}, now)
+	if text := strings.Join(v.lines(100, 24, now), "\n"); strings.Contains(text, "A/1") {
+		t.Errorf("got\n%s\nwant no contest that is removed", text)
+	}
+}
+
 func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
 	r := match("OG50BC/CUR-M-GPA-01", 1, 3, "RUNNING")
 	r.ResultStatus, r.Title = "LIVE", "Tiebreak semi-final of the Gauls against the Romans"

@@ -101,7 +101,11 @@ function View(p: Page) {
               />
             ))}
           </div>
-          {!tables.length && <p class="empty">There is no medal table yet.</p>}
+          {!tables.length && (
+            <p class="empty">
+              {!route.competition || p.lookup.missing ? 'There is no medal table yet.' : 'Asking for the medal table \u2026'}
+            </p>
+          )}
         </>
       )
     }

@@ -3,8 +3,9 @@ import type { Contest, Medals, ScorePage } from './model'
 import type { Section } from './section'
 import type { Store } from './store'
 
-/** Contests that are asked for at once. */
+/** Contests that are asked for at once, after as many as the page has at first. */
 const pageSize = 200
+const firstPage = 50
 /** A search waits for the next letter, and ends when it has found so many. */
 const typingMS = 250
 const maxFound = 100
@@ -71,7 +72,7 @@ export class Lookup {
   /** more asks for the next contests of a section. */
   async more(section: Section) {
     const place = this.places[section] ?? ''
-    const q = new URLSearchParams({ section, limit: String(pageSize) })
+    const q = new URLSearchParams({ section, limit: String(place ? pageSize : firstPage + pageSize) })
     if (place) q.set('after', place)
     try {
       const page = await this.page(q)

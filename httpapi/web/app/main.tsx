@@ -7,7 +7,7 @@ import { Directory } from './directory'
 import { listen } from './keys'
 import { Leaderboard } from './leaderboard'
 import { Lookup } from './lookup'
-import type { BoardEvent, BoardRow, StreamStatus, Served } from './model'
+import type { BoardEvent, BoardRow, Served, Snapshot, StreamStatus } from './model'
 import { rendering } from './parts'
 import { route, toCluster, toMedals, toScores, type Route } from './route'
 import { Store, type ChangeKind } from './store'
@@ -130,27 +130,32 @@ let refreshedAt = served.revision
  */
 function heartbeat(m: Message) {
   const before = store.revision
+  const counted = JSON.stringify(store.sections)
   store.heartbeat(m.data)
   if (m.data.revision > refreshedAt) {
     refreshedAt = m.data.revision
     page.timeline?.refresh(m.data.revision)
     page.board?.scheduleRefresh()
   }
-  if (store.revision !== before) scheduleRender('live')
+  if (store.revision !== before || JSON.stringify(store.sections) !== counted) scheduleRender('live')
 }
 
 function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
       store.snapshot(m.data)
-      lookup.restart()
-      openAddress()
+      if (!m.data.more) {
+        lookup.restart()
+        openAddress(m.data)
+      }
       for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.onEvent(e, 'resync')
       return
     case 'score':
       return store.score(m.data, m.kind)
     case 'removed':
-      return store.removed(m.data.contest_id, m.data.revision)
+      store.removed(m.data.contest_id, m.data.revision)
+      if (m.data.contest_id === store.open) openAddress()
+      return
     case 'medals':
       return store.table(m.data, m.kind)
     case 'timeline':
@@ -186,14 +191,18 @@ function navigate() {
 }
 
 /**
- * openAddress asks for what the address names: the stream need not have begun with it, and
- * after a snapshot its changes may have been missed.
+ * openAddress asks for what the address names, unless the page has it from the stream. After
+ * a snapshot without it, its changes may have been missed.
  */
-function openAddress() {
+function openAddress(snapshot?: Snapshot) {
   const now = page.route
   store.open = now.view === 'contest' ? now.id : ''
-  if (now.view === 'medals') lookup.openMedals(now.competition)
-  else lookup.open(store.open)
+  const table = now.view === 'medals' ? now.competition : ''
+  const known = snapshot
+    ? snapshot.scores?.some((c) => c.contest_id === store.open)
+    : store.scores.has(store.open) || store.medals.has(table)
+  if (table) lookup.openMedals(known || store.medals.has(table) ? '' : table)
+  else lookup.open(known ? '' : store.open)
 }
 
 /** openBoard opens the leaderboard of the open contest, once the contest is known to be ranked. */

@@ -162,13 +162,17 @@ export interface Sections {
   live: number
   next: number
   finished: number
+  /** In heartbeats: when they were counted. */
+  revision?: number
 }
 
-/** The last contests of sections of which a page has the beginning. */
+/**
+ * The last contests of sections of which a page has the beginning; null if it has not even
+ * that.
+ */
 export interface Ends {
-  live?: Contest
-  next?: Contest
-  finished?: Contest
+  next?: Contest | null
+  finished?: Contest | null
 }
 
 /** A page of the answer of GET /v1/scores. */

@@ -5,7 +5,6 @@ import {
   hasBegun,
   hasTiebreak,
   isLive,
-  isOver,
   kindOf,
   matches,
   maxSides,
@@ -114,7 +113,7 @@ function Section({
   onMore?: () => void
 }) {
   const [limit, setLimit] = useState(pageSize)
-  if (!contests.length) return null
+  if (!total) return null
   const show = () => {
     const wanted = limit + 4 * pageSize
     setLimit(wanted)
@@ -168,7 +167,7 @@ export function Scores({ store, lookup, medals, corrected, names, find, onFind }
       competitions.has(m.competition) ||
       finds(find, [m.competition, m.name, ...m.rows.flatMap((r) => [r.organisation, nameIn(m, r, names)])]),
   )
-  const any = find ? found.length > 0 : sections.some((s) => store.section(s).length > 0)
+  const any = find ? found.length > 0 : sections.some((s) => store.sections[s] > 0 || store.section(s).length > 0)
   return (
     <div class="columns">
       <div>

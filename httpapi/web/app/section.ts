@@ -1,9 +1,9 @@
 import { isLive, isOver } from './format'
-import type { Contest, Sections } from './model'
+import type { Contest } from './model'
 import { earlier } from './time'
 
 /** The sections of the list, as frontends count them. */
-export type Section = keyof Sections
+export type Section = 'live' | 'next' | 'finished'
 
 export const sectionOf = (c: Contest): Section => (isLive(c) ? 'live' : isOver(c) ? 'finished' : 'next')
 

@@ -20,15 +20,17 @@ export class Store {
   /** The numbers of all contests. */
   sections: Sections = { live: 0, next: 0, finished: 0 }
   /**
-   * The last contest of a section up to which the store has all of them; none if it has the
-   * whole section.
+   * The last contest of a section up to which the store has all of them; undefined if it has
+   * the whole section.
    */
   ends: Ends = {}
+  /** The revision of the last change that was counted here. */
+  private counted = 0
   /** The contest that is open, which is kept in any case. */
   open = ''
   revision = 0
   private incarnation = ''
-  private parts: Contest[] = []
+  private parts: { scores: Contest[]; medals: Medals[] } = { scores: [], medals: [] }
 
   constructor(private changed: (kind: ChangeKind, contest?: Contest, before?: Contest) => void) {}
 
@@ -39,20 +41,22 @@ export class Store {
   }
 
   /**
-   * snapshot takes a part of a snapshot. With the last part, contests that are not in it
-   * and not newer go: nothing has been heard of their changes.
+   * snapshot takes a part of a snapshot. With the last part, records that are not in it and
+   * not newer go: nothing has been heard of their changes.
    */
   snapshot(s: Snapshot) {
     this.checkIncarnation(s.incarnation)
-    this.parts.push(...(s.scores ?? []))
-    for (const m of s.medals ?? []) this.putMedals(m, s.revision ?? this.revision)
+    const scores = this.parts.scores.concat(s.scores ?? [])
+    const medals = this.parts.medals.concat(s.medals ?? [])
+    this.parts = s.more ? { scores, medals } : { scores: [], medals: [] }
     if (s.more) return
-    const scores = this.parts
-    this.parts = []
-    const given = new Set(scores.map((c) => c.contest_id))
+    const contests = new Set(scores.map((c) => c.contest_id))
     for (const [id, c] of this.scores)
-      if (!given.has(id) && id !== this.open && c.revision <= s.revision) this.scores.delete(id)
-    this.merge({ ...s, scores, medals: [] })
+      if (!contests.has(id) && id !== this.open && c.revision <= s.revision) this.scores.delete(id)
+    const competitions = new Set(medals.map((m) => m.competition))
+    for (const [id, m] of this.medals)
+      if (!competitions.has(id) && m.revision! <= s.revision) this.medals.delete(id)
+    this.merge({ ...s, scores, medals })
   }
 
   private merge(s: Snapshot) {
@@ -63,7 +67,8 @@ export class Store {
       this.ends = s.ends ?? {}
       for (const section of ['next', 'finished'] as const) {
         const list = (s.scores ?? []).filter((c) => sectionOf(c) === section)
-        if (!s.ends && list.length < s.sections[section]) this.ends[section] = list.sort(inOrder[section]).at(-1)
+        if (!s.ends && list.length < s.sections[section])
+          this.ends[section] = list.sort(inOrder[section]).at(-1) ?? null
       }
     }
     this.advance(s.revision)
@@ -81,14 +86,20 @@ export class Store {
    * there are no more.
    */
   extend(section: Section, list: Contest[], more: boolean) {
-    if (more) this.ends[section] = list.at(-1) ?? this.ends[section]
-    else delete this.ends[section]
+    if (section !== 'live') {
+      if (!more) delete this.ends[section]
+      else if (list.length) this.ends[section] = list.at(-1)
+    }
     this.add(list)
   }
 
-  /** section returns the contests of a section, as far as the store has all of them. */
+  /**
+   * section returns the contests of a section, as far as the store has all of them; live
+   * ones as far as it has any.
+   */
   section(section: Section): Contest[] {
-    const end = this.ends[section]
+    const end = section === 'live' ? undefined : this.ends[section]
+    if (end === null) return []
     return [...this.scores.values()]
       .filter((c) => sectionOf(c) === section && (!end || inOrder[section](c, end) <= 0))
       .sort(inOrder[section])
@@ -106,6 +117,7 @@ export class Store {
     if (!known || known.revision > revision) return
     this.scores.delete(id)
     this.sections[sectionOf(known)]--
+    this.counted = revision
     this.advance(revision)
     this.changed('live')
   }
@@ -116,7 +128,8 @@ export class Store {
 
   heartbeat(h: Heartbeat) {
     this.checkIncarnation(h.incarnation)
-    if (h.sections) this.sections = { ...h.sections }
+    const s = h.sections
+    if (s && s.revision! >= this.counted) this.sections = { live: s.live, next: s.next, finished: s.finished }
     this.advance(h.revision)
   }
 
@@ -142,8 +155,8 @@ export class Store {
       this.scores.clear()
       this.medals.clear()
       this.corrected.clear()
-      this.parts = []
-      this.revision = 0
+      this.parts = { scores: [], medals: [] }
+      this.revision = this.counted = 0
       this.changed('resync')
     }
     this.incarnation = incarnation
@@ -172,6 +185,8 @@ export class Store {
 
   /** move counts a contest that has changed. The next heartbeat has the true numbers. */
   private move(before: Contest, after: Contest) {
+    if (sectionOf(before) === sectionOf(after)) return
+    this.counted = after.revision
     this.sections[sectionOf(before)]--
     this.sections[sectionOf(after)]++
   }
