@@ -329,7 +329,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	if player == nil {
 		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
-	period := cmp.Or(d.Period, c.Period)
+	period := cmp.Or(d.Period, c.currentPeriod())
 	tiebreak := c.isTiebreak(period)
 	total := player.total(tiebreak)
 	sum, ok := total.Add(*d.Delta)

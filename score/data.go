@@ -345,7 +345,7 @@ func checkContestStatus(d *ContestStatus, c *Checker) {
 type ScorePlay struct {
 	Competitor string   `json:"competitor" is:"code"`
 	Delta      *Decimal `json:"delta"`
-	Period     string   `json:"period,omitzero" is:"period"` // by default the contest's current period
+	Period     string   `json:"period,omitzero" is:"period"` // by default the contest's current one
 	Action     string   `json:"action,omitzero" is:"code"`
 	Clock      string   `json:"clock,omitzero" is:"period"`
 	Athlete    string   `json:"athlete,omitzero" is:"name"`

@@ -13,6 +13,15 @@ import (
 // names it while the contest is RUNNING. A break, which is named in another status, does
 // not begin.
 
+// currentPeriod returns the period of a play that names none: the contest's, or in a break
+// the last one that began.
+func (c *Contest) currentPeriod() string {
+	if n := len(c.Periods); n > 0 && c.ScheduleStatus != Running && !slices.Contains(c.Periods, c.Period) {
+		return c.Periods[n-1]
+	}
+	return c.Period
+}
+
 // placeOf returns the index of a period in c.Periods, or the one that it gets if it
 // begins now. That is the end, but a late report can be the first to name a period that
 // is over: H1 is put before H2.

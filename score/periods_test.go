@@ -128,6 +128,7 @@ func TestPeriodsAreInTheOrderInWhichTheyBegan(t *testing.T) {
 		{"RED 1 END2; BLU 1 END3; RED 2 END1; BLU 5 END2", "END1 END2 END3 | RED 2 1 0 | BLU 0 5 1"},
 		{"set RED 3 H1; set RED 5 H2; set BLU 1 H1", "H1 H2 | RED 3 2 | BLU 1 0"},
 		{"RED 2 H1; RED -2 H1; BLU 1 H2", "H1 H2 | RED 0 0 | BLU 0 1"},
+		{"RED 1 H1; status SCHEDULED_BREAK HT; BLU 1 -; status FINISHED FT; BLU 2 -", "H1 | RED 1 | BLU 3"},
 		{"RED 1 H1; RED 1 PSO; BLU 2 H2", "H1 H2 | RED 1 0 (1) | BLU 0 2 (0)"},
 	} {
 		if got := live(t, game).steps(c.steps).lineScore(); got != c.want {

@@ -165,6 +165,7 @@ func (c *Contest) scoredStandings() []Standing {
 
 // showPoints sets what a standing shows of the points in periods.
 func (c *Contest) showPoints(s *Standing, w *Competitor) {
+	s.Periods = make(Totals, 0, len(c.Periods))
 	for i, period := range c.Periods {
 		if !c.isTiebreak(period) {
 			s.Periods = append(s.Periods, Total{period, w.pointsAt(i)})

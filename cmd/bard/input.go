@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,6 +22,8 @@ type input struct {
 	in     *bufio.Reader
 	number int // of the last line, from 1
 
+	compressed bool // with gzip
+
 	source   string // for events that name none; "": made from the first of them
 	digest   string // of the first line without an identity; part of made sources and ids
 	numbered uint64 // events that were given a seq
@@ -35,9 +36,11 @@ type input struct {
 
 type inputEvent struct {
 	client.Line
-	source string
-	time   time.Time // zero: it has none
-	made   bool      // its identity, or a part of it, was made here
+	raw     []byte // the line as it was read
+	source  string
+	contest string
+	time    string // "" for none
+	made    bool   // its identity, or a part of it, was made here
 }
 
 // lineError adds the line, and the id if it is known, to an error about an event.
@@ -52,34 +55,32 @@ func lineError(number int, id string, err error) error {
 func newInput(r io.Reader, source string) (*input, error) {
 	const maxLine = score.MaxEventBytes + len("\r\n")
 	in := bufio.NewReaderSize(r, maxLine)
+	compressed := false
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, fmt.Errorf("read gzip: %w", err)
 		}
-		in = bufio.NewReaderSize(z, maxLine)
+		in, compressed = bufio.NewReaderSize(z, maxLine), true
 	}
-	return &input{in: in, source: source}, nil
+	return &input{in: in, source: source, compressed: compressed}, nil
 }
 
-// next returns the next event, and io.EOF after the last.
+// next returns the next event, and io.EOF after the last. With an error, the event has what
+// is known of it nonetheless; if it has a seq, further events may follow.
 func (in *input) next() (inputEvent, error) {
 	for {
 		line, err := in.in.ReadSlice('\n')
 		in.number++
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return inputEvent{}, lineError(in.number, "", score.Problemf(score.TooLarge,
-				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes))
+			return in.unknown(), score.Problemf(score.TooLarge,
+				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes)
 		case err != nil && err != io.EOF:
-			return inputEvent{}, lineError(in.number, "", err)
+			return in.unknown(), err
 		}
 		if line = score.TrimLine(line); len(line) > 0 {
-			e, err := in.parse(bytes.Clone(line))
-			if err != nil {
-				return inputEvent{}, lineError(in.number, e.ID, err)
-			}
-			return e, nil
+			return in.parse(bytes.Clone(line))
 		}
 		if err == io.EOF {
 			return inputEvent{}, io.EOF
@@ -90,27 +91,18 @@ func (in *input) next() (inputEvent, error) {
 // parse parses an event as far as sing needs it; a frontend checks the rest. An event
 // that will be signed is decoded, unless somebody else has signed it already.
 func (in *input) parse(line []byte) (inputEvent, error) {
+	parsed, numbered := in.parseHead(line)
 	signs := in.keyName != nil
-	if !signs {
-		var head struct {
-			ID     string `json:"id"`
-			Source string `json:"source"`
-			Seq    uint64 `json:"seq"`
-			Time   string `json:"time"`
-		}
-		err := json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true))
-		if err == nil && head.Seq > 0 && head.Source != "" {
-			l := client.Line{ID: head.ID, Seq: head.Seq, JSON: line, Number: in.number}
-			at, _ := score.ParseTime(head.Time) // the frontend refuses a wrong one
-			return inputEvent{l, head.Source, at, false}, nil
-		}
+	if numbered && !signs {
+		parsed.JSON = line
+		return parsed, nil
 	}
 	e, problem := score.Decode(line)
-	parsed := inputEvent{client.Line{ID: e.ID, Seq: e.Seq, JSON: line, Number: in.number}, e.Source, e.Time, false}
 	switch {
 	case problem != nil:
 		return parsed, problem
 	case signs && e.Key != "":
+		parsed.JSON = line
 		return parsed, nil
 	case signs && !e.TimeGiven:
 		return parsed, errors.New("it has no time, which a signed event needs; " +
@@ -126,12 +118,49 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 		parsed.ID, parsed.Seq, parsed.source = e.ID, e.Seq, e.Source
 	}
 	if signs {
-		parsed.JSON, parsed.Event = nil, &e
+		parsed.Event = &e
 		return parsed, nil
 	}
 	var err error
 	parsed.JSON, err = json.Marshal(&e)
 	return parsed, err
+}
+
+// unknown returns the event of a line of which nothing is known.
+func (in *input) unknown() inputEvent { return inputEvent{Line: client.Line{Number: in.number}} }
+
+// parseHead reads by what an event is known, as far as that is valid. It reports whether
+// the event has a source and a seq.
+func (in *input) parseHead(line []byte) (e inputEvent, numbered bool) {
+	var head struct {
+		ID        jsontext.Value `json:"id"`
+		Source    jsontext.Value `json:"source"`
+		Seq       jsontext.Value `json:"seq"`
+		Time      jsontext.Value `json:"time"`
+		ContestID jsontext.Value `json:"contest_id"`
+	}
+	e = in.unknown()
+	e.raw = line
+	if json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true)) != nil {
+		return e, false
+	}
+	get(head.ID, &e.ID)
+	get(head.Source, &e.source)
+	get(head.Time, &e.time)
+	get(head.ContestID, &e.contest)
+	if e.source != "" {
+		get(head.Seq, &e.Seq)
+	}
+	return e, e.Seq > 0
+}
+
+// get reads a member of an event. One that is missing or invalid stays zero: a frontend
+// says what is wrong with it.
+func get[T any](member jsontext.Value, to *T) {
+	var value T
+	if len(member) > 0 && json.Unmarshal(member, &value) == nil {
+		*to = value
+	}
 }
 
 // identify makes the missing parts of an event's identity: source and seq if it names no

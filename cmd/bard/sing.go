@@ -24,17 +24,24 @@ import (
 	"laurel/score"
 )
 
-func newSingCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "sing FILE|-",
-		Short: "Post a stream of events, each exactly once",
-		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed with gzip or
+const singLong = `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed with gzip or
 not.
 
-A source that was posted before continues after its last acknowledged seq: if bard sing was interrupted,
-run it again to finish. If a frontend dies or cannot answer, bard continues at another one; what was not
-acknowledged is sent again and counts once. It gives up if nothing is acknowledged for as long as
---patience.
+If bard sing was interrupted, run it again to finish: it passes over the events that the store has
+already under their source and seq. It compares their content. If an event is not what was posted under
+its seq, bard stops, and names the line and the command that goes on. If a frontend dies or cannot
+answer, bard continues at another one; what was not acknowledged is sent again and counts once. It gives
+up if nothing is acknowledged for as long as --patience.
+
+If an event is refused, those of its source behind it cannot be posted, as its seq would be missing.
+With --on-refusal=stop bard then stops. With --on-refusal=skip it posts an alert with the reason under
+that seq, continues, and lists the refused events at the end; the exit code is 0. What you may not post,
+and what contradicts an event that was posted before, stops it nonetheless.
+
+With --standby 5s, bard follows another one that posts the same source with the same seqs, such as a
+second machine with the same feed. It compares what the other one has posted with its own events. It
+posts an event only if the store does not have it 5 s after it came, and 5 s after the other bard last
+posted. It stops with id_conflict if the two differ.
 
 Events are identified by source and seq. Events with neither are numbered here, under a source made from
 the first such line, or under --source: if you post the same file again, all of them are duplicates.
@@ -49,11 +56,18 @@ With --speed N, events are sent when they are due, N times as fast as their own 
 catch up. With --speed max they are sent as fast as the frontends accept them.
 
 At the end, also after a failure, bard prints the number of events, their rate and the latency of the
-answers.`,
+answers.`
+
+func newSingCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sing FILE|-",
+		Short: "Post a stream of events, each exactly once",
+		Long:  singLong,
 		Example: `  bard sing games.ndjson.gz
   bard sing --speed 60 --to http://127.0.0.1:8001,http://127.0.0.1:8002 games.ndjson
   bard sing --key cacofonix.key games.ndjson.gz
-  feed | bard sing -`,
+  feed | bard sing -
+  feed | bard sing --standby 5s -`,
 		Args: cobra.ExactArgs(1),
 	}
 	var s singer
@@ -63,6 +77,9 @@ answers.`,
 	c.Flags().StringVar(&id, "id", "", "`NAME` for laurel stop bard --id (default the name of the file)")
 	cli.NoEnvironment(c.Flags())
 	c.Flags().Var(&s.speed, "speed", "speed-up against the events' own times, or max")
+	c.Flags().Var(&s.onRefusal, "on-refusal", "stop at an event that is refused, or skip it: post an alert in its place")
+	c.Flags().DurationVar(&s.standby, "standby", 0,
+		"follow another bard, and post only what is not acknowledged after this `TIME`")
 	run := pidfile.AddDirFlag(c)
 	to := cli.AddTarget(c, client.DefaultPatience,
 		"how long to continue without an acknowledgement, at one frontend after the other")
@@ -71,7 +88,11 @@ answers.`,
 		if s.source != "" && !score.ValidPath(s.source) {
 			return cli.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
 		}
-		if s.in, err = open(cmd, args[0]); err != nil {
+		if cmd.Flags().Changed("standby") && s.standby < minStandby {
+			return cli.Usagef("--standby is %s; want %s or more, such as 5s", s.standby, minStandby)
+		}
+		s.file = args[0]
+		if s.in, err = open(cmd, s.file); err != nil {
 			return err
 		}
 		defer s.in.Close()
@@ -139,20 +160,25 @@ type singer struct {
 	progress *progress
 	in       io.ReadCloser
 
+	file       string // - for standard input
+	compressed bool   // the file is
+	onRefusal  onRefusal
+	standby    time.Duration // 0: the singer follows no other bard
+
 	began   time.Time // zero: nothing was sung
 	took    time.Duration
 	stats   client.StreamStats
-	acked   map[string]uint64 // the last acknowledged seq of each source before this input
-	skipped uint64            // events that were acknowledged before
+	posted  posted
+	skipped uint64 // events that were acknowledged before
+	abort   func() // ends follow; nil: the singer is no standby
 
 	mu         sync.Mutex
+	refusals   refusals
+	following  following
 	answered   uint64
 	duplicates uint64
 	latencies  latency.Histogram
 }
-
-// maxAcked bounds the sources whose last seq is kept. To forget one costs a read.
-const maxAcked = 1024
 
 // sing posts all events of the input and waits until they are acknowledged.
 func (s *singer) sing(ctx context.Context) error {
@@ -163,17 +189,23 @@ func (s *singer) sing(ctx context.Context) error {
 	if s.key != nil {
 		in.keyName = func() (string, error) { return grantedName(ctx, s.client, s.key) }
 	}
+	s.compressed, s.posted.client = in.compressed, s.client
 	s.began = time.Now()
 	stop := s.progress.run(s.state)
 	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.answer,
+		Refused: s.refused,
 		Trouble: func(url string, err error) {
 			// In one line: a frontend must not speak in the name of the program.
 			s.progress.println("%s: %s; continuing with what is not acknowledged", url, textfmt.OneLine(err.Error()))
 		}})
-	made, err := s.sendAll(ctx, in, stream)
+	send := s.sendAll
+	if s.standby > 0 {
+		send = s.follow
+	}
+	made, err := send(ctx, in, stream)
 	// An error of the stream comes first: it is about an earlier line.
 	if e := stream.Close(); e != nil {
-		err = explain(e, made)
+		err = s.explain(ctx, e, made)
 	}
 	s.took, s.stats = time.Since(s.began), stream.Stats()
 	stop()
@@ -187,51 +219,49 @@ func (s *singer) sing(ctx context.Context) error {
 func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
 	p := pace{speed: s.speed}
 	for {
-		e, err := in.next()
-		if err == io.EOF {
+		e, invalid := in.next()
+		if invalid == io.EOF {
 			return made, nil
 		}
+		made = made || e.made
+		acked, err := s.isAcked(ctx, &e)
 		if err != nil {
 			return made, err
 		}
-		made = made || e.made
-		// If numbered here it is sent: another input may have begun with the same line.
-		if !e.made {
-			acked, err := s.lastAcked(ctx, e.source)
-			if err != nil {
-				return made, err
-			}
-			if e.Seq <= acked {
-				s.skipped++
-				continue
-			}
+		if acked {
+			s.skipped++
+			continue
 		}
 		if err := p.wait(ctx, e.time); err != nil {
 			return made, err
 		}
-		if err := stream.SendLine(e.Line); err != nil {
+		if err := s.send(ctx, &e, invalid, stream); err != nil {
 			return made, err
 		}
 	}
 }
 
-// lastAcked returns the last acknowledged seq of a source before this input.
-func (s *singer) lastAcked(ctx context.Context, source string) (uint64, error) {
-	if last, ok := s.acked[source]; ok {
-		return last, nil
+// isAcked reports whether the store has an event of the input under its seq. One that is
+// another event there is posted again, and refused.
+func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
+	if e.Seq == 0 || e.made && s.onRefusal == stopOnRefusal || !score.ValidPath(e.source) {
+		return false, nil
 	}
-	b, err := s.client.Bard(ctx, source)
-	if score.CodeOf(err) == score.NotFound {
-		b, err = score.Bard{}, nil
+	had, ok, err := s.posted.find(ctx, e.source, e.Seq)
+	return ok && e.is(&had), err
+}
+
+// send sends an event or, if it is invalid, the alert in its place.
+func (s *singer) send(ctx context.Context, e *inputEvent, invalid error, stream *client.Stream) error {
+	if invalid == nil {
+		s.noteSent(e)
+		return stream.SendLine(e.Line)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("read the last seq of %s: %w", source, err)
+	placeholder, ok := s.replace(e, invalid)
+	if !ok {
+		return s.advise(ctx, lineError(e.Number, e.ID, invalid), e.Number, e.source, e.Seq)
 	}
-	if s.acked == nil || len(s.acked) >= maxAcked {
-		s.acked = make(map[string]uint64)
-	}
-	s.acked[source] = b.LastSeq
-	return b.LastSeq, nil
+	return stream.SendLine(placeholder)
 }
 
 func (s *singer) answer(a client.Answer) {
@@ -240,25 +270,18 @@ func (s *singer) answer(a client.Answer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if a.Result.Status == score.Duplicate {
+		s.following.moved = time.Now() // another bard was faster
+	}
+	if refusal := s.refusals.applied(a.Line.Number); refusal != "" {
+		s.progress.println("%s; an alert has its place", refusal)
+		return
+	}
 	s.answered++
 	if a.Result.Status == score.Duplicate {
 		s.duplicates++
 	}
 	s.latencies.Add(a.Took)
-}
-
-// explain adds the line to the error of a refused event.
-func explain(err error, made bool) error {
-	r, ok := errors.AsType[*client.RefusedError](err)
-	if !ok {
-		return err
-	}
-	err = lineError(r.Line.Number, r.Line.ID, r.Problem)
-	if made && (r.Problem.Code == score.IDConflict || r.Problem.Code == score.SeqGap) {
-		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
-			"line was posted before; give this one a source with --source", err)
-	}
-	return err
 }
 
 // state returns the number of answered events and the share of the file read, or -1.
@@ -291,7 +314,7 @@ func (s *singer) summary() string {
 		"%s events/s in %s; latency p50 %s, p99 %s\nretries %d, failovers %d\n",
 		textfmt.Thousands(s.answered), textfmt.Thousands(s.duplicates), textfmt.Thousands(s.skipped),
 		textfmt.Thousands(rate), round(s.took), round(s.latencies.Quantile(0.5)), round(s.latencies.Quantile(0.99)),
-		s.stats.Retries, s.stats.Failovers)
+		s.stats.Retries, s.stats.Failovers) + s.refusals.report()
 }
 
 // speed is the speed-up factor against the events' own times; 0 is as fast as possible.
@@ -338,11 +361,12 @@ func (p *pace) due(at, now time.Time) time.Time {
 	return p.began.Add(time.Duration(float64(at.Sub(p.first)) / float64(p.speed)))
 }
 
-// wait waits until the event is due or ctx ends.
-func (p *pace) wait(ctx context.Context, at time.Time) error {
+// wait waits until an event with a time is due or ctx ends.
+func (p *pace) wait(ctx context.Context, given string) error {
 	if p.speed == 0 {
 		return ctx.Err()
 	}
+	at, _ := score.ParseTime(given) // a frontend says what is wrong with it
 	now := time.Now()
 	d := p.due(at, now).Sub(now)
 	if d <= 0 {

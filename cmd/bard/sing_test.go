@@ -361,6 +361,7 @@ func TestWrongUsageOfSing(t *testing.T) {
 	g := group(t, 1)
 	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"},
 		{"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
+		{"sing", "-", "--standby", "0"}, {"sing", "-", "--standby", "99ms"}, {"sing", "-", "--on-refusal", "go"},
 		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(""), args...); code != cli.ExitUsage {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, cli.ExitUsage)

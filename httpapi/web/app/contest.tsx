@@ -66,13 +66,15 @@ function Board({ contest: c }: { contest: Contest }) {
 function LineScore({ contest: c }: { contest: Contest }) {
   const periods = c.periods ?? []
   const adjusted = c.competitors.some((p) => p.adjustment)
+  const inTiebreak = c.tiebreak_periods?.includes(c.period)
+  const wide = periods.length + Number(adjusted) + Number(hasTiebreak(c)) > 4
   const sides = sidesInOrder(c)
   return (
     <div
       class="card scroll"
-      tabIndex={periods.length > 4 ? 0 : undefined}
-      role={periods.length > 4 ? 'region' : undefined}
-      aria-label={periods.length > 4 ? 'Line score' : undefined}
+      tabIndex={wide ? 0 : undefined}
+      role={wide ? 'region' : undefined}
+      aria-label={wide ? 'Line score' : undefined}
     >
       <table class="line">
         <caption>
@@ -83,7 +85,7 @@ function LineScore({ contest: c }: { contest: Contest }) {
             <th scope="col">Team</th>
             {periods.map((name) => (
               <th key={name} scope="col" class={name === c.period && isLive(c) ? 'n now' : 'n'}>
-                {name}
+                <Isolated text={name} />
               </th>
             ))}
             {adjusted && (
@@ -92,7 +94,7 @@ function LineScore({ contest: c }: { contest: Contest }) {
               </th>
             )}
             {hasTiebreak(c) && (
-              <th scope="col" class="n">
+              <th scope="col" class={inTiebreak && isLive(c) ? 'n now' : 'n'}>
                 Tie-break
               </th>
             )}
@@ -310,7 +312,7 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                   <time dateTime={e.time}>
                     {e.data.clock ? <Isolated text={e.data.clock} /> : <Clock time={e.time} like={c.start_time ?? 'Z'} />}
                   </time>{' '}
-                  <span class="at">{e.type.startsWith('score.') && e.data.period && <Isolated text={e.data.period} />}</span>
+                  <span class="at">{e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}</span>
                 </td>
                 <td>
                   <EventText

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"laurel/internal/cli"
+	"laurel/internal/testgroup"
+	"laurel/score"
+)
+
+const arena = "bard/arena"
+
+// bad are events that can never be taken, each with a part of the reason. %d is the seq.
+var bad = map[string]struct{ line, reason string }{
+	"by the state": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"score.play","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"competitor":"ZZZ","delta":1}}`, "not_found"},
+	"by its form": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"txt":"x"}}`, "data.txt"},
+	"by its time": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"25 o'clock",` +
+		`"contest_id":"OG50BC/1","data":{"text":"x"}}`, "time"},
+	"by a time to come": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2999-07-01T10:00:00Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"x"}}`, "time"},
+	"by its id": {`{"id":5,"source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"x"}}`, "id"},
+	"by its type": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"earthquake","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"x"}}`, "type"},
+	"by its contest": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"no id","data":{"text":"x"}}`, "contest_id"},
+	"by another award": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"medal.award","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"award_id":"gold","medal":"GOLD","organisation":"GAU"}}`, "id_conflict"},
+}
+
+// withBad returns n lines with events of arena, of which those at the seqs are bad.
+func withBad(n int, line string, seqs ...int) string {
+	var b strings.Builder
+	for seq := 1; seq <= n; seq++ {
+		text := fmt.Sprintf(`{"id":"a-%d","source":"bard/arena","seq":%[1]d,"type":"alert","time":"2026-07-01T10:00:00Z",`+
+			`"contest_id":"OG50BC/1","data":{"text":"line %[1]d"}}`, seq)
+		for _, at := range seqs {
+			if at == seq {
+				text = fmt.Sprintf(line, seq)
+			}
+		}
+		b.WriteString(text + "\n")
+	}
+	return b.String()
+}
+
+// groupWithContest is a group with a contest and an award of another feed.
+func groupWithContest(t *testing.T) *testgroup.Group {
+	t.Helper()
+	g := group(t, 1)
+	for _, args := range [][]string{
+		{"define", "contest", "OG50BC/1", "--kind", "head_to_head", "--sport", "football", "--competitor", "A", "--competitor", "B"},
+		{"status", "OG50BC/1", "--schedule-status", "RUNNING"},
+		{"award", "OG50BC/1", "--award-id", "gold", "--medal", "GOLD", "--organisation", "ROM"},
+	} {
+		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitOK {
+			t.Fatalf("bard %q: exit code %d: %s", args, code, errs)
+		}
+	}
+	return g
+}
+
+// wantSkipped checks that arena has n events, of which those at the seqs are alerts with
+// the reason.
+func wantSkipped(t *testing.T, g *testgroup.Group, reason string, n int, seqs ...int) {
+	t.Helper()
+	var got []score.Event
+	for _, e := range g.Events("OG50BC/1") {
+		if e.Source == arena {
+			got = append(got, e)
+		}
+	}
+	if len(got) != n {
+		t.Fatalf("%d events were counted; want %d", len(got), n)
+	}
+	refused := 0
+	for i, e := range got {
+		text := e.Data.(*score.Alert).Text
+		if e.Seq != uint64(i+1) {
+			t.Errorf("event %d has seq %d", i, e.Seq)
+		}
+		if strings.HasPrefix(text, "refused: event ") {
+			if refused++; !strings.Contains(text, reason) || !strings.HasPrefix(e.ID, "refused-") {
+				t.Errorf("the alert %s is %q; want the reason %q", e.ID, text, reason)
+			}
+		} else if text != fmt.Sprint("line ", i+1) {
+			t.Errorf("event %d is %q", i, text)
+		}
+	}
+	if refused != len(seqs) {
+		t.Errorf("%d alerts are in the places of events; want those at %v", refused, seqs)
+	}
+}
+
+func TestARefusedEventSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	for name, c := range bad {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := groupWithContest(t)
+			code, _, errs := bard(t.Context(), g, strings.NewReader(withBad(3, c.line, 2)), "sing", "-")
+			for _, want := range []string{"bard: line 2", c.reason, "seq 2 of bard/arena", "To go on", "--on-refusal=skip"} {
+				if !strings.Contains(errs, want) {
+					t.Errorf("stderr %q; want %q", errs, want)
+				}
+			}
+			if code != cli.ExitFailed {
+				t.Errorf("exit code %d", code)
+			}
+			wantSkipped(t, g, "", 1)
+		})
+	}
+}
+
+func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
+	t.Parallel()
+	for name, c := range bad {
+		for _, signed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, signed %v", name, signed), func(t *testing.T) {
+				t.Parallel()
+				g := groupWithContest(t)
+				args := []string{"sing", "-"}
+				if signed {
+					file, public := newKey(t)
+					g.Register(arena, public)
+					args = append(args, "--key", file)
+					if name == "by its id" || name == "by its type" {
+						t.Skip("another reason is found first")
+					}
+				}
+				skip := append(args, "--on-refusal=skip")
+				input := withBad(700, c.line, 2, 3, 600)
+				code, out, errs := bard(t.Context(), g, strings.NewReader(input), skip...)
+				if code != cli.ExitOK || !strings.Contains(out, "refused 3, each with an alert in its place:\n  line 2") ||
+					!strings.Contains(out, "\n  line 600") || !strings.HasPrefix(out, "events 697, duplicates 0,") ||
+					strings.Count(errs, "an alert has its place") != 3 {
+					t.Fatalf("exit code %d, stderr %q, the summary is %q", code, errs, out)
+				}
+				wantSkipped(t, g, c.reason, 700, 2, 3, 600)
+				// The same line is recognized by its alert, with the flag and without.
+				for _, again := range [][]string{skip, args} {
+					code, out, errs = bard(t.Context(), g, strings.NewReader(input), again...)
+					if code != cli.ExitOK || !strings.HasPrefix(out, "events 0, duplicates 0, skipped (acknowledged before) 700\n") ||
+						strings.Contains(out, "refused") {
+						t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
+					}
+				}
+				wantSkipped(t, g, c.reason, 700, 2, 3, 600)
+			})
+		}
+	}
+}
+
+func TestSkippingIsSafeForEventsThatAreNumberedHere(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	input := strings.ReplaceAll(withBad(5, bad["by the state"].line, 2), `"source":"bard/arena",`, "")
+	for seq := 1; seq <= 5; seq++ {
+		input = strings.Replace(input, fmt.Sprintf(`"seq":%d,`, seq), "", 1)
+	}
+	for _, want := range []string{"events 4, duplicates 0,", "events 4, duplicates 4, skipped (acknowledged before) 1"} {
+		code, out, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--source", arena, "--on-refusal=skip")
+		if code != cli.ExitOK || !strings.HasPrefix(out, want) {
+			t.Fatalf("exit code %d, stderr %q, the summary is %q; want %q", code, errs, out, want)
+		}
+		wantSkipped(t, g, "not_found", 5, 2)
+	}
+}
+
+func TestACorrectedLineDoesNotTakeThePlaceOfTheAlert(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	input := withBad(3, bad["by the state"].line, 2)
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--on-refusal=skip"); code != cli.ExitOK {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	for _, flag := range []string{"--on-refusal=skip", "--on-refusal=stop"} {
+		corrected := strings.Replace(input, "ZZZ", "A", 1)
+		code, _, errs := bard(t.Context(), g, strings.NewReader(corrected), "sing", "-", flag)
+		if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 2, event bad: id_conflict") {
+			t.Errorf("%s: exit code %d, stderr %q", flag, code, errs)
+		}
+	}
+	wantSkipped(t, g, "not_found", 3, 2)
+}
+
+func TestWhatConcernsAllEventsIsNotSkipped(t *testing.T) {
+	t.Parallel()
+	const other = `{"id":"b","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:00Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"another"}}`
+	for name, c := range map[string]struct{ input, want string }{
+		"another event under a seq": {withBad(4, other, 2), "line 2, event b: id_conflict"},
+		"a gap":                     {strings.Replace(withBad(5, other), `"seq":4`, `"seq":7`, 1), "line 4, event a-4: seq_gap"},
+		"no JSON":                   {withBad(3, other) + "hail\n" + withBad(4, other), "line 4: invalid_event: not valid JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := groupWithContest(t)
+			if code, _, errs := bard(t.Context(), g, strings.NewReader(withBad(3, other)), "sing", "-"); code != cli.ExitOK {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			code, _, errs := bard(t.Context(), g, strings.NewReader(c.input), "sing", "-", "--on-refusal=skip")
+			if code != cli.ExitFailed || !strings.Contains(errs, c.want) {
+				t.Errorf("exit code %d, stderr %q; want %q", code, errs, c.want)
+			}
+			wantSkipped(t, g, "", 3)
+		})
+	}
+}
+
+func TestARefusalByAccessControlIsNotSkipped(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	file, _ := newKey(t) // which nobody has registered
+	code, _, errs := bard(t.Context(), g, strings.NewReader(withBad(3, "")), "sing", "-", "--key", file, "--on-refusal=skip")
+	if code != cli.ExitFailed || !strings.Contains(errs, "unauthorized") {
+		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+	wantSkipped(t, g, "", 0)
+}
+
+func TestAnAlertWithoutAContestIsNotMade(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	code, out, errs := bard(t.Context(), g, strings.NewReader(withBad(3, bad["by its contest"].line, 1)), "sing", "-",
+		"--on-refusal=skip")
+	if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 1") || strings.Contains(out, "refused") {
+		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
+	}
+}
+
+func TestALongReportIsCut(t *testing.T) {
+	t.Parallel()
+	r := refusals{placeholders: map[int]error{}}
+	for i := range maxReported + 5 {
+		r.placeholders[i] = fmt.Errorf("line %d is bad", i)
+		if r.applied(i) == "" {
+			t.Fatal("it was not applied")
+		}
+	}
+	if got := r.report(); strings.Count(got, "\n") != maxReported+2 || !strings.HasSuffix(got, "  and 5 more\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestACommandHasTheNameOfTheFileAsOneWord(t *testing.T) {
+	for name, want := range map[string]string{
+		"games.ndjson": "games.ndjson", "my games": "'my games'", "it's": `'it'\''s'`, "-x": "'-x'", "$(boar)": "'$(boar)'",
+	} {
+		if got := shellQuoted(name); got != want {
+			t.Errorf("%s: got %s; want %s", name, got, want)
+		}
+	}
+}
