@@ -276,7 +276,7 @@ func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	mustPost(t, m, "d2", "contest.define", "G/r",
 		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
 	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":10}`)
-	wantVoidRefused(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
+	wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "d2")
 	mustVoid(t, m, "v1", "G/r", "m1")
 	mustVoid(t, m, "v2", "G/r", "d2")
 	// The split of the mark no longer exists.
