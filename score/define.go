@@ -185,11 +185,14 @@ func (d *Definition) Differs(from *Definition) string {
 	return ""
 }
 
-// explicit returns d with the direction and the splits that it has by default.
+// explicit returns d with what it has by default.
 func (d *Definition) explicit() Definition {
 	e := *d
 	if e.Sort = "desc"; d.LowerIsBetter() {
 		e.Sort = "asc"
+	}
+	if d.isTime() {
+		e.Unit = cmp.Or(d.Unit, "s")
 	}
 	if d.Kind == Ranked {
 		e.Splits, e.Sort2 = d.AllSplits(), cmp.Or(d.Sort2, "asc")

@@ -177,7 +177,7 @@ func TestTheSameDefinitionAgainNeedsNoReason(t *testing.T) {
 	f.mustFold(score.TypeContestDefine, `{"sort":"desc"}`) // as it is by default
 	f = running(t, `{"kind":"ranked","sport":"x","result_type":"TIME"}`)
 	f.mark("a", "finish", "1")
-	f.mustFold(score.TypeContestDefine, `{"sort":"asc","splits":["finish"],"sort2":"asc"}`)
+	f.mustFold(score.TypeContestDefine, `{"sort":"asc","splits":["finish"],"sort2":"asc","unit":"s"}`)
 }
 
 func TestASideOfAMatchThatHasBegunNeverVanishes(t *testing.T) {
