@@ -2,6 +2,7 @@ package score_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"laurel/score"
