@@ -187,7 +187,7 @@ func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 func TestVoidingACompetitionDefineRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "c1", "competition.define", "G", `{"name":"One","neutral":["ON"]}`)
-	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two"}`)
+	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two","neutral":null}`)
 	mustPost(t, m, "a", "medal.award", "G/1", `{"award_id":"x","medal":"GOLD","organisation":"ON"}`)
 	if len(medalRows(t, m)) != 1 {
 		t.Fatal("ON is not neutral any more")
