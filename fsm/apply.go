@@ -200,7 +200,7 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 		return refusal(e, p)
 	}
 	s := b.source(e.Source)
-	digest := score.DigestOf(&e.Event, e.JSON)
+	digest := entry.DigestOf(&e.Event, e.JSON)
 	repeated, p := b.identify(s, e)
 	if repeated != 0 {
 		first := b.seqRecord(s, repeated)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -330,7 +331,7 @@ func TestTheIdentitiesOfASourceAreListedInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		want = append(want, score.PostedEvent{Seq: uint64(seq), ID: e.ID, Revision: r.Revision,
-			Digest: score.DigestOf(&e, data)})
+			Digest: entry.DigestOf(&e, data)})
 	}
 	for _, after := range []uint64{0, 1, blockSeqs - 1, blockSeqs, blockSeqs + 1, n - 1, n, n + 1, 1 << 63, 1<<64 - 1} {
 		for _, limit := range []int{1, 2, blockSeqs, n, 1000} {

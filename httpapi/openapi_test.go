@@ -118,7 +118,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{},
 		"LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{},
-		"Posted": score.Posted{}, "PostedEvent": score.PostedEvent{}, "ScorePage": question.ScorePage{},
+		"PostedEvents": score.Posted{}, "PostedEvent": score.PostedEvent{}, "ScorePage": question.ScorePage{},
 		"TimelinePage": question.TimelinePage{}, "StartListPage": score.StartListPage{},
 		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{},
 		"Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},

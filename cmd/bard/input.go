@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"errors"
@@ -100,6 +101,7 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 	e, problem := score.Decode(line)
 	switch {
 	case problem != nil:
+		parsed.ID = cmp.Or(parsed.ID, e.ID)
 		return parsed, problem
 	case signs && e.Key != "":
 		parsed.JSON = line

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"laurel/client"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -79,5 +80,5 @@ func (e *inputEvent) is(had *score.PostedEvent) bool {
 		return false
 	}
 	data, err := score.MarshalData(event.Data)
-	return err == nil && score.DigestOf(&event, data) == had.Digest
+	return err == nil && entry.DigestOf(&event, data) == had.Digest
 }

@@ -95,9 +95,9 @@ func TestNoEventIsPassedOverThatIsNotWhatWasPosted(t *testing.T) {
 					t.Fatalf("exit code %d: %s", code, errs)
 				}
 				file, code, _, errs := singFile(t, sing, second)
-				command := fmt.Sprintf("tail -n +%d %s | bard sing -", c.line+1, file)
+				command := fmt.Sprintf("tail -n +%d %s | bard sing -", c.line+1, shellQuoted(file))
 				if name == "compressed" {
-					command = fmt.Sprintf("gunzip -c %s | tail -n +%d | bard sing -", file, c.line+1)
+					command = fmt.Sprintf("gunzip -c %s | tail -n +%d | bard sing -", shellQuoted(file), c.line+1)
 				}
 				for _, want := range []string{fmt.Sprintf("bard: line %d", c.line), "id_conflict: ", "another event",
 					"last seq is 3 (GET /v1/bards/d24/feed)", "number them from 4 on", command} {

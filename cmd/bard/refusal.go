@@ -83,20 +83,23 @@ func concernsAll(reason error) bool {
 	return ok && (isTaken(p) || p.Code == score.SeqGap || p.Code == score.Unauthorized || p.Code == score.Forbidden)
 }
 
-// noteSent notes what is about to be sent.
-func (s *singer) noteSent(e *inputEvent) {
+// note notes an event that is about to be sent. If its contest is not valid, an alert in its
+// place is about that of the event before.
+func (s *singer) note(e *inputEvent) {
 	if s.onRefusal == stopOnRefusal {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refusals.unanswered == nil {
-		s.refusals.unanswered = make(map[int]inputEvent)
-	}
-	s.refusals.unanswered[e.Number] = *e
+	r := &s.refusals
 	if score.ValidPath(e.contest) {
-		s.refusals.contest = e.contest
+		r.contest = e.contest
 	}
+	e.contest = r.contest
+	if r.unanswered == nil {
+		r.unanswered = make(map[int]inputEvent)
+	}
+	r.unanswered[e.Number] = *e
 }
 
 // refused is called for a line that the store refused. It returns the line that takes its
@@ -118,42 +121,34 @@ func (s *singer) refused(l client.Line, p *score.Problem) (replacement client.Li
 // replace returns the alert that takes the place of a refused event. ok is false if the
 // refusal is not about this event alone, or no alert can be made of it.
 func (s *singer) replace(e *inputEvent, reason error) (l client.Line, ok bool) {
-	if s.onRefusal == stopOnRefusal || e.source == "" || concernsAll(reason) {
-		return l, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := &s.refusals
-	contest := e.contest
-	if !score.ValidPath(contest) {
-		contest = r.contest
-	}
-	if contest == "" {
+	if s.onRefusal == stopOnRefusal || e.source == "" || e.contest == "" || concernsAll(reason) {
 		return l, false
 	}
 	text := fmt.Sprintf("refused: event %s: %v", cmp.Or(e.ID, "without an id"), reason)
 	text = strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 	alert := score.Event{
-		ID: e.placeholderID(), Source: e.source, Seq: e.Seq, Type: score.TypeAlert, ContestID: contest,
+		ID: e.placeholderID(), Source: e.source, Seq: e.Seq, Type: score.TypeAlert, ContestID: e.contest,
 		Data: &score.Alert{Text: textfmt.OneLine(text)},
 	}
 	if s.key != nil {
 		// A signed event needs a time. That of the event may be why it was refused.
 		alert.Time = time.Now().UTC()
 	}
-	if r.placeholders == nil {
-		r.placeholders = make(map[int]error)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusals.placeholders == nil {
+		s.refusals.placeholders = make(map[int]error)
 	}
-	r.placeholders[e.Number] = lineError(e.Number, e.ID, reason)
+	s.refusals.placeholders[e.Number] = lineError(e.Number, e.ID, reason)
 	return client.Line{Event: &alert, Number: e.Number}, true
 }
 
 // applied forgets a line that was applied. If it is an alert in the place of an event, it
 // reports the refusal of the event and returns its text. The singer's lock must be held.
 func (r *refusals) applied(number int) (refusal string) {
+	delete(r.unanswered, number)
 	err := r.placeholders[number]
 	if err == nil {
-		delete(r.unanswered, number)
 		return ""
 	}
 	delete(r.placeholders, number)

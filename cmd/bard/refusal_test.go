@@ -15,7 +15,7 @@ const arena = "bard/arena"
 // bad are events that can never be taken, each with a part of the reason. %d is the seq.
 var bad = map[string]struct{ line, reason string }{
 	"by the state": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"score.play","time":"2026-07-01T10:00:01Z",` +
-		`"contest_id":"OG50BC/1","data":{"competitor":"ZZZ","delta":1}}`, "not_found"},
+		`"contest_id":"OG50BC/1","data":{"competitor":"ZZZ","delta":1}}`, "does not compete"},
 	"by its form": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
 		`"contest_id":"OG50BC/1","data":{"txt":"x"}}`, "data.txt"},
 	"by its time": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"25 o'clock",` +
@@ -167,7 +167,7 @@ func TestSkippingIsSafeForEventsThatAreNumberedHere(t *testing.T) {
 		if code != cli.ExitOK || !strings.HasPrefix(out, want) {
 			t.Fatalf("exit code %d, stderr %q, the summary is %q; want %q", code, errs, out, want)
 		}
-		wantSkipped(t, g, "not_found", 5, 2)
+		wantSkipped(t, g, "does not compete", 5, 2)
 	}
 }
 
@@ -185,7 +185,7 @@ func TestACorrectedLineDoesNotTakeThePlaceOfTheAlert(t *testing.T) {
 			t.Errorf("%s: exit code %d, stderr %q", flag, code, errs)
 		}
 	}
-	wantSkipped(t, g, "not_found", 3, 2)
+	wantSkipped(t, g, "does not compete", 3, 2)
 }
 
 func TestWhatConcernsAllEventsIsNotSkipped(t *testing.T) {

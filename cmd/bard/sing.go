@@ -253,8 +253,8 @@ func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
 
 // send sends an event or, if it is invalid, the alert in its place.
 func (s *singer) send(ctx context.Context, e *inputEvent, invalid error, stream *client.Stream) error {
+	s.note(e)
 	if invalid == nil {
-		s.noteSent(e)
 		return stream.SendLine(e.Line)
 	}
 	placeholder, ok := s.replace(e, invalid)

@@ -120,7 +120,7 @@ func TestAStandbyKnowsTheAlertsInThePlacesOfRefusedEvents(t *testing.T) {
 		!strings.Contains(out, "refused 1, ") {
 		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 	}
-	wantSkipped(t, g, "not_found", 6, 2, 5)
+	wantSkipped(t, g, "does not compete", 6, 2, 5)
 }
 
 func TestAStandbyFollowsOneSourceThatCountsForItself(t *testing.T) {

@@ -105,8 +105,8 @@ func (s *stream) authorize(ctx context.Context, c *chunk) {
 // post posts events of the stream as fast as their grants allow. It reports whether one
 // was refused, after which nothing more is posted.
 func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, err error) {
-	for len(events) > 0 {
-		charge, n, err := s.Gate.AwaitCharge(s.chunks.reading, s.caller, events)
+	for most := len(events); len(events) > 0; {
+		charge, n, err := s.Gate.AwaitCharge(s.chunks.reading, s.caller, events[:min(most, len(events))])
 		switch {
 		case err == nil:
 		case s.chunks.reason() != nil:
@@ -118,6 +118,14 @@ func (s *stream) post(ctx context.Context, events []score.Event) (refused bool, 
 		setDefaults(part)
 		results, err := s.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused, Secret: s.caller.Secret})
 		charge.Settle(results, err)
+		if problem, ok := errors.AsType[*score.Problem](err); ok && problem.Code == score.InvalidEvent {
+			// The master takes no post with an event that is ahead of its clock. Those before it
+			// are posted without it.
+			if most = n / 2; most > 0 {
+				continue
+			}
+			results, err = []score.Result{{ID: part[0].ID, Problem: problem}}, nil
+		}
 		if err != nil {
 			return true, s.abort(part[0].ID, err)
 		}
