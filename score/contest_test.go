@@ -145,8 +145,8 @@ func TestPlaysAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "has not started")
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`)
 	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "schedule_status is GETTING_READY")
-	for _, status := range []string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED", "DELAYED", "POSTPONED", "RESCHEDULED",
-		"RUNNING", "FINISHED"} {
+	for _, status := range []string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED", "DELAYED", "RUNNING",
+		"FINISHED"} {
 		f.mustFold(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q}`, status))
 		f.mustFold(score.TypeScorePlay, goal)
 	}
@@ -156,7 +156,7 @@ func TestPlaysAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "",
 		"OFFICIAL: scores change only by a score.set with a reason or by an event.void")
 	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "OFFICIAL")
-	f.wantRecord("GAU 9 0 1", "ROM 0 0 2")
+	f.wantRecord("GAU 7 0 1", "ROM 0 0 2")
 }
 
 func TestACancelledContestRefusesPlays(t *testing.T) {
@@ -172,7 +172,7 @@ func TestAfterOfficialStatusesMayChangeButScoresMayNot(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
 	f.mustFold(score.TypeContestStatus, `{"result_status":"PROTESTED"}`)
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
-	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
 	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
 	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":3},"period":"H1","reason":"the jury has counted again"}`)
 	f.wantRecord("GAU 3 0 1", "ROM 0 0 2")

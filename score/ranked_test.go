@@ -159,7 +159,7 @@ func TestMarksAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "",
 		"OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	f = running(t, race)
-	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED","reason":"jury"}`)
 	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
 }
 
@@ -183,7 +183,7 @@ func TestAMarkWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
 	}
 	f.wantRefused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent,
 		"data.split", "")
-	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED","reason":"jury"}`)
 	f.mustFold(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
 }
 
