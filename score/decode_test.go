@@ -158,7 +158,7 @@ func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 		{"no data", `{"type":"alert","contest_id":"A"}`, "data",
 			"missing; want an object with the members text, comment"},
 		{"data null", `{"type":"competition.define","contest_id":"A","data":null}`, "data",
-			"got null; want an object with the members name, neutral, comment"},
+			"got null; want an object with the members name, neutral, organisations, comment"},
 		{"data an array", `{"type":"alert","contest_id":"A","data":[]}`, "data", "got an array; want an object"},
 		{"data a string", `{"type":"alert","contest_id":"A","data":"x"}`, "data", `got "x"; want an object`},
 
@@ -239,9 +239,8 @@ func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 		{"alert too long", eventJSON(score.TypeAlert, `{"text":"`+long(4097)+`"}`), "data.text",
 			"has 4097 bytes; the most is 4096"},
 
-		{"no kind", eventJSON(score.TypeContestDefine, `{"sport":"x"}`), "data.kind",
-			"missing; want one of head_to_head, ranked"},
-		{"no sport", eventJSON(score.TypeContestDefine, `{"kind":"ranked"}`), "data.sport", "missing"},
+		{"kind null", eventJSON(score.TypeContestDefine, `{"kind":null}`), "data.kind", "cannot be cleared"},
+		{"sport null", eventJSON(score.TypeContestDefine, `{"sport":null}`), "data.sport", "cannot be cleared"},
 		{"result type", define(`"result_type":"GOALS"`), "data.result_type", "want one of POINTS, TIME, DISTANCE"},
 		{"sort", define(`"sort":"up"`), "data.sort", `got "up"; want one of asc, desc`},
 		{"medal event", define(`"medal_event":10`), "data.medal_event", "got 10; want 0 to 9"},
