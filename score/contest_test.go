@@ -346,8 +346,8 @@ func TestRedefinitionKeepsResults(t *testing.T) {
 	f := running(t, match)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1","stats_delta":{"corners":1}}`)
 	f.mustFold(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone football","title":"GAU vs ROM","tiebreak_periods":["SO"],
-		"competitors":[{"code":"BRI","name":"Britain"},{"code":"GAU","name":"Gallia","order":7}]}`)
-	f.wantRecord("GAU 2 0 1", "BRI 0 0 2")
+		"competitors":[{"code":"BRI","name":"Britain","order":1},{"code":"GAU","name":"Gallia","order":7},{"code":"ROM"}]}`)
+	f.wantRecord("GAU 2 0 1", "BRI 0 0 2", "ROM 0 0 2")
 	r := f.c.Record()
 	if r.Sport != "stone football" || r.Title != "GAU vs ROM" || r.ScheduleStatus != "RUNNING" || r.Period != "H1" ||
 		r.Competitors[0].Name != "Gallia" || f.member("GAU", "stats") != `{"corners":1}` {
@@ -355,17 +355,17 @@ func TestRedefinitionKeepsResults(t *testing.T) {
 	}
 	f.wantRefused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`,
 		score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind",
-		"the contest is already head_to_head")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","tiebreak_periods":null}`, score.StatusConflict, "data.kind",
+		"kind cannot change")
 }
 
 func TestRedefinitionOfARankedContestKeepsItsMarks(t *testing.T) {
 	f := running(t, race)
 	f.mustFold(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":15.9}`)
 	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`,
-		score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish and cannot change")
+		score.StatusConflict, "data.splits", "splits cannot change")
 	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`,
-		score.StatusConflict, "data.sort", "cannot change once there are marks")
+		score.StatusConflict, "data.sort", "sort cannot change")
 	f.mustFold(score.TypeContestDefine, `{"kind":"ranked","sport":"marathon","sort":"asc","splits":["5k","10k","finish"]}`)
 	f.wantRecord("1 15.9 0 1")
 }
