@@ -184,7 +184,11 @@ func (b *batch) flush() error {
 		var stored score.Sections
 		b.tx.GetJSON(database.Meta, sectionsKey, &stored)
 		stored.Add(b.sections)
-		b.tx.PutJSON(database.Meta, sectionsKey, &stored)
+		if stored != (score.Sections{}) {
+			b.tx.PutJSON(database.Meta, sectionsKey, &stored)
+		} else { // as if there never was a contest: the transactions may be others elsewhere
+			b.tx.Delete(database.Meta, sectionsKey)
+		}
 		b.sections = score.Sections{}
 	}
 	for name := range b.sources {

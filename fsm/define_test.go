@@ -223,7 +223,8 @@ func TestAStartListIsReadInPages(t *testing.T) {
 			t.Errorf("in pages of %d: %q; want %q", limit, got, want)
 		}
 	}
-	startMatch(t, m)
+	mustPost(t, m, "match", "contest.define", "G/1",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"B","order":2},{"code":"A","order":1}]}`)
 	if got := strings.Join(startListOf(t, m, "G/1", 1), ";"); got != "A;B" {
 		t.Errorf("of a match: %q", got)
 	}

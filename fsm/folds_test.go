@@ -134,11 +134,9 @@ func TestDefinitionsThatHaveMarksReadAreBounded(t *testing.T) {
 		return "result.set", fmt.Sprintf(`{"competitor":"c%d","split":"s%d","mark":%d}`, i%competitors, i%splits, i)
 	})
 	var events []score.Event
+	extra := ""
 	for i := range 100 {
-		extra := ""
-		if i%2 == 0 {
-			extra = fmt.Sprintf(`,{"code":"late%d"}`, i)
-		}
+		extra += fmt.Sprintf(`,{"code":"late%d"}`, i)
 		events = append(events, decodeEvent(t, `{"id":"d%d","source":"desk","type":"contest.define",`+
 			`"contest_id":"G/R","data":%s}`, i, definition(extra)))
 	}

@@ -81,7 +81,8 @@ func scanContests(
 			break
 		}
 		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c.ID, c.Definition.AllSplits(), f.Competitor)
-		if !f.Matches(c) && !(marked && others.Matches(c)) {
+		entered := v.tx.Bucket(database.Entrants).Get(entrantKey(c.ID, f.Competitor)) != nil
+		if !f.Matches(c) && !((marked || entered) && others.Matches(c)) {
 			continue
 		}
 		if n := len(list); n > 0 && n >= limit {
@@ -165,7 +166,9 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 		if _, err := database.Unseal(k, v); err != nil {
 			return err
 		}
-		list = append(list, string(k))
+		if k[0] != 'c' { // those of medal tables are not about contests
+			list = append(list, string(k))
+		}
 		return nil
 	})
 	if err != nil {
@@ -191,6 +194,14 @@ func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 		err = tx.Bucket(database.Marks).ForEach(func(k, _ []byte) error {
 			parts := strings.Split(string(k), "\x00")
 			list = append(list, string(index.MarkTerm(parts[2]).Posting(parts[0])))
+			return nil
+		})
+	}
+	if err == nil {
+		err = tx.Bucket(database.Entrants).ForEach(func(k, _ []byte) error {
+			if parts := strings.Split(string(k), "\x00"); parts[1] == entrantByCode {
+				list = append(list, string(index.EntryTerm(parts[2]).Posting(parts[0])))
+			}
 			return nil
 		})
 	}

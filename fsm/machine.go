@@ -66,7 +66,7 @@ type head struct {
 var (
 	headKey     = []byte("head")
 	accessKey   = []byte("access")   // access.State; none if nothing was ever changed
-	sectionsKey = []byte("sections") // score.Sections; none if there never was a contest
+	sectionsKey = []byte("sections") // score.Sections; none if there is no contest
 )
 
 func loadHead(db *bolt.DB) (*head, error) {

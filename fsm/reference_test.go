@@ -174,6 +174,9 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 			}
 			c := f.contests[a.ContestID]
 			if now == 2 && c != nil && a.revision < c.ResetRevision {
+				for _, o := range organisations(a.Data) {
+					f.tables[a.Competition()].AddOrganisation(o)
+				}
 				continue
 			}
 			if p := f.event(&a.Event); p != nil {

@@ -69,6 +69,7 @@ var statusAttempts = []statusAttempt{
 // statusAlways has the types that are accepted in every state.
 var statusAlways = []statusAttempt{
 	{"", score.TypeContestDefine, score.HeadToHead, `{"kind":"head_to_head","sport":"x","title":"t",` + startList + `}`, false},
+	{"", score.TypeCompetitorDefine, score.HeadToHead, `{"competitor":"A","name":"Alfa"}`, false},
 	{"", score.TypeContestReset, score.HeadToHead, `{"reason":"r"}`, false},
 	{"", score.TypeMedalAward, score.HeadToHead, `{"award_id":"new","medal":"GOLD","organisation":"OA"}`, false},
 	{"", score.TypeMedalRevoke, score.HeadToHead, `{"award_id":"old","reason":"r"}`, false},

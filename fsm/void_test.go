@@ -187,7 +187,7 @@ func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 func TestVoidingACompetitionDefineRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "c1", "competition.define", "G", `{"name":"One","neutral":["ON"]}`)
-	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two"}`)
+	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two","neutral":null}`)
 	mustPost(t, m, "a", "medal.award", "G/1", `{"award_id":"x","medal":"GOLD","organisation":"ON"}`)
 	if len(medalRows(t, m)) != 1 {
 		t.Fatal("ON is not neutral any more")
@@ -276,7 +276,7 @@ func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	mustPost(t, m, "d2", "contest.define", "G/r",
 		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
 	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":10}`)
-	wantVoidRefused(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
+	wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "d2")
 	mustVoid(t, m, "v1", "G/r", "m1")
 	mustVoid(t, m, "v2", "G/r", "d2")
 	// The split of the mark no longer exists.

@@ -168,7 +168,7 @@ type CompetitionDefine struct {
 
 // Organisation is the name of an organisation in a competition, "" if it has none.
 type Organisation struct {
-	Code string `json:"code"`
+	Code string `json:"code" is:"code"`
 	Name string `json:"name,omitzero"`
 }
 

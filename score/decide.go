@@ -105,6 +105,7 @@ func (c *Contest) reset(marks Marks) *Problem {
 	}
 	next := NewContest(c.ID)
 	next.Definition, next.Entered, next.Entrants = c.Definition, c.Entered, c.Entrants
+	next.Corrected = c.Corrected
 	for i := range c.Competitors {
 		w := &c.Competitors[i]
 		next.Competitors = append(next.Competitors, Competitor{Entrant: w.Entrant, Amended: w.Amended})

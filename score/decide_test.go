@@ -200,7 +200,7 @@ func TestAStoppedContestTakesNoPlaysUntilItRuns(t *testing.T) {
 		f.mustFold(score.TypeContestStatus, `{"schedule_status":"`+status+`"}`)
 		f.wantRefused(score.TypeScorePlay, `{"competitor":"B","delta":5}`, score.StatusConflict, "", status)
 		f.wantRefused(score.TypeScoreSet, `{"result":{"B":5}}`, score.StatusConflict, "", status)
-		f.mustFold(score.TypeScoreSet, `{"result":{"B":5},"reason":"jury"}`)
+		f.mustFold(score.TypeScoreSet, `{"result":{"B":5},"period":"H1","reason":"jury"}`)
 		race := running(t, `{"kind":"ranked","sport":"x"}`)
 		race.mustFold(score.TypeContestStatus, `{"schedule_status":"`+status+`"}`)
 		race.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":5}`, score.StatusConflict, "", status)

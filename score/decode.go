@@ -155,7 +155,7 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 		return nil, fieldProblem("data", "%s; want an object with the members %s",
 			got(kind, text), strings.Join(memberNames(reflect.TypeOf(d).Elem()), ", "))
 	}
-	if err := json.Unmarshal(text, d, json.RejectUnknownMembers(true), withTimes); err != nil {
+	if err := json.Unmarshal(text, d, of.options); err != nil {
 		return nil, jsonProblem("data", err)
 	}
 	if p, ok := d.(partial); ok {

@@ -185,11 +185,14 @@ func (d *Definition) Differs(from *Definition) string {
 	return ""
 }
 
-// explicit returns d with the direction and the splits that it has by default.
+// explicit returns d with what it has by default.
 func (d *Definition) explicit() Definition {
 	e := *d
 	if e.Sort = "desc"; d.LowerIsBetter() {
 		e.Sort = "asc"
+	}
+	if d.isTime() {
+		e.Unit = cmp.Or(d.Unit, "s")
 	}
 	if d.Kind == Ranked {
 		e.Splits, e.Sort2 = d.AllSplits(), cmp.Or(d.Sort2, "asc")
@@ -252,7 +255,10 @@ func (c *Contest) define(d *ContestDefine, marks Marks, mode FoldMode) *Problem 
 			c.Definition.Kind)
 	}
 	if d.Competitors != nil || d.Clears("competitors") {
-		next.Competitors = c.list(d.Competitors, marks)
+		next.Competitors = c.list(d.Competitors)
+		if next.Definition.Kind == Ranked {
+			next.addAmended(marks)
+		}
 		if p := c.checkList(&next, marks); p != nil {
 			return p
 		}
@@ -318,19 +324,25 @@ func checkWholeDefinition(d *ContestDefine, c *Checker) {
 }
 
 // list returns the competitors of a new list, with what is known of them.
-func (c *Contest) list(entrants []Entrant, marks Marks) (list []Competitor) {
+func (c *Contest) list(entrants []Entrant) (list []Competitor) {
 	find := c.finder(len(entrants))
 	for _, entrant := range entrants {
 		var competitor Competitor
 		if old := find.competitor(entrant.Code); old != nil {
 			competitor = *old
-		} else {
-			competitor.Amended, _ = marks.Entrant(entrant.Code)
 		}
 		competitor.Entrant = competitor.Entrant.With(entrant)
 		list = append(list, competitor)
 	}
 	return list
+}
+
+// addAmended adds to the competitors of a ranked contest what competitor.defines have
+// changed of them.
+func (c *Contest) addAmended(marks Marks) {
+	for i := range c.Competitors {
+		c.Competitors[i].Amended, _ = marks.Entrant(c.Competitors[i].Code)
+	}
 }
 
 // checkList returns why a new list of competitors cannot be, nil if it can.
@@ -493,8 +505,11 @@ func (c *Contest) competes(code string, marks Marks) bool {
 	if len(c.Competitors) == 0 || c.competitor(code) != nil {
 		return true
 	}
+	if c.Definition.Kind != Ranked {
+		return false
+	}
 	_, entered := marks.Entrant(code)
-	return entered && c.Definition.Kind == Ranked
+	return entered
 }
 
 // StartListPage is a page of the competitors of a contest, in the order of the start list.

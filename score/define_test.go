@@ -147,16 +147,16 @@ var decisive = map[string][]string{
 
 func TestADefinitionCannotChangeWhatPlaysAndMarksAmountTo(t *testing.T) {
 	for definition, changes := range decisive {
-		for _, change := range changes {
-			begin := func() *contestTest {
-				f := running(t, definition)
-				if definition == match {
-					f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2}`)
-				} else {
-					f.mark("a", "5k", "15")
-				}
-				return f
+		begin := func() *contestTest {
+			f := running(t, definition)
+			if definition == match {
+				f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2}`)
+			} else {
+				f.mark("a", "5k", "15")
 			}
+			return f
+		}
+		for _, change := range changes {
 			f := running(t, definition)
 			f.mustFold(score.TypeContestDefine, change) // before
 			field, _, _ := strings.Cut(strings.TrimPrefix(change, `{"`), `"`)
@@ -165,8 +165,7 @@ func TestADefinitionCannotChangeWhatPlaysAndMarksAmountTo(t *testing.T) {
 			f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
 			f.wantRefused(score.TypeContestDefine, change, score.StatusConflict, "data."+field, "give a reason")
 		}
-		f := running(t, definition)
-		f.mustFold(score.TypeContestDefine,
+		begin().mustFold(score.TypeContestDefine,
 			`{"venue":"Rome","title":"t","medal_event":1,"start_time":"2026-02-09T10:00:00Z"}`)
 	}
 }
@@ -178,7 +177,7 @@ func TestTheSameDefinitionAgainNeedsNoReason(t *testing.T) {
 	f.mustFold(score.TypeContestDefine, `{"sort":"desc"}`) // as it is by default
 	f = running(t, `{"kind":"ranked","sport":"x","result_type":"TIME"}`)
 	f.mark("a", "finish", "1")
-	f.mustFold(score.TypeContestDefine, `{"sort":"asc","splits":["finish"],"sort2":"asc"}`)
+	f.mustFold(score.TypeContestDefine, `{"sort":"asc","splits":["finish"],"sort2":"asc","unit":"s"}`)
 }
 
 func TestASideOfAMatchThatHasBegunNeverVanishes(t *testing.T) {
@@ -215,10 +214,10 @@ func TestTheStartListOfARaceIsNotInTheContest(t *testing.T) {
 	f := running(t, `{"kind":"ranked","sport":"x","result_type":"TIME"}`)
 	for i := range runners {
 		f.mustFold(score.TypeCompetitorDefine,
-			fmt.Sprintf(`{"competitor":"c%d","name":"Runner %d","order":%d}`, i, i, runners-i))
+			fmt.Sprintf(`{"competitor":"c%d","name":"Runner %d","order":%d}`, i, i, i+1))
 	}
 	r := f.c.Record()
-	if *r.Total != runners || len(r.Competitors) != 10 || r.Competitors[0].Name != "Runner 2999" {
+	if *r.Total != runners || len(r.Competitors) != 10 || r.Competitors[0].Name != "Runner 0" {
 		t.Errorf("before the start: %d of %d, %+v", len(r.Competitors), *r.Total, r.Competitors)
 	}
 	if n := len(mustMarshal(t, f.c)); n > 3000 {

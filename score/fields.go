@@ -4,7 +4,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
+
+	"github.com/go-json-experiment/json"
 
 	"laurel/score/fastjson"
 )
@@ -21,6 +24,8 @@ type table struct {
 	// general is true if a member is neither a text, a number, a measure, totals nor a
 	// flag. Such data is read and written by the general JSON code.
 	general bool
+	// options are those of the general JSON code: only data with times has times read.
+	options json.Options
 }
 
 type field struct {
@@ -59,7 +64,7 @@ var kinds = map[reflect.Type]kind{
 }
 
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
-	t := &table{name: name, data: reflect.TypeFor[D]()}
+	t := &table{name: name, data: reflect.TypeFor[D](), options: json.RejectUnknownMembers(true)}
 	if rules != nil {
 		t.rules = func(d Data, c *Checker) { rules(any(d).(*D), c) }
 	}
@@ -82,6 +87,9 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 			of:         of.Type,
 		}
 		t.general = t.general || f.kind == other || f.kind == names
+		if of.Type == reflect.TypeFor[time.Time]() {
+			t.options = json.JoinOptions(t.options, withTimes)
+		}
 		t.fields = append(t.fields, f)
 	}
 	t.sorted = slices.SortedFunc(slices.Values(t.fields), func(a, b field) int {

@@ -2,6 +2,7 @@ package score_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"laurel/score"
@@ -159,7 +160,7 @@ func TestMarksAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "",
 		"OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	f = running(t, race)
-	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED","reason":"jury"}`)
 	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
 }
 
@@ -183,7 +184,7 @@ func TestAMarkWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
 	}
 	f.wantRefused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent,
 		"data.split", "")
-	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED","reason":"jury"}`)
 	f.mustFold(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
 }
 
@@ -199,10 +200,16 @@ func TestAStartListMustIncludeCompetitorsWithMarks(t *testing.T) {
 	}
 	missing(`{"code":"b"},{"code":"c"}`, "a")
 	missing(`{"code":"a"},{"code":"c"},{"code":"d"}`, "b")
-	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"d"},{"code":"b"},{"code":"a"}`))
+	change := func(list string) {
+		t.Helper()
+		data := fmt.Sprintf(about, list)
+		f.wantRefused(score.TypeContestDefine, data, score.StatusConflict, "data.competitors", "give a reason")
+		f.mustFold(score.TypeContestDefine, strings.TrimSuffix(data, "}")+`,"reason":"jury"}`)
+	}
+	change(`{"code":"d"},{"code":"b"},{"code":"a"}`)
 	// Without a list everybody may compete, and a new list must include everybody with a
 	// mark.
-	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, ``))
+	change(``)
 	f.mark("e", "5k", "3")
 	missing(`{"code":"a"},{"code":"b"}`, "e")
 	missing(`{"code":"a"},{"code":"e"},{"code":"f"},{"code":"g"}`, "b")

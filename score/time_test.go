@@ -77,7 +77,7 @@ func TestEveryTimeInAnEventMayHaveSmallLetters(t *testing.T) {
 		t.Errorf("the event is of %s, and begins at %s", e.Time, start)
 	}
 	_, p = Decode([]byte(`{"type":"alert","contest_id":"D27/1","time":5,"data":{"text":"t"}}`))
-	if p == nil || p.Detail != `got 5; want an RFC 3339 time, such as "2026-02-09T10:16:40Z"` {
+	if p == nil || p.Detail != `got a number; want an RFC 3339 time, such as "2026-02-09T10:16:40Z"` {
 		t.Errorf("a number as a time: %v", p)
 	}
 }

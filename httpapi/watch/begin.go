@@ -505,8 +505,14 @@ func (b *beginning) resume() error {
 }
 
 // findChanged sets the names of the watched records that have changed since the client
-// received them.
+// received them, and perhaps of others.
 func (b *beginning) findChanged() error {
+	topics := b.w.subjects.topics()
+	inCompetition := func(topic string) bool { return strings.HasPrefix(topic, competitionTopic) }
+	if !slices.ContainsFunc(topics, inCompetition) {
+		_, err := b.findNames() // they are few
+		return err
+	}
 	known := false
 	err := b.ask(func(ctx context.Context) (err error) {
 		b.names, known, err = b.store.ChangedSince(ctx, b.received.records, b.start)
@@ -515,7 +521,6 @@ func (b *beginning) findChanged() error {
 	if err != nil {
 		return err
 	}
-	topics := b.w.subjects.topics()
 	watched := func(topic string) bool { return slices.Contains(topics, topic) }
 	b.names = slices.DeleteFunc(b.names, func(key string) bool {
 		competition, _ := competitionOf(key)

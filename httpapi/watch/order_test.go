@@ -40,6 +40,11 @@ func (s *steppedStore) Keys(ctx context.Context, competition string) ([]string, 
 	return s.fakeStore.Keys(ctx, competition)
 }
 
+func (s *steppedStore) ChangedSince(ctx context.Context, revision, upTo uint64) ([]string, bool, error) {
+	defer s.wait(fmt.Sprint("changes since ", revision))()
+	return s.fakeStore.ChangedSince(ctx, revision, upTo)
+}
+
 // wait waits until the answer may be read. The caller calls the result once it has read it.
 func (s *steppedStore) wait(key string) func() {
 	if !s.stepping.Load() {
@@ -210,7 +215,7 @@ func TestWatcherThatJoinsWhileEverythingIsDispatchedMissesNoEvent(t *testing.T) 
 		s.changed["C/1"] = append(s.changed["C/1"], missed)
 		s.invalidations.Add(nil, true, missed)
 		s.mu.Unlock()
-		dispatch := s.next(t, "keys of C")
+		dispatch := s.next(t, fmt.Sprint("changes since ", began))
 		s.stepping.Store(false)
 		joins := subscribe(t, h, Subjects{Timelines: []string{"C/1"}}, fmt.Sprint("fake-", began))
 		synctest.Wait()

@@ -85,6 +85,12 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 func Page(w http.ResponseWriter, r *http.Request, d Data, hold func(n int) error) error {
 	shown := sections(d.Scores, d.Sections)
 	data := servedData{d, time.Now().UnixMilli()}
+	data.Scores = nil // the script asks for those that are not shown
+	for _, s := range shown {
+		for _, r := range s.contests {
+			data.Scores = append(data.Scores, *r)
+		}
+	}
 	served, err := json.Marshal(data, jsontext.EscapeForHTML(true))
 	if err != nil {
 		return fmt.Errorf("encode the page's data: %w", err)
