@@ -242,6 +242,7 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 	for i, m := range marks {
 		if m != nil && *m != before[i] {
 			s.put(splits[i], m, &before[i])
+			s.b.folded++ // it costs as much as an event that is folded again
 			restated = true
 		}
 	}
@@ -251,12 +252,13 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 // settle replaces what the marks of a competitor name, after one of them was set or removed
 // by a void.
 func (s *contestMarks) settle(competitor string, traits score.Traits) {
-	traits.IRMs = 0
-	for _, split := range s.contest.Definition.AllSplits() {
-		if m, ok := s.find(split, competitor); ok && m.IRM != "" {
-			traits.IRMs++
+	traits = traits.Recount(func(yield func(*score.Mark) bool) {
+		for _, split := range s.contest.Definition.AllSplits() {
+			if m, ok := s.find(split, competitor); ok && !yield(&m) {
+				return
+			}
 		}
-	}
+	})
 	if traits != s.Traits(competitor) {
 		s.putTraits(competitor, traits)
 	}

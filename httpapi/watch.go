@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"laurel/cache"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
@@ -137,7 +139,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 				"got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
-	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
+	given := func(name string) string { return norm.NFC.String(q.Get(name)) }
+	w := watch.Window{Split: given("split"), Category: given("category"), Around: given("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
 			return nil, handler.Unwanted("limit", given, "1 to %d rows of each leaderboard", maxWindow)

@@ -54,16 +54,16 @@ func (d *Definition) checkUnits() *Problem {
 	return nil
 }
 
-// Equal reports whether both write every mark alike.
-func (f *Format) Equal(other *Format) bool {
+// SameFormat reports whether both write every mark alike.
+func (f *Format) SameFormat(other *Format) bool {
 	a, b := *f, *other
 	a.Precision, b.Precision = nil, nil
 	return a == b && (f.Precision == nil) == (other.Precision == nil) &&
 		(f.Precision == nil || *f.Precision == *other.Precision)
 }
 
-// WriteTo writes the members of f.
-func (f *Format) WriteTo(w *fastjson.Writer) {
+// WriteMembers writes the members of f.
+func (f *Format) WriteMembers(w *fastjson.Writer) {
 	w.OptionalText("result_type", f.ResultType)
 	w.OptionalText("unit", f.Unit)
 	w.OptionalText("unit2", f.Unit2)

@@ -63,7 +63,9 @@ func (f *field) checkIdentifiers(d unsafe.Pointer, c *Checker) {
 			c.identifier(f.path, s)
 		}
 	case other:
-		c.identifiersIn(f.path, reflect.NewAt(f.of, f.at(d)).Elem())
+		if f.of.Kind() == reflect.Slice {
+			c.identifiersIn(f.path, reflect.NewAt(f.of, f.at(d)).Elem())
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package score
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,23 +65,40 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 
 // Traits is what all marks of a competitor in a contest have in common.
 type Traits struct {
-	Categories   Categories `json:"cat,omitzero"`  // that its marks name
-	Organisation string     `json:"org,omitzero"`  // that the last mark with one names
-	IRMs         int        `json:"irms,omitzero"` // splits at which it has an IRM
-	Name         string     `json:"-"`             // as Contest.Known adds it
+	Categories   Categories `json:"cat,omitzero"`     // that its marks name
+	Organisation string     `json:"org,omitzero"`     // that the last mark with one names
+	IRMs         int        `json:"irms,omitzero"`    // splits at which it has an IRM
+	Strikes      int        `json:"strikes,omitzero"` // those of them that strike its marks
+	Name         string     `json:"-"`                // as Contest.Known adds it
 }
 
 // With returns the traits after a mark that replaces another one; nil if there is none.
 func (t Traits) With(m *Mark, old *Mark) Traits {
 	t.Categories = t.Categories.With(m.Categories)
 	t.Organisation = cmp.Or(m.Organisation, t.Organisation)
-	if m.IRM != "" {
-		t.IRMs++
-	}
-	if old != nil && old.IRM != "" {
-		t.IRMs--
+	t.count(m, 1)
+	if old != nil {
+		t.count(old, -1)
 	}
 	return t
+}
+
+// Recount returns the traits with the IRMs of all marks of the competitor.
+func (t Traits) Recount(marks iter.Seq[*Mark]) Traits {
+	t.IRMs, t.Strikes = 0, 0
+	for m := range marks {
+		t.count(m, 1)
+	}
+	return t
+}
+
+func (t *Traits) count(m *Mark, by int) {
+	if m.IRM != "" {
+		t.IRMs += by
+	}
+	if strikes(m.IRM) {
+		t.Strikes += by
+	}
 }
 
 // Restate sets what the marks of one competitor have in common. The marks are those at the
@@ -101,7 +119,7 @@ func (t Traits) Restate(marks []*Mark) {
 			continue
 		}
 		m.Categories, m.Organisation, m.Name, m.Out, m.Reached = t.Categories, t.Organisation, t.Name, "", 0
-		if out != m.IRM {
+		if m.IRM == "" || strikes(out) && out != m.IRM {
 			m.Out = out
 		}
 		if irm := m.Unplaced(); irm != "" && !strikes(irm) {
@@ -137,7 +155,11 @@ func (d Direction) Order(m *Mark) Order {
 	if irm := m.Unplaced(); irm != "" {
 		kind := slices.Index(irms, irm)
 		group := max(0, kind-slices.Index(irms, DidNotStart)+1)
-		o.First = unplaced + Decimal((group*1000+999-min(m.Reached, 999))*1000+kind)
+		reached := 0
+		if group == 0 {
+			reached = min(m.Reached, 999)
+		}
+		o.First = unplaced + Decimal((group*1000+999-reached)*1000+kind)
 		return o
 	}
 	o.First = signed(m.Value, d.Lower)
@@ -177,7 +199,7 @@ func (l *Leaderboard) AppendJSON(b []byte) []byte {
 	w.Text("split", l.Split)
 	w.OptionalText("category", l.Category)
 	w.Uint("total", uint64(l.Total))
-	l.Format.WriteTo(&w)
+	l.Format.WriteMembers(&w)
 	if len(l.Categories) > 0 {
 		w.Array("categories", len(l.Categories), func(i int) { w.Quote(l.Categories[i]) })
 	}
@@ -235,7 +257,7 @@ type Marks interface {
 	// Traits returns what the marks of a competitor have in common.
 	Traits(competitor string) Traits
 	// Set sets the competitor's mark at the split and returns the number of marks there.
-	// It restates the competitor's other marks, and reports whether any of them changed.
+	// It restates all marks of the competitor, and reports whether any of them changed.
 	Set(split string, m Mark) (total int, restated bool)
 	// First returns the n best marks at the split, IRMs after all others, and the number
 	// of all marks there.
@@ -294,17 +316,24 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 			clip(d.Competitor), n, MaxCategories).At("data.category")
 	}
 	total, restated := marks.Set(d.Split, m)
+	marked := hasMark(c.Leaders)
 	switch {
-	case restated, m.IRM != "", traits.IRMs > 0:
+	case traits.Strikes > 0 || strikes(m.IRM): // marks at other splits may be gained or lost
 		c.UpdateLeaders(marks)
-	case split > furthest, !hasMark(c.Leaders):
+	// A split that has only IRMs counts only if no split has a mark.
+	case split > furthest && (m.IRM == "" || !marked), split < furthest && m.IRM == "" && !marked:
 		c.Split, c.Total = d.Split, total
 		c.Leaders, _ = marks.First(d.Split, MaxLeaders)
 	case split == furthest:
 		c.Total = total
-		if c.mayLead(m) {
+		if restated || m.IRM != "" || c.mayLead(m) {
 			c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 		}
+		if marked && !hasMark(c.Leaders) { // the IRM has replaced the last mark there
+			c.UpdateLeaders(marks)
+		}
+	case restated:
+		c.Leaders, _ = marks.First(c.Split, MaxLeaders)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func TestARecordHasTheMembersOfTheAPI(t *testing.T) {
 	f.mustFold(score.TypeContestStatus, `{"period":"END2"}`)
 	c.Revision = 8123
 	want := `{"contest_id":"OG50BC/CUR-M-GPA-01","competition":"OG50BC","sport":"stone-curling","kind":"head_to_head","title":"GAU vs ROM",` +
-		`"schedule_status":"RUNNING","result_status":"LIVE","started":true,"period":"END2","periods":["END1","END2"],"clock":"","start_time":"2026-02-09T10:00:00Z","competitors":[` +
+		`"sort":"desc","schedule_status":"RUNNING","result_status":"LIVE","started":true,"period":"END2","periods":["END1","END2"],"clock":"","start_time":"2026-02-09T10:00:00Z","competitors":[` +
 		`{"code":"GAU","name":"Gaul","organisation":"GAU","order":1,"result":2,"periods":{"END1":2,"END2":0},"tiebreak":0,"stats":{},"rank":1,"sort_order":1},` +
 		`{"code":"ROM","name":"Rome","organisation":"ROM","order":2,"result":0,"periods":{"END1":0,"END2":0},"tiebreak":0,"stats":{},"rank":2,"sort_order":2}],` +
 		`"winner":"","revision":8123,"updated_at":"2026-02-09T10:16:40Z"}`

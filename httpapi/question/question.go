@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/text/unicode/norm"
 
 	"laurel/cache"
 	"laurel/cache/queries"
@@ -94,11 +95,14 @@ func keyOf(path string, q url.Values, limit int) string {
 // store is longer.
 const MaxFilter = 512
 
-// checkFilters refuses the parameters of these names that are too long.
+// checkFilters refuses the parameters of these names that are too long, and brings the
+// others into the form of identifiers: people type, and systems paste, other forms.
 func checkFilters(q url.Values, names ...string) error {
 	for _, name := range names {
 		if given := q.Get(name); len(given) > MaxFilter {
 			return handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
+		} else if !norm.NFC.IsNormalString(given) {
+			q.Set(name, norm.NFC.String(given))
 		}
 	}
 	return nil

@@ -163,13 +163,13 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 		c := &sides[i]
 		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, points := range c.Periods {
-			cells = append(cells, points.Value)
+			cells = append(cells, rec.MarkText(points.Value))
 		}
 		if adjusted {
-			cells = append(cells, c.Adjustment)
+			cells = append(cells, rec.MarkText(c.Adjustment))
 		}
 		if len(rec.TiebreakPeriods) > 0 {
-			cells = append(cells, c.Tiebreak)
+			cells = append(cells, rec.MarkText(c.Tiebreak))
 		}
 		t.Row(cells...)
 	}

@@ -106,7 +106,8 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 }
 
 func samePage(a, b *score.Leaderboard) bool {
-	return a.Split == b.Split && a.Total == b.Total && a.Format.Equal(&b.Format) && slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
+	return a.Split == b.Split && a.Total == b.Total && a.SameFormat(&b.Format) &&
+		slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
 }
 
 // publish makes a page the window's latest version. The caller holds win.fetching.
@@ -146,7 +147,7 @@ func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte 
 	w.OptionalText("category", win.Category)
 	w.OptionalText("around", win.Around)
 	w.Uint("total", uint64(v.page.Total))
-	v.page.Format.WriteTo(&w)
+	v.page.Format.WriteMembers(&w)
 	w.Uint("revision", v.revision)
 	w.Array("order", len(v.page.Rows), func(i int) { w.Quote(v.page.Rows[i].Competitor) })
 	w.Array("rows", len(rows), func(i int) { w.B = rows[i].AppendJSON(w.B) })

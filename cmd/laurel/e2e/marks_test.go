@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,15 +94,12 @@ func TestMarksRanksAndCategoriesAreShownAlikeAtEveryFrontend(t *testing.T) {
 			if c.query != "" {
 				continue
 			}
-			printed := mustRun(t, "laurel", "leaderboard", c.id, "--from", f.url)
+			printed := mustRun(t, "laurel", "leaderboard", c.id, "--to", f.url)
 			if got := textRows(printed); strings.Join(got, "; ") != strings.Join(c.rows, "; ") {
 				t.Errorf("%s: laurel leaderboard %s prints %q; want %q", f.id, c.id, got, c.rows)
 			}
 		}
-		var page score.Leaderboard
-		if err := json.Unmarshal([]byte(get(t, f.url+"/v1/leaderboard/D01/MAR").body), &page); err != nil {
-			t.Fatal(err)
-		}
+		page := decode[score.Leaderboard](t, get(t, f.url+"/v1/leaderboard/D01/MAR"))
 		if page.Unit != "s" || page.Rows[2].Mark.String() != "7891.2" {
 			t.Errorf("%s: the board is in %q, its last mark %s; want seconds", f.id, page.Unit, page.Rows[2].Mark)
 		}

@@ -218,7 +218,7 @@ function Tools({
   const [text, setText] = useState('')
   const find = (e: Event) => {
     e.preventDefault()
-    const given = text.trim()
+    const given = text.trim().normalize()
     if (!given) return
     // A code is used as given; a name or a code in another case must match a row that is known here.
     const names = [...board.rows.values(), ...rowsFromRecord(c)]

@@ -47,7 +47,7 @@ export function route(hash: string): Route {
     // a hand-made address with a stray % is used as it is
   }
   const q = new URLSearchParams(search)
-  const part = (name: string) => (q.get(name) ?? '').slice(0, maxName)
+  const part = (name: string) => (q.get(name) ?? '').normalize().slice(0, maxName)
   if (view === 'contest' && id)
     return {
       view,
