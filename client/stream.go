@@ -36,7 +36,8 @@ type StreamOptions struct {
 	// further answer is read while it runs, so it must not take long.
 	Answered func(Answer)
 	// Refused is called if a line was refused, after Answered. If ok is true, the stream goes
-	// on with the replacement in the place of the line. nil: a refusal ends the stream.
+	// on with the replacement in the place of the line. It is called for a replacement that
+	// is refused, too. nil: a refusal ends the stream.
 	Refused func(l Line, p *score.Problem) (replacement Line, ok bool)
 	// Trouble is called when a connection failed, before its events are sent again.
 	Trouble func(url string, err error)

@@ -15,7 +15,6 @@ import (
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
-	"laurel/score/fastjson"
 	"laurel/score/ranking"
 )
 
@@ -33,12 +32,10 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := page.Rows[0].AppendJSON(nil)
-	format := fastjson.NewWriter(nil)
-	page.WriteMembers(&format)
 	all := readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=31&category=W&limit=3",
 		"event: snapshot", `"leaderboards":[{`, "\nid: fake-")
 	window := `{"contest_id":"OG50BC/MAR","split":"finish","category":"W","around":"31",` +
-		`"total":2,` + string(format.B[1:]) + `,"revision":11,"order":["31","42"],"rows":[` + string(row) + `,`
+		`"total":2,"result_type":"TIME","unit":"s","sort":"asc","revision":11,"order":["31","42"],"rows":[` + string(row) + `,`
 	for _, want := range []string{`"scores":[]`, window} {
 		if !strings.Contains(all, want) {
 			t.Errorf("got\n%s\nwant %s in it", all, want)
@@ -48,7 +45,8 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 		`"order":["2888"]`,
 		`{"contest_id":"OG/none","split":"","total":0,"revision":13,"order":[],"rows":[]}`,
 		`"contest_id":"OG/1"`)
-	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,`+string(format.B[1:])+`,"revision":11,"order":[],"rows":[]`)
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody",
+		`"total":5,"result_type":"TIME","unit":"s","sort":"asc","revision":11,"order":[],"rows":[]`)
 	readUntil(t, url+"/v1/watch?leaderboard="+race+"&last_event_id=fake-0",
 		"event: leaderboard\ndata: {\"contest_id\"", `"order":["2888","31","42","7","99"]`, "\nid: fake-")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
@@ -230,6 +231,23 @@ func TestAnAlertWithoutAContestIsNotMade(t *testing.T) {
 		"--on-refusal=skip")
 	if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 1") || strings.Contains(out, "refused") {
 		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
+	}
+}
+
+func TestAnEventAheadOfTheClockIsRefusedAlone(t *testing.T) {
+	t.Parallel()
+	g := group(t, 2)
+	for i, f := range g.Frontends { // one of them is the master
+		line := strings.ReplaceAll(bad["by a time to come"].line, arena, fmt.Sprint(arena, i))
+		input := strings.ReplaceAll(withBad(50, line, 20), arena+`"`, fmt.Sprint(arena, i, `"`))
+		code, out, errs := against(t, f.URL, input, time.Minute, "sing", "-")
+		if code != cli.ExitFailed || !strings.Contains(errs, "line 20, event bad: invalid_event: time: ") ||
+			!strings.HasPrefix(out, "events 19, ") {
+			t.Errorf("%s: exit code %d, stderr %q, the summary is %q", f.ID, code, errs, out)
+		}
+	}
+	if n := len(g.Events("OG50BC/1")); n != 2*19 {
+		t.Errorf("%d events were counted; want those before", n)
 	}
 }
 
