@@ -8,9 +8,6 @@ import (
 	"laurel/score"
 )
 
-// maxNumbers is the limit of the periods and statistics of a contest.
-const maxNumbers = 10_000
-
 // crowd returns the definition of a match of n competitors.
 func crowd(n int) string {
 	var list []string
