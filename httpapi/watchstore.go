@@ -39,7 +39,7 @@ type sectionNumbers struct {
 const (
 	sectionsInterval = 2 * time.Second
 	// sectionsTimeout is how long a heartbeat waits for the numbers. The next one has them.
-	sectionsTimeout = 20 * time.Millisecond
+	sectionsTimeout = 100 * time.Millisecond
 )
 
 // numbers returns the numbers of contests as JSON, nil if they are not known now.

@@ -35,7 +35,7 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 	all := readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=31&category=W&limit=3",
 		"event: snapshot", `"leaderboards":[{`, "\nid: fake-")
 	window := `{"contest_id":"OG50BC/MAR","split":"finish","category":"W","around":"31",` +
-		`"total":2,"revision":11,"order":["31","42"],"rows":[` + string(row) + `,`
+		`"total":2,"result_type":"TIME","unit":"s","sort":"asc","revision":11,"order":["31","42"],"rows":[` + string(row) + `,`
 	for _, want := range []string{`"scores":[]`, window} {
 		if !strings.Contains(all, want) {
 			t.Errorf("got\n%s\nwant %s in it", all, want)
@@ -45,7 +45,8 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 		`"order":["2888"]`,
 		`{"contest_id":"OG/none","split":"","total":0,"revision":13,"order":[],"rows":[]}`,
 		`"contest_id":"OG/1"`)
-	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,"revision":11,"order":[],"rows":[]`)
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody",
+		`"total":5,"result_type":"TIME","unit":"s","sort":"asc","revision":11,"order":[],"rows":[]`)
 	readUntil(t, url+"/v1/watch?leaderboard="+race+"&last_event_id=fake-0",
 		"event: leaderboard\ndata: {\"contest_id\"", `"order":["2888","31","42","7","99"]`, "\nid: fake-")
 }
