@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -126,5 +127,11 @@ func TestIdentifiersThatPrintAlikeAreRefused(t *testing.T) {
 		if p.Field != "data.competitor" || !strings.Contains(p.Detail, why) {
 			t.Errorf("%q is refused with %+v; want %q", competitor, p, why)
 		}
+	}
+	// A name that is typed or pasted in another form finds the competitor.
+	apply(t, g.frontends[0], resultOf("D16/BIB", "Jos\u00e9", "finish", `"mark":102`))
+	typed := g.frontends[0].url + "/v1/leaderboard/D16/BIB?around=" + url.QueryEscape("Jose\u0301")
+	if l := decode[score.Leaderboard](t, get(t, typed)); len(l.Rows) != 2 {
+		t.Errorf("around José typed with a combining accent are %+v", l.Rows)
 	}
 }

@@ -180,7 +180,12 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
         d.delta ? signed(d.delta) : '',
       ]
     case 'score.set':
-      return [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}${d.adjustment ? ' \u00b7 adjustment' : ''}`, '']
+      return [
+        [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}`, d.adjustment && 'adjustment']
+          .filter(Boolean)
+          .join(' \u00b7 '),
+        '',
+      ]
     case 'result.set':
       return [
         [name(d.competitor), d.split && isolated(words(d.split))].filter(Boolean).join(' \u00b7 '),
@@ -310,9 +315,15 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                 <td class="when">
                   {at(e).day !== (shown[i - 1] && at(shown[i - 1]!).day) && <span class="day">{at(e).day} </span>}
                   <time dateTime={e.time}>
-                    {e.data.clock ? <Isolated text={e.data.clock} /> : <Clock time={e.time} like={c.start_time ?? 'Z'} />}
+                    {e.data.clock ? (
+                      <Isolated text={e.data.clock} />
+                    ) : (
+                      <Clock time={e.time} like={c.start_time ?? 'Z'} />
+                    )}
                   </time>{' '}
-                  <span class="at">{e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}</span>
+                  <span class="at">
+                    {e.type === 'score.play' && e.data.period && <Isolated text={e.data.period} />}
+                  </span>
                 </td>
                 <td>
                   <EventText
