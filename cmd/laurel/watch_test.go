@@ -222,9 +222,9 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 		mark("7", 2000), mark("8", 2100), mark("9", 2200))
 	w := start(t, "watch", "--leaderboard", aRace, "--split", "10km", "--category", "W", "--around", "9",
 		"--limit", "2", "--to", g.Frontends[0].URL)
-	w.out.awaitText(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
+	w.out.awaitText(t, "7  "+aRace+"  leaderboard  2 8 35:00, 3 9 36:40, of 3\n")
 	race(mark("9", 2050))
-	w.out.awaitText(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
+	w.out.awaitText(t, "8  "+aRace+"  leaderboard  2 9 34:10, 3 8 35:00, of 3\n")
 	w.interrupt(t)
 	want := "GET f1 /v1/watch?around=9&category=W&home=f1&leaderboard=OG50BC%2FATH-M-MAR&limit=2&split=10km"
 	if got := g.Requests(); !slices.Contains(got, want) {
