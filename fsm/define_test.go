@@ -284,6 +284,11 @@ func TestVoidingACompetitorDefineRestoresTheOneBefore(t *testing.T) {
 			t.Errorf("%s: after the voids the state is\n%s\nwant\n%s", kind, got, empty)
 		}
 		mustPost(t, m, "late", "competitor.define", "G/r", `{"competitor":"B","name":"Late"}`)
+		mustPost(t, m, "later", "competitor.define", "G/r", `{"competitor":"B","name":"Later","order":-1}`)
+		mustVoid(t, m, "vlater", "G/r", "later")
+		if got := startListOf(t, m, "G/r", 9); !slices.Equal(got, []string{"A Listed", "B Late"}) {
+			t.Errorf("%s: the start list is %q", kind, got)
+		}
 		mark("m1", "B")
 		want("B", "Late")
 		wantVoidRefused(t, m, score.StatusConflict, "", "G/r", "late")

@@ -167,13 +167,19 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 		}
 		return 1
 	}
+	reset := map[string]uint64{}
+	for _, a := range s.events {
+		if a.Type == score.TypeContestReset && voided[a] == nil {
+			reset[a.ContestID] = a.revision
+		}
+	}
 	for now := range 3 {
 		for _, a := range s.events {
 			if voided[a] != nil || a.target != nil || phase(a.Type) != now {
 				continue
 			}
 			c := f.contests[a.ContestID]
-			if now == 2 && c != nil && a.revision < c.ResetRevision {
+			if c != nil && a.revision < reset[a.ContestID] && score.EndedByReset(a.Type) {
 				for _, o := range organisations(a.Data) {
 					f.tables[a.Competition()].AddOrganisation(o)
 				}

@@ -129,6 +129,22 @@ func TestAResetWhoseMarksHaveNoPlaceAnyLongerCannotBeVoided(t *testing.T) {
 	wantResult(t, m, "G/r", "X", "10")
 }
 
+// The list may change after a reset. Then the plays from before it have no place, but no
+// other event depends on them.
+func TestEventsBeforeAResetHinderNoVoid(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1}`)
+	mustPost(t, m, "reset", "contest.reset", "G/1", replayed)
+	mustPost(t, m, "d2", "contest.define", "G/1",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"B"},{"code":"C"}]}`)
+	mustPost(t, m, "run2", "contest.status", "G/1", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"C","delta":1}`)
+	mustVoid(t, m, "v1", "G/1", "g2")
+	wantResult(t, m, "G/1", "C", "0")
+	wantVoidRefused(t, m, score.StatusConflict, `"g1"`, "G/1", "reset")
+}
+
 func TestAContestWithManyMarksCannotBeReset(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)

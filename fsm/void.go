@@ -227,12 +227,20 @@ func voidedBy(events []*entry.Event) map[uint64]uint64 {
 	return voided
 }
 
-// standing returns the events that are not voided and have an effect, without the marks.
-// The definitions come first: the last of them decide what all other events amount to.
+// standing returns the events that are not voided and have an effect, without the marks
+// and without what a contest.reset has ended. The definitions come first: the last of them
+// decide what all other events amount to.
 func (h *history) standing() []*entry.Event {
 	var definitions, others []*entry.Event
+	reset := uint64(0)
+	for _, s := range h.events {
+		if s.Type == score.TypeContestReset && h.voidedBy[s.Revision] == 0 {
+			reset = s.Revision
+		}
+	}
 	for _, s := range h.events {
 		switch {
+		case s.Revision < reset && score.EndedByReset(s.Type):
 		case h.voidedBy[s.Revision] != 0 || s.Voids != 0 || s.Type == score.TypeResultSet:
 		case s.Type == score.TypeContestDefine || s.Type == score.TypeCompetitorDefine:
 			definitions = append(definitions, s)
