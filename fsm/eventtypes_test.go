@@ -54,6 +54,7 @@ var eventExamples = map[score.Type]eventExample{
 // exclusiveMembers lists members that cannot be given together with some of the example.
 var exclusiveMembers = map[score.Type]map[string]string{
 	score.TypeContestDefine: {"tiebreak_periods": `["SO"]`, "kind": `"head_to_head"`}, // without splits
+	score.TypeScoreSet:      {"adjustment": `true`},                                   // without period
 	score.TypeResultSet:     {"irm": `"DNF"`},                                         // without mark
 }
 

@@ -149,7 +149,7 @@ func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 		{"seq beyond 2^53", `{"source":"b","seq":9007199254740992}`, "seq", "up to 9007199254740991"},
 		{"seq beyond 2^64", `{"source":"b","seq":18446744073709551616}`, "seq", "want a whole number"},
 		{"seq without a source", `{"seq":1}`, "source", "name the source, or leave seq out"},
-		{"time in words", `{"time":"yesterday"}`, "time", `got a string; want an RFC 3339 time, such as "2026-02-09T10:16:40Z"`},
+		{"time in words", `{"time":"yesterday"}`, "time", `got "yesterday"; want an RFC 3339 time, such as "2026-02-09T10:16:40Z"`},
 		{"time without a zone", `{"time":"2026-02-09T10:16:40"}`, "time", "want an RFC 3339 time"},
 		{"time as a number", `{"time":1770632200}`, "time", "want an RFC 3339 time"},
 		{"time in the year 10000 in UTC", `{"time":"9999-12-31T23:59:59-01:00"}`, "time",
