@@ -265,6 +265,12 @@ func TestNonvoterHasNoVoteUntilItIsPromoted(t *testing.T) {
 	if list := voters(m); !slices.Equal(list, []string{"f1", "f2"}) {
 		t.Errorf("the voters are %v", list)
 	}
+	eventually(t, "its log has the change", func() error {
+		if list := voters(n.member()); len(list) != 2 {
+			return fmt.Errorf("the voters are %v", list)
+		}
+		return nil
+	})
 	n.stop()
 	if _, err := Start(n.again()); !errors.Is(err, ErrHasVote) {
 		t.Errorf("it has a vote, and started without one it got %v", err)

@@ -147,6 +147,25 @@ func TestWhoHoldsAnAckedPostIsRememberedAtOnce(t *testing.T) {
 	}
 }
 
+// In an insecure group anybody may send messages of Raft under any name.
+func TestOnlyMembersAreRememberedToHoldEntries(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	m := g.master().member()
+	stranger := newFakePeer(t, "127.0.0.1:0", "f9@x")
+	request := &raft.AppendEntriesRequest{
+		RPCHeader: stranger.header(), Term: m.Epoch(), PrevLogEntry: 1, PrevLogTerm: 1, // which m has, too
+	}
+	var answer raft.AppendEntriesResponse
+	to := peer.Address(m.self, raft.ServerAddress(m.Peer()))
+	if err := stranger.over.AppendEntries(m.self, to, request, &answer); err != nil || !answer.Success {
+		t.Fatalf("the message was answered %+v, %v", answer, err)
+	}
+	if held := m.source.HeldBy(stranger.id); held != nil {
+		t.Errorf("a stranger is remembered to hold %+v", *held)
+	}
+}
+
 // An old copy of its directory may lack the vote.
 func TestAMemberThatHasJustStartedVotesInNoTermThatOthersKnew(t *testing.T) {
 	t.Parallel()

@@ -297,12 +297,17 @@ func (g *ctxGroup) Post(ctx context.Context, _ score.Post) ([]score.Result, erro
 	return nil, ctx.Err()
 }
 
+// benchOptions are those of a benchmark over connections.
+func benchOptions() Options {
+	return Options{Logger: slog.New(slog.DiscardHandler), Options: admission.Options{PublicHost: testHost}}
+}
+
 // BenchmarkPostOver measures one posted event over a loopback connection, with and without the
 // fast path.
 func BenchmarkPostOver(b *testing.B) {
 	for name, hot := range map[string]bool{"front": true, "nethttp": false} {
 		b.Run(name, func(b *testing.B) {
-			addr := serveWay(b, groupOf(&benchGroup{}), Options{Logger: slog.New(slog.DiscardHandler)}, hot)
+			addr := serveWay(b, groupOf(&benchGroup{}), benchOptions(), hot)
 			raw := []byte(rawPost(playOf("2"), isJSON))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -366,7 +365,7 @@ func BenchmarkGetOver(b *testing.B) {
 	body := bodyOf(newStore(b), "scores/"+contest)
 	g := &hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}
 	g.id = "f1"
-	o := Options{Logger: slog.New(slog.DiscardHandler)}
+	o := benchOptions()
 	router := mux.NewRouter()
 	router.HandleFunc("/v1/scores/{contest:.+}", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

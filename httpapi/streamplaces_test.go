@@ -191,7 +191,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// A stream waits for the rate of the key whose events it has, whoever sends them.
+// A stream waits for the rate of the key that signed its events, from any address.
 func TestAStrangersStreamGivesItsPlaceWhileItWaits(t *testing.T) {
 	c, a, _ := guardedServer(t, limited(admission.Limits{MaxStreams: 1}))
 	slow := &access.Grant{

@@ -317,7 +317,7 @@ func TestAWatcherIsSentOnlyWhereItCanGoByTheWayItCame(t *testing.T) {
 		{"by a proxy that names itself", "", "http://f2.example", field("Via"), ""},
 		{"to another scheme", "", "https://f2.example", plain, ""},
 		{"to no URL", "", "", plain, ""},
-		{"to a URL that is none", "", "javascript:alert(1)", plain, ""},
+		{"to a wrong URL", "", "javascript:alert(1)", plain, ""},
 		{"by a public URL", "http://f1.example", "http://f2.example", host("f1.example"), there},
 		{"by a public URL with its port", "http://f1.example", "http://f2.example", host("F1.example:80"), there},
 		{"by a public URL with a prefix", "http://f1.example/live", "http://f2.example/live", host("f1.example"),

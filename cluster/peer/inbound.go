@@ -122,8 +122,11 @@ func (t *Transport) handle(
 		// have entries of an older term, which were never committed.
 		proven := request.PrevLogEntry + uint64(len(request.Entries))
 		request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
-		if request.Term >= t.raft.CurrentTerm() {
-			t.noteHeld(raft.ServerID(request.ID), request) // a leader stores an entry before it sends it
+		// A leader stores an entry before it sends it. What is noted of others is bounded by
+		// the members, because in an insecure group anybody may send.
+		leader, known := Find(Servers(t.raft), raft.ServerID(request.ID))
+		if known && request.Term >= t.raft.CurrentTerm() {
+			t.noteHeld(leader.ID, request)
 		}
 	}
 	t.Deliver(call)

@@ -84,8 +84,8 @@ func (s *Source) HeldBy(id raft.ServerID) *Held {
 // entry as stored could otherwise be outvoted with the help of the member that forgot it.
 //
 // Each member remembers the newest entry that it heard each other one to hold, from Raft's
-// messages and from its status, and tells it so with its own status. A running member forgets nothing, so only one that has
-// just started has to ask. It takes part in elections
+// messages and from its status, and tells it so with its own status. A running member
+// forgets nothing, so only one that has just started has to ask. It takes part in elections
 //
 //   - when it follows a master, and has applied what that master had applied when it asked:
 //     its log has all that was committed before, whatever others say; or

@@ -19,7 +19,7 @@ import (
 // of its contest. Others change nothing, because they were applied before, and anybody can
 // copy a signed event from a timeline. So a caller has an allowance for what is under
 // way, and pays for what was applied and folded before it posts more. For a key each
-// address has an allowance of its own: copies take that of whoever sends them.
+// address has an allowance of its own: a copy is charged to the address that sends it.
 const (
 	// FoldsPerCaller is how many events a second one key or token may have folded again.
 	// What it has folded beyond that, it pays for before its next such post.
