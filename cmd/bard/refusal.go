@@ -25,35 +25,6 @@ const (
 	maxReason = 2000
 )
 
-// onRefusal is what becomes of the events behind one that is refused.
-type onRefusal bool
-
-const (
-	stopOnRefusal onRefusal = false
-	skipOnRefusal onRefusal = true
-)
-
-func (r *onRefusal) Set(text string) error {
-	switch text {
-	case "stop":
-		*r = stopOnRefusal
-	case "skip":
-		*r = skipOnRefusal
-	default:
-		return fmt.Errorf("got %q; want stop or skip", text)
-	}
-	return nil
-}
-
-func (r *onRefusal) Type() string { return "stop|skip" }
-
-func (r *onRefusal) String() string {
-	if *r == skipOnRefusal {
-		return "skip"
-	}
-	return "stop"
-}
-
 // refusals are the events of an input that were refused, and the alerts in their places.
 // The singer's lock guards them.
 type refusals struct {
@@ -86,7 +57,7 @@ func concernsAll(reason error) bool {
 // note notes an event that is about to be sent. If its contest is not valid, an alert in its
 // place is about that of the event before.
 func (s *singer) note(e *inputEvent) {
-	if s.onRefusal == stopOnRefusal {
+	if !s.skipRefused {
 		return
 	}
 	s.mu.Lock()
@@ -121,7 +92,7 @@ func (s *singer) refused(l client.Line, p *score.Problem) (replacement client.Li
 // replace returns the alert that takes the place of a refused event. ok is false if the
 // refusal is not about this event alone, or no alert can be made of it.
 func (s *singer) replace(e *inputEvent, reason error) (l client.Line, ok bool) {
-	if s.onRefusal == stopOnRefusal || e.source == "" || e.contest == "" || concernsAll(reason) {
+	if !s.skipRefused || e.source == "" || e.contest == "" || concernsAll(reason) {
 		return l, false
 	}
 	text := fmt.Sprintf("refused: event %s: %v", cmp.Or(e.ID, "without an id"), reason)
@@ -176,7 +147,7 @@ func (r *refusals) report() string {
 }
 
 // explain adds the line to the error of a refused event, and what to do.
-func (s *singer) explain(ctx context.Context, err error, made bool) error {
+func (s *singer) explain(ctx context.Context, err error) error {
 	r, ok := errors.AsType[*client.RefusedError](err)
 	if !ok {
 		return err
@@ -188,7 +159,7 @@ func (s *singer) explain(ctx context.Context, err error, made bool) error {
 		return fmt.Errorf("%w\nThe alert in its place was refused, too: %v", refusal, r.Problem)
 	}
 	err = lineError(r.Line.Number, r.Line.ID, r.Problem)
-	if made && (isTaken(r.Problem) || r.Problem.Code == score.SeqGap) {
+	if s.made && (isTaken(r.Problem) || r.Problem.Code == score.SeqGap) {
 		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
 			"line was posted before; give this one a source with --source", err)
 	}
