@@ -15,6 +15,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -24,7 +25,7 @@ import (
 // *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, err error) {
+) (p ranking.Leaderboard, revision uint64, err error) {
 	for {
 		a := m.boards.Ask(contestID, q)
 		if a.Err == leaderboard.ErrNotLoaded {
@@ -41,7 +42,7 @@ func (m *Machine) Board(
 
 // BoardNow returns what Board would return if the board is in memory. If ok is false,
 // Board returns the page or the error.
-func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Leaderboard, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
@@ -52,7 +53,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	if a.Err = m.commit(); a.Err != nil {
 		return a
 	}
-	var c score.Contest
+	var c fold.Contest
 	a.Err = m.db.View(func(tx *bolt.Tx) error {
 		found, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c)
 		if err == nil && !found {
@@ -69,7 +70,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 
 // readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
-	contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error,
+	contestID, split string, use func(total int, marks iter.Seq2[ranking.Mark, error]) error,
 ) error {
 	tx, _, err := m.beginRead()
 	if err != nil {
@@ -84,11 +85,11 @@ func (m *Machine) readMarks(
 	if total > manyMarks {
 		defer database.DropPages(tx)
 	}
-	return use(int(total), func(yield func(score.Mark, error) bool) {
+	return use(int(total), func(yield func(ranking.Mark, error) bool) {
 		p := database.Prefix(contestID, split)
 		c := tx.Bucket(database.Marks).Cursor()
 		for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
-			var mark score.Mark
+			var mark ranking.Mark
 			v, err := database.Unseal(k, sealed)
 			if err == nil {
 				err = json.Unmarshal(v, &mark)
@@ -102,7 +103,7 @@ func (m *Machine) readMarks(
 
 // updateBoards applies a batch to the leaderboards. m.applying must be held.
 func (m *Machine) updateBoards(b *batch) {
-	m.boards.Apply(&b.boardUpdates, func(id string) (c *score.Contest, changed bool) {
+	m.boards.Apply(&b.boardUpdates, func(id string) (c *fold.Contest, changed bool) {
 		if !b.contests[id] {
 			return nil, false // the event was an alert, or was rolled back
 		}
@@ -115,14 +116,14 @@ func (m *Machine) updateBoards(b *batch) {
 }
 
 // contestMarks are the marks of one ranked contest in the database. It implements
-// score.Marks.
+// fold.Marks.
 //
 // The Boards bucket has a key for each mark, in the order of the ranking: first the marks
 // with a rank, the best first, then those without. Equal marks are ordered by the
 // competitor's code, so the order is total.
 type contestMarks struct {
 	b       *batch
-	contest *score.Contest
+	contest *fold.Contest
 }
 
 type splitKey struct{ contestID, split string }
@@ -133,7 +134,7 @@ const (
 	plainOrder = 1 // nothing: neither a second mark nor a place
 )
 
-func boardKey(contestID, split string, direction score.Direction, m *score.Mark) []byte {
+func boardKey(contestID, split string, direction ranking.Direction, m *ranking.Mark) []byte {
 	order := direction.Order(m)
 	k := appendSigned(database.Prefix(contestID, split), order.First)
 	if order.Exact() {
@@ -161,28 +162,28 @@ func competitorIn(key []byte) string {
 	return ""
 }
 
-func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
+func (s *contestMarks) find(split, competitor string) (m ranking.Mark, ok bool) {
 	ok = s.b.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
 	return m, ok
 }
 
-// Traits implements score.Marks.
-func (s *contestMarks) Traits(competitor string) (t score.Traits) {
+// Traits implements fold.Marks.
+func (s *contestMarks) Traits(competitor string) (t ranking.Traits) {
 	s.b.tx.GetJSON(database.Traits, database.Key(s.contest.ID, competitor), &t)
 	return t
 }
 
-func (s *contestMarks) putTraits(competitor string, t score.Traits) {
+func (s *contestMarks) putTraits(competitor string, t ranking.Traits) {
 	k := database.Key(s.contest.ID, competitor)
-	if t == (score.Traits{}) {
+	if t == (ranking.Traits{}) {
 		s.b.tx.Delete(database.Traits, k)
 	} else {
 		s.b.tx.PutJSON(database.Traits, k, &t)
 	}
 }
 
-// Set implements score.Marks.
-func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool) {
+// Set implements fold.Marks.
+func (s *contestMarks) Set(split string, m ranking.Mark) (total int, restated bool) {
 	before := s.Traits(m.Competitor)
 	old, replaces := s.find(split, m.Competitor)
 	traits := before.With(&m, nil)
@@ -211,11 +212,11 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int, restated bool
 	return total, restated
 }
 
-// Restate implements score.Marks.
+// Restate implements fold.Marks.
 func (s *contestMarks) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
 
 // put writes a mark in the place of another one; nil if there is none.
-func (s *contestMarks) put(split string, m, old *score.Mark) {
+func (s *contestMarks) put(split string, m, old *ranking.Mark) {
 	b, id, direction := s.b, s.contest.ID, s.contest.Definition.Direction()
 	if old != nil {
 		b.tx.Delete(database.Boards, boardKey(id, split, direction, old))
@@ -230,9 +231,9 @@ func (s *contestMarks) put(split string, m, old *score.Mark) {
 
 // restate writes those marks of a competitor that are not as its traits and the IRMs at
 // all splits make them. It reports whether there were any.
-func (s *contestMarks) restate(competitor string, traits score.Traits) (restated bool) {
+func (s *contestMarks) restate(competitor string, traits ranking.Traits) (restated bool) {
 	splits := s.contest.Definition.AllSplits()
-	before, marks := make([]score.Mark, len(splits)), make([]*score.Mark, len(splits))
+	before, marks := make([]ranking.Mark, len(splits)), make([]*ranking.Mark, len(splits))
 	for i, split := range splits {
 		if m, ok := s.find(split, competitor); ok {
 			before[i], marks[i] = m, &m
@@ -251,8 +252,8 @@ func (s *contestMarks) restate(competitor string, traits score.Traits) (restated
 
 // settle replaces what the marks of a competitor name, after one of them was set or removed
 // by a void.
-func (s *contestMarks) settle(competitor string, traits score.Traits) {
-	traits = traits.Recount(func(yield func(*score.Mark) bool) {
+func (s *contestMarks) settle(competitor string, traits ranking.Traits) {
+	traits = traits.Recount(func(yield func(*ranking.Mark) bool) {
 		for _, split := range s.contest.Definition.AllSplits() {
 			if m, ok := s.find(split, competitor); ok && !yield(&m) {
 				return
@@ -288,7 +289,7 @@ func (s *contestMarks) remove(list []markKey) {
 	}
 }
 
-// Clear implements score.Marks.
+// Clear implements fold.Marks.
 func (s *contestMarks) Clear() {
 	var list []markKey
 	for _, split := range s.contest.Definition.AllSplits() {
@@ -299,7 +300,7 @@ func (s *contestMarks) Clear() {
 	}
 	s.remove(list)
 	for _, at := range list {
-		s.putTraits(at.competitor, score.Traits{})
+		s.putTraits(at.competitor, ranking.Traits{})
 	}
 }
 
@@ -312,8 +313,8 @@ func (s *contestMarks) total(split string) int {
 	return int(n)
 }
 
-// First implements score.Marks.
-func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
+// First implements fold.Marks.
+func (s *contestMarks) First(split string, n int) (first []ranking.Mark, total int) {
 	p := database.Prefix(s.contest.ID, split)
 	c := s.b.tx.Bucket(database.Boards).Cursor()
 	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {

@@ -11,6 +11,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // The start list of a ranked contest has a record for each competitor that a
@@ -31,7 +32,7 @@ func orderKey(contestID string, e score.Entrant) []byte {
 	return append(k, e.Code...)
 }
 
-// Entrant implements score.Marks.
+// Entrant implements fold.Marks.
 func (s *contestMarks) Entrant(code string) (e score.Entrant, entered bool) {
 	if s.contest.Entered == 0 {
 		return e, false
@@ -44,7 +45,7 @@ func (s *contestMarks) storedEntrant(code string) (e score.Entrant, entered bool
 	return e, entered
 }
 
-// SetEntrant implements score.Marks.
+// SetEntrant implements fold.Marks.
 func (s *contestMarks) SetEntrant(e score.Entrant) {
 	s.putEntrant(e)
 	s.Restate(e.Code)
@@ -71,7 +72,7 @@ func (s *contestMarks) removeEntrant(code string) {
 	}
 }
 
-// FirstEntrants implements score.Marks.
+// FirstEntrants implements fold.Marks.
 func (s *contestMarks) FirstEntrants(n int) (first []score.Entrant) {
 	p := database.Prefix(s.contest.ID, entrantByOrder)
 	c := s.b.tx.Bucket(database.Entrants).Cursor()
@@ -91,7 +92,7 @@ type entrantChange struct {
 
 // changedEntrant returns what a void makes of the entrant that it affects, nil if it
 // affects none: its competitor.defines that are not voided, one after the other.
-func (b *batch) changedEntrant(h *history, before *score.Contest) *entrantChange {
+func (b *batch) changedEntrant(h *history, before *fold.Contest) *entrantChange {
 	if h.entrant == "" {
 		return nil
 	}
@@ -134,7 +135,7 @@ func (c *entrantChange) added() int {
 func (v *View) StartList(
 	contestID string, after score.Place, limit int,
 ) (p score.StartListPage, ok bool, err error) {
-	var c score.Contest
+	var c fold.Contest
 	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
 	if !ok || err != nil {
 		return p, ok, err

@@ -13,6 +13,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/index"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // scan finds contests without the index, by reading every contest of the competition.
@@ -21,15 +22,15 @@ func scan(v *View, f score.Filter, after string, limit int) (list []score.Record
 }
 
 // contestsFrom yields contests in the order of their ids, from an id on.
-type contestsFrom func(from string) iter.Seq2[*score.Contest, error]
+type contestsFrom func(from string) iter.Seq2[*fold.Contest, error]
 
 // storedContests reads contests from the database.
 func storedContests(v *View) contestsFrom {
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
 			c := v.tx.Bucket(database.Contests).Cursor()
 			for k, sealed := c.Seek([]byte(from)); k != nil; k, sealed = c.Next() {
-				contest := new(score.Contest)
+				contest := new(fold.Contest)
 				value, err := database.Unseal(k, sealed)
 				if err == nil {
 					err = json.Unmarshal(value, contest)
@@ -45,15 +46,15 @@ func storedContests(v *View) contestsFrom {
 // decodedContests reads all contests once.
 func decodedContests(t tester, v *View) contestsFrom {
 	t.Helper()
-	var all []*score.Contest
+	var all []*fold.Contest
 	for c, err := range storedContests(v)("") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, c)
 	}
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
 			for _, c := range all {
 				if c.ID >= from && !yield(c, nil) {
 					return
@@ -82,7 +83,7 @@ func scanContests(
 		}
 		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c.ID, c.Definition.AllSplits(), f.Competitor)
 		entered := v.tx.Bucket(database.Entrants).Get(entrantKey(c.ID, f.Competitor)) != nil
-		if !f.Matches(c) && !((marked || entered) && others.Matches(c)) {
+		if !c.Matches(f) && !((marked || entered) && c.Matches(others)) {
 			continue
 		}
 		if n := len(list); n > 0 && n >= limit {
@@ -180,7 +181,7 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 // expectedPostings returns the postings of all contests and marks.
 func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	err := tx.Bucket(database.Contests).ForEach(func(k, sealed []byte) error {
-		c := new(score.Contest)
+		c := new(fold.Contest)
 		value, err := database.Unseal(k, sealed)
 		if err == nil {
 			err = json.Unmarshal(value, c)

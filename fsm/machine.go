@@ -17,6 +17,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -102,7 +103,7 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest // nil for one that is not defined
+	contests map[string]*fold.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	terms    map[string][]index.Term // as in the database, of each contest in contests
@@ -118,7 +119,7 @@ const (
 
 func newRecordCache() recordCache {
 	return recordCache{
-		contests: map[string]*score.Contest{},
+		contests: map[string]*fold.Contest{},
 		tables:   map[string]*medal.Table{},
 		sources:  map[string]*sourceState{},
 		terms:    map[string][]index.Term{},

@@ -14,7 +14,9 @@ import (
 	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // replayer computes the state of one contest from its events, and replaces the present
@@ -22,8 +24,8 @@ import (
 type replayer struct {
 	b           *batch
 	contestID   string
-	before      *score.Contest // the present state; nil if it is not defined
-	contest     *score.Contest // nil until it is defined
+	before      *fold.Contest  // the present state; nil if it is not defined
+	contest     *fold.Contest  // nil until it is defined
 	entrant     *entrantChange // nil if none changes
 	awards      map[string]award
 	definitions []*score.CompetitionDefine
@@ -43,13 +45,13 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 		return r.changeAward(d.AwardID, d)
 	case *score.ContestDefine:
 		if r.contest == nil {
-			r.contest = score.NewContest(r.contestID)
+			r.contest = fold.NewContest(r.contestID)
 		}
 	}
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return fold(r.contest, s, replayMarks{r}, score.Replay)
+	return foldEvent(r.contest, s, replayMarks{r}, fold.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -64,11 +66,11 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // setMarks sets them afterwards.
 type replayMarks struct{ r *replayer }
 
-func (replayMarks) Traits(string) (t score.Traits) { return t }
+func (replayMarks) Traits(string) (t ranking.Traits) { return t }
 
-func (replayMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
+func (replayMarks) Set(string, ranking.Mark) (total int, restated bool) { return 0, false }
 
-func (replayMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
+func (replayMarks) First(string, int) (first []ranking.Mark, total int) { return nil, 0 }
 
 func (replayMarks) Clear() {}
 
@@ -152,7 +154,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 
 // redefined reports whether the marks of a contest before amount to something else in the
 // contest after.
-func redefined(before, after *score.Contest) bool {
+func redefined(before, after *fold.Contest) bool {
 	return before != nil && before.Split != "" && after != nil &&
 		after.Definition.Differs(&before.Definition) != ""
 }
@@ -215,7 +217,7 @@ func (r *replayer) setStartList() {
 	}
 	r.contest.Entrants = nil
 	if r.contest.Entered > 0 {
-		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
+		r.contest.Entrants = m.FirstEntrants(fold.MaxLeaders)
 	}
 	if r.before != nil && r.before.Split != "" {
 		r.contest.Restate(r.before, m)
@@ -238,7 +240,7 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 		return r.b.checkMarksToClear(before)
 	}
 	leaves := r.entrant != nil && !r.entrant.entered
-	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
+	sameCode := func(a, b fold.Competitor) bool { return a.Code == b.Code }
 	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
@@ -301,8 +303,8 @@ type markToSet struct {
 // restores, those from before a contest.reset that it voids or restores, or all if they
 // amount to something else. before is the contest as it is, and after as it will be. All
 // other marks stay.
-func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
-	resetOf := func(c *score.Contest) uint64 {
+func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []markToSet) {
+	resetOf := func(c *fold.Contest) uint64 {
 		if c == nil {
 			return 0
 		}
@@ -414,7 +416,7 @@ func (b *batch) prefixOf(competitors []string) []byte {
 
 // setMarks sets the marks of a replayed contest, or removes them, and settles what their
 // competitors' marks have in common.
-func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
+func (b *batch) setMarks(c *fold.Contest, list []markToSet, h *history) {
 	m := &contestMarks{b, c}
 	var gone []markKey
 	var competitors []string
@@ -425,7 +427,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 			continue
 		}
 		if d, ok := s.event.Data.(*score.ResultSet); ok {
-			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark, _ := c.Definition.Mark(d) // the replay has checked it
 			mark.Categories, mark.Organisation = "", ""
 			m.Set(s.key.split, mark)
 		}
@@ -433,7 +435,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m.remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
-	var named map[string]score.Traits
+	var named map[string]ranking.Traits
 	if h.named {
 		named = b.traitsByTimeline(competitors, c.ResetRevision, h)
 	}
@@ -449,17 +451,17 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 
 // traitsByTimeline returns what the results of competitors name, from those after the
 // revision reset that are not voided.
-func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
-	found := make(map[string]score.Traits, len(competitors))
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]ranking.Traits {
+	found := make(map[string]ranking.Traits, len(competitors))
 	if len(competitors) == 0 {
 		return found
 	}
 	for _, competitor := range competitors {
-		found[competitor] = score.Traits{}
+		found[competitor] = ranking.Traits{}
 	}
 	for d := range b.results(h, reset, b.prefixOf(competitors)) {
 		if t, wanted := found[d.Competitor]; wanted {
-			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Categories = t.Categories.With(ranking.NewCategories(d.Category))
 			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
 			found[d.Competitor] = t
 		}

@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 )
@@ -68,7 +69,7 @@ func (v *View) contest(id string) (rec score.Record, size int, err error) {
 	if value == nil || err != nil {
 		return rec, 0, err
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}
@@ -87,7 +88,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 		return v.section(f, after, limit)
 	}
 	matches := index.Find(v.tx, f)
-	search := f.Searcher()
+	search := fold.NewSearcher(f.Find)
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
@@ -114,7 +115,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 
 // section is Contests for a filter with a section.
 func (v *View) section(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	search, size, scanned := f.Searcher(), 0, 0
+	search, size, scanned := fold.NewSearcher(f.Find), 0, 0
 	for m, err := range index.Section(v.tx, f.Section, after) {
 		if err != nil {
 			return nil, "", err
@@ -143,7 +144,7 @@ const maxScanned = 5000
 
 // found returns a contest that exists, and how many bytes are stored of it: 0 if the
 // search does not find it.
-func (v *View) found(id string, search *score.Searcher) (rec score.Record, stored int, err error) {
+func (v *View) found(id string, search *fold.Searcher) (rec score.Record, stored int, err error) {
 	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
 	switch {
 	case err != nil:
@@ -153,7 +154,7 @@ func (v *View) found(id string, search *score.Searcher) (rec score.Record, store
 	case !search.MayMatch(value):
 		return rec, 0, nil
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}

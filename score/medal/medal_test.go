@@ -65,7 +65,7 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 	if row, ok := table.Row("NIL"); !ok || row != (medal.Row{Organisation: "NIL"}) {
 		t.Errorf("a neutral organisation without medals has %+v, %v", row, ok)
 	}
-	table.Define(nil)
+	table.Define(&score.CompetitionDefine{Clear: []string{"neutral"}})
 	if rows := ranked(table.Standings().Rows); rows != "1 AIN, 2 GAU, 3 ROM, 4 EOR" {
 		t.Errorf("without the definition the table is %s", rows)
 	}
