@@ -67,7 +67,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if created {
 		c = fold.NewContest(e.ContestID)
 	}
-	if p := foldEvent(c, e, &contestMarks{b, c}, fold.Live); p != nil {
+	if p := foldEvent(c, e, b.ranked.Contest(c), fold.Live); p != nil {
 		return p
 	}
 	c.Revision = e.Revision
@@ -97,9 +97,9 @@ const maxResetMarks = 20_000
 func (b *batch) checkMarksToClear(c *fold.Contest) *score.Problem {
 	n := 0
 	if c.Split != "" {
-		marks := contestMarks{b, c}
+		marks := b.ranked.Contest(c)
 		for _, split := range c.Definition.AllSplits() {
-			n += marks.total(split)
+			n += marks.Total(split)
 		}
 	}
 	if n > maxResetMarks {
@@ -134,9 +134,9 @@ func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int) {
 		return 0
 	}
 	listed += c.Entered
-	marks := contestMarks{b, c}
+	marks := b.ranked.Contest(c)
 	for _, split := range c.Definition.AllSplits() {
-		n += min(marks.total(split), listed+1)
+		n += min(marks.Total(split), listed+1)
 	}
 	return n
 }
