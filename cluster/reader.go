@@ -6,7 +6,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/fsm"
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -48,19 +48,19 @@ func (r *reader) ChangedSince(ctx context.Context, revision, upTo uint64) (keys 
 // means that this member may not answer now, but the master may. The tag names what makes
 // the answer stale.
 func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
-	load := func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
+	load := func(ctx context.Context, floor uint64) (body []byte, revision, at uint64, err error) {
 		if err = r.machine.Await(ctx, floor); err != nil {
 			return nil, 0, 0, err
 		}
-		err = r.machine.View(func(v *fsm.View) error {
-			view = v.Revision()
+		err = r.machine.View(func(v *view.View) error {
+			at = v.Revision()
 			body, revision, err = ask(v)
 			if body == nil {
-				revision = view // a missing record has no revision of its own
+				revision = at // a missing record has no revision of its own
 			}
 			return err
 		})
-		return body, revision, view, err
+		return body, revision, at, err
 	}
 	return r.frontend.Answer(ctx, key, tag, load)
 }
@@ -104,7 +104,7 @@ func (r *reader) BoardNow(
 // be complete since the start.
 func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
-	err = r.machine.View(func(v *fsm.View) error {
+	err = r.machine.View(func(v *view.View) error {
 		revision = v.Revision()
 		return f(v)
 	})

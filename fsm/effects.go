@@ -66,7 +66,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if created {
 		c = score.NewContest(e.ContestID)
 	}
-	if p := fold(c, e, &contestMarks{b, c}, score.Live); p != nil {
+	if p := fold(c, e, b.ranked.Contest(c), score.Live); p != nil {
 		return p
 	}
 	c.Revision = e.Revision
@@ -96,9 +96,9 @@ const maxResetMarks = 20_000
 func (b *batch) checkMarksToClear(c *score.Contest) *score.Problem {
 	n := 0
 	if c.Split != "" {
-		marks := contestMarks{b, c}
+		marks := b.ranked.Contest(c)
 		for _, split := range c.Definition.AllSplits() {
-			n += marks.total(split)
+			n += marks.Total(split)
 		}
 	}
 	if n > maxResetMarks {
@@ -133,9 +133,9 @@ func (b *batch) marksToCheck(c *score.Contest, listed int) (n int) {
 		return 0
 	}
 	listed += c.Entered
-	marks := contestMarks{b, c}
+	marks := b.ranked.Contest(c)
 	for _, split := range c.Definition.AllSplits() {
-		n += min(marks.total(split), listed+1)
+		n += min(marks.Total(split), listed+1)
 	}
 	return n
 }

@@ -12,22 +12,23 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/index"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
 // scan finds contests without the index, by reading every contest of the competition.
-func scan(v *View, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	return scanContests(v, storedContests(v), f, after, limit)
+func scan(tx *bolt.Tx, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	return scanContests(tx, storedContests(tx), f, after, limit)
 }
 
 // contestsFrom yields contests in the order of their ids, from an id on.
 type contestsFrom func(from string) iter.Seq2[*score.Contest, error]
 
 // storedContests reads contests from the database.
-func storedContests(v *View) contestsFrom {
+func storedContests(tx *bolt.Tx) contestsFrom {
 	return func(from string) iter.Seq2[*score.Contest, error] {
 		return func(yield func(*score.Contest, error) bool) {
-			c := v.tx.Bucket(database.Contests).Cursor()
+			c := tx.Bucket(database.Contests).Cursor()
 			for k, sealed := c.Seek([]byte(from)); k != nil; k, sealed = c.Next() {
 				contest := new(score.Contest)
 				value, err := database.Unseal(k, sealed)
@@ -43,10 +44,10 @@ func storedContests(v *View) contestsFrom {
 }
 
 // decodedContests reads all contests once.
-func decodedContests(t tester, v *View) contestsFrom {
+func decodedContests(t tester, tx *bolt.Tx) contestsFrom {
 	t.Helper()
 	var all []*score.Contest
-	for c, err := range storedContests(v)("") {
+	for c, err := range storedContests(tx)("") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +66,7 @@ func decodedContests(t tester, v *View) contestsFrom {
 
 // scanContests returns a page of those contests that match a filter.
 func scanContests(
-	v *View, contests contestsFrom, f score.Filter, after string, limit int,
+	tx *bolt.Tx, contests contestsFrom, f score.Filter, after string, limit int,
 ) (list []score.Record, next string, err error) {
 	within := ""
 	if f.Competition != "" {
@@ -80,8 +81,10 @@ func scanContests(
 		if !strings.HasPrefix(c.ID, within) {
 			break
 		}
-		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c.ID, c.Definition.AllSplits(), f.Competitor)
-		entered := v.tx.Bucket(database.Entrants).Get(entrantKey(c.ID, f.Competitor)) != nil
+		marked := f.Competitor != "" && slices.ContainsFunc(c.Definition.AllSplits(), func(split string) bool {
+			return tx.Bucket(database.Marks).Get(database.Key(c.ID, split, f.Competitor)) != nil
+		})
+		entered := tx.Bucket(database.Entrants).Get(database.Key(c.ID, entrantByCode, f.Competitor)) != nil
 		if !f.Matches(c) && !((marked || entered) && others.Matches(c)) {
 			continue
 		}
@@ -97,25 +100,24 @@ func scanContests(
 // content of the index.
 func wantLists(t tester, m *Machine) {
 	t.Helper()
-	err := m.View(func(v *View) error {
-		contests := decodedContests(t, v)
-		for _, f := range filters(
-			[]string{"", "G", "H"},
-			[]string{"", "stones", "race", "none"},
-			[]string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
-			[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"},
-		) {
-			for _, limit := range []int{1, 2, 100} {
-				wantPages(t, v, contests, f, limit)
-			}
-		}
-		if got, want := postings(t, v.tx), expectedPostings(t, v.tx); !slices.Equal(got, want) {
-			t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
-		}
-		return nil
-	})
+	tx, _, err := m.beginRead()
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	contests := decodedContests(t, tx)
+	for _, f := range filters(
+		[]string{"", "G", "H"},
+		[]string{"", "stones", "race", "none"},
+		[]string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
+		[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"},
+	) {
+		for _, limit := range []int{1, 2, 100} {
+			wantPages(t, tx, contests, f, limit)
+		}
+	}
+	if got, want := postings(t, tx), expectedPostings(t, tx); !slices.Equal(got, want) {
+		t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
 	}
 }
 
@@ -133,14 +135,14 @@ func filters(competitions, sports, statuses, competitors []string) (list []score
 	return list
 }
 
-func wantPages(t tester, v *View, contests contestsFrom, f score.Filter, limit int) {
+func wantPages(t tester, tx *bolt.Tx, contests contestsFrom, f score.Filter, limit int) {
 	t.Helper()
 	for after := ""; ; {
-		got, next, err := v.Contests(f, after, limit)
+		got, next, err := view.New(tx, 0, "").Contests(f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantNext, err := scanContests(v, contests, f, after, limit)
+		want, wantNext, err := scanContests(tx, contests, f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +178,9 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 	}
 	return list
 }
+
+// entrantByCode is the kind of the keys by which the Entrants bucket has competitors.
+const entrantByCode = "c"
 
 // expectedPostings returns the postings of all contests and marks.
 func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
@@ -219,7 +224,7 @@ func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {
 	found := func(want int) {
 		t.Helper()
 		wantLists(t, m)
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			list, _, err := v.Contests(score.Filter{Competitor: "A"}, "", 10)
 			if len(list) != want {
 				t.Errorf("A is in %d contests, want %d", len(list), want)
@@ -270,7 +275,7 @@ func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	f := score.Filter{Sport: "stones", Competitor: "A"}
 	page := func(after string) (ids []string, next string) {
 		t.Helper()
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			list, n, err := v.Contests(f, after, 3)
 			ids, next = idsOf(list), n
 			return err

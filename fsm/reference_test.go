@@ -41,6 +41,9 @@ func (s *referenceStore) of(source string) (list []*acceptedEvent) {
 	return list
 }
 
+// rememberedIDs is the number of ids of each source by which repetitions are recognized.
+const rememberedIDs = 1024
+
 func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
 	posted := s.of(e.Source)
 	var first *acceptedEvent
@@ -52,7 +55,7 @@ func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
 	case e.Seq > 0:
 		first = posted[e.Seq-1]
 	default:
-		for _, a := range posted[max(0, len(posted)-idWindow):] {
+		for _, a := range posted[max(0, len(posted)-rememberedIDs):] {
 			if a.ID == e.ID {
 				first = a
 			}
@@ -423,7 +426,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 				board, place = k, 0
 			}
 			place++
-			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", competitorIn([]byte(parts[2]))))
+			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", competitorIn(parts[2])))
 		default:
 			continue
 		}
@@ -431,4 +434,13 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// competitorIn returns the competitor of a key of the Boards bucket, which begins with one
+// number or with three.
+func competitorIn(position string) string {
+	if position[8] == 0 {
+		return position[3*8+1:]
+	}
+	return position[8+1:]
 }

@@ -12,6 +12,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/medal"
@@ -79,7 +80,7 @@ func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {
 	if m.r.before == nil {
 		return e, false
 	}
-	return (&contestMarks{m.r.b, m.r.before}).Entrant(code)
+	return m.r.b.ranked.Contest(m.r.before).Entrant(code)
 }
 
 func (replayMarks) SetEntrant(score.Entrant) {}
@@ -90,7 +91,7 @@ func (replayMarks) FirstEntrants(int) []score.Entrant { return nil }
 
 // marksAfter are the present marks with the start list as it will be.
 type marksAfter struct {
-	*contestMarks
+	*ranked.Contest
 	startList replayMarks
 }
 
@@ -142,7 +143,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
 		if redefined(before, r.contest) {
-			(&contestMarks{b, before}).Clear()
+			b.ranked.Contest(before).Clear()
 		}
 		r.setStartList()
 		b.setMarks(r.contest, marks, h)
@@ -184,44 +185,6 @@ func (r *replayer) refusal(e *entry.Event, has, what string) *score.Problem {
 		"the contest has %s, and after this event %s; void the %s first", has, what, has).At(field)
 }
 
-// checkStartList refuses what would leave a start list without a ranked contest, and
-// counts the entrants otherwise.
-func (r *replayer) checkStartList(e *entry.Event) *score.Problem {
-	entered := 0
-	if r.before != nil && r.before.Definition.Kind == score.Ranked {
-		entered = r.before.Entered
-	}
-	ranked := r.contest != nil && r.contest.Definition.Kind == score.Ranked
-	if entered > 0 && !ranked {
-		return r.refusal(e, "competitor.defines", "it would not be defined as ranked")
-	}
-	if ranked {
-		r.contest.Entered = entered + r.entrant.added()
-	}
-	return nil
-}
-
-// setStartList changes the entrant that changes, what the contest has of the start list,
-// and the marks of those of whom other things are known.
-func (r *replayer) setStartList() {
-	m := &contestMarks{r.b, r.contest}
-	if change := r.entrant; change != nil {
-		if change.entered {
-			m.putEntrant(change.after)
-		} else {
-			m.removeEntrant(change.code)
-		}
-		m.Restate(change.code)
-	}
-	r.contest.Entrants = nil
-	if r.contest.Entered > 0 {
-		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
-	}
-	if r.before != nil && r.before.Split != "" {
-		r.contest.Restate(r.before, m)
-	}
-}
-
 // checkMarks refuses what would invalidate marks that stay, because it removes a
 // competitor who has a mark from the list. What changes their meaning has all marks set
 // again, unless they are too many.
@@ -243,7 +206,7 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 		return nil
 	}
 	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
-	if unlisted := c.Unlisted(marksAfter{&contestMarks{r.b, c}, replayMarks{r}}); unlisted != "" {
+	if unlisted := c.Unlisted(marksAfter{r.b.ranked.Contest(c), replayMarks{r}}); unlisted != "" {
 		return r.refusal(e, "marks", fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
 	return nil
@@ -293,7 +256,7 @@ func (r *replayer) redefineCompetition(e *entry.Event) {
 // markToSet is a mark that a void affects, and the last result.set of it that counts; nil
 // if there is none.
 type markToSet struct {
-	key   markKey
+	key   ranked.Key
 	event *entry.Event
 }
 
@@ -317,7 +280,7 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 	case was != is:
 		keys = append(keys, b.marksBetween(h.contestID, min(was, is), max(was, is))...)
 	}
-	at := map[markKey]int{}
+	at := map[ranked.Key]int{}
 	for _, k := range keys {
 		if _, known := at[k]; !known {
 			at[k] = len(list)
@@ -330,7 +293,7 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 }
 
 // marksBetween returns the marks that were set after a revision and before another one.
-func (b *batch) marksBetween(contestID string, after, before uint64) (keys []markKey) {
+func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
 		b.tx.Fail(err)
 		b.countRow()
@@ -341,7 +304,7 @@ func (b *batch) marksBetween(contestID string, after, before uint64) (keys []mar
 			continue
 		}
 		if d, _ := b.dataOf(b.decode(r)).(*score.ResultSet); d != nil {
-			keys = append(keys, markKey{d.Split, d.Competitor})
+			keys = append(keys, ranked.Key{Split: d.Split, Competitor: d.Competitor})
 		}
 	}
 	return keys
@@ -349,17 +312,17 @@ func (b *batch) marksBetween(contestID string, after, before uint64) (keys []mar
 
 // findLastMarks finds the last result.set of each mark of a list after the revision
 // reset, that is not voided. at has their places in the list.
-func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64, h *history) {
+func (b *batch) findLastMarks(list []markToSet, at map[ranked.Key]int, reset uint64, h *history) {
 	if len(list) == 0 {
 		return
 	}
 	competitors := make([]string, len(list))
 	for i, s := range list {
-		competitors[i] = s.key.competitor
+		competitors[i] = s.key.Competitor
 	}
 	missing := len(list)
 	for d, s := range b.results(h, reset, b.prefixOf(competitors)) {
-		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
+		if i, wanted := at[ranked.Key{Split: d.Split, Competitor: d.Competitor}]; wanted && list[i].event == nil {
 			s.Data, list[i].event = d, s
 			missing--
 		}
@@ -415,11 +378,11 @@ func (b *batch) prefixOf(competitors []string) []byte {
 // setMarks sets the marks of a replayed contest, or removes them, and settles what their
 // competitors' marks have in common.
 func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
-	m := &contestMarks{b, c}
-	var gone []markKey
+	m := b.ranked.Contest(c)
+	var gone []ranked.Key
 	var competitors []string
 	for _, s := range list {
-		competitors = append(competitors, s.key.competitor)
+		competitors = append(competitors, s.key.Competitor)
 		if s.event == nil {
 			gone = append(gone, s.key)
 			continue
@@ -427,10 +390,10 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 		if d, ok := s.event.Data.(*score.ResultSet); ok {
 			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
 			mark.Categories, mark.Organisation = "", ""
-			m.Set(s.key.split, mark)
+			m.Set(s.key.Split, mark)
 		}
 	}
-	m.remove(gone)
+	m.Remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
 	var named map[string]score.Traits
@@ -442,7 +405,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 		if h.named {
 			traits = named[competitor]
 		}
-		m.settle(competitor, traits)
+		m.Settle(competitor, traits)
 	}
 	c.UpdateLeaders(m)
 }

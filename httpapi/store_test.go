@@ -14,6 +14,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -113,7 +114,7 @@ func (s *testStore) setMark(competitor string, mark int) {
 
 // view calls f with the state of the store.
 func (s *testStore) view(f func(queries.View) error) error {
-	return s.Machine.View(func(v *fsm.View) error { return f(v) })
+	return s.Machine.View(func(v *view.View) error { return f(v) })
 }
 
 // answer returns the answer to a key, as the master makes it for another frontend.

@@ -254,6 +254,21 @@ func (t *Tx) OnUndo(revert func()) {
 	}
 }
 
+// Set sets a value in memory. Undo reverts it.
+func Set[K comparable, V any](t *Tx, m map[K]V, key K, value V) {
+	if t.recording {
+		old, existed := m[key]
+		t.OnUndo(func() {
+			if existed {
+				m[key] = old
+			} else {
+				delete(m, key)
+			}
+		})
+	}
+	m[key] = value
+}
+
 // Undo reverts all changes since BeginUndo, the last one first.
 func (t *Tx) Undo() {
 	for _, revert := range slices.Backward(t.undoLog) {

@@ -119,3 +119,28 @@ func Tables(tx *bolt.Tx) iter.Seq2[string, error] {
 		}
 	}
 }
+
+// sectionsKey is the key of the numbers of contests in the Meta bucket. It has no value if
+// there is no contest.
+var sectionsKey = []byte("sections")
+
+// AddSections adds to the numbers of contests in the sections.
+func AddSections(tx *database.Tx, n score.Sections) {
+	if n == (score.Sections{}) {
+		return
+	}
+	var stored score.Sections
+	tx.GetJSON(database.Meta, sectionsKey, &stored)
+	stored.Add(n)
+	if stored != (score.Sections{}) {
+		tx.PutJSON(database.Meta, sectionsKey, &stored)
+	} else { // as if there never was a contest: the transactions may be others elsewhere
+		tx.Delete(database.Meta, sectionsKey)
+	}
+}
+
+// Sections returns the numbers of contests in the sections.
+func Sections(tx *bolt.Tx) (n score.Sections, err error) {
+	_, err = database.GetJSON(tx.Bucket(database.Meta), sectionsKey, &n)
+	return n, err
+}
