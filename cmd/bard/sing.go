@@ -36,7 +36,8 @@ up if nothing is acknowledged for as long as --patience.
 If an event is refused, those of its source behind it cannot be posted, as its seq would be missing.
 With --on-refusal=stop bard then stops. With --on-refusal=skip it posts an alert with the reason under
 that seq, continues, and lists the refused events at the end; the exit code is 0. What you may not post,
-and what contradicts an event that was posted before, stops it nonetheless.
+what contradicts an event that was posted before, a line that does not say its source and seq, and a
+last line that is not whole stop it nonetheless.
 
 With --standby 5s, bard follows another one that posts the same source with the same seqs, such as a
 second machine with the same feed. It compares what the other one has posted with its own events. It
@@ -177,9 +178,11 @@ type singer struct {
 	took    time.Duration
 	stats   client.StreamStats
 	posted  posted
-	skipped uint64 // events that were acknowledged before
-	made    bool   // an identity, or a part of one, was made here
-	abort   func() // ends follow; nil: the singer is no standby
+	skipped uint64     // events that were acknowledged before
+	last    inputEvent // the latest that was sent, or acknowledged before
+	// madeSource is the source of the events that were numbered here; "" if there are none.
+	madeSource string
+	abort      func() // ends follow; nil: the singer is no standby
 
 	mu         sync.Mutex
 	refusals   refusals
@@ -232,13 +235,16 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 		if invalid == io.EOF {
 			return nil
 		}
-		s.made = s.made || e.made
+		if e.made {
+			s.madeSource = in.source
+		}
 		acked, err := s.isAcked(ctx, &e)
 		if err != nil {
 			return err
 		}
 		if acked {
 			s.skipped++
+			s.last = e
 			continue
 		}
 		if err := p.wait(ctx, e.time); err != nil {
@@ -253,7 +259,7 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 // isAcked reports whether the store has an event of the input under its seq. One that is
 // another event there is posted again, and refused.
 func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
-	if e.Seq == 0 || e.made && !s.skipRefused || !score.ValidPath(e.source) {
+	if e.Seq == 0 || !score.ValidPath(e.source) {
 		return false, nil
 	}
 	had, ok, err := s.posted.find(ctx, e.source, e.Seq)
@@ -263,14 +269,15 @@ func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
 // send sends an event or, if it is invalid, the alert in its place.
 func (s *singer) send(ctx context.Context, e *inputEvent, invalid error, stream *client.Stream) error {
 	s.note(e)
-	if invalid == nil {
-		return stream.SendLine(e.Line)
+	line := e.Line
+	if invalid != nil {
+		var ok bool
+		if line, ok = s.replace(e, invalid); !ok {
+			return s.advise(ctx, lineError(e.Number, e.ID, invalid), e)
+		}
 	}
-	placeholder, ok := s.replace(e, invalid)
-	if !ok {
-		return s.advise(ctx, lineError(e.Number, e.ID, invalid), e.Number, e.source, e.Seq)
-	}
-	return stream.SendLine(placeholder)
+	s.last = *e
+	return stream.SendLine(line)
 }
 
 func (s *singer) answer(a client.Answer) {

@@ -62,6 +62,7 @@ func (s *singer) follow(ctx context.Context, in *input, stream *client.Stream) e
 		}
 		if acked {
 			s.skipped++
+			s.last = a.inputEvent
 			continue
 		}
 		s.mu.Lock()
