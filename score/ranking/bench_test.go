@@ -12,22 +12,22 @@ import (
 
 // million returns the marks of a large tournament: codes of up to six digits, two
 // categories, a hundred organisations.
-func million() []score.Mark {
+func million() []Mark {
 	random := rand.New(rand.NewPCG(1, 1))
-	list := make([]score.Mark, 1_000_000)
+	list := make([]Mark, 1_000_000)
 	for i := range list {
-		list[i] = score.Mark{
+		list[i] = Mark{
 			Competitor:   strconv.Itoa(i),
 			Value:        score.Decimal(random.IntN(5_000_000)),
-			Categories:   score.NewCategories([]string{"F", "M"}[random.IntN(2)]),
+			Categories:   NewCategories([]string{"F", "M"}[random.IntN(2)]),
 			Organisation: "O" + strconv.Itoa(random.IntN(100)),
 		}
 	}
 	return list
 }
 
-func build(list []score.Mark) *Board {
-	builder := NewBuilder(score.Direction{Lower: true}, len(list))
+func build(list []Mark) *Board {
+	builder := NewBuilder(Direction{Lower: true}, len(list))
 	for _, m := range list {
 		builder.Add(m)
 	}
@@ -47,13 +47,13 @@ func TestNamesTeamsAndSecondMarksTakeLittleMemory(t *testing.T) {
 	const rows, maxBytes = 20_000, 230
 	random := rand.New(rand.NewPCG(1, 1))
 	before := heapBytes()
-	board := New(score.Direction{Lower: true})
+	board := New(Direction{Lower: true})
 	for i := range rows {
 		mark2 := score.Decimal(random.IntN(5_000_000))
-		board.Set(score.Mark{
+		board.Set(Mark{
 			Competitor: strconv.Itoa(i), Name: "Runner " + strconv.Itoa(i), Value: score.Decimal(random.IntN(5_000_000)),
 			Mark2: &mark2, Place: i + 1, Organisation: "O" + strconv.Itoa(random.IntN(100)),
-			Categories: score.NewCategories("M", "M"+strconv.Itoa(random.IntN(12))),
+			Categories: NewCategories("M", "M"+strconv.Itoa(random.IntN(12))),
 		})
 	}
 	if perRow := (heapBytes() - before) / rows; perRow > maxBytes {

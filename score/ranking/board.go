@@ -21,7 +21,7 @@ import (
 // slice and refer to each other by numbers: the garbage collector does not scan memory
 // without pointers.
 type Board struct {
-	direction  score.Direction
+	direction  Direction
 	numbers    map[string]uint32 // of rows, by competitor
 	rows       []row
 	exact      []exact  // of rows, by number; it ends with the last that is not zero
@@ -44,7 +44,7 @@ type row struct {
 // for nearly every mark of a race with many clubs and age groups.
 type traits struct {
 	irm, out   string
-	categories score.Categories
+	categories Categories
 	reached    int
 }
 
@@ -84,7 +84,7 @@ type entry struct {
 }
 
 // New returns an empty board.
-func New(direction score.Direction) *Board {
+func New(direction Direction) *Board {
 	return &Board{
 		direction:  direction,
 		numbers:    map[string]uint32{},
@@ -103,10 +103,10 @@ func (b *Board) exactOf(number uint32) (e exact) {
 }
 
 // order returns the order of a row.
-func (b *Board) order(number uint32) score.Order {
+func (b *Board) order(number uint32) Order {
 	r, e := &b.rows[number], b.exactOf(number)
 	t := r.traits.Value()
-	m := score.Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
+	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
 	if e.hasMark2 {
 		m.Mark2 = &e.mark2
 	}
@@ -115,7 +115,7 @@ func (b *Board) order(number uint32) score.Order {
 
 // position returns how to find the row of a competitor with an order. The competitor's
 // code makes the order of rows total.
-func (b *Board) position(order score.Order, competitor string) func(entry) int {
+func (b *Board) position(order Order, competitor string) func(entry) int {
 	return func(e entry) int {
 		if c := cmp.Compare(e.key, order.First); c != 0 {
 			return c
@@ -160,7 +160,7 @@ func (b *Board) categoryNames() []string {
 }
 
 // Set sets the competitor's mark.
-func (b *Board) Set(m score.Mark) {
+func (b *Board) Set(m Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
@@ -184,7 +184,7 @@ func (b *Board) Set(m score.Mark) {
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
-func (b *Board) addRow(text string, m score.Mark) (number uint32) {
+func (b *Board) addRow(text string, m Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
@@ -198,7 +198,7 @@ func (b *Board) addRow(text string, m score.Mark) (number uint32) {
 }
 
 // fill sets a row, whose text has the competitor already.
-func (b *Board) fill(number uint32, m score.Mark) {
+func (b *Board) fill(number uint32, m Mark) {
 	r := &b.rows[number]
 	if r.name() != m.Name {
 		r.text = rowText(r.competitor(), m.Name)
@@ -249,7 +249,7 @@ func (b *Board) Remove(competitor string) bool {
 
 // Page returns the page that q asks for, without the contest and the names of
 // competitors. ok is false if q.Around has no mark, or none in the category.
-func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
+func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {
 		if t = b.categories[q.Category]; t == nil {
@@ -271,7 +271,7 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 			first++
 		}
 	}
-	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
+	p = Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
 		p.Next = b.cursor(t.at(first + n - 1).number).String()
@@ -281,15 +281,15 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 
 // list returns n rows of a tree from index first on. It also looks at the rows before and
 // after them, which may be equal to the first and the last.
-func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
+func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
-		return []score.LeaderboardRow{}
+		return []Row{}
 	}
 	best := b.rows[t.at(0).number].value
-	list := make([]score.LeaderboardRow, 0, n)
+	list := make([]Row, 0, n)
 	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
-	var above score.Order
+	var above Order
 	rank, start := 0, i
 	t.root.walk(i, func(e entry) bool {
 		order := b.order(e.number)
@@ -324,10 +324,10 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 }
 
 // row returns a row without its mark and rank.
-func (b *Board) row(number uint32) score.LeaderboardRow {
+func (b *Board) row(number uint32) Row {
 	from, t := &b.rows[number], b.traits(number)
-	m := score.Mark{IRM: t.irm, Out: t.out}
-	r := score.LeaderboardRow{
+	m := Mark{IRM: t.irm, Out: t.out}
+	r := Row{
 		Competitor:   from.competitor(),
 		Name:         from.name(),
 		IRM:          m.Unplaced(),
@@ -355,14 +355,14 @@ type Builder struct {
 const textChunk = 16 << 10
 
 // NewBuilder returns a Builder for about n marks.
-func NewBuilder(direction score.Direction, n int) *Builder {
+func NewBuilder(direction Direction, n int) *Builder {
 	b := &Builder{board: New(direction), entries: make([]entry, 0, n)}
 	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
 	return b
 }
 
 // Add adds a mark. If a competitor has two, the first counts.
-func (b *Builder) Add(m score.Mark) {
+func (b *Builder) Add(m Mark) {
 	if _, ok := b.board.numbers[m.Competitor]; ok {
 		return
 	}
@@ -454,8 +454,8 @@ type Cursor struct {
 }
 
 // mark returns a mark at the position.
-func (c *Cursor) mark() *score.Mark {
-	m := &score.Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
+func (c *Cursor) mark() *Mark {
+	m := &Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
 	if c.hasMark2 {
 		m.Mark2 = &c.mark2
 	}
@@ -466,7 +466,7 @@ func (c *Cursor) mark() *score.Mark {
 func (b *Board) cursor(number uint32) Cursor {
 	t, e := b.traits(number), b.exactOf(number)
 	c := Cursor{competitor: b.rows[number].competitor(), given: true}
-	m := score.Mark{IRM: t.irm, Out: t.out}
+	m := Mark{IRM: t.irm, Out: t.out}
 	if c.irm = m.Unplaced(); c.irm != "" {
 		c.reached = t.reached
 		return c
