@@ -41,13 +41,18 @@ var layout = map[string]rule{
 	// The parts of the state machine do not know the machine, and each other only as listed.
 	"fsm/entry":       {ours: []string{"score", "trust/access", "trust/signing"}},
 	"fsm/database":    {},
+	"fsm/identity":    {ours: []string{"score", "fsm/database", "fsm/entry"}},
 	"fsm/index":       {ours: []string{"score", "fsm/database"}},
 	"fsm/leaderboard": {ours: []string{"score"}},
+	"fsm/ranked":      {ours: []string{"score", "fsm/database", "fsm/index", "fsm/leaderboard"}},
 	"fsm/timeline":    {ours: []string{"score", "fsm/database", "fsm/entry"}},
-	"trust/signing":   {ours: []string{"score"}, strict: true, others: []string{json}},
-	"trust/access":    {ours: []string{"score"}, strict: true},
-	"trust/pki":       {ours: []string{"internal/address"}, strict: true},
-	"cluster":         {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
+	"fsm/view": {ours: []string{
+		"score", "trust/access", "fsm/database", "fsm/identity", "fsm/index", "fsm/ranked", "fsm/timeline",
+	}},
+	"trust/signing": {ours: []string{"score"}, strict: true, others: []string{json}},
+	"trust/access":  {ours: []string{"score"}, strict: true},
+	"trust/pki":     {ours: []string{"internal/address"}, strict: true},
+	"cluster":       {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},

@@ -23,7 +23,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
-	"laurel/fsm"
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -403,7 +403,7 @@ func refused(t testing.TB, err error, code score.Code) *score.Problem {
 func timeline(t testing.TB, m *Member) map[string]int {
 	t.Helper()
 	count := map[string]int{}
-	err := m.machine.View(func(v *fsm.View) error {
+	err := m.machine.View(func(v *view.View) error {
 		after, more := uint64(0), true
 		for more {
 			list, next, err := v.Timeline("OG50BC/rain", after, 1000)

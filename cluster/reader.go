@@ -6,8 +6,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/fsm"
-	"laurel/score"
+	"laurel/fsm/view"
 	"laurel/score/ranking"
 )
 
@@ -48,19 +47,19 @@ func (r *reader) ChangedSince(ctx context.Context, revision, upTo uint64) (keys 
 // means that this member may not answer now, but the master may. The tag names what makes
 // the answer stale.
 func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
-	load := func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
+	load := func(ctx context.Context, floor uint64) (body []byte, revision, at uint64, err error) {
 		if err = r.machine.Await(ctx, floor); err != nil {
 			return nil, 0, 0, err
 		}
-		err = r.machine.View(func(v *fsm.View) error {
-			view = v.Revision()
+		err = r.machine.View(func(v *view.View) error {
+			at = v.Revision()
 			body, revision, err = ask(v)
 			if body == nil {
-				revision = view // a missing record has no revision of its own
+				revision = at // a missing record has no revision of its own
 			}
 			return err
 		})
-		return body, revision, view, err
+		return body, revision, at, err
 	}
 	return r.frontend.Answer(ctx, key, tag, load)
 }
@@ -71,7 +70,7 @@ func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (
 // member may not answer now, but the master may.
 func (r *reader) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, how string, err error) {
+) (p ranking.Leaderboard, revision uint64, how string, err error) {
 	how, err = r.frontend.Direct(ctx, r.machine, func() (uint64, error) {
 		var err error
 		p, revision, err = r.machine.Board(ctx, contestID, q)
@@ -85,7 +84,7 @@ func (r *reader) Board(
 // false and soon is nil, call Board.
 func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
+) (p ranking.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
 	lease, ok := r.frontend.CheckLease()
 	if !ok || r.machine.Revision() < lease.Floor() {
 		return p, 0, false, nil
@@ -104,7 +103,7 @@ func (r *reader) BoardNow(
 // be complete since the start.
 func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
-	err = r.machine.View(func(v *fsm.View) error {
+	err = r.machine.View(func(v *view.View) error {
 		revision = v.Revision()
 		return f(v)
 	})
@@ -115,7 +114,7 @@ func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known boo
 // StaleBoard is Stale for a leaderboard.
 func (r *reader) StaleBoard(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
+) (p ranking.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
 	before := r.machine.Revision() // the leaderboard has at least that
 	p, revision, err = r.machine.Board(ctx, contestID, q)
 	age, known = r.frontend.Age(before)

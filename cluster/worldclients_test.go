@@ -11,7 +11,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/fsm"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -202,7 +202,7 @@ func (r *history) direct(m *worldMember, contest int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	how, err := m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
-		err := m.machine.View(func(v *fsm.View) error {
+		err := m.machine.View(func(v *view.View) error {
 			rec, _, err := v.Contest(contestID(contest))
 			s.shown = rec.Revision
 			return err
@@ -233,7 +233,7 @@ func (r *history) read(m *worldMember, contest int, key string, hit bool) {
 	} else {
 		tag, ask, _ := questions(key)
 		if r.w.plan.rules&cache.MutationReadStateMachine != 0 && m.Master() {
-			m.machine.View(func(v *fsm.View) error {
+			m.machine.View(func(v *view.View) error {
 				body, _, err := ask(v)
 				s.how, s.shown = "machine", revisionIn(body)
 				return err

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"laurel/fsm"
+	"laurel/fsm/view"
 )
 
 // history is what the bards and readers of a world have seen. The check for
@@ -174,7 +174,7 @@ func (r *history) waitSettled() *finalState {
 
 func finalStateOf(m *worldMember) *finalState {
 	all := &finalState{contests: map[uint64]int{}, ids: map[string][]uint64{}}
-	m.machine.View(func(v *fsm.View) error {
+	m.machine.View(func(v *view.View) error {
 		all.revision = v.Revision()
 		for i := range worldContests {
 			list, _, err := v.Timeline(contestID(i), 0, 1<<30)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/fsm"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -153,7 +153,7 @@ func fewEntries(n *worldNode) { n.opts.SnapshotEntries = 16 }
 
 // timelineOf returns the timeline of the contest that scripts post to.
 func timelineOf(m *worldMember) (list []score.TimelineEvent) {
-	m.machine.View(func(v *fsm.View) (err error) {
+	m.machine.View(func(v *view.View) (err error) {
 		list, _, err = v.Timeline(scriptContest, 0, 1<<30)
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -318,7 +319,7 @@ func (h *accessHistory) check(t *rapid.T) {
 	if a.Guarded != h.guarded || len(a.Grants) != len(h.grants) {
 		t.Fatalf("guarded is %t, want %t; %d grants, want %d", a.Guarded, h.guarded, len(a.Grants), len(h.grants))
 	}
-	err := h.m.View(func(v *View) error {
+	err := h.m.View(func(v *view.View) error {
 		if v.Revision() != uint64(len(h.plain.events)) {
 			t.Fatalf("the revision is %d; %d events were accepted", v.Revision(), len(h.plain.events))
 		}

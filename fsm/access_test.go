@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -273,7 +274,7 @@ func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	mustChange(t, m, access.Change{Guard: true}) // no change
 	audit := func(after uint64, limit int) (list []access.AuditEntry, next uint64) {
 		t.Helper()
-		err := m.View(func(v *View) (err error) {
+		err := m.View(func(v *view.View) (err error) {
 			list, next, err = v.Audit(after, limit)
 			return err
 		})

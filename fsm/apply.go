@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/identity"
 	"laurel/score"
 )
 
@@ -199,15 +201,13 @@ func (b *batch) applyEvent(e *entry.Event) score.Result {
 	if p := e.CheckEnvelope(); p != nil {
 		return refusal(e, p)
 	}
-	s := b.source(e.Source)
+	s := b.identities.Source(e.Source)
 	digest := entry.DigestOf(&e.Event, e.JSON)
-	repeated, p := b.identify(s, e)
-	if repeated != 0 {
-		first := b.seqRecord(s, repeated)
-		if first.digest == digest {
-			return score.Result{ID: string(first.id), Seq: repeated, Revision: first.revision, Status: score.Duplicate}
-		}
-		p = s.conflict(e, first)
+	first, p := b.identities.Identify(s, e, digest)
+	if first != nil {
+		// Repeating a stored event changes nothing and is always allowed. Of any other
+		// event, an unauthorized sender learns only that it is not authorized.
+		return score.Result{ID: first.ID, Seq: first.Seq, Revision: first.Revision, Status: score.Duplicate}
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {
 		return refusal(e, p)
@@ -243,16 +243,10 @@ func refusal(e *entry.Event, p *score.Problem) score.Result {
 	return r
 }
 
-// conflict returns the problem of an event that has the identity of first but is another
-// event. It names what the bard gave: the seq, or else the id.
-func (s *sourceState) conflict(e *entry.Event, first seqRecord) *score.Problem {
-	if e.Seq == 0 {
-		return score.Problemf(score.IDConflict,
-			"the id %q of %s is that of another event already (revision %d); choose another id",
-			e.ID, s.Source, first.revision).At("id")
-	}
-	return score.Problemf(score.IDConflict,
-		"seq %d of %s is already another event (id %q, revision %d); "+
-			"post a correction as a new event with the next seq (%d)",
-		e.Seq, s.Source, first.id, first.revision, s.LastSeq+1).At("seq")
+// recordEvent records the identity of the event just applied and appends the event to the
+// timeline.
+func (b *batch) recordEvent(s *identity.Source, e *entry.Event, digest score.Digest) {
+	b.identities.Record(s, e, digest)
+	stored := b.timeline.Append(e)
+	b.events = append(binary.AppendUvarint(b.events, uint64(len(stored))), stored...)
 }

@@ -1,16 +1,18 @@
 package fsm
 
 import (
-	"encoding/binary"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -24,39 +26,40 @@ type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
+	identities    *identity.Writer
+	ranked        *ranked.Writer
 	head          // as of the last event applied; Applied is set by publish
 	startRevision uint64
 
-	contests      map[string]bool  // the ids of changed contests
-	tables        map[string]bool  // the competitions of changed medal tables
-	sources       map[string]bool  // the names of changed sources
-	totals        map[splitKey]int // changed numbers of marks
-	touched       []changedRecord  // since the last publish
+	contests      map[string]bool // the ids of changed contests
+	tables        map[string]bool // the competitions of changed medal tables
+	touched       []changedRecord // since the last publish
 	accessChanged bool
 	sections      score.Sections // by how much the numbers of contests changed, set by flush
 	boardUpdates  leaderboard.Updates
 	events        []byte // of the present entry, which hash does not have yet
 	work                 // of the present post
 
-	scratch []byte       // for encoding a value
-	terms   []index.Term // for comparing the terms of a contest
+	terms []index.Term // for comparing the terms of a contest
 
 	copied map[any]bool // values that were copied since beginUndo and may be changed
 }
 
 func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 	tx := database.NewTx(boltTx)
-	return &batch{
+	b := &batch{
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
+		identities:    identity.NewWriter(tx, m.cache.sources),
 		head:          *m.head.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
-		sources:       map[string]bool{},
-		totals:        map[splitKey]int{},
 	}
+	// A mark that is restated costs as much as an event that is folded again.
+	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, func() { b.folded++ })
+	return b
 }
 
 func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvents }
@@ -73,26 +76,11 @@ func (b *batch) beginUndo() {
 	})
 }
 
-// set sets a value in memory. Undo reverts it.
-func set[K comparable, V any](b *batch, m map[K]V, key K, value V) {
-	if b.tx.Recording() {
-		old, existed := m[key]
-		b.tx.OnUndo(func() {
-			if existed {
-				m[key] = old
-			} else {
-				delete(m, key)
-			}
-		})
-	}
-	m[key] = value
-}
-
 // contest returns a contest, which the caller may change; nil if it is not defined.
-func (b *batch) contest(id string) *score.Contest {
+func (b *batch) contest(id string) *fold.Contest {
 	c, known := b.m.cache.contests[id]
 	if !known {
-		c = new(score.Contest)
+		c = new(fold.Contest)
 		if !b.tx.GetJSON(database.Contests, []byte(id), c) {
 			return nil
 		}
@@ -130,17 +118,17 @@ func writable[T interface {
 	}
 	mine := v.Clone()
 	b.copied[mine] = true
-	set(b, cache, key, mine)
+	database.Set(b.tx, cache, key, mine)
 	return mine
 }
 
 // putContest sets a contest. A nil contest is deleted.
-func (b *batch) putContest(id string, c *score.Contest) {
+func (b *batch) putContest(id string, c *fold.Contest) {
 	if b.tx.Recording() {
 		b.copied[c] = true
 	}
 	b.contestChanged(id)
-	set(b, b.m.cache.contests, id, c)
+	database.Set(b.tx, b.m.cache.contests, id, c)
 }
 
 // contestChanged notes that a contest has changed, or is deleted.
@@ -159,7 +147,7 @@ func (b *batch) touch(r changedRecord) {
 
 func (b *batch) markChanged(changed map[string]bool, key string) {
 	if !changed[key] {
-		set(b, changed, key, true)
+		database.Set(b.tx, changed, key, true)
 	}
 }
 
@@ -180,29 +168,10 @@ func (b *batch) flush() error {
 		b.tx.PutJSON(database.Medals, []byte(competition), t)
 		b.updateTableIndex(t)
 	}
-	if b.sections != (score.Sections{}) {
-		var stored score.Sections
-		b.tx.GetJSON(database.Meta, sectionsKey, &stored)
-		stored.Add(b.sections)
-		if stored != (score.Sections{}) {
-			b.tx.PutJSON(database.Meta, sectionsKey, &stored)
-		} else { // as if there never was a contest: the transactions may be others elsewhere
-			b.tx.Delete(database.Meta, sectionsKey)
-		}
-		b.sections = score.Sections{}
-	}
-	for name := range b.sources {
-		s := b.m.cache.sources[name]
-		b.tx.PutJSON(database.Sources, []byte(name), s.Bard)
-		b.tx.Put(database.Seqs, blockKey(name, s.LastSeq), s.block)
-	}
-	for k, n := range b.totals {
-		if n > 0 {
-			b.tx.Put(database.Splits, database.Key(k.contestID, k.split), binary.BigEndian.AppendUint64(nil, uint64(n)))
-		} else {
-			b.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
-		}
-	}
+	index.AddSections(b.tx, b.sections)
+	b.sections = score.Sections{}
+	b.identities.Flush()
+	b.ranked.Flush()
 	h := *b.m.head.Load()
 	if h.Revision > 0 {
 		h.Hash = h.hash.state()
@@ -216,7 +185,7 @@ func (b *batch) flush() error {
 
 // updateIndex updates the postings of a contest that may have changed. A nil contest has
 // been deleted.
-func (b *batch) updateIndex(id string, c *score.Contest) {
+func (b *batch) updateIndex(id string, c *fold.Contest) {
 	after := b.terms[:0]
 	if c != nil {
 		after = index.Terms(after, c)

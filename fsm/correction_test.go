@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -30,7 +31,7 @@ func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	var voided []string
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		list, _, err := v.Timeline(contest, 0, 1000)
 		ids := map[uint64]string{}
 		for _, e := range list {

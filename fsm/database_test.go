@@ -10,6 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -149,7 +150,7 @@ func TestAClosedMachineReturnsErrors(t *testing.T) {
 	if _, err := m.Apply([]Entry{{1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))}}, 1); err == nil {
 		t.Error("a closed machine applied an entry")
 	}
-	if err := m.View(func(*View) error { return nil }); err == nil {
+	if err := m.View(func(*view.View) error { return nil }); err == nil {
 		t.Error("a closed machine returned a view")
 	}
 	if _, err := m.Snapshot(); err == nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -182,7 +183,7 @@ func startListOf(t *testing.T, m *Machine, contest string, limit int) (list []st
 	after := score.Place{}
 	for {
 		var page score.StartListPage
-		if err := m.View(func(v *View) (err error) {
+		if err := m.View(func(v *view.View) (err error) {
 			page, _, err = v.StartList(contest, after, limit)
 			return err
 		}); err != nil {
@@ -229,7 +230,7 @@ func TestAStartListIsReadInPages(t *testing.T) {
 		t.Errorf("of a match: %q", got)
 	}
 	for _, competitor := range []string{"C", "E", "F"} {
-		if err := m.View(func(v *View) error {
+		if err := m.View(func(v *view.View) error {
 			list, _, err := v.Contests(score.Filter{Competitor: competitor}, "", 10)
 			if len(list) != 1 || list[0].ContestID != "G/r" {
 				t.Errorf("%s is found in %d contests", competitor, len(list))
@@ -333,7 +334,7 @@ func TestAResetKeepsTheStartList(t *testing.T) {
 
 func tableOf(t *testing.T, m *Machine, competition string) (s medal.Standings) {
 	t.Helper()
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		table, _, err := v.Medals(competition)
 		s = table.Standings()
 		return err

@@ -6,11 +6,12 @@
 // therefore give equal databases. The log is the durable truth. The database is written
 // without fsync and is rebuilt from snapshot and log after a crash.
 //
-// Machine is the state machine, View reads it, and Raft adapts it to hashicorp/raft.
+// Machine is the state machine, and Raft adapts it to hashicorp/raft.
 // Start reading at Machine.Apply, which leads to batch.applyEvent, the function that
 // applies one event. A new event type gets its effect in batch.applyEffect and, for
 // voids, in replayer.apply; TestEveryEventTypeHasAnEffect fails without them. The
-// sub-packages hold the format of log entries (entry), the file (database), the events in
-// it (timeline), the index of contests (index) and the leaderboards in memory
-// (leaderboard).
+// sub-packages hold the format of log entries (entry), the file (database), what recognizes
+// repeated events (identity), the timeline (timeline), the marks and start lists (ranked)
+// and the index of contests in it (index), how it is read (view), and the leaderboards in
+// memory (leaderboard).
 package fsm

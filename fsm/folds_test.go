@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -225,7 +226,7 @@ func TestTheOnlyMarkOfAnOrganisationCanBeVoidedWhateverItsName(t *testing.T) {
 		mustPost(t, m, "m2", "result.set", "G/R", mark("B"))
 		for i, known := range []bool{true, false} {
 			mustVoid(t, m, fmt.Sprint("v", i), "G/R", fmt.Sprint("m", i+1))
-			if err := m.View(func(v *View) error {
+			if err := m.View(func(v *view.View) error {
 				table, _, err := v.Medals("G")
 				if got := table.Knows(name); got != known {
 					t.Errorf("after %d voids the table knows %q: %t", i+1, name, got)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -153,7 +154,7 @@ func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	wantResult(t, restored, "OG50BC/CUR-M-GPA-01", "GAU", "2.5")
 	wantResult(t, restored, "OG50BC/RUN", "Asterix", "59.125")
 	wantResult(t, restored, "OG50BC/RUN", "Marathonus", "DNF")
-	err := restored.View(func(v *View) error {
+	err := restored.View(func(v *view.View) error {
 		table, _, err := v.Medals("OG50BC")
 		if err != nil {
 			return err

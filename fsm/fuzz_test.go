@@ -8,6 +8,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -74,7 +75,7 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		// Reading and applying do not panic, whatever the snapshot contains.
-		m.View(func(v *View) error {
+		m.View(func(v *view.View) error {
 			list, _, _ := v.Contests(score.Filter{Competitor: "A"}, "", 10)
 			for _, r := range list {
 				v.Contest(r.ContestID)

@@ -1,11 +1,8 @@
 package fsm
 
 import (
-	"bytes"
 	"slices"
 	"sync"
-
-	"laurel/fsm/database"
 )
 
 // maxHistory is the number of changes that are remembered: some minutes of a busy day, so
@@ -83,32 +80,4 @@ func (m *Machine) ChangedSince(revision uint64) (contests, tables []string, know
 		done[c.record] = true
 	}
 	return contests, tables, true
-}
-
-// Keys returns the ids of the contests of a competition, and the competition if it has a
-// medal table; for "", of all competitions. Both lists are sorted.
-func (v *View) Keys(competition string) (contests, tables []string, err error) {
-	ids := func(bucket, prefix []byte, add func(id string)) error {
-		c := v.tx.Bucket(bucket).Cursor()
-		for k, sealed := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
-			if _, err := database.Unseal(k, sealed); err != nil {
-				return err
-			}
-			add(string(k))
-		}
-		return nil
-	}
-	within := []byte(nil)
-	if competition != "" {
-		within = []byte(competition + "/")
-	}
-	if err := ids(database.Contests, within, func(id string) { contests = append(contests, id) }); err != nil {
-		return nil, nil, err
-	}
-	if competition == "" {
-		err = ids(database.Medals, nil, func(id string) { tables = append(tables, id) })
-	} else if v.tx.Bucket(database.Medals).Get([]byte(competition)) != nil {
-		tables = []string{competition}
-	}
-	return contests, tables, err
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -248,6 +249,9 @@ func startMatch(t *testing.T, m *Machine) {
 		`"data":{"schedule_status":"RUNNING","period":"P1"}}`)
 }
 
+// blockSeqs is the number of events of a source whose records are stored together.
+const blockSeqs = 32
+
 // The records of several events of a source are stored together.
 func TestEveryEventIsRecognizedWhereverTransactionsAndProcessesEnded(t *testing.T) {
 	const n = 3*blockSeqs + 1
@@ -350,7 +354,7 @@ func TestTheIdentitiesOfASourceAreListedInOrder(t *testing.T) {
 
 func posted(t *testing.T, m *Machine, source string, after uint64, limit int) (p score.Posted) {
 	t.Helper()
-	err := m.View(func(v *View) (err error) {
+	err := m.View(func(v *view.View) (err error) {
 		p, err = v.Posted(source, after, limit)
 		return err
 	})

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -34,26 +37,32 @@ func BenchmarkList(b *testing.B) {
 			middle = q.f.Competition + "/0500"
 		}
 		for page, after := range map[string]string{"first": "", "middle": middle} {
-			for how, find := range map[string]findFunc{"scan": scan, "index": (*View).Contests} {
+			for how, find := range map[string]findFunc{"scan": scan, "index": findByIndex} {
 				b.Run(q.name+"/"+page+"/"+how, func(b *testing.B) { benchmarkList(b, m, q.f, after, find) })
 			}
 		}
 	}
 }
 
-type findFunc func(v *View, f score.Filter, after string, limit int) ([]score.Record, string, error)
+type findFunc func(tx *bolt.Tx, f score.Filter, after string, limit int) ([]score.Record, string, error)
+
+func findByIndex(tx *bolt.Tx, f score.Filter, after string, limit int) ([]score.Record, string, error) {
+	return view.New(tx, 0, "").Contests(f, after, limit)
+}
 
 func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find findFunc) {
 	rows := 0
 	for b.Loop() {
-		err := m.View(func(v *View) error {
-			list, _, err := find(v, f, after, 100)
-			rows = len(list)
-			return err
-		})
+		tx, _, err := m.beginRead()
 		if err != nil {
 			b.Fatal(err)
 		}
+		list, _, err := find(tx, f, after, 100)
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows = len(list)
+		tx.Rollback()
 	}
 	b.ReportMetric(float64(rows), "rows")
 }

@@ -12,24 +12,26 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/index"
+	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // scan finds contests without the index, by reading every contest of the competition.
-func scan(v *View, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	return scanContests(v, storedContests(v), f, after, limit)
+func scan(tx *bolt.Tx, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	return scanContests(tx, storedContests(tx), f, after, limit)
 }
 
 // contestsFrom yields contests in the order of their ids, from an id on.
-type contestsFrom func(from string) iter.Seq2[*score.Contest, error]
+type contestsFrom func(from string) iter.Seq2[*fold.Contest, error]
 
 // storedContests reads contests from the database.
-func storedContests(v *View) contestsFrom {
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
-			c := v.tx.Bucket(database.Contests).Cursor()
+func storedContests(tx *bolt.Tx) contestsFrom {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
+			c := tx.Bucket(database.Contests).Cursor()
 			for k, sealed := c.Seek([]byte(from)); k != nil; k, sealed = c.Next() {
-				contest := new(score.Contest)
+				contest := new(fold.Contest)
 				value, err := database.Unseal(k, sealed)
 				if err == nil {
 					err = json.Unmarshal(value, contest)
@@ -43,17 +45,17 @@ func storedContests(v *View) contestsFrom {
 }
 
 // decodedContests reads all contests once.
-func decodedContests(t tester, v *View) contestsFrom {
+func decodedContests(t tester, tx *bolt.Tx) contestsFrom {
 	t.Helper()
-	var all []*score.Contest
-	for c, err := range storedContests(v)("") {
+	var all []*fold.Contest
+	for c, err := range storedContests(tx)("") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, c)
 	}
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
 			for _, c := range all {
 				if c.ID >= from && !yield(c, nil) {
 					return
@@ -65,7 +67,7 @@ func decodedContests(t tester, v *View) contestsFrom {
 
 // scanContests returns a page of those contests that match a filter.
 func scanContests(
-	v *View, contests contestsFrom, f score.Filter, after string, limit int,
+	tx *bolt.Tx, contests contestsFrom, f score.Filter, after string, limit int,
 ) (list []score.Record, next string, err error) {
 	within := ""
 	if f.Competition != "" {
@@ -80,9 +82,11 @@ func scanContests(
 		if !strings.HasPrefix(c.ID, within) {
 			break
 		}
-		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c.ID, c.Definition.AllSplits(), f.Competitor)
-		entered := v.tx.Bucket(database.Entrants).Get(entrantKey(c.ID, f.Competitor)) != nil
-		if !f.Matches(c) && !((marked || entered) && others.Matches(c)) {
+		marked := f.Competitor != "" && slices.ContainsFunc(c.Definition.AllSplits(), func(split string) bool {
+			return tx.Bucket(database.Marks).Get(database.Key(c.ID, split, f.Competitor)) != nil
+		})
+		entered := tx.Bucket(database.Entrants).Get(database.Key(c.ID, entrantByCode, f.Competitor)) != nil
+		if !c.Matches(f) && !((marked || entered) && c.Matches(others)) {
 			continue
 		}
 		if n := len(list); n > 0 && n >= limit {
@@ -97,25 +101,24 @@ func scanContests(
 // content of the index.
 func wantLists(t tester, m *Machine) {
 	t.Helper()
-	err := m.View(func(v *View) error {
-		contests := decodedContests(t, v)
-		for _, f := range filters(
-			[]string{"", "G", "H"},
-			[]string{"", "stones", "race", "none"},
-			[]string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
-			[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"},
-		) {
-			for _, limit := range []int{1, 2, 100} {
-				wantPages(t, v, contests, f, limit)
-			}
-		}
-		if got, want := postings(t, v.tx), expectedPostings(t, v.tx); !slices.Equal(got, want) {
-			t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
-		}
-		return nil
-	})
+	tx, _, err := m.beginRead()
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	contests := decodedContests(t, tx)
+	for _, f := range filters(
+		[]string{"", "G", "H"},
+		[]string{"", "stones", "race", "none"},
+		[]string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
+		[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"},
+	) {
+		for _, limit := range []int{1, 2, 100} {
+			wantPages(t, tx, contests, f, limit)
+		}
+	}
+	if got, want := postings(t, tx), expectedPostings(t, tx); !slices.Equal(got, want) {
+		t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
 	}
 }
 
@@ -133,14 +136,14 @@ func filters(competitions, sports, statuses, competitors []string) (list []score
 	return list
 }
 
-func wantPages(t tester, v *View, contests contestsFrom, f score.Filter, limit int) {
+func wantPages(t tester, tx *bolt.Tx, contests contestsFrom, f score.Filter, limit int) {
 	t.Helper()
 	for after := ""; ; {
-		got, next, err := v.Contests(f, after, limit)
+		got, next, err := view.New(tx, 0, "").Contests(f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantNext, err := scanContests(v, contests, f, after, limit)
+		want, wantNext, err := scanContests(tx, contests, f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,10 +180,13 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 	return list
 }
 
+// entrantByCode is the kind of the keys by which the Entrants bucket has competitors.
+const entrantByCode = "c"
+
 // expectedPostings returns the postings of all contests and marks.
 func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	err := tx.Bucket(database.Contests).ForEach(func(k, sealed []byte) error {
-		c := new(score.Contest)
+		c := new(fold.Contest)
 		value, err := database.Unseal(k, sealed)
 		if err == nil {
 			err = json.Unmarshal(value, c)
@@ -219,7 +225,7 @@ func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {
 	found := func(want int) {
 		t.Helper()
 		wantLists(t, m)
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			list, _, err := v.Contests(score.Filter{Competitor: "A"}, "", 10)
 			if len(list) != want {
 				t.Errorf("A is in %d contests, want %d", len(list), want)
@@ -270,7 +276,7 @@ func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	f := score.Filter{Sport: "stones", Competitor: "A"}
 	page := func(after string) (ids []string, next string) {
 		t.Helper()
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			list, n, err := v.Contests(f, after, 3)
 			ids, next = idsOf(list), n
 			return err

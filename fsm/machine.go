@@ -14,9 +14,12 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -64,9 +67,8 @@ type head struct {
 
 // The keys of the Meta bucket.
 var (
-	headKey     = []byte("head")
-	accessKey   = []byte("access")   // access.State; none if nothing was ever changed
-	sectionsKey = []byte("sections") // score.Sections; none if there is no contest
+	headKey   = []byte("head")
+	accessKey = []byte("access") // access.State; none if nothing was ever changed
 )
 
 func loadHead(db *bolt.DB) (*head, error) {
@@ -102,25 +104,22 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest // nil for one that is not defined
+	contests map[string]*fold.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
-	sources  map[string]*sourceState
+	sources  identity.Cache
 	terms    map[string][]index.Term // as in the database, of each contest in contests
 	// tableTerms are those of each table in tables.
 	tableTerms map[string][]index.Term
 }
 
-// The limits of the maps of recordCache. A map over its limit is cleared.
-const (
-	maxCached        = 2048
-	maxCachedSources = 256 // each may hold a window of ids
-)
+// maxCached limits the maps of recordCache. A map over its limit is cleared.
+const maxCached = 2048
 
 func newRecordCache() recordCache {
 	return recordCache{
-		contests: map[string]*score.Contest{},
+		contests: map[string]*fold.Contest{},
 		tables:   map[string]*medal.Table{},
-		sources:  map[string]*sourceState{},
+		sources:  identity.Cache{},
 		terms:    map[string][]index.Term{},
 
 		tableTerms: map[string][]index.Term{},
@@ -136,9 +135,7 @@ func (c *recordCache) trim() {
 		clear(c.tables)
 		clear(c.tableTerms)
 	}
-	if len(c.sources) > maxCachedSources {
-		clear(c.sources)
-	}
+	c.sources.Trim()
 }
 
 // Open opens the state machine in dir, which must exist and must not be used by another
@@ -274,4 +271,19 @@ func (m *Machine) fail(err error) error {
 		}
 	}
 	return m.failed
+}
+
+// View calls f with the present state, also while entries are applied. Views should be
+// short, because the database cannot reuse space that a view still sees.
+func (m *Machine) View(f func(*view.View) error) error {
+	tx, incarnation, err := m.beginRead()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var h head
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
+		return err
+	}
+	return f(view.New(tx, h.Revision, incarnation))
 }

@@ -23,6 +23,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -217,7 +218,7 @@ func records(t tester, snapshot []byte) (list []record) {
 func contestJSON(t tester, m *Machine, id string) string {
 	t.Helper()
 	var text string
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		r, ok, err := v.Contest(id)
 		if !ok || err != nil {
 			return err
@@ -268,7 +269,7 @@ func TestViewsAreConsistentWhileEntriesAreAppliedAndSnapshotsRestored(t *testing
 					return nil
 				default:
 				}
-				err := m.View(func(v *View) error {
+				err := m.View(func(v *view.View) error {
 					list, _, err := v.Timeline("G", 0, 1000)
 					if err != nil {
 						return err
@@ -318,7 +319,7 @@ func TestPagesOfContestsContinueAfterTheLastOne(t *testing.T) {
 		got, after := "", ""
 		for {
 			var ids []string
-			err := m.View(func(v *View) error {
+			err := m.View(func(v *view.View) error {
 				list, next, err := v.Contests(score.Filter{Competition: c.competition}, after, c.limit)
 				for _, r := range list {
 					ids = append(ids, r.ContestID)
@@ -350,7 +351,7 @@ func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 		var seen []uint64
 		after := uint64(0)
 		for {
-			err := m.View(func(v *View) error {
+			err := m.View(func(v *view.View) error {
 				list, next, err := v.Timeline("G", after, limit)
 				for _, e := range list {
 					seen = append(seen, e.Revision)
@@ -369,7 +370,7 @@ func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 			t.Errorf("by %d: got %v", limit, seen)
 		}
 	}
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		list, next, err := v.Timeline("G", math.MaxUint64, 10)
 		if len(list) > 0 || next != 0 {
 			t.Errorf("after the end: got %v, %d", list, next)
@@ -389,7 +390,7 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 			fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
 	}
 	for code, want := range map[string]int{"X1": 1, "X14": 1, "X15": 0} {
-		if err := m.View(func(v *View) error {
+		if err := m.View(func(v *view.View) error {
 			list, _, err := v.Contests(score.Filter{Competitor: code}, "", 10)
 			if len(list) != want {
 				t.Errorf("%s is in %d contests, want %d", code, len(list), want)

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -79,7 +80,7 @@ func (h *randomHistory) check(t *rapid.T) {
 	wantLists(t, h.m)
 	h.checkBoards(t, f)
 	voided := h.plain.voided()
-	err := h.m.View(func(v *View) error {
+	err := h.m.View(func(v *view.View) error {
 		if v.Revision() != uint64(len(h.plain.events)) || h.m.Revision() != v.Revision() {
 			t.Fatalf("the revision is %d, the view's %d; %d events were accepted", h.m.Revision(), v.Revision(),
 				len(h.plain.events))

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"pgregory.net/rapid"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -310,7 +311,7 @@ func (h *randomHistory) revisions(t tester) map[string]versioned {
 		}
 		return string(b)
 	}
-	err := h.m.View(func(v *View) error {
+	err := h.m.View(func(v *view.View) error {
 		list, _, err := v.Contests(score.Filter{}, "", 100)
 		for _, r := range list {
 			revision := r.Revision

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -120,7 +121,7 @@ func TestADatabaseThatFailsStopsTheMachineOnce(t *testing.T) {
 			t.Error("an entry was applied to a closed database")
 		}
 	}
-	if err := m.View(func(*View) error { return nil }); err == nil {
+	if err := m.View(func(*view.View) error { return nil }); err == nil {
 		t.Error("a closed database was viewed")
 	}
 	if len(*fatal) != 1 || m.Applied() != 1 {

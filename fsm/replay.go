@@ -12,9 +12,12 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // replayer computes the state of one contest from its events, and replaces the present
@@ -22,8 +25,8 @@ import (
 type replayer struct {
 	b           *batch
 	contestID   string
-	before      *score.Contest // the present state; nil if it is not defined
-	contest     *score.Contest // nil until it is defined
+	before      *fold.Contest  // the present state; nil if it is not defined
+	contest     *fold.Contest  // nil until it is defined
 	entrant     *entrantChange // nil if none changes
 	awards      map[string]award
 	definitions []*score.CompetitionDefine
@@ -43,13 +46,13 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 		return r.changeAward(d.AwardID, d)
 	case *score.ContestDefine:
 		if r.contest == nil {
-			r.contest = score.NewContest(r.contestID)
+			r.contest = fold.NewContest(r.contestID)
 		}
 	}
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return fold(r.contest, s, replayMarks{r}, score.Replay)
+	return foldEvent(r.contest, s, replayMarks{r}, fold.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -64,11 +67,11 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // setMarks sets them afterwards.
 type replayMarks struct{ r *replayer }
 
-func (replayMarks) Traits(string) (t score.Traits) { return t }
+func (replayMarks) Traits(string) (t ranking.Traits) { return t }
 
-func (replayMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
+func (replayMarks) Set(string, ranking.Mark) (total int, restated bool) { return 0, false }
 
-func (replayMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
+func (replayMarks) First(string, int) (first []ranking.Mark, total int) { return nil, 0 }
 
 func (replayMarks) Clear() {}
 
@@ -79,7 +82,7 @@ func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {
 	if m.r.before == nil {
 		return e, false
 	}
-	return (&contestMarks{m.r.b, m.r.before}).Entrant(code)
+	return m.r.b.ranked.Contest(m.r.before).Entrant(code)
 }
 
 func (replayMarks) SetEntrant(score.Entrant) {}
@@ -90,7 +93,7 @@ func (replayMarks) FirstEntrants(int) []score.Entrant { return nil }
 
 // marksAfter are the present marks with the start list as it will be.
 type marksAfter struct {
-	*contestMarks
+	*ranked.Contest
 	startList replayMarks
 }
 
@@ -142,7 +145,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
 		if redefined(before, r.contest) {
-			(&contestMarks{b, before}).Clear()
+			b.ranked.Contest(before).Clear()
 		}
 		r.setStartList()
 		b.setMarks(r.contest, marks, h)
@@ -152,7 +155,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 
 // redefined reports whether the marks of a contest before amount to something else in the
 // contest after.
-func redefined(before, after *score.Contest) bool {
+func redefined(before, after *fold.Contest) bool {
 	return before != nil && before.Split != "" && after != nil &&
 		after.Definition.Differs(&before.Definition) != ""
 }
@@ -184,44 +187,6 @@ func (r *replayer) refusal(e *entry.Event, has, what string) *score.Problem {
 		"the contest has %s, and after this event %s; void the %s first", has, what, has).At(field)
 }
 
-// checkStartList refuses what would leave a start list without a ranked contest, and
-// counts the entrants otherwise.
-func (r *replayer) checkStartList(e *entry.Event) *score.Problem {
-	entered := 0
-	if r.before != nil && r.before.Definition.Kind == score.Ranked {
-		entered = r.before.Entered
-	}
-	ranked := r.contest != nil && r.contest.Definition.Kind == score.Ranked
-	if entered > 0 && !ranked {
-		return r.refusal(e, "competitor.defines", "it would not be defined as ranked")
-	}
-	if ranked {
-		r.contest.Entered = entered + r.entrant.added()
-	}
-	return nil
-}
-
-// setStartList changes the entrant that changes, what the contest has of the start list,
-// and the marks of those of whom other things are known.
-func (r *replayer) setStartList() {
-	m := &contestMarks{r.b, r.contest}
-	if change := r.entrant; change != nil {
-		if change.entered {
-			m.putEntrant(change.after)
-		} else {
-			m.removeEntrant(change.code)
-		}
-		m.Restate(change.code)
-	}
-	r.contest.Entrants = nil
-	if r.contest.Entered > 0 {
-		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
-	}
-	if r.before != nil && r.before.Split != "" {
-		r.contest.Restate(r.before, m)
-	}
-}
-
 // checkMarks refuses what would invalidate marks that stay, because it removes a
 // competitor who has a mark from the list. What changes their meaning has all marks set
 // again, unless they are too many.
@@ -238,12 +203,12 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 		return r.b.checkMarksToClear(before)
 	}
 	leaves := r.entrant != nil && !r.entrant.entered
-	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
+	sameCode := func(a, b fold.Competitor) bool { return a.Code == b.Code }
 	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
 	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
-	if unlisted := c.Unlisted(marksAfter{&contestMarks{r.b, c}, replayMarks{r}}); unlisted != "" {
+	if unlisted := c.Unlisted(marksAfter{r.b.ranked.Contest(c), replayMarks{r}}); unlisted != "" {
 		return r.refusal(e, "marks", fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
 	return nil
@@ -293,7 +258,7 @@ func (r *replayer) redefineCompetition(e *entry.Event) {
 // markToSet is a mark that a void affects, and the last result.set of it that counts; nil
 // if there is none.
 type markToSet struct {
-	key   markKey
+	key   ranked.Key
 	event *entry.Event
 }
 
@@ -301,8 +266,8 @@ type markToSet struct {
 // restores, those from before a contest.reset that it voids or restores, or all if they
 // amount to something else. before is the contest as it is, and after as it will be. All
 // other marks stay.
-func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
-	resetOf := func(c *score.Contest) uint64 {
+func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []markToSet) {
+	resetOf := func(c *fold.Contest) uint64 {
 		if c == nil {
 			return 0
 		}
@@ -317,7 +282,7 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 	case was != is:
 		keys = append(keys, b.marksBetween(h.contestID, min(was, is), max(was, is))...)
 	}
-	at := map[markKey]int{}
+	at := map[ranked.Key]int{}
 	for _, k := range keys {
 		if _, known := at[k]; !known {
 			at[k] = len(list)
@@ -330,7 +295,7 @@ func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []mar
 }
 
 // marksBetween returns the marks that were set after a revision and before another one.
-func (b *batch) marksBetween(contestID string, after, before uint64) (keys []markKey) {
+func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
 		b.tx.Fail(err)
 		b.countRow()
@@ -341,7 +306,7 @@ func (b *batch) marksBetween(contestID string, after, before uint64) (keys []mar
 			continue
 		}
 		if d, _ := b.dataOf(b.decode(r)).(*score.ResultSet); d != nil {
-			keys = append(keys, markKey{d.Split, d.Competitor})
+			keys = append(keys, ranked.Key{Split: d.Split, Competitor: d.Competitor})
 		}
 	}
 	return keys
@@ -349,17 +314,17 @@ func (b *batch) marksBetween(contestID string, after, before uint64) (keys []mar
 
 // findLastMarks finds the last result.set of each mark of a list after the revision
 // reset, that is not voided. at has their places in the list.
-func (b *batch) findLastMarks(list []markToSet, at map[markKey]int, reset uint64, h *history) {
+func (b *batch) findLastMarks(list []markToSet, at map[ranked.Key]int, reset uint64, h *history) {
 	if len(list) == 0 {
 		return
 	}
 	competitors := make([]string, len(list))
 	for i, s := range list {
-		competitors[i] = s.key.competitor
+		competitors[i] = s.key.Competitor
 	}
 	missing := len(list)
 	for d, s := range b.results(h, reset, b.prefixOf(competitors)) {
-		if i, wanted := at[markKey{d.Split, d.Competitor}]; wanted && list[i].event == nil {
+		if i, wanted := at[ranked.Key{Split: d.Split, Competitor: d.Competitor}]; wanted && list[i].event == nil {
 			s.Data, list[i].event = d, s
 			missing--
 		}
@@ -414,26 +379,26 @@ func (b *batch) prefixOf(competitors []string) []byte {
 
 // setMarks sets the marks of a replayed contest, or removes them, and settles what their
 // competitors' marks have in common.
-func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
-	m := &contestMarks{b, c}
-	var gone []markKey
+func (b *batch) setMarks(c *fold.Contest, list []markToSet, h *history) {
+	m := b.ranked.Contest(c)
+	var gone []ranked.Key
 	var competitors []string
 	for _, s := range list {
-		competitors = append(competitors, s.key.competitor)
+		competitors = append(competitors, s.key.Competitor)
 		if s.event == nil {
 			gone = append(gone, s.key)
 			continue
 		}
 		if d, ok := s.event.Data.(*score.ResultSet); ok {
-			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark, _ := c.Definition.Mark(d) // the replay has checked it
 			mark.Categories, mark.Organisation = "", ""
-			m.Set(s.key.split, mark)
+			m.Set(s.key.Split, mark)
 		}
 	}
-	m.remove(gone)
+	m.Remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
-	var named map[string]score.Traits
+	var named map[string]ranking.Traits
 	if h.named {
 		named = b.traitsByTimeline(competitors, c.ResetRevision, h)
 	}
@@ -442,24 +407,24 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 		if h.named {
 			traits = named[competitor]
 		}
-		m.settle(competitor, traits)
+		m.Settle(competitor, traits)
 	}
 	c.UpdateLeaders(m)
 }
 
 // traitsByTimeline returns what the results of competitors name, from those after the
 // revision reset that are not voided.
-func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
-	found := make(map[string]score.Traits, len(competitors))
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]ranking.Traits {
+	found := make(map[string]ranking.Traits, len(competitors))
 	if len(competitors) == 0 {
 		return found
 	}
 	for _, competitor := range competitors {
-		found[competitor] = score.Traits{}
+		found[competitor] = ranking.Traits{}
 	}
 	for d := range b.results(h, reset, b.prefixOf(competitors)) {
 		if t, wanted := found[d.Competitor]; wanted {
-			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Categories = t.Categories.With(ranking.NewCategories(d.Category))
 			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
 			found[d.Competitor] = t
 		}

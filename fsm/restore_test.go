@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/fsm/database"
+	"laurel/fsm/view"
 )
 
 // filesOf returns the names of the files in a machine's directory.
@@ -73,7 +74,7 @@ func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
 	}()
 	<-slow.begun
 	mustApply(t, m, alert, 2, 2, "two")
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		if v.Revision() != 2 {
 			t.Errorf("the view's revision is %d", v.Revision())
 		}

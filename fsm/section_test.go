@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
 // wantSections compares the sections with what the records of all contests make of them.
 func wantSections(t *testing.T, m *Machine) {
 	t.Helper()
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		all, _, err := v.Contests(score.Filter{}, "", 1_000_000)
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ func orderedSection(section score.Section, all []score.Record) (list []score.Rec
 	return list
 }
 
-func pagesOf(t *testing.T, v *View, section score.Section, limit int) (ids []string) {
+func pagesOf(t *testing.T, v *view.View, section score.Section, limit int) (ids []string) {
 	t.Helper()
 	for after := ""; ; {
 		list, next, err := v.Contests(score.Filter{Section: section}, after, limit)
@@ -124,7 +125,7 @@ func TestTheLatestMedalTablesHaveMedals(t *testing.T) {
 	m := newMachine(t)
 	want := func(want ...string) {
 		t.Helper()
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			o, err := v.Overview(2)
 			if !slices.Equal(o.Medals, want) {
 				t.Errorf("the latest tables are %q; want %q", o.Medals, want)
@@ -157,7 +158,7 @@ func TestContestsAreFoundByWords(t *testing.T) {
 		"guinea-bissau": "[G/1]", "bissau guinea": "[G/1]", "cote divoire": "[G/1]", "ICE hockey final": "[G/1]",
 		"jokic": "[G/2]", "JOKIĆ": "[G/2]", "g": "[G/1 G/2]", "tennis final": "[]", "competitors": "[]", `"`: "[G/1 G/2]",
 	} {
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			ids := []string{}
 			list, next, err := v.Contests(score.Filter{Find: find}, "", 10)
 			for i := range list {
@@ -175,12 +176,13 @@ func TestContestsAreFoundByWords(t *testing.T) {
 }
 
 func TestASearchReadsABoundedNumberOfContests(t *testing.T) {
+	const maxScanned = 5000
 	m := newMachine(t)
 	for i := range maxScanned + 1 {
 		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprintf("G/%05d", i), `{"kind":"head_to_head","sport":"chess"}`)
 	}
 	for _, f := range []score.Filter{{Find: "05000"}, {Find: "05000", Section: score.SectionNext}} {
-		err := m.View(func(v *View) error {
+		err := m.View(func(v *view.View) error {
 			first, next, err := v.Contests(f, "", 10)
 			if err != nil || len(first) != 0 || next == "" {
 				t.Errorf("the first page has %d contests, next %q, %v; want none and a next", len(first), next, err)

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -125,7 +126,7 @@ func TestAChangeOfASettingIsInTheAuditTrail(t *testing.T) {
 	applyChange(t, m, setting("lineage", "rome"))
 	applyChange(t, m, setting("crown", "true"))
 	var lines []string
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		list, _, err := v.Audit(0, 100)
 		for _, line := range list {
 			lines = append(lines, line.By+": "+line.What)

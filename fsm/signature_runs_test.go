@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/database"
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/signing"
 )
@@ -30,7 +31,7 @@ func signedAlerts(t tester, from uint64, n, tree int) []score.Event {
 // timelineOf returns the timeline of a contest, read in pages of a size.
 func timelineOf(t tester, m *Machine, contest string, page int) (all []score.TimelineEvent) {
 	t.Helper()
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		for after, more := uint64(0), true; more; more = after > 0 {
 			list, next, err := v.Timeline(contest, after, page)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -269,7 +270,7 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
-	err := restored.View(func(v *View) error {
+	err := restored.View(func(v *view.View) error {
 		list, _, err := v.Timeline("OG50BC/rain", 0, 10)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -122,7 +123,7 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	}()
 	<-slow.begun
 	applyAll(t, m, events[1000:], 100)
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		if v.Revision() != 3000 {
 			t.Errorf("the view's revision is %d", v.Revision())
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -127,7 +128,7 @@ func TestRealStreamsGiveTheRecordedResultsAndLeaderboards(t *testing.T) {
 			if n != want.Events || m.Revision() != uint64(n) || n == 0 {
 				t.Errorf("%d events were applied, the revision is %d; recorded are %d", n, m.Revision(), want.Events)
 			}
-			err = m.View(func(v *View) error { return compare(t, v, events[0].Competition(), &want) })
+			err = m.View(func(v *view.View) error { return compare(t, v, events[0].Competition(), &want) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +141,7 @@ func TestRealStreamsGiveTheRecordedResultsAndLeaderboards(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, v *View, competition string, want *truth) error {
+func compare(t *testing.T, v *view.View, competition string, want *truth) error {
 	for id, w := range want.Contests {
 		r, ok, err := v.Contest(id)
 		if err != nil {
@@ -206,7 +207,7 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 	return nil
 }
 
-func compareMedals(t *testing.T, v *View, competition string, want *truth) error {
+func compareMedals(t *testing.T, v *view.View, competition string, want *truth) error {
 	if len(want.MedalTable) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
 )
@@ -89,7 +90,7 @@ type history struct {
 	contestID string
 	events    []*entry.Event
 	voidedBy  map[uint64]uint64 // the revisions of the voids, by those of the voided events
-	marks     []markKey         // the marks to be set again
+	marks     []ranked.Key      // the marks to be set again
 	named     bool              // their events may name a category or an organisation
 	entrant   string            // the entrant of a ranked contest that the void affects; "" if it affects none
 	ranked    bool
@@ -100,8 +101,6 @@ type history struct {
 func (h *history) leavesOut(e entry.Wire) bool {
 	return e.Is(score.TypeResultSet) || e.Is(score.TypeAlert) || h.ranked && e.Is(score.TypeCompetitorDefine)
 }
-
-type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns the events of the history, and
 // those that a void names, of any type. Without a void it names none.
@@ -198,7 +197,7 @@ func (b *batch) addAffected(h *history, target *entry.Event) {
 	}
 	switch d := b.dataOf(target).(type) {
 	case *score.ResultSet:
-		h.marks = append(h.marks, markKey{d.Split, d.Competitor})
+		h.marks = append(h.marks, ranked.Key{Split: d.Split, Competitor: d.Competitor})
 		h.named = d.Category != "" || d.Organisation != ""
 	case *score.CompetitorDefine:
 		if !h.ranked {

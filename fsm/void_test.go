@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -32,7 +33,7 @@ func wantVoidRefused(t *testing.T, m *Machine, code score.Code, words, contest, 
 
 func recordOf(t *testing.T, m *Machine, id string) (r score.Record) {
 	t.Helper()
-	if err := m.View(func(v *View) (err error) { r, _, err = v.Contest(id); return err }); err != nil {
+	if err := m.View(func(v *view.View) (err error) { r, _, err = v.Contest(id); return err }); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -59,7 +60,7 @@ func wantResult(t *testing.T, m *Machine, contest, code, want string) {
 
 func medalRows(t *testing.T, m *Machine) (list []medal.Row) {
 	t.Helper()
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		table, _, err := v.Medals("G")
 		list = table.Standings().Rows
 		return err
@@ -161,7 +162,7 @@ func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes",`+
 			`"competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
 	table := func() (t2 *medal.Table) {
-		if err := m.View(func(v *View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
+		if err := m.View(func(v *view.View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return t2
@@ -313,7 +314,7 @@ func TestVoidingAVoidRestoresTheEvent(t *testing.T) {
 	wantResult(t, m, "G/1", "A", "2")
 	mustVoid(t, m, "v3", "G/1", "v2")
 	wantResult(t, m, "G/1", "A", "0")
-	err := m.View(func(v *View) error {
+	err := m.View(func(v *view.View) error {
 		list, _, err := v.Timeline("G/1", 2, 100)
 		for i, want := range []int{1, 0, 3, 0} {
 			if want > 0 && list[i].VoidedBy != list[want].Revision || want == 0 && list[i].VoidedBy != 0 {
@@ -449,7 +450,7 @@ func TestTheTimelineNamesVoidsByRevision(t *testing.T) {
 		`{"id":"g1","source":"feed/thief","seq":1,"type":"alert","contest_id":"G/1","data":{"text":"x"}}`)
 	void := mustApply(t, m, `{"id":"v","source":"feed/thief","seq":2,"type":"event.void","contest_id":"G/1",`+
 		`"data":{"voids":"g1","reason":"x"}}`)
-	if err := m.View(func(v *View) error {
+	if err := m.View(func(v *view.View) error {
 		list, _, err := v.Timeline("G/1", 0, 10)
 		for _, e := range list {
 			if (e.Revision == alert.Revision) != (e.VoidedBy == void.Revision) ||

@@ -14,6 +14,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/fsm/entry"
+	"laurel/fsm/view"
 	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -113,7 +114,7 @@ func (s *testStore) setMark(competitor string, mark int) {
 
 // view calls f with the state of the store.
 func (s *testStore) view(f func(queries.View) error) error {
-	return s.Machine.View(func(v *fsm.View) error { return f(v) })
+	return s.Machine.View(func(v *view.View) error { return f(v) })
 }
 
 // answer returns the answer to a key, as the master makes it for another frontend.
@@ -206,7 +207,7 @@ func openRaceEvents(n int) []string {
 
 func (g *testMember) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, how string, err error) {
+) (p ranking.Leaderboard, revision uint64, how string, err error) {
 	if !g.leased() {
 		return p, 0, "", cache.ErrNotLeased
 	}
@@ -224,7 +225,7 @@ func (g *testMember) Board(
 
 func (g *testMember) BoardNow(
 	contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, ok bool, release func(context.Context) bool) {
+) (p ranking.Leaderboard, revision uint64, ok bool, release func(context.Context) bool) {
 	if !g.leased() || g.read != nil {
 		return p, 0, false, nil
 	}
@@ -234,7 +235,7 @@ func (g *testMember) BoardNow(
 
 func (g *testMember) StaleBoard(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
+) (p ranking.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
 	p, revision, err = g.store.Board(ctx, contestID, q)
 	return p, revision, g.age, !g.unknown, err
 }

@@ -11,7 +11,7 @@ import (
 	"laurel/cache/pull"
 	"laurel/cache/queries"
 	"laurel/cluster/peer"
-	"laurel/fsm"
+	"laurel/fsm/view"
 	"laurel/score"
 )
 
@@ -93,7 +93,7 @@ func (r *Reader) load(ctx context.Context, items []item) (answers []answer, revi
 			questions[i] = queries.Question{}
 		}
 	}
-	err = r.Machine.View(func(v *fsm.View) error {
+	err = r.Machine.View(func(v *view.View) error {
 		for i := range items {
 			if ask := questions[i].Ask; ask != nil {
 				body, last, err := ask(v)

@@ -13,6 +13,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // placeBytes is the length of a place: a number, big-endian.
@@ -26,7 +27,7 @@ var sectionCodes = map[score.Section]byte{
 // sectionTerm returns the term by which a contest is in the list of its section. Live and
 // next contests are ordered by their start, those without one last; finished ones by
 // their last change, the latest first.
-func sectionTerm(c *score.Contest) Term {
+func sectionTerm(c *fold.Contest) Term {
 	section := score.SectionOf(c.ScheduleStatus)
 	place := startPlace(c.Definition.StartTime)
 	if section == score.SectionFinished {
@@ -118,4 +119,29 @@ func Tables(tx *bolt.Tx) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// sectionsKey is the key of the numbers of contests in the Meta bucket. It has no value if
+// there is no contest.
+var sectionsKey = []byte("sections")
+
+// AddSections adds to the numbers of contests in the sections.
+func AddSections(tx *database.Tx, n score.Sections) {
+	if n == (score.Sections{}) {
+		return
+	}
+	var stored score.Sections
+	tx.GetJSON(database.Meta, sectionsKey, &stored)
+	stored.Add(n)
+	if stored != (score.Sections{}) {
+		tx.PutJSON(database.Meta, sectionsKey, &stored)
+	} else { // as if there never was a contest: the transactions may be others elsewhere
+		tx.Delete(database.Meta, sectionsKey)
+	}
+}
+
+// Sections returns the numbers of contests in the sections.
+func Sections(tx *bolt.Tx) (n score.Sections, err error) {
+	_, err = database.GetJSON(tx.Bucket(database.Meta), sectionsKey, &n)
+	return n, err
 }

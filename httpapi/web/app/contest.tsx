@@ -235,17 +235,19 @@ const initialEvents = 40
 
 /**
  * EventText shows what an event reports: struck through if it was retracted, with the
- * reason if it is part of a correction.
+ * reason, marked if it is part of a correction.
  */
 function EventText({
   what,
   retracted,
   correction,
+  reason,
   comment,
 }: {
   what: string
   retracted?: string
   correction?: string
+  reason?: string
   comment?: string
 }) {
   const why = retracted ?? correction
@@ -268,10 +270,13 @@ function EventText({
           </span>
         </>
       )}
-      {comment && (
-        <span class="why">
-          <Isolated text={comment} />
-        </span>
+      {[why === undefined && reason, comment].map(
+        (text) =>
+          text && (
+            <span class="why">
+              <Isolated text={text} />
+            </span>
+          ),
       )}
     </>
   )
@@ -330,6 +335,7 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
                     what={what}
                     retracted={retraction}
                     correction={correcting.get(e.revision)}
+                    reason={e.data.reason}
                     comment={e.data.comment}
                   />
                 </td>
@@ -358,9 +364,9 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
   )
 }
 
-/** The splits of the contest's latest definition, in order. */
+/** The splits of the contest's latest definition that has or clears them, in order. */
 const splitsOf = (t: Timeline): string[] =>
-  t.events.findLast((e) => e.type === 'contest.define' && !e.voided_by)?.data.splits ?? []
+  t.events.findLast((e) => e.type === 'contest.define' && !e.voided_by && 'splits' in e.data)?.data.splits ?? []
 
 export function ContestView({
   contest: c,

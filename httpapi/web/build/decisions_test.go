@@ -30,6 +30,24 @@ func TestADecisionNamesTheWinnerOnThePage(t *testing.T) {
 		document.querySelector('.contests .decision').textContent.trim() === 'drawn'`)
 }
 
+func TestTheReasonOfAStatusOrDecisionIsShownAndIsNoCorrection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	s.Post(play(match, "GAU", 1))
+	s.Post(`{"type":"contest.status","contest_id":"`+match+`",`+
+		`"data":{"schedule_status":"INTERRUPTED","reason":"the lights went out"}}`,
+		`{"type":"contest.decide","contest_id":"`+match+`",`+
+			`"data":{"winner":"ROM","decision":"AWARDED","reason":"the hosts had no oil","comment":"for the jury"}}`)
+	b := newTab(t, phone, nil).open(s.URL(0) + matchView).live()
+	for _, text := range []string{"the lights went out", "the hosts had no oil", "for the jury"} {
+		b.until(text, `document.querySelector('.timeline').innerText.includes('`+text+`')`)
+	}
+	if eval[bool](b, `Boolean(document.querySelector('.badge.corrected'))`) {
+		t.Error("a reason before OFFICIAL is shown as a correction")
+	}
+}
+
 func TestAStoppedMatchShowsTheScoreAtWhichItWas(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)

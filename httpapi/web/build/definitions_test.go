@@ -46,3 +46,22 @@ func TestADefinitionAfterThePlaysIsACorrectionOnThePage(t *testing.T) {
 	late := newTab(t, phone, nil).open(s.URL(0) + "/").live()
 	late.until("the badge in the list", `document.querySelector('.contests .badge.corrected')`)
 }
+
+func TestADefinitionOfSomethingElseKeepsTheSplitsOnThePage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineRace(race)...)
+	s.Post(finishers(3)...)
+	const splits = `[...document.querySelectorAll('.splits [role=tab]')].map((e) => e.textContent).join()`
+	b := newTab(t, desktop, nil).open(s.URL(0) + raceView).live()
+	b.until("the splits", splits+` !== ''`)
+	want := eval[string](b, splits)
+	s.Post(`{"type":"contest.define","contest_id":"` + race + `","data":{"title":"Marathon in the rain"}}`)
+	b.until("the new title", `document.querySelector('h1').textContent === 'Marathon in the rain'`)
+	b.until("the event", `document.querySelectorAll('.timeline tr.contest-define').length === 2`)
+	if got := eval[string](b, splits); got != want {
+		t.Errorf("after a new title the splits are %q; want %q", got, want)
+	}
+	s.Post(`{"type":"contest.define","contest_id":"` + race + `","data":{"splits":null,"reason":"one lap only"}}`)
+	b.until("no splits", splits+` === ''`)
+}

@@ -1,17 +1,23 @@
-package fsm
+// Package view reads the records of one consistent state of the store.
+package view
 
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/identity"
 	"laurel/fsm/index"
+	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 )
@@ -24,21 +30,10 @@ type View struct {
 	incarnation string
 }
 
-// View calls f with the present state, also while entries are applied. Views should be
-// short, because the database cannot reuse space that a view still sees.
-func (m *Machine) View(f func(*View) error) error {
-	tx, incarnation, err := m.beginRead()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	v := &View{tx: tx, incarnation: incarnation}
-	var h head
-	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
-		return err
-	}
-	v.revision = h.Revision
-	return f(v)
+// New returns a view of the state in a transaction, which must stay open. revision is the
+// number of its events, and incarnation that of its revisions.
+func New(tx *bolt.Tx, revision uint64, incarnation string) *View {
+	return &View{tx: tx, revision: revision, incarnation: incarnation}
 }
 
 // Revision returns the number of events in the view.
@@ -68,7 +63,7 @@ func (v *View) contest(id string) (rec score.Record, size int, err error) {
 	if value == nil || err != nil {
 		return rec, 0, err
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}
@@ -87,7 +82,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 		return v.section(f, after, limit)
 	}
 	matches := index.Find(v.tx, f)
-	search := f.Searcher()
+	search := fold.NewSearcher(f.Find)
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
@@ -114,7 +109,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 
 // section is Contests for a filter with a section.
 func (v *View) section(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	search, size, scanned := f.Searcher(), 0, 0
+	search, size, scanned := fold.NewSearcher(f.Find), 0, 0
 	for m, err := range index.Section(v.tx, f.Section, after) {
 		if err != nil {
 			return nil, "", err
@@ -143,7 +138,7 @@ const maxScanned = 5000
 
 // found returns a contest that exists, and how many bytes are stored of it: 0 if the
 // search does not find it.
-func (v *View) found(id string, search *score.Searcher) (rec score.Record, stored int, err error) {
+func (v *View) found(id string, search *fold.Searcher) (rec score.Record, stored int, err error) {
 	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
 	switch {
 	case err != nil:
@@ -153,7 +148,7 @@ func (v *View) found(id string, search *score.Searcher) (rec score.Record, store
 	case !search.MayMatch(value):
 		return rec, 0, nil
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}
@@ -165,7 +160,7 @@ func (v *View) found(id string, search *score.Searcher) (rec score.Record, store
 
 // Overview returns the numbers of contests, and the latest medal tables, at most tables.
 func (v *View) Overview(tables int) (o score.Overview, err error) {
-	if _, err := database.GetJSON(v.tx.Bucket(database.Meta), sectionsKey, &o.Sections); err != nil {
+	if o.Sections, err = index.Sections(v.tx); err != nil {
 		return o, err
 	}
 	for competition, err := range index.Tables(v.tx) {
@@ -253,31 +248,8 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 
 // Posted returns the events of a source with seqs greater than after, in order, at most
 // limit.
-func (v *View) Posted(source string, after uint64, limit int) (p score.Posted, err error) {
-	p.Source = source
-	if _, err := database.GetJSON(v.tx.Bucket(database.Sources), []byte(source), &p.Bard); err != nil {
-		return p, err
-	}
-	records := v.tx.Bucket(database.Seqs)
-	for after < p.LastSeq && len(p.Events) < limit {
-		first := blockOf(after+1)*blockSeqs + 1
-		block, err := database.Get(records, blockKey(source, first))
-		if err != nil {
-			return p, err
-		}
-		for seq := first; seq < first+blockSeqs && seq <= p.LastSeq && len(p.Events) < limit; seq++ {
-			r, rest, ok := consumeRecord(block)
-			if !ok {
-				return p, database.ErrDamaged
-			}
-			if block = rest; seq > after {
-				e := score.PostedEvent{Seq: seq, ID: string(r.id), Revision: r.revision, Digest: r.digest}
-				p.Events = append(p.Events, e)
-				after = seq
-			}
-		}
-	}
-	return p, nil
+func (v *View) Posted(source string, after uint64, limit int) (score.Posted, error) {
+	return identity.Posted(v.tx, source, after, limit)
 }
 
 // Audit returns the lines of the audit trail with numbers greater than after, at most
@@ -302,4 +274,82 @@ func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next ui
 		list = append(list, line)
 	}
 	return list, 0, nil
+}
+
+// StartList returns the competitors of a contest in the order of its start list, after a
+// place, at most limit (1 or more), and not more once they have maxListBytes. ok is false if the contest is not defined.
+func (v *View) StartList(
+	contestID string, after score.Place, limit int,
+) (p score.StartListPage, ok bool, err error) {
+	var c fold.Contest
+	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
+	if !ok || err != nil {
+		return p, ok, err
+	}
+	p.ContestID, p.Competitors = contestID, []score.Entrant{}
+	isListed := map[string]bool{}
+	var listed []score.Entrant
+	listed, p.Total = c.Listed()
+	for _, e := range listed {
+		isListed[e.Code] = true
+	}
+	listed = slices.DeleteFunc(listed, func(e score.Entrant) bool { return !after.Before(e) })
+	size := 0
+	add := func(e score.Entrant) (more bool) {
+		if n := len(p.Competitors); n > 0 && (n >= limit || size >= maxListBytes) {
+			p.Next = score.PlaceOf(p.Competitors[n-1]).String()
+			return false
+		}
+		p.Competitors = append(p.Competitors, e)
+		size += len(e.Code) + len(e.Name) + len(e.Organisation) + len(strings.Join(e.Categories, "")) + eventOverhead
+		return true
+	}
+	for e, err := range ranked.Entrants(v.tx, contestID, after) {
+		if err != nil {
+			return p, true, err
+		}
+		for len(listed) > 0 && listed[0].Compare(e) < 0 {
+			if !add(listed[0]) {
+				return p, true, nil
+			}
+			listed = listed[1:]
+		}
+		if !isListed[e.Code] && !add(e) {
+			return p, true, nil
+		}
+	}
+	for _, e := range listed {
+		if !add(e) {
+			break
+		}
+	}
+	return p, true, nil
+}
+
+// Keys returns the ids of the contests of a competition, and the competition if it has a
+// medal table; for "", of all competitions. Both lists are sorted.
+func (v *View) Keys(competition string) (contests, tables []string, err error) {
+	ids := func(bucket, prefix []byte, add func(id string)) error {
+		c := v.tx.Bucket(bucket).Cursor()
+		for k, sealed := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+			if _, err := database.Unseal(k, sealed); err != nil {
+				return err
+			}
+			add(string(k))
+		}
+		return nil
+	}
+	within := []byte(nil)
+	if competition != "" {
+		within = []byte(competition + "/")
+	}
+	if err := ids(database.Contests, within, func(id string) { contests = append(contests, id) }); err != nil {
+		return nil, nil, err
+	}
+	if competition == "" {
+		err = ids(database.Medals, nil, func(id string) { tables = append(tables, id) })
+	} else if v.tx.Bucket(database.Medals).Get([]byte(competition)) != nil {
+		tables = []string{competition}
+	}
+	return contests, tables, err
 }
