@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -210,7 +211,7 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	}
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
-		m := ranking.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
+		m := ranking.Mark{Competitor: code, Value: mark.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
 			m.Categories = ranking.NewCategories("F")
 		}

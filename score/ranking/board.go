@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"unique"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
@@ -34,7 +34,7 @@ type Board struct {
 type row struct {
 	competitor string
 	name       string // "" if no competitor.define gives one
-	value      score.Decimal
+	value      mark.Decimal
 	traits     unique.Handle[traits]
 }
 
@@ -42,7 +42,7 @@ type row struct {
 type traits struct {
 	irm, out, organisation string
 	categories             Categories
-	mark2                  score.Decimal
+	mark2                  mark.Decimal
 	hasMark2               bool
 	place, reached         int
 }
@@ -51,7 +51,7 @@ type traits struct {
 // number, because a search compares many entries and a million rows do not fit into the
 // processor's caches.
 type entry struct {
-	key    score.Decimal
+	key    mark.Decimal
 	number uint32
 }
 
@@ -247,7 +247,7 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 	}
 	best := b.rows[t.at(0).number].value
 	list := make([]Row, 0, n)
-	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
+	decimals := make([]mark.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
 	var above Order
 	rank, start := 0, i
@@ -405,7 +405,7 @@ type Query struct {
 // The zero Cursor means "none".
 type Cursor struct {
 	competitor   string
-	value, mark2 score.Decimal
+	value, mark2 mark.Decimal
 	hasMark2     bool
 	place        int
 	irm          string
@@ -450,10 +450,10 @@ func ParseCursor(s string) (c Cursor, err error) {
 		c.reached, err = strconv.Atoi(rest)
 		ok = ok && 0 <= c.reached && c.reached <= maxNumber
 	} else {
-		c.value, err = score.ParseDecimal(first)
+		c.value, err = mark.ParseDecimal(first)
 		mark2, place, _ := strings.Cut(rest, ";")
 		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
-			c.mark2, err = score.ParseDecimal(mark2)
+			c.mark2, err = mark.ParseDecimal(mark2)
 		}
 		if more && err == nil {
 			c.place, err = strconv.Atoi(place)
