@@ -110,11 +110,10 @@ func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []sc
 	})
 	ranks := score.Ranks(marks, c.Definition.Direction())
 	for i, m := range marks {
-		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
-			IRM:  m.Unplaced(),
-			Rank: ranks[i]}
-		for _, e := range c.Competitors {
-			if e.Code == m.Competitor {
+		row := score.LeaderboardRow{Competitor: m.Competitor, Name: m.Name, Organisation: m.Organisation,
+			Categories: m.Categories, IRM: m.Unplaced(), Rank: ranks[i]}
+		for _, listed := range c.Competitors {
+			if e := listed.Known(); e.Code == m.Competitor {
 				row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)
 			}
 		}
