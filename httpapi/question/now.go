@@ -13,6 +13,9 @@ const (
 	nowBytes = 120 << 10
 	// nowLines bounds the contests of each section. The page shows as many at first.
 	nowLines = web.MaxLines
+	// nowUsual is the largest record of which the first ones that fit are in the answer.
+	// Larger ones are in it if they leave room for these.
+	nowUsual = 4 << 10
 	// nowTables bounds the medal tables.
 	nowTables = 50
 )
@@ -56,29 +59,15 @@ func findNow(v queries.View) (any, uint64, error) {
 		Medals:   []medal.Standings{},
 	}
 	size := 0
-	fits := func(value any, bound int) (bool, error) {
-		body, err := queries.Encode(value)
-		if err != nil || size+len(body) > bound {
-			return false, err
-		}
-		size += len(body)
-		return true, nil
-	}
 	for _, section := range score.AllSections {
 		list, _, err := v.Contests(score.Filter{Section: section}, "", nowLines)
 		if err != nil {
 			return nil, 0, err
 		}
-		for i := range list {
-			ok, err := fits(&list[i], nowShares[section])
-			if err != nil {
-				return nil, 0, err
-			}
-			if !ok {
-				break
-			}
-			now.Scores = append(now.Scores, list[i])
+		if list, size, err = fitting(list, size, nowShares[section]); err != nil {
+			return nil, 0, err
 		}
+		now.Scores = append(now.Scores, list...)
 	}
 	for _, competition := range overview.Medals {
 		t, ok, err := v.Medals(competition)
@@ -89,12 +78,47 @@ func findNow(v queries.View) (any, uint64, error) {
 			continue
 		}
 		standings := t.Standings()
-		if ok, err = fits(&standings, nowBytes); err != nil {
+		body, err := queries.Encode(&standings)
+		if err != nil {
 			return nil, 0, err
 		}
-		if ok {
-			now.Medals = append(now.Medals, standings)
+		if size+len(body) <= nowBytes {
+			now.Medals, size = append(now.Medals, standings), size+len(body)
 		}
 	}
 	return now, 0, nil
+}
+
+// fitting returns the first of some contests, as many as fit into bound bytes of which
+// size are taken, and how many are taken then. A large one gets what the others leave, or
+// it alone could hide all that follow it.
+func fitting(list []score.Record, size, bound int) (fit []score.Record, taken int, err error) {
+	sizes := make([]int, len(list))
+	end := len(list) // of the contests that are not large and fit
+	for i := range list {
+		body, err := queries.Encode(&list[i])
+		if err != nil {
+			return nil, 0, err
+		}
+		sizes[i] = len(body)
+		if sizes[i] > nowUsual {
+			continue
+		}
+		if size+sizes[i] > bound {
+			end = i
+			break
+		}
+		size += sizes[i]
+	}
+	for i := range list[:end] {
+		large := sizes[i] > nowUsual
+		if large && size+sizes[i] > bound {
+			continue
+		}
+		if large {
+			size += sizes[i]
+		}
+		fit = append(fit, list[i])
+	}
+	return fit, size, nil
 }

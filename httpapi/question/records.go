@@ -86,19 +86,18 @@ func Score(id string) Question {
 			}
 			return rec, rec.Revision, nil
 		}),
-		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound,
-				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
-		},
-		Text: textRenderer(scoreText),
+		Missing: func() *score.Problem { return undefined(id) },
+		Text:    textRenderer(scoreText),
 	}
 }
 
 func scoresText(b *bytes.Buffer, page *ScorePage) {
-	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
+	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE", "WINNER")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
-		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, summary(rec))
+		result := textfmt.Join(" ", rec.ResultStatus, corrected(rec))
+		winner := textfmt.Join(", ", rec.Winner, rec.Decision)
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, summary(rec), winner)
 	}
 	t.Write(b)
 	handler.NextText(b, page.Next)
@@ -126,13 +125,17 @@ func resultText(rec *score.Record, c *score.Standing) string {
 	return cmp.Or(rec.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "-")
 }
 
+// corrected returns the mark of a contest whose result a definition has changed.
+func corrected(rec *score.Record) string {
+	if rec.Corrected {
+		return "CORRECTED"
+	}
+	return ""
+}
+
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(textfmt.Join("  ", rec.ContestID, rec.Title)))
-	corrected := ""
-	if rec.Corrected {
-		corrected = "CORRECTED"
-	}
-	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, corrected, rec.Period, rec.Clock, rec.Split)
+	state := textfmt.Join("  ", rec.ScheduleStatus, rec.ResultStatus, corrected(rec), rec.Period, rec.Clock, rec.Split)
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))

@@ -77,25 +77,31 @@ func (h *Hub) mayHaveChanged(ctx context.Context, upTo uint64) ([]string, error)
 	topics, from := slices.Collect(maps.Keys(h.topics)), h.delivered
 	h.mu.Unlock()
 	var keys []string
-	known := false
-	if h.store.Ordered() {
+	known, ordered := false, h.store.Ordered()
+	if ordered {
 		var err error
 		if keys, known, err = h.store.ChangedSince(ctx, from, upTo); err != nil {
 			return nil, err
 		}
 	}
-	if !known {
-		names, err := h.expand(ctx, topics)
-		if len(names) > maxReread {
-			h.removeWatchers(topics)
-			return nil, err
-		}
-		return names, err
-	}
-	others := slices.DeleteFunc(topics, func(topic string) bool {
-		return topic == nowTopic || strings.HasPrefix(topic, competitionTopic)
+	isCompetition := func(topic string) bool { return strings.HasPrefix(topic, competitionTopic) }
+	others := slices.DeleteFunc(slices.Clone(topics), func(topic string) bool {
+		return topic == nowTopic || isCompetition(topic)
 	})
-	return append(keys, others...), nil
+	switch {
+	case known:
+		return append(keys, others...), nil
+	case ordered && from > 0:
+		// Contests may have been removed, of which nothing tells which those were.
+		h.removeWatchers(slices.DeleteFunc(topics, func(topic string) bool { return !isCompetition(topic) }))
+		return others, nil
+	}
+	names, err := h.expand(ctx, topics)
+	if len(names) > maxReread {
+		h.removeWatchers(topics)
+		return nil, err
+	}
+	return names, err
 }
 
 // removeWatchers ends the streams of topics. They come back and begin again.
@@ -162,13 +168,17 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 		return h.fetchNow(ctx, c)
 	}
 	e, err := h.store.Record(ctx, c.name)
-	if err == nil && e.Revision > from {
-		c.frames = recordFrames(c.name, e)
+	if err != nil {
+		return err
 	}
-	return err
+	if f := recordFrame(c.name, e); f != nil && f.revision > from {
+		c.frames = append(c.frames, f)
+	}
+	return nil
 }
 
-// fetchNow sets the frames of the records of Now that have changed since the last call.
+// fetchNow sets the frames of the records of Now that have changed since the last call, and
+// of those that have left it since: they are finished, postponed or removed.
 func (h *Hub) fetchNow(ctx context.Context, c *change) error {
 	now, err := h.store.Now(ctx)
 	if err != nil {
@@ -178,7 +188,19 @@ func (h *Hub) fetchNow(ctx context.Context, c *change) error {
 	for _, key := range now.Keys {
 		e := now.Records[key]
 		if polled[key] = e.Revision; h.polled[key] != e.Revision {
-			c.frames = append(c.frames, recordFrames(key, e)...)
+			c.frames = append(c.frames, recordFrame(key, e)) // Now has only records that exist
+		}
+	}
+	for key := range h.polled {
+		if _, stays := polled[key]; stays {
+			continue
+		}
+		e, err := h.store.Record(ctx, key)
+		if err != nil {
+			return err
+		}
+		if f := recordFrame(key, e); f != nil {
+			c.frames = append(c.frames, f)
 		}
 	}
 	h.polled = polled

@@ -131,22 +131,62 @@ func TestANewMasterHasTheHubReadOnlyWhatHasChanged(t *testing.T) {
 	}
 }
 
-func TestStreamsEndIfTooMuchMayHaveChangedToReadItAgain(t *testing.T) {
+// A frontend that installs a snapshot does not know what has changed.
+func TestStreamsOfCompetitionsEndIfContestsMayBeGoneUnnoticed(t *testing.T) {
 	s := newFakeStore()
-	began := uint64(0)
-	for i := range maxReread + 1 {
-		began = s.change(fmt.Sprint("C/", i))
-	}
+	began := s.change("C/1", "C/2")
 	s.now = []string{"C/1"}
 	h := newHub(t, s)
 	awaitDelivered(t, h, began)
-	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
-	id := c.mustNext().id
+	one := watch(t, h, Subjects{Contests: []string{"C/1"}}, "")
+	one.mustNext()
+	all := []Subjects{{Everything: true}, {Everything: true, Now: true}, {Competitions: []string{"C"}}}
+	var ids []string
+	var clients []*client
+	for _, subjects := range all {
+		c := watch(t, h, subjects, "")
+		clients, ids = append(clients, c), append(ids, c.mustNext().id)
+	}
 	s.mu.Lock()
 	s.revision++
-	s.forgotten = s.revision
-	s.invalidations.Add(nil, true, s.revision)
+	last := s.revision
+	delete(s.changed, "C/1")
+	s.now = nil
+	s.forgotten = last
+	s.invalidations.Add(nil, true, last)
 	s.mu.Unlock()
+	if e := one.mustNext(); e.event != "removed" || e.data.Contest != "C/1" {
+		t.Errorf("the watcher of C/1 got %+v; want that it is removed", e)
+	}
+	for i, subjects := range all {
+		if e, err := clients[i].next(); err != io.EOF {
+			t.Errorf("a watcher of %+v got %+v, %v; want the end of its stream", subjects, e, err)
+		}
+		e := watch(t, h, subjects, ids[i]).mustNext()
+		if e.event != "snapshot" || len(e.data.Scores) > 1 || len(e.data.Scores) == 1 && e.data.Scores[0].Contest == "C/1" {
+			t.Errorf("a watcher of %+v that came back got %+v; want a snapshot without C/1", subjects, e)
+		}
+	}
+}
+
+// At its start a frontend does not know what has changed either.
+func TestStreamsEndIfTooMuchMayHaveChangedToReadItAgain(t *testing.T) {
+	s := newFakeStore()
+	for i := range maxReread + 1 {
+		s.revision++
+		s.changed[fmt.Sprint("C/", i)] = []uint64{s.revision}
+	}
+	s.now = []string{"C/1"}
+	s.forget()
+	h := newHub(t, s)
+	waitFor(t, "the first dispatch", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.ended > 0
+	})
+	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
+	id := c.mustNext().id
+	s.invalidations.Add(nil, true, s.lastRevision())
 	if _, err := c.next(); err != io.EOF {
 		t.Errorf("got %v; want the end of the stream", err)
 	}
@@ -203,18 +243,34 @@ func TestInPullModeAStreamOfTheScopeNowFollowsTheSelection(t *testing.T) {
 	h := newHub(t, s)
 	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
 	c.mustNext()
-	s.mu.Lock()
-	s.revision++
-	last := s.revision
-	s.changed["C/2"] = []uint64{last}
-	s.now = []string{"C/1", "C/2"}
-	s.invalidations.Add([]string{"now"}, false, 0)
-	s.mu.Unlock()
-	for {
-		if e := c.mustNext(); e.event == "score" && e.data.Contest == "C/2" && e.data.Revision == last {
-			return
+	until := func(event, id string, revision uint64) {
+		t.Helper()
+		for {
+			e := c.mustNext()
+			if e.event == event && e.data.Contest == id && e.data.Revision == revision {
+				return
+			}
 		}
 	}
+	polled := func(change func(revision uint64)) uint64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.revision++
+		change(s.revision)
+		s.invalidations.Add([]string{"now"}, false, 0)
+		return s.revision
+	}
+	until("score", "C/2", polled(func(revision uint64) {
+		s.changed["C/2"], s.now = []uint64{revision}, []string{"C/1", "C/2"}
+	}))
+	// C/2 ends, and is not among the latest that have.
+	until("score", "C/2", polled(func(revision uint64) {
+		s.changed["C/2"], s.now = []uint64{revision}, []string{"C/1"}
+	}))
+	until("removed", "C/1", polled(func(revision uint64) {
+		delete(s.changed, "C/1")
+		s.removed["C/1"], s.now = revision, nil
+	}))
 }
 
 func TestRecordWatchedTwiceIsSentOnce(t *testing.T) {

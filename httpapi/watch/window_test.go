@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 func TestWindowIsSentInFullAndThenAsDiffs(t *testing.T) {
@@ -91,6 +92,28 @@ func TestRemovedLeaderboardIsEmptyAndMayComeBack(t *testing.T) {
 		}
 		s.setMarks("C/1", "13", 100)
 		v.until(t, c, "13")
+	})
+}
+
+func TestAWindowIsSentWhenOnlyTheFormatOfItsMarksHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		s.setMarks("C/1", "11", 100)
+		h := newHub(t, s)
+		c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
+		v.wantOrder(t, "11")
+		for _, f := range []score.Format{
+			{ResultType: "TIME", Unit: "s", Sort: "asc"},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(2)},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(0)},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Unit2: "s", Precision: new(0)},
+			{},
+		} {
+			s.setFormat("C/1", f)
+			if e := v.until(t, c, "11"); !e.data.SameFormat(&f) || len(e.data.Rows) != 0 {
+				t.Errorf("got %+v; want no rows, and the format %+v", e.data, f)
+			}
+		}
 	})
 }
 
@@ -221,7 +244,7 @@ func TestEachWindowIsRefreshedAfterANewMaster(t *testing.T) {
 	h := newHub(t, s)
 	c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
 	s.mu.Lock()
-	s.boards["C/1"].rows.Set(score.Mark{Competitor: "12", Value: 1}) // without an invalidation
+	s.boards["C/1"].rows.Set(ranking.Mark{Competitor: "12", Value: 1}) // without an invalidation
 	s.revision++
 	s.boards["C/1"].revision = s.revision
 	s.invalidations.Add(nil, true, s.revision)

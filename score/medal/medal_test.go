@@ -65,9 +65,43 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 	if row, ok := table.Row("NIL"); !ok || row != (medal.Row{Organisation: "NIL"}) {
 		t.Errorf("a neutral organisation without medals has %+v, %v", row, ok)
 	}
-	table.Define(nil)
+	if !table.Undefine() || table.Undefine() {
+		t.Error("Undefine does not report whether there was a definition")
+	}
 	if rows := ranked(table.Standings().Rows); rows != "1 AIN, 2 GAU, 3 ROM, 4 EOR" {
 		t.Errorf("without the definition the table is %s", rows)
+	}
+}
+
+func TestADefinitionOfACompetitionComesInParts(t *testing.T) {
+	table := table(t, "GAU 1 0 0, ROM 0 1 0")
+	define := func(d score.CompetitionDefine, want string) {
+		t.Helper()
+		table.Define(&d)
+		s := table.Standings()
+		got := s.Name + ": " + ranked(s.Rows) + ":"
+		for _, o := range []string{"GAU", "ROM", "BRI"} {
+			row, _ := table.Row(o)
+			got += " " + row.Name
+		}
+		if got = strings.TrimRight(got, " "); got != want {
+			t.Errorf("after %+v it is %q; want %q", d, got, want)
+		}
+	}
+	gaul, rome := score.Organisation{Code: "GAU", Name: "Gaul"}, score.Organisation{Code: "ROM", Name: "Rome"}
+	define(score.CompetitionDefine{Name: "Games", Neutral: []string{"ROM"}}, "Games: 1 GAU:")
+	define(score.CompetitionDefine{Organisations: []score.Organisation{gaul, rome}}, "Games: 1 GAU: Gaul Rome")
+	define(score.CompetitionDefine{Organisations: []score.Organisation{{Code: "ROM"}, {Code: "BRI", Name: "Britain"}}},
+		"Games: 1 GAU: Gaul  Britain")
+	define(score.CompetitionDefine{Clear: []string{"neutral"}}, "Games: 1 GAU, 2 ROM: Gaul  Britain")
+	define(score.CompetitionDefine{Name: "Circus", Clear: []string{"organisations"}}, "Circus: 1 GAU, 2 ROM:")
+	define(score.CompetitionDefine{Clear: []string{"name"}}, ": 1 GAU, 2 ROM:")
+	define(score.CompetitionDefine{Organisations: []score.Organisation{gaul}}, ": 1 GAU, 2 ROM: Gaul")
+	if !table.Undefine() {
+		t.Error("Undefine does not report the names of organisations")
+	}
+	if row, _ := table.Row("GAU"); row.Name != "" {
+		t.Errorf("without definitions GAU has the name %q", row.Name)
 	}
 }
 

@@ -12,22 +12,22 @@ import (
 
 // million returns the marks of a large tournament: codes of up to six digits, two
 // categories, a hundred organisations.
-func million() []score.Mark {
+func million() []Mark {
 	random := rand.New(rand.NewPCG(1, 1))
-	list := make([]score.Mark, 1_000_000)
+	list := make([]Mark, 1_000_000)
 	for i := range list {
-		list[i] = score.Mark{
+		list[i] = Mark{
 			Competitor:   strconv.Itoa(i),
 			Value:        score.Decimal(random.IntN(5_000_000)),
-			Categories:   score.NewCategories([]string{"F", "M"}[random.IntN(2)]),
+			Categories:   NewCategories([]string{"F", "M"}[random.IntN(2)]),
 			Organisation: "O" + strconv.Itoa(random.IntN(100)),
 		}
 	}
 	return list
 }
 
-func build(list []score.Mark) *Board {
-	builder := NewBuilder(score.Direction{Lower: true}, len(list))
+func build(list []Mark) *Board {
+	builder := NewBuilder(Direction{Lower: true}, len(list))
 	for _, m := range list {
 		builder.Add(m)
 	}
@@ -39,6 +39,27 @@ func heapBytes() uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&s)
 	return s.HeapAlloc
+}
+
+// A race with clubs, age groups and names has other marks than those of million, and one
+// with second marks or photo finishes has hardly two alike.
+func TestNamesTeamsAndSecondMarksTakeLittleMemory(t *testing.T) {
+	const rows, maxBytes = 20_000, 230
+	random := rand.New(rand.NewPCG(1, 1))
+	before := heapBytes()
+	board := New(Direction{Lower: true})
+	for i := range rows {
+		mark2 := score.Decimal(random.IntN(5_000_000))
+		board.Set(Mark{
+			Competitor: strconv.Itoa(i), Name: "Runner " + strconv.Itoa(i), Value: score.Decimal(random.IntN(5_000_000)),
+			Mark2: &mark2, Place: i + 1, Organisation: "O" + strconv.Itoa(random.IntN(100)),
+			Categories: NewCategories("M", "M"+strconv.Itoa(random.IntN(12))),
+		})
+	}
+	if perRow := (heapBytes() - before) / rows; perRow > maxBytes {
+		t.Errorf("a row takes %d bytes; want at most %d", perRow, maxBytes)
+	}
+	runtime.KeepAlive(board)
 }
 
 // BenchmarkMemory measures the memory of a row with its strings, with and without a

@@ -15,15 +15,16 @@ import (
 )
 
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
-// takes about 130 bytes with its strings (BenchmarkMemory).
+// takes about 130 bytes with its code (BenchmarkMemory), and more with a name.
 //
 // A board may have a million marks, in a process that allocates much. So rows are in one
 // slice and refer to each other by numbers: the garbage collector does not scan memory
 // without pointers.
 type Board struct {
-	direction  score.Direction
+	direction  Direction
 	numbers    map[string]uint32 // of rows, by competitor
 	rows       []row
+	exact      []exact  // of rows, by number; it ends with the last that is not zero
 	free       []uint32 // rows to use again
 	all        *tree[entry]
 	categories map[string]*tree[entry]
@@ -31,20 +32,47 @@ type Board struct {
 	names      atomic.Pointer[[]string] // of the categories; nil if they have changed
 }
 
+// row is a mark without its second mark and place.
 type row struct {
-	competitor string
-	name       string // "" if no competitor.define gives one
-	value      score.Decimal
-	traits     unique.Handle[traits]
+	text         string // the competitor's code and, behind a zero byte, its name if it has one
+	value        score.Decimal
+	organisation unique.Handle[string]
+	traits       unique.Handle[traits]
 }
 
-// traits is what many marks have in common, and what few marks have.
+// traits is what many marks have in common. With the organisation it would be different
+// for nearly every mark of a race with many clubs and age groups.
 type traits struct {
-	irm, out, organisation string
-	categories             score.Categories
-	mark2                  score.Decimal
-	hasMark2               bool
-	place, reached         int
+	irm, out   string
+	categories Categories
+	reached    int
+}
+
+// exact is what only the marks of some boards have.
+type exact struct {
+	mark2    score.Decimal
+	hasMark2 bool
+	place    int32
+}
+
+// nameMark is between a code and a name: no code has it.
+const nameMark = "\x00"
+
+func rowText(code, name string) string {
+	if name == "" {
+		return code
+	}
+	return code + nameMark + name
+}
+
+func (r *row) competitor() string {
+	code, _, _ := strings.Cut(r.text, nameMark)
+	return code
+}
+
+func (r *row) name() string {
+	_, name, _ := strings.Cut(r.text, nameMark)
+	return name
 }
 
 // entry is a row in a tree. The first member of the row's order is stored beside its
@@ -56,7 +84,7 @@ type entry struct {
 }
 
 // New returns an empty board.
-func New(direction score.Direction) *Board {
+func New(direction Direction) *Board {
 	return &Board{
 		direction:  direction,
 		numbers:    map[string]uint32{},
@@ -67,20 +95,27 @@ func New(direction score.Direction) *Board {
 
 func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
+func (b *Board) exactOf(number uint32) (e exact) {
+	if int(number) < len(b.exact) {
+		e = b.exact[number]
+	}
+	return e
+}
+
 // order returns the order of a row.
-func (b *Board) order(number uint32) score.Order {
-	r := &b.rows[number]
+func (b *Board) order(number uint32) Order {
+	r, e := &b.rows[number], b.exactOf(number)
 	t := r.traits.Value()
-	m := score.Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: t.place, Reached: t.reached}
-	if t.hasMark2 {
-		m.Mark2 = &t.mark2
+	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
+	if e.hasMark2 {
+		m.Mark2 = &e.mark2
 	}
 	return b.direction.Order(&m)
 }
 
 // position returns how to find the row of a competitor with an order. The competitor's
 // code makes the order of rows total.
-func (b *Board) position(order score.Order, competitor string) func(entry) int {
+func (b *Board) position(order Order, competitor string) func(entry) int {
 	return func(e entry) int {
 		if c := cmp.Compare(e.key, order.First); c != 0 {
 			return c
@@ -88,13 +123,13 @@ func (b *Board) position(order score.Order, competitor string) func(entry) int {
 		if c := b.order(e.number).Compare(order); c != 0 {
 			return c
 		}
-		return strings.Compare(b.rows[e.number].competitor, competitor)
+		return strings.Compare(b.rows[e.number].competitor(), competitor)
 	}
 }
 
 // of returns how to find a row.
 func (b *Board) of(number uint32) func(entry) int {
-	return b.position(b.order(number), b.rows[number].competitor)
+	return b.position(b.order(number), b.rows[number].competitor())
 }
 
 // Len returns the number of marks.
@@ -125,13 +160,13 @@ func (b *Board) categoryNames() []string {
 }
 
 // Set sets the competitor's mark.
-func (b *Board) Set(m score.Mark) {
+func (b *Board) Set(m Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
-		fill(&b.rows[number], m)
+		b.fill(number, m)
 	} else {
-		number = b.addRow(strings.Clone(m.Competitor), m)
+		number = b.addRow(strings.Clone(rowText(m.Competitor, m.Name)), m)
 	}
 	e := entry{b.order(number).First, number}
 	position := b.of(number)
@@ -149,33 +184,38 @@ func (b *Board) Set(m score.Mark) {
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
-func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
+func (b *Board) addRow(text string, m Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
 		number = uint32(len(b.rows))
 		b.rows = append(b.rows, row{})
 	}
-	r := &b.rows[number]
-	r.competitor = competitor
-	fill(r, m)
-	b.numbers[competitor] = number
+	b.rows[number].text = text
+	b.fill(number, m)
+	b.numbers[text[:len(m.Competitor)]] = number
 	return number
 }
 
-func fill(r *row, m score.Mark) {
-	t := traits{
-		irm:          m.IRM,
-		out:          m.Out,
-		organisation: m.Organisation,
-		categories:   m.Categories,
-		place:        m.Place,
-		reached:      m.Reached,
+// fill sets a row, whose text has the competitor already.
+func (b *Board) fill(number uint32, m Mark) {
+	r := &b.rows[number]
+	if r.name() != m.Name {
+		r.text = rowText(r.competitor(), m.Name)
 	}
+	r.value, r.organisation = m.Value, unique.Make(m.Organisation)
+	r.traits = unique.Make(traits{irm: m.IRM, out: m.Out, categories: m.Categories, reached: m.Reached})
+	e := exact{place: int32(m.Place)}
 	if m.Mark2 != nil {
-		t.mark2, t.hasMark2 = *m.Mark2, true
+		e.mark2, e.hasMark2 = *m.Mark2, true
 	}
-	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(t)
+	if missing := int(number) + 1 - len(b.exact); missing > 0 {
+		if e == (exact{}) {
+			return
+		}
+		b.exact = append(slices.Grow(b.exact, cap(b.rows)-len(b.exact)), make([]exact, missing)...)
+	}
+	b.exact[number] = e
 }
 
 func (b *Board) removeFromTrees(number uint32) {
@@ -202,14 +242,14 @@ func (b *Board) Remove(competitor string) bool {
 	b.rows[number] = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.rows, b.free = nil, nil
+		b.rows, b.exact, b.free = nil, nil, nil
 	}
 	return true
 }
 
 // Page returns the page that q asks for, without the contest and the names of
 // competitors. ok is false if q.Around has no mark, or none in the category.
-func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
+func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {
 		if t = b.categories[q.Category]; t == nil {
@@ -231,7 +271,7 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 			first++
 		}
 	}
-	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
+	p = Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
 		p.Next = b.cursor(t.at(first + n - 1).number).String()
@@ -241,15 +281,15 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 
 // list returns n rows of a tree from index first on. It also looks at the rows before and
 // after them, which may be equal to the first and the last.
-func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
+func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
-		return []score.LeaderboardRow{}
+		return []Row{}
 	}
 	best := b.rows[t.at(0).number].value
-	list := make([]score.LeaderboardRow, 0, n)
+	list := make([]Row, 0, n)
 	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
-	var above score.Order
+	var above Order
 	rank, start := 0, i
 	t.root.walk(i, func(e entry) bool {
 		order := b.order(e.number)
@@ -284,20 +324,20 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 }
 
 // row returns a row without its mark and rank.
-func (b *Board) row(number uint32) score.LeaderboardRow {
-	t := b.traits(number)
-	m := score.Mark{IRM: t.irm, Out: t.out}
-	r := score.LeaderboardRow{
-		Competitor:   b.rows[number].competitor,
-		Name:         b.rows[number].name,
+func (b *Board) row(number uint32) Row {
+	from, t := &b.rows[number], b.traits(number)
+	m := Mark{IRM: t.irm, Out: t.out}
+	r := Row{
+		Competitor:   from.competitor(),
+		Name:         from.name(),
 		IRM:          m.Unplaced(),
 		Categories:   t.categories,
-		Organisation: t.organisation,
+		Organisation: from.organisation.Value(),
 	}
 	if r.IRM == "" {
 		r.Out = t.out
-		if t.hasMark2 {
-			r.Mark2 = &t.mark2
+		if e := b.exactOf(number); e.hasMark2 {
+			r.Mark2 = &e.mark2
 		}
 	}
 	return r
@@ -308,37 +348,37 @@ func (b *Board) row(number uint32) score.LeaderboardRow {
 type Builder struct {
 	board   *Board
 	entries []entry
-	text    strings.Builder // competitors' codes
+	text    strings.Builder // the texts of rows
 }
 
-// textChunk is the size of the memory that holds codes together.
+// textChunk is the size of the memory that holds texts together.
 const textChunk = 16 << 10
 
 // NewBuilder returns a Builder for about n marks.
-func NewBuilder(direction score.Direction, n int) *Builder {
+func NewBuilder(direction Direction, n int) *Builder {
 	b := &Builder{board: New(direction), entries: make([]entry, 0, n)}
 	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
 	return b
 }
 
 // Add adds a mark. If a competitor has two, the first counts.
-func (b *Builder) Add(m score.Mark) {
+func (b *Builder) Add(m Mark) {
 	if _, ok := b.board.numbers[m.Competitor]; ok {
 		return
 	}
-	number := b.board.addRow(b.clone(m.Competitor), m)
+	number := b.board.addRow(b.clone(rowText(m.Competitor, m.Name)), m)
 	b.entries = append(b.entries, entry{b.board.order(number).First, number})
 }
 
-// clone copies a code into memory shared with others. Strings of a strings.Builder stay
+// clone copies a text into memory shared with others. Strings of a strings.Builder stay
 // valid when more is written to it.
-func (b *Builder) clone(code string) string {
-	if b.text.Cap()-b.text.Len() < len(code) {
+func (b *Builder) clone(text string) string {
+	if b.text.Cap()-b.text.Len() < len(text) {
 		b.text = strings.Builder{}
-		b.text.Grow(max(textChunk, len(code)))
+		b.text.Grow(max(textChunk, len(text)))
 	}
 	from := b.text.Len()
-	b.text.WriteString(code)
+	b.text.WriteString(text)
 	return b.text.String()[from:]
 }
 
@@ -350,7 +390,7 @@ func (b *Builder) Board() *Board {
 			return c
 		}
 		return cmp.Or(board.order(x.number).Compare(board.order(y.number)),
-			strings.Compare(board.rows[x.number].competitor, board.rows[y.number].competitor))
+			strings.Compare(board.rows[x.number].competitor(), board.rows[y.number].competitor()))
 	})
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
@@ -414,8 +454,8 @@ type Cursor struct {
 }
 
 // mark returns a mark at the position.
-func (c *Cursor) mark() *score.Mark {
-	m := &score.Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
+func (c *Cursor) mark() *Mark {
+	m := &Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
 	if c.hasMark2 {
 		m.Mark2 = &c.mark2
 	}
@@ -424,14 +464,14 @@ func (c *Cursor) mark() *score.Mark {
 
 // cursor returns the position of a row.
 func (b *Board) cursor(number uint32) Cursor {
-	t := b.traits(number)
-	c := Cursor{competitor: b.rows[number].competitor, given: true}
-	m := score.Mark{IRM: t.irm, Out: t.out}
+	t, e := b.traits(number), b.exactOf(number)
+	c := Cursor{competitor: b.rows[number].competitor(), given: true}
+	m := Mark{IRM: t.irm, Out: t.out}
 	if c.irm = m.Unplaced(); c.irm != "" {
 		c.reached = t.reached
 		return c
 	}
-	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, t.place, t.mark2, t.hasMark2
+	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, int(e.place), e.mark2, e.hasMark2
 	return c
 }
 
@@ -443,7 +483,7 @@ func ParseCursor(s string) (c Cursor, err error) {
 		return c, nil
 	}
 	position, competitor, ok := strings.Cut(s, ",")
-	first, rest, more := strings.Cut(position, ";")
+	first, rest, more := strings.Cut(position, cursorMark)
 	c = Cursor{competitor: competitor, given: true}
 	if first != "" && 'A' <= first[0] && first[0] <= 'Z' {
 		c.irm = first
@@ -451,7 +491,7 @@ func ParseCursor(s string) (c Cursor, err error) {
 		ok = ok && 0 <= c.reached && c.reached <= maxNumber
 	} else {
 		c.value, err = score.ParseDecimal(first)
-		mark2, place, _ := strings.Cut(rest, ";")
+		mark2, place, _ := strings.Cut(rest, cursorMark)
 		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
 			c.mark2, err = score.ParseDecimal(mark2)
 		}
@@ -466,6 +506,9 @@ func ParseCursor(s string) (c Cursor, err error) {
 	return c, nil
 }
 
+// cursorMark separates the parts of a position. It needs no escape in a URL.
+const cursorMark = ":"
+
 // maxNumber limits the numbers in a cursor.
 const maxNumber = 1_000_000
 
@@ -477,11 +520,11 @@ func (c Cursor) String() string {
 	case !c.given:
 		return ""
 	case c.irm != "":
-		return fmt.Sprintf("%s;%d,%s", c.irm, c.reached, c.competitor)
+		return fmt.Sprintf("%s:%d,%s", c.irm, c.reached, c.competitor)
 	case !c.hasMark2 && c.place == 0:
 		return c.value.String() + "," + c.competitor
 	case !c.hasMark2:
-		return fmt.Sprintf("%s;;%d,%s", c.value, c.place, c.competitor)
+		return fmt.Sprintf("%s::%d,%s", c.value, c.place, c.competitor)
 	}
-	return fmt.Sprintf("%s;%s;%d,%s", c.value, c.mark2, c.place, c.competitor)
+	return fmt.Sprintf("%s:%s:%d,%s", c.value, c.mark2, c.place, c.competitor)
 }

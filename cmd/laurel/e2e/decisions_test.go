@@ -17,6 +17,16 @@ func (f *frontend) outcome(t testing.TB, contest string) (record score.Record, t
 	return record, text, mustRun(t, "laurel", "scores", contest, "--to", f.url)
 }
 
+// hasRow reports whether a table has a row with such a beginning and end.
+func hasRow(table, first, last string) bool {
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, first+" ") && strings.HasSuffix(strings.TrimSpace(line), "  "+last) {
+			return true
+		}
+	}
+	return false
+}
+
 // bothSides returns a definition of a match of A and B.
 func bothSides(contest, sport string) string {
 	return fmt.Sprintf(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":%q,"competitors":`+
@@ -68,6 +78,10 @@ func TestADecisionIsShownAlikeAtEveryFrontendWhateverTheTotalsAre(t *testing.T) 
 					strings.Contains(shown, "decision: "+c.decision) != (c.decision != "") {
 					t.Errorf("%s: %s is shown as\n%s", f.id, id, shown)
 				}
+			}
+			listed := mustRun(t, "laurel", "scores", "--competition", "D06", "--to", f.url)
+			if want := strings.Trim(c.winner+", "+c.decision, ", "); !hasRow(listed, id, want) {
+				t.Errorf("%s: the list does not end the row of %s with %q:\n%s", f.id, id, want, listed)
 			}
 		}
 	}
