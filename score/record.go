@@ -90,7 +90,7 @@ func (c *Contest) Record() Record {
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
-		Corrected:      c.Corrected,
+		Corrected:      c.Corrected > c.ResetRevision,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
