@@ -13,6 +13,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 	"laurel/trust/access"
 )
 
@@ -110,8 +111,8 @@ type BoardPart struct {
 
 // Leaderboard returns a part of the leaderboard of a ranked contest. The problem is
 // score.NotFound if there is none, or the competitor of Around is not on it.
-func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
-	return get[score.Leaderboard](ctx, c, LeaderboardPath(contestID), LeaderboardQuery(p))
+func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (ranking.Leaderboard, error) {
+	return get[ranking.Leaderboard](ctx, c, LeaderboardPath(contestID), LeaderboardQuery(p))
 }
 
 // LeaderboardPath returns the path of a contest's leaderboard, for Get.

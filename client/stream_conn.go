@@ -166,6 +166,9 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 		if a.status == http.StatusTooManyRequests {
 			sleep(ctx, a.retryAfter())
 		}
+		if p, ok := errors.AsType[*score.Problem](err); ok && v.isAboutFirst(p) {
+			return v.answered(score.Result{ID: p.ID, Problem: p})
+		}
 		return err
 	}
 	defer resp.Body.Close()
@@ -183,6 +186,14 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 			return err
 		}
 	}
+}
+
+// isAboutFirst reports whether a request was refused because of its first event, such as one
+// that the caller may not post.
+func (v *streamConn) isAboutFirst(p *score.Problem) bool {
+	v.s.mu.Lock()
+	defer v.s.mu.Unlock()
+	return p.ID != "" && v.s.sent > 0 && v.s.queue[0].ID == p.ID && !transient(p.Status)
 }
 
 // answered takes in one result, which belongs to the first unanswered event.

@@ -10,6 +10,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // WatchOptions select what is watched: without a subject, all contests and medal tables.
@@ -109,8 +110,8 @@ type Window struct {
 	Around    string `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
 	Total     int    `json:"total"`           // the number of rows of the leaderboard
 	score.Format
-	Revision uint64                 `json:"revision"`
-	Rows     []score.LeaderboardRow `json:"rows"`
+	Revision uint64        `json:"revision"`
+	Rows     []ranking.Row `json:"rows"`
 }
 
 // Beat is the data of a heartbeat.

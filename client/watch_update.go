@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/client/eventstream"
 	"laurel/score"
 	"laurel/score/medal"
-
-	"github.com/go-json-experiment/json"
+	"laurel/score/ranking"
 )
 
 // update decodes a message. ok is false if it is unknown or has nothing new.
@@ -167,12 +168,12 @@ type windows map[string]Window
 // has none. The first event of a stream has all rows.
 func (known windows) take(events []windowEvent) (list []Window, err error) {
 	for _, e := range events {
-		rows := map[string]score.LeaderboardRow{}
+		rows := map[string]ranking.Row{}
 		for _, row := range slices.Concat(known[e.ContestID].Rows, e.Rows) {
 			rows[row.Competitor] = row
 		}
 		w := e.Window
-		w.Rows = make([]score.LeaderboardRow, len(e.Order))
+		w.Rows = make([]ranking.Row, len(e.Order))
 		for i, competitor := range e.Order {
 			row, ok := rows[competitor]
 			if !ok {

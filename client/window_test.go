@@ -10,6 +10,7 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 func mark(competitor string, seconds int) score.Event {
@@ -20,7 +21,7 @@ func mark(competitor string, seconds int) score.Event {
 }
 
 // windowText returns a part of a leaderboard as text.
-func windowText(t *testing.T, total int, rows []score.LeaderboardRow) string {
+func windowText(t *testing.T, total int, rows []ranking.Row) string {
 	t.Helper()
 	b, err := json.Marshal(rows)
 	if err != nil {

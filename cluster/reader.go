@@ -7,7 +7,6 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/fsm/view"
-	"laurel/score"
 	"laurel/score/ranking"
 )
 
@@ -71,7 +70,7 @@ func (r *reader) Answer(ctx context.Context, key, tag string, ask queries.Ask) (
 // member may not answer now, but the master may.
 func (r *reader) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, how string, err error) {
+) (p ranking.Leaderboard, revision uint64, how string, err error) {
 	how, err = r.frontend.Direct(ctx, r.machine, func() (uint64, error) {
 		var err error
 		p, revision, err = r.machine.Board(ctx, contestID, q)
@@ -85,7 +84,7 @@ func (r *reader) Board(
 // false and soon is nil, call Board.
 func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
+) (p ranking.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
 	lease, ok := r.frontend.CheckLease()
 	if !ok || r.machine.Revision() < lease.Floor() {
 		return p, 0, false, nil
@@ -115,7 +114,7 @@ func (r *reader) Stale(f func(queries.View) error) (age time.Duration, known boo
 // StaleBoard is Stale for a leaderboard.
 func (r *reader) StaleBoard(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
+) (p ranking.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
 	before := r.machine.Revision() // the leaderboard has at least that
 	p, revision, err = r.machine.Board(ctx, contestID, q)
 	age, known = r.frontend.Age(before)

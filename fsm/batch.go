@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -76,10 +77,10 @@ func (b *batch) beginUndo() {
 }
 
 // contest returns a contest, which the caller may change; nil if it is not defined.
-func (b *batch) contest(id string) *score.Contest {
+func (b *batch) contest(id string) *fold.Contest {
 	c, known := b.m.cache.contests[id]
 	if !known {
-		c = new(score.Contest)
+		c = new(fold.Contest)
 		if !b.tx.GetJSON(database.Contests, []byte(id), c) {
 			return nil
 		}
@@ -122,7 +123,7 @@ func writable[T interface {
 }
 
 // putContest sets a contest. A nil contest is deleted.
-func (b *batch) putContest(id string, c *score.Contest) {
+func (b *batch) putContest(id string, c *fold.Contest) {
 	if b.tx.Recording() {
 		b.copied[c] = true
 	}
@@ -184,7 +185,7 @@ func (b *batch) flush() error {
 
 // updateIndex updates the postings of a contest that may have changed. A nil contest has
 // been deleted.
-func (b *batch) updateIndex(id string, c *score.Contest) {
+func (b *batch) updateIndex(id string, c *fold.Contest) {
 	after := b.terms[:0]
 	if c != nil {
 		after = index.Terms(after, c)

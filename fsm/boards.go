@@ -10,6 +10,7 @@ import (
 	"laurel/fsm/leaderboard"
 	"laurel/fsm/ranked"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -19,7 +20,7 @@ import (
 // *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, err error) {
+) (p ranking.Leaderboard, revision uint64, err error) {
 	for {
 		a := m.boards.Ask(contestID, q)
 		if a.Err == leaderboard.ErrNotLoaded {
@@ -36,7 +37,7 @@ func (m *Machine) Board(
 
 // BoardNow returns what Board would return if the board is in memory. If ok is false,
 // Board returns the page or the error.
-func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Leaderboard, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
@@ -47,7 +48,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	if a.Err = m.commit(); a.Err != nil {
 		return a
 	}
-	var c score.Contest
+	var c fold.Contest
 	a.Err = m.db.View(func(tx *bolt.Tx) error {
 		found, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c)
 		if err == nil && !found {
@@ -64,7 +65,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 
 // readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
-	contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error,
+	contestID, split string, use func(total int, marks iter.Seq2[ranking.Mark, error]) error,
 ) error {
 	tx, _, err := m.beginRead()
 	if err != nil {
@@ -84,7 +85,7 @@ func (m *Machine) readMarks(
 
 // updateBoards applies a batch to the leaderboards. m.applying must be held.
 func (m *Machine) updateBoards(b *batch) {
-	m.boards.Apply(&b.boardUpdates, func(id string) (c *score.Contest, changed bool) {
+	m.boards.Apply(&b.boardUpdates, func(id string) (c *fold.Contest, changed bool) {
 		if !b.contests[id] {
 			return nil, false // the event was an alert, or was rolled back
 		}

@@ -10,6 +10,7 @@ import (
 
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -73,9 +74,9 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 }
 
 // checkPages compares a board in pages of any size, and around each competitor.
-func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []score.LeaderboardRow) {
+func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []ranking.Row) {
 	q.Limit = rapid.IntRange(1, 4).Draw(t, "rows of a page")
-	var got []score.LeaderboardRow
+	var got []ranking.Row
 	for ask := q; ; {
 		p := boardOf(t, h.m, id, &ask)
 		if p.Total != len(want) || len(p.Rows) > q.Limit {
@@ -86,14 +87,14 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 			break
 		}
 	}
-	if !slices.EqualFunc(got, want, score.LeaderboardRow.Equal) {
+	if !slices.EqualFunc(got, want, ranking.Row.Equal) {
 		t.Fatalf("%s %+v:\n%+v\nwant\n%+v", id, q, got, want)
 	}
 	for i, row := range want {
 		q.Around = row.Competitor
 		first := max(0, min(i-(q.Limit-1)/2, len(want)-q.Limit))
 		p, near := boardOf(t, h.m, id, &q), want[first:min(first+q.Limit, len(want))]
-		if !slices.EqualFunc(p.Rows, near, score.LeaderboardRow.Equal) {
+		if !slices.EqualFunc(p.Rows, near, ranking.Row.Equal) {
 			t.Fatalf("%s %+v:\n%+v\nwant\n%+v", id, q, p.Rows, near)
 		}
 	}
@@ -104,13 +105,13 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 }
 
 // plainRows returns the rows of sorted marks.
-func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []score.LeaderboardRow) {
-	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool {
+func plainRows(c *fold.Contest, marks []ranking.Mark, category string) (rows []ranking.Row) {
+	marks = slices.DeleteFunc(slices.Clone(marks), func(m ranking.Mark) bool {
 		return category != "" && !m.Categories.Has(category)
 	})
-	ranks := score.Ranks(marks, c.Definition.Direction())
+	ranks := ranking.Ranks(marks, c.Definition.Direction())
 	for i, m := range marks {
-		row := score.LeaderboardRow{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
+		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
 			IRM:  m.Unplaced(),
 			Rank: ranks[i]}
 		for _, e := range c.Competitors {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -19,7 +20,7 @@ import (
 type observed struct {
 	contest  string
 	question ranking.Query
-	page     score.Leaderboard
+	page     ranking.Leaderboard
 	floor    uint64
 	revision uint64
 }
@@ -170,10 +171,10 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 		}
 	}
 	past := referenceStore{w.plain.events[:o.revision]}
-	voided, marks := past.voided(), newReferenceMarks(&score.Contest{})
+	voided, marks := past.voided(), newReferenceMarks(&fold.Contest{})
 	for _, e := range past.events {
 		if d, ok := e.Data.(*score.ResultSet); ok && e.ContestID == o.contest && voided[e] == nil {
-			mark, p := d.AsMark(&marks.contest.Definition)
+			mark, p := marks.contest.Definition.Mark(d)
 			if p != nil {
 				t.Fatal(p)
 			}
@@ -183,14 +184,14 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 	want := plainRows(marks.contest, marks.all("finish"), o.question.Category)
 	total := len(want)
 	want = pageOf(t, want, &o.question)
-	if total != o.page.Total || !slices.EqualFunc(want, o.page.Rows, score.LeaderboardRow.Equal) {
+	if total != o.page.Total || !slices.EqualFunc(want, o.page.Rows, ranking.Row.Equal) {
 		t.Fatalf("%s at revision %d, %+v:\n%d %+v\nwant\n%d %+v", o.contest, o.revision, o.question, o.page.Total,
 			o.page.Rows, total, want)
 	}
 }
 
 // pageOf returns the rows of a descending board that a question asks for.
-func pageOf(t *testing.T, rows []score.LeaderboardRow, q *ranking.Query) []score.LeaderboardRow {
+func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if position, competitor, given := strings.Cut(q.After.String(), ","); given {
 		value, err := score.ParseDecimal(position)
@@ -204,7 +205,7 @@ func pageOf(t *testing.T, rows []score.LeaderboardRow, q *ranking.Query) []score
 		}
 	}
 	if q.Around != "" {
-		at := slices.IndexFunc(rows, func(r score.LeaderboardRow) bool { return r.Competitor == q.Around })
+		at := slices.IndexFunc(rows, func(r ranking.Row) bool { return r.Competitor == q.Around })
 		first = max(0, min(at-(q.Limit-1)/2, len(rows)-q.Limit))
 	}
 	return rows[first:min(first+q.Limit, len(rows))]

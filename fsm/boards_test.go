@@ -11,7 +11,7 @@ import (
 )
 
 // askBoard asks again while too many boards are being built.
-func askBoard(m *Machine, contestID string, q *ranking.Query) (p score.Leaderboard, revision uint64, err error) {
+func askBoard(m *Machine, contestID string, q *ranking.Query) (p ranking.Leaderboard, revision uint64, err error) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		p, revision, err = m.Board(context.Background(), contestID, q)
@@ -23,7 +23,7 @@ func askBoard(m *Machine, contestID string, q *ranking.Query) (p score.Leaderboa
 }
 
 // boardOf returns a page of a leaderboard, which must exist.
-func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) score.Leaderboard {
+func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) ranking.Leaderboard {
 	t.Helper()
 	p, revision, err := askBoard(m, contestID, q)
 	if err != nil {
@@ -80,7 +80,7 @@ func valueOf(mark *score.Decimal) score.Decimal {
 
 func compareBoard(t *testing.T, m *Machine, id, category string, last map[string]place) {
 	q := ranking.Query{Category: category, Limit: 1000}
-	var rows []score.LeaderboardRow
+	var rows []ranking.Row
 	for {
 		p := boardOf(t, m, id, &q)
 		rows = append(rows, p.Rows...)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -63,7 +63,7 @@ type Changes struct {
 	Boards    []string // the ids of contests whose leaderboard changed
 	// Records and MedalTables are the new values of the changed records that the caller
 	// wants, as far as they are in memory. They belong to the caller.
-	Records     []*score.Contest
+	Records     []*fold.Contest
 	MedalTables []*medal.Table
 }
 

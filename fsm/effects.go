@@ -6,6 +6,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -64,9 +65,9 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	}
 	created := c == nil
 	if created {
-		c = score.NewContest(e.ContestID)
+		c = fold.NewContest(e.ContestID)
 	}
-	if p := fold(c, e, b.ranked.Contest(c), score.Live); p != nil {
+	if p := foldEvent(c, e, b.ranked.Contest(c), fold.Live); p != nil {
 		return p
 	}
 	c.Revision = e.Revision
@@ -79,8 +80,8 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	return nil
 }
 
-// fold folds an event into a contest.
-func fold(c *score.Contest, e *entry.Event, marks score.Marks, mode score.FoldMode) *score.Problem {
+// foldEvent folds an event into a contest.
+func foldEvent(c *fold.Contest, e *entry.Event, marks fold.Marks, mode fold.Mode) *score.Problem {
 	p := c.Fold(&e.Event, marks, mode)
 	if _, resets := e.Data.(*score.ContestReset); resets && p == nil {
 		c.ResetRevision = e.Revision
@@ -93,7 +94,7 @@ func fold(c *score.Contest, e *entry.Event, marks score.Marks, mode score.FoldMo
 const maxResetMarks = 20_000
 
 // checkMarksToClear refuses to remove more than maxResetMarks, or to set them all again.
-func (b *batch) checkMarksToClear(c *score.Contest) *score.Problem {
+func (b *batch) checkMarksToClear(c *fold.Contest) *score.Problem {
 	n := 0
 	if c.Split != "" {
 		marks := b.ranked.Contest(c)
@@ -128,7 +129,7 @@ func (b *batch) redefine(e *entry.Event) *score.Problem {
 
 // marksToCheck returns how many marks are read to find one of a competitor who is not on
 // a list of so many.
-func (b *batch) marksToCheck(c *score.Contest, listed int) (n int) {
+func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int) {
 	if c.Split == "" || listed == 0 {
 		return 0
 	}

@@ -14,6 +14,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // scan finds contests without the index, by reading every contest of the competition.
@@ -22,15 +23,15 @@ func scan(tx *bolt.Tx, f score.Filter, after string, limit int) (list []score.Re
 }
 
 // contestsFrom yields contests in the order of their ids, from an id on.
-type contestsFrom func(from string) iter.Seq2[*score.Contest, error]
+type contestsFrom func(from string) iter.Seq2[*fold.Contest, error]
 
 // storedContests reads contests from the database.
 func storedContests(tx *bolt.Tx) contestsFrom {
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
 			c := tx.Bucket(database.Contests).Cursor()
 			for k, sealed := c.Seek([]byte(from)); k != nil; k, sealed = c.Next() {
-				contest := new(score.Contest)
+				contest := new(fold.Contest)
 				value, err := database.Unseal(k, sealed)
 				if err == nil {
 					err = json.Unmarshal(value, contest)
@@ -46,15 +47,15 @@ func storedContests(tx *bolt.Tx) contestsFrom {
 // decodedContests reads all contests once.
 func decodedContests(t tester, tx *bolt.Tx) contestsFrom {
 	t.Helper()
-	var all []*score.Contest
+	var all []*fold.Contest
 	for c, err := range storedContests(tx)("") {
 		if err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, c)
 	}
-	return func(from string) iter.Seq2[*score.Contest, error] {
-		return func(yield func(*score.Contest, error) bool) {
+	return func(from string) iter.Seq2[*fold.Contest, error] {
+		return func(yield func(*fold.Contest, error) bool) {
 			for _, c := range all {
 				if c.ID >= from && !yield(c, nil) {
 					return
@@ -85,7 +86,7 @@ func scanContests(
 			return tx.Bucket(database.Marks).Get(database.Key(c.ID, split, f.Competitor)) != nil
 		})
 		entered := tx.Bucket(database.Entrants).Get(database.Key(c.ID, entrantByCode, f.Competitor)) != nil
-		if !f.Matches(c) && !((marked || entered) && others.Matches(c)) {
+		if !c.Matches(f) && !((marked || entered) && c.Matches(others)) {
 			continue
 		}
 		if n := len(list); n > 0 && n >= limit {
@@ -185,7 +186,7 @@ const entrantByCode = "c"
 // expectedPostings returns the postings of all contests and marks.
 func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	err := tx.Bucket(database.Contests).ForEach(func(k, sealed []byte) error {
-		c := new(score.Contest)
+		c := new(fold.Contest)
 		value, err := database.Unseal(k, sealed)
 		if err == nil {
 			err = json.Unmarshal(value, c)

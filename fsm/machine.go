@@ -19,6 +19,7 @@ import (
 	"laurel/fsm/leaderboard"
 	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -103,7 +104,7 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*score.Contest // nil for one that is not defined
+	contests map[string]*fold.Contest // nil for one that is not defined
 	tables   map[string]*medal.Table
 	sources  identity.Cache
 	terms    map[string][]index.Term // as in the database, of each contest in contests
@@ -116,7 +117,7 @@ const maxCached = 2048
 
 func newRecordCache() recordCache {
 	return recordCache{
-		contests: map[string]*score.Contest{},
+		contests: map[string]*fold.Contest{},
 		tables:   map[string]*medal.Table{},
 		sources:  identity.Cache{},
 		terms:    map[string][]index.Term{},

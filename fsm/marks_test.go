@@ -33,7 +33,7 @@ func wantBoard(t *testing.T, m *Machine, split, category string, want ...string)
 		p := boardOf(t, m, "G/r", &ranking.Query{Split: split, Category: category, Limit: 100})
 		var got []string
 		for _, r := range p.Rows {
-			mark, _ := p.RowText(&r)
+			mark, _ := r.Text(&p.Format)
 			got = append(got, strings.TrimSpace(fmt.Sprint(r.Rank, " ", r.Competitor, " ", mark, " ", r.Categories)))
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -11,7 +11,9 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // referenceStore is the simplest possible store: a list of the accepted events. Its state
@@ -150,14 +152,14 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 
 // referenceState is the state that results from the events.
 type referenceState struct {
-	contests map[string]*score.Contest
+	contests map[string]*fold.Contest
 	marks    map[string]*referenceMarks
 	tables   map[string]*medal.Table
 	awards   map[string]award
 }
 
 func (s *referenceStore) fold() (*referenceState, *score.Problem) {
-	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
+	f := &referenceState{map[string]*fold.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
 		map[string]award{}}
 	voided := s.voided()
 	// The definitions decide what all other events amount to, and which marks a contest can
@@ -247,7 +249,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 		return nil
 	case *score.ContestDefine:
 		if f.contests[e.ContestID] == nil {
-			f.contests[e.ContestID] = score.NewContest(e.ContestID)
+			f.contests[e.ContestID] = fold.NewContest(e.ContestID)
 			f.marks[e.ContestID] = newReferenceMarks(f.contests[e.ContestID])
 		}
 		if d.CompetitionName != "" {
@@ -258,24 +260,24 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	if c == nil {
 		return score.Problemf(score.NotFound, "%s is not defined", e.ContestID)
 	}
-	return c.Fold(e, f.marks[e.ContestID], score.Replay)
+	return c.Fold(e, f.marks[e.ContestID], fold.Replay)
 }
 
 // referenceMarks holds marks by split and competitor, and sorts them for each question.
 type referenceMarks struct {
-	contest  *score.Contest
-	of       map[[2]string]score.Mark
-	traits   map[string]score.Traits
+	contest  *fold.Contest
+	of       map[[2]string]ranking.Mark
+	traits   map[string]ranking.Traits
 	entrants map[string]score.Entrant
 }
 
-func newReferenceMarks(c *score.Contest) *referenceMarks {
-	return &referenceMarks{c, map[[2]string]score.Mark{}, map[string]score.Traits{}, map[string]score.Entrant{}}
+func newReferenceMarks(c *fold.Contest) *referenceMarks {
+	return &referenceMarks{c, map[[2]string]ranking.Mark{}, map[string]ranking.Traits{}, map[string]score.Entrant{}}
 }
 
-func (m *referenceMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+func (m *referenceMarks) Traits(competitor string) ranking.Traits { return m.traits[competitor] }
 
-func (m *referenceMarks) Set(split string, mark score.Mark) (total int, restated bool) {
+func (m *referenceMarks) Set(split string, mark ranking.Mark) (total int, restated bool) {
 	k := [2]string{split, mark.Competitor}
 	before := m.traits[mark.Competitor]
 	if old, replaces := m.of[k]; replaces {
@@ -290,7 +292,7 @@ func (m *referenceMarks) Set(split string, mark score.Mark) (total int, restated
 
 func (m *referenceMarks) Restate(competitor string) {
 	splits := m.contest.Definition.AllSplits()
-	marks := make([]*score.Mark, len(splits))
+	marks := make([]*ranking.Mark, len(splits))
 	for i, split := range splits {
 		if mark, ok := m.of[[2]string{split, competitor}]; ok {
 			marks[i] = &mark
@@ -324,19 +326,19 @@ func (m *referenceMarks) Clear() {
 	clear(m.traits)
 }
 
-func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
+func (m *referenceMarks) First(split string, n int) (first []ranking.Mark, total int) {
 	list := m.all(split)
 	return list[:min(n, len(list))], len(list)
 }
 
-func (m *referenceMarks) all(split string) (list []score.Mark) {
+func (m *referenceMarks) all(split string) (list []ranking.Mark) {
 	for k, mark := range m.of {
 		if k[0] == split {
 			list = append(list, mark)
 		}
 	}
 	direction := m.contest.Definition.Direction()
-	slices.SortFunc(list, func(a, b score.Mark) int {
+	slices.SortFunc(list, func(a, b ranking.Mark) int {
 		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), strings.Compare(a.Competitor, b.Competitor))
 	})
 	return list
@@ -359,7 +361,7 @@ func (f *referenceState) lines(t tester) (lines []string) {
 			splits[k[0]] = true
 		}
 		for competitor, traits := range f.marks[id].traits {
-			if traits != (score.Traits{}) {
+			if traits != (ranking.Traits{}) {
 				line("traits", id+"\x00"+competitor, traits)
 			}
 		}

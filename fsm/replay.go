@@ -15,7 +15,9 @@ import (
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // replayer computes the state of one contest from its events, and replaces the present
@@ -23,8 +25,8 @@ import (
 type replayer struct {
 	b           *batch
 	contestID   string
-	before      *score.Contest // the present state; nil if it is not defined
-	contest     *score.Contest // nil until it is defined
+	before      *fold.Contest  // the present state; nil if it is not defined
+	contest     *fold.Contest  // nil until it is defined
 	entrant     *entrantChange // nil if none changes
 	awards      map[string]award
 	definitions []*score.CompetitionDefine
@@ -44,13 +46,13 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 		return r.changeAward(d.AwardID, d)
 	case *score.ContestDefine:
 		if r.contest == nil {
-			r.contest = score.NewContest(r.contestID)
+			r.contest = fold.NewContest(r.contestID)
 		}
 	}
 	if r.contest == nil {
 		return undefined(r.contestID)
 	}
-	return fold(r.contest, s, replayMarks{r}, score.Replay)
+	return foldEvent(r.contest, s, replayMarks{r}, fold.Replay)
 }
 
 func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
@@ -65,11 +67,11 @@ func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
 // setMarks sets them afterwards.
 type replayMarks struct{ r *replayer }
 
-func (replayMarks) Traits(string) (t score.Traits) { return t }
+func (replayMarks) Traits(string) (t ranking.Traits) { return t }
 
-func (replayMarks) Set(string, score.Mark) (total int, restated bool) { return 0, false }
+func (replayMarks) Set(string, ranking.Mark) (total int, restated bool) { return 0, false }
 
-func (replayMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
+func (replayMarks) First(string, int) (first []ranking.Mark, total int) { return nil, 0 }
 
 func (replayMarks) Clear() {}
 
@@ -158,7 +160,7 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 
 // redefined reports whether the marks of a contest before amount to something else in the
 // contest after.
-func redefined(before, after *score.Contest) bool {
+func redefined(before, after *fold.Contest) bool {
 	return before != nil && before.Split != "" && after != nil &&
 		after.Definition.Differs(&before.Definition) != ""
 }
@@ -206,7 +208,7 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 		return r.b.checkMarksToClear(before)
 	}
 	leaves := r.entrant != nil && !r.entrant.entered
-	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
+	sameCode := func(a, b fold.Competitor) bool { return a.Code == b.Code }
 	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
@@ -269,8 +271,8 @@ type markToSet struct {
 // restores, those from before a contest.reset that it voids or restores, or all if they
 // amount to something else. before is the contest as it is, and after as it will be. All
 // other marks stay.
-func (b *batch) marksToSet(before, after *score.Contest, h *history) (list []markToSet) {
-	resetOf := func(c *score.Contest) uint64 {
+func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []markToSet) {
+	resetOf := func(c *fold.Contest) uint64 {
 		if c == nil {
 			return 0
 		}
@@ -382,7 +384,7 @@ func (b *batch) prefixOf(competitors []string) []byte {
 
 // setMarks sets the marks of a replayed contest, or removes them, and settles what their
 // competitors' marks have in common.
-func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
+func (b *batch) setMarks(c *fold.Contest, list []markToSet, h *history) {
 	m := b.ranked.Contest(c)
 	var gone []ranked.Key
 	var competitors []string
@@ -393,7 +395,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 			continue
 		}
 		if d, ok := s.event.Data.(*score.ResultSet); ok {
-			mark, _ := d.AsMark(&c.Definition) // the replay has checked it
+			mark, _ := c.Definition.Mark(d) // the replay has checked it
 			mark.Categories, mark.Organisation = "", ""
 			m.Set(s.key.Split, mark)
 		}
@@ -401,7 +403,7 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 	m.Remove(gone)
 	slices.Sort(competitors)
 	competitors = slices.Compact(competitors)
-	var named map[string]score.Traits
+	var named map[string]ranking.Traits
 	if h.named {
 		named = b.traitsByTimeline(competitors, c.ResetRevision, h)
 	}
@@ -417,17 +419,17 @@ func (b *batch) setMarks(c *score.Contest, list []markToSet, h *history) {
 
 // traitsByTimeline returns what the results of competitors name, from those after the
 // revision reset that are not voided.
-func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]score.Traits {
-	found := make(map[string]score.Traits, len(competitors))
+func (b *batch) traitsByTimeline(competitors []string, reset uint64, h *history) map[string]ranking.Traits {
+	found := make(map[string]ranking.Traits, len(competitors))
 	if len(competitors) == 0 {
 		return found
 	}
 	for _, competitor := range competitors {
-		found[competitor] = score.Traits{}
+		found[competitor] = ranking.Traits{}
 	}
 	for d := range b.results(h, reset, b.prefixOf(competitors)) {
 		if t, wanted := found[d.Competitor]; wanted {
-			t.Categories = t.Categories.With(score.NewCategories(d.Category))
+			t.Categories = t.Categories.With(ranking.NewCategories(d.Category))
 			t.Organisation = cmp.Or(t.Organisation, d.Organisation) // the last one comes first
 			found[d.Competitor] = t
 		}

@@ -7,6 +7,7 @@ import (
 	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // entrantChange is what a void makes of an entrant of a ranked contest.
@@ -18,7 +19,7 @@ type entrantChange struct {
 
 // changedEntrant returns what a void makes of the entrant that it affects, nil if it
 // affects none: its competitor.defines that are not voided, one after the other.
-func (b *batch) changedEntrant(h *history, before *score.Contest) *entrantChange {
+func (b *batch) changedEntrant(h *history, before *fold.Contest) *entrantChange {
 	if h.entrant == "" {
 		return nil
 	}
@@ -87,7 +88,7 @@ func (r *replayer) setStartList() {
 	}
 	r.contest.Entrants = nil
 	if r.contest.Entered > 0 {
-		r.contest.Entrants = m.FirstEntrants(score.MaxLeaders)
+		r.contest.Entrants = m.FirstEntrants(fold.MaxLeaders)
 	}
 	if r.before != nil && r.before.Split != "" {
 		r.contest.Restate(r.before, m)

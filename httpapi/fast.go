@@ -11,6 +11,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then
@@ -279,7 +280,7 @@ func (s *server) awaitBoard(ctx context.Context, release func(context.Context) b
 // handler asks again and reports why.
 func (s *server) makeBoard(
 	ctx context.Context, q *question.BoardQuery,
-) (page score.Leaderboard, revision uint64, how string, ok bool) {
+) (page ranking.Leaderboard, revision uint64, how string, ok bool) {
 	ok = s.status.Leased() && s.awaitBoard(ctx, func(ctx context.Context) bool {
 		var err error
 		page, revision, how, err = s.group.Reader.Board(ctx, q.Contest, &q.Query)

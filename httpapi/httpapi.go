@@ -228,13 +228,13 @@ type Reader interface {
 	// cache.ErrNotLeased.
 	Board(
 		ctx context.Context, contestID string, q *ranking.Query,
-	) (p score.Leaderboard, revision uint64, how string, err error)
+	) (p ranking.Leaderboard, revision uint64, how string, err error)
 	// BoardNow is Board without waiting. If only the page's release is missing, release
 	// waits for it and reports whether the page may be given then. Otherwise, and if
 	// release is nil, ask Board.
 	BoardNow(
 		contestID string, q *ranking.Query,
-	) (p score.Leaderboard, revision uint64, ok bool, release func(context.Context) bool)
+	) (p ranking.Leaderboard, revision uint64, ok bool, release func(context.Context) bool)
 	// Pull returns the answer to key in pull mode: with cache.Hit from memory, else from
 	// the master. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
@@ -244,7 +244,7 @@ type Reader interface {
 	// StaleBoard is Stale for a leaderboard.
 	StaleBoard(
 		ctx context.Context, contestID string, q *ranking.Query,
-	) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error)
+	) (p ranking.Leaderboard, revision uint64, age time.Duration, known bool, err error)
 	// ChangedSince returns the keys of the records that have changed in this frontend's
 	// state since a revision, once that has the revision upTo: removed records too, and
 	// perhaps others. known is false if the revision is too long ago.

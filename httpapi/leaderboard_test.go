@@ -15,12 +15,13 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/score/ranking"
 	"laurel/trust/access"
 )
 
 const boardPath = "/v1/leaderboard/" + race
 
-func askBoard(t *testing.T, a *readResponse) (l score.Leaderboard) {
+func askBoard(t *testing.T, a *readResponse) (l ranking.Leaderboard) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &l, json.RejectUnknownMembers(true)); err != nil || a.StatusCode != 200 {
 		t.Fatalf("got %d %s (%v)", a.StatusCode, a.body, err)
@@ -29,7 +30,7 @@ func askBoard(t *testing.T, a *readResponse) (l score.Leaderboard) {
 }
 
 // order is a board in a few words: the competitors with their ranks.
-func order(l *score.Leaderboard) string {
+func order(l *ranking.Leaderboard) string {
 	var all []string
 	for i := range l.Rows {
 		r := &l.Rows[i]
@@ -50,7 +51,7 @@ func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	a := ask(t, s, "GET", boardPath, "")
 	l := askBoard(t, a)
 	if again, err := queries.Encode(&l); err != nil || string(again) != a.body {
-		t.Errorf("got %s, which score.Leaderboard writes as %s (%v)", a.body, again, err)
+		t.Errorf("got %s, which ranking.Leaderboard writes as %s (%v)", a.body, again, err)
 	}
 	if got := order(&l); got != "=1 2888, =1 31, =3 42, =3 7, - 99" || l.ContestID != race || l.Split != "finish" || l.Total != 5 || l.Next != "" {
 		t.Errorf("got %s of %+v", got, l)

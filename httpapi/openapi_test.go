@@ -15,6 +15,7 @@ import (
 	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -115,8 +116,8 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	schemas := map[string]any{
 		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{},
 		"Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
-		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{},
-		"LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
+		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": ranking.Leaderboard{},
+		"LeaderboardRow": ranking.Row{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{},
 		"PostedEvents": score.Posted{}, "PostedEvent": score.PostedEvent{}, "ScorePage": question.ScorePage{},
 		"TimelinePage": question.TimelinePage{}, "StartListPage": score.StartListPage{},

@@ -207,7 +207,7 @@ func openRaceEvents(n int) []string {
 
 func (g *testMember) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, how string, err error) {
+) (p ranking.Leaderboard, revision uint64, how string, err error) {
 	if !g.leased() {
 		return p, 0, "", cache.ErrNotLeased
 	}
@@ -225,7 +225,7 @@ func (g *testMember) Board(
 
 func (g *testMember) BoardNow(
 	contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, ok bool, release func(context.Context) bool) {
+) (p ranking.Leaderboard, revision uint64, ok bool, release func(context.Context) bool) {
 	if !g.leased() || g.read != nil {
 		return p, 0, false, nil
 	}
@@ -235,7 +235,7 @@ func (g *testMember) BoardNow(
 
 func (g *testMember) StaleBoard(
 	ctx context.Context, contestID string, q *ranking.Query,
-) (p score.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
+) (p ranking.Leaderboard, revision uint64, age time.Duration, known bool, err error) {
 	p, revision, err = g.store.Board(ctx, contestID, q)
 	return p, revision, g.age, !g.unknown, err
 }

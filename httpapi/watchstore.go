@@ -226,7 +226,7 @@ const maxTotalReads = 3
 // window's competitor has no mark, the total is that of the same revision; in pull mode
 // it may be of a later one. Then the earlier revision is returned: with the later one,
 // the watcher would not be sent the competitor's mark that came with it.
-func (s watchStore) Board(ctx context.Context, w *watch.Window) (score.Leaderboard, uint64, error) {
+func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Leaderboard, uint64, error) {
 	around := question.BoardQuery{Contest: w.ContestID, Query: ranking.Query{
 		Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit,
 	}}
@@ -240,9 +240,9 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (score.Leaderboa
 		page, at, err := s.page(ctx, &all)
 		switch {
 		case score.CodeOf(err) == score.NotFound:
-			return score.Leaderboard{}, at, nil
+			return ranking.Leaderboard{}, at, nil
 		case err != nil:
-			return score.Leaderboard{}, 0, err
+			return ranking.Leaderboard{}, 0, err
 		case at == revision || try == maxTotalReads:
 			page.Rows = nil
 			return page, min(revision, at), nil
@@ -252,7 +252,7 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (score.Leaderboa
 
 // page answers a question about a leaderboard by the rules of the mode. The revision is
 // valid with the problem that there is no such page, too.
-func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (score.Leaderboard, uint64, error) {
+func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (ranking.Leaderboard, uint64, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	page, revision, _, err := s.api.group.Reader.Board(limited, b.Contest, &b.Query)

@@ -94,7 +94,7 @@ type changingGroup struct {
 	reads int
 }
 
-func (g *changingGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p score.Leaderboard,
+func (g *changingGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Leaderboard,
 	revision uint64, how string, err error) {
 	if g.reads++; g.reads == 2 {
 		g.store.setMark("12", 9000)

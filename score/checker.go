@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"laurel/score/quote"
 )
 
 // Checker checks the members of a value and keeps the first problem that it finds. Fields
@@ -69,7 +71,7 @@ func (c *Checker) Path(field, s string, limit int) {
 	for segment := range strings.SplitSeq(s, "/") {
 		if !ValidSegment(segment) {
 			c.Fail(field,
-				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
+				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", quote.Clip(s))
 			return
 		}
 	}
@@ -116,7 +118,7 @@ func (c *Checker) OneOf(field, s string, required bool, values []string) {
 	case s == "":
 		c.Fail(field, "missing; want one of %s", strings.Join(values, ", "))
 	default:
-		c.Fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
+		c.Fail(field, "got %q; want one of %s", quote.Clip(s), strings.Join(values, ", "))
 	}
 }
 
@@ -129,7 +131,7 @@ func (c *Checker) Names(field string, list []string, limit int) {
 	for i, s := range list {
 		c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, true)
 		if slices.Contains(list[:i], s) {
-			c.Fail(field, "has %q twice", clip(s))
+			c.Fail(field, "has %q twice", quote.Clip(s))
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"laurel/score/quote"
 )
 
 // Type is the type of an event. It determines the type of its Data.
@@ -75,9 +77,11 @@ const (
 	maxPeriod    = 32
 	maxName      = 512
 	maxText      = 4096
-	maxEntrants  = 1000
+	MaxEntrants  = 1000
 	maxList      = 256
 	maxPlace     = 1_000_000
+	// MaxCategories limits the categories of one competitor.
+	MaxCategories = 16
 	// maxNamed limits the organisations that one competition.define names.
 	maxNamed = 1000
 )
@@ -115,9 +119,9 @@ const (
 	Bronze = "BRONZE"
 )
 
-// irms are the invalid result marks, in the order in which a leaderboard lists those who
+// IRMs are the invalid result marks, in the order in which a leaderboard lists those who
 // came equally far.
-var irms = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", DidNotStart, Disqualified, DisqualifiedForConduct}
+var IRMs = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", DidNotStart, Disqualified, DisqualifiedForConduct}
 
 // Invalid result marks that have rules of their own.
 const (
@@ -141,7 +145,7 @@ var choices = map[string][]string{
 	"kind":         {HeadToHead, Ranked},
 	"result_type":  {"POINTS", "TIME", "DISTANCE"},
 	"sort":         {"asc", "desc"},
-	"irm":          irms,
+	"irm":          IRMs,
 	"entrant_type": entrantTypes,
 	"medal":        {Gold, Silver, Bronze},
 	"decision":     decisions,
@@ -184,7 +188,7 @@ func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
 		c.Text(field+"code", o.Code, maxCode, required)
 		c.Text(field+"name", o.Name, maxName, optional)
 		if named[o.Code] {
-			c.Fail(field+"code", "%q is named twice", clip(o.Code))
+			c.Fail(field+"code", "%q is named twice", quote.Clip(o.Code))
 		}
 		named[o.Code] = true
 	}
@@ -260,65 +264,18 @@ func checkKind(d *ContestDefine, c *Checker) {
 	}
 }
 
-// Entrant is one competitor in the list of a contest.define, or on a start list.
-type Entrant struct {
-	Code         string   `json:"code" is:"code"`
-	Name         string   `json:"name,omitzero"`
-	Organisation string   `json:"organisation,omitzero" is:"code"`
-	Type         string   `json:"type,omitzero"` // A (athlete) or T (team)
-	Order        int      `json:"order,omitzero"`
-	Categories   []string `json:"categories,omitzero" is:"code"`
-}
-
-func checkEntrants(c *Checker, list []Entrant) {
-	if len(list) > maxEntrants {
-		c.Fail("data.competitors",
-			"has %d members; the most is %d (post a competitor.define for each, or leave the list out, "+
-				"and a competitor's first mark adds it)", len(list), maxEntrants)
-		return
+// CheckWhole returns what is wrong with a definition together with those before it, or nil.
+func (d *ContestDefine) CheckWhole() *Problem {
+	c := Checker{}
+	const both = "missing; the first contest.define of a contest needs its kind and its sport"
+	if d.Kind == "" {
+		c.Fail("data.kind", both)
 	}
-	seen := make(map[string]bool, len(list))
-	for i, e := range list {
-		field := fmt.Sprintf("data.competitors.%d.", i)
-		c.Text(field+"code", e.Code, maxCode, required)
-		c.Text(field+"name", e.Name, maxName, optional)
-		c.Text(field+"organisation", e.Organisation, maxCode, optional)
-		c.OneOf(field+"type", e.Type, optional, entrantTypes)
-		checkCategories(c, field+"categories", e.Categories)
-		if seen[e.Code] {
-			c.Fail(field+"code", "%q is listed twice", clip(e.Code))
-		}
-		seen[e.Code] = true
+	if d.Sport == "" {
+		c.Fail("data.sport", both)
 	}
-}
-
-func checkCategories(c *Checker, field string, list []string) {
-	if len(list) > MaxCategories {
-		c.Fail(field, "has %d members; the most is %d", len(list), MaxCategories)
-	}
-	c.Names(field, list, maxCode)
-}
-
-// CompetitorDefine adds a competitor to a contest, or changes what is known of one, at any
-// time. What is left out stays; Clear has the members that are null, which clears them. In
-// a ranked contest it counts before the list of the contest.define, which a void or null
-// brings back.
-type CompetitorDefine struct {
-	Competitor   string   `json:"competitor" is:"code"`
-	Name         string   `json:"name,omitzero" is:"name"`
-	Organisation string   `json:"organisation,omitzero" is:"code"`
-	Type         string   `json:"type,omitzero" is:"entrant_type"` // A (athlete) or T (team)
-	Order        int      `json:"order,omitzero"`
-	Categories   []string `json:"categories,omitzero" is:"code"`
-	Comment      string   `json:"comment,omitzero" is:"text"`
-	Clear        []string `json:"-"`
-}
-
-func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }
-
-func checkCompetitorDefine(d *CompetitorDefine, c *Checker) {
-	checkCleared(d, c)
-	checkCategories(c, "data.categories", d.Categories)
+	checkKind(d, &c)
+	return c.Problem
 }
 
 // ContestStatus changes the status, the period or the clock of a contest. A status that
@@ -370,7 +327,7 @@ func (*ScoreSet) eventType() Type { return TypeScoreSet }
 
 func checkScoreSet(d *ScoreSet, c *Checker) {
 	if d.Adjustment && d.Period != "" {
-		c.Fail("data.adjustment", "got true beside the period %q; want one of the two", clip(d.Period))
+		c.Fail("data.adjustment", "got true beside the period %q; want one of the two", quote.Clip(d.Period))
 	}
 }
 
@@ -396,7 +353,7 @@ func (*ResultSet) eventType() Type { return TypeResultSet }
 func checkResultSet(d *ResultSet, c *Checker) {
 	switch {
 	case d.Mark == nil && d.IRM == "":
-		c.Fail("data.mark", "missing; want a mark, or an irm (%s)", strings.Join(irms, ", "))
+		c.Fail("data.mark", "missing; want a mark, or an irm (%s)", strings.Join(IRMs, ", "))
 	case d.Mark != nil && d.IRM != "":
 		c.Fail("data.irm", "got %s beside a mark; want one of the two", d.IRM)
 	case d.Mark == nil && d.Mark2 != nil:

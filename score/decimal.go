@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/quote"
 )
 
 // Decimal is an exact decimal with up to three fraction digits, in thousandths: a score,
@@ -37,11 +39,11 @@ func ParseDecimal(s string) (Decimal, error) {
 	}
 	switch {
 	case !digits, whole == "", point && fraction == "", len(whole) > 1 && whole[0] == '0':
-		return 0, fmt.Errorf("got %s; %w", clip(s), errDecimal)
+		return 0, fmt.Errorf("got %s; %w", quote.Clip(s), errDecimal)
 	case len(thousandths) > 3:
-		return 0, fmt.Errorf("got %s, which has more than three fraction digits; %w", clip(s), errDecimal)
+		return 0, fmt.Errorf("got %s, which has more than three fraction digits; %w", quote.Clip(s), errDecimal)
 	case len(whole) > 12:
-		return 0, fmt.Errorf("got %s; the largest is %s", clip(s), MaxDecimal)
+		return 0, fmt.Errorf("got %s; the largest is %s", quote.Clip(s), MaxDecimal)
 	}
 	for range 3 - len(thousandths) {
 		v *= 10
@@ -61,15 +63,6 @@ func appendDigits(v int64, s string) (_ int64, ok bool) {
 		v = v*10 + int64(s[i]-'0')
 	}
 	return v, true
-}
-
-// clip shortens input that a problem quotes. A Problem is JSON and must stay UTF-8.
-func clip(s string) string {
-	const limit = 40
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
 
 // Add returns d+e. ok is false if the sum is beyond MaxDecimal.
@@ -121,7 +114,7 @@ func (d *Decimal) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	if v.Kind() != '0' {
-		return fmt.Errorf("%s; %w", got(v.Kind(), v), errDecimal)
+		return fmt.Errorf("%s; %w", quote.Got(v.Kind(), v), errDecimal)
 	}
 	*d, err = ParseDecimal(string(v))
 	return err
@@ -145,16 +138,6 @@ func (t Totals) Get(code string) (Decimal, bool) {
 		}
 	}
 	return 0, false
-}
-
-func (t Totals) set(code string, v Decimal) Totals {
-	for i := range t {
-		if t[i].Code == code {
-			t[i].Value = v
-			return t
-		}
-	}
-	return append(t, Total{code, v})
 }
 
 // MarshalJSONTo writes t as a JSON object in the order of t.
@@ -182,7 +165,7 @@ func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		if err := dec.SkipValue(); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s; want an object of numbers, such as {\"GAU\":2}", got(k, nil))
+		return fmt.Errorf("%s; want an object of numbers, such as {\"GAU\":2}", quote.Got(k, nil))
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score/fastjson"
+	"laurel/score/quote"
 )
 
 const (
@@ -153,7 +154,7 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 	d := of.empty()
 	if kind := text.Kind(); kind != '{' {
 		return nil, fieldProblem("data", "%s; want an object with the members %s",
-			got(kind, text), strings.Join(memberNames(reflect.TypeOf(d).Elem()), ", "))
+			quote.Got(kind, text), strings.Join(memberNames(reflect.TypeOf(d).Elem()), ", "))
 	}
 	if err := json.Unmarshal(text, d, of.options); err != nil {
 		return nil, jsonProblem("data", err)

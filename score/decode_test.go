@@ -12,6 +12,16 @@ import (
 	"laurel/score"
 )
 
+// event decodes a valid event.
+func event(t testing.TB, text string) *score.Event {
+	t.Helper()
+	e, p := score.Decode([]byte(text))
+	if p != nil {
+		t.Fatalf("%s\n%v", text, p)
+	}
+	return &e
+}
+
 // eventJSON returns a valid event with the data.
 func eventJSON(typ score.Type, data string) string {
 	id := "OG50BC/CUR-M-GPA-01"

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/quote"
 )
 
 // Event is something that a bard reports. It is immutable once posted; only another event
@@ -189,7 +191,7 @@ func (e *Event) checkSignature(c *Checker) {
 	case e.Key == "":
 		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
 	case !isKeyID(e.Key):
-		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(e.Key), keyDigits)
+		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", quote.Clip(e.Key), keyDigits)
 	case len(e.Signature) == 0:
 		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
 	case !e.IDGiven:

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score/fastjson"
+	"laurel/score/quote"
 )
 
 // A table lists the members of one type of data, as its struct declares them. Reading,
@@ -244,7 +245,7 @@ func (f *field) checkTotals(t *Totals, c *Checker, stored bool) {
 	}
 	for _, n := range *t {
 		if !plainText(n.Code, f.limit, required) { // build the path only if the name is wrong
-			c.Text(f.path+"."+clip(n.Code), n.Code, f.limit, required)
+			c.Text(f.path+"."+quote.Clip(n.Code), n.Code, f.limit, required)
 		}
 	}
 	switch {

@@ -20,40 +20,6 @@ type Format struct {
 	Precision  *int   `json:"precision,omitzero"` // fraction digits; as many as needed without it
 }
 
-// Format returns how the marks of the contest are written.
-func (d *Definition) Format() Format {
-	f := Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
-	if d.LowerIsBetter() {
-		f.Sort = "asc"
-	}
-	if d.isTime() {
-		f.Unit = "s"
-	}
-	if d.isTime2() {
-		f.Unit2 = "s"
-	}
-	return f
-}
-
-func (d *Definition) isTime() bool { return d.ResultType == "TIME" }
-
-// isTime2 reports whether mark2 is a time.
-func (d *Definition) isTime2() bool { return d.Unit2 != "" && secondsPerUnit[d.Unit2] != 0 }
-
-// checkUnits refuses a definition whose times could not be converted.
-func (d *Definition) checkUnits() *Problem {
-	if !d.isTime() {
-		return nil
-	}
-	if _, known := secondsPerUnit[d.Unit]; !known {
-		return fieldProblem("data.unit", "got %q for times; want %s", clip(d.Unit), timeUnits)
-	}
-	if d.Kind == HeadToHead && secondsPerUnit[d.Unit] != 1 {
-		return fieldProblem("data.unit", "got %q; a head_to_head contest counts times in s", clip(d.Unit))
-	}
-	return nil
-}
-
 // SameFormat reports whether both write every mark alike.
 func (f *Format) SameFormat(other *Format) bool {
 	a, b := *f, *other
@@ -162,12 +128,4 @@ func (f *Format) ResultText(mark, mark2 *Decimal, irm, out string) string {
 		text += " " + out
 	}
 	return text
-}
-
-// RowText formats the mark of a row of a leaderboard, and its difference to the first.
-func (f *Format) RowText(r *LeaderboardRow) (mark, gap string) {
-	if r.Mark != nil && r.Diff != nil {
-		gap = f.GapText(*r.Mark, *r.Diff)
-	}
-	return f.ResultText(r.Mark, r.Mark2, r.IRM, r.Out), gap
 }

@@ -1,23 +1,26 @@
-package score
+package score_test
 
 import (
 	"os"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // markExample is one line of testdata/marks.json, which the formatter of the page must
 // follow too.
 type markExample struct {
-	Format
-	Mark  *Decimal `json:"mark"`
-	Mark2 *Decimal `json:"mark2"`
-	Diff  *Decimal `json:"diff"`
-	IRM   string   `json:"irm"`
-	Out   string   `json:"out"`
-	Text  string   `json:"text"`
-	Gap   string   `json:"gap"`
+	score.Format
+	Mark  *score.Decimal `json:"mark"`
+	Mark2 *score.Decimal `json:"mark2"`
+	Diff  *score.Decimal `json:"diff"`
+	IRM   string         `json:"irm"`
+	Out   string         `json:"out"`
+	Text  string         `json:"text"`
+	Gap   string         `json:"gap"`
 }
 
 func TestMarksAreWrittenAsInTheTable(t *testing.T) {
@@ -33,7 +36,8 @@ func TestMarksAreWrittenAsInTheTable(t *testing.T) {
 		t.Fatalf("the table has only %d examples", len(examples))
 	}
 	for i, e := range examples {
-		text, gap := e.RowText(&LeaderboardRow{Mark: e.Mark, Mark2: e.Mark2, Diff: e.Diff, IRM: e.IRM, Out: e.Out})
+		row := ranking.Row{Mark: e.Mark, Mark2: e.Mark2, Diff: e.Diff, IRM: e.IRM, Out: e.Out}
+		text, gap := row.Text(&e.Format)
 		if text != e.Text || gap != e.Gap {
 			t.Errorf("example %d is written %q, gap %q; want %q, %q", i, text, gap, e.Text, e.Gap)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/quote"
 )
 
 // Measure is a mark as a bard reports it: a number in the unit of its contest, or a time
@@ -42,26 +44,26 @@ func parseClock(s string) (Decimal, error) {
 	parts := strings.Split(whole, ":")
 	thousandths := strings.TrimRight(fraction, "0")
 	if len(s) > maxClock || len(parts) < 2 || len(parts) > 3 || len(thousandths) > 3 || point && fraction == "" {
-		return 0, fmt.Errorf("got %q; %w", clip(s), errClock)
+		return 0, fmt.Errorf("got %q; %w", quote.Clip(s), errClock)
 	}
 	const maxHours = 9 // digits
 	var v int64
 	for i, part := range parts {
 		n, digits := appendDigits(0, part)
 		if !digits || part == "" || len(part) > maxHours || i > 0 && (len(part) != 2 || n > 59) {
-			return 0, fmt.Errorf("got %q; %w", clip(s), errClock)
+			return 0, fmt.Errorf("got %q; %w", quote.Clip(s), errClock)
 		}
 		v = v*60 + n
 	}
 	v, digits := appendDigits(v, thousandths)
 	if !digits {
-		return 0, fmt.Errorf("got %q; %w", clip(s), errClock)
+		return 0, fmt.Errorf("got %q; %w", quote.Clip(s), errClock)
 	}
 	for range 3 - len(thousandths) {
 		v *= 10
 	}
 	if Decimal(v) > MaxDecimal {
-		return 0, fmt.Errorf("got %q; the largest is %s seconds", clip(s), MaxDecimal)
+		return 0, fmt.Errorf("got %q; the largest is %s seconds", quote.Clip(s), MaxDecimal)
 	}
 	return Decimal(v), nil
 }
@@ -103,17 +105,24 @@ func (m *Measure) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	return fmt.Errorf("%s; want a number, such as 9.58, or a time as on a clock, such as \"2:11:31.2\"",
-		got(v.Kind(), v))
+		quote.Got(v.Kind(), v))
 }
 
 // secondsPerUnit has the units of times. Without a unit a time is in seconds.
 var secondsPerUnit = map[string]Decimal{"": 1, "s": 1, "min": 60, "h": 3600}
 
-const timeUnits = "s, min or h"
+// TimeUnits are the units of times, for problems.
+const TimeUnits = "s, min or h"
 
-// in returns m in the unit in which a contest keeps its marks: seconds if they are times,
+// SecondsPer returns the seconds of a unit of times.
+func SecondsPer(unit string) (seconds Decimal, known bool) {
+	seconds, known = secondsPerUnit[unit]
+	return seconds, known
+}
+
+// In returns m in the unit in which a contest keeps its marks: seconds if they are times,
 // else that of the contest. The conversion is exact.
-func (m Measure) in(unit string, isTime bool) (Decimal, error) {
+func (m Measure) In(unit string, isTime bool) (Decimal, error) {
 	switch {
 	case !isTime && m.clock != "":
 		return 0, fmt.Errorf("got %q, but the contest does not measure times; want a number", m.clock)
@@ -122,7 +131,7 @@ func (m Measure) in(unit string, isTime bool) (Decimal, error) {
 	}
 	factor, known := secondsPerUnit[unit]
 	if !known {
-		return 0, fmt.Errorf("the contest measures times in %q; define it with the unit %s", clip(unit), timeUnits)
+		return 0, fmt.Errorf("the contest measures times in %q; define it with the unit %s", quote.Clip(unit), TimeUnits)
 	}
 	if m.value > MaxDecimal/factor || m.value < -MaxDecimal/factor {
 		return 0, fmt.Errorf("got %s %s; the largest is %s s", m.value, unit, MaxDecimal)

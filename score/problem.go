@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/quote"
 )
 
 // Code is the kind of a Problem. All kinds of errors that Laurel answers with are defined
@@ -154,33 +156,11 @@ func jsonProblem(base string, err error) *Problem {
 	case slices.Contains(ownTypes, semantic.GoType):
 		return fieldProblem(field, "%s", semantic.Err)
 	}
-	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
-}
-
-// got describes the value in the place of the wanted one: numbers and strings by their
-// text, if v has it, others by their kind.
-func got(k jsontext.Kind, v jsontext.Value) string {
-	switch {
-	case (k == '"' || k == '0') && len(v) > 0:
-		return "got " + clip(string(v))
-	case kindNames[k] != "":
-		return "got " + kindNames[k]
-	}
-	return "missing"
+	return fieldProblem(field, "%s; want %s", quote.Got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
 }
 
 // ownTypes read themselves and name what is wrong.
 var ownTypes = []reflect.Type{reflect.TypeFor[Decimal](), reflect.TypeFor[Measure](), reflect.TypeFor[Totals]()}
-
-var kindNames = map[jsontext.Kind]string{
-	'"': "a string",
-	'0': "a number",
-	't': "true",
-	'f': "false",
-	'n': "null",
-	'{': "an object",
-	'[': "an array",
-}
 
 func wanted(t reflect.Type) string {
 	if t == nil {
@@ -233,7 +213,7 @@ func fieldPath(base string, p jsontext.Pointer) string {
 		if path != "" {
 			path += "."
 		}
-		path += clip(name)
+		path += quote.Clip(name)
 	}
 	return path
 }

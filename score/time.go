@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/quote"
 )
 
 // timeForm is the form of a time in RFC 3339, whose letters may be small.
@@ -19,7 +21,7 @@ var timeForm = regexp.MustCompile(
 func ParseTime(s string) (time.Time, error) {
 	const want = "want an RFC 3339 time, such as \"2026-02-09T10:16:40Z\""
 	if !timeForm.MatchString(s) {
-		return time.Time{}, fmt.Errorf("got %q; %s", clip(s), want)
+		return time.Time{}, fmt.Errorf("got %q; %s", quote.Clip(s), want)
 	}
 	b := []byte(s)
 	const letter, second = len("2026-02-09"), len("2026-02-09T10:16:")
@@ -33,13 +35,13 @@ func ParseTime(s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, string(b))
 	if wrong, ok := errors.AsType[*time.ParseError](err); ok {
-		return time.Time{}, fmt.Errorf("got %q%s; %s", clip(s), wrong.Message, want)
+		return time.Time{}, fmt.Errorf("got %q%s; %s", quote.Clip(s), wrong.Message, want)
 	}
 	if leap {
 		t = t.Add(time.Second)
 		if utc := t.UTC(); utc.Day() != 1 || utc.Hour() != 0 || utc.Minute() != 0 || utc.Second() != 0 {
 			return time.Time{}, fmt.Errorf("got %q: a leap second is 23:59:60 in UTC at the end of a month; %s",
-				clip(s), want)
+				quote.Clip(s), want)
 		}
 	}
 	return t, err

@@ -92,36 +92,6 @@ func TestEveryRequiredMemberIsRequired(t *testing.T) {
 	}
 }
 
-// A type that is decoded but that no rule folds would be acknowledged and do nothing.
-func TestEveryTypeIsFolded(t *testing.T) {
-	for _, typ := range Types {
-		e, p := sampleEvent(t, typ, sampleData[typ])
-		if p != nil {
-			t.Fatal(p)
-		}
-		for _, kind := range choices["kind"] {
-			c := NewContest("OG50BC/1")
-			c.Definition = Definition{Kind: kind, Sport: "stones"}
-			c.Competitors = []Competitor{{Entrant: Entrant{Code: "GAU"}}}
-			c.Started = true
-			if p := c.Fold(&e, noMarks{}, Live); p != nil && p.Code == InvalidEvent {
-				t.Errorf("Contest.Fold has no case for %s: %v", typ, p)
-			}
-		}
-	}
-}
-
-type noMarks struct{}
-
-func (noMarks) Traits(string) (t Traits)           { return t }
-func (noMarks) Set(string, Mark) (int, bool)       { return 1, false }
-func (noMarks) Clear()                             {}
-func (noMarks) First(string, int) ([]Mark, int)    { return nil, 0 }
-func (noMarks) Entrant(string) (e Entrant, _ bool) { return e, false }
-func (noMarks) SetEntrant(Entrant)                 {}
-func (noMarks) FirstEntrants(int) (list []Entrant) { return nil }
-func (noMarks) Restate(string)                     {}
-
 func TestEveryTypeHasItsOwnData(t *testing.T) {
 	types := map[reflect.Type]Type{}
 	for _, typ := range Types {

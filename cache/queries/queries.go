@@ -65,7 +65,7 @@ type Board struct {
 	ranking.Query
 	// Body makes the answer from the page, or from the problem in its place. It returns a
 	// nil body if there is no such thing, and the revision that last changed the answer.
-	Body func(p *score.Leaderboard, revision uint64, problem error) (body []byte, last uint64, err error)
+	Body func(p *ranking.Leaderboard, revision uint64, problem error) (body []byte, last uint64, err error)
 }
 
 // Parse finds the question for a key. The error is a *score.Problem.

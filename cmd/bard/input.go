@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"errors"
@@ -24,6 +23,7 @@ type input struct {
 	number int // of the last line, from 1
 
 	compressed bool // with gzip
+	inLine     bool // the rest of a line that is too long is not read yet
 
 	source   string // for events that name none; "": made from the first of them
 	digest   string // of the first line without an identity; part of made sources and ids
@@ -37,11 +37,14 @@ type input struct {
 
 type inputEvent struct {
 	client.Line
-	raw     []byte // the line as it was read
+	raw     []byte // the line as it was read, or its beginning if it is too long
 	source  string
 	contest string
 	time    string // "" for none
-	made    bool   // its identity, or a part of it, was made here
+
+	anonymous bool // it names neither a source nor a seq
+	made      bool // its identity, or a part of it, was made here
+	cut       bool // the input ends in the middle of it
 }
 
 // lineError adds the line, and the id if it is known, to an error about an event.
@@ -71,17 +74,22 @@ func newInput(r io.Reader, source string) (*input, error) {
 // is known of it nonetheless; if it has a seq, further events may follow.
 func (in *input) next() (inputEvent, error) {
 	for {
-		line, err := in.in.ReadSlice('\n')
+		line, err := in.readLine()
 		in.number++
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return in.unknown(), score.Problemf(score.TooLarge,
+			in.inLine = true
+			e, _ := in.parseHead(bytes.Clone(line)) // it ends in the middle
+			e.cut = false
+			return e, score.Problemf(score.TooLarge,
 				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes)
 		case err != nil && err != io.EOF:
 			return in.unknown(), err
 		}
 		if line = score.TrimLine(line); len(line) > 0 {
-			return in.parse(bytes.Clone(line))
+			e, invalid := in.parse(bytes.Clone(line))
+			e.cut = e.cut && err == io.EOF
+			return e, invalid
 		}
 		if err == io.EOF {
 			return inputEvent{}, io.EOF
@@ -89,41 +97,52 @@ func (in *input) next() (inputEvent, error) {
 	}
 }
 
+// readLine reads a line, or as much of it as fits the buffer. The next one follows, whatever
+// was read of the line before.
+func (in *input) readLine() (line []byte, err error) {
+	for in.inLine {
+		_, err = in.in.ReadSlice('\n')
+		if in.inLine = errors.Is(err, bufio.ErrBufferFull); !in.inLine && err != nil {
+			return nil, err
+		}
+	}
+	return in.in.ReadSlice('\n')
+}
+
 // parse parses an event as far as sing needs it; a frontend checks the rest. An event
 // that will be signed is decoded, unless somebody else has signed it already.
 func (in *input) parse(line []byte) (inputEvent, error) {
-	parsed, numbered := in.parseHead(line)
+	parsed, err := in.parseHead(line)
 	signs := in.keyName != nil
-	if numbered && !signs {
+	if err == nil && parsed.Seq > 0 && !signs {
 		parsed.JSON = line
 		return parsed, nil
 	}
 	e, problem := score.Decode(line)
-	switch {
-	case problem != nil:
-		parsed.ID = cmp.Or(parsed.ID, e.ID)
-		return parsed, problem
-	case signs && e.Key != "":
+	if problem == nil && signs && e.Key != "" {
 		parsed.JSON = line
 		return parsed, nil
+	}
+	if problem == nil || err == nil && parsed.anonymous {
+		if err := in.identify(&parsed); err != nil {
+			return parsed, err
+		}
+	}
+	switch {
+	case problem != nil:
+		return parsed, problem
 	case signs && !e.TimeGiven:
 		return parsed, errors.New("it has no time, which a signed event needs; " +
 			"a time made here would differ when the input is posted again")
-	case signs && e.Source != "" && e.Seq == 0:
+	case signs && parsed.Seq == 0:
 		return parsed, errors.New("it has a source but no seq, which a signed event needs; " +
 			"without a source it would be numbered here")
 	}
-	if parsed.made = !signs || e.Seq == 0 || e.ID == ""; parsed.made {
-		if err := in.identify(&e, line); err != nil {
-			return parsed, err
-		}
-		parsed.ID, parsed.Seq, parsed.source = e.ID, e.Seq, e.Source
-	}
+	e.ID, e.Source, e.Seq = parsed.ID, parsed.source, parsed.Seq
 	if signs {
 		parsed.Event = &e
 		return parsed, nil
 	}
-	var err error
 	parsed.JSON, err = json.Marshal(&e)
 	return parsed, err
 }
@@ -131,9 +150,9 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 // unknown returns the event of a line of which nothing is known.
 func (in *input) unknown() inputEvent { return inputEvent{Line: client.Line{Number: in.number}} }
 
-// parseHead reads by what an event is known, as far as that is valid. It reports whether
-// the event has a source and a seq.
-func (in *input) parseHead(line []byte) (e inputEvent, numbered bool) {
+// parseHead reads by what an event is known, as far as that is valid. What stands before the
+// fault in a line that is not JSON is read, too.
+func (in *input) parseHead(line []byte) (e inputEvent, err error) {
 	var head struct {
 		ID        jsontext.Value `json:"id"`
 		Source    jsontext.Value `json:"source"`
@@ -143,9 +162,8 @@ func (in *input) parseHead(line []byte) (e inputEvent, numbered bool) {
 	}
 	e = in.unknown()
 	e.raw = line
-	if json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true)) != nil {
-		return e, false
-	}
+	err = json.Unmarshal(line, &head, jsontext.AllowInvalidUTF8(true))
+	e.cut = errors.Is(err, io.ErrUnexpectedEOF)
 	get(head.ID, &e.ID)
 	get(head.Source, &e.source)
 	get(head.Time, &e.time)
@@ -153,7 +171,13 @@ func (in *input) parseHead(line []byte) (e inputEvent, numbered bool) {
 	if e.source != "" {
 		get(head.Seq, &e.Seq)
 	}
-	return e, e.Seq > 0
+	e.anonymous = isMissing(head.Source) && isMissing(head.Seq)
+	return e, err
+}
+
+// isMissing reports whether a member of an event is not there, as far as Laurel is concerned.
+func isMissing(member jsontext.Value) bool {
+	return len(member) == 0 || string(member) == "null" || string(member) == `""`
 }
 
 // get reads a member of an event. One that is missing or invalid stays zero: a frontend
@@ -167,13 +191,13 @@ func get[T any](member jsontext.Value, to *T) {
 
 // identify makes the missing parts of an event's identity: source and seq if it names no
 // source, and an id if it has none.
-func (in *input) identify(e *score.Event, line []byte) error {
-	if in.digest == "" {
+func (in *input) identify(e *inputEvent) error {
+	if in.digest == "" && (e.source == "" || e.ID == "") {
 		// The first line tells inputs apart, whatever the name of the file.
-		sum := sha256.Sum256(append([]byte(in.source+"\n"), line...))
+		sum := sha256.Sum256(append([]byte(in.source+"\n"), e.raw...))
 		in.digest = fmt.Sprintf("%x", sum[:6])
 	}
-	if e.Source == "" {
+	if e.source == "" {
 		if in.source == "" {
 			in.source = "sung/" + in.digest
 			if in.keyName != nil {
@@ -184,12 +208,11 @@ func (in *input) identify(e *score.Event, line []byte) error {
 				in.source = name + "/" + in.source
 			}
 		}
-		e.Source = in.source
 		in.numbered++
-		e.Seq = in.numbered
+		e.source, e.Seq, e.made = in.source, in.numbered, true
 	}
 	if e.ID == "" {
-		e.ID = fmt.Sprintf("sung-%s-%d", in.digest, in.number)
+		e.ID, e.made = fmt.Sprintf("sung-%s-%d", in.digest, in.number), true
 	}
 	return nil
 }

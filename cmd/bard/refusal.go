@@ -121,7 +121,7 @@ func (s *singer) refused(l client.Line, p *score.Problem) (replacement client.Li
 // replace returns the alert that takes the place of a refused event. ok is false if the
 // refusal is not about this event alone, or no alert can be made of it.
 func (s *singer) replace(e *inputEvent, reason error) (l client.Line, ok bool) {
-	if s.onRefusal == stopOnRefusal || e.source == "" || e.contest == "" || concernsAll(reason) {
+	if s.onRefusal == stopOnRefusal || e.source == "" || e.contest == "" || e.cut || concernsAll(reason) {
 		return l, false
 	}
 	text := fmt.Sprintf("refused: event %s: %v", cmp.Or(e.ID, "without an id"), reason)
@@ -176,7 +176,7 @@ func (r *refusals) report() string {
 }
 
 // explain adds the line to the error of a refused event, and what to do.
-func (s *singer) explain(ctx context.Context, err error, made bool) error {
+func (s *singer) explain(ctx context.Context, err error) error {
 	r, ok := errors.AsType[*client.RefusedError](err)
 	if !ok {
 		return err
@@ -188,39 +188,53 @@ func (s *singer) explain(ctx context.Context, err error, made bool) error {
 		return fmt.Errorf("%w\nThe alert in its place was refused, too: %v", refusal, r.Problem)
 	}
 	err = lineError(r.Line.Number, r.Line.ID, r.Problem)
-	if made && (isTaken(r.Problem) || r.Problem.Code == score.SeqGap) {
-		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
-			"line was posted before; give this one a source with --source", err)
-	}
 	var head struct {
 		Source string `json:"source"`
 	}
-	if json.Unmarshal(r.Line.JSON, &head, jsontext.AllowDuplicateNames(true)) != nil {
-		return err
+	// What stands before a fault is read nonetheless.
+	_ = json.Unmarshal(r.Line.JSON, &head, jsontext.AllowInvalidUTF8(true))
+	if head.Source == s.madeSource && (isTaken(r.Problem) || r.Problem.Code == score.SeqGap) {
+		return fmt.Errorf("%w\nThe event was numbered here. If another input that began with the same line was "+
+			"posted before, give this one a source with --source. If it was this input, which has changed, restore "+
+			"the line and post the change as a new event at the end: under another source everything would count "+
+			"twice", err)
 	}
-	return s.advise(ctx, err, r.Line.Number, head.Source, r.Line.Seq)
+	e := inputEvent{Line: r.Line, source: head.Source}
+	return s.advise(ctx, err, &e)
 }
 
-// advise adds to an error about a numbered event how the events behind it can be posted.
-func (s *singer) advise(ctx context.Context, err error, number int, source string, seq uint64) error {
-	if seq == 0 || !score.ValidPath(source) {
-		return err
-	}
-	if p, ok := errors.AsType[*score.Problem](err); ok && isTaken(p) {
-		b, e := s.client.Bard(ctx, source)
-		if e != nil {
+// advise adds to an error about an event how the events behind it can be posted.
+func (s *singer) advise(ctx context.Context, err error, e *inputEvent) error {
+	numbered := e.Seq > 0 && score.ValidPath(e.source)
+	if p, ok := errors.AsType[*score.Problem](err); ok && isTaken(p) && numbered {
+		b, failed := s.client.Bard(ctx, e.source)
+		if failed != nil {
 			return err
 		}
 		return fmt.Errorf("%w\nLine %d is not what was posted as seq %d of %s, whose last seq is %d "+
-			"(GET /v1/bards/%[4]s). No line from this one on was posted. If these are new events, number them "+
-			"from %[6]d on. To leave this line out and go on behind it: %[7]s",
-			err, number, seq, source, b.LastSeq, b.LastSeq+1, s.commandFrom(number+1))
+			"(GET /v1/bards/%[4]s). Nothing was posted from this line on. If these are new events, number them "+
+			"from %[6]d on. To leave this line out and go on behind it, with the same flags: %[7]s",
+			err, e.Number, e.Seq, e.source, b.LastSeq, b.LastSeq+1, s.commandFrom(e.Number+1))
 	}
-	if concernsAll(err) {
+	skips := s.onRefusal == skipOnRefusal
+	const skip = "To go on without it, run bard sing with --on-refusal=skip, which posts an alert with the reason"
+	switch last := &s.last; {
+	case concernsAll(err):
 		return err
+	case e.cut:
+		return fmt.Errorf("%w\nThe input ends in the middle of this line; post it again when it is whole", err)
+	case numbered && !skips:
+		return fmt.Errorf("%w\nIt has seq %d of %s, so nothing behind it can be posted. "+skip+" under that seq",
+			err, e.Seq, e.source)
+	case e.source != "" && !skips:
+		return fmt.Errorf("%w\n"+skip+" in its place", err)
+	case last.Seq > 0 && !last.made:
+		return fmt.Errorf("%w\nNo alert can have its place, as it does not say its source, seq and contest. "+
+			"Correct it. Or, if it is seq %d of %s, post an alert by hand: bard alert CONTEST --source %[3]s "+
+			"--seq %[2]d --text REASON. Then go on behind it, with the same flags: %[4]s",
+			err, last.Seq+1, last.source, s.commandFrom(e.Number+1))
 	}
-	return fmt.Errorf("%w\nIt has seq %d of %s, so nothing behind it can be posted. To go on without it, run "+
-		"bard sing with --on-refusal=skip, which posts an alert with the reason under that seq", err, seq, source)
+	return err
 }
 
 // commandFrom returns a command that posts the input from a line on.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,14 @@ var bad = map[string]struct{ line, reason string }{
 		`"contest_id":"OG50BC/1","data":{"text":"x"}}`, "type"},
 	"by its contest": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
 		`"contest_id":"no id","data":{"text":"x"}}`, "contest_id"},
+	"by its text": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"\ud800"}}`, "surrogate"},
+	"by its end": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"te`, "ends in the middle"},
+	"by two ids": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"x"},"id":"worse"}`, "twice"},
+	"by its length": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"alert","time":"2026-07-01T10:00:01Z",` +
+		`"contest_id":"OG50BC/1","data":{"text":"` + strings.Repeat("x", 3*score.MaxEventBytes) + `"}}`, "too_large"},
 	"by another award": {`{"id":"bad","source":"bard/arena","seq":%d,"type":"medal.award","time":"2026-07-01T10:00:01Z",` +
 		`"contest_id":"OG50BC/1","data":{"award_id":"gold","medal":"GOLD","organisation":"GAU"}}`, "id_conflict"},
 }
@@ -156,19 +166,100 @@ func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
 	}
 }
 
+// unnumbered returns events of arena without their sources and seqs.
+func unnumbered(input string) string {
+	input = strings.ReplaceAll(input, `"source":"bard/arena",`, "")
+	for seq := range 10 {
+		input = strings.ReplaceAll(input, fmt.Sprintf(`"seq":%d,`, seq), "")
+	}
+	return input
+}
+
 func TestSkippingIsSafeForEventsThatAreNumberedHere(t *testing.T) {
 	t.Parallel()
-	g := groupWithContest(t)
-	input := strings.ReplaceAll(withBad(5, bad["by the state"].line, 2), `"source":"bard/arena",`, "")
-	for seq := 1; seq <= 5; seq++ {
-		input = strings.Replace(input, fmt.Sprintf(`"seq":%d,`, seq), "", 1)
-	}
-	for _, want := range []string{"events 4, duplicates 0,", "events 4, duplicates 4, skipped (acknowledged before) 1"} {
-		code, out, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--source", arena, "--on-refusal=skip")
-		if code != cli.ExitOK || !strings.HasPrefix(out, want) {
-			t.Fatalf("exit code %d, stderr %q, the summary is %q; want %q", code, errs, out, want)
+	for name, c := range bad {
+		if name == "by its end" || name == "by its length" || name == "by two ids" {
+			continue // it may have a source
 		}
-		wantSkipped(t, g, "does not compete", 5, 2)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := groupWithContest(t)
+			input := unnumbered(withBad(5, c.line, 2))
+			const again = "events 4, duplicates 4, skipped (acknowledged before) 1"
+			for _, run := range []struct{ flag, want string }{
+				{"--on-refusal=skip", "events 4, duplicates 0,"}, {"--on-refusal=skip", again}, {"--on-refusal=stop", again},
+			} {
+				code, out, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--source", arena, run.flag)
+				if code != cli.ExitOK || !strings.HasPrefix(out, run.want) {
+					t.Fatalf("%s: exit code %d, stderr %q, the summary is %q; want %q", run.flag, code, errs, out, run.want)
+				}
+				wantSkipped(t, g, c.reason, 5, 2)
+			}
+		})
+	}
+}
+
+func TestALastLineThatIsNotWholeIsNotSkipped(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	input := withBad(4, "")
+	for _, flag := range []string{"--on-refusal=stop", "--on-refusal=skip"} {
+		code, _, errs := bard(t.Context(), g, strings.NewReader(input[:len(input)-20]), "sing", "-", flag)
+		if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 4, event a-4: invalid_event") ||
+			!strings.Contains(errs, "post it again when it is whole") {
+			t.Errorf("%s: exit code %d, stderr %q", flag, code, errs)
+		}
+		wantSkipped(t, g, "", 3)
+	}
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-"); code != cli.ExitOK {
+		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+	wantSkipped(t, g, "", 4)
+}
+
+func TestALineOfWhichNothingIsKnownSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--on-refusal=stop", "--on-refusal=skip"} {
+		g := groupWithContest(t)
+		file := filepath.Join(t.TempDir(), "feed")
+		input := withBad(5, "hail", 3)
+		if err := os.WriteFile(file, []byte(input), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		const want = "if it is seq 3 of bard/arena, post an alert by hand: bard alert CONTEST --source bard/arena --seq 3 --text REASON"
+		code, _, errs := bard(t.Context(), g, nil, "sing", file, flag)
+		if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 3: invalid_event") || !strings.Contains(errs, want) ||
+			!strings.Contains(errs, "tail -n +4 "+file+" | bard sing -") {
+			t.Errorf("%s: exit code %d, stderr %q", flag, code, errs)
+		}
+		code, _, errs = bard(t.Context(), g, nil, "alert", "OG50BC/1", "--source", arena, "--seq", "3", "--text", "line 3")
+		if code != cli.ExitOK {
+			t.Errorf("exit code %d, stderr %q", code, errs)
+		}
+		rest := strings.Join(strings.SplitAfter(input, "\n")[3:], "")
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(rest), "sing", "-"); code != cli.ExitOK {
+			t.Errorf("exit code %d, stderr %q", code, errs)
+		}
+		wantSkipped(t, g, "", 5)
+	}
+}
+
+func TestAnEventOfASourceWithoutSeqsSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	g := groupWithContest(t)
+	input := strings.ReplaceAll(unnumbered(withBad(3, bad["by the state"].line, 2)), `{"id"`, `{"source":"bard/arena","id"`)
+	code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-")
+	if code != cli.ExitFailed || !strings.Contains(errs, "To go on without it, run bard sing with --on-refusal=skip") {
+		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+	if code, _, errs = bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--on-refusal=skip"); code != cli.ExitOK {
+		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+	// It was not numbered here, so a source of another name would not help.
+	edited := strings.Replace(input, "line 3", "edited", 1)
+	code, _, errs = bard(t.Context(), g, strings.NewReader(edited), "sing", "-", "--on-refusal=skip")
+	if code != cli.ExitFailed || !strings.Contains(errs, "line 3, event a-3: id_conflict") || strings.Contains(errs, "--source") {
+		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 }
 
@@ -218,7 +309,7 @@ func TestARefusalByAccessControlIsNotSkipped(t *testing.T) {
 	g := groupWithContest(t)
 	file, _ := newKey(t) // which nobody has registered
 	code, _, errs := bard(t.Context(), g, strings.NewReader(withBad(3, "")), "sing", "-", "--key", file, "--on-refusal=skip")
-	if code != cli.ExitFailed || !strings.Contains(errs, "unauthorized") {
+	if code != cli.ExitFailed || !strings.Contains(errs, "bard: line 1, event a-1: unauthorized") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	wantSkipped(t, g, "", 0)

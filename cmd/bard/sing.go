@@ -36,7 +36,8 @@ up if nothing is acknowledged for as long as --patience.
 If an event is refused, those of its source behind it cannot be posted, as its seq would be missing.
 With --on-refusal=stop bard then stops. With --on-refusal=skip it posts an alert with the reason under
 that seq, continues, and lists the refused events at the end; the exit code is 0. What you may not post,
-and what contradicts an event that was posted before, stops it nonetheless.
+what contradicts an event that was posted before, a line that does not say its source and seq, and a
+last line that is not whole stop it nonetheless.
 
 With --standby 5s, bard follows another one that posts the same source with the same seqs, such as a
 second machine with the same feed. It compares what the other one has posted with its own events. It
@@ -169,8 +170,11 @@ type singer struct {
 	took    time.Duration
 	stats   client.StreamStats
 	posted  posted
-	skipped uint64 // events that were acknowledged before
-	abort   func() // ends follow; nil: the singer is no standby
+	skipped uint64     // events that were acknowledged before
+	last    inputEvent // the latest that was sent, or acknowledged before
+	// madeSource is the source of the events that were numbered here; "" if there are none.
+	madeSource string
+	abort      func() // ends follow; nil: the singer is no standby
 
 	mu         sync.Mutex
 	refusals   refusals
@@ -202,10 +206,10 @@ func (s *singer) sing(ctx context.Context) error {
 	if s.standby > 0 {
 		send = s.follow
 	}
-	made, err := send(ctx, in, stream)
+	err = send(ctx, in, stream)
 	// An error of the stream comes first: it is about an earlier line.
 	if e := stream.Close(); e != nil {
-		err = s.explain(ctx, e, made)
+		err = s.explain(ctx, e)
 	}
 	s.took, s.stats = time.Since(s.began), stream.Stats()
 	stop()
@@ -215,28 +219,31 @@ func (s *singer) sing(ctx context.Context) error {
 	return err
 }
 
-// sendAll sends the events of an input. It reports whether it made an identity.
-func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
+// sendAll sends the events of an input.
+func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) error {
 	p := pace{speed: s.speed}
 	for {
 		e, invalid := in.next()
 		if invalid == io.EOF {
-			return made, nil
+			return nil
 		}
-		made = made || e.made
+		if e.made {
+			s.madeSource = in.source
+		}
 		acked, err := s.isAcked(ctx, &e)
 		if err != nil {
-			return made, err
+			return err
 		}
 		if acked {
 			s.skipped++
+			s.last = e
 			continue
 		}
 		if err := p.wait(ctx, e.time); err != nil {
-			return made, err
+			return err
 		}
 		if err := s.send(ctx, &e, invalid, stream); err != nil {
-			return made, err
+			return err
 		}
 	}
 }
@@ -244,7 +251,7 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 // isAcked reports whether the store has an event of the input under its seq. One that is
 // another event there is posted again, and refused.
 func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
-	if e.Seq == 0 || e.made && s.onRefusal == stopOnRefusal || !score.ValidPath(e.source) {
+	if e.Seq == 0 || !score.ValidPath(e.source) {
 		return false, nil
 	}
 	had, ok, err := s.posted.find(ctx, e.source, e.Seq)
@@ -254,14 +261,15 @@ func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
 // send sends an event or, if it is invalid, the alert in its place.
 func (s *singer) send(ctx context.Context, e *inputEvent, invalid error, stream *client.Stream) error {
 	s.note(e)
-	if invalid == nil {
-		return stream.SendLine(e.Line)
+	line := e.Line
+	if invalid != nil {
+		var ok bool
+		if line, ok = s.replace(e, invalid); !ok {
+			return s.advise(ctx, lineError(e.Number, e.ID, invalid), e)
+		}
 	}
-	placeholder, ok := s.replace(e, invalid)
-	if !ok {
-		return s.advise(ctx, lineError(e.Number, e.ID, invalid), e.Number, e.source, e.Seq)
-	}
-	return stream.SendLine(placeholder)
+	s.last = *e
+	return stream.SendLine(line)
 }
 
 func (s *singer) answer(a client.Answer) {

@@ -37,7 +37,7 @@ type arrival struct {
 
 // follow leaves the events of an input to another bard, and posts those that are not
 // acknowledged in time. It never makes an identity.
-func (s *singer) follow(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
+func (s *singer) follow(ctx context.Context, in *input, stream *client.Stream) error {
 	ctx, s.abort = context.WithCancel(ctx)
 	defer s.abort()
 	arrivals := make(chan arrival, maxAhead)
@@ -48,27 +48,28 @@ func (s *singer) follow(ctx context.Context, in *input, stream *client.Stream) (
 		select {
 		case a = <-arrivals:
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 		if a.err == io.EOF {
-			return false, nil
+			return nil
 		}
 		if err := a.checkFollowed(&source); err != nil {
-			return false, lineError(a.Number, a.ID, err)
+			return lineError(a.Number, a.ID, err)
 		}
 		acked, err := s.awaitAck(ctx, &a)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if acked {
 			s.skipped++
+			s.last = a.inputEvent
 			continue
 		}
 		s.mu.Lock()
 		s.following.sent = a.Seq
 		s.mu.Unlock()
 		if err := s.send(ctx, &a.inputEvent, a.err, stream); err != nil {
-			return false, err
+			return err
 		}
 	}
 }

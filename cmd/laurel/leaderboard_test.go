@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/internal/testgroup"
-	"laurel/score"
+	"laurel/score/ranking"
 )
 
 const (
@@ -22,7 +22,7 @@ func aMark(competitor string, mark int) string {
 	return fmt.Sprintf(`{"id":"mark-%[1]s","type":"result.set","contest_id":"OG50BC/ATH-M-MAR","data":{"competitor":"%[1]s","split":"10km","mark":%[2]d}}`, competitor, mark)
 }
 
-func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.Response, l score.Leaderboard) {
+func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.Response, l ranking.Leaderboard) {
 	t.Helper()
 	res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+query, "")
 	if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {

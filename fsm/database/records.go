@@ -16,15 +16,15 @@ import (
 // Every value ends with a checksum (Seal).
 var (
 	Meta       = []byte("meta")       // "head", "access", "sections"
-	Contests   = []byte("contests")   // contest_id -> score.Contest
+	Contests   = []byte("contests")   // contest_id -> fold.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
 	Sources    = []byte("sources")    // source -> score.Bard
 	Seqs       = []byte("seqs")       // source, number of the block of seqs -> revision, digest and id of each (package fsm)
 	Medals     = []byte("medals")     // competition -> medal.Table
 	Awards     = []byte("awards")     // competition, award_id -> award
-	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
+	Marks      = []byte("marks")      // contest_id, split, competitor -> ranking.Mark
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
-	Traits     = []byte("traits")     // contest_id, competitor -> score.Traits
+	Traits     = []byte("traits")     // contest_id, competitor -> ranking.Traits
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
 	Entrants   = []byte("entrants")   // contest_id, kind, code or position on the start list -> score.Entrant or nothing
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)

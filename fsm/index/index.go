@@ -13,6 +13,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // A posting is a key without a value, for one contest and one term that the contest can
@@ -40,7 +41,7 @@ const (
 )
 
 // Terms appends the terms of a contest, without those of its marks.
-func Terms(list []Term, c *score.Contest) []Term {
+func Terms(list []Term, c *fold.Contest) []Term {
 	list = append(list,
 		Term{kindSport, c.Definition.Sport},
 		Term{kindStatus, c.ScheduleStatus},

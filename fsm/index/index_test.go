@@ -10,6 +10,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 func openDatabase(t *testing.T) *bolt.DB {
@@ -22,11 +23,11 @@ func openDatabase(t *testing.T) *bolt.DB {
 	return db
 }
 
-func contestOf(id, sport, status string, codes ...string) *score.Contest {
-	c := score.NewContest(id)
+func contestOf(id, sport, status string, codes ...string) *fold.Contest {
+	c := fold.NewContest(id)
 	c.Definition.Kind, c.Definition.Sport, c.ScheduleStatus = score.HeadToHead, sport, status
 	for _, code := range codes {
-		c.Competitors = append(c.Competitors, score.Competitor{Entrant: score.Entrant{Code: code}})
+		c.Competitors = append(c.Competitors, fold.Competitor{Entrant: score.Entrant{Code: code}})
 	}
 	return c
 }
@@ -48,7 +49,7 @@ func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx)) {
 func fill(t *testing.T, db *bolt.DB) {
 	t.Helper()
 	write(t, db, func(tx *database.Tx) {
-		for _, c := range []*score.Contest{
+		for _, c := range []*fold.Contest{
 			contestOf("G/1", "stones", "RUNNING", "A", "B"),
 			contestOf("G/2", "stones", "FINISHED", "A", "C"),
 			contestOf("H/1", "race", "RUNNING", "C"),

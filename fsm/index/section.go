@@ -13,6 +13,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // placeBytes is the length of a place: a number, big-endian.
@@ -26,7 +27,7 @@ var sectionCodes = map[score.Section]byte{
 // sectionTerm returns the term by which a contest is in the list of its section. Live and
 // next contests are ordered by their start, those without one last; finished ones by
 // their last change, the latest first.
-func sectionTerm(c *score.Contest) Term {
+func sectionTerm(c *fold.Contest) Term {
 	section := score.SectionOf(c.ScheduleStatus)
 	place := startPlace(c.Definition.StartTime)
 	if section == score.SectionFinished {

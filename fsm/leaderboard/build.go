@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -40,7 +41,7 @@ var errCancelled = errors.New("the leaderboard is no longer wanted")
 // Load starts to build the board of a contest at a split, unless it is in memory or being
 // built. No updates may be applied between the reading of c and the return of Load. The
 // answer has a build to wait for or an error.
-func (b *Boards) Load(c *score.Contest, split string) (a Answer) {
+func (b *Boards) Load(c *fold.Contest, split string) (a Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.unavailable != nil {
@@ -86,7 +87,7 @@ func (b *Boards) run(board *board, build *Build) {
 	direction := board.contest.direction // cannot change without the board being dropped
 	b.mu.Unlock()
 	var built *ranking.Board
-	err := b.readMarks(board.contest.id, board.split, func(total int, marks iter.Seq2[score.Mark, error]) error {
+	err := b.readMarks(board.contest.id, board.split, func(total int, marks iter.Seq2[ranking.Mark, error]) error {
 		if err := b.reserve(board, total); err != nil {
 			return err
 		}

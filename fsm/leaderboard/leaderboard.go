@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -37,7 +38,7 @@ type Boards struct {
 
 // MarkReader calls use with the number of marks of a split and the marks, as of one state
 // of the database that is not older than the call. It returns the error of use.
-type MarkReader func(contestID, split string, use func(total int, marks iter.Seq2[score.Mark, error]) error) error
+type MarkReader func(contestID, split string, use func(total int, marks iter.Seq2[ranking.Mark, error]) error) error
 
 const (
 	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130
@@ -49,7 +50,7 @@ const (
 
 type contest struct {
 	id        string
-	direction score.Direction
+	direction ranking.Direction
 	format    score.Format
 	splits    []string
 	current   string // the split that the contest's record shows
@@ -81,7 +82,7 @@ func New(read MarkReader) *Boards {
 // Answer is a page, an error, or a build to wait for before asking again. Revision is
 // that of the last event that changed the contest, also if Err is a *score.Problem.
 type Answer struct {
-	Page     score.Leaderboard
+	Page     ranking.Leaderboard
 	Revision uint64
 	Err      error
 	Build    *Build
@@ -136,7 +137,7 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 		c.id, asked, strings.Join(c.splits, ", ")).At("split")
 }
 
-func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
+func (b *board) page(q *ranking.Query) (ranking.Leaderboard, *score.Problem) {
 	c := b.contest
 	p, ok := b.marks.Page(q)
 	if !ok {
@@ -159,7 +160,7 @@ func (b *board) page(q *ranking.Query) (score.Leaderboard, *score.Problem) {
 
 // setMetadata updates everything about the contest but its marks. redefined reports that
 // the definition may have changed.
-func (c *contest) setMetadata(of *score.Contest, redefined bool) {
+func (c *contest) setMetadata(of *fold.Contest, redefined bool) {
 	c.current, c.revision = of.Split, of.Revision
 	if !redefined {
 		return
@@ -259,17 +260,17 @@ type Updates struct {
 
 type markChange struct {
 	contestID, split string
-	mark             score.Mark
+	mark             ranking.Mark
 	removed          bool
 }
 
 // SetMark records that a mark was set.
-func (u *Updates) SetMark(contestID, split string, m score.Mark) {
+func (u *Updates) SetMark(contestID, split string, m ranking.Mark) {
 	u.marks = append(u.marks, markChange{contestID: contestID, split: split, mark: m})
 }
 
 // RemoveMark records that a mark was removed.
-func (u *Updates) RemoveMark(contestID, split string, m score.Mark) {
+func (u *Updates) RemoveMark(contestID, split string, m ranking.Mark) {
 	u.marks = append(u.marks, markChange{contestID: contestID, split: split, mark: m, removed: true})
 }
 
@@ -292,7 +293,7 @@ func (u *Updates) Rollback(savepoint int) { u.marks = u.marks[:savepoint] }
 // Apply applies the updates to the boards in memory and clears them. It calls contest for
 // each contest that was touched; contest returns the contest, nil if it is not defined,
 // and whether it has changed.
-func (b *Boards) Apply(u *Updates, contest func(id string) (c *score.Contest, changed bool)) {
+func (b *Boards) Apply(u *Updates, contest func(id string) (c *fold.Contest, changed bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for id, redefined := range u.contests {
@@ -311,7 +312,7 @@ func (b *Boards) Apply(u *Updates, contest func(id string) (c *score.Contest, ch
 
 // setMetadata updates what the boards of a contest know about it. c is nil if the contest
 // is no longer defined.
-func (b *Boards) setMetadata(id string, c *score.Contest, redefined bool) {
+func (b *Boards) setMetadata(id string, c *fold.Contest, redefined bool) {
 	r := b.contests[id]
 	if r == nil {
 		return

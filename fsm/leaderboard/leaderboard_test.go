@@ -9,18 +9,19 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
 // store is a MarkReader over marks in memory. If started is not nil, a read sends to it and
 // then waits for proceed.
 type store struct {
-	marks            []score.Mark
+	marks            []ranking.Mark
 	err              error
 	started, proceed chan struct{}
 }
 
-func (s *store) read(_, _ string, use func(int, iter.Seq2[score.Mark, error]) error) error {
+func (s *store) read(_, _ string, use func(int, iter.Seq2[ranking.Mark, error]) error) error {
 	if s.started != nil {
 		s.started <- struct{}{}
 		<-s.proceed
@@ -28,7 +29,7 @@ func (s *store) read(_, _ string, use func(int, iter.Seq2[score.Mark, error]) er
 	if s.err != nil {
 		return s.err
 	}
-	return use(len(s.marks), func(yield func(score.Mark, error) bool) {
+	return use(len(s.marks), func(yield func(ranking.Mark, error) bool) {
 		for _, m := range s.marks {
 			if !yield(m, nil) {
 				return
@@ -37,18 +38,18 @@ func (s *store) read(_, _ string, use func(int, iter.Seq2[score.Mark, error]) er
 	})
 }
 
-func contestOf(id string, revision uint64) *score.Contest {
-	c := score.NewContest(id)
+func contestOf(id string, revision uint64) *fold.Contest {
+	c := fold.NewContest(id)
 	c.Definition.Kind, c.Definition.Sort, c.Revision = score.Ranked, "asc", revision
 	return c
 }
 
-func points(competitor string, n int64) score.Mark {
-	return score.Mark{Competitor: competitor, Value: score.Points(n)}
+func points(competitor string, n int64) ranking.Mark {
+	return ranking.Mark{Competitor: competitor, Value: score.Points(n)}
 }
 
 // load loads the board of a contest and waits until it is built.
-func load(t *testing.T, b *Boards, c *score.Contest) error {
+func load(t *testing.T, b *Boards, c *fold.Contest) error {
 	t.Helper()
 	a := b.Load(c, "")
 	if a.Err != nil {
@@ -78,7 +79,7 @@ func wantOrder(t *testing.T, b *Boards, contestID, want string) {
 }
 
 func TestABoardIsBuiltOnceAndThenUpdated(t *testing.T) {
-	s := &store{marks: []score.Mark{points("A", 2), points("B", 1)}}
+	s := &store{marks: []ranking.Mark{points("A", 2), points("B", 1)}}
 	b := New(s.read)
 	c := contestOf("G/r", 3)
 	wantOrder(t, b, "G/r", ErrNotLoaded.Error())
@@ -97,14 +98,14 @@ func TestABoardIsBuiltOnceAndThenUpdated(t *testing.T) {
 	u.SetMark("G/r", "finish", points("D", 0))
 	u.Rollback(savepoint)
 	u.RemoveMark("G/r", "finish", points("A", 2))
-	b.Apply(&u, func(string) (*score.Contest, bool) { return contestOf("G/r", 4), true })
+	b.Apply(&u, func(string) (*fold.Contest, bool) { return contestOf("G/r", 4), true })
 	wantOrder(t, b, "G/r", "4 C B")
 }
 
 // Changes are applied while the marks are read from an earlier state.
 func TestABoardIncludesChangesDuringItsBuild(t *testing.T) {
 	s := &store{
-		marks:   []score.Mark{points("A", 1), points("B", 2), points("C", 3)},
+		marks:   []ranking.Mark{points("A", 1), points("B", 2), points("C", 3)},
 		started: make(chan struct{}), proceed: make(chan struct{}),
 	}
 	b := New(s.read)
@@ -125,14 +126,14 @@ func TestABoardIncludesChangesDuringItsBuild(t *testing.T) {
 }
 
 func TestABoardIsDroppedWhenItsDefinitionChanges(t *testing.T) {
-	b := New((&store{marks: []score.Mark{points("A", 1)}}).read)
+	b := New((&store{marks: []ranking.Mark{points("A", 1)}}).read)
 	descending := contestOf("G/r", 4)
 	descending.Definition.Sort = "desc"
 	split := contestOf("G/r", 4)
 	split.Definition.Splits = []string{"half", "finish"}
 	match := contestOf("G/r", 4)
 	match.Definition.Kind = score.HeadToHead
-	for name, c := range map[string]*score.Contest{
+	for name, c := range map[string]*fold.Contest{
 		"direction": descending, "splits": split, "kind": match, "deleted": nil,
 	} {
 		if err := load(t, b, contestOf("G/r", 3)); err != nil {
@@ -140,7 +141,7 @@ func TestABoardIsDroppedWhenItsDefinitionChanges(t *testing.T) {
 		}
 		var u Updates
 		u.Touch("G/r", true)
-		b.Apply(&u, func(string) (*score.Contest, bool) { return c, true })
+		b.Apply(&u, func(string) (*fold.Contest, bool) { return c, true })
 		if got := order(b, "G/r"); got != ErrNotLoaded.Error() {
 			t.Errorf("%s changed, and the board is still in memory: %s", name, got)
 		}
@@ -152,7 +153,7 @@ func TestABoardIsDroppedWhenItsDefinitionChanges(t *testing.T) {
 
 func TestAFailedOrCancelledBuildCanBeRepeated(t *testing.T) {
 	broken := errors.New("disk error")
-	s := &store{marks: []score.Mark{points("A", 1)}, err: broken}
+	s := &store{marks: []ranking.Mark{points("A", 1)}, err: broken}
 	b := New(s.read)
 	if err := load(t, b, contestOf("G/r", 3)); !errors.Is(err, broken) {
 		t.Errorf("the build returned %v", err)
@@ -177,7 +178,7 @@ func TestAFailedOrCancelledBuildCanBeRepeated(t *testing.T) {
 }
 
 func TestTheLeastRecentlyUsedBoardIsDropped(t *testing.T) {
-	b := New((&store{marks: []score.Mark{points("A", 1), points("B", 2)}}).read)
+	b := New((&store{marks: []ranking.Mark{points("A", 1), points("B", 2)}}).read)
 	b.SetMaxRows(2 * (boardCost + 2))
 	for _, id := range []string{"G/1", "G/2"} {
 		if err := load(t, b, contestOf(id, 1)); err != nil {

@@ -24,6 +24,8 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/score/fold"
+	"laurel/score/ranking"
 )
 
 // Writer reads and writes marks and start lists within a transaction. The numbers of marks
@@ -53,14 +55,14 @@ func (w *Writer) Flush() {
 	}
 }
 
-// Contest is the marks and the start list of one contest. It implements score.Marks.
+// Contest is the marks and the start list of one contest. It implements fold.Marks.
 type Contest struct {
 	w       *Writer
-	contest *score.Contest
+	contest *fold.Contest
 }
 
 // Contest returns the marks and the start list of a contest.
-func (w *Writer) Contest(c *score.Contest) *Contest { return &Contest{w, c} }
+func (w *Writer) Contest(c *fold.Contest) *Contest { return &Contest{w, c} }
 
 // Key names a mark of a contest.
 type Key struct{ Split, Competitor string }
@@ -73,7 +75,7 @@ const (
 	plainOrder = 1 // nothing: neither a second mark nor a place
 )
 
-func boardKey(contestID, split string, direction score.Direction, m *score.Mark) []byte {
+func boardKey(contestID, split string, direction ranking.Direction, m *ranking.Mark) []byte {
 	order := direction.Order(m)
 	k := appendSigned(database.Prefix(contestID, split), order.First)
 	if order.Exact() {
@@ -101,28 +103,28 @@ func competitorIn(key []byte) string {
 	return ""
 }
 
-func (s *Contest) find(split, competitor string) (m score.Mark, ok bool) {
+func (s *Contest) find(split, competitor string) (m ranking.Mark, ok bool) {
 	ok = s.w.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
 	return m, ok
 }
 
-// Traits implements score.Marks.
-func (s *Contest) Traits(competitor string) (t score.Traits) {
+// Traits implements fold.Marks.
+func (s *Contest) Traits(competitor string) (t ranking.Traits) {
 	s.w.tx.GetJSON(database.Traits, database.Key(s.contest.ID, competitor), &t)
 	return t
 }
 
-func (s *Contest) putTraits(competitor string, t score.Traits) {
+func (s *Contest) putTraits(competitor string, t ranking.Traits) {
 	k := database.Key(s.contest.ID, competitor)
-	if t == (score.Traits{}) {
+	if t == (ranking.Traits{}) {
 		s.w.tx.Delete(database.Traits, k)
 	} else {
 		s.w.tx.PutJSON(database.Traits, k, &t)
 	}
 }
 
-// Set implements score.Marks.
-func (s *Contest) Set(split string, m score.Mark) (total int, restated bool) {
+// Set implements fold.Marks.
+func (s *Contest) Set(split string, m ranking.Mark) (total int, restated bool) {
 	before := s.Traits(m.Competitor)
 	old, replaces := s.find(split, m.Competitor)
 	traits := before.With(&m, nil)
@@ -151,11 +153,11 @@ func (s *Contest) Set(split string, m score.Mark) (total int, restated bool) {
 	return total, restated
 }
 
-// Restate implements score.Marks.
+// Restate implements fold.Marks.
 func (s *Contest) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
 
 // put writes a mark in the place of another one; nil if there is none.
-func (s *Contest) put(split string, m, old *score.Mark) {
+func (s *Contest) put(split string, m, old *ranking.Mark) {
 	w, id, direction := s.w, s.contest.ID, s.contest.Definition.Direction()
 	if old != nil {
 		w.tx.Delete(database.Boards, boardKey(id, split, direction, old))
@@ -170,9 +172,9 @@ func (s *Contest) put(split string, m, old *score.Mark) {
 
 // restate writes those marks of a competitor that are not as its traits and the IRMs at
 // all splits make them. It reports whether there were any.
-func (s *Contest) restate(competitor string, traits score.Traits) (restated bool) {
+func (s *Contest) restate(competitor string, traits ranking.Traits) (restated bool) {
 	splits := s.contest.Definition.AllSplits()
-	before, marks := make([]score.Mark, len(splits)), make([]*score.Mark, len(splits))
+	before, marks := make([]ranking.Mark, len(splits)), make([]*ranking.Mark, len(splits))
 	for i, split := range splits {
 		if m, ok := s.find(split, competitor); ok {
 			before[i], marks[i] = m, &m
@@ -191,8 +193,8 @@ func (s *Contest) restate(competitor string, traits score.Traits) (restated bool
 
 // Settle replaces what the marks of a competitor name, after one of them was set or removed
 // by a void.
-func (s *Contest) Settle(competitor string, traits score.Traits) {
-	traits = traits.Recount(func(yield func(*score.Mark) bool) {
+func (s *Contest) Settle(competitor string, traits ranking.Traits) {
+	traits = traits.Recount(func(yield func(*ranking.Mark) bool) {
 		for _, split := range s.contest.Definition.AllSplits() {
 			if m, ok := s.find(split, competitor); ok && !yield(&m) {
 				return
@@ -228,7 +230,7 @@ func (s *Contest) Remove(list []Key) {
 	}
 }
 
-// Clear implements score.Marks.
+// Clear implements fold.Marks.
 func (s *Contest) Clear() {
 	var list []Key
 	for _, split := range s.contest.Definition.AllSplits() {
@@ -239,7 +241,7 @@ func (s *Contest) Clear() {
 	}
 	s.Remove(list)
 	for _, at := range list {
-		s.putTraits(at.Competitor, score.Traits{})
+		s.putTraits(at.Competitor, ranking.Traits{})
 	}
 }
 
@@ -253,8 +255,8 @@ func (s *Contest) Total(split string) int {
 	return n
 }
 
-// First implements score.Marks.
-func (s *Contest) First(split string, n int) (first []score.Mark, total int) {
+// First implements fold.Marks.
+func (s *Contest) First(split string, n int) (first []ranking.Mark, total int) {
 	p := database.Prefix(s.contest.ID, split)
 	c := s.w.tx.Bucket(database.Boards).Cursor()
 	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
@@ -285,12 +287,12 @@ func Total(tx *bolt.Tx, contestID, split string) (int, error) {
 
 // Marks returns the marks at a split of a contest, in the order of their competitors. An
 // error ends the sequence.
-func Marks(tx *bolt.Tx, contestID, split string) iter.Seq2[score.Mark, error] {
-	return func(yield func(score.Mark, error) bool) {
+func Marks(tx *bolt.Tx, contestID, split string) iter.Seq2[ranking.Mark, error] {
+	return func(yield func(ranking.Mark, error) bool) {
 		p := database.Prefix(contestID, split)
 		c := tx.Bucket(database.Marks).Cursor()
 		for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
-			var mark score.Mark
+			var mark ranking.Mark
 			v, err := database.Unseal(k, sealed)
 			if err == nil {
 				err = json.Unmarshal(v, &mark)

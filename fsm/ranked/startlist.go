@@ -26,7 +26,7 @@ func orderKey(contestID string, e score.Entrant) []byte {
 	return append(k, e.Code...)
 }
 
-// Entrant implements score.Marks.
+// Entrant implements fold.Marks.
 func (s *Contest) Entrant(code string) (e score.Entrant, entered bool) {
 	if s.contest.Entered == 0 {
 		return e, false
@@ -39,7 +39,7 @@ func (s *Contest) entrant(code string) (e score.Entrant, entered bool) {
 	return e, entered
 }
 
-// SetEntrant implements score.Marks.
+// SetEntrant implements fold.Marks.
 func (s *Contest) SetEntrant(e score.Entrant) {
 	s.PutEntrant(e)
 	s.Restate(e.Code)
@@ -67,7 +67,7 @@ func (s *Contest) RemoveEntrant(code string) {
 	}
 }
 
-// FirstEntrants implements score.Marks.
+// FirstEntrants implements fold.Marks.
 func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
 	p := database.Prefix(s.contest.ID, entrantByOrder)
 	c := s.w.tx.Bucket(database.Entrants).Cursor()

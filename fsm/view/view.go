@@ -17,6 +17,7 @@ import (
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 	"laurel/trust/access"
 )
@@ -62,7 +63,7 @@ func (v *View) contest(id string) (rec score.Record, size int, err error) {
 	if value == nil || err != nil {
 		return rec, 0, err
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}
@@ -81,7 +82,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 		return v.section(f, after, limit)
 	}
 	matches := index.Find(v.tx, f)
-	search := f.Searcher()
+	search := fold.NewSearcher(f.Find)
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
@@ -108,7 +109,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 
 // section is Contests for a filter with a section.
 func (v *View) section(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	search, size, scanned := f.Searcher(), 0, 0
+	search, size, scanned := fold.NewSearcher(f.Find), 0, 0
 	for m, err := range index.Section(v.tx, f.Section, after) {
 		if err != nil {
 			return nil, "", err
@@ -137,7 +138,7 @@ const maxScanned = 5000
 
 // found returns a contest that exists, and how many bytes are stored of it: 0 if the
 // search does not find it.
-func (v *View) found(id string, search *score.Searcher) (rec score.Record, stored int, err error) {
+func (v *View) found(id string, search *fold.Searcher) (rec score.Record, stored int, err error) {
 	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
 	switch {
 	case err != nil:
@@ -147,7 +148,7 @@ func (v *View) found(id string, search *score.Searcher) (rec score.Record, store
 	case !search.MayMatch(value):
 		return rec, 0, nil
 	}
-	var c score.Contest
+	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
 		return rec, 0, err
 	}
@@ -280,7 +281,7 @@ func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next ui
 func (v *View) StartList(
 	contestID string, after score.Place, limit int,
 ) (p score.StartListPage, ok bool, err error) {
-	var c score.Contest
+	var c fold.Contest
 	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
 	if !ok || err != nil {
 		return p, ok, err

@@ -111,7 +111,7 @@ func (b *BoardQuery) Key() string {
 
 // Body returns the answer, nil if there is no such leaderboard or its competitor is not
 // on it.
-func (b *BoardQuery) Body(p *score.Leaderboard, revision uint64, err error) ([]byte, uint64, error) {
+func (b *BoardQuery) Body(p *ranking.Leaderboard, revision uint64, err error) ([]byte, uint64, error) {
 	switch {
 	case score.CodeOf(err) == score.NotFound:
 		errors.As(err, &b.notFound)
@@ -157,11 +157,11 @@ func (b *BoardQuery) ETag(store string, revision uint64) string {
 }
 
 // leaderboardText writes a leaderboard without its empty columns.
-func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
+func leaderboardText(b *bytes.Buffer, page *ranking.Leaderboard) {
 	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(textfmt.Join("  ", page.ContestID, page.Split, page.Category)))
 	t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "CATEGORY", "MARK", "DIFF")
 	for _, r := range page.Rows {
-		mark, gap := page.RowText(&r)
+		mark, gap := r.Text(&page.Format)
 		t.Row(rankText(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, r.Categories, mark, gap)
 	}
 	if len(page.Rows) > 0 {

@@ -183,17 +183,17 @@ func (s *fakeStore) forget() {
 	s.forgotten = s.revision
 }
 
-func (s *fakeStore) Board(_ context.Context, w *Window) (score.Leaderboard, uint64, error) {
+func (s *fakeStore) Board(_ context.Context, w *Window) (ranking.Leaderboard, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.boards[w.ContestID]
 	switch {
 	case s.unavailable:
-		return score.Leaderboard{}, 0, errUnavailable
+		return ranking.Leaderboard{}, 0, errUnavailable
 	case b == nil:
-		return score.Leaderboard{}, s.revision, nil
+		return ranking.Leaderboard{}, s.revision, nil
 	case w.Split != "" && w.Split != cmp.Or(b.split, "finish"):
-		return score.Leaderboard{}, b.revision, score.Problemf(score.InvalidEvent, "no such split")
+		return ranking.Leaderboard{}, b.revision, score.Problemf(score.InvalidEvent, "no such split")
 	}
 	return b.page(w), b.revision, nil
 }
@@ -205,14 +205,14 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	defer s.mu.Unlock()
 	b := s.boards[id]
 	if b == nil {
-		b = &fakeBoard{rows: ranking.New(score.Direction{Lower: true}), answers: map[Window]map[uint64]string{}}
+		b = &fakeBoard{rows: ranking.New(ranking.Direction{Lower: true}), answers: map[Window]map[uint64]string{}}
 		s.boards[id] = b
 	}
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
-		m := score.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
+		m := ranking.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
-			m.Categories = score.NewCategories("F")
+			m.Categories = ranking.NewCategories("F")
 		}
 		b.rows.Set(m)
 	}
@@ -281,7 +281,7 @@ func (b *fakeBoard) recordAnswers() {
 	}
 }
 
-func (b *fakeBoard) page(w *Window) score.Leaderboard {
+func (b *fakeBoard) page(w *Window) ranking.Leaderboard {
 	q := ranking.Query{Split: "finish", Category: w.Category, Around: w.Around, Limit: w.Limit}
 	p, ok := b.rows.Page(&q)
 	if !ok {
@@ -306,7 +306,7 @@ func (o *otherFrontend) Events(ctx context.Context, id string, after uint64) ([]
 	return o.state.Events(ctx, id, after)
 }
 
-func (o *otherFrontend) Board(ctx context.Context, w *Window) (score.Leaderboard, uint64, error) {
+func (o *otherFrontend) Board(ctx context.Context, w *Window) (ranking.Leaderboard, uint64, error) {
 	return o.state.Board(ctx, w)
 }
 

@@ -30,7 +30,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/cache"
-	"laurel/score"
+	"laurel/score/ranking"
 )
 
 const (
@@ -76,7 +76,7 @@ type Store interface {
 	// Board returns the rows of a window and the revision that last changed them. The
 	// page has no rows if there is no such leaderboard or its competitor has no mark
 	// yet. The error for a split that the contest does not have is a *score.Problem.
-	Board(ctx context.Context, w *Window) (p score.Leaderboard, revision uint64, err error)
+	Board(ctx context.Context, w *Window) (p ranking.Leaderboard, revision uint64, err error)
 	// Ordered reports whether Record and Events include everything up to the last
 	// invalidation's revision. In pull mode they do not: each answer has its own age, so
 	// an event id cannot state what its watcher has received.

@@ -14,6 +14,7 @@ import (
 	"laurel/cache"
 	"laurel/score"
 	"laurel/score/fastjson"
+	"laurel/score/ranking"
 )
 
 const (
@@ -64,7 +65,7 @@ type window struct {
 type windowVersion struct {
 	id       uint64 // a unique time on Hub.clock
 	base     uint64 // id of the version that diff is relative to; 0 if there is none
-	page     score.Leaderboard
+	page     ranking.Leaderboard
 	revision uint64
 	full     *frame
 	diff     *frame
@@ -105,13 +106,13 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 	return nil
 }
 
-func samePage(a, b *score.Leaderboard) bool {
+func samePage(a, b *ranking.Leaderboard) bool {
 	return a.Split == b.Split && a.Total == b.Total && a.SameFormat(&b.Format) &&
-		slices.EqualFunc(a.Rows, b.Rows, score.LeaderboardRow.Equal)
+		slices.EqualFunc(a.Rows, b.Rows, ranking.Row.Equal)
 }
 
 // publish makes a page the window's latest version. The caller holds win.fetching.
-func (win *window) publish(page score.Leaderboard, revision, id uint64) *windowVersion {
+func (win *window) publish(page ranking.Leaderboard, revision, id uint64) *windowVersion {
 	v := &windowVersion{id: id, page: page, revision: revision}
 	v.full = &frame{bytes: encode("leaderboard", win.encode(v, page.Rows))}
 	if win.announced == nil {
@@ -126,7 +127,7 @@ func (win *window) publish(page score.Leaderboard, revision, id uint64) *windowV
 }
 
 // changedRows returns the rows of after that are new or different from those of before.
-func changedRows(before, after []score.LeaderboardRow) (list []score.LeaderboardRow) {
+func changedRows(before, after []ranking.Row) (list []ranking.Row) {
 	known := make(map[string]int, len(before))
 	for i := range before {
 		known[before[i].Competitor] = i
@@ -140,7 +141,7 @@ func changedRows(before, after []score.LeaderboardRow) (list []score.Leaderboard
 }
 
 // encode returns the data of an event: the order of all rows of a version, and some rows.
-func (win *window) encode(v *windowVersion, rows []score.LeaderboardRow) []byte {
+func (win *window) encode(v *windowVersion, rows []ranking.Row) []byte {
 	w := fastjson.NewWriter(make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows)))
 	w.Text("contest_id", win.ContestID)
 	w.Text("split", v.page.Split)

@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 func TestWindowIsSentInFullAndThenAsDiffs(t *testing.T) {
@@ -221,7 +222,7 @@ func TestEachWindowIsRefreshedAfterANewMaster(t *testing.T) {
 	h := newHub(t, s)
 	c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
 	s.mu.Lock()
-	s.boards["C/1"].rows.Set(score.Mark{Competitor: "12", Value: 1}) // without an invalidation
+	s.boards["C/1"].rows.Set(ranking.Mark{Competitor: "12", Value: 1}) // without an invalidation
 	s.revision++
 	s.boards["C/1"].revision = s.revision
 	s.invalidations.Add(nil, true, s.revision)

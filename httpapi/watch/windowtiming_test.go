@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"laurel/score"
+	"laurel/score/ranking"
 )
 
 func TestAWindowThatChanges126TimesASecondIsSentTwiceASecondAndEndsExact(t *testing.T) {
@@ -79,7 +79,7 @@ func TestInPullModeAWindowIsRefreshedWithoutAnInvalidation(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		s.mu.Lock()
-		s.boards["C/1"].rows.Set(score.Mark{Competitor: "12", Value: 1})
+		s.boards["C/1"].rows.Set(ranking.Mark{Competitor: "12", Value: 1})
 		s.mu.Unlock()
 		v.until(t, c, "12", "11")
 	})

@@ -12,22 +12,22 @@ import (
 
 // million returns the marks of a large tournament: codes of up to six digits, two
 // categories, a hundred organisations.
-func million() []score.Mark {
+func million() []Mark {
 	random := rand.New(rand.NewPCG(1, 1))
-	list := make([]score.Mark, 1_000_000)
+	list := make([]Mark, 1_000_000)
 	for i := range list {
-		list[i] = score.Mark{
+		list[i] = Mark{
 			Competitor:   strconv.Itoa(i),
 			Value:        score.Decimal(random.IntN(5_000_000)),
-			Categories:   score.NewCategories([]string{"F", "M"}[random.IntN(2)]),
+			Categories:   NewCategories([]string{"F", "M"}[random.IntN(2)]),
 			Organisation: "O" + strconv.Itoa(random.IntN(100)),
 		}
 	}
 	return list
 }
 
-func build(list []score.Mark) *Board {
-	builder := NewBuilder(score.Direction{Lower: true}, len(list))
+func build(list []Mark) *Board {
+	builder := NewBuilder(Direction{Lower: true}, len(list))
 	for _, m := range list {
 		builder.Add(m)
 	}

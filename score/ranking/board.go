@@ -21,7 +21,7 @@ import (
 // slice and refer to each other by numbers: the garbage collector does not scan memory
 // without pointers.
 type Board struct {
-	direction  score.Direction
+	direction  Direction
 	numbers    map[string]uint32 // of rows, by competitor
 	rows       []row
 	free       []uint32 // rows to use again
@@ -41,7 +41,7 @@ type row struct {
 // traits is what many marks have in common, and what few marks have.
 type traits struct {
 	irm, out, organisation string
-	categories             score.Categories
+	categories             Categories
 	mark2                  score.Decimal
 	hasMark2               bool
 	place, reached         int
@@ -56,7 +56,7 @@ type entry struct {
 }
 
 // New returns an empty board.
-func New(direction score.Direction) *Board {
+func New(direction Direction) *Board {
 	return &Board{
 		direction:  direction,
 		numbers:    map[string]uint32{},
@@ -68,10 +68,10 @@ func New(direction score.Direction) *Board {
 func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
 // order returns the order of a row.
-func (b *Board) order(number uint32) score.Order {
+func (b *Board) order(number uint32) Order {
 	r := &b.rows[number]
 	t := r.traits.Value()
-	m := score.Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: t.place, Reached: t.reached}
+	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: t.place, Reached: t.reached}
 	if t.hasMark2 {
 		m.Mark2 = &t.mark2
 	}
@@ -80,7 +80,7 @@ func (b *Board) order(number uint32) score.Order {
 
 // position returns how to find the row of a competitor with an order. The competitor's
 // code makes the order of rows total.
-func (b *Board) position(order score.Order, competitor string) func(entry) int {
+func (b *Board) position(order Order, competitor string) func(entry) int {
 	return func(e entry) int {
 		if c := cmp.Compare(e.key, order.First); c != 0 {
 			return c
@@ -125,7 +125,7 @@ func (b *Board) categoryNames() []string {
 }
 
 // Set sets the competitor's mark.
-func (b *Board) Set(m score.Mark) {
+func (b *Board) Set(m Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
@@ -149,7 +149,7 @@ func (b *Board) Set(m score.Mark) {
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
-func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
+func (b *Board) addRow(competitor string, m Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
@@ -163,7 +163,7 @@ func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 	return number
 }
 
-func fill(r *row, m score.Mark) {
+func fill(r *row, m Mark) {
 	t := traits{
 		irm:          m.IRM,
 		out:          m.Out,
@@ -209,7 +209,7 @@ func (b *Board) Remove(competitor string) bool {
 
 // Page returns the page that q asks for, without the contest and the names of
 // competitors. ok is false if q.Around has no mark, or none in the category.
-func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
+func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 	t := b.all
 	if q.Category != "" {
 		if t = b.categories[q.Category]; t == nil {
@@ -231,7 +231,7 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 			first++
 		}
 	}
-	p = score.Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
+	p = Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
 		p.Next = b.cursor(t.at(first + n - 1).number).String()
@@ -241,15 +241,15 @@ func (b *Board) Page(q *Query) (p score.Leaderboard, ok bool) {
 
 // list returns n rows of a tree from index first on. It also looks at the rows before and
 // after them, which may be equal to the first and the last.
-func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
+func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
-		return []score.LeaderboardRow{}
+		return []Row{}
 	}
 	best := b.rows[t.at(0).number].value
-	list := make([]score.LeaderboardRow, 0, n)
+	list := make([]Row, 0, n)
 	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
-	var above score.Order
+	var above Order
 	rank, start := 0, i
 	t.root.walk(i, func(e entry) bool {
 		order := b.order(e.number)
@@ -284,10 +284,10 @@ func (b *Board) list(t *tree[entry], first, n int) []score.LeaderboardRow {
 }
 
 // row returns a row without its mark and rank.
-func (b *Board) row(number uint32) score.LeaderboardRow {
+func (b *Board) row(number uint32) Row {
 	t := b.traits(number)
-	m := score.Mark{IRM: t.irm, Out: t.out}
-	r := score.LeaderboardRow{
+	m := Mark{IRM: t.irm, Out: t.out}
+	r := Row{
 		Competitor:   b.rows[number].competitor,
 		Name:         b.rows[number].name,
 		IRM:          m.Unplaced(),
@@ -315,14 +315,14 @@ type Builder struct {
 const textChunk = 16 << 10
 
 // NewBuilder returns a Builder for about n marks.
-func NewBuilder(direction score.Direction, n int) *Builder {
+func NewBuilder(direction Direction, n int) *Builder {
 	b := &Builder{board: New(direction), entries: make([]entry, 0, n)}
 	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
 	return b
 }
 
 // Add adds a mark. If a competitor has two, the first counts.
-func (b *Builder) Add(m score.Mark) {
+func (b *Builder) Add(m Mark) {
 	if _, ok := b.board.numbers[m.Competitor]; ok {
 		return
 	}
@@ -414,8 +414,8 @@ type Cursor struct {
 }
 
 // mark returns a mark at the position.
-func (c *Cursor) mark() *score.Mark {
-	m := &score.Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
+func (c *Cursor) mark() *Mark {
+	m := &Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
 	if c.hasMark2 {
 		m.Mark2 = &c.mark2
 	}
@@ -426,7 +426,7 @@ func (c *Cursor) mark() *score.Mark {
 func (b *Board) cursor(number uint32) Cursor {
 	t := b.traits(number)
 	c := Cursor{competitor: b.rows[number].competitor, given: true}
-	m := score.Mark{IRM: t.irm, Out: t.out}
+	m := Mark{IRM: t.irm, Out: t.out}
 	if c.irm = m.Unplaced(); c.irm != "" {
 		c.reached = t.reached
 		return c

@@ -12,11 +12,11 @@ import (
 )
 
 // plainCompare compares two marks with different words than Direction.Order.
-func plainCompare(a, b *score.Mark, by score.Direction) int {
-	rank := func(m *score.Mark) int {
+func plainCompare(a, b *Mark, by Direction) int {
+	rank := func(m *Mark) int {
 		return slices.Index([]string{"", "LAP", "OTL", "NM", "DNF", "RET", "WDR", "DNS", "DSQ", "DQB"}, m.Unplaced())
 	}
-	begun := func(m *score.Mark) bool { return 1 <= rank(m) && rank(m) <= 6 }
+	begun := func(m *Mark) bool { return 1 <= rank(m) && rank(m) <= 6 }
 	direct := func(order int, lower bool) int {
 		if lower {
 			return order
@@ -43,19 +43,19 @@ func plainCompare(a, b *score.Mark, by score.Direction) int {
 }
 
 // plainSort returns the rows of a board by sorting the marks.
-func plainSort(marks map[string]score.Mark, by score.Direction, category string) []score.LeaderboardRow {
-	var list []score.Mark
+func plainSort(marks map[string]Mark, by Direction, category string) []Row {
+	var list []Mark
 	for _, m := range marks {
 		if category == "" || m.Categories.Has(category) {
 			list = append(list, m)
 		}
 	}
-	slices.SortFunc(list, func(a, b score.Mark) int {
+	slices.SortFunc(list, func(a, b Mark) int {
 		return cmp.Or(plainCompare(&a, &b, by), strings.Compare(a.Competitor, b.Competitor))
 	})
-	rows := []score.LeaderboardRow{}
+	rows := []Row{}
 	for i, m := range list {
-		r := score.LeaderboardRow{
+		r := Row{
 			Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories, IRM: m.Unplaced(),
 		}
 		if r.IRM == "" {
@@ -81,7 +81,7 @@ func plainSort(marks map[string]score.Mark, by score.Direction, category string)
 func TestPagesEqualASort(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		by := score.Direction{Lower: seed%2 == 0, Lower2: seed%4 < 2}
+		by := Direction{Lower: seed%2 == 0, Lower2: seed%4 < 2}
 		board, marks := newBoard(random, by)
 		for range 40 {
 			for range random.IntN(60) {
@@ -97,8 +97,8 @@ func TestPagesEqualASort(t *testing.T) {
 }
 
 // newBoard returns a board that a Builder built from random marks, and the marks.
-func newBoard(random *rand.Rand, by score.Direction) (*Board, map[string]score.Mark) {
-	marks, builder := map[string]score.Mark{}, NewBuilder(by, 0)
+func newBoard(random *rand.Rand, by Direction) (*Board, map[string]Mark) {
+	marks, builder := map[string]Mark{}, NewBuilder(by, 0)
 	for range random.IntN(2) * random.IntN(5000) {
 		m := randomMark(random)
 		if _, ok := marks[m.Competitor]; !ok {
@@ -110,10 +110,10 @@ func newBoard(random *rand.Rand, by score.Direction) (*Board, map[string]score.M
 }
 
 // randomMark returns a mark or an IRM.
-func randomMark(random *rand.Rand) score.Mark {
-	m := score.Mark{
+func randomMark(random *rand.Rand) Mark {
+	m := Mark{
 		Competitor:   fmt.Sprint(random.IntN(1 + random.IntN(2000))),
-		Categories:   score.NewCategories([]string{"", "F", "M"}[random.IntN(3)], []string{"", "M", "M40"}[random.IntN(3)]),
+		Categories:   NewCategories([]string{"", "F", "M"}[random.IntN(3)], []string{"", "M", "M40"}[random.IntN(3)]),
 		Organisation: []string{"", "GAU"}[random.IntN(2)],
 	}
 	if random.IntN(9) == 0 {
@@ -132,7 +132,7 @@ func randomMark(random *rand.Rand) score.Mark {
 }
 
 // changeMark sets or removes a random mark, on the board and in the map.
-func changeMark(random *rand.Rand, board *Board, marks map[string]score.Mark) {
+func changeMark(random *rand.Rand, board *Board, marks map[string]Mark) {
 	m := randomMark(random)
 	if random.IntN(5) == 0 {
 		_, ok := marks[m.Competitor]
@@ -148,10 +148,10 @@ func changeMark(random *rand.Rand, board *Board, marks map[string]score.Mark) {
 
 // checkPages compares all pages of a random size, and the page around a random
 // competitor, with want.
-func checkPages(t *testing.T, random *rand.Rand, board *Board, want []score.LeaderboardRow, category string) {
+func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
 	t.Helper()
 	q := Query{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}
-	var got []score.LeaderboardRow
+	var got []Row
 	for {
 		p, ok := board.Page(&q)
 		if !ok || p.Total != len(want) {
@@ -166,7 +166,7 @@ func checkPages(t *testing.T, random *rand.Rand, board *Board, want []score.Lead
 			break
 		}
 	}
-	if !slices.EqualFunc(got, want, score.LeaderboardRow.Equal) {
+	if !slices.EqualFunc(got, want, Row.Equal) {
 		t.Errorf("pages of %d of %q:\n%v\nwant\n%v", q.Limit, category, got, want)
 		return
 	}
@@ -177,7 +177,7 @@ func checkPages(t *testing.T, random *rand.Rand, board *Board, want []score.Lead
 	p, ok := board.Page(&Query{Category: category, Limit: q.Limit, Around: want[at].Competitor})
 	first := max(0, min(at-(q.Limit-1)/2, len(want)-q.Limit))
 	around := want[first:min(first+q.Limit, len(want))]
-	if !ok || !slices.EqualFunc(p.Rows, around, score.LeaderboardRow.Equal) {
+	if !ok || !slices.EqualFunc(p.Rows, around, Row.Equal) {
 		t.Errorf("%d around %s:\n%v, %v\nwant\n%v", q.Limit, want[at].Competitor, p.Rows, ok, around)
 	}
 }

@@ -3,16 +3,15 @@ package ranking_test
 import (
 	"fmt"
 
-	"laurel/score"
 	"laurel/score/ranking"
 )
 
 func ExampleBoard() {
-	board := ranking.New(score.Direction{Lower: true})
-	board.Set(score.Mark{Competitor: "asterix", Value: 9_580})
-	board.Set(score.Mark{Competitor: "obelix", Value: 12_100})
-	board.Set(score.Mark{Competitor: "cacofonix", Value: 9_580})
-	board.Set(score.Mark{Competitor: "getafix", IRM: "DNS"})
+	board := ranking.New(ranking.Direction{Lower: true})
+	board.Set(ranking.Mark{Competitor: "asterix", Value: 9_580})
+	board.Set(ranking.Mark{Competitor: "obelix", Value: 12_100})
+	board.Set(ranking.Mark{Competitor: "cacofonix", Value: 9_580})
+	board.Set(ranking.Mark{Competitor: "getafix", IRM: "DNS"})
 
 	page, _ := board.Page(&ranking.Query{Limit: 3})
 	for _, r := range page.Rows {

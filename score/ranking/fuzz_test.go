@@ -1,10 +1,6 @@
 package ranking
 
-import (
-	"testing"
-
-	"laurel/score"
-)
+import "testing"
 
 // FuzzParseCursor checks that a cursor survives String and ParseCursor, and that Page
 // accepts it.
@@ -13,7 +9,7 @@ func FuzzParseCursor(f *testing.F) {
 		"DNF;-1,7"} {
 		f.Add(s)
 	}
-	board := New(score.Direction{Lower: true})
+	board := New(Direction{Lower: true})
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := ParseCursor(s)
 		if err != nil {

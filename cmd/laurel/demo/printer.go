@@ -14,6 +14,7 @@ import (
 	"laurel/internal/localgroup"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -320,7 +321,8 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 // mark formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
 func mark(d *score.ResultSet, r *score.Record) string {
-	m, _ := d.AsMark(&score.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2})
+	definition := fold.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2}
+	m, _ := definition.Mark(d)
 	text := r.MarkText(m.Value)
 	if r.ResultType == "DISTANCE" {
 		text += " " + r.Unit

@@ -11,25 +11,27 @@ import (
 
 	"laurel/internal/localgroup"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 const columns = 80
 
-// marks implements score.Marks for one contest, in memory.
+// marks implements fold.Marks for one contest, in memory.
 type marks struct {
-	contest *score.Contest
-	splits  map[string][]score.Mark
+	contest *fold.Contest
+	splits  map[string][]ranking.Mark
 }
 
-func newMarks(c *score.Contest) *marks {
-	return &marks{contest: c, splits: map[string][]score.Mark{}}
+func newMarks(c *fold.Contest) *marks {
+	return &marks{contest: c, splits: map[string][]ranking.Mark{}}
 }
 
-func (m *marks) Traits(string) (t score.Traits) { return t }
+func (m *marks) Traits(string) (t ranking.Traits) { return t }
 
-func (m *marks) Set(split string, mark score.Mark) (total int, restated bool) {
-	list := slices.DeleteFunc(m.splits[split], func(old score.Mark) bool { return old.Competitor == mark.Competitor })
+func (m *marks) Set(split string, mark ranking.Mark) (total int, restated bool) {
+	list := slices.DeleteFunc(m.splits[split], func(old ranking.Mark) bool { return old.Competitor == mark.Competitor })
 	m.splits[split] = append(list, mark)
 	return len(list) + 1, false
 }
@@ -44,9 +46,9 @@ func (m *marks) FirstEntrants(int) []score.Entrant { return nil }
 
 func (m *marks) Restate(string) {}
 
-func (m *marks) First(split string, n int) ([]score.Mark, int) {
+func (m *marks) First(split string, n int) ([]ranking.Mark, int) {
 	list, direction := slices.Clone(m.splits[split]), m.contest.Definition.Direction()
-	slices.SortFunc(list, func(a, b score.Mark) int {
+	slices.SortFunc(list, func(a, b ranking.Mark) int {
 		return cmp.Or(direction.Order(&a).Compare(direction.Order(&b)), cmp.Compare(a.Competitor, b.Competitor))
 	})
 	return list[:min(n, len(list))], len(list)
@@ -57,20 +59,20 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 func printGames(t *testing.T, out *printer, n int) {
 	t.Helper()
 	games := newPlaylist()
-	contests := map[string]*score.Contest{}
+	contests := map[string]*fold.Contest{}
 	kept := map[string]*marks{}
 	for i := range n {
 		e, _ := games.next()
 		c := contests[e.ContestID]
 		if _, ok := e.Data.(*score.ContestDefine); ok && c == nil {
-			c = score.NewContest(e.ContestID)
+			c = fold.NewContest(e.ContestID)
 			contests[e.ContestID], kept[e.ContestID] = c, newMarks(c)
 		}
 		var record *score.Record
 		if c != nil {
 			// Again: nothing is voided here, so the totals that an event gives may
 			// differ.
-			if p := c.Fold(&e, kept[e.ContestID], score.Replay); p != nil {
+			if p := c.Fold(&e, kept[e.ContestID], fold.Replay); p != nil {
 				t.Fatalf("%s: %v", e.ID, p)
 			}
 			r := c.Record()

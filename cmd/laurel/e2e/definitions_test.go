@@ -7,6 +7,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // told returns what a frontend tells of the sides of a contest.
@@ -125,7 +126,7 @@ func TestAStartListIsTheSameAtEveryFrontend(t *testing.T) {
 		if n != runners+2 {
 			t.Errorf("%s: the pages have %d competitors", f.id, n)
 		}
-		board := decode[score.Leaderboard](t, get(t, f.url+"/v1/leaderboard/"+id))
+		board := decode[ranking.Leaderboard](t, get(t, f.url+"/v1/leaderboard/"+id))
 		if len(board.Rows) != 1 || board.Rows[0].Name != "Runner 1499" || board.Rows[0].Organisation != "GAU" {
 			t.Errorf("%s: the leaderboard is %+v", f.id, board.Rows)
 		}

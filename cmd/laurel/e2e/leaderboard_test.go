@@ -17,6 +17,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/fold"
+	"laurel/score/ranking"
 )
 
 // markOf identifies a mark: a contest, a split of it, and a competitor.
@@ -98,7 +100,8 @@ func (c *boardClient) url() string { return c.urls[c.rand.IntN(len(c.urls))] }
 
 // inSeconds returns a mark of the marathon, which is given in minutes.
 func inSeconds(d *score.ResultSet) score.Decimal {
-	m, _ := d.AsMark(&score.Definition{ResultType: "TIME", Unit: "min"})
+	definition := fold.Definition{ResultType: "TIME", Unit: "min"}
+	m, _ := definition.Mark(d)
 	return m.Value
 }
 
@@ -139,7 +142,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 	if err := consistent(l, kind == "first" || kind == "category"); err != nil {
 		return fmt.Errorf("%s: %w\n%+v", q.Encode(), err, l)
 	}
-	i := slices.IndexFunc(l.Rows, func(r score.LeaderboardRow) bool { return r.Competitor == of.competitor })
+	i := slices.IndexFunc(l.Rows, func(r ranking.Row) bool { return r.Competitor == of.competitor })
 	if kind != "around" {
 		return nil
 	}
@@ -156,7 +159,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 }
 
 // board returns nil if the frontend answers 503.
-func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, uint64, error) {
+func (c *boardClient) board(contest string, q url.Values) (*ranking.Leaderboard, uint64, error) {
 	a, err := ask("GET", c.url()+"/v1/leaderboard/"+contest+"?"+q.Encode(), "")
 	switch {
 	case err != nil:
@@ -172,13 +175,13 @@ func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, u
 	if err != nil {
 		return nil, 0, err
 	}
-	l := new(score.Leaderboard)
+	l := new(ranking.Leaderboard)
 	return l, revision, json.Unmarshal([]byte(a.body), l)
 }
 
 // consistent checks a page by itself: order, ranks and differences must follow from the
 // marks. top is true for a page that begins with the first row.
-func consistent(l *score.Leaderboard, top bool) error {
+func consistent(l *ranking.Leaderboard, top bool) error {
 	rows := l.Rows
 	if len(rows) > l.Total {
 		return fmt.Errorf("%d rows of %d", len(rows), l.Total)
@@ -318,7 +321,7 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 			if category != "" {
 				q.Set("category", category)
 			}
-			l := decode[score.Leaderboard](t, get(t, f.url+"/v1/leaderboard/"+id+"?"+q.Encode()))
+			l := decode[ranking.Leaderboard](t, get(t, f.url+"/v1/leaderboard/"+id+"?"+q.Encode()))
 			from := max(0, min(at-(limit-1)/2, len(rows)-limit))
 			if !slices.EqualFunc(l.Rows, rows[from:min(from+limit, len(rows))], sameRow) || l.Total != len(rows) {
 				t.Errorf("%s at %s: %s: got %+v; want rows from %d on", id, f.id, q.Encode(), l, from)
@@ -327,19 +330,19 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 	}
 }
 
-func sameRow(a, b score.LeaderboardRow) bool {
+func sameRow(a, b ranking.Row) bool {
 	return a.Competitor == b.Competitor && *a.Mark == *b.Mark && a.Rank == b.Rank && a.RankEqual == b.RankEqual &&
 		*a.Diff == *b.Diff
 }
 
-func wholeBoard(t testing.TB, f *frontend, id, category string) (rows []score.LeaderboardRow) {
+func wholeBoard(t testing.TB, f *frontend, id, category string) (rows []ranking.Row) {
 	t.Helper()
 	path := "/v1/leaderboard/" + id + "?split=finish&limit=997"
 	if category != "" {
 		path += "&category=" + url.QueryEscape(category)
 	}
 	f.pages(t, path, func(a answer) {
-		l := decode[score.Leaderboard](t, a)
+		l := decode[ranking.Leaderboard](t, a)
 		if err := consistent(&l, len(rows) == 0); err != nil {
 			t.Errorf("%s at %s: %v", path, f.id, err)
 		}

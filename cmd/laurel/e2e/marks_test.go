@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // athleticsOf returns the events that define a race, more being members of its definition, and
@@ -100,7 +101,7 @@ func TestMarksRanksAndCategoriesAreShownAlikeAtEveryFrontend(t *testing.T) {
 				t.Errorf("%s: laurel leaderboard %s prints %q; want %q", f.id, c.id, got, c.rows)
 			}
 		}
-		page := decode[score.Leaderboard](t, get(t, f.url+"/v1/leaderboard/D01/MAR"))
+		page := decode[ranking.Leaderboard](t, get(t, f.url+"/v1/leaderboard/D01/MAR"))
 		if page.Unit != "s" || page.Rows[2].Mark.String() != "7891.2" {
 			t.Errorf("%s: the board is in %q, its last mark %s; want seconds", f.id, page.Unit, page.Rows[2].Mark)
 		}
@@ -131,7 +132,7 @@ func TestIdentifiersThatPrintAlikeAreRefused(t *testing.T) {
 	// A name that is typed or pasted in another form finds the competitor.
 	apply(t, g.frontends[0], resultOf("D16/BIB", "Jos\u00e9", "finish", `"mark":102`))
 	typed := g.frontends[0].url + "/v1/leaderboard/D16/BIB?around=" + url.QueryEscape("Jose\u0301")
-	if l := decode[score.Leaderboard](t, get(t, typed)); len(l.Rows) != 2 {
+	if l := decode[ranking.Leaderboard](t, get(t, typed)); len(l.Rows) != 2 {
 		t.Errorf("around José typed with a combining accent are %+v", l.Rows)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
 )
 
@@ -374,7 +375,7 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 // finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
-	minutes := &score.Definition{ResultType: "TIME", Unit: "min"}
+	minutes := &fold.Definition{ResultType: "TIME", Unit: "min"}
 	stored := map[string]score.Decimal{}
 	f.pages(t, "/v1/timeline/"+id+"?limit=1000", func(a answer) {
 		page := decode[struct {
@@ -389,7 +390,7 @@ func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFi
 				t.Fatal(err)
 			}
 			if d.Split == "finish" {
-				m, p := d.AsMark(minutes)
+				m, p := minutes.Mark(&d)
 				if p != nil {
 					t.Fatal(p)
 				}

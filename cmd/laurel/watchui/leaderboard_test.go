@@ -9,21 +9,22 @@ import (
 	"laurel/client"
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
-func row(competitor string, rank int, mark int64) score.LeaderboardRow {
+func row(competitor string, rank int, mark int64) ranking.Row {
 	m, d := score.Points(mark), score.Points(mark-8000)
-	return score.LeaderboardRow{Competitor: competitor, Rank: rank, Mark: &m, Diff: &d}
+	return ranking.Row{Competitor: competitor, Rank: rank, Mark: &m, Diff: &d}
 }
 
-func windowOf(revision uint64, rows ...score.LeaderboardRow) client.Window {
+func windowOf(revision uint64, rows ...ranking.Row) client.Window {
 	return client.Window{ContestID: "OG/MAR", Split: "finish", Total: 900, Revision: revision, Rows: rows}
 }
 
 func TestAMoveInALeaderboardIsHighlightedForAMoment(t *testing.T) {
 	name := row("7", 2, 8100)
 	name.Name = "Obelix\x1b[2J"
-	dnf := score.LeaderboardRow{Competitor: "99", IRM: "DNF"}
+	dnf := ranking.Row{Competitor: "99", IRM: "DNF"}
 	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot,
 		Leaderboards: []client.Window{windowOf(3, row("2888", 1, 8000), name, dnf)}})
 	lines := v.lines(100, 24, now)
@@ -88,7 +89,7 @@ func TestPrintWritesALineForEachChangeOfALeaderboard(t *testing.T) {
 	equal.RankEqual = true
 	updates := []client.Update{{Kind: client.UpdateLeaderboard,
 		Leaderboards: []client.Window{windowOf(9, row("2888", 1, 8000), equal,
-			score.LeaderboardRow{Competitor: "99", IRM: "DNF"})}}}
+			ranking.Row{Competitor: "99", IRM: "DNF"})}}}
 	var out, notes bytes.Buffer
 	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)

@@ -171,7 +171,7 @@ func eventLine(e *score.TimelineEvent) string {
 func windowLine(w client.Window) string {
 	var rows []string
 	for _, r := range w.Rows {
-		mark, _ := w.RowText(&r)
+		mark, _ := r.Text(&w.Format)
 		rows = append(rows, textfmt.Join(" ", textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, mark))
 	}
 	rows = append(rows, fmt.Sprintf("of %d", w.Total))

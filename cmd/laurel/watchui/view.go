@@ -18,6 +18,7 @@ import (
 	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 const (
@@ -237,7 +238,7 @@ func (w *window) replaced(update client.Window, now time.Time) *window {
 	if w == nil {
 		return n
 	}
-	before := map[string]score.LeaderboardRow{}
+	before := map[string]ranking.Row{}
 	for _, r := range w.Rows {
 		before[r.Competitor] = r
 	}
@@ -280,7 +281,7 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 		}
 		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
 		for _, r := range rows {
-			mark, gap := w.RowText(&r)
+			mark, gap := r.Text(&w.Format)
 			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
 		for i, line := range t.Lines(width) {

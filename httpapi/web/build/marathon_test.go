@@ -15,6 +15,7 @@ import (
 
 	"laurel/client"
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/ranking"
 )
 
@@ -76,7 +77,7 @@ func stream(ctx context.Context, url string, events []score.Event) error {
 }
 
 // showsRows is true if the leaderboard has exactly these competitors and ranks.
-func showsRows(rows []score.LeaderboardRow) string {
+func showsRows(rows []ranking.Row) string {
 	var competitors, ranks []string
 	for _, r := range rows {
 		rank := fmt.Sprint(r.Rank)
@@ -108,7 +109,7 @@ func readMarathon(t testing.TB) (events []score.Event, board *ranking.Board) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board = ranking.New(score.Direction{Lower: true})
+	board = ranking.New(ranking.Direction{Lower: true})
 	for lines := bufio.NewScanner(z); lines.Scan(); {
 		e, p := score.Decode(lines.Bytes())
 		if p != nil {
@@ -119,7 +120,8 @@ func readMarathon(t testing.TB) (events []score.Event, board *ranking.Board) {
 		if !ok || e.ContestID != marathon || d.Split != "finish" {
 			continue
 		}
-		m, p := d.AsMark(&score.Definition{ResultType: "TIME", Unit: "min"})
+		definition := fold.Definition{ResultType: "TIME", Unit: "min"}
+		m, p := definition.Mark(d)
 		if p != nil {
 			t.Fatal(p)
 		}

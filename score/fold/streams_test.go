@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"bufio"
@@ -20,7 +20,7 @@ func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
 	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
+		dir = filepath.Join("..", "..", "..", "shared", "data")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("LAUREL_CI") == "full" {

@@ -1,10 +1,11 @@
-package score_test
+package fold_test
 
 import (
 	"strings"
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 func TestTheWinnerIsNamedWhenTheContestIsFinishedAndNotDrawn(t *testing.T) {
@@ -60,7 +61,7 @@ func TestIfLowerIsBetterACompetitorWithoutAScoreIsNotTheBest(t *testing.T) {
 }
 
 func TestARecordHasTheMembersOfTheAPI(t *testing.T) {
-	c := score.NewContest("OG50BC/CUR-M-GPA-01")
+	c := fold.NewContest("OG50BC/CUR-M-GPA-01")
 	f := &contestTest{t, c, &memMarks{contest: c}}
 	f.mustFold(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM","start_time":"2026-02-09T10:00:00Z","competitors":[
 		{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","type":"T","order":2}]}`)
@@ -100,24 +101,8 @@ func TestAFilterSelectsByEveryFieldThatIsSet(t *testing.T) {
 		{score.Filter{Competition: "OG50BC", Sport: "football", Status: "LIVE", Competitor: "BRI"}, false, false},
 		{score.Filter{Competition: "OG50BC", Sport: "football", Status: "LIVE", Competitor: "GAU"}, true, false},
 	} {
-		if c.filter.Matches(f.c) != c.match || c.filter.Matches(r.c) != c.race {
+		if f.c.Matches(c.filter) != c.match || r.c.Matches(c.filter) != c.race {
 			t.Errorf("%+v chooses the match %v, the race %v", c.filter, !c.match, !c.race)
 		}
-	}
-}
-
-func TestEveryCodeOfAProblemHasAStatusAndATitle(t *testing.T) {
-	if len(score.Codes()) != 13 {
-		t.Errorf("%d codes; the interface names 13", len(score.Codes()))
-	}
-	for _, code := range score.Codes() {
-		p := score.Problemf(code, "because of %s", "rain")
-		if p.Status < 400 || p.Status > 599 || p.Status == 500 || p.Title == "" || p.Code != code ||
-			p.Detail != "because of rain" || p.Type != "urn:laurel:problem:"+string(code) {
-			t.Errorf("%+v", p)
-		}
-	}
-	if s := score.Code("none").HTTPStatus(); s != 500 {
-		t.Errorf("an unknown code has status %d", s)
 	}
 }

@@ -1,4 +1,4 @@
-package score
+package ranking
 
 import (
 	"iter"
@@ -15,12 +15,7 @@ import (
 // zero byte behind it. So it is comparable, and boards can share it.
 type Categories string
 
-const (
-	// MaxCategories limits the categories of one competitor.
-	MaxCategories = 16
-
-	categoryEnd = "\x00"
-)
+const categoryEnd = "\x00"
 
 // NewCategories returns the set of the names that are not empty.
 func NewCategories(names ...string) (c Categories) {

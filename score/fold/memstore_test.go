@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"cmp"
@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/score/ranking"
 )
 
 // memStore is the simplest store: it folds events in memory, one after the other.
 type memStore struct {
-	contests map[string]*score.Contest
+	contests map[string]*fold.Contest
 	marks    map[string]*memMarks
 	medals   map[string]*medal.Table
 	awards   map[string]score.MedalAward
@@ -21,7 +23,7 @@ type memStore struct {
 
 func newMemStore() *memStore {
 	return &memStore{
-		contests: map[string]*score.Contest{},
+		contests: map[string]*fold.Contest{},
 		marks:    map[string]*memMarks{},
 		medals:   map[string]*medal.Table{},
 		awards:   map[string]score.MedalAward{},
@@ -58,10 +60,10 @@ func (s *memStore) apply(e *score.Event) *score.Problem {
 			if e.Type != score.TypeContestDefine {
 				return score.Problemf(score.NotFound, "no contest %q", e.ContestID)
 			}
-			c = score.NewContest(e.ContestID)
+			c = fold.NewContest(e.ContestID)
 			s.marks[e.ContestID] = &memMarks{contest: c}
 		}
-		if p := c.Fold(e, s.marks[e.ContestID], score.Live); p != nil {
+		if p := c.Fold(e, s.marks[e.ContestID], fold.Live); p != nil {
 			return p
 		}
 		s.contests[e.ContestID] = c
@@ -73,31 +75,31 @@ func (s *memStore) apply(e *score.Event) *score.Problem {
 
 // memMarks stores the marks of each split in a sorted slice.
 type memMarks struct {
-	contest  *score.Contest
+	contest  *fold.Contest
 	splits   map[string]*memSplit
-	traits   map[string]score.Traits
+	traits   map[string]ranking.Traits
 	entrants map[string]score.Entrant
 }
 
 type memSplit struct {
-	of     map[string]*score.Mark
-	sorted []*score.Mark
+	of     map[string]*ranking.Mark
+	sorted []*ranking.Mark
 }
 
-func (m *memMarks) order(a, b *score.Mark) int {
+func (m *memMarks) order(a, b *ranking.Mark) int {
 	direction := m.contest.Definition.Direction()
 	return cmp.Or(direction.Order(a).Compare(direction.Order(b)), cmp.Compare(a.Competitor, b.Competitor))
 }
 
-func (m *memMarks) Traits(competitor string) score.Traits { return m.traits[competitor] }
+func (m *memMarks) Traits(competitor string) ranking.Traits { return m.traits[competitor] }
 
-func (m *memMarks) Set(split string, mark score.Mark) (total int, restated bool) {
+func (m *memMarks) Set(split string, mark ranking.Mark) (total int, restated bool) {
 	if m.splits == nil {
-		m.splits, m.traits = map[string]*memSplit{}, map[string]score.Traits{}
+		m.splits, m.traits = map[string]*memSplit{}, map[string]ranking.Traits{}
 	}
 	s := m.splits[split]
 	if s == nil {
-		s = &memSplit{of: map[string]*score.Mark{}}
+		s = &memSplit{of: map[string]*ranking.Mark{}}
 		m.splits[split] = s
 	}
 	old := s.of[mark.Competitor]
@@ -106,7 +108,7 @@ func (m *memMarks) Set(split string, mark score.Mark) (total int, restated bool)
 	return len(s.sorted), m.restate(mark.Competitor, split)
 }
 
-func (m *memMarks) put(s *memSplit, mark score.Mark) {
+func (m *memMarks) put(s *memSplit, mark ranking.Mark) {
 	if old := s.of[mark.Competitor]; old != nil {
 		i, _ := slices.BinarySearchFunc(s.sorted, old, m.order)
 		s.sorted = slices.Delete(s.sorted, i, i+1)
@@ -120,7 +122,7 @@ func (m *memMarks) put(s *memSplit, mark score.Mark) {
 // at a split.
 func (m *memMarks) restate(competitor, but string) (restated bool) {
 	splits := m.contest.Definition.AllSplits()
-	marks := make([]*score.Mark, len(splits))
+	marks := make([]*ranking.Mark, len(splits))
 	for i, split := range splits {
 		if s := m.splits[split]; s != nil && s.of[competitor] != nil {
 			mark := *s.of[competitor]
@@ -162,7 +164,7 @@ func (m *memMarks) Clear() {
 	clear(m.traits)
 }
 
-func (m *memMarks) First(split string, n int) (first []score.Mark, total int) {
+func (m *memMarks) First(split string, n int) (first []ranking.Mark, total int) {
 	s := m.splits[split]
 	if s == nil {
 		return nil, 0
@@ -173,8 +175,8 @@ func (m *memMarks) First(split string, n int) (first []score.Mark, total int) {
 	return first, len(s.sorted)
 }
 
-func (m *memMarks) all() map[string][]score.Mark {
-	all := map[string][]score.Mark{}
+func (m *memMarks) all() map[string][]ranking.Mark {
+	all := map[string][]ranking.Mark{}
 	for split := range m.splits {
 		all[split], _ = m.First(split, 1<<30)
 	}

@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // The generators use few names, so that events are about the same things, and sometimes
@@ -119,7 +120,7 @@ func typeOf(d score.Data) score.Type {
 func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
-		c := score.NewContest("OG50BC/X/1")
+		c := fold.NewContest("OG50BC/X/1")
 		m := &memMarks{contest: c}
 		var accepted []*score.Event
 		first := someDefine.Draw(t, "first")
@@ -132,7 +133,7 @@ func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 			e := &score.Event{Type: typeOf(d), ContestID: c.ID, Time: at.Add(time.Duration(i) * time.Second), Data: d}
 			before, data := state(t, c, m), mustMarshal(t, d)
 			clone, copied := c.Clone(), mustMarshal(t, c)
-			p := c.Fold(e, m, score.Live)
+			p := c.Fold(e, m, fold.Live)
 			after := state(t, c, m)
 			if p != nil && after != before {
 				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", data, p, before, after)
@@ -151,10 +152,10 @@ func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 			}
 			checkContest(t, c, m)
 		}
-		again := score.NewContest(c.ID)
+		again := fold.NewContest(c.ID)
 		marks := &memMarks{contest: again}
 		for _, e := range accepted {
-			if p := again.Fold(e, marks, score.Replay); p != nil {
+			if p := again.Fold(e, marks, fold.Replay); p != nil {
 				t.Fatalf("%s was accepted, and refused when folded again: %v", mustMarshal(t, e.Data), p)
 			}
 		}
@@ -173,9 +174,9 @@ func mustMarshal(t rapid.TB, v any) string {
 }
 
 // checkContest checks the invariants of a contest.
-func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
+func checkContest(t *rapid.T, c *fold.Contest, m *memMarks) {
 	stored := mustMarshal(t, c)
-	var back score.Contest
+	var back fold.Contest
 	if err := json.Unmarshal([]byte(stored), &back); err != nil {
 		t.Fatalf("%s cannot be read back: %v", stored, err)
 	}

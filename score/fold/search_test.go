@@ -1,14 +1,16 @@
-package score
+package fold
 
 import (
 	"os"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"laurel/score"
 )
 
 func TestSearchTextFollowsTheExamples(t *testing.T) {
-	b, err := os.ReadFile("../testdata/search.json")
+	b, err := os.ReadFile("../../testdata/search.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +31,7 @@ func TestSearchTextFollowsTheExamples(t *testing.T) {
 func TestASearchFindsNamesHoweverTheyAreWritten(t *testing.T) {
 	c := NewContest("D18/A")
 	c.Definition.Title = "Guinea-Bissau vs O’Brien \"Łódź\""
-	c.Competitors = []Competitor{{Entrant: Entrant{Code: "JOK", Name: "Jokić"}}}
+	c.Competitors = []Competitor{{Entrant: score.Entrant{Code: "JOK", Name: "Jokić"}}}
 	stored, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -41,18 +43,18 @@ func TestASearchFindsNamesHoweverTheyAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, find := range []string{"Guinea-Bissau", "guinea bissau", "BISSAU-guinea", "obrien", "O’Brien", "o'brien"} {
-		s := Filter{Find: find}.Searcher()
+		s := NewSearcher(find)
 		if !s.MayMatch(stored) || !s.Matches(c) || !s.MayMatch(storedPlain) || !s.Matches(plain) {
 			t.Errorf("%q finds nothing", find)
 		}
 	}
 	for _, find := range []string{"jokic", "Jokic\u0301", "lodz", "JOK łódź"} {
-		s := Filter{Find: find}.Searcher()
+		s := NewSearcher(find)
 		if !s.MayMatch(stored) || !s.Matches(c) || s.MayMatch(storedPlain) || s.Matches(plain) {
 			t.Errorf("%q does not find one of two", find)
 		}
 	}
-	if s := (Filter{Find: " - ' "}).Searcher(); s != nil {
+	if s := NewSearcher(" - ' "); s != nil {
 		t.Error("a search without words selects something")
 	}
 }

@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
+	"laurel/score/ranking"
 )
 
 // crowd returns the definition of a match of n competitors.
@@ -45,9 +47,15 @@ func TestTheNumbersOfAContestAreBounded(t *testing.T) {
 	f.mustFold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"stats_delta":{"s1":1}}`)
 	f.mustFold(score.TypeScoreSet, `{"result":{"c0":1,"c1":7},"period":"H1"}`)
 	// What was accepted once is accepted when it is folded again.
-	if p := f.fold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"period":"P"}`, score.Replay); p != nil {
+	if p := f.fold(score.TypeScorePlay, `{"competitor":"c0","delta":1,"period":"P"}`, fold.Replay); p != nil {
 		t.Errorf("a replay is refused: %v", p)
 	}
+}
+
+func TestTheCompetitorsOfAMatchAreBounded(t *testing.T) {
+	f := running(t, crowd(1000))
+	f.wantRefused(score.TypeCompetitorDefine, `{"competitor":"more"}`, score.TooLarge, "data.competitor",
+		"has 1000 competitors")
 }
 
 // A list of codes is looked up in another way than a few of them.
@@ -86,7 +94,7 @@ type countedMarks struct {
 	read int
 }
 
-func (m *countedMarks) First(split string, n int) ([]score.Mark, int) {
+func (m *countedMarks) First(split string, n int) ([]ranking.Mark, int) {
 	first, total := m.memMarks.First(split, n)
 	m.read += len(first)
 	return first, total
@@ -107,7 +115,7 @@ func TestAMarkHasOnlyItsOwnSplitRead(t *testing.T) {
 		t.Helper()
 		counted.read = 0
 		e := event(t, fmt.Sprintf(`{"type":"result.set","contest_id":%q,"data":%s}`, f.c.ID, data))
-		if p := f.c.Fold(e, counted, score.Live); p != nil {
+		if p := f.c.Fold(e, counted, fold.Live); p != nil {
 			t.Fatal(p)
 		}
 		return counted.read

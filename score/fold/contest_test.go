@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"fmt"
@@ -10,13 +10,14 @@ import (
 	"pgregory.net/rapid"
 
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 // contestTest folds events into one contest and checks that refused events change
 // nothing.
 type contestTest struct {
 	t *testing.T
-	c *score.Contest
+	c *fold.Contest
 	m *memMarks
 }
 
@@ -24,7 +25,7 @@ const match = `{"kind":"head_to_head","sport":"football","result_type":"POINTS",
 	{"code":"GAU","name":"Gaul","organisation":"GAU","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","order":2}]}`
 
 func define(t *testing.T, data string) *contestTest {
-	c := score.NewContest("OG50BC/X/1")
+	c := fold.NewContest("OG50BC/X/1")
 	f := &contestTest{t, c, &memMarks{contest: c}}
 	f.mustFold(score.TypeContestDefine, data)
 	return f
@@ -39,11 +40,11 @@ func running(t *testing.T, data string) *contestTest {
 
 func (f *contestTest) state() string { return state(f.t, f.c, f.m) }
 
-func state(t rapid.TB, c *score.Contest, m *memMarks) string {
+func state(t rapid.TB, c *fold.Contest, m *memMarks) string {
 	return mustMarshal(t, c) + "\n" + mustMarshal(t, m.all())
 }
 
-func (f *contestTest) fold(typ score.Type, data string, mode score.FoldMode) *score.Problem {
+func (f *contestTest) fold(typ score.Type, data string, mode fold.Mode) *score.Problem {
 	f.t.Helper()
 	e := event(f.t, fmt.Sprintf(`{"type":%q,"contest_id":%q,"time":"2026-02-09T10:16:40Z","data":%s}`, typ, f.c.ID,
 		data))
@@ -52,7 +53,7 @@ func (f *contestTest) fold(typ score.Type, data string, mode score.FoldMode) *sc
 
 func (f *contestTest) mustFold(typ score.Type, data string) {
 	f.t.Helper()
-	if p := f.fold(typ, data, score.Live); p != nil {
+	if p := f.fold(typ, data, fold.Live); p != nil {
 		f.t.Fatalf("%s %s: %v", typ, data, p)
 	}
 }
@@ -60,7 +61,7 @@ func (f *contestTest) mustFold(typ score.Type, data string) {
 func (f *contestTest) wantRefused(typ score.Type, data string, code score.Code, field, detail string) {
 	f.t.Helper()
 	before := f.state()
-	p := f.fold(typ, data, score.Live)
+	p := f.fold(typ, data, fold.Live)
 	switch {
 	case p == nil:
 		f.t.Errorf("%s %s was accepted; want %s", typ, data, code)
@@ -400,21 +401,21 @@ func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 		{score.TypeScoreSet, `{"result":{"ROM":5}}`},
 		{score.TypeContestStatus, `{"schedule_status":"SCHEDULED"}`},
 	} {
-		if p := f.fold(e.typ, e.data, score.Replay); p != nil {
+		if p := f.fold(e.typ, e.data, fold.Replay); p != nil {
 			t.Errorf("%s %s: %v", e.typ, e.data, p)
 		}
 	}
 	f.wantRecord("ROM 5 0 1", "GAU 2 0 2")
-	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil ||
+	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, fold.Replay); p == nil ||
 		p.Field != "data.competitor" {
 		t.Errorf("an unknown competitor: %v", p)
 	}
-	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil ||
+	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, fold.Replay); p == nil ||
 		p.Code != score.StatusConflict {
 		t.Errorf("a mark in a match: %v", p)
 	}
-	undefined := &contestTest{t, score.NewContest("OG50BC/X/2"), nil}
-	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Replay); p == nil ||
+	undefined := &contestTest{t, fold.NewContest("OG50BC/X/2"), nil}
+	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, fold.Replay); p == nil ||
 		!strings.Contains(p.Detail, "not defined; post a contest.define first") {
 		t.Errorf("without a definition: %v", p)
 	}
@@ -423,10 +424,10 @@ func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 func TestEventsOfOtherTypesDoNotChangeAContest(t *testing.T) {
 	f := running(t, match)
 	before := f.state()
-	for _, typ := range []score.Type{score.TypeMedalAward, score.TypeMedalRevoke, score.TypeEventVoid,
-		score.TypeAlert} {
-		f.mustFold(typ, score.SampleData[typ])
-	}
+	f.mustFold(score.TypeMedalAward, `{"award_id":"a","medal":"GOLD","organisation":"GAU"}`)
+	f.mustFold(score.TypeMedalRevoke, `{"award_id":"a","reason":"potion"}`)
+	f.mustFold(score.TypeEventVoid, `{"voids":"b1-1","reason":"typing error"}`)
+	f.mustFold(score.TypeAlert, `{"text":"the sky has fallen"}`)
 	if f.state() != before {
 		t.Errorf("changed to %s", f.state())
 	}

@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"fmt"
@@ -234,15 +234,5 @@ func TestARaceIsWonAtItsLastSplitOnceFinished(t *testing.T) {
 	f.irm("b", "finish", "DSQ")
 	if w := f.c.Record().Winner; w != "a" {
 		t.Errorf("the winner is %q", w)
-	}
-}
-
-func TestRanksOfAnOrderedList(t *testing.T) {
-	list := []score.Mark{{Value: 1}, {Value: 2}, {Value: 2}, {Value: 3}, {IRM: "DNF"}, {IRM: "DNS"}}
-	if got := fmt.Sprint(score.Ranks(list, score.Direction{Lower: true})); got != "[1 2 2 4 0 0]" {
-		t.Errorf("ranks are %s", got)
-	}
-	if got := score.Ranks(nil, score.Direction{}); len(got) != 0 {
-		t.Errorf("ranks of nobody are %v", got)
 	}
 }

@@ -1,9 +1,12 @@
-package score
+package fold
 
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+
+	"laurel/score"
 )
 
 // A new member of a definition must be in one of the two lists: either a change after the
@@ -13,8 +16,8 @@ func TestEveryMemberOfADefinitionIsDecisiveOrHarmless(t *testing.T) {
 		"-", "sport", "competition", "competition_name", "title", "discipline", "event", "phase", "group", "gender", "venue",
 		"start_time", "medal_event", "competitors", "reason", "comment",
 	}
-	for of := range reflect.TypeFor[ContestDefine]().Fields() {
-		name, _ := nameOf(of)
+	for of := range reflect.TypeFor[score.ContestDefine]().Fields() {
+		name, _, _ := strings.Cut(of.Tag.Get("json"), ",")
 		if slices.Contains(decisive, name) == slices.Contains(harmless, name) {
 			t.Errorf("%s is neither decisive nor harmless, or both", name)
 		}

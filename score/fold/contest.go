@@ -1,4 +1,4 @@
-package score
+package fold
 
 import (
 	"cmp"
@@ -7,6 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"laurel/score"
+	"laurel/score/quote"
+	"laurel/score/ranking"
 )
 
 // Contest is the state of one scored unit, folded from its events. What readers see
@@ -38,14 +42,14 @@ type Contest struct {
 	// Leaders are the first MaxLeaders marks at Split, the furthest split that has a mark
 	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
 	// ranked contests.
-	Leaders []Mark `json:"leaders,omitzero"`
-	Split   string `json:"split,omitzero"`
-	Total   int    `json:"total,omitzero"`
+	Leaders []ranking.Mark `json:"leaders,omitzero"`
+	Split   string         `json:"split,omitzero"`
+	Total   int            `json:"total,omitzero"`
 	// Entered counts the competitors that competitor.defines have named in a ranked contest,
 	// and Entrants are the first MaxLeaders of them on the start list. In a head_to_head
 	// contest, which has them among its Competitors, Entered counts the events.
-	Entered  int       `json:"entered,omitzero"`
-	Entrants []Entrant `json:"entrants,omitzero"`
+	Entered  int             `json:"entered,omitzero"`
+	Entrants []score.Entrant `json:"entrants,omitzero"`
 	// Revision and UpdatedAt are of the last event that changed the contest.
 	Revision  uint64    `json:"rev"`
 	UpdatedAt time.Time `json:"at,omitzero"`
@@ -53,24 +57,24 @@ type Contest struct {
 
 // Competitor is an entrant with its score in a head_to_head contest.
 type Competitor struct {
-	Entrant
+	score.Entrant
 	// Amended is what competitor.defines have changed of a listed competitor of a ranked
 	// contest.
-	Amended Entrant `json:"amended,omitzero"`
-	Result  Decimal `json:"result,omitzero"`
+	Amended score.Entrant `json:"amended,omitzero"`
+	Result  score.Decimal `json:"result,omitzero"`
 	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
 	// the part of Result that is in no period.
-	Points     []Decimal `json:"points,omitzero"`
-	Adjustment Decimal   `json:"adjustment,omitzero"`
-	Tiebreak   Decimal   `json:"tiebreak,omitzero"`
-	Stats      Totals    `json:"stats,omitzero"`
+	Points     []score.Decimal `json:"points,omitzero"`
+	Adjustment score.Decimal   `json:"adjustment,omitzero"`
+	Tiebreak   score.Decimal   `json:"tiebreak,omitzero"`
+	Stats      score.Totals    `json:"stats,omitzero"`
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
 // total returns the score, or the tie-break score.
-func (w *Competitor) total(tiebreak bool) *Decimal {
+func (w *Competitor) total(tiebreak bool) *score.Decimal {
 	if tiebreak {
 		return &w.Tiebreak
 	}
@@ -88,7 +92,7 @@ const (
 // NewContest returns a contest without a definition. Its first event must be a
 // contest.define.
 func NewContest(id string) *Contest {
-	return &Contest{ID: id, ScheduleStatus: Scheduled, ResultStatus: StartList}
+	return &Contest{ID: id, ScheduleStatus: score.Scheduled, ResultStatus: score.StartList}
 }
 
 // Clone returns a copy that shares nothing that Fold changes.
@@ -103,12 +107,12 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// FoldMode is the set of rules by which an event is folded.
-type FoldMode uint8
+// Mode is the set of rules by which an event is folded.
+type Mode uint8
 
 const (
 	// Live is for a new event: every rule holds.
-	Live FoldMode = iota
+	Live Mode = iota
 	// Replay is for an event that was accepted before another was voided. The totals and
 	// statuses that it met then may have changed, so only what it cannot do without is
 	// required: the contest and the competitor.
@@ -118,29 +122,29 @@ const (
 // Fold changes c by one of its own events. If it returns a problem, it has changed
 // nothing. Events that change no contest have no effect. The caller sets the Revision
 // afterwards, and after a contest.reset the ResetRevision.
-func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
-	var p *Problem
+func (c *Contest) Fold(e *score.Event, marks Marks, mode Mode) *score.Problem {
+	var p *score.Problem
 	switch d := e.Data.(type) {
-	case *ContestDefine:
+	case *score.ContestDefine:
 		p = c.define(d, marks, mode)
-	case *CompetitorDefine:
+	case *score.CompetitorDefine:
 		p = c.enter(d, marks, mode)
-	case *ContestStatus:
+	case *score.ContestStatus:
 		p = c.setStatus(d, mode)
-	case *ContestDecide:
+	case *score.ContestDecide:
 		p = c.decide(d, marks, mode)
-	case *ContestReset:
+	case *score.ContestReset:
 		p = c.reset(marks)
-	case *ScorePlay:
+	case *score.ScorePlay:
 		p = c.play(d, mode)
-	case *ScoreSet:
+	case *score.ScoreSet:
 		p = c.setTotals(d, mode)
-	case *ResultSet:
+	case *score.ResultSet:
 		p = c.setMark(d, marks, mode)
-	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
+	case *score.CompetitionDefine, *score.MedalAward, *score.MedalRevoke, *score.EventVoid, *score.Alert:
 		return nil
 	default:
-		return Problemf(InvalidEvent, "this version cannot apply events of the type %q", e.Type).At("type")
+		return score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", e.Type).At("type")
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time
@@ -148,21 +152,21 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
-func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
+func (c *Contest) setStatus(d *score.ContestStatus, mode Mode) *score.Problem {
 	if mode == Live {
 		if p := c.checkStatus(d); p != nil {
 			return p
 		}
 	}
 	result := cmp.Or(d.ResultStatus, c.ResultStatus)
-	if c.WasOfficial && d.reopens() {
+	if c.WasOfficial && reopens(d) {
 		c.WasOfficial = false
 		switch {
-		case result != Official:
-		case d.ScheduleStatus == Running:
-			result = cmp.Or(d.ResultStatus, InProgress)
+		case result != score.Official:
+		case d.ScheduleStatus == score.Running:
+			result = cmp.Or(d.ResultStatus, score.InProgress)
 		default:
-			result = cmp.Or(d.ResultStatus, Unofficial)
+			result = cmp.Or(d.ResultStatus, score.Unofficial)
 		}
 	}
 	period := c.beginsWith(d)
@@ -171,9 +175,9 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	}
 	c.begin(period)
 	c.ScheduleStatus = cmp.Or(d.ScheduleStatus, c.ScheduleStatus)
-	c.Started = c.Started || d.ScheduleStatus == Running
+	c.Started = c.Started || d.ScheduleStatus == score.Running
 	c.ResultStatus = result
-	c.WasOfficial = c.WasOfficial || d.ResultStatus == Official
+	c.WasOfficial = c.WasOfficial || d.ResultStatus == score.Official
 	c.moveTo(d.Period, d.Clock)
 	return nil
 }
@@ -190,9 +194,9 @@ func (c *Contest) moveTo(period, clock string) {
 // beginsWith returns the period of a head_to_head contest that begins with a status, if
 // it has not begun before; "" if none does. A period that was named before the start
 // begins with it.
-func (c *Contest) beginsWith(d *ContestStatus) string {
+func (c *Contest) beginsWith(d *score.ContestStatus) string {
 	switch {
-	case c.Definition.Kind != HeadToHead || cmp.Or(d.ScheduleStatus, c.ScheduleStatus) != Running:
+	case c.Definition.Kind != score.HeadToHead || cmp.Or(d.ScheduleStatus, c.ScheduleStatus) != score.Running:
 		return ""
 	case c.Started:
 		return d.Period
@@ -201,22 +205,22 @@ func (c *Contest) beginsWith(d *ContestStatus) string {
 }
 
 // reopens reports whether a status shows that a contest is not over.
-func (d *ContestStatus) reopens() bool {
+func reopens(d *score.ContestStatus) bool {
 	switch d.ResultStatus {
-	case StartList, InProgress, "INTERMEDIATE", "PARTIAL":
+	case score.StartList, score.InProgress, "INTERMEDIATE", "PARTIAL":
 		return true
 	}
-	return d.ScheduleStatus != "" && d.ScheduleStatus != Finished
+	return d.ScheduleStatus != "" && d.ScheduleStatus != score.Finished
 }
 
 // checkStatus returns why the contest accepts no such status now, or nil.
-func (c *Contest) checkStatus(d *ContestStatus) *Problem {
-	if c.Started && (d.ScheduleStatus == Unscheduled || d.ScheduleStatus == Scheduled) {
+func (c *Contest) checkStatus(d *score.ContestStatus) *score.Problem {
+	if c.Started && (d.ScheduleStatus == score.Unscheduled || d.ScheduleStatus == score.Scheduled) {
 		return conflict("data.schedule_status",
 			"the contest has been RUNNING and cannot be %s; void the event that started it, post a contest.reset, "+
 				"or use RESCHEDULED", d.ScheduleStatus)
 	}
-	if c.WasOfficial && d.reopens() && d.Reason == "" {
+	if c.WasOfficial && reopens(d) && d.Reason == "" {
 		return conflict("data.reason", "missing; the contest is OFFICIAL, and %s opens it again only for a reason",
 			cmp.Or(d.ScheduleStatus, d.ResultStatus))
 	}
@@ -227,7 +231,7 @@ func (c *Contest) checkStatus(d *ContestStatus) *Problem {
 // nil. instead is the type of event for contests of the other kind. An event that was
 // accepted before, or has a reason, is accepted at any time: a walk-over is never
 // RUNNING, and a jury may correct an OFFICIAL contest.
-func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason string) *Problem {
+func (c *Contest) checkOpen(kind string, instead score.Type, mode Mode, reason string) *score.Problem {
 	switch {
 	case c.Definition.Kind == "":
 		return c.undefined()
@@ -235,13 +239,13 @@ func (c *Contest) checkOpen(kind string, instead Type, mode FoldMode, reason str
 		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	case mode != Live || reason != "":
 		return nil
-	case c.WasOfficial && kind == Ranked:
+	case c.WasOfficial && kind == score.Ranked:
 		return conflict("",
 			"the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	case c.WasOfficial:
 		return conflict("",
 			"the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
-	case c.ScheduleStatus == Postponed, c.ScheduleStatus == Rescheduled, c.ScheduleStatus == Cancelled:
+	case c.ScheduleStatus == score.Postponed, c.ScheduleStatus == score.Rescheduled, c.ScheduleStatus == score.Cancelled:
 		return conflict("",
 			"the contest is %s and takes no plays and marks; post a contest.status with RUNNING first", c.ScheduleStatus)
 	case !c.Started:
@@ -294,7 +298,7 @@ func (f finder) competitor(code string) *Competitor {
 // checkNumbers refuses a live event that would add more points in periods and statistics
 // than the contest may have. A replay can add some: an event without a period counts in
 // another one if a status before it was voided.
-func (c *Contest) checkNumbers(added int, mode FoldMode) *Problem {
+func (c *Contest) checkNumbers(added int, mode Mode) *score.Problem {
 	if added <= 0 || mode != Live {
 		return nil
 	}
@@ -302,13 +306,13 @@ func (c *Contest) checkNumbers(added int, mode FoldMode) *Problem {
 		added += len(c.Periods) + len(c.Competitors[i].Stats)
 	}
 	if added > maxNumbers {
-		return Problemf(TooLarge, "the periods and statistics of all competitors would be %d numbers; "+
+		return score.Problemf(score.TooLarge, "the periods and statistics of all competitors would be %d numbers; "+
 			"the most of one contest is %d", added, maxNumbers).At("data")
 	}
 	return nil
 }
 
-func (c *Contest) unknownCompetitor(field, code string) *Problem {
+func (c *Contest) unknownCompetitor(field, code string) *score.Problem {
 	const most = 20
 	var codes []string
 	for i := range min(len(c.Competitors), most) {
@@ -319,18 +323,18 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 		more = fmt.Sprintf(" or of %d more; competitor.define adds a competitor", n)
 	}
 	if len(codes) == 0 {
-		return fieldProblem(field,
-			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
+		return invalid(field,
+			"%q does not compete here: the contest has no competitors yet; define it with them", quote.Clip(code))
 	}
-	shown := strconv.Quote(clip(code))
-	if exact := strconv.QuoteToASCII(clip(code)); exact != shown { // it may look like one of the list
+	shown := strconv.Quote(quote.Clip(code))
+	if exact := strconv.QuoteToASCII(quote.Clip(code)); exact != shown { // it may look like one of the list
 		shown += " (" + exact + ")"
 	}
-	return fieldProblem(field, "%s does not compete here; want one of %s%s", shown, strings.Join(codes, ", "), more)
+	return invalid(field, "%s does not compete here; want one of %s%s", shown, strings.Join(codes, ", "), more)
 }
 
-func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
-	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, ""); p != nil {
+func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
+	if p := c.checkOpen(score.HeadToHead, score.TypeResultSet, mode, ""); p != nil {
 		return p
 	}
 	player := c.competitor(d.Competitor)
@@ -342,8 +346,8 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	total := player.total(tiebreak)
 	sum, ok := total.Add(*d.Delta)
 	if !ok {
-		return fieldProblem("data.delta",
-			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, MaxDecimal)
+		return invalid("data.delta",
+			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, score.MaxDecimal)
 	}
 	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, sum, tiebreak); p != nil {
@@ -354,7 +358,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	if p != nil {
 		return p
 	}
-	stats, p := player.Stats.plus("data.stats_delta", d.StatsDelta)
+	stats, p := plus(player.Stats, "data.stats_delta", d.StatsDelta)
 	if p != nil {
 		return p
 	}
@@ -363,7 +367,7 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	}
 	// A goal that is reported late, in the break or for an earlier period, changes the
 	// score but not the clock.
-	if c.ScheduleStatus == Running && !c.isEarlier(period) {
+	if c.ScheduleStatus == score.Running && !c.isEarlier(period) {
 		c.moveTo(d.Period, d.Clock)
 	}
 	*total, player.Stats = sum, stats
@@ -372,28 +376,9 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	return nil
 }
 
-func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
-	if len(delta) == 0 {
-		return t, nil
-	}
-	sum := slices.Clone(t)
-	for _, n := range delta {
-		old, _ := sum.Get(n.Code)
-		total, ok := old.Add(n.Value)
-		if !ok {
-			return nil, fieldProblem(field, "%q would be more than a number can hold (%s)", clip(n.Code), MaxDecimal)
-		}
-		if sum = sum.set(n.Code, total); len(sum) > maxPlayed {
-			return nil, fieldProblem(field,
-				"%q is one too many: a competitor has at most %d of them", clip(n.Code), maxPlayed)
-		}
-	}
-	return sum, nil
-}
-
 // checkTotals compares the totals that a bard gave with those after its play: sum for
 // the competitor that played, and the current ones for the others.
-func (c *Contest) checkTotals(given Totals, played string, sum Decimal, tiebreak bool) *Problem {
+func (c *Contest) checkTotals(given score.Totals, played string, sum score.Decimal, tiebreak bool) *score.Problem {
 	find := c.finder(len(given))
 	for _, n := range given {
 		competitor := find.competitor(n.Code)
@@ -405,7 +390,7 @@ func (c *Contest) checkTotals(given Totals, played string, sum Decimal, tiebreak
 			have = sum
 		}
 		if have != n.Value {
-			return Problemf(TotalMismatch,
+			return score.Problemf(score.TotalMismatch,
 				"the event gives %s for %q, but the store has %s after this play; "+
 					"an event is missing, or one is too many",
 				n.Value, n.Code, have).At("data.result." + n.Code)
@@ -414,19 +399,19 @@ func (c *Contest) checkTotals(given Totals, played string, sum Decimal, tiebreak
 	return nil
 }
 
-func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
-	if p := c.checkOpen(HeadToHead, TypeResultSet, mode, d.Reason); p != nil {
+func (c *Contest) setTotals(d *score.ScoreSet, mode Mode) *score.Problem {
+	if p := c.checkOpen(score.HeadToHead, score.TypeResultSet, mode, d.Reason); p != nil {
 		return p
 	}
 	tiebreak := c.isTiebreak(d.Period)
 	find := c.finder(len(d.Result))
-	points := make([]Decimal, len(d.Result))
+	points := make([]score.Decimal, len(d.Result))
 	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)
 		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		var p *Problem
+		var p *score.Problem
 		if points[i], p = c.addPoints(competitor, d.Period, n.Value-*competitor.total(tiebreak)); p != nil {
 			return p
 		}
@@ -450,6 +435,10 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 	return nil
 }
 
-func conflict(field, format string, args ...any) *Problem {
-	return Problemf(StatusConflict, format, args...).At(field)
+func invalid(field, format string, args ...any) *score.Problem {
+	return score.Problemf(score.InvalidEvent, format, args...).At(field)
+}
+
+func conflict(field, format string, args ...any) *score.Problem {
+	return score.Problemf(score.StatusConflict, format, args...).At(field)
 }

@@ -1,4 +1,4 @@
-package score
+package fold
 
 import (
 	"cmp"
@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"laurel/score"
+	"laurel/score/quote"
 )
 
 // A period begins with the first event that counts in it, or with a contest.status that
@@ -16,7 +19,7 @@ import (
 // currentPeriod returns the period of a play that names none: the contest's, or in a break
 // the last one that began.
 func (c *Contest) currentPeriod() string {
-	if n := len(c.Periods); n > 0 && c.ScheduleStatus != Running && !slices.Contains(c.Periods, c.Period) {
+	if n := len(c.Periods); n > 0 && c.ScheduleStatus != score.Running && !slices.Contains(c.Periods, c.Period) {
 		return c.Periods[n-1]
 	}
 	return c.Period
@@ -83,14 +86,14 @@ func (c *Contest) begin(period string) int {
 }
 
 // pointsAt returns the points in the period at a place.
-func (w *Competitor) pointsAt(at int) Decimal {
+func (w *Competitor) pointsAt(at int) score.Decimal {
 	if at < len(w.Points) {
 		return w.Points[at]
 	}
 	return 0
 }
 
-func (w *Competitor) setPoints(at int, points Decimal) {
+func (w *Competitor) setPoints(at int, points score.Decimal) {
 	if at == noPeriod {
 		w.Adjustment = points
 		return
@@ -103,8 +106,8 @@ func (w *Competitor) setPoints(at int, points Decimal) {
 
 // addPoints returns the points of a competitor in a period, or in none, after an event
 // that adds some.
-func (c *Contest) addPoints(w *Competitor, period string, delta Decimal) (Decimal, *Problem) {
-	var points Decimal
+func (c *Contest) addPoints(w *Competitor, period string, delta score.Decimal) (score.Decimal, *score.Problem) {
+	var points score.Decimal
 	if period == "" {
 		points = w.Adjustment
 	} else if at, begins := c.placeOf(period); !begins {
@@ -112,19 +115,19 @@ func (c *Contest) addPoints(w *Competitor, period string, delta Decimal) (Decima
 	}
 	sum, ok := points.Add(delta)
 	if !ok {
-		return 0, fieldProblem("data.period",
-			"the points in %q would be more than a number can hold (%s)", clip(period), MaxDecimal)
+		return 0, invalid("data.period",
+			"the points in %q would be more than a number can hold (%s)", quote.Clip(period), score.MaxDecimal)
 	}
 	return sum, nil
 }
 
 // checkPeriod refuses an event with which a period would begin that is one too many, or
 // that adds too many numbers: those of the period and some statistics.
-func (c *Contest) checkPeriod(period string, stats int, mode FoldMode) *Problem {
+func (c *Contest) checkPeriod(period string, stats int, mode Mode) *score.Problem {
 	if _, begins := c.placeOf(period); begins && period != "" {
 		if len(c.Periods) >= maxPlayed {
-			return fieldProblem("data.period",
-				"%q is one too many: a contest has at most %d of them", clip(period), maxPlayed)
+			return invalid("data.period",
+				"%q is one too many: a contest has at most %d of them", quote.Clip(period), maxPlayed)
 		}
 		stats += len(c.Competitors)
 	}
@@ -139,7 +142,7 @@ func (c *Contest) isTiebreak(period string) bool {
 // checkSum refuses a live score.set without a period by which the points of a
 // competitor's periods would no longer add up to its total. adjustment is what would be
 // in no period.
-func (c *Contest) checkSum(w *Competitor, total, adjustment Decimal) *Problem {
+func (c *Contest) checkSum(w *Competitor, total, adjustment score.Decimal) *score.Problem {
 	if adjustment == 0 || adjustment == w.Adjustment {
 		return nil
 	}
@@ -147,7 +150,7 @@ func (c *Contest) checkSum(w *Competitor, total, adjustment Decimal) *Problem {
 	var list []string
 	for i, period := range c.Periods {
 		if !c.isTiebreak(period) {
-			list = append(list, fmt.Sprintf("%s %s", clip(period), w.pointsAt(i)))
+			list = append(list, fmt.Sprintf("%s %s", quote.Clip(period), w.pointsAt(i)))
 		}
 	}
 	if len(list) == 0 {
@@ -156,9 +159,9 @@ func (c *Contest) checkSum(w *Competitor, total, adjustment Decimal) *Problem {
 	if more := len(list) - most; more > 0 {
 		list = append(list[:most], fmt.Sprintf("and %d more", more))
 	}
-	return Problemf(TotalMismatch, "%q would have %s, but its periods add up to %s (%s); "+
+	return score.Problemf(score.TotalMismatch, "%q would have %s, but its periods add up to %s (%s); "+
 		"give the period of the other %s, or adjustment: true if they are in none",
-		clip(w.Code), total, total-adjustment, strings.Join(list, ", "), adjustment).At("data.period")
+		quote.Clip(w.Code), total, total-adjustment, strings.Join(list, ", "), adjustment).At("data.period")
 }
 
 // sides returns the competitors in the order of the sides of the contest: by the order

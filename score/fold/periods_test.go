@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 const game = `{"kind":"head_to_head","sport":"basketball","tiebreak_periods":["PSO"],"competitors":[
@@ -217,7 +218,7 @@ func TestPointsFromBeforeTheFirstPeriodAreShownAsAnAdjustment(t *testing.T) {
 // A void can take away the period that a set relied on.
 func TestAReplayKeepsASetWithoutAPeriodAndShowsTheAdjustment(t *testing.T) {
 	f := live(t, game).steps("RED 20 Q1")
-	if p := f.fold(score.TypeScoreSet, `{"result":{"RED":25}}`, score.Replay); p != nil {
+	if p := f.fold(score.TypeScoreSet, `{"result":{"RED":25}}`, fold.Replay); p != nil {
 		t.Fatal(p)
 	}
 	if got := f.lineScore(); got != "Q1 | RED 20 adjustment 5 | BLU 0" {
@@ -252,7 +253,7 @@ func TestSidesKeepTheOrderOfTheDefinition(t *testing.T) {
 	}
 }
 
-func order(c *score.Contest) string {
+func order(c *fold.Contest) string {
 	r := c.Record()
 	var list []string
 	for _, s := range r.Sides() {

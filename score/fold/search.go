@@ -1,4 +1,4 @@
-package score
+package fold
 
 import (
 	"bytes"
@@ -60,9 +60,9 @@ var letters = strings.NewReplacer(
 // organisation of a competitor.
 type Searcher struct{ words []string }
 
-// Searcher returns what finds the contests of the filter, nil if it has no words.
-func (f Filter) Searcher() *Searcher {
-	words := strings.Fields(SearchText(f.Find))
+// NewSearcher returns what finds contests by the words of a text, nil if it has none.
+func NewSearcher(text string) *Searcher {
+	words := strings.Fields(SearchText(text))
 	if len(words) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package score_test
+package fold_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/fold"
 )
 
 const tennis = `{"kind":"head_to_head","sport":"tennis","competitors":[{"code":"A","order":1},{"code":"B","order":2}]}`
@@ -176,7 +177,7 @@ func TestOnlyAReasonOpensAnOfficialContestAgain(t *testing.T) {
 		}
 		takes := !strings.Contains(members, "POSTPONED") && !strings.Contains(members, "RESCHEDULED") &&
 			!strings.Contains(members, "CANCELLED")
-		if p := f.fold(score.TypeScorePlay, play, score.Live); (p == nil) != takes {
+		if p := f.fold(score.TypeScorePlay, play, fold.Live); (p == nil) != takes {
 			t.Errorf("after %s a play: %v", members, p)
 		}
 	}
