@@ -148,14 +148,6 @@ function snapshot(s: Snapshot) {
   openAddress(s)
 }
 
-/** begin takes a snapshot, of the stream or of another tab, and asks anew for what it does not have. */
-function begin(s: Snapshot) {
-  store.snapshot(s)
-  if (s.more) return
-  lookup.restart()
-  openAddress(s)
-}
-
 function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
