@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -140,8 +141,48 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	for name, v := range schemas {
 		want := members(reflect.TypeOf(v))
 		slices.Sort(want)
-		if got := keysOf(t, doc, "components", "schemas", name, "properties"); !slices.Equal(got, want) {
+		if got := propertiesOf(t, doc, name); !slices.Equal(got, want) {
 			t.Errorf("%s has %v in openapi.yaml and %v in Go", name, got, want)
+		}
+	}
+}
+
+// propertiesOf are the names of the properties of a schema, and of those that it includes.
+func propertiesOf(t *testing.T, doc any, name string) []string {
+	t.Helper()
+	names := keysOf(t, doc, "components", "schemas", name, "properties")
+	if all, ok := at(t, doc, "components", "schemas", name).(map[string]any)["allOf"].([]any); ok {
+		for _, one := range all {
+			ref := at(t, one, "$ref").(string)
+			names = append(names, propertiesOf(t, doc, ref[strings.LastIndexByte(ref, '/')+1:])...)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestOpenAPIAllowsNullWhereItClears(t *testing.T) {
+	doc := openAPI(t)
+	for _, typ := range []score.Type{
+		score.TypeCompetitionDefine, score.TypeContestDefine, score.TypeCompetitorDefine,
+	} {
+		data, err := score.UnmarshalData(typ, []byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema := reflect.TypeOf(data).Elem().Name()
+		for _, name := range propertiesOf(t, doc, schema) {
+			data, err := score.UnmarshalData(typ, fmt.Appendf(nil, "{%q:null}", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := score.Event{Type: typ, Data: data}
+			p := e.CheckData()
+			clears := data.(interface{ Clears(string) bool }).Clears(name) && (p == nil || p.Field != "data."+name)
+			types, _ := at(t, doc, "components", "schemas", schema, "properties", name, "type").([]any)
+			if allowed := slices.Contains(types, any("null")); allowed != clears {
+				t.Errorf("%s of %s: null clears it: %v; openapi.yaml allows null: %v", name, typ, clears, allowed)
+			}
 		}
 	}
 }
