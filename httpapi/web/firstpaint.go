@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -43,6 +44,7 @@ type section struct {
 type line struct {
 	URL, Kind, Headline string
 	Title               string // if it says more than the sides and the kind
+	Class               string
 	Live                bool
 	Ranked              bool
 	Sides               []side
@@ -54,7 +56,7 @@ type line struct {
 }
 
 type side struct {
-	Place        int
+	Place        string
 	Name, Result string
 	Tiebreak     string
 	Winner       bool
@@ -143,13 +145,14 @@ func lineOf(r *score.Record) line {
 		if len(l.Sides) == score.MaxSides {
 			break
 		}
-		s := side{Place: c.Rank, Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
+		s := side{Place: textfmt.Rank(c.Rank, sharesRank(r, c)), Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
 			s.Tiebreak = r.TiebreakText(c)
 		}
 		l.Sides = append(l.Sides, s)
 	}
+	l.Class = classOf(&l)
 	if !begun && !r.StartTime.IsZero() {
 		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
 		l.Clock, l.Zone = r.StartTime.Format("15:04"), zoneOf(r.StartTime)
@@ -165,6 +168,33 @@ func lineOf(r *score.Record) line {
 		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
+}
+
+// sharesRank reports whether another competitor of the record has the same rank.
+func sharesRank(r *score.Record, c *score.Standing) bool {
+	return slices.ContainsFunc(r.Competitors, func(o score.Standing) bool {
+		return o.Code != c.Code && o.Rank == c.Rank
+	})
+}
+
+// classOf returns the classes of a line: live, and those of scores that leave little room
+// for names on a phone. widthOf in app/scores.tsx does the same.
+func classOf(l *line) string {
+	var classes []string
+	if l.Live {
+		classes = append(classes, "live")
+	}
+	longest := 0
+	for _, s := range l.Sides {
+		longest = max(longest, utf8.RuneCountInString(s.Result+s.Tiebreak))
+	}
+	if longest > 6 {
+		classes = append(classes, "wide")
+	}
+	if longest > 15 {
+		classes = append(classes, "long")
+	}
+	return strings.Join(classes, " ")
 }
 
 // decisionWords are the words beside a status. They read well with a winner and without.

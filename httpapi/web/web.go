@@ -28,6 +28,7 @@ import (
 
 	"laurel/httpapi/handler"
 	"laurel/internal/address"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -78,7 +79,7 @@ func policy(d *Data, host string) string {
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"rank": textfmt.Rank}).Parse(pageText))
 
 // Page writes the live page, if hold takes its length. If it returns an error, it has
 // written nothing. It is safe for concurrent use.

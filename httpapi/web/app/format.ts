@@ -64,6 +64,14 @@ export const mark = (c: Contest, value: number) => minus(markText(c, value))
 export const result = (c: Contest, p: Competitor) =>
   minus(resultText(c, { ...p, mark: p.result })) || '\u2013'
 
+/** rank formats a rank as 12, or =12 if it is shared. */
+export const rank = (r: { rank?: number; rank_equal: boolean }) =>
+  r.rank ? (r.rank_equal ? '=' : '') + r.rank : ''
+
+/** sharesRank reports whether another competitor of a record has the same rank. */
+export const sharesRank = (c: Contest, p: Competitor) =>
+  p.rank !== undefined && c.competitors.some((q) => q !== p && q.rank === p.rank)
+
 export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
 
 const partsOfKind = (c: Contest) =>

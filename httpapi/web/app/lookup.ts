@@ -25,6 +25,7 @@ export class Lookup {
   searching = false
   private words = ''
   private timer = 0
+  private searches = 0
   private opened = 0
   /** Where the next page of a section begins; '' for its beginning. */
   private places: Partial<Record<Section, string>> = {}
@@ -38,7 +39,12 @@ export class Lookup {
 
   /** open asks for the contest that an address names, and again until a frontend answers. */
   open(id: string) {
-    this.ask(id && `/v1/scores/${encoded(id)}`, (c: Contest) => this.store.add([c]))
+    const known = this.store.scores.get(id)
+    this.ask(
+      id && `/v1/scores/${encoded(id)}`,
+      (c: Contest) => this.store.add([c]),
+      () => this.store.drop(known),
+    )
   }
 
   /** openMedals is open for the medal table of a competition. */
@@ -46,7 +52,7 @@ export class Lookup {
     this.ask(competition && `/v1/medals/${encoded(competition)}`, (m: Medals) => this.store.table(m, 'resync'))
   }
 
-  private ask<T>(path: string, take: (answer: T) => void) {
+  private ask<T>(path: string, take: (answer: T) => void, missing = () => {}) {
     const opened = ++this.opened
     this.missing = false
     if (!path) return
@@ -57,26 +63,34 @@ export class Lookup {
       } catch (e) {
         if (opened !== this.opened) return
         this.missing = e instanceof NotFound
-        if (this.missing) this.changed()
-        else setTimeout(() => opened === this.opened && void attempt(), retryMS)
+        if (this.missing) {
+          missing()
+          this.changed()
+        } else setTimeout(() => opened === this.opened && void attempt(), retryMS)
       }
     }
     void attempt()
   }
 
-  /** restart forgets the places of pages: the stream has begun again. */
+  /**
+   * restart forgets what was asked for before the stream began again: what has changed since
+   * may have been missed. A search begins again.
+   */
   restart() {
     this.places = {}
+    if (this.words) this.find(this.words)
   }
 
   /** more asks for the next contests of a section. */
-  async more(section: Section) {
-    const place = this.places[section] ?? ''
+  async more(section: Section): Promise<void> {
+    const places = this.places
+    const place = places[section] ?? ''
     const q = new URLSearchParams({ section, limit: String(place ? pageSize : firstPage + pageSize) })
     if (place) q.set('after', place)
     try {
       const page = await this.page(q)
-      this.places[section] = page.next
+      if (places !== this.places) return await this.more(section)
+      places[section] = page.next
       this.store.extend(section, page.scores, page.next !== '')
     } catch {
       this.changed() // the button is still there
@@ -90,10 +104,11 @@ export class Lookup {
     clearTimeout(this.timer)
     const { live, next, finished } = this.store.sections
     this.searching = this.words !== '' && this.store.scores.size < live + next + finished
-    if (this.searching) this.timer = window.setTimeout(() => void this.search(this.words), typingMS)
+    const search = ++this.searches
+    if (this.searching) this.timer = window.setTimeout(() => void this.search(this.words, search), typingMS)
   }
 
-  private async search(words: string) {
+  private async search(words: string, search: number) {
     let after = ''
     do {
       const q = new URLSearchParams({ find: words, limit: '50' })
@@ -104,12 +119,12 @@ export class Lookup {
       } catch {
         break
       }
-      if (words !== this.words) return
+      if (search !== this.searches) return
       for (const c of page.scores) this.found.add(c.contest_id)
       this.store.add(page.scores)
       after = page.next
     } while (after && this.found.size < maxFound)
-    if (words !== this.words) return
+    if (search !== this.searches) return
     this.searching = false
     this.changed()
   }

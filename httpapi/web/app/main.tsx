@@ -140,14 +140,18 @@ function heartbeat(m: Message) {
   if (store.revision !== before || JSON.stringify(store.sections) !== counted) scheduleRender('live')
 }
 
+/** snapshot takes what a stream, or another tab, has. After it nothing is known of other records. */
+function snapshot(s: Snapshot) {
+  store.snapshot(s)
+  if (s.more) return
+  lookup.restart()
+  openAddress(s)
+}
+
 function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
-      store.snapshot(m.data)
-      if (!m.data.more) {
-        lookup.restart()
-        openAddress(m.data)
-      }
+      snapshot(m.data)
       for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.onEvent(e, 'resync')
       return
     case 'score':
@@ -299,7 +303,7 @@ const stream = new Stream(
 const tabs = new Tabs(stream, {
   message,
   status: onStatus,
-  snapshot: (s) => store.snapshot(s),
+  snapshot,
   all: () => store.all(),
 })
 

@@ -1,3 +1,4 @@
+import { rank } from './format'
 import type { MedalRow, Medals } from './model'
 import { CorrectedBadge, Isolated, Value } from './parts'
 import { toMedals } from './route'
@@ -5,7 +6,7 @@ import { toMedals } from './route'
 function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) {
   return (
     <tr>
-      <td class="rank">{row.rank ? (row.rank_equal ? '=' : '') + row.rank : ''}</td>
+      <td class="rank">{rank(row)}</td>
       <th scope="row">
         <span class="org">
           <Isolated text={row.organisation} />

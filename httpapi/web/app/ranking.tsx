@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { rowKey, type Corrections } from './corrections'
-import { grouped, isOver, words } from './format'
+import { grouped, isOver, rank, sharesRank, words } from './format'
 import { highlightMS, topRows, type Item, type Leaderboard } from './leaderboard'
 import { gapText, resultText } from './marks'
 import type { BoardRow, Contest } from './model'
@@ -37,7 +37,7 @@ function rowsFromRecord(c: Contest): BoardRow[] {
       irm: p.irm,
       out: p.out,
       rank: p.rank,
-      rank_equal: c.competitors.some((q) => q !== p && q.rank !== undefined && q.rank === p.rank),
+      rank_equal: sharesRank(c, p),
       diff: p.result == null ? null : Math.abs(p.result - best),
     }))
 }
@@ -83,7 +83,7 @@ function RankingRow({
       aria-current={followed || undefined}
       onAnimationEnd={clearFlash}
     >
-      <td class="rank">{r.rank ? (r.rank_equal ? '=' : '') + r.rank : ''}</td>
+      <td class="rank">{rank(r)}</td>
       <th scope="row">
         <a href={toContest(c.contest_id, { ...selection, around: r.competitor })} data-row class="name">
           <Isolated text={name} />
@@ -395,6 +395,7 @@ function Rows({
           // The columns keep their width when other rows come: it is that of the highest rank.
           '--rank': String(total).length + 1,
           '--gap': Math.max(3, ...all.map((r) => gapOf(r, c).length)),
+          '--mark': Math.max(3, ...all.map((r) => resultText(c, r).length)),
         }}
       >
         <caption>

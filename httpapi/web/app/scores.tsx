@@ -8,13 +8,15 @@ import {
   kindOf,
   matches,
   maxSides,
+  rank,
   result,
+  sharesRank,
   sidesInOrder,
   tiebreak,
   titleBeside,
 } from './format'
 import type { Lookup } from './lookup'
-import type { Contest, Medals } from './model'
+import type { Competitor, Contest, Medals } from './model'
 import { MedalTable, nameIn, type Names } from './medals'
 import { Badges, Clock, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
 import { toContest } from './route'
@@ -30,6 +32,12 @@ function listed(c: Contest) {
     : sidesInOrder(c).slice(0, maxSides)
 }
 
+/** widthOf returns the classes of a line whose scores leave little room for names on a phone. */
+function widthOf(c: Contest, sides: Competitor[]): string[] {
+  const longest = hasBegun(c) ? Math.max(0, ...sides.map((p) => (result(c, p) + tiebreak(c, p)).length)) : 0
+  return longest > 15 ? ['wide', 'long'] : longest > 6 ? ['wide'] : []
+}
+
 /** Line is rendered again only when its record has changed. */
 class Line extends Component<{ contest: Contest; corrected: boolean }> {
   shouldComponentUpdate(next: { contest: Contest; corrected: boolean }) {
@@ -41,7 +49,7 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
     const sides = listed(c)
     const title = titleBeside(c)
     return (
-      <tr class={isLive(c) ? 'live' : undefined}>
+      <tr class={[isLive(c) && 'live', ...widthOf(c, sides)].filter(Boolean).join(' ')}>
         <th scope="row">
           <a href={toContest(c.contest_id)} data-row>
             <span class="kind">{kindOf(c)}</span>
@@ -58,7 +66,9 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
             )}
             {sides.map((p) => (
               <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
-                {c.kind === 'ranked' && <span class="place">{p.rank}</span>}
+                {c.kind === 'ranked' && (
+                  <span class="place">{rank({ rank: p.rank, rank_equal: sharesRank(c, p) })}</span>
+                )}
                 <span class="name">
                   <Isolated text={p.name || p.code} />
                 </span>

@@ -26,6 +26,8 @@ export class Store {
   ends: Ends = {}
   /** The revision of the last change that was counted here. */
   private counted = 0
+  /** The revisions at which contests were removed. Older answers do not bring them back. */
+  private gone = new Map<string, number>()
   /** The contest that is open, which is kept in any case. */
   open = ''
   revision = 0
@@ -81,6 +83,13 @@ export class Store {
     this.changed('resync')
   }
 
+  /** drop drops a record of a contest that does not exist any longer. */
+  drop(r: Contest | undefined) {
+    if (!r || this.scores.get(r.contest_id) !== r) return
+    this.scores.delete(r.contest_id)
+    this.changed('resync')
+  }
+
   /**
    * extend takes the first contests of a section, of which the last is the last of all if
    * there are no more.
@@ -113,6 +122,7 @@ export class Store {
   }
 
   removed(id: string, revision: number) {
+    this.gone.set(id, revision)
     const known = this.scores.get(id)
     if (!known || known.revision > revision) return
     this.scores.delete(id)
@@ -155,6 +165,7 @@ export class Store {
       this.scores.clear()
       this.medals.clear()
       this.corrected.clear()
+      this.gone.clear()
       this.parts = { scores: [], medals: [] }
       this.revision = this.counted = 0
       this.changed('resync')
@@ -164,7 +175,7 @@ export class Store {
 
   private put(r: Contest): boolean {
     const known = this.scores.get(r.contest_id)
-    if (known && known.revision >= r.revision) return false
+    if ((known?.revision ?? this.gone.get(r.contest_id) ?? 0) >= r.revision) return false
     this.scores.set(r.contest_id, r)
     this.advance(r.revision)
     if (this.scores.size > maxRecords) this.prune()

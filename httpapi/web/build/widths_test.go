@@ -89,6 +89,107 @@ func TestScoresOfAnyLengthFitOnAnyScreen(t *testing.T) {
 	}
 }
 
+// hiddenNames names the competitors of which less than a few letters can be seen, in the
+// elements of the selector.
+const hiddenNames = `(selector) => [...document.querySelectorAll(selector)].filter((e) => {
+	const range = document.createRange()
+	range.selectNodeContents(e)
+	const clip = e.closest('.card').getBoundingClientRect()
+	const box = e.getBoundingClientRect()
+	return Math.min(box.right, clip.right) - box.left < Math.min(range.getBoundingClientRect().width, 44) - 0.5
+}).map((e) => e.textContent).slice(0, 5).join('; ')`
+
+func (b *tab) noHiddenNames(where, selector string) {
+	b.t.Helper()
+	if got := eval[string](b, fmt.Sprintf(`(%s)(%q)`, hiddenNames, selector)); got != "" {
+		b.t.Errorf("%s: nothing can be read of the names of %s", where, got)
+	}
+}
+
+// defineEventing returns the events of a race with two marks, as wide as they can be.
+func defineEventing(id string, marks ...string) []string {
+	events := []string{
+		fmt.Sprintf(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"equestrian",`+
+			`"title":"Eventing","result_type":"POINTS","unit":"penalties","sort":"asc","unit2":"s","sort2":"asc"}}`, id),
+		fmt.Sprintf(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE"}}`, id),
+	}
+	for i, mark := range marks {
+		one, two, _ := strings.Cut(mark, "/")
+		events = append(events, fmt.Sprintf(`{"type":"result.set","contest_id":%q,"data":{"competitor":"Rider %d",`+
+			`"split":"finish","mark":%s,"mark2":%s,"organisation":"GAU","reason":"read again"}}`, id, i+1, one, two))
+	}
+	return events
+}
+
+func TestALongScoreHidesNoNameOnAnyScreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch("D25/M")...)
+	s.Post(play("D25/M", "GAU", 3))
+	s.Post(defineEventing("D25/E", `28.5/"1:12:13.125"`, `28.5/"1:12:14.5"`, `128/61.5`)...)
+	s.Post(defineEventing("D25/H", `99999999999.125/999999999999.125`, `999999999999.999/1`)...)
+	for i, points := range scores {
+		id := fmt.Sprintf("D25/S%d", i)
+		s.Post(defineMatch(id)...)
+		s.Post(play(id, "GAU", 1), strings.Replace(play(id, "ROM", 1), `"delta":1`, `"delta":`+points, 1))
+	}
+	for _, width := range screens() {
+		for _, noScript := range []bool{true, false} {
+			b := newTab(t, device{width: width, height: 780, noScript: noScript}, nil).open(s.URL(0))
+			b.until("the list", fmt.Sprintf(`document.querySelectorAll('.contests tbody tr').length === %d`, len(scores)+3))
+			where := fmt.Sprintf("the list at %d pixels", width)
+			b.noHiddenNames(where, ".contests .name bdi")
+			b.noLayoutFaults(where, ".contests .side .value, .contests .state, .contests .when .at")
+			if !noScript {
+				for _, id := range []string{"D25/E", "D25/H"} {
+					show(b, "#/contest/"+id, `document.querySelectorAll('.ranking tbody tr').length > 1 &&
+						document.querySelectorAll('.timeline tbody tr').length > 3`)
+					where := fmt.Sprintf("%s at %d pixels", id, width)
+					b.noHiddenNames(where, ".ranking .name bdi")
+					b.noLayoutFaults(where, ".ranking .total, .ranking .rank, .timeline .n, .timeline time, .timeline .why")
+				}
+			}
+			b.close()
+		}
+	}
+}
+
+func TestATimelineFitsOnAnyScreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch("D25/T")...)
+	s.Post(
+		`{"type":"score.play","contest_id":"D25/T","id":"a","data":{"competitor":"GAU","delta":1234567.125,"period":"Extra time 2",`+
+			`"clock":"118:22","action":"GOAL","athlete":"Wolverhampton-Gunzenhausen","result":{"GAU":1234567.125,"ROM":0}}}`,
+		`{"type":"score.play","contest_id":"D25/T","data":{"competitor":"ROM","delta":1}}`,
+		`{"type":"event.void","contest_id":"D25/T","data":{"voids":"a","reason":"offside"}}`,
+	)
+	for _, width := range screens() {
+		b := newTab(t, device{width: width, height: 780}, nil).open(s.URL(0) + "/" + "#/contest/D25/T").live()
+		b.until("the timeline", `document.querySelectorAll('.timeline tbody tr').length === 5`)
+		b.noLayoutFaults(fmt.Sprintf("the timeline at %d pixels", width),
+			".timeline .n, .timeline time, .timeline .day, .timeline .at, .timeline .why, .timeline .badge")
+		b.close()
+	}
+}
+
+func TestANameFromRightToLeftIsCutAtItsEnd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	name := strings.Repeat("الاتحاد الرياضي ", 8)
+	s.Post(fmt.Sprintf(`{"type":"contest.define","contest_id":"D17/R","data":{"kind":"head_to_head","sport":"football","title":"t",`+
+		`"competitors":[{"code":"A","name":%q,"order":1},{"code":"B","name":"Rome","order":2}]}}`, name))
+	b := newTab(t, phone, nil).open(s.URL(0)).live()
+	b.until("the beginning of the name at the right, within its box", `(() => {
+		const e = document.querySelector('.contests .name bdi')
+		const range = document.createRange()
+		range.setStart(e.firstChild, 0)
+		range.setEnd(e.firstChild, 1)
+		const first = range.getBoundingClientRect(), box = e.getBoundingClientRect()
+		return box.width > 40 && first.right <= box.right + 0.5 && first.left >= box.left
+	})()`)
+}
+
 // noBrokenWords fails the test if a word of an element is on two lines.
 func (b *tab) noBrokenWords(where, selector string) {
 	b.t.Helper()
