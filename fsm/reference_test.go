@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -392,6 +393,8 @@ func withoutRevision(table medal.Table) medal.Table {
 	return table
 }
 
+var corrected = regexp.MustCompile(`"corrected":[0-9]+,`)
+
 // machineLines returns the same lines for the records of a machine.
 func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
@@ -399,7 +402,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 		switch r.bucket {
 		case "contests":
 			// It depends on the plays that there were when a definition came, or was voided.
-			r.value = strings.Replace(r.value, `"corrected":true,`, "", 1)
+			r.value = corrected.ReplaceAllString(r.value, "")
 		case "marks", "awards", "traits":
 		case "entrants":
 			if r.value == "" {

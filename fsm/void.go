@@ -231,15 +231,16 @@ func voidedBy(events []*entry.Event) map[uint64]uint64 {
 // decide what all other events amount to.
 func (h *history) standing() []*entry.Event {
 	var definitions, others []*entry.Event
-	reset := uint64(0)
+	last := map[score.Type]uint64{} // the revisions of the last events that are not voided
 	for _, s := range h.events {
-		if s.Type == score.TypeContestReset && h.voidedBy[s.Revision] == 0 {
-			reset = s.Revision
+		if h.voidedBy[s.Revision] == 0 {
+			last[s.Type] = s.Revision
 		}
 	}
 	for _, s := range h.events {
 		switch {
-		case s.Revision < reset && score.EndedByReset(s.Type):
+		case s.Revision < last[score.TypeContestReset] && score.EndedByReset(s.Type):
+		case s.Revision < last[s.Type] && s.Type == score.TypeContestDecide: // whose winner may have left since
 		case h.voidedBy[s.Revision] != 0 || s.Voids != 0 || s.Type == score.TypeResultSet:
 		case s.Type == score.TypeContestDefine || s.Type == score.TypeCompetitorDefine:
 			definitions = append(definitions, s)

@@ -7,9 +7,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 
@@ -187,8 +189,29 @@ func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) 
 // NextText tells how to get the next page, for users of the command line and of URLs.
 func NextText(b *bytes.Buffer, next string) {
 	if next != "" {
-		fmt.Fprintf(b, "\nmore: --after %s, or after=%[1]s in the URL\n", next)
+		fmt.Fprintf(b, "\nmore: --after %s, or after=%s in the URL\n", shellWord(next), inURL(next))
 	}
+}
+
+// shellWord returns s as a shell reads it as one word.
+func shellWord(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return isSpecial(r) && r < utf8.RuneSelf }) {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
+}
+
+// inURL returns s as the value of a parameter in a URL.
+func inURL(s string) string {
+	if strings.ContainsFunc(s, isSpecial) {
+		return url.QueryEscape(s)
+	}
+	return s
+}
+
+// isSpecial reports whether a character means something to a shell or in a URL.
+func isSpecial(r rune) bool {
+	return !strings.ContainsRune("-_.,:/", r) && !('0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z')
 }
 
 // ETag returns a strong tag that follows from the body alone, so that every frontend tags

@@ -86,11 +86,8 @@ func Score(id string) Question {
 			}
 			return rec, rec.Revision, nil
 		}),
-		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound,
-				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
-		},
-		Text: textRenderer(scoreText),
+		Missing: func() *score.Problem { return undefined(id) },
+		Text:    textRenderer(scoreText),
 	}
 }
 

@@ -34,7 +34,8 @@ type fakeStore struct {
 type fakeBoard struct {
 	rows     *ranking.Board
 	revision uint64
-	split    string                       // "finish" if empty
+	split    string // "finish" if empty
+	format   score.Format
 	answers  map[Window]map[uint64]string // what GET answers at each revision
 }
 
@@ -219,6 +220,14 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	return s.boardChanged(id)
 }
 
+// setFormat sets the format of the marks.
+func (s *fakeStore) setFormat(id string, f score.Format) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boards[id].format = f
+	s.boardChanged(id)
+}
+
 // removeMark removes a competitor's mark.
 func (s *fakeStore) removeMark(id, code string) {
 	s.mu.Lock()
@@ -289,6 +298,7 @@ func (b *fakeBoard) page(w *Window) ranking.Leaderboard {
 		p, _ = b.rows.Page(&q)
 		p.Rows = nil
 	}
+	p.Format = b.format
 	return p
 }
 

@@ -41,6 +41,27 @@ func heapBytes() uint64 {
 	return s.HeapAlloc
 }
 
+// A race with clubs, age groups and names has other marks than those of million, and one
+// with second marks or photo finishes has hardly two alike.
+func TestNamesTeamsAndSecondMarksTakeLittleMemory(t *testing.T) {
+	const rows, maxBytes = 20_000, 230
+	random := rand.New(rand.NewPCG(1, 1))
+	before := heapBytes()
+	board := New(Direction{Lower: true})
+	for i := range rows {
+		mark2 := score.Decimal(random.IntN(5_000_000))
+		board.Set(Mark{
+			Competitor: strconv.Itoa(i), Name: "Runner " + strconv.Itoa(i), Value: score.Decimal(random.IntN(5_000_000)),
+			Mark2: &mark2, Place: i + 1, Organisation: "O" + strconv.Itoa(random.IntN(100)),
+			Categories: NewCategories("M", "M"+strconv.Itoa(random.IntN(12))),
+		})
+	}
+	if perRow := (heapBytes() - before) / rows; perRow > maxBytes {
+		t.Errorf("a row takes %d bytes; want at most %d", perRow, maxBytes)
+	}
+	runtime.KeepAlive(board)
+}
+
 // BenchmarkMemory measures the memory of a row with its strings, with and without a
 // category, and the time of a garbage collection with a board of a million marks.
 func BenchmarkMemory(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 )
 
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
-// takes about 130 bytes with its strings (BenchmarkMemory).
+// takes about 130 bytes with its code (BenchmarkMemory), and more with a name.
 //
 // A board may have a million marks, in a process that allocates much. So rows are in one
 // slice and refer to each other by numbers: the garbage collector does not scan memory
@@ -24,6 +24,7 @@ type Board struct {
 	direction  Direction
 	numbers    map[string]uint32 // of rows, by competitor
 	rows       []row
+	exact      []exact  // of rows, by number; it ends with the last that is not zero
 	free       []uint32 // rows to use again
 	all        *tree[entry]
 	categories map[string]*tree[entry]
@@ -31,20 +32,47 @@ type Board struct {
 	names      atomic.Pointer[[]string] // of the categories; nil if they have changed
 }
 
+// row is a mark without its second mark and place.
 type row struct {
-	competitor string
-	name       string // "" if no competitor.define gives one
-	value      score.Decimal
-	traits     unique.Handle[traits]
+	text         string // the competitor's code and, behind a zero byte, its name if it has one
+	value        score.Decimal
+	organisation unique.Handle[string]
+	traits       unique.Handle[traits]
 }
 
-// traits is what many marks have in common, and what few marks have.
+// traits is what many marks have in common. With the organisation it would be different
+// for nearly every mark of a race with many clubs and age groups.
 type traits struct {
-	irm, out, organisation string
-	categories             Categories
-	mark2                  score.Decimal
-	hasMark2               bool
-	place, reached         int
+	irm, out   string
+	categories Categories
+	reached    int
+}
+
+// exact is what only the marks of some boards have.
+type exact struct {
+	mark2    score.Decimal
+	hasMark2 bool
+	place    int32
+}
+
+// nameMark is between a code and a name: no code has it.
+const nameMark = "\x00"
+
+func rowText(code, name string) string {
+	if name == "" {
+		return code
+	}
+	return code + nameMark + name
+}
+
+func (r *row) competitor() string {
+	code, _, _ := strings.Cut(r.text, nameMark)
+	return code
+}
+
+func (r *row) name() string {
+	_, name, _ := strings.Cut(r.text, nameMark)
+	return name
 }
 
 // entry is a row in a tree. The first member of the row's order is stored beside its
@@ -67,13 +95,20 @@ func New(direction Direction) *Board {
 
 func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
 
+func (b *Board) exactOf(number uint32) (e exact) {
+	if int(number) < len(b.exact) {
+		e = b.exact[number]
+	}
+	return e
+}
+
 // order returns the order of a row.
 func (b *Board) order(number uint32) Order {
-	r := &b.rows[number]
+	r, e := &b.rows[number], b.exactOf(number)
 	t := r.traits.Value()
-	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: t.place, Reached: t.reached}
-	if t.hasMark2 {
-		m.Mark2 = &t.mark2
+	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
+	if e.hasMark2 {
+		m.Mark2 = &e.mark2
 	}
 	return b.direction.Order(&m)
 }
@@ -88,13 +123,13 @@ func (b *Board) position(order Order, competitor string) func(entry) int {
 		if c := b.order(e.number).Compare(order); c != 0 {
 			return c
 		}
-		return strings.Compare(b.rows[e.number].competitor, competitor)
+		return strings.Compare(b.rows[e.number].competitor(), competitor)
 	}
 }
 
 // of returns how to find a row.
 func (b *Board) of(number uint32) func(entry) int {
-	return b.position(b.order(number), b.rows[number].competitor)
+	return b.position(b.order(number), b.rows[number].competitor())
 }
 
 // Len returns the number of marks.
@@ -129,9 +164,9 @@ func (b *Board) Set(m Mark) {
 	number, ok := b.numbers[m.Competitor]
 	if ok {
 		b.removeFromTrees(number)
-		fill(&b.rows[number], m)
+		b.fill(number, m)
 	} else {
-		number = b.addRow(strings.Clone(m.Competitor), m)
+		number = b.addRow(strings.Clone(rowText(m.Competitor, m.Name)), m)
 	}
 	e := entry{b.order(number).First, number}
 	position := b.of(number)
@@ -149,33 +184,38 @@ func (b *Board) Set(m Mark) {
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
-func (b *Board) addRow(competitor string, m Mark) (number uint32) {
+func (b *Board) addRow(text string, m Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
 		number = uint32(len(b.rows))
 		b.rows = append(b.rows, row{})
 	}
-	r := &b.rows[number]
-	r.competitor = competitor
-	fill(r, m)
-	b.numbers[competitor] = number
+	b.rows[number].text = text
+	b.fill(number, m)
+	b.numbers[text[:len(m.Competitor)]] = number
 	return number
 }
 
-func fill(r *row, m Mark) {
-	t := traits{
-		irm:          m.IRM,
-		out:          m.Out,
-		organisation: m.Organisation,
-		categories:   m.Categories,
-		place:        m.Place,
-		reached:      m.Reached,
+// fill sets a row, whose text has the competitor already.
+func (b *Board) fill(number uint32, m Mark) {
+	r := &b.rows[number]
+	if r.name() != m.Name {
+		r.text = rowText(r.competitor(), m.Name)
 	}
+	r.value, r.organisation = m.Value, unique.Make(m.Organisation)
+	r.traits = unique.Make(traits{irm: m.IRM, out: m.Out, categories: m.Categories, reached: m.Reached})
+	e := exact{place: int32(m.Place)}
 	if m.Mark2 != nil {
-		t.mark2, t.hasMark2 = *m.Mark2, true
+		e.mark2, e.hasMark2 = *m.Mark2, true
 	}
-	r.name, r.value, r.traits = m.Name, m.Value, unique.Make(t)
+	if missing := int(number) + 1 - len(b.exact); missing > 0 {
+		if e == (exact{}) {
+			return
+		}
+		b.exact = append(slices.Grow(b.exact, cap(b.rows)-len(b.exact)), make([]exact, missing)...)
+	}
+	b.exact[number] = e
 }
 
 func (b *Board) removeFromTrees(number uint32) {
@@ -202,7 +242,7 @@ func (b *Board) Remove(competitor string) bool {
 	b.rows[number] = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.rows, b.free = nil, nil
+		b.rows, b.exact, b.free = nil, nil, nil
 	}
 	return true
 }
@@ -285,19 +325,19 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 
 // row returns a row without its mark and rank.
 func (b *Board) row(number uint32) Row {
-	t := b.traits(number)
+	from, t := &b.rows[number], b.traits(number)
 	m := Mark{IRM: t.irm, Out: t.out}
 	r := Row{
-		Competitor:   b.rows[number].competitor,
-		Name:         b.rows[number].name,
+		Competitor:   from.competitor(),
+		Name:         from.name(),
 		IRM:          m.Unplaced(),
 		Categories:   t.categories,
-		Organisation: t.organisation,
+		Organisation: from.organisation.Value(),
 	}
 	if r.IRM == "" {
 		r.Out = t.out
-		if t.hasMark2 {
-			r.Mark2 = &t.mark2
+		if e := b.exactOf(number); e.hasMark2 {
+			r.Mark2 = &e.mark2
 		}
 	}
 	return r
@@ -308,10 +348,10 @@ func (b *Board) row(number uint32) Row {
 type Builder struct {
 	board   *Board
 	entries []entry
-	text    strings.Builder // competitors' codes
+	text    strings.Builder // the texts of rows
 }
 
-// textChunk is the size of the memory that holds codes together.
+// textChunk is the size of the memory that holds texts together.
 const textChunk = 16 << 10
 
 // NewBuilder returns a Builder for about n marks.
@@ -326,19 +366,19 @@ func (b *Builder) Add(m Mark) {
 	if _, ok := b.board.numbers[m.Competitor]; ok {
 		return
 	}
-	number := b.board.addRow(b.clone(m.Competitor), m)
+	number := b.board.addRow(b.clone(rowText(m.Competitor, m.Name)), m)
 	b.entries = append(b.entries, entry{b.board.order(number).First, number})
 }
 
-// clone copies a code into memory shared with others. Strings of a strings.Builder stay
+// clone copies a text into memory shared with others. Strings of a strings.Builder stay
 // valid when more is written to it.
-func (b *Builder) clone(code string) string {
-	if b.text.Cap()-b.text.Len() < len(code) {
+func (b *Builder) clone(text string) string {
+	if b.text.Cap()-b.text.Len() < len(text) {
 		b.text = strings.Builder{}
-		b.text.Grow(max(textChunk, len(code)))
+		b.text.Grow(max(textChunk, len(text)))
 	}
 	from := b.text.Len()
-	b.text.WriteString(code)
+	b.text.WriteString(text)
 	return b.text.String()[from:]
 }
 
@@ -350,7 +390,7 @@ func (b *Builder) Board() *Board {
 			return c
 		}
 		return cmp.Or(board.order(x.number).Compare(board.order(y.number)),
-			strings.Compare(board.rows[x.number].competitor, board.rows[y.number].competitor))
+			strings.Compare(board.rows[x.number].competitor(), board.rows[y.number].competitor()))
 	})
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
@@ -424,14 +464,14 @@ func (c *Cursor) mark() *Mark {
 
 // cursor returns the position of a row.
 func (b *Board) cursor(number uint32) Cursor {
-	t := b.traits(number)
-	c := Cursor{competitor: b.rows[number].competitor, given: true}
+	t, e := b.traits(number), b.exactOf(number)
+	c := Cursor{competitor: b.rows[number].competitor(), given: true}
 	m := Mark{IRM: t.irm, Out: t.out}
 	if c.irm = m.Unplaced(); c.irm != "" {
 		c.reached = t.reached
 		return c
 	}
-	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, t.place, t.mark2, t.hasMark2
+	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, int(e.place), e.mark2, e.hasMark2
 	return c
 }
 
@@ -443,7 +483,7 @@ func ParseCursor(s string) (c Cursor, err error) {
 		return c, nil
 	}
 	position, competitor, ok := strings.Cut(s, ",")
-	first, rest, more := strings.Cut(position, ";")
+	first, rest, more := strings.Cut(position, cursorMark)
 	c = Cursor{competitor: competitor, given: true}
 	if first != "" && 'A' <= first[0] && first[0] <= 'Z' {
 		c.irm = first
@@ -451,7 +491,7 @@ func ParseCursor(s string) (c Cursor, err error) {
 		ok = ok && 0 <= c.reached && c.reached <= maxNumber
 	} else {
 		c.value, err = score.ParseDecimal(first)
-		mark2, place, _ := strings.Cut(rest, ";")
+		mark2, place, _ := strings.Cut(rest, cursorMark)
 		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
 			c.mark2, err = score.ParseDecimal(mark2)
 		}
@@ -466,6 +506,9 @@ func ParseCursor(s string) (c Cursor, err error) {
 	return c, nil
 }
 
+// cursorMark separates the parts of a position. It needs no escape in a URL.
+const cursorMark = ":"
+
 // maxNumber limits the numbers in a cursor.
 const maxNumber = 1_000_000
 
@@ -477,11 +520,11 @@ func (c Cursor) String() string {
 	case !c.given:
 		return ""
 	case c.irm != "":
-		return fmt.Sprintf("%s;%d,%s", c.irm, c.reached, c.competitor)
+		return fmt.Sprintf("%s:%d,%s", c.irm, c.reached, c.competitor)
 	case !c.hasMark2 && c.place == 0:
 		return c.value.String() + "," + c.competitor
 	case !c.hasMark2:
-		return fmt.Sprintf("%s;;%d,%s", c.value, c.place, c.competitor)
+		return fmt.Sprintf("%s::%d,%s", c.value, c.place, c.competitor)
 	}
-	return fmt.Sprintf("%s;%s;%d,%s", c.value, c.mark2, c.place, c.competitor)
+	return fmt.Sprintf("%s:%s:%d,%s", c.value, c.mark2, c.place, c.competitor)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -56,7 +57,7 @@ func plainSort(marks map[string]Mark, by Direction, category string) []Row {
 	rows := []Row{}
 	for i, m := range list {
 		r := Row{
-			Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories, IRM: m.Unplaced(),
+			Competitor: m.Competitor, Name: m.Name, Organisation: m.Organisation, Categories: m.Categories, IRM: m.Unplaced(),
 		}
 		if r.IRM == "" {
 			equal := func(j int) bool {
@@ -115,6 +116,7 @@ func randomMark(random *rand.Rand) Mark {
 		Competitor:   fmt.Sprint(random.IntN(1 + random.IntN(2000))),
 		Categories:   NewCategories([]string{"", "F", "M"}[random.IntN(3)], []string{"", "M", "M40"}[random.IntN(3)]),
 		Organisation: []string{"", "GAU"}[random.IntN(2)],
+		Name:         []string{"", "Astérix", "Obelix, and a dog"}[random.IntN(3)],
 	}
 	if random.IntN(9) == 0 {
 		m.IRM = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", "DNS", "DSQ", "DQB"}[random.IntN(9)]
@@ -161,6 +163,9 @@ func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, categ
 		next, err := ParseCursor(p.Next)
 		if err != nil || next.String() != p.Next {
 			t.Fatalf("the cursor %q reads as %+v, %v", p.Next, next, err)
+		}
+		if read, err := url.ParseQuery("after=" + p.Next); err != nil || read.Get("after") != p.Next {
+			t.Fatalf("the cursor %q is not a plain parameter: %v", p.Next, err)
 		}
 		if q.After = next; q.After == (Cursor{}) {
 			break
