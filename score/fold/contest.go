@@ -26,9 +26,9 @@ type Contest struct {
 	Clock          string     `json:"clock,omitzero"`
 	// Periods are those that have begun, in order, with the tie-break periods.
 	Periods []string `json:"periods,omitzero"`
-	// Corrected means that a definition, or the void of one, has changed what the plays and
-	// marks that there were amount to.
-	Corrected bool `json:"corrected,omitzero"`
+	// Corrected is the revision of the last definition, or void of one, that has changed
+	// what the plays and marks that there were amount to. Those may be from before a reset.
+	Corrected uint64 `json:"corrected,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
 	// OFFICIAL and was not reopened since.
 	Started     bool `json:"started,omitzero"`
@@ -179,9 +179,17 @@ func (c *Contest) setStatus(d *score.ContestStatus, mode Mode) *score.Problem {
 	c.Started = c.Started || d.ScheduleStatus == score.Running
 	c.ResultStatus = result
 	c.WasOfficial = c.WasOfficial || d.ResultStatus == score.Official
-	c.Period = cmp.Or(d.Period, c.Period)
-	c.Clock = cmp.Or(d.Clock, c.Clock)
+	c.moveTo(d.Period, d.Clock)
 	return nil
+}
+
+// moveTo sets the present period and clock, which stay if an event has none. The clock of
+// one period is not that of another.
+func (c *Contest) moveTo(period, clock string) {
+	if c.Period != "" && period != "" && period != c.Period {
+		c.Clock = ""
+	}
+	c.Period, c.Clock = cmp.Or(period, c.Period), cmp.Or(clock, c.Clock)
 }
 
 // beginsWith returns the period of a head_to_head contest that begins with a status, if
@@ -361,8 +369,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 	// A goal that is reported late, in the break or for an earlier period, changes the
 	// score but not the clock.
 	if c.ScheduleStatus == score.Running && !c.isEarlier(period) {
-		c.Period = cmp.Or(d.Period, c.Period)
-		c.Clock = cmp.Or(d.Clock, c.Clock)
+		c.moveTo(d.Period, d.Clock)
 	}
 	*total, player.Stats = sum, stats
 	player.setPoints(c.begin(period), points)

@@ -70,6 +70,15 @@ func TestADecisionAndItsWinnerFitTogether(t *testing.T) {
 		`"C" does not compete here; want one of A, B`)
 }
 
+func TestNobodyWinsAMatchWithoutCompetitors(t *testing.T) {
+	f := define(t, `{"kind":"head_to_head","sport":"tennis"}`)
+	f.wantRefused(score.TypeContestDecide, `{"winner":"A","decision":"WALKOVER"}`, score.InvalidEvent, "data.winner",
+		"the contest has no competitors yet")
+	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"A"}`)
+	f.mustFold(score.TypeContestDecide, `{"winner":"A","decision":"WALKOVER"}`)
+	f.wantWinner("A", "WALKOVER")
+}
+
 func TestOnlyAWalkoverOrAnAwardIsDecidedBeforeTheContestRuns(t *testing.T) {
 	for _, decision := range []string{"REGULAR", "EXTRA_TIME", "SHOOT_OUT", "RETIRED", "WALKOVER", "DISQUALIFIED",
 		"AWARDED", "RULE"} {

@@ -60,6 +60,12 @@ func (d *Definition) LowerIsBetter() bool {
 	return d.ResultType == "TIME"
 }
 
+// IsSettled reports whether it is settled who competes: the contest has been RUNNING, is
+// decided or OFFICIAL, or has a play or a mark.
+func (c *Contest) IsSettled() bool {
+	return c.Started || c.Decision != "" || c.WasOfficial || c.HasBegun()
+}
+
 // HasBegun reports whether there is a play or a mark.
 func (c *Contest) HasBegun() bool {
 	return c.Split != "" || slices.ContainsFunc(c.Competitors, func(w Competitor) bool { return w.Scored })
@@ -88,7 +94,7 @@ func (c *Contest) missingFrom(list []Competitor) *Competitor {
 }
 
 // define applies a contest.define. Once the contest has begun, a new event may not change
-// what plays and marks amount to, nor leave out a competitor. With a reason it may, and
+// what plays and marks amount to, nor, once it is settled who competes, leave out a competitor. With a reason it may, and
 // the caller must then fold all events again (Replay), the definitions first.
 func (c *Contest) define(d *score.ContestDefine, marks Marks, mode Mode) *score.Problem {
 	next := Contest{ID: c.ID, Definition: c.Definition, Competitors: c.Competitors, Entered: c.Entered}
@@ -117,7 +123,7 @@ func (c *Contest) define(d *score.ContestDefine, marks Marks, mode Mode) *score.
 			return p
 		}
 	}
-	if mode == Live && d.Reason == "" && c.HasBegun() {
+	if mode == Live && d.Reason == "" && c.IsSettled() {
 		if p := c.checkRedefinition(&next); p != nil {
 			return p
 		}
@@ -214,11 +220,15 @@ func (c *Contest) checkList(next *Contest, marks Marks) *score.Problem {
 	return nil
 }
 
-// checkRedefinition returns why a definition without a reason cannot be once the contest
-// has begun, nil if it can.
+// checkRedefinition returns why a definition without a reason cannot be once it is settled
+// who competes, nil if it can.
 func (c *Contest) checkRedefinition(next *Contest) *score.Problem {
-	const remedy = "there are plays or marks already; give a reason, and all of them are folded again"
-	if member := next.Definition.Differs(&c.Definition); member != "" {
+	remedy := "there are plays or marks already; give a reason, and all of them are folded again"
+	if !c.HasBegun() {
+		remedy = "the contest has been RUNNING, is decided or OFFICIAL; give a reason"
+	}
+	member := next.Definition.Differs(&c.Definition)
+	if member != "" && (member == "kind" || c.HasBegun()) {
 		return conflict("data."+member, "%s cannot change: %s", member, remedy)
 	}
 	if left := c.missingFrom(next.Competitors); left != nil {
@@ -305,11 +315,13 @@ func (c *Contest) UpdateEntrant(code string, marks Marks) {
 
 // competes reports whether a competitor may have a mark or win.
 func (c *Contest) competes(code string, marks Marks) bool {
-	if len(c.Competitors) == 0 || c.competitor(code) != nil {
+	switch {
+	case c.competitor(code) != nil:
 		return true
-	}
-	if c.Definition.Kind != score.Ranked {
+	case c.Definition.Kind != score.Ranked:
 		return false
+	case len(c.Competitors) == 0:
+		return true
 	}
 	_, entered := marks.Entrant(code)
 	return entered

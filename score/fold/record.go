@@ -32,7 +32,7 @@ func (c *Contest) Record() score.Record {
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
-		Corrected:      c.Corrected,
+		Corrected:      c.Corrected > c.ResetRevision,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
