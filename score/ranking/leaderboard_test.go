@@ -5,17 +5,17 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 func TestALeaderboardIsWrittenAsByTheGeneralEncoder(t *testing.T) {
-	mark, mark2, diff := score.Points(9), score.Points(-2), score.Decimal(5)
+	value, mark2, diff := mark.Points(9), mark.Points(-2), mark.Decimal(5)
 	full := Row{Competitor: "1\u2028", Name: "Ann \"A\"", Organisation: "GAU", Categories: NewCategories("M", "M40"),
-		Mark: &mark, Mark2: &mark2, Out: "DNF", Rank: 2, RankEqual: true, Diff: &diff}
+		Mark: &value, Mark2: &mark2, Out: "DNF", Rank: 2, RankEqual: true, Diff: &diff}
 	for _, l := range []Leaderboard{
 		{Rows: []Row{}},
 		{ContestID: "G/1", Split: "finish", Category: "M", Total: 2, Categories: []string{"M", "M40"}, Next: "9,1",
-			Format: score.Format{ResultType: "TIME", Unit: "s", Unit2: "s", Sort: "asc", Precision: new(0)},
+			Format: mark.Format{ResultType: "TIME", Unit: "s", Unit2: "s", Sort: "asc", Precision: new(0)},
 			Rows:   []Row{full, {Competitor: "2", IRM: "DSQ"}}},
 	} {
 		want, err := json.Marshal(&l)
