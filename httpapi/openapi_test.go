@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -159,32 +158,6 @@ func propertiesOf(t *testing.T, doc any, name string) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-func TestOpenAPIAllowsNullWhereItClears(t *testing.T) {
-	doc := openAPI(t)
-	for _, typ := range []score.Type{
-		score.TypeCompetitionDefine, score.TypeContestDefine, score.TypeCompetitorDefine,
-	} {
-		data, err := score.UnmarshalData(typ, []byte("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema := reflect.TypeOf(data).Elem().Name()
-		for _, name := range propertiesOf(t, doc, schema) {
-			data, err := score.UnmarshalData(typ, fmt.Appendf(nil, "{%q:null}", name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			e := score.Event{Type: typ, Data: data}
-			p := e.CheckData()
-			clears := data.(interface{ Clears(string) bool }).Clears(name) && (p == nil || p.Field != "data."+name)
-			types, _ := at(t, doc, "components", "schemas", schema, "properties", name, "type").([]any)
-			if allowed := slices.Contains(types, any("null")); allowed != clears {
-				t.Errorf("%s of %s: null clears it: %v; openapi.yaml allows null: %v", name, typ, clears, allowed)
-			}
-		}
-	}
 }
 
 // members are the names of a struct's members in JSON.
