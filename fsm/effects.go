@@ -51,7 +51,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if c == nil && !defines {
 		return undefined(e.ContestID)
 	}
-	if c != nil && defines && define.Reason != "" && c.HasBegun() {
+	if c != nil && defines && define.Reason != "" && c.IsSettled() {
 		return b.redefine(e)
 	}
 	if c != nil && defines {

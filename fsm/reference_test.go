@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -161,26 +162,34 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 	f := &referenceState{map[string]*fold.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
 		map[string]award{}}
 	voided := s.voided()
-	// The definitions decide what all other events amount to, and which marks a contest can
-	// take.
-	phase := func(t score.Type) int {
-		switch t {
-		case score.TypeContestDefine, score.TypeCompetitorDefine:
-			return 0
-		case score.TypeResultSet:
-			return 2
-		}
-		return 1
-	}
-	reset := map[string]uint64{}
+	reset, kind := map[string]uint64{}, map[string]string{}
 	for _, a := range s.events {
-		if a.Type == score.TypeContestReset && voided[a] == nil {
+		if voided[a] != nil {
+			continue
+		}
+		switch d := a.Data.(type) {
+		case *score.ContestReset:
 			reset[a.ContestID] = a.revision
+		case *score.ContestDefine:
+			kind[a.ContestID] = cmp.Or(d.Kind, kind[a.ContestID])
 		}
 	}
-	for now := range 3 {
+	// The definitions decide what all other events amount to, and which marks a contest can
+	// take. A ranked contest has its start list beside its definition.
+	phase := func(a *acceptedEvent) int {
+		switch {
+		case a.Type == score.TypeCompetitorDefine && kind[a.ContestID] == score.Ranked:
+			return 1
+		case a.Type == score.TypeContestDefine, a.Type == score.TypeCompetitorDefine:
+			return 0
+		case a.Type == score.TypeResultSet:
+			return 3
+		}
+		return 2
+	}
+	for now := range 4 {
 		for _, a := range s.events {
-			if voided[a] != nil || a.target != nil || phase(a.Type) != now {
+			if voided[a] != nil || a.target != nil || phase(a) != now {
 				continue
 			}
 			c := f.contests[a.ContestID]
@@ -401,6 +410,8 @@ func withoutRevision(table medal.Table) medal.Table {
 	return table
 }
 
+var corrected = regexp.MustCompile(`"corrected":[0-9]+,`)
+
 // machineLines returns the same lines for the records of a machine.
 func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
@@ -408,7 +419,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 		switch r.bucket {
 		case "contests":
 			// It depends on the plays that there were when a definition came, or was voided.
-			r.value = strings.Replace(r.value, `"corrected":true,`, "", 1)
+			r.value = corrected.ReplaceAllString(r.value, "")
 		case "marks", "awards", "traits":
 		case "entrants":
 			if r.value == "" {

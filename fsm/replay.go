@@ -142,7 +142,12 @@ func (b *batch) replay(h *history, e *entry.Event) *score.Problem {
 	}
 	if r.contest != nil {
 		r.contest.Revision, r.contest.UpdatedAt = e.Revision, e.Time
-		r.contest.Corrected = before != nil && (before.Corrected || r.contest.Corrects(before))
+		if before != nil {
+			r.contest.Corrected = before.Corrected
+		}
+		if before != nil && r.contest.Corrects(before) {
+			r.contest.Corrected = e.Revision
+		}
 	}
 	b.putContest(e.ContestID, r.contest)
 	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {

@@ -43,6 +43,34 @@ func TestAResetBeginsAMatchAnewAndItsVoidFoldsAllEvents(t *testing.T) {
 	wantVoided(t, m, "G/1", "run:reset g1:reset dec:reset v:vv")
 }
 
+// What was corrected is struck out by the reset, too.
+func TestAMatchIsNotCorrectedAfterAResetUntilItIsVoided(t *testing.T) {
+	m := newMachine(t)
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1}`)
+	mustPost(t, m, "asc", "contest.define", "G/1", `{"sort":"asc","reason":"it is golf"}`)
+	wantCorrected := func(want bool) {
+		t.Helper()
+		if r := recordOf(t, m, "G/1"); r.Corrected != want {
+			t.Errorf("corrected is %t", r.Corrected)
+		}
+	}
+	wantCorrected(true)
+	mustPost(t, m, "reset", "contest.reset", "G/1", replayed)
+	wantCorrected(false)
+	mustPost(t, m, "run2", "contest.status", "G/1", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustVoid(t, m, "v3", "G/1", "g3")
+	wantCorrected(false)
+	mustVoid(t, m, "v", "G/1", "reset")
+	wantCorrected(true)
+	mustVoid(t, m, "vv", "G/1", "v")
+	wantCorrected(false)
+	mustPost(t, m, "desc", "contest.define", "G/1", `{"sort":"desc","reason":"it is not"}`)
+	wantCorrected(true)
+}
+
 func TestOnlyTheLastResetCounts(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)

@@ -476,3 +476,23 @@ func TestARefusedVoidListsFewOfManyEvents(t *testing.T) {
 		t.Errorf("got %q", p.Detail)
 	}
 }
+
+// The side that a decision named may leave as soon as the decision does not stand.
+func TestADecisionThatWasReplacedOrTakenBackHindersNoVoid(t *testing.T) {
+	for _, next := range []string{`{}`, `{"winner":"B","decision":"WALKOVER"}`} {
+		m := newMachine(t)
+		mustPost(t, m, "define", "contest.define", "G/1",
+			`{"kind":"head_to_head","sport":"x","competitors":[{"code":"A"},{"code":"B"}]}`)
+		mustPost(t, m, "first", "contest.decide", "G/1", `{"winner":"A","decision":"WALKOVER"}`)
+		mustPost(t, m, "second", "contest.decide", "G/1", next)
+		mustPost(t, m, "list", "contest.define", "G/1", `{"competitors":[{"code":"B"},{"code":"C"}],"reason":"A left"}`)
+		mustPost(t, m, "run", "contest.status", "G/1", `{"schedule_status":"RUNNING"}`)
+		mustPost(t, m, "goal", "score.play", "G/1", `{"competitor":"C","delta":1}`)
+		mustVoid(t, m, "v", "G/1", "goal")
+		wantResult(t, m, "G/1", "C", "0")
+		mustRefuse(t, m, score.StatusConflict, `"A" does not compete here`,
+			`{"type":"event.void","contest_id":"G/1","data":{"voids":"second","reason":"x"}}`)
+		mustVoid(t, m, "w", "G/1", "first")
+		mustVoid(t, m, "ww", "G/1", "second")
+	}
+}

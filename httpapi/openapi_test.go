@@ -140,10 +140,24 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	for name, v := range schemas {
 		want := members(reflect.TypeOf(v))
 		slices.Sort(want)
-		if got := keysOf(t, doc, "components", "schemas", name, "properties"); !slices.Equal(got, want) {
+		if got := propertiesOf(t, doc, name); !slices.Equal(got, want) {
 			t.Errorf("%s has %v in openapi.yaml and %v in Go", name, got, want)
 		}
 	}
+}
+
+// propertiesOf are the names of the properties of a schema, and of those that it includes.
+func propertiesOf(t *testing.T, doc any, name string) []string {
+	t.Helper()
+	names := keysOf(t, doc, "components", "schemas", name, "properties")
+	if all, ok := at(t, doc, "components", "schemas", name).(map[string]any)["allOf"].([]any); ok {
+		for _, one := range all {
+			ref := at(t, one, "$ref").(string)
+			names = append(names, propertiesOf(t, doc, ref[strings.LastIndexByte(ref, '/')+1:])...)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // members are the names of a struct's members in JSON.

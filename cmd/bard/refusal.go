@@ -25,35 +25,6 @@ const (
 	maxReason = 2000
 )
 
-// onRefusal is what becomes of the events behind one that is refused.
-type onRefusal bool
-
-const (
-	stopOnRefusal onRefusal = false
-	skipOnRefusal onRefusal = true
-)
-
-func (r *onRefusal) Set(text string) error {
-	switch text {
-	case "stop":
-		*r = stopOnRefusal
-	case "skip":
-		*r = skipOnRefusal
-	default:
-		return fmt.Errorf("got %q; want stop or skip", text)
-	}
-	return nil
-}
-
-func (r *onRefusal) Type() string { return "stop|skip" }
-
-func (r *onRefusal) String() string {
-	if *r == skipOnRefusal {
-		return "skip"
-	}
-	return "stop"
-}
-
 // refusals are the events of an input that were refused, and the alerts in their places.
 // The singer's lock guards them.
 type refusals struct {
@@ -86,7 +57,7 @@ func concernsAll(reason error) bool {
 // note notes an event that is about to be sent. If its contest is not valid, an alert in its
 // place is about that of the event before.
 func (s *singer) note(e *inputEvent) {
-	if s.onRefusal == stopOnRefusal {
+	if !s.skipRefused {
 		return
 	}
 	s.mu.Lock()
@@ -121,7 +92,7 @@ func (s *singer) refused(l client.Line, p *score.Problem) (replacement client.Li
 // replace returns the alert that takes the place of a refused event. ok is false if the
 // refusal is not about this event alone, or no alert can be made of it.
 func (s *singer) replace(e *inputEvent, reason error) (l client.Line, ok bool) {
-	if s.onRefusal == stopOnRefusal || e.source == "" || e.contest == "" || e.cut || concernsAll(reason) {
+	if !s.skipRefused || e.source == "" || e.contest == "" || e.cut || concernsAll(reason) {
 		return l, false
 	}
 	text := fmt.Sprintf("refused: event %s: %v", cmp.Or(e.ID, "without an id"), reason)
@@ -216,7 +187,7 @@ func (s *singer) advise(ctx context.Context, err error, e *inputEvent) error {
 			"from %[6]d on. To leave this line out and go on behind it, with the same flags: %[7]s",
 			err, e.Number, e.Seq, e.source, b.LastSeq, b.LastSeq+1, s.commandFrom(e.Number+1))
 	}
-	skips := s.onRefusal == skipOnRefusal
+	skips := s.skipRefused
 	const skip = "To go on without it, run bard sing with --on-refusal=skip, which posts an alert with the reason"
 	switch last := &s.last; {
 	case concernsAll(err):

@@ -78,7 +78,8 @@ func newSingCommand() *cobra.Command {
 	c.Flags().StringVar(&id, "id", "", "`NAME` for laurel stop bard --id (default the name of the file)")
 	cli.NoEnvironment(c.Flags())
 	c.Flags().Var(&s.speed, "speed", "speed-up against the events' own times, or max")
-	c.Flags().Var(&s.onRefusal, "on-refusal", "stop at an event that is refused, or skip it: post an alert in its place")
+	onRefusal := c.Flags().String("on-refusal", "stop",
+		"`stop|skip`: stop at an event that is refused, or skip it and post an alert in its place")
 	c.Flags().DurationVar(&s.standby, "standby", 0,
 		"follow another bard, and post only what is not acknowledged after this `TIME`")
 	run := pidfile.AddDirFlag(c)
@@ -88,6 +89,13 @@ func newSingCommand() *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if s.source != "" && !score.ValidPath(s.source) {
 			return cli.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
+		}
+		switch *onRefusal {
+		case "skip":
+			s.skipRefused = true
+		case "stop":
+		default:
+			return cli.Usagef("--on-refusal is %q; want stop or skip", *onRefusal)
 		}
 		if cmd.Flags().Changed("standby") && s.standby < minStandby {
 			return cli.Usagef("--standby is %s; want %s or more, such as 5s", s.standby, minStandby)
@@ -161,10 +169,10 @@ type singer struct {
 	progress *progress
 	in       io.ReadCloser
 
-	file       string // - for standard input
-	compressed bool   // the file is
-	onRefusal  onRefusal
-	standby    time.Duration // 0: the singer follows no other bard
+	file        string // - for standard input
+	compressed  bool   // the file is
+	skipRefused bool
+	standby     time.Duration // 0: the singer follows no other bard
 
 	began   time.Time // zero: nothing was sung
 	took    time.Duration

@@ -121,6 +121,20 @@ func encoded(find func(v queries.View) (value any, revision uint64, err error)) 
 	}
 }
 
+// found returns what a view has found as encoded wants it.
+func found[T any](value T, ok bool, err error) (any, uint64, error) {
+	if err != nil || !ok {
+		return nil, 0, err
+	}
+	return value, 0, nil
+}
+
+// undefined returns the problem of a contest that is not defined.
+func undefined(contest string) *score.Problem {
+	return score.Problemf(score.NotFound,
+		"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(contest))
+}
+
 // textRenderer returns a function that decodes an answer and has write write it as text.
 func textRenderer[T any](write func(*bytes.Buffer, *T)) func(*bytes.Buffer, []byte) error {
 	return func(b *bytes.Buffer, body []byte) error {

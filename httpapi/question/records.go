@@ -86,21 +86,18 @@ func Score(id string) Question {
 			}
 			return rec, rec.Revision, nil
 		}),
-		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound,
-				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
-		},
-		Text: textRenderer(scoreText),
+		Missing: func() *score.Problem { return undefined(id) },
+		Text:    textRenderer(scoreText),
 	}
 }
 
 func scoresText(b *bytes.Buffer, page *ScorePage) {
-	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE", "WINNER")
+	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "WINNER", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
 		result := textfmt.Join(" ", rec.ResultStatus, corrected(rec))
 		winner := textfmt.Join(", ", rec.Winner, rec.Decision)
-		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, summary(rec), winner)
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, winner, summary(rec))
 	}
 	t.Write(b)
 	handler.NextText(b, page.Next)

@@ -26,17 +26,10 @@ func parseStartList(id string, q url.Values) (Question, error) {
 		Key: keyOf("startlist/"+id, url.Values{"after": {after.String()}}, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: encoded(func(v queries.View) (any, uint64, error) {
-			page, ok, err := v.StartList(id, after, limit)
-			if err != nil || !ok {
-				return nil, 0, err
-			}
-			return page, 0, nil
+			return found(v.StartList(id, after, limit))
 		}),
-		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound,
-				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
-		},
-		Text: textRenderer(startListText),
+		Missing: func() *score.Problem { return undefined(id) },
+		Text:    textRenderer(startListText),
 	}, nil
 }
 

@@ -1,15 +1,11 @@
 package watch
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"laurel/cache"
@@ -55,10 +51,11 @@ var (
 	errBehind = errors.New("too far behind to resume")
 )
 
-// Begin passes the beginning of w's stream to write, part by part: a snapshot in one or more
-// events or, if lastID states what the client has received already, the changes since. From its end on
-// the watcher misses no change. write is called at least once. Before that, the error is
-// one of the store, ErrTooManyRecords, ErrNoMemory or ErrNotPermitted.
+// Begin passes the beginning of w's stream to write, part by part: a snapshot in one or
+// more events or, if lastID states what the client has received already, the changes
+// since. From its end on the watcher misses no change. write is called at least once.
+// Before that, the error is one of the store, ErrTooManyRecords, ErrNoMemory or
+// ErrNotPermitted.
 func (h *Hub) Begin(ctx context.Context, w *Watcher, lastID string, write func(page []byte) error) error {
 	return h.begin(ctx, w, lastID, beginTimeout, write)
 }
@@ -336,199 +333,6 @@ func (b *beginning) readRecords(ready map[string]*cache.Entry, add func(key stri
 		if err := add(name, e); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// The lists of an event snapshot, in order: the keys of medal tables come before those of
-// contests.
-const (
-	listTimeline = iota
-	listMedals
-	listScores
-	listLeaderboards
-)
-
-var listNames = [...]string{"timeline", "medals", "scores", "leaderboards"}
-
-// snapshot writes what is watched as one or more events snapshot, each a line of JSON with
-// all lists. All but the last have the member more, and no id. The events of timelines
-// are those up to the start revision; the records may be newer.
-func (b *beginning) snapshot() error {
-	if len(b.w.subjects.Timelines) > 0 {
-		// Too many records are refused before anything is written.
-		if _, err := b.findNames(); err != nil {
-			return err
-		}
-	}
-	clear(b.latest)
-	b.page, b.closing = append(b.page, b.closing...), nil
-	err := b.catchUp(func(_ string, page []Event) error {
-		for _, e := range page {
-			b.element(listTimeline, e.Body)
-		}
-		return b.flushSnapshot()
-	})
-	if err != nil {
-		return err
-	}
-	ready, err := b.findNames()
-	if err != nil {
-		return err
-	}
-	err = b.readRecords(ready, func(key string, e *cache.Entry) error {
-		list := listMedals
-		if strings.HasPrefix(key, cache.ScoreKey("")) {
-			list = listScores
-		}
-		if e.Body != nil {
-			b.element(list, e.Body)
-		}
-		return b.flushSnapshot()
-	})
-	if err != nil {
-		return err
-	}
-	return b.end(func() {
-		for _, v := range b.w.takeWindowsLocked() {
-			b.element(listLeaderboards, v.body())
-		}
-		b.toList(len(listNames))
-		if b.sections != nil {
-			b.page = append(append(b.page, `,"sections":`...), bytes.TrimRight(b.sections, "\n")...)
-		}
-		b.page = strconv.AppendUint(append(b.page, `,"revision":`...), b.start, 10)
-		b.page = append(b.appendID(append(b.page, "}\n"...), position{b.start, b.start}), '\n')
-	})
-}
-
-// element appends an element to a list of the snapshot: the present one or a later one.
-func (b *beginning) element(list int, body []byte) {
-	b.toList(list)
-	if b.elements {
-		b.page = append(b.page, ',')
-	}
-	b.page = append(b.page, bytes.TrimRight(body, "\n")...)
-	b.elements = true
-}
-
-// toList goes to a list of the snapshot, and begins an event if there is none. Behind the
-// last list no list is open.
-func (b *beginning) toList(list int) {
-	begin := func() {
-		b.page = append(append(append(b.page, `,"`...), listNames[b.list]...), `":[`...)
-		b.elements = false
-	}
-	if !b.open {
-		b.page = append(b.page, "event: snapshot\ndata: "+`{"incarnation":`...)
-		b.page = strconv.AppendQuote(b.page, b.incarnation) // letters and digits only
-		b.open, b.list = true, 0
-		begin()
-	}
-	for b.list < list {
-		b.page = append(b.page, ']')
-		if b.list++; b.list < len(listNames) {
-			begin()
-		}
-	}
-}
-
-// flushSnapshot ends the event of a full page and writes the page.
-func (b *beginning) flushSnapshot() error {
-	if len(b.page) < pageBytes {
-		return nil
-	}
-	b.toList(len(listNames))
-	b.page = append(b.page, `,"more":true}`+"\n\n"...)
-	b.open = false
-	return b.flush()
-}
-
-// resume writes what has changed since the client received a position, as single events,
-// and its windows. The event ids on the way are in order only if the events are, so a page
-// of the events of several timelines is all that can be sorted: the client that lacks more
-// gets a snapshot.
-func (b *beginning) resume() error {
-	// With less than it has received elsewhere the stream would go back.
-	if err := b.await(b.ctx, func() bool { return b.delivered >= b.received.events }); err != nil {
-		return err
-	}
-	for _, id := range b.w.subjects.Timelines {
-		b.latest[cache.TimelineTag(id)] = b.received.events
-	}
-	var events []*frame
-	size, single := 0, len(b.w.subjects.Timelines) == 1
-	err := b.catchUp(func(timeline string, page []Event) error {
-		for _, e := range page {
-			f := eventFrame(timeline, e)
-			size += len(f.bytes)
-			if single {
-				b.frame(f)
-			} else {
-				events = append(events, f)
-			}
-		}
-		if !single && size > pageBytes {
-			return errBehind
-		}
-		return b.flush()
-	})
-	if err != nil {
-		return err
-	}
-	if err := b.findChanged(); err != nil {
-		return err
-	}
-	slices.SortFunc(events, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
-	for _, f := range events {
-		b.frame(f)
-	}
-	err = b.readRecords(nil, func(key string, e *cache.Entry) error {
-		if e.Revision > b.received.records {
-			for _, f := range recordFrames(key, e) {
-				b.frame(f)
-			}
-		}
-		return b.flush()
-	})
-	if err != nil {
-		return err
-	}
-	return b.end(func() {
-		for _, v := range b.w.takeWindowsLocked() {
-			b.frame(v.full)
-		}
-		if b.closing != nil {
-			b.page = append(b.appendID(b.page, position{b.start, b.start}), '\n')
-		}
-	})
-}
-
-// findChanged sets the names of the watched records that have changed since the client
-// received them, and perhaps of others.
-func (b *beginning) findChanged() error {
-	topics := b.w.subjects.topics()
-	inCompetition := func(topic string) bool { return strings.HasPrefix(topic, competitionTopic) }
-	if !slices.ContainsFunc(topics, inCompetition) {
-		_, err := b.findNames() // they are few
-		return err
-	}
-	known := false
-	err := b.ask(func(ctx context.Context) (err error) {
-		b.names, known, err = b.store.ChangedSince(ctx, b.received.records, b.start)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	watched := func(topic string) bool { return slices.Contains(topics, topic) }
-	b.names = slices.DeleteFunc(b.names, func(key string) bool {
-		competition, _ := competitionOf(key)
-		return !watched(key) && !watched(competitionTopic) && !watched(competitionTopic+competition)
-	})
-	slices.Sort(b.names)
-	if !known || b.w.subjects.Now && len(b.names) > maxNowChanges {
-		return errBehind
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"laurel/score/mark"
 )
 
 // timeout bounds each wait of a test.
@@ -49,6 +51,7 @@ type leaderboard struct {
 	Revision uint64            `json:"revision"`
 	Order    []string          `json:"order"`
 	Rows     []json.RawMessage `json:"rows"`
+	mark.Format
 }
 
 // client is the client's end of a stream.

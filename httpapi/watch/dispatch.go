@@ -168,10 +168,13 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 		return h.fetchNow(ctx, c)
 	}
 	e, err := h.store.Record(ctx, c.name)
-	if err == nil && e.Revision > from {
-		c.frames = recordFrames(c.name, e)
+	if err != nil {
+		return err
 	}
-	return err
+	if f := recordFrame(c.name, e); f != nil && f.revision > from {
+		c.frames = append(c.frames, f)
+	}
+	return nil
 }
 
 // fetchNow sets the frames of the records of Now that have changed since the last call, and
@@ -185,7 +188,7 @@ func (h *Hub) fetchNow(ctx context.Context, c *change) error {
 	for _, key := range now.Keys {
 		e := now.Records[key]
 		if polled[key] = e.Revision; h.polled[key] != e.Revision {
-			c.frames = append(c.frames, recordFrames(key, e)...)
+			c.frames = append(c.frames, recordFrame(key, e)) // Now has only records that exist
 		}
 	}
 	for key := range h.polled {
@@ -196,7 +199,9 @@ func (h *Hub) fetchNow(ctx context.Context, c *change) error {
 		if err != nil {
 			return err
 		}
-		c.frames = append(c.frames, recordFrames(key, e)...)
+		if f := recordFrame(key, e); f != nil {
+			c.frames = append(c.frames, f)
+		}
 	}
 	h.polled = polled
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -34,7 +35,8 @@ type fakeStore struct {
 type fakeBoard struct {
 	rows     *ranking.Board
 	revision uint64
-	split    string                       // "finish" if empty
+	split    string // "finish" if empty
+	format   mark.Format
 	answers  map[Window]map[uint64]string // what GET answers at each revision
 }
 
@@ -210,13 +212,21 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	}
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
-		m := ranking.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
+		m := ranking.Mark{Competitor: code, Value: mark.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
 			m.Categories = ranking.NewCategories("F")
 		}
 		b.rows.Set(m)
 	}
 	return s.boardChanged(id)
+}
+
+// setFormat sets the format of the marks.
+func (s *fakeStore) setFormat(id string, f mark.Format) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boards[id].format = f
+	s.boardChanged(id)
 }
 
 // removeMark removes a competitor's mark.
@@ -289,6 +299,7 @@ func (b *fakeBoard) page(w *Window) ranking.Leaderboard {
 		p, _ = b.rows.Page(&q)
 		p.Rows = nil
 	}
+	p.Format = b.format
 	return p
 }
 

@@ -382,9 +382,9 @@ type frame struct {
 	bytes    []byte
 }
 
-// recordFrames returns the frame of a record: of its new value or, for a contest, of its
-// removal. Medal tables are never removed.
-func recordFrames(key string, e *cache.Entry) []*frame {
+// recordFrame returns the frame of a record: of its new value or, for a contest, of its
+// removal. A medal table that does not exist, which has never existed, has none: nil.
+func recordFrame(key string, e *cache.Entry) *frame {
 	contest, isContest := strings.CutPrefix(key, cache.ScoreKey(""))
 	event, body := "medals", e.Body
 	switch {
@@ -397,7 +397,7 @@ func recordFrames(key string, e *cache.Entry) []*frame {
 	case e.Body == nil:
 		return nil
 	}
-	return []*frame{{key: key, revision: e.Revision, bytes: encode(event, body)}}
+	return &frame{key: key, revision: e.Revision, bytes: encode(event, body)}
 }
 
 func eventFrame(timeline string, e Event) *frame {

@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -92,6 +93,28 @@ func TestRemovedLeaderboardIsEmptyAndMayComeBack(t *testing.T) {
 		}
 		s.setMarks("C/1", "13", 100)
 		v.until(t, c, "13")
+	})
+}
+
+func TestAWindowIsSentWhenOnlyTheFormatOfItsMarksHasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newFakeStore()
+		s.setMarks("C/1", "11", 100)
+		h := newHub(t, s)
+		c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
+		v.wantOrder(t, "11")
+		for _, f := range []mark.Format{
+			{ResultType: "TIME", Unit: "s", Sort: "asc"},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(2)},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(0)},
+			{ResultType: "TIME", Unit: "s", Sort: "asc", Unit2: "s", Precision: new(0)},
+			{},
+		} {
+			s.setFormat("C/1", f)
+			if e := v.until(t, c, "11"); !e.data.SameFormat(&f) || len(e.data.Rows) != 0 {
+				t.Errorf("got %+v; want no rows, and the format %+v", e.data, f)
+			}
+		}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 	"laurel/score/ranking"
 )
@@ -25,9 +26,9 @@ type Contest struct {
 	Clock          string     `json:"clock,omitzero"`
 	// Periods are those that have begun, in order, with the tie-break periods.
 	Periods []string `json:"periods,omitzero"`
-	// Corrected means that a definition, or the void of one, has changed what the plays and
-	// marks that there were amount to.
-	Corrected bool `json:"corrected,omitzero"`
+	// Corrected is the revision of the last definition, or void of one, that has changed
+	// what the plays and marks that there were amount to. Those may be from before a reset.
+	Corrected uint64 `json:"corrected,omitzero"`
 	// Started means that the contest has been RUNNING, and WasOfficial that it has been
 	// OFFICIAL and was not reopened since.
 	Started     bool `json:"started,omitzero"`
@@ -61,20 +62,20 @@ type Competitor struct {
 	// Amended is what competitor.defines have changed of a listed competitor of a ranked
 	// contest.
 	Amended score.Entrant `json:"amended,omitzero"`
-	Result  score.Decimal `json:"result,omitzero"`
+	Result  mark.Decimal  `json:"result,omitzero"`
 	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
 	// the part of Result that is in no period.
-	Points     []score.Decimal `json:"points,omitzero"`
-	Adjustment score.Decimal   `json:"adjustment,omitzero"`
-	Tiebreak   score.Decimal   `json:"tiebreak,omitzero"`
-	Stats      score.Totals    `json:"stats,omitzero"`
+	Points     []mark.Decimal `json:"points,omitzero"`
+	Adjustment mark.Decimal   `json:"adjustment,omitzero"`
+	Tiebreak   mark.Decimal   `json:"tiebreak,omitzero"`
+	Stats      score.Totals   `json:"stats,omitzero"`
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
 // total returns the score, or the tie-break score.
-func (w *Competitor) total(tiebreak bool) *score.Decimal {
+func (w *Competitor) total(tiebreak bool) *mark.Decimal {
 	if tiebreak {
 		return &w.Tiebreak
 	}
@@ -178,9 +179,17 @@ func (c *Contest) setStatus(d *score.ContestStatus, mode Mode) *score.Problem {
 	c.Started = c.Started || d.ScheduleStatus == score.Running
 	c.ResultStatus = result
 	c.WasOfficial = c.WasOfficial || d.ResultStatus == score.Official
-	c.Period = cmp.Or(d.Period, c.Period)
-	c.Clock = cmp.Or(d.Clock, c.Clock)
+	c.moveTo(d.Period, d.Clock)
 	return nil
+}
+
+// moveTo sets the present period and clock, which stay if an event has none. The clock of
+// one period is not that of another.
+func (c *Contest) moveTo(period, clock string) {
+	if c.Period != "" && period != "" && period != c.Period {
+		c.Clock = ""
+	}
+	c.Period, c.Clock = cmp.Or(period, c.Period), cmp.Or(clock, c.Clock)
 }
 
 // beginsWith returns the period of a head_to_head contest that begins with a status, if
@@ -339,7 +348,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 	sum, ok := total.Add(*d.Delta)
 	if !ok {
 		return invalid("data.delta",
-			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, score.MaxDecimal)
+			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, mark.MaxDecimal)
 	}
 	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, sum, tiebreak); p != nil {
@@ -360,8 +369,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 	// A goal that is reported late, in the break or for an earlier period, changes the
 	// score but not the clock.
 	if c.ScheduleStatus == score.Running && !c.isEarlier(period) {
-		c.Period = cmp.Or(d.Period, c.Period)
-		c.Clock = cmp.Or(d.Clock, c.Clock)
+		c.moveTo(d.Period, d.Clock)
 	}
 	*total, player.Stats = sum, stats
 	player.setPoints(c.begin(period), points)
@@ -371,7 +379,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 
 // checkTotals compares the totals that a bard gave with those after its play: sum for
 // the competitor that played, and the current ones for the others.
-func (c *Contest) checkTotals(given score.Totals, played string, sum score.Decimal, tiebreak bool) *score.Problem {
+func (c *Contest) checkTotals(given score.Totals, played string, sum mark.Decimal, tiebreak bool) *score.Problem {
 	find := c.finder(len(given))
 	for _, n := range given {
 		competitor := find.competitor(n.Code)
@@ -398,7 +406,7 @@ func (c *Contest) setTotals(d *score.ScoreSet, mode Mode) *score.Problem {
 	}
 	tiebreak := c.isTiebreak(d.Period)
 	find := c.finder(len(d.Result))
-	points := make([]score.Decimal, len(d.Result))
+	points := make([]mark.Decimal, len(d.Result))
 	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)
 		if competitor == nil {

@@ -7,6 +7,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 )
 
 const tennis = `{"kind":"head_to_head","sport":"tennis","competitors":[{"code":"A","order":1},{"code":"B","order":2}]}`
@@ -67,6 +68,15 @@ func TestADecisionAndItsWinnerFitTogether(t *testing.T) {
 	f := running(t, tennis)
 	f.wantRefused(score.TypeContestDecide, `{"winner":"C","decision":"RULE"}`, score.InvalidEvent, "data.winner",
 		`"C" does not compete here; want one of A, B`)
+}
+
+func TestNobodyWinsAMatchWithoutCompetitors(t *testing.T) {
+	f := define(t, `{"kind":"head_to_head","sport":"tennis"}`)
+	f.wantRefused(score.TypeContestDecide, `{"winner":"A","decision":"WALKOVER"}`, score.InvalidEvent, "data.winner",
+		"the contest has no competitors yet")
+	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"A"}`)
+	f.mustFold(score.TypeContestDecide, `{"winner":"A","decision":"WALKOVER"}`)
+	f.wantWinner("A", "WALKOVER")
 }
 
 func TestOnlyAWalkoverOrAnAwardIsDecidedBeforeTheContestRuns(t *testing.T) {
@@ -205,7 +215,7 @@ func TestAStoppedContestTakesNoPlaysUntilItRuns(t *testing.T) {
 		race := running(t, `{"kind":"ranked","sport":"x"}`)
 		race.mustFold(score.TypeContestStatus, `{"schedule_status":"`+status+`"}`)
 		race.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":5}`, score.StatusConflict, "", status)
-		if r := f.c.Record(); !r.Started || *r.Competitors[0].Result != score.Points(5) {
+		if r := f.c.Record(); !r.Started || *r.Competitors[0].Result != mark.Points(5) {
 			t.Errorf("the record of a stopped match is %+v", r)
 		}
 		f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)

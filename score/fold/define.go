@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 	"laurel/score/ranking"
 )
@@ -59,6 +60,12 @@ func (d *Definition) LowerIsBetter() bool {
 	return d.ResultType == "TIME"
 }
 
+// IsSettled reports whether it is settled who competes: the contest has been RUNNING, is
+// decided or OFFICIAL, or has a play or a mark.
+func (c *Contest) IsSettled() bool {
+	return c.Started || c.Decision != "" || c.WasOfficial || c.HasBegun()
+}
+
 // HasBegun reports whether there is a play or a mark.
 func (c *Contest) HasBegun() bool {
 	return c.Split != "" || slices.ContainsFunc(c.Competitors, func(w Competitor) bool { return w.Scored })
@@ -87,7 +94,7 @@ func (c *Contest) missingFrom(list []Competitor) *Competitor {
 }
 
 // define applies a contest.define. Once the contest has begun, a new event may not change
-// what plays and marks amount to, nor leave out a competitor. With a reason it may, and
+// what plays and marks amount to, nor, once it is settled who competes, leave out a competitor. With a reason it may, and
 // the caller must then fold all events again (Replay), the definitions first.
 func (c *Contest) define(d *score.ContestDefine, marks Marks, mode Mode) *score.Problem {
 	next := Contest{ID: c.ID, Definition: c.Definition, Competitors: c.Competitors, Entered: c.Entered}
@@ -116,7 +123,7 @@ func (c *Contest) define(d *score.ContestDefine, marks Marks, mode Mode) *score.
 			return p
 		}
 	}
-	if mode == Live && d.Reason == "" && c.HasBegun() {
+	if mode == Live && d.Reason == "" && c.IsSettled() {
 		if p := c.checkRedefinition(&next); p != nil {
 			return p
 		}
@@ -213,11 +220,15 @@ func (c *Contest) checkList(next *Contest, marks Marks) *score.Problem {
 	return nil
 }
 
-// checkRedefinition returns why a definition without a reason cannot be once the contest
-// has begun, nil if it can.
+// checkRedefinition returns why a definition without a reason cannot be once it is settled
+// who competes, nil if it can.
 func (c *Contest) checkRedefinition(next *Contest) *score.Problem {
-	const remedy = "there are plays or marks already; give a reason, and all of them are folded again"
-	if member := next.Definition.Differs(&c.Definition); member != "" {
+	remedy := "there are plays or marks already; give a reason, and all of them are folded again"
+	if !c.HasBegun() {
+		remedy = "the contest has been RUNNING, is decided or OFFICIAL; give a reason"
+	}
+	member := next.Definition.Differs(&c.Definition)
+	if member != "" && (member == "kind" || c.HasBegun()) {
 		return conflict("data."+member, "%s cannot change: %s", member, remedy)
 	}
 	if left := c.missingFrom(next.Competitors); left != nil {
@@ -304,11 +315,13 @@ func (c *Contest) UpdateEntrant(code string, marks Marks) {
 
 // competes reports whether a competitor may have a mark or win.
 func (c *Contest) competes(code string, marks Marks) bool {
-	if len(c.Competitors) == 0 || c.competitor(code) != nil {
+	switch {
+	case c.competitor(code) != nil:
 		return true
-	}
-	if c.Definition.Kind != score.Ranked {
+	case c.Definition.Kind != score.Ranked:
 		return false
+	case len(c.Competitors) == 0:
+		return true
 	}
 	_, entered := marks.Entrant(code)
 	return entered
@@ -325,8 +338,8 @@ func (c *Contest) Listed() (list []score.Entrant, total int) {
 }
 
 // Format returns how the marks of the contest are written.
-func (d *Definition) Format() score.Format {
-	f := score.Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
+func (d *Definition) Format() mark.Format {
+	f := mark.Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
 	if d.LowerIsBetter() {
 		f.Sort = "asc"
 	}
@@ -343,7 +356,7 @@ func (d *Definition) isTime() bool { return d.ResultType == "TIME" }
 
 // isTime2 reports whether mark2 is a time.
 func (d *Definition) isTime2() bool {
-	_, known := score.SecondsPer(d.Unit2)
+	_, known := mark.SecondsPer(d.Unit2)
 	return known && d.Unit2 != ""
 }
 
@@ -352,9 +365,9 @@ func (d *Definition) checkUnits() *score.Problem {
 	if !d.isTime() {
 		return nil
 	}
-	seconds, known := score.SecondsPer(d.Unit)
+	seconds, known := mark.SecondsPer(d.Unit)
 	if !known {
-		return invalid("data.unit", "got %q for times; want %s", quote.Clip(d.Unit), score.TimeUnits)
+		return invalid("data.unit", "got %q for times; want %s", quote.Clip(d.Unit), mark.TimeUnits)
 	}
 	if d.Kind == score.HeadToHead && seconds != 1 {
 		return invalid("data.unit", "got %q; a head_to_head contest counts times in s", quote.Clip(d.Unit))

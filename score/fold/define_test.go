@@ -107,7 +107,7 @@ func TestADefinitionCannotChangeWhatPlaysAndMarksAmountTo(t *testing.T) {
 			return f
 		}
 		for _, change := range changes {
-			f := running(t, definition)
+			f := define(t, definition)
 			f.mustFold(score.TypeContestDefine, change) // before
 			field, _, _ := strings.Cut(strings.TrimPrefix(change, `{"`), `"`)
 			begin().wantRefused(score.TypeContestDefine, change, score.StatusConflict, "data."+field, "give a reason")
@@ -136,6 +136,35 @@ func TestASideOfAMatchThatHasBegunNeverVanishes(t *testing.T) {
 	f.wantRefused(score.TypeContestDefine, `{"competitors":[{"code":"GAU","order":1}],"venue":"Rome"}`,
 		score.StatusConflict, "data.competitors", `"ROM" is missing from the list`)
 	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":1}`)
+}
+
+// There is no play in a match that is 0:0, or was not played.
+func TestASideOfAMatchWithoutPlaysNeverVanishes(t *testing.T) {
+	changes := map[string]string{
+		"data.competitors": `{"competitors":[{"code":"GAU"},{"code":"BRI"}]%s}`,
+		"data.kind":        `{"kind":"ranked","tiebreak_periods":null%s}`,
+	}
+	for name, steps := range map[string][]string{
+		"running":  {`contest.status {"schedule_status":"RUNNING","period":"H1"}`},
+		"draw":     {`contest.status {"schedule_status":"RUNNING"}`, `contest.status {"schedule_status":"FINISHED"}`},
+		"walkover": {`contest.decide {"winner":"GAU","decision":"WALKOVER"}`},
+		"official": {`contest.status {"schedule_status":"CANCELLED","result_status":"OFFICIAL"}`},
+	} {
+		for field, change := range changes {
+			f := define(t, match)
+			f.mustFold(score.TypeContestDefine, match)
+			for _, s := range steps {
+				typ, data, _ := strings.Cut(s, " ")
+				f.mustFold(score.Type(typ), data)
+			}
+			f.wantRefused(score.TypeContestDefine, fmt.Sprintf(change, ""), score.StatusConflict, field, "give a reason")
+			f.mustFold(score.TypeContestDefine, `{"venue":"Rome","tiebreak_periods":["SO","ET"]}`)
+			f.mustFold(score.TypeContestDefine, fmt.Sprintf(change, `,"reason":"Rome has withdrawn"`))
+			if r := f.c.Record(); r.Corrected {
+				t.Errorf("%s: without a play there is nothing to correct", name)
+			}
+		}
+	}
 }
 
 func TestCompetitorDefineAddsAndChangesACompetitorOfAMatch(t *testing.T) {

@@ -95,9 +95,9 @@ func TestPlaysAndSetsForAnEarlierPeriodMoveNeitherPeriodNorClock(t *testing.T) {
 		{begun + "RED 2 Q3 04:10", "Q3 04:10"},
 		{begun + "RED 2 - 04:10", "Q3 04:10"},
 		{begun + "RED 2 Q4 12:00; RED 1 Q3 00:01", "Q4 12:00"},
-		{begun + "RED 2 Q4; BLU 1 OT; RED -2 Q4 00:03", "OT 05:00"},
-		{begun + "BLU 1 PSO; RED 1 Q3 01:00", "PSO 05:00"}, // a goal of the match during the shoot-out
-		{begun + "status - Q2; RED 1 Q1", "Q2 05:00"},      // a bard has moved it back
+		{begun + "RED 2 Q4; BLU 1 OT; RED -2 Q4 00:03", "OT"},
+		{begun + "BLU 1 PSO; RED 1 Q3 01:00", "PSO"}, // a goal of the match during the shoot-out
+		{begun + "status - Q2; RED 1 Q1", "Q2"},      // a bard has moved it back
 		{begun + "status - Q2; RED 1 Q3 04:00", "Q3 04:00"},
 		{"RED 1 H2 50'; BLU 1 H1 44'", "H2 50'"}, // nobody has named H1 before
 		{"RED 1 END3; BLU 1 END2; RED 1 END2", "END3"},
@@ -110,6 +110,23 @@ func TestPlaysAndSetsForAnEarlierPeriodMoveNeitherPeriodNorClock(t *testing.T) {
 		{"RED 1 H1 44'; status SCHEDULED_BREAK HT 45'; status RUNNING; BLU 1 H1 43'", "HT 45'"},
 		{"RED 1 H1 44'; status SCHEDULED_BREAK HT 45'; status RUNNING; BLU 1 H2 46'", "H2 46'"},
 		{"RED 1 H1 44'; status FINISHED FT 90'; BLU 1 H2 80'", "FT 90'"},
+	} {
+		if got := live(t, game).steps(c.steps).present(); got != c.want {
+			t.Errorf("%s: at %q; want %q", c.steps, got, c.want)
+		}
+	}
+}
+
+func TestTheClockOfAPeriodIsNotThatOfTheNext(t *testing.T) {
+	for _, c := range []struct{ steps, want string }{
+		{"RED 1 H1 44'; status SCHEDULED_BREAK HT", "HT"},
+		{"RED 1 H1 44'; status SCHEDULED_BREAK HT; status RUNNING H2", "H2"},
+		{"RED 1 H1 44'; status SCHEDULED_BREAK HT; status RUNNING H2; BLU 1 - 46'", "H2 46'"},
+		{"RED 1 H2 88'; RED 1 PSO", "PSO"},
+		{"RED 1 H2 88'; status RUNNING H2", "H2 88'"},
+		{"RED 1 H2 88'; status FINISHED", "H2 88'"},
+		{"RED 1 H2 88'; RED 1 H2", "H2 88'"},
+		{"status - - 1'; RED 1 H1", "H1 1'"}, // of no other period
 	} {
 		if got := live(t, game).steps(c.steps).present(); got != c.want {
 			t.Errorf("%s: at %q; want %q", c.steps, got, c.want)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -31,7 +32,7 @@ func (c *Contest) Record() score.Record {
 		Period:         c.Period,
 		Clock:          c.Clock,
 		StartTime:      d.StartTime,
-		Corrected:      c.Corrected,
+		Corrected:      c.Corrected > c.ResetRevision,
 		Revision:       c.Revision,
 		UpdatedAt:      c.UpdatedAt,
 	}
@@ -64,7 +65,7 @@ func (c *Contest) Record() score.Record {
 // tie-break score, then in the order of sides.
 func (c *Contest) scoredStandings() []score.Standing {
 	lower := c.Definition.LowerIsBetter()
-	better := func(a, b score.Decimal) int {
+	better := func(a, b mark.Decimal) int {
 		if lower {
 			return cmp.Compare(a, b)
 		}

@@ -121,7 +121,7 @@ function LineScore({ contest: c }: { contest: Contest }) {
               })}
               {adjusted && (
                 <td class="n">
-                  <Value of={p.adjustment}>{p.adjustment ? signed(p.adjustment) : 0}</Value>
+                  <Value of={p.adjustment}>{signed(c, p.adjustment ?? 0)}</Value>
                 </td>
               )}
               {hasTiebreak(c) && (
@@ -140,12 +140,10 @@ function LineScore({ contest: c }: { contest: Contest }) {
   )
 }
 
-const totals = (r: Record<string, number> | undefined) =>
-  r
-    ? Object.entries(r)
-        .map(([code, n]) => `${isolated(code)} ${n}`)
-        .join(', ')
-    : ''
+const totals = (c: Contest, r: Record<string, number> = {}) =>
+  Object.entries(r)
+    .map(([code, n]) => `${isolated(code)} ${mark(c, n)}`)
+    .join(', ')
 
 /** holder names who was given a medal. */
 function holder(c: Contest, award: TimelineEvent): string {
@@ -177,11 +175,11 @@ function describe(c: Contest, e: TimelineEvent, before?: TimelineEvent): [what: 
         [name(d.competitor), d.action && isolated(words(d.action.toLowerCase())), d.athlete && isolated(d.athlete)]
           .filter(Boolean)
           .join(' \u00b7 '),
-        d.delta ? signed(d.delta) : '',
+        d.delta ? signed(c, d.delta) : '',
       ]
     case 'score.set':
       return [
-        [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(d.result)}`, d.adjustment && 'adjustment']
+        [`Score set${d.period ? ', ' + isolated(d.period) : ''}: ${totals(c, d.result)}`, d.adjustment && 'adjustment']
           .filter(Boolean)
           .join(' \u00b7 '),
         '',
@@ -304,8 +302,9 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
             const after =
               e.type === 'score.play' && e.data.result
                 ? sides
-                    .map((p) => (e.data.result as Record<string, number>)[p.code])
-                    .filter((n) => n != null)
+                    .map((p) => (e.data.result as Record<string, number | undefined>)[p.code])
+                    .filter((n) => n !== undefined)
+                    .map((n) => mark(c, n))
                     .join(':')
                 : ''
             return (

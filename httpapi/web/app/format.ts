@@ -72,7 +72,8 @@ export const rank = (r: { rank?: number; rank_equal: boolean }) =>
 export const sharesRank = (c: Contest, p: Competitor) =>
   p.rank !== undefined && c.competitors.some((q) => q !== p && q.rank === p.rank)
 
-export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
+/** signed formats a difference of scores. */
+export const signed = (c: Contest, n: number) => (n > 0 ? '+' : '') + mark(c, n)
 
 const partsOfKind = (c: Contest) =>
   [words(c.sport), c.phase && c.phase.charAt(0).toUpperCase() + c.phase.slice(1), c.event, c.group].filter(

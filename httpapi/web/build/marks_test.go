@@ -92,3 +92,25 @@ func TestARowSaysWhyItHasNoMarkOrIsOutElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryScoreOfAContestIsWrittenAlike(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	const contest = "D16/P"
+	s.Post(
+		`{"type":"contest.define","contest_id":"D16/P","data":{"kind":"head_to_head","sport":"judo","title":"Gaul vs Rome","precision":1,`+
+			`"competitors":[{"code":"GAU","order":1},{"code":"ROM","order":2}]}}`,
+		`{"type":"contest.status","contest_id":"D16/P","data":{"schedule_status":"RUNNING","result_status":"LIVE"}}`,
+		`{"type":"score.play","contest_id":"D16/P","data":{"competitor":"GAU","delta":2,"period":"R1","result":{"GAU":2,"ROM":0}}}`,
+		`{"type":"score.set","contest_id":"D16/P","data":{"result":{"GAU":1},"adjustment":true,"reason":"a fault"}}`,
+	)
+	b := newTab(t, desktop, nil).open(s.URL(0) + "/#/contest/" + contest).live()
+	b.until("the line score", lineScore+` === 'Team R1 Adj. Total | GAU 2.0 \u22121.0 1.0 | ROM 0.0 0.0 0.0'`)
+	b.until("the timeline", `document.querySelectorAll('.timeline tbody tr').length === 4`)
+	text := joinFields(eval[string](b, `document.querySelector('.timeline tbody').innerText`))
+	for _, want := range []string{"+2.0 2.0:0.0", "Score set: GAU 1.0"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the timeline lacks %q: %s", want, text)
+		}
+	}
+}
