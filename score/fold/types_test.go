@@ -29,11 +29,20 @@ func TestEveryTypeIsFolded(t *testing.T) {
 
 type noMarks struct{}
 
-func (noMarks) Traits(string) (t ranking.Traits)         { return t }
-func (noMarks) Set(string, ranking.Mark) (int, bool)     { return 1, false }
-func (noMarks) Clear()                                   {}
-func (noMarks) First(string, int) ([]ranking.Mark, int)  { return nil, 0 }
+func (noMarks) Traits(string) (t ranking.Traits) { return t }
+
+func (noMarks) Set(string, ranking.Mark) (int, bool) { return 1, false }
+
+func (noMarks) Has(string) bool { return false }
+
+func (noMarks) Clear() {}
+
+func (noMarks) First(string, int) ([]ranking.Mark, int) { return nil, 0 }
+
 func (noMarks) Entrant(string) (e score.Entrant, _ bool) { return e, false }
-func (noMarks) SetEntrant(score.Entrant)                 {}
+
+func (noMarks) SetEntrant(score.Entrant) {}
+
 func (noMarks) FirstEntrants(int) (list []score.Entrant) { return nil }
-func (noMarks) Restate(string)                           {}
+
+func (noMarks) Restate(string) {}
