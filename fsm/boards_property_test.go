@@ -114,8 +114,8 @@ func plainRows(c *fold.Contest, marks []ranking.Mark, category string) (rows []r
 		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
 			IRM:  m.Unplaced(),
 			Rank: ranks[i]}
-		for _, e := range c.Competitors {
-			if e.Code == m.Competitor {
+		for j := range c.Competitors {
+			if e := c.Competitors[j].Known(); e.Code == m.Competitor {
 				row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)
 			}
 		}
