@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
@@ -135,10 +136,6 @@ func jsonProblem(base string, err error) *Problem {
 			return fieldProblem(field, "the member is given twice; want it once")
 		case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
 			return fieldProblem(field, "not valid JSON: it ends in the middle, after %d bytes", syntax.ByteOffset)
-		case strings.HasSuffix(what, "after top-level value"):
-			return fieldProblem(field,
-				"not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson",
-				syntax.ByteOffset, what)
 		}
 		return fieldProblem(field, "not valid JSON at byte %d: %s", syntax.ByteOffset, what)
 	}
@@ -160,7 +157,7 @@ func jsonProblem(base string, err error) *Problem {
 }
 
 // ownTypes read themselves and name what is wrong.
-var ownTypes = []reflect.Type{reflect.TypeFor[Decimal](), reflect.TypeFor[Measure](), reflect.TypeFor[Totals]()}
+var ownTypes = []reflect.Type{reflect.TypeFor[mark.Decimal](), reflect.TypeFor[mark.Measure](), reflect.TypeFor[Totals]()}
 
 func wanted(t reflect.Type) string {
 	if t == nil {
@@ -172,6 +169,10 @@ func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
 		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float64:
+		return "a number"
 	case reflect.Int:
 		return "a whole number"
 	case reflect.Uint64:
