@@ -172,7 +172,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	case "part":
 		contest := pick("contest to change", match, race)
 		change := pick("change", `"venue":"Rome"`, `"venue":null`, `"sort":"desc"`, `"sort":null`,
-			`"competition_name":"Part Games"`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
+			`"competition_name":"Part Games"`, `"competition_name":null`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
 			`"competitors":[{"code":"B","name":"Bellix"}]`, `"competitors":null`, `"unit":"pt"`, `"kind":"ranked"`,
 			`"splits":["a","b"]`, `"splits":["b"]`, `"tiebreak_periods":["SO"]`, `"tiebreak_periods":null`)
 		return body(score.TypeContestDefine, contest, change, pick("why", "", `,"reason":"jury"`, `,"reason":"jury"`))
