@@ -57,7 +57,8 @@ var letters = strings.NewReplacer(
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
 // sport, discipline, event, phase, group, venue or competition, or in the code, name or
-// organisation of a competitor.
+// organisation of a competitor. Of those that only a competitor.define names, it knows the
+// first ones: of the start list, and of the marks.
 type Searcher struct{ words []string }
 
 // NewSearcher returns what finds contests by the words of a text, nil if it has none.
@@ -101,11 +102,15 @@ func (s *Searcher) Matches(c *Contest) bool {
 	d := &c.Definition
 	texts := []string{c.ID, d.Title, d.Sport, d.Discipline, d.Event, d.Phase, d.Group, d.Venue, d.CompetitionName}
 	for i := range c.Competitors {
-		e := &c.Competitors[i].Entrant
+		e := c.Competitors[i].Known()
+		texts = append(texts, e.Code, e.Name, e.Organisation)
+	}
+	for _, e := range c.Entrants {
 		texts = append(texts, e.Code, e.Name, e.Organisation)
 	}
 	for i := range c.Leaders {
-		texts = append(texts, c.Leaders[i].Competitor, c.Leaders[i].Organisation)
+		m := &c.Leaders[i]
+		texts = append(texts, m.Competitor, m.Name, m.Organisation)
 	}
 	text := SearchText(strings.Join(texts, "\n"))
 	for _, w := range s.words {
