@@ -17,6 +17,7 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/trust/access"
 )
 
@@ -56,7 +57,7 @@ func alert(text string) score.Event {
 }
 
 func curling() []score.Event {
-	two := score.Points(2)
+	two := mark.Points(2)
 	return []score.Event{
 		{Type: score.TypeContestDefine, ContestID: contest, Data: &score.ContestDefine{
 			Kind: score.HeadToHead, Sport: "stone-curling", Title: "GAU vs ROM",
@@ -106,7 +107,7 @@ func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Competitors[0]; got.Code != "GAU" || *got.Result != score.Points(2) {
+			if got := r.Competitors[0]; got.Code != "GAU" || *got.Result != mark.Points(2) {
 				t.Errorf("leading is %s with %s; want GAU with 2", got.Code, got.Result)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // startFrontends starts a group, of one frontend for the sake of speed, and returns its URL.
@@ -31,7 +32,7 @@ func Example() {
 	defer c.Close()
 
 	ctx := context.Background()
-	two := score.Points(2)
+	two := mark.Points(2)
 	// The events of one post are applied all or none.
 	results, err := c.Post(ctx, []score.Event{
 		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{
@@ -157,7 +158,7 @@ func ExampleClient_Watch() {
 	}
 	defer c.Close()
 	ctx := context.Background()
-	one := score.Points(1)
+	one := mark.Points(1)
 	_, err = c.Post(ctx, []score.Event{
 		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{
 			Kind: score.HeadToHead, Sport: "stone-curling",

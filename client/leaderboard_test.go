@@ -7,6 +7,7 @@ import (
 
 	"laurel/client"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 const race = "OG50BC/ATH-M-MAR"
@@ -21,15 +22,15 @@ func runners() []score.Event {
 			ScheduleStatus: score.Running, ResultStatus: "LIVE",
 		}},
 	}
-	mark := func(d *score.ResultSet) {
+	set := func(d *score.ResultSet) {
 		list = append(list, score.Event{Type: score.TypeResultSet, ContestID: race, Data: d})
 	}
 	for i, code := range []string{"2888", "7", "31"} {
-		ten, all := score.Points(int64(1900-i)), score.Points(int64(8000+(i+1)/2))
-		mark(&score.ResultSet{Competitor: code, Split: "10km", Mark: new(score.Number(ten)), Category: []string{"M", "W", "M"}[i]})
-		mark(&score.ResultSet{Competitor: code, Split: "finish", Mark: new(score.Number(all)), Category: []string{"M", "W", "M"}[i]})
+		ten, all := mark.Points(int64(1900-i)), mark.Points(int64(8000+(i+1)/2))
+		set(&score.ResultSet{Competitor: code, Split: "10km", Mark: new(mark.Number(ten)), Category: []string{"M", "W", "M"}[i]})
+		set(&score.ResultSet{Competitor: code, Split: "finish", Mark: new(mark.Number(all)), Category: []string{"M", "W", "M"}[i]})
 	}
-	mark(&score.ResultSet{Competitor: "99", Split: "finish", IRM: "DNF"})
+	set(&score.ResultSet{Competitor: "99", Split: "finish", IRM: "DNF"})
 	return list
 }
 
@@ -64,7 +65,7 @@ func TestLeaderboardHasPages(t *testing.T) {
 		t.Fatalf("got %+v, %v", l, err)
 	}
 	r := l.Rows[1]
-	if r.Rank != 2 || !r.RankEqual || *r.Mark != score.Points(8001) || *r.Diff != score.Points(1) || !r.Categories.Has("M") {
+	if r.Rank != 2 || !r.RankEqual || *r.Mark != mark.Points(8001) || *r.Diff != mark.Points(1) || !r.Categories.Has("M") {
 		t.Errorf("got %+v", r)
 	}
 	var p *score.Problem

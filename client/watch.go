@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 	"laurel/score/ranking"
 )
@@ -109,7 +110,7 @@ type Window struct {
 	Category  string `json:"category,omitzero"`
 	Around    string `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
 	Total     int    `json:"total"`           // the number of rows of the leaderboard
-	score.Format
+	mark.Format
 	Revision uint64        `json:"revision"`
 	Rows     []ranking.Row `json:"rows"`
 }

@@ -15,6 +15,7 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // watcher is a watch in a goroutine of its own, with the updates that it has received.
@@ -99,7 +100,7 @@ func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
 		Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"},
 	})
 	u := a.await(t, client.UpdateScore, 1)
-	if len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
+	if len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != mark.Points(2) {
 		t.Errorf("got %+v; want GAU with 2", u)
 	}
 	if u := a.await(t, client.UpdateMedals, 1); len(u.Medals) != 1 || u.Medals[0].Rows[0].Gold != 1 {

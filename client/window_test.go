@@ -10,13 +10,14 @@ import (
 	"laurel/client"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
-func mark(competitor string, seconds int) score.Event {
-	d := score.Points(int64(seconds))
+func markEvent(competitor string, seconds int) score.Event {
+	d := mark.Points(int64(seconds))
 	return score.Event{Type: score.TypeResultSet, ContestID: race, Data: &score.ResultSet{
-		Competitor: competitor, Split: "finish", Mark: new(score.Number(d)),
+		Competitor: competitor, Split: "finish", Mark: new(mark.Number(d)),
 	}}
 }
 
@@ -46,7 +47,7 @@ func TestWatchedLeaderboardEqualsARequestedOneAtEachRevision(t *testing.T) {
 	want := map[uint64]string{}
 	last := ""
 	for i := range 200 {
-		results, err := bard.Post(t.Context(), []score.Event{mark(fmt.Sprint(rand.N(30)), 7990+rand.N(20))})
+		results, err := bard.Post(t.Context(), []score.Event{markEvent(fmt.Sprint(rand.N(30)), 7990+rand.N(20))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func TestStreamThatOmitsARowIsDropped(t *testing.T) {
 	if u := a.await(t, client.UpdateLost, 1); u.Err == nil {
 		t.Errorf("got %+v", u)
 	}
-	post(t, c, mark("7", 1))
+	post(t, c, markEvent("7", 1))
 	u := a.await(t, client.UpdateLeaderboard, 1)
 	if rows := u.Leaderboards[0].Rows; len(rows) != 4 || rows[0].Competitor != "7" {
 		t.Errorf("afterwards the watch has %+v", rows)

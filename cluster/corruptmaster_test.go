@@ -13,6 +13,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -57,7 +58,7 @@ func (s *bardClient) signedPost(kind score.Type, data score.Data) score.Post {
 }
 
 func (s *bardClient) scorePost(delta string) score.Post {
-	d, err := score.ParseDecimal(delta)
+	d, err := mark.ParseDecimal(delta)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -239,9 +240,9 @@ func TestHonestFrontendsShowNoScoreThatACorruptMasterPushes(t *testing.T) {
 	}
 }
 
-func decimal(t *testing.T, s string) *score.Decimal {
+func decimal(t *testing.T, s string) *mark.Decimal {
 	t.Helper()
-	d, err := score.ParseDecimal(s)
+	d, err := mark.ParseDecimal(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,6 +88,7 @@ func TestStalledWriteEndsTheMember(t *testing.T) {
 	g := newGroup(t, 1, slow.behind, func(o *Options) { o.TimeScale = 0.2 })
 	n := g.nodes[0]
 	slow.close()
+	t.Cleanup(slow.open) // before the node stops, which would wait for the write
 	go n.member().Post(t.Context(), alerts("bard/a", 1, 1))
 	<-slow.held
 	var why error
@@ -103,5 +104,4 @@ func TestStalledWriteEndsTheMember(t *testing.T) {
 	if !errors.As(why, &e) {
 		t.Errorf("it ended with %v", why)
 	}
-	slow.open()
 }

@@ -197,7 +197,12 @@ func TestChangeOfTheMasterDoesNotBreakOffAnAnswer(t *testing.T) {
 		_, err := n.member().forwarder.forwardTo(master, changed, w, r, nil, "")
 		done <- err
 	}()
-	<-w.begun
+	select {
+	case <-w.begun:
+	case err := <-done:
+		close(proceed)
+		t.Fatalf("nothing came through: %v", err)
+	}
 	close(changed)
 	close(proceed)
 	if err := <-done; err != nil || w.Body.String() != "first last" {

@@ -10,11 +10,12 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // playPost returns events of one contest: its definition, its start, then plays of one point.
 func playPost(seq uint64) score.Post {
-	data := score.Data(&score.ScorePlay{Competitor: "GAU", Delta: new(score.Decimal)})
+	data := score.Data(&score.ScorePlay{Competitor: "GAU", Delta: new(mark.Decimal)})
 	kind := score.TypeScorePlay
 	switch seq {
 	case 1:

@@ -18,11 +18,14 @@ import (
 type valve struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while all flows
+	// release closes open.
+	release func()
 }
 
 func newValve() *valve {
-	v := &valve{open: make(chan struct{})}
-	close(v.open)
+	v := &valve{}
+	v.shut()
+	v.reopen()
 	return v
 }
 
@@ -30,12 +33,13 @@ func (v *valve) shut() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.open = make(chan struct{})
+	v.release = sync.OnceFunc(func() { close(v.open) })
 }
 
 func (v *valve) reopen() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	close(v.open)
+	v.release()
 }
 
 func (v *valve) flows() <-chan struct{} {
@@ -109,6 +113,7 @@ func TestFrontendWithAWithheldLeaseIsCountedAndStillAnswers(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.hooks.dial = v.dial })
 	slow := g.add(func(o *Options) { o.Nonvoter = true })
 	slow.start()
+	t.Cleanup(v.reopen) // before the nodes stop, which would wait for the answers
 	g.settle()
 	master, m := g.nodes[0], g.nodes[0].member()
 	leased := func() error {

@@ -35,12 +35,15 @@ type snapshotFault struct {
 	mu       sync.Mutex
 	armed    bool
 	conn     *faultyConn // with the snapshot
+	release  func()      // closes released
 	released chan struct{}
 	done     chan struct{} // closed when the late snapshot was answered or its connection ended
 }
 
 func newSnapshotFault() *snapshotFault {
-	return &snapshotFault{released: make(chan struct{}), done: make(chan struct{})}
+	f := &snapshotFault{released: make(chan struct{}), done: make(chan struct{})}
+	f.release = sync.OnceFunc(func() { close(f.released) })
+	return f
 }
 
 // install puts the fault on the connections of a node.
@@ -168,6 +171,7 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	f := newSnapshotFault()
 	f.late = true
 	g, late, other, seq := newGroupWithALateMember(t, f)
+	t.Cleanup(f.release)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
 	eventually(t, "the late one has caught up by another snapshot", func() error {
@@ -188,7 +192,7 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 		return nil
 	})
 	before := entries(m)
-	close(f.released)
+	f.release()
 	<-f.done
 	if last, err := m.storage.Log.LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
 		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v",

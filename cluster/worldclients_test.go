@@ -13,6 +13,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // begin defines the contests and starts bards and readers.
@@ -67,7 +68,7 @@ func (r *history) bard(number int) {
 	rnd := rand.New(rand.NewPCG(r.w.seed, 100+uint64(number)))
 	for seq := uint64(1); !r.stop.Load() && !r.w.over.Load(); seq++ {
 		contest := rnd.IntN(worldContests)
-		one := score.Points(1)
+		one := mark.Points(1)
 		play := &score.ScorePlay{Competitor: "GAU", Delta: &one}
 		e := event(fmt.Sprintf("bard/%d", number), seq, score.TypeScorePlay, contest, play)
 		if rnd.IntN(5) == 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -88,11 +89,11 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 	for n > 0 {
 		events := make([]score.Event, 0, 512)
 		for range min(n, cap(events)) {
-			value := score.Decimal((from*7919 + n*104729) % 5_000_000)
+			value := mark.Decimal((from*7919 + n*104729) % 5_000_000)
 			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)),
 				Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
 				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true,
-				Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: new(score.Number(value)),
+				Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: new(mark.Number(value)),
 					Category: []string{"F", "M"}[from%2], Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1
 		}

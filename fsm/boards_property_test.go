@@ -111,11 +111,10 @@ func plainRows(c *fold.Contest, marks []ranking.Mark, category string) (rows []r
 	})
 	ranks := ranking.Ranks(marks, c.Definition.Direction())
 	for i, m := range marks {
-		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Categories: m.Categories,
-			IRM:  m.Unplaced(),
-			Rank: ranks[i]}
-		for _, e := range c.Competitors {
-			if e.Code == m.Competitor {
+		row := ranking.Row{Competitor: m.Competitor, Name: m.Name, Organisation: m.Organisation,
+			Categories: m.Categories, IRM: m.Unplaced(), Rank: ranks[i]}
+		for _, listed := range c.Competitors {
+			if e := listed.Known(); e.Code == m.Competitor {
 				row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)
 			}
 		}

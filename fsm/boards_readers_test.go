@@ -13,6 +13,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -194,7 +195,7 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if position, competitor, given := strings.Cut(q.After.String(), ","); given {
-		value, err := score.ParseDecimal(position)
+		value, err := mark.ParseDecimal(position)
 		for _, r := range rows { // a position with an IRM is no number
 			irm, after := r.IRM != "", err != nil
 			worse := valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -54,11 +55,11 @@ func compareBoards(t *testing.T, m *Machine, leaderboards map[string][]place) {
 }
 
 type place struct {
-	Competitor    string        `json:"competitor"`
-	Mark          score.Decimal `json:"mark"`
-	Place         int           `json:"place"`
-	Category      string        `json:"category"`
-	CategoryPlace int           `json:"category_place"`
+	Competitor    string       `json:"competitor"`
+	Mark          mark.Decimal `json:"mark"`
+	Place         int          `json:"place"`
+	Category      string       `json:"category"`
+	CategoryPlace int          `json:"category_place"`
 }
 
 // cursor parses the next of a page.
@@ -71,7 +72,7 @@ func cursor(t tester, next string) ranking.Cursor {
 }
 
 // valueOf returns the mark of a row, 0 for an IRM.
-func valueOf(mark *score.Decimal) score.Decimal {
+func valueOf(mark *mark.Decimal) mark.Decimal {
 	if mark == nil {
 		return 0
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -42,17 +42,17 @@ func wantBoard(t *testing.T, m *Machine, split, category string, want ...string)
 	}
 }
 
-func mark(t *testing.T, m *Machine, id, competitor, split, what string) {
+func postMark(t *testing.T, m *Machine, id, competitor, split, what string) {
 	t.Helper()
 	mustPost(t, m, id, "result.set", "G/r", fmt.Sprintf(`{"competitor":%q,"split":%q,%s}`, competitor, split, what))
 }
 
 func TestAVoidOfADisqualificationBringsTheSplitsBack(t *testing.T) {
 	m := newRace(t, marathonInMinutes)
-	mark(t, m, "1", "a", "10km", `"mark":30`)
-	mark(t, m, "2", "b", "10km", `"mark":31`)
-	mark(t, m, "3", "a", "30km", `"mark":"1:30:00"`)
-	mark(t, m, "4", "a", "finish", `"irm":"DSQ"`)
+	postMark(t, m, "1", "a", "10km", `"mark":30`)
+	postMark(t, m, "2", "b", "10km", `"mark":31`)
+	postMark(t, m, "3", "a", "30km", `"mark":"1:30:00"`)
+	postMark(t, m, "4", "a", "finish", `"irm":"DSQ"`)
 	wantBoard(t, m, "10km", "", "1 b 31:00", "0 a DSQ")
 	wantBoard(t, m, "30km", "", "0 a DSQ")
 	if r := recordOf(t, m, "G/r"); r.Split != "10km" || r.Competitors[0].Code != "b" {
@@ -67,9 +67,9 @@ func TestAVoidOfADisqualificationBringsTheSplitsBack(t *testing.T) {
 
 func TestAVoidTakesBackTheCategoriesThatOnlyItsEventNamed(t *testing.T) {
 	m := newRace(t, marathonInMinutes)
-	mark(t, m, "1", "a", "10km", `"mark":30,"category":"M","organisation":"GAU"`)
-	mark(t, m, "2", "a", "30km", `"mark":90`)
-	mark(t, m, "3", "a", "finish", `"mark":130,"category":"W","organisation":"ROM"`)
+	postMark(t, m, "1", "a", "10km", `"mark":30,"category":"M","organisation":"GAU"`)
+	postMark(t, m, "2", "a", "30km", `"mark":90`)
+	postMark(t, m, "3", "a", "finish", `"mark":130,"category":"W","organisation":"ROM"`)
 	wantBoard(t, m, "30km", "W", "1 a 1:30:00 M, W")
 	mustVoid(t, m, "v", "G/r", "3")
 	wantBoard(t, m, "30km", "", "1 a 1:30:00 M")
@@ -87,10 +87,10 @@ func TestAVoidTakesBackTheCategoriesThatOnlyItsEventNamed(t *testing.T) {
 
 func TestALateReadMovesWhoDidNotFinish(t *testing.T) {
 	m := newRace(t, marathonInMinutes)
-	mark(t, m, "1", "a", "finish", `"irm":"DNF"`)
-	mark(t, m, "2", "b", "finish", `"irm":"DNF"`)
+	postMark(t, m, "1", "a", "finish", `"irm":"DNF"`)
+	postMark(t, m, "2", "b", "finish", `"irm":"DNF"`)
 	wantBoard(t, m, "finish", "", "0 a DNF", "0 b DNF")
-	mark(t, m, "3", "b", "30km", `"mark":95`)
+	postMark(t, m, "3", "b", "30km", `"mark":95`)
 	wantBoard(t, m, "finish", "", "0 b DNF", "0 a DNF")
 	wantBoard(t, m, "30km", "", "1 b 1:35:00 DNF")
 	mustVoid(t, m, "v", "G/r", "3")
@@ -100,7 +100,7 @@ func TestALateReadMovesWhoDidNotFinish(t *testing.T) {
 func TestPagesContinueBetweenMarksThatOnlyTheirPlacesTellApart(t *testing.T) {
 	m := newRace(t, `{"kind":"ranked","sport":"x","result_type":"POINTS","sort2":"asc"}`)
 	for i := range 9 {
-		mark(t, m, fmt.Sprint(i), fmt.Sprint("c", i), "finish", []string{
+		postMark(t, m, fmt.Sprint(i), fmt.Sprint("c", i), "finish", []string{
 			fmt.Sprintf(`"mark":5,"place":%d`, 9-i), fmt.Sprintf(`"mark":5,"mark2":%d`, 9-i), `"irm":"LAP"`,
 		}[i%3])
 	}
@@ -117,7 +117,7 @@ func TestPagesContinueBetweenMarksThatOnlyTheirPlacesTellApart(t *testing.T) {
 	if fmt.Sprint(got) != "[1c7 2c4 3c1 4c6 5c3 6c0 0c2 0c5 0c8]" {
 		t.Errorf("the rows are %s", got)
 	}
-	if r := recordOf(t, m, "G/r"); r.Competitors[0].Code != "c7" || *r.Competitors[0].Mark2 != score.Points(2) {
+	if r := recordOf(t, m, "G/r"); r.Competitors[0].Code != "c7" || *r.Competitors[0].Mark2 != mark.Points(2) {
 		t.Errorf("the record is %+v", r)
 	}
 }

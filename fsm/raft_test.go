@@ -153,12 +153,12 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.Release()
 	r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))))
 	store := &sink{limit: 1 << 20}
 	if err := s.Persist(store); err != nil || !store.closed || store.cancelled {
 		t.Fatalf("persist: %v, %+v", err, store)
 	}
-	s.Release()
 	if err := r.Restore(io.NopCloser(&store.Buffer)); err != nil {
 		t.Fatal(err)
 	}
@@ -176,10 +176,11 @@ func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	later := snapshotOf(t, m)
 	r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))))
 	had := snapshotOf(t, m)
-	blockingReader, err := r.Snapshot()
+	held, err := r.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer held.Release()
 	restored := make(chan error, 1)
 	go func() { restored <- r.Restore(io.NopCloser(bytes.NewReader(later))) }()
 	select {
@@ -188,17 +189,15 @@ func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 			t.Errorf("revision %d, %v; want the restored state", m.Revision(), err)
 		}
 	case <-time.After(10 * time.Second):
-		blockingReader.Release()
 		t.Fatal("Restore waits for the release of the snapshot")
 	}
 	store := &sink{limit: 1 << 20}
-	if err := blockingReader.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
+	if err := held.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
 		t.Errorf("persist: %v, %+v; want the sink cancelled", err, store)
 	}
 	if !bytes.Equal(store.Bytes(), had) {
 		t.Error("the snapshot is not of the state at which it was taken")
 	}
-	blockingReader.Release()
 }
 
 func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // entriesBehind is the largest number of log entries after the newest snapshot of a
@@ -79,10 +80,10 @@ func rebuild(b *testing.B, snapshot string, log []Entry) {
 func moreMarks(from, n int) score.Post {
 	p := score.Post{Mode: score.UntilRefused}
 	for i := from; i < from+n; i++ {
-		value := score.Decimal(i * 7919 % 5_000_000)
+		value := mark.Decimal(i * 7919 % 5_000_000)
 		p.Events = append(p.Events, score.Event{ID: "n" + strconv.Itoa(i), Source: "bard/n", Seq: uint64(i) + 1,
 			Type: score.TypeResultSet, Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true,
-			Data: &score.ResultSet{Competitor: strconv.Itoa(i * 104729 % 1_000_000), Split: "finish", Mark: new(score.Number(value))}})
+			Data: &score.ResultSet{Competitor: strconv.Itoa(i * 104729 % 1_000_000), Split: "finish", Mark: new(mark.Number(value))}})
 	}
 	return p
 }

@@ -162,26 +162,34 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 	f := &referenceState{map[string]*fold.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
 		map[string]award{}}
 	voided := s.voided()
-	// The definitions decide what all other events amount to, and which marks a contest can
-	// take.
-	phase := func(t score.Type) int {
-		switch t {
-		case score.TypeContestDefine, score.TypeCompetitorDefine:
-			return 0
-		case score.TypeResultSet:
-			return 2
-		}
-		return 1
-	}
-	reset := map[string]uint64{}
+	reset, kind := map[string]uint64{}, map[string]string{}
 	for _, a := range s.events {
-		if a.Type == score.TypeContestReset && voided[a] == nil {
+		if voided[a] != nil {
+			continue
+		}
+		switch d := a.Data.(type) {
+		case *score.ContestReset:
 			reset[a.ContestID] = a.revision
+		case *score.ContestDefine:
+			kind[a.ContestID] = cmp.Or(d.Kind, kind[a.ContestID])
 		}
 	}
-	for now := range 3 {
+	// The definitions decide what all other events amount to, and which marks a contest can
+	// take. A ranked contest has its start list beside its definition.
+	phase := func(a *acceptedEvent) int {
+		switch {
+		case a.Type == score.TypeCompetitorDefine && kind[a.ContestID] == score.Ranked:
+			return 1
+		case a.Type == score.TypeContestDefine, a.Type == score.TypeCompetitorDefine:
+			return 0
+		case a.Type == score.TypeResultSet:
+			return 3
+		}
+		return 2
+	}
+	for now := range 4 {
 		for _, a := range s.events {
-			if voided[a] != nil || a.target != nil || phase(a.Type) != now {
+			if voided[a] != nil || a.target != nil || phase(a) != now {
 				continue
 			}
 			c := f.contests[a.ContestID]

@@ -40,21 +40,20 @@ func wantOnlyDatabase(t *testing.T, dir string) {
 	}
 }
 
-// blockingReader is a reader that blocks in the middle until open is closed.
+// blockingReader is a reader that blocks at a barrier in the middle.
 type blockingReader struct {
-	r           io.Reader
-	begun, open chan struct{}
+	barrier
+	r io.Reader
 }
 
-func newBlockingReader(b []byte) *blockingReader {
-	h := &blockingReader{begun: make(chan struct{}), open: make(chan struct{})}
+func newBlockingReader(t testing.TB, b []byte) *blockingReader {
+	h := &blockingReader{barrier: newBarrier(t)}
 	h.r = io.MultiReader(bytes.NewReader(b[:len(b)/2]), h, bytes.NewReader(b[len(b)/2:]))
 	return h
 }
 
 func (h *blockingReader) Read([]byte) (int, error) {
-	close(h.begun)
-	<-h.open
+	h.pass()
 	return 0, io.EOF
 }
 
@@ -62,17 +61,15 @@ func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
 	snapshot := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "one")
-	slow := newBlockingReader(snapshot)
-	type result struct {
-		p   *Prepared
-		err error
-	}
-	done := make(chan result)
+	slow := newBlockingReader(t, snapshot)
+	var p *Prepared
+	done := make(chan error, 1)
 	go func() {
-		p, err := m.Prepare(slow.r)
-		done <- result{p, err}
+		var err error
+		p, err = m.Prepare(slow.r)
+		done <- err
 	}()
-	<-slow.begun
+	slow.wait(t, done)
 	mustApply(t, m, alert, 2, 2, "two")
 	if err := m.View(func(v *view.View) error {
 		if v.Revision() != 2 {
@@ -86,10 +83,9 @@ func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	close(slow.open)
-	r := <-done
-	if r.err != nil {
-		t.Fatal(r.err)
+	slow.release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 	mustApply(t, m, alert, 3, 3, "three")
 	if m.Revision() != 3 {
@@ -98,14 +94,14 @@ func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
 	if err := other.Discard(); err != nil {
 		t.Error(err)
 	}
-	if err := m.Install(r.p); err != nil {
+	if err := m.Install(p); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(snapshotOf(t, m), snapshot) {
 		t.Error("the installed state is not that of the snapshot")
 	}
 	wantOnlyDatabase(t, m.dir)
-	for _, p := range []*Prepared{r.p, other} {
+	for _, p := range []*Prepared{p, other} {
 		if err := errors.Join(m.Install(p), p.Discard()); !errors.Is(err, errUsed) {
 			t.Errorf("a prepared state was used twice: %v", err)
 		}

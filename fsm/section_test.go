@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,6 +196,59 @@ func TestASearchReadsABoundedNumberOfContests(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestASearchReadsABoundedNumberOfBytes(t *testing.T) {
+	m := newMachine(t)
+	var list []string
+	for i := range 1000 {
+		list = append(list, fmt.Sprintf(`{"code":"%d","name":%q}`, i, strings.Repeat("é", 60)))
+	}
+	define := `{"kind":"head_to_head","sport":"chess","competitors":[` + strings.Join(list, ",") + `]}`
+	const contests = 70 // of about 150 KB
+	for i := range contests {
+		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprintf("G/%05d", i), define)
+	}
+	for _, f := range []score.Filter{{Find: "nobody"}, {Find: "nobody", Section: score.SectionNext}} {
+		pages := 0
+		for after := ""; pages == 0 || after != ""; pages++ {
+			err := m.View(func(v *view.View) error {
+				list, next, err := v.Contests(f, after, 10)
+				if len(list) != 0 {
+					t.Errorf("page %d has %d contests; want none", pages, len(list))
+				}
+				after = next
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if pages < 2 || pages > contests/10 {
+			t.Errorf("the search took %d pages; want a few", pages)
+		}
+	}
+}
+
+func TestASectionOfAPartOfACompetitionIsListed(t *testing.T) {
+	m := newMachine(t)
+	for _, id := range []string{"G/ATH/1", "G/ATH/2", "G/ATHX/1", "G/1", "H/1"} {
+		mustPost(t, m, id, "contest.define", id, `{"kind":"head_to_head","sport":"chess"}`)
+	}
+	for competition, want := range map[string]int{"": 5, "G": 4, "G/ATH": 2, "G/AT": 0} {
+		for _, section := range []score.Section{"", score.SectionNext} {
+			err := m.View(func(v *view.View) error {
+				list, _, err := v.Contests(score.Filter{Competition: competition, Section: section}, "", 10)
+				if len(list) != want {
+					t.Errorf("section %q of %q has %d contests; want %d", section, competition, len(list), want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

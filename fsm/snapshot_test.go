@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"laurel/fsm/view"
@@ -114,14 +115,14 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := &blockingWriter{begun: make(chan struct{}), open: make(chan struct{})}
-	written := make(chan error)
+	slow := newBlockingWriter(t)
+	written := make(chan error, 1)
 	go func() {
 		err := s.Write(slow)
 		s.Release()
 		written <- err
 	}()
-	<-slow.begun
+	slow.wait(t, written)
 	applyAll(t, m, events[1000:], 100)
 	if err := m.View(func(v *view.View) error {
 		if v.Revision() != 3000 {
@@ -131,7 +132,7 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	close(slow.open)
+	slow.release()
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
@@ -149,16 +150,49 @@ func longAlerts(t testing.TB, n int) (events []score.Event) {
 	return events
 }
 
-// blockingWriter is a writer whose first write blocks until open is closed.
-type blockingWriter struct {
-	bytes.Buffer
-	begun, open chan struct{}
+// barrier blocks what passes it until it is released, at the latest when the test ends: a
+// machine cannot be closed while a snapshot of it is written.
+type barrier struct {
+	reached, open chan struct{}
+	release       func()
 }
+
+// newBarrier returns a barrier. It must be called after the machine of the test is made,
+// so that it is released before the machine is closed.
+func newBarrier(t testing.TB) barrier {
+	b := barrier{reached: make(chan struct{}), open: make(chan struct{})}
+	b.release = sync.OnceFunc(func() { close(b.open) })
+	t.Cleanup(b.release)
+	return b
+}
+
+// pass waits for the release. It must be called once.
+func (b barrier) pass() {
+	close(b.reached)
+	<-b.open
+}
+
+// wait waits until the barrier is reached by what sends its error to failed if it ends.
+func (b barrier) wait(t testing.TB, failed <-chan error) {
+	t.Helper()
+	select {
+	case <-b.reached:
+	case err := <-failed:
+		t.Fatalf("it ended too early: %v", err)
+	}
+}
+
+// blockingWriter is a writer whose first write blocks at a barrier.
+type blockingWriter struct {
+	barrier
+	bytes.Buffer
+}
+
+func newBlockingWriter(t testing.TB) *blockingWriter { return &blockingWriter{barrier: newBarrier(t)} }
 
 func (g *blockingWriter) Write(b []byte) (int, error) {
 	if g.Len() == 0 {
-		close(g.begun)
-		<-g.open
+		g.pass()
 	}
 	return g.Buffer.Write(b)
 }

@@ -13,6 +13,7 @@ import (
 
 	"laurel/fsm/view"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 func mustTime(s string) time.Time {
@@ -86,12 +87,12 @@ func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied
 type truth struct {
 	Events   int `json:"events"`
 	Contests map[string]struct {
-		ScheduleStatus string                   `json:"schedule_status"`
-		Result         map[string]score.Decimal `json:"result"`
-		Tiebreak       map[string]score.Decimal `json:"tiebreak"`
-		Winner         string                   `json:"winner"`
-		MarginScore    *score.Decimal           `json:"margin_score"`
-		MarginWickets  *score.Decimal           `json:"margin_wickets"`
+		ScheduleStatus string                  `json:"schedule_status"`
+		Result         map[string]mark.Decimal `json:"result"`
+		Tiebreak       map[string]mark.Decimal `json:"tiebreak"`
+		Winner         string                  `json:"winner"`
+		MarginScore    *mark.Decimal           `json:"margin_score"`
+		MarginWickets  *mark.Decimal           `json:"margin_wickets"`
 	} `json:"contests"`
 	MedalTable []struct {
 		Organisation string `json:"organisation"`
@@ -172,7 +173,7 @@ func compare(t *testing.T, v *view.View, competition string, want *truth) error 
 			t.Errorf("%s: the margin is not %s", id, *w.MarginScore)
 		}
 		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil &&
-			score.Points(10)-lost != *w.MarginWickets {
+			mark.Points(10)-lost != *w.MarginWickets {
 			t.Errorf("%s: the margin is not %s wickets", id, *w.MarginWickets)
 		}
 	}
@@ -186,8 +187,8 @@ func compare(t *testing.T, v *view.View, competition string, want *truth) error 
 		}
 		// The source lists some runners several times. Equal marks have the order of
 		// their official places.
-		var marks []score.Decimal
-		of := map[string]score.Decimal{}
+		var marks []mark.Decimal
+		of := map[string]mark.Decimal{}
 		for _, row := range board {
 			if _, again := of[row.Competitor]; !again {
 				marks = append(marks, row.Mark)

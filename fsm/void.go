@@ -228,9 +228,11 @@ func voidedBy(events []*entry.Event) map[uint64]uint64 {
 
 // standing returns the events that are not voided and have an effect, without the marks
 // and without what a contest.reset has ended. The definitions come first: the last of them
-// decide what all other events amount to.
+// decide what all other events amount to. What competitor.defines make known of the
+// competitors of a ranked contest is kept apart from its list, so any contest.define will do
+// for them, also a later one.
 func (h *history) standing() []*entry.Event {
-	var definitions, others []*entry.Event
+	var definitions, entrants, others []*entry.Event
 	last := map[score.Type]uint64{} // the revisions of the last events that are not voided
 	for _, s := range h.events {
 		if h.voidedBy[s.Revision] == 0 {
@@ -242,13 +244,15 @@ func (h *history) standing() []*entry.Event {
 		case s.Revision < last[score.TypeContestReset] && score.EndedByReset(s.Type):
 		case s.Revision < last[s.Type] && s.Type == score.TypeContestDecide: // whose winner may have left since
 		case h.voidedBy[s.Revision] != 0 || s.Voids != 0 || s.Type == score.TypeResultSet:
+		case h.ranked && s.Type == score.TypeCompetitorDefine:
+			entrants = append(entrants, s)
 		case s.Type == score.TypeContestDefine || s.Type == score.TypeCompetitorDefine:
 			definitions = append(definitions, s)
 		default:
 			others = append(others, s)
 		}
 	}
-	return append(definitions, others...)
+	return slices.Concat(definitions, entrants, others)
 }
 
 // awardIDs returns the ids of the awards in the history, voided or not, each once.

@@ -13,6 +13,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 const contest = "OG50BC/CUR-M-GPA-01"
@@ -45,7 +46,7 @@ func TestContestIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	a := ask(t, s, "GET", "/v1/scores/"+contest, "")
 	var rec score.Record
 	if err := json.Unmarshal([]byte(a.body), &rec, json.RejectUnknownMembers(true)); err != nil ||
-		rec.ContestID != contest || *rec.Competitors[0].Result != score.Points(2) {
+		rec.ContestID != contest || *rec.Competitors[0].Result != mark.Points(2) {
 		t.Errorf("got %s, %v", a.body, err)
 	}
 	if escaped := ask(t, s, "GET", "/v1/scores/OG50BC%2FCUR-M-GPA-01", ""); escaped.body != a.body {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
@@ -238,8 +239,8 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	if d.MedalEvent < 0 || d.MedalEvent > 9 {
 		c.Fail("data.medal_event", "got %d; want 0 to 9", d.MedalEvent)
 	}
-	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > MaxPrecision) {
-		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, MaxPrecision)
+	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > mark.MaxPrecision) {
+		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, mark.MaxPrecision)
 	}
 	checkCleared(d, c)
 	for _, name := range []string{"kind", "sport"} {
@@ -300,15 +301,15 @@ func checkContestStatus(d *ContestStatus, c *Checker) {
 // ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break
 // period. If Result is given, it must be equal to the totals afterwards.
 type ScorePlay struct {
-	Competitor string   `json:"competitor" is:"code"`
-	Delta      *Decimal `json:"delta"`
-	Period     string   `json:"period,omitzero" is:"period"` // by default the contest's current one
-	Action     string   `json:"action,omitzero" is:"code"`
-	Clock      string   `json:"clock,omitzero" is:"period"`
-	Athlete    string   `json:"athlete,omitzero" is:"name"`
-	Result     Totals   `json:"result,omitzero" is:"code"`
-	StatsDelta Totals   `json:"stats_delta,omitzero" is:"period"`
-	Comment    string   `json:"comment,omitzero" is:"text"`
+	Competitor string        `json:"competitor" is:"code"`
+	Delta      *mark.Decimal `json:"delta"`
+	Period     string        `json:"period,omitzero" is:"period"` // by default the contest's current one
+	Action     string        `json:"action,omitzero" is:"code"`
+	Clock      string        `json:"clock,omitzero" is:"period"`
+	Athlete    string        `json:"athlete,omitzero" is:"name"`
+	Result     Totals        `json:"result,omitzero" is:"code"`
+	StatsDelta Totals        `json:"stats_delta,omitzero" is:"period"`
+	Comment    string        `json:"comment,omitzero" is:"text"`
 }
 
 func (*ScorePlay) eventType() Type { return TypeScorePlay }
@@ -336,16 +337,16 @@ func checkScoreSet(d *ScoreSet, c *Checker) {
 // those that are equal in both, as a photo finish does. The category is added to those of
 // the competitor.
 type ResultSet struct {
-	Competitor   string   `json:"competitor" is:"code"`
-	Split        string   `json:"split" is:"period"`
-	Mark         *Measure `json:"mark,omitzero"`
-	Mark2        *Measure `json:"mark2,omitzero"`
-	Place        *Decimal `json:"place,omitzero"` // 1, 2, 3 ...
-	IRM          string   `json:"irm,omitzero" is:"irm"`
-	Category     string   `json:"category,omitzero" is:"code"`
-	Organisation string   `json:"organisation,omitzero" is:"code"`
-	Reason       string   `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
-	Comment      string   `json:"comment,omitzero" is:"text"`
+	Competitor   string        `json:"competitor" is:"code"`
+	Split        string        `json:"split" is:"period"`
+	Mark         *mark.Measure `json:"mark,omitzero"`
+	Mark2        *mark.Measure `json:"mark2,omitzero"`
+	Place        *mark.Decimal `json:"place,omitzero"` // 1, 2, 3 ...
+	IRM          string        `json:"irm,omitzero" is:"irm"`
+	Category     string        `json:"category,omitzero" is:"code"`
+	Organisation string        `json:"organisation,omitzero" is:"code"`
+	Reason       string        `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment      string        `json:"comment,omitzero" is:"text"`
 }
 
 func (*ResultSet) eventType() Type { return TypeResultSet }
@@ -360,7 +361,7 @@ func checkResultSet(d *ResultSet, c *Checker) {
 		c.Fail("data.mark2", "got %s without a mark; mark2 orders equal marks", d.Mark2)
 	case d.Mark == nil && d.Place != nil:
 		c.Fail("data.place", "got %s without a mark; place orders equal marks", d.Place)
-	case d.Place != nil && (*d.Place < Points(1) || *d.Place > Points(maxPlace) || *d.Place%Points(1) != 0):
+	case d.Place != nil && (*d.Place < mark.Points(1) || *d.Place > mark.Points(maxPlace) || *d.Place%mark.Points(1) != 0):
 		c.Fail("data.place", "got %s; want a whole number, 1 to %d", d.Place, maxPlace)
 	}
 }

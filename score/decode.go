@@ -288,32 +288,3 @@ func fastEvent(text string) (w envelope, d Data, ok bool) {
 	}
 	return w, d, d != nil
 }
-
-func fastDecimal(r *fastjson.Reader, to *Decimal) bool {
-	v, err := ParseDecimal(r.Number())
-	*to = v
-	return err == nil
-}
-
-func fastMeasure(r *fastjson.Reader, to *Measure) (ok bool) {
-	if r.Space() != '"' {
-		return fastDecimal(r, &to.value)
-	}
-	var err error
-	if ok = r.Text(&to.clock); ok {
-		to.value, err = parseClock(to.clock)
-	}
-	return ok && err == nil
-}
-
-func fastTotals(r *fastjson.Reader, to *Totals) bool {
-	return r.Object(func(name string) bool {
-		if *to == nil {
-			*to = make(Totals, 0, 2)
-		}
-		var v Decimal
-		ok := fastDecimal(r, &v)
-		*to = append(*to, Total{name, v})
-		return ok
-	})
-}

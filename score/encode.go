@@ -6,8 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"laurel/score/fastjson"
 )
 
 // The data of a signed event is written several times: for the signature, for the log,
@@ -36,40 +34,6 @@ func writeFast(b []byte, d Data, canonical bool) (_ []byte, ok bool) {
 		return b, false
 	}
 	return dataTypeOf(d.eventType()).write(b, d, canonical)
-}
-
-// fastWriteDecimal fails if a JSON reader with 64-bit floats would change d.
-func fastWriteDecimal(w *fastjson.Writer, d Decimal) {
-	if d > MaxDecimal || d < -MaxDecimal {
-		w.Fail()
-	}
-	w.B, _ = d.AppendText(w.B)
-}
-
-func fastWriteMeasure(w *fastjson.Writer, m Measure) {
-	if m.clock != "" {
-		w.Quote(m.clock)
-	} else {
-		fastWriteDecimal(w, m.value)
-	}
-}
-
-// fastWriteTotals fails if the names are not distinct and in order, which in the
-// canonical form is that of UTF-16.
-func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {
-	w.B = append(w.B, '{')
-	for i, n := range t {
-		if i > 0 {
-			w.B = append(w.B, ',')
-		}
-		if i > 0 && t[i-1].Code >= n.Code || canonical && !plainText(n.Code, len(n.Code), optional) {
-			w.Fail()
-		}
-		w.Quote(n.Code)
-		w.B = append(w.B, ':')
-		fastWriteDecimal(w, n.Value)
-	}
-	w.B = append(w.B, '}')
 }
 
 var errNotCanonical = errors.New("the data is not in canonical form")

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"laurel/score/mark"
 )
 
 // compareWritten checks that the fast writer and json.Marshal write the same.
@@ -32,7 +34,11 @@ func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 }
 
 func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
-	zero, some := Decimal(0), Decimal(-1250)
+	zero, some := mark.Decimal(0), mark.Decimal(-1250)
+	clock, err := mark.ParseMeasure("2:11:31.2")
+	if err != nil {
+		t.Fatal(err)
+	}
 	many := make(Totals, 20)
 	for i := range many {
 		many[i].Code = string(rune('a' + i))
@@ -40,8 +46,8 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	for _, text := range []string{"", "GAU", "Astérix", `a"\b`, "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}},
 			{{"x", 1}, {"a", 2}}, many} {
-			for _, d := range []*Decimal{nil, &zero, &some} {
-				marks := []*Measure{nil, {}, {value: some}, {value: 1, clock: text}}
+			for _, d := range []*mark.Decimal{nil, &zero, &some} {
+				marks := []*mark.Measure{nil, {}, new(mark.Number(some)), &clock}
 				compareWritten(t, &ScorePlay{
 					Competitor: text,
 					Delta:      d,
@@ -89,7 +95,7 @@ func FuzzFastWrite(f *testing.F) {
 				compareWritten(t, events[i].Data)
 			}
 		}
-		d := Decimal(n)
+		d := mark.Decimal(n)
 		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}},
 			Comment: text})
 	})

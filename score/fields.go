@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score/fastjson"
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
@@ -56,12 +57,12 @@ const (
 )
 
 var kinds = map[reflect.Type]kind{
-	reflect.TypeFor[string]():   text,
-	reflect.TypeFor[*Decimal](): number,
-	reflect.TypeFor[*Measure](): measure,
-	reflect.TypeFor[Totals]():   totals,
-	reflect.TypeFor[[]string](): names,
-	reflect.TypeFor[bool]():     flag,
+	reflect.TypeFor[string]():        text,
+	reflect.TypeFor[*mark.Decimal](): number,
+	reflect.TypeFor[*mark.Measure](): measure,
+	reflect.TypeFor[Totals]():        totals,
+	reflect.TypeFor[[]string]():      names,
+	reflect.TypeFor[bool]():          flag,
 }
 
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
@@ -138,13 +139,13 @@ func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 	case text:
 		return r.Text((*string)(f.at(d)))
 	case number:
-		n := new(Decimal)
-		*(**Decimal)(f.at(d)) = n
-		return fastDecimal(r, n)
+		n := new(mark.Decimal)
+		*(**mark.Decimal)(f.at(d)) = n
+		return n.ReadFast(r)
 	case measure:
-		m := new(Measure)
-		*(**Measure)(f.at(d)) = m
-		return fastMeasure(r, m)
+		m := new(mark.Measure)
+		*(**mark.Measure)(f.at(d)) = m
+		return m.ReadFast(r)
 	case totals:
 		return fastTotals(r, (*Totals)(f.at(d)))
 	case flag:
@@ -179,16 +180,16 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 			w.Text(f.name, s)
 		}
 	case number:
-		if n := *(**Decimal)(f.at(d)); n != nil {
+		if n := *(**mark.Decimal)(f.at(d)); n != nil {
 			w.Name(f.name)
-			fastWriteDecimal(w, *n)
+			n.WriteFast(w)
 		} else if f.required {
 			w.Fail()
 		}
 	case measure:
-		if m := *(**Measure)(f.at(d)); m != nil {
+		if m := *(**mark.Measure)(f.at(d)); m != nil {
 			w.Name(f.name)
-			fastWriteMeasure(w, *m)
+			m.WriteFast(w)
 		}
 	case totals:
 		if t := *(*Totals)(f.at(d)); t != nil || f.required {
@@ -227,7 +228,7 @@ func (f *field) check(d unsafe.Pointer, c *Checker, stored bool) {
 			c.Text(f.path, s, f.limit, f.required)
 		}
 	case number:
-		if f.required && *(**Decimal)(f.at(d)) == nil {
+		if f.required && *(**mark.Decimal)(f.at(d)) == nil {
 			c.Fail(f.path, "missing; want a number, 0 included")
 		}
 	case totals:

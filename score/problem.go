@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
@@ -160,7 +161,7 @@ func jsonProblem(base string, err error) *Problem {
 }
 
 // ownTypes read themselves and name what is wrong.
-var ownTypes = []reflect.Type{reflect.TypeFor[Decimal](), reflect.TypeFor[Measure](), reflect.TypeFor[Totals]()}
+var ownTypes = []reflect.Type{reflect.TypeFor[mark.Decimal](), reflect.TypeFor[mark.Measure](), reflect.TypeFor[Totals]()}
 
 func wanted(t reflect.Type) string {
 	if t == nil {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"laurel/score/mark"
 )
 
 // Record is a contest as readers see it. Order, ranks and winner are derived from the
@@ -21,7 +23,7 @@ type Record struct {
 	Gender      string `json:"gender,omitzero"`
 	Venue       string `json:"venue,omitzero"`
 	MedalEvent  int    `json:"medal_event,omitzero"`
-	Format
+	mark.Format
 	// EventUnit and EventUnit2 are the units of marks in events, if they are not those of
 	// the record.
 	EventUnit      string    `json:"event_unit,omitzero"`
@@ -54,17 +56,17 @@ type Standing struct {
 	Organisation string `json:"organisation"`
 	// Order is the place among the sides of a head_to_head contest, or that of the start
 	// list of a ranked one.
-	Order      int      `json:"order,omitzero"`
-	Result     *Decimal `json:"result"` // null in a ranked contest without a mark
-	Mark2      *Decimal `json:"mark2,omitzero"`
-	IRM        string   `json:"irm,omitzero"`
-	Out        string   `json:"out,omitzero"`        // the IRM at another split, beside a result
-	Periods    Totals   `json:"periods"`             // the points in each of the contest's Periods
-	Adjustment Decimal  `json:"adjustment,omitzero"` // the points of Result that are in none of them
-	Tiebreak   Decimal  `json:"tiebreak"`
-	Stats      Totals   `json:"stats"`
-	Rank       int      `json:"rank,omitzero"`
-	SortOrder  int      `json:"sort_order"`
+	Order      int           `json:"order,omitzero"`
+	Result     *mark.Decimal `json:"result"` // null in a ranked contest without a mark
+	Mark2      *mark.Decimal `json:"mark2,omitzero"`
+	IRM        string        `json:"irm,omitzero"`
+	Out        string        `json:"out,omitzero"`        // the IRM at another split, beside a result
+	Periods    Totals        `json:"periods"`             // the points in each of the contest's Periods
+	Adjustment mark.Decimal  `json:"adjustment,omitzero"` // the points of Result that are in none of them
+	Tiebreak   mark.Decimal  `json:"tiebreak"`
+	Stats      Totals        `json:"stats"`
+	Rank       int           `json:"rank,omitzero"`
+	SortOrder  int           `json:"sort_order"`
 }
 
 // MaxSides is the greatest number of competitors that are shown as sides.

@@ -3,6 +3,7 @@ package batch
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +27,21 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-// newHeldBatcher returns a Batcher whose sends wait until proceed is closed. sent gets their batches.
-func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan struct{}) {
-	sent, proceed = make(chan []*Post, 1000), make(chan struct{})
+// newHeldBatcher returns a Batcher whose sends wait until proceed is called, at the latest when the test ends.
+// sent gets their batches.
+func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed func()) {
+	sent = make(chan []*Post, 1000)
+	released := make(chan struct{})
+	proceed = sync.OnceFunc(func() { close(released) })
 	g = New(func(batch []*Post) {
 		sent <- batch
-		<-proceed
+		<-released
 		for _, p := range batch {
 			p.Done <- Outcome{}
 		}
 	}, func(int) {})
 	t.Cleanup(func() {
+		proceed()
 		g.Close(time.Minute)
 	})
 	return g, sent, proceed
@@ -76,7 +81,7 @@ func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 		if n := g.Waiting(); n != waiting {
 			t.Errorf("refused posts made the queue grow from %d to %d", waiting, n)
 		}
-		close(proceed)
+		proceed()
 		for _, p := range queued {
 			<-p.Done
 		}
@@ -102,7 +107,7 @@ func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
 			}
 			items = append(items, add(t, g, e))
 		}
-		close(proceed)
+		proceed()
 		for _, it := range items {
 			<-it.Done
 		}
@@ -169,7 +174,7 @@ func TestCloseRefusesTheQueuedPosts(t *testing.T) {
 	if err := g.Add(NewPost(e, "")); !errors.Is(err, ErrStopping) {
 		t.Errorf("a post after that got %v", err)
 	}
-	close(proceed)
+	proceed()
 	g.Close(time.Minute)
 	if g.inFlight > 0 {
 		t.Errorf("%d batches are in flight after Close", g.inFlight)

@@ -13,6 +13,7 @@ import (
 
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // dataFlag is a flag for one field of an event's data, named as in the JSON but with -.
@@ -307,9 +308,9 @@ func timeFlag(p *time.Time) valueFlag {
 	}}
 }
 
-func decimalFlag(p **score.Decimal) valueFlag {
+func decimalFlag(p **mark.Decimal) valueFlag {
 	return valueFlag{"number", func(s string) error {
-		d, err := score.ParseDecimal(strings.TrimPrefix(s, "+"))
+		d, err := mark.ParseDecimal(strings.TrimPrefix(s, "+"))
 		if err == nil {
 			*p = &d
 		}
@@ -317,9 +318,9 @@ func decimalFlag(p **score.Decimal) valueFlag {
 	}}
 }
 
-func measureFlag(p **score.Measure) valueFlag {
+func measureFlag(p **mark.Measure) valueFlag {
 	return valueFlag{"number or time", func(s string) error {
-		m, err := score.ParseMeasure(strings.TrimPrefix(s, "+"))
+		m, err := mark.ParseMeasure(strings.TrimPrefix(s, "+"))
 		if err == nil {
 			*p = &m
 		}
@@ -348,7 +349,7 @@ func totalsFlag(p *score.Totals) valueFlag {
 			if _, twice := p.Get(name); twice {
 				return fmt.Errorf("%q appears twice", name)
 			}
-			d, err := score.ParseDecimal(number)
+			d, err := mark.ParseDecimal(number)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}

@@ -16,6 +16,7 @@ import (
 
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -35,7 +36,7 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 	private, _ := keyOf("cacofonix")
 	events := make([]score.Event, n)
 	for i := range events {
-		delta := score.Points(int64(i))
+		delta := mark.Points(int64(i))
 		events[i] = score.Event{ID: fmt.Sprintf("c-%d", i+1), Source: "bard/cacofonix", Seq: uint64(i + 1),
 			Type: score.TypeScorePlay, ContestID: "A/1",
 			Time: time.Date(2026, 2, 9, 10, 0, i, 5e8, time.FixedZone("", 3600)),
@@ -206,7 +207,7 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 
 func TestVerifyReportsARevokedKey(t *testing.T) {
 	private, _ := keyOf("old")
-	delta := score.Points(1)
+	delta := mark.Points(1)
 	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1",
 		Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
 	if err := signing.Sign(private, testLineage, events); err != nil {

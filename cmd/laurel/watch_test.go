@@ -14,6 +14,7 @@ import (
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // running is a laurel command in a goroutine of its own.
@@ -89,7 +90,7 @@ func tell(t *testing.T, c *client.Client, events ...score.Event) {
 }
 
 func goal() score.Event {
-	one := score.Points(1)
+	one := mark.Points(1)
 	return score.Event{Type: score.TypeScorePlay, Data: &score.ScorePlay{Competitor: "GAU", Delta: &one}}
 }
 
@@ -210,9 +211,9 @@ func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 		}
 	}
 	mark := func(competitor string, seconds int64) score.Event {
-		d := score.Points(seconds)
+		d := mark.Points(seconds)
 		return score.Event{Type: score.TypeResultSet,
-			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: new(score.Number(d)), Category: "W"}}
+			Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: new(mark.Number(d)), Category: "W"}}
 	}
 	race(score.Event{Type: score.TypeContestDefine,
 		Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME",

@@ -19,6 +19,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -51,7 +52,7 @@ const (
 type contest struct {
 	id        string
 	direction ranking.Direction
-	format    score.Format
+	format    mark.Format
 	splits    []string
 	current   string // the split that the contest's record shows
 	entrants  map[string]score.Entrant

@@ -10,6 +10,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -45,7 +46,7 @@ func contestOf(id string, revision uint64) *fold.Contest {
 }
 
 func points(competitor string, n int64) ranking.Mark {
-	return ranking.Mark{Competitor: competitor, Value: score.Points(n)}
+	return ranking.Mark{Competitor: competitor, Value: mark.Points(n)}
 }
 
 // load loads the board of a contest and waits until it is built.

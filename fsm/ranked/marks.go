@@ -23,8 +23,8 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
-	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -87,7 +87,7 @@ func boardKey(contestID, split string, direction ranking.Direction, m *ranking.M
 }
 
 // appendSigned appends a number so that keys sort by it.
-func appendSigned(k []byte, d score.Decimal) []byte {
+func appendSigned(k []byte, d mark.Decimal) []byte {
 	return binary.BigEndian.AppendUint64(k, uint64(d)^1<<63)
 }
 

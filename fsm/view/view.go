@@ -82,25 +82,21 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 		return v.section(f, after, limit)
 	}
 	matches := index.Find(v.tx, f)
-	search := fold.NewSearcher(f.Find)
+	s := scan{v: v, search: fold.NewSearcher(f.Find), limit: limit}
 	from := matches.Prefix
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}
-	for size, scanned := 0, 0; ; scanned++ {
+	for {
 		id, err := matches.Seek(from)
-		if id == nil || err != nil {
-			return list, "", err
+		switch {
+		case id == nil || err != nil:
+			return s.list, "", err
+		case s.isFull():
+			return s.list, after, nil
 		}
-		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) || scanned >= maxScanned {
-			return list, after, nil
-		}
-		rec, stored, err := v.found(string(id), search)
-		if err != nil {
+		if err := s.add(string(id)); err != nil {
 			return nil, "", err
-		}
-		if size += stored; stored > 0 {
-			list = append(list, rec)
 		}
 		after = string(id)
 		from = append(append(from[:0:0], id...), 0)
@@ -109,53 +105,70 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 
 // section is Contests for a filter with a section.
 func (v *View) section(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	search, size, scanned := fold.NewSearcher(f.Find), 0, 0
+	s := scan{v: v, search: fold.NewSearcher(f.Find), limit: limit}
+	within := ""
+	if f.Competition != "" {
+		within = f.Competition + "/"
+	}
 	for m, err := range index.Section(v.tx, f.Section, after) {
 		if err != nil {
 			return nil, "", err
 		}
-		if n := len(list); n > 0 && (n >= limit || size >= maxListBytes) || scanned >= maxScanned {
-			return list, after, nil
+		if s.isFull() {
+			return s.list, after, nil
 		}
-		scanned++
 		after = m.Place
-		if f.Competition != "" && score.CompetitionOf(m.ID) != f.Competition {
-			continue
-		}
-		rec, stored, err := v.found(m.ID, search)
-		if err != nil {
+		if !strings.HasPrefix(m.ID, within) {
+			s.scanned++
+		} else if err := s.add(m.ID); err != nil {
 			return nil, "", err
 		}
-		if size += stored; stored > 0 {
-			list = append(list, rec)
-		}
 	}
-	return list, "", nil
+	return s.list, "", nil
 }
 
-// maxScanned is the number of contests that are read for one page.
-const maxScanned = 5000
+const (
+	// maxScanned is the number of contests that are read for one page.
+	maxScanned = 5000
+	// maxScannedBytes bounds the bytes of contests in which one page searches: it ends
+	// behind the contest that reaches it.
+	maxScannedBytes = 8 << 20
+)
 
-// found returns a contest that exists, and how many bytes are stored of it: 0 if the
-// search does not find it.
-func (v *View) found(id string, search *fold.Searcher) (rec score.Record, stored int, err error) {
-	value, err := database.Get(v.tx.Bucket(database.Contests), []byte(id))
-	switch {
-	case err != nil:
-		return rec, 0, err
-	case value == nil:
-		return rec, 0, database.ErrDamaged
-	case !search.MayMatch(value):
-		return rec, 0, nil
+// scan reads the contests of a page.
+type scan struct {
+	v      *View
+	search *fold.Searcher
+	limit  int
+
+	list           []score.Record
+	size           int // bytes that are stored of list
+	scanned, bytes int // contests, and their bytes
+}
+
+func (s *scan) isFull() bool {
+	n := len(s.list)
+	return n > 0 && (n >= s.limit || s.size >= maxListBytes) || s.scanned >= maxScanned || s.bytes >= maxScannedBytes
+}
+
+// add adds a contest, which exists, unless the search does not find it.
+func (s *scan) add(id string) error {
+	value, err := database.Get(s.v.tx.Bucket(database.Contests), []byte(id))
+	if value == nil && err == nil {
+		err = database.ErrDamaged
+	}
+	s.scanned, s.bytes = s.scanned+1, s.bytes+len(value)
+	if err != nil || !s.search.MayMatch(value) {
+		return err
 	}
 	var c fold.Contest
 	if err := json.Unmarshal(value, &c); err != nil {
-		return rec, 0, err
+		return err
 	}
-	if !search.Matches(&c) {
-		return rec, 0, nil
+	if s.search.Matches(&c) {
+		s.list, s.size = append(s.list, c.Record()), s.size+len(value)
 	}
-	return c.Record(), len(value), nil
+	return nil
 }
 
 // Overview returns the numbers of contests, and the latest medal tables, at most tables.

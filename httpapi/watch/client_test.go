@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 // timeout bounds each wait of a test.
@@ -51,7 +51,7 @@ type leaderboard struct {
 	Revision uint64            `json:"revision"`
 	Order    []string          `json:"order"`
 	Rows     []json.RawMessage `json:"rows"`
-	score.Format
+	mark.Format
 }
 
 // client is the client's end of a stream.

@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -35,7 +36,7 @@ type fakeBoard struct {
 	rows     *ranking.Board
 	revision uint64
 	split    string // "finish" if empty
-	format   score.Format
+	format   mark.Format
 	answers  map[Window]map[uint64]string // what GET answers at each revision
 }
 
@@ -211,7 +212,7 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 	}
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
-		m := ranking.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
+		m := ranking.Mark{Competitor: code, Value: mark.Points(int64(marks[i+1].(int)))}
 		if strings.HasPrefix(code, "F") {
 			m.Categories = ranking.NewCategories("F")
 		}
@@ -221,7 +222,7 @@ func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
 }
 
 // setFormat sets the format of the marks.
-func (s *fakeStore) setFormat(id string, f score.Format) {
+func (s *fakeStore) setFormat(id string, f mark.Format) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.boards[id].format = f

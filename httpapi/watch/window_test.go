@@ -10,6 +10,7 @@ import (
 
 	"laurel/cache"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -102,7 +103,7 @@ func TestAWindowIsSentWhenOnlyTheFormatOfItsMarksHasChanged(t *testing.T) {
 		h := newHub(t, s)
 		c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
 		v.wantOrder(t, "11")
-		for _, f := range []score.Format{
+		for _, f := range []mark.Format{
 			{ResultType: "TIME", Unit: "s", Sort: "asc"},
 			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(2)},
 			{ResultType: "TIME", Unit: "s", Sort: "asc", Precision: new(0)},

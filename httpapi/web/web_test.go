@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 )
 
@@ -27,8 +28,8 @@ func renderPage(t *testing.T, d Data) string {
 	return w.Body.String()
 }
 
-func points(n int64) *score.Decimal {
-	d := score.Points(n)
+func points(n int64) *mark.Decimal {
+	d := mark.Points(n)
 	return &d
 }
 
@@ -221,11 +222,11 @@ func TestTimesAreFormatted(t *testing.T) {
 		{"DISTANCE", "17.64", "17.64"},
 		{"TIME", "-1", "\u22121"},
 	} {
-		d, err := score.ParseDecimal(c.mark)
+		d, err := mark.ParseDecimal(c.mark)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &score.Record{Format: score.Format{ResultType: c.resultType}}
+		r := &score.Record{Format: mark.Format{ResultType: c.resultType}}
 		if got := resultOf(r, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s: got %q, want %q", c.mark, c.resultType, got, c.want)
 		}

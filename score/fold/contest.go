@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 	"laurel/score/ranking"
 )
@@ -61,20 +62,20 @@ type Competitor struct {
 	// Amended is what competitor.defines have changed of a listed competitor of a ranked
 	// contest.
 	Amended score.Entrant `json:"amended,omitzero"`
-	Result  score.Decimal `json:"result,omitzero"`
+	Result  mark.Decimal  `json:"result,omitzero"`
 	// Points are those in each of the contest's Periods; it may be shorter. Adjustment is
 	// the part of Result that is in no period.
-	Points     []score.Decimal `json:"points,omitzero"`
-	Adjustment score.Decimal   `json:"adjustment,omitzero"`
-	Tiebreak   score.Decimal   `json:"tiebreak,omitzero"`
-	Stats      score.Totals    `json:"stats,omitzero"`
+	Points     []mark.Decimal `json:"points,omitzero"`
+	Adjustment mark.Decimal   `json:"adjustment,omitzero"`
+	Tiebreak   mark.Decimal   `json:"tiebreak,omitzero"`
+	Stats      score.Totals   `json:"stats,omitzero"`
 	// Scored means that the competitor had a play or a set. If lower is better, a
 	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
 // total returns the score, or the tie-break score.
-func (w *Competitor) total(tiebreak bool) *score.Decimal {
+func (w *Competitor) total(tiebreak bool) *mark.Decimal {
 	if tiebreak {
 		return &w.Tiebreak
 	}
@@ -347,7 +348,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 	sum, ok := total.Add(*d.Delta)
 	if !ok {
 		return invalid("data.delta",
-			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, score.MaxDecimal)
+			"%s and %s are more than a score can hold (%s)", *total, *d.Delta, mark.MaxDecimal)
 	}
 	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, sum, tiebreak); p != nil {
@@ -378,7 +379,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 
 // checkTotals compares the totals that a bard gave with those after its play: sum for
 // the competitor that played, and the current ones for the others.
-func (c *Contest) checkTotals(given score.Totals, played string, sum score.Decimal, tiebreak bool) *score.Problem {
+func (c *Contest) checkTotals(given score.Totals, played string, sum mark.Decimal, tiebreak bool) *score.Problem {
 	find := c.finder(len(given))
 	for _, n := range given {
 		competitor := find.competitor(n.Code)
@@ -405,7 +406,7 @@ func (c *Contest) setTotals(d *score.ScoreSet, mode Mode) *score.Problem {
 	}
 	tiebreak := c.isTiebreak(d.Period)
 	find := c.finder(len(d.Result))
-	points := make([]score.Decimal, len(d.Result))
+	points := make([]mark.Decimal, len(d.Result))
 	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)
 		if competitor == nil {

@@ -7,6 +7,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 )
 
 const tennis = `{"kind":"head_to_head","sport":"tennis","competitors":[{"code":"A","order":1},{"code":"B","order":2}]}`
@@ -214,7 +215,7 @@ func TestAStoppedContestTakesNoPlaysUntilItRuns(t *testing.T) {
 		race := running(t, `{"kind":"ranked","sport":"x"}`)
 		race.mustFold(score.TypeContestStatus, `{"schedule_status":"`+status+`"}`)
 		race.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":5}`, score.StatusConflict, "", status)
-		if r := f.c.Record(); !r.Started || *r.Competitors[0].Result != score.Points(5) {
+		if r := f.c.Record(); !r.Started || *r.Competitors[0].Result != mark.Points(5) {
 			t.Errorf("the record of a stopped match is %+v", r)
 		}
 		f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)

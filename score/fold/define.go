@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 	"laurel/score/ranking"
 )
@@ -337,8 +338,8 @@ func (c *Contest) Listed() (list []score.Entrant, total int) {
 }
 
 // Format returns how the marks of the contest are written.
-func (d *Definition) Format() score.Format {
-	f := score.Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
+func (d *Definition) Format() mark.Format {
+	f := mark.Format{ResultType: d.ResultType, Unit: d.Unit, Unit2: d.Unit2, Sort: "desc", Precision: d.Precision}
 	if d.LowerIsBetter() {
 		f.Sort = "asc"
 	}
@@ -355,7 +356,7 @@ func (d *Definition) isTime() bool { return d.ResultType == "TIME" }
 
 // isTime2 reports whether mark2 is a time.
 func (d *Definition) isTime2() bool {
-	_, known := score.SecondsPer(d.Unit2)
+	_, known := mark.SecondsPer(d.Unit2)
 	return known && d.Unit2 != ""
 }
 
@@ -364,9 +365,9 @@ func (d *Definition) checkUnits() *score.Problem {
 	if !d.isTime() {
 		return nil
 	}
-	seconds, known := score.SecondsPer(d.Unit)
+	seconds, known := mark.SecondsPer(d.Unit)
 	if !known {
-		return invalid("data.unit", "got %q for times; want %s", quote.Clip(d.Unit), score.TimeUnits)
+		return invalid("data.unit", "got %q for times; want %s", quote.Clip(d.Unit), mark.TimeUnits)
 	}
 	if d.Kind == score.HeadToHead && seconds != 1 {
 		return invalid("data.unit", "got %q; a head_to_head contest counts times in s", quote.Clip(d.Unit))

@@ -9,6 +9,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 )
 
 // The generators use few names, so that events are about the same things, and sometimes
@@ -18,8 +19,8 @@ var (
 	periods    = rapid.SampledFrom([]string{"", "H1", "H2", "SO"})
 	splitNames = rapid.SampledFrom([]string{"5k", "10k", "finish", "15k"})
 	decimals   = rapid.OneOf(
-		rapid.Map(rapid.Int64Range(-5, 5), score.Points),
-		rapid.SampledFrom([]score.Decimal{0, 1, score.MaxDecimal - 1, score.MaxDecimal, -score.MaxDecimal}),
+		rapid.Map(rapid.Int64Range(-5, 5), mark.Points),
+		rapid.SampledFrom([]mark.Decimal{0, 1, mark.MaxDecimal - 1, mark.MaxDecimal, -mark.MaxDecimal}),
 	)
 	totals = rapid.Custom(func(t *rapid.T) score.Totals {
 		var list score.Totals
@@ -69,8 +70,7 @@ func someData(t *rapid.T, kind string) score.Data {
 		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"),
 			IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}
 		if d.IRM == "" {
-			mark := decimals.Draw(t, "mark")
-			d.Mark = new(score.Number(mark))
+			d.Mark = new(mark.Number(decimals.Draw(t, "mark")))
 		}
 		return d
 	}

@@ -7,6 +7,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 )
 
 func TestATimeIsConvertedExactly(t *testing.T) {
@@ -184,7 +185,7 @@ func (f *contestTest) wantSplit(split string, want ...string) {
 		if m.IRM != "" || m.Unplaced() != "" {
 			value = nil
 		}
-		text := (&score.Format{}).ResultText(value, m.Mark2, m.Unplaced(), m.Out)
+		text := (&mark.Format{}).ResultText(value, m.Mark2, m.Unplaced(), m.Out)
 		got = append(got, m.Competitor+" "+text)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
@@ -86,14 +87,14 @@ func (c *Contest) begin(period string) int {
 }
 
 // pointsAt returns the points in the period at a place.
-func (w *Competitor) pointsAt(at int) score.Decimal {
+func (w *Competitor) pointsAt(at int) mark.Decimal {
 	if at < len(w.Points) {
 		return w.Points[at]
 	}
 	return 0
 }
 
-func (w *Competitor) setPoints(at int, points score.Decimal) {
+func (w *Competitor) setPoints(at int, points mark.Decimal) {
 	if at == noPeriod {
 		w.Adjustment = points
 		return
@@ -106,8 +107,8 @@ func (w *Competitor) setPoints(at int, points score.Decimal) {
 
 // addPoints returns the points of a competitor in a period, or in none, after an event
 // that adds some.
-func (c *Contest) addPoints(w *Competitor, period string, delta score.Decimal) (score.Decimal, *score.Problem) {
-	var points score.Decimal
+func (c *Contest) addPoints(w *Competitor, period string, delta mark.Decimal) (mark.Decimal, *score.Problem) {
+	var points mark.Decimal
 	if period == "" {
 		points = w.Adjustment
 	} else if at, begins := c.placeOf(period); !begins {
@@ -116,7 +117,7 @@ func (c *Contest) addPoints(w *Competitor, period string, delta score.Decimal) (
 	sum, ok := points.Add(delta)
 	if !ok {
 		return 0, invalid("data.period",
-			"the points in %q would be more than a number can hold (%s)", quote.Clip(period), score.MaxDecimal)
+			"the points in %q would be more than a number can hold (%s)", quote.Clip(period), mark.MaxDecimal)
 	}
 	return sum, nil
 }
@@ -142,7 +143,7 @@ func (c *Contest) isTiebreak(period string) bool {
 // checkSum refuses a live score.set without a period by which the points of a
 // competitor's periods would no longer add up to its total. adjustment is what would be
 // in no period.
-func (c *Contest) checkSum(w *Competitor, total, adjustment score.Decimal) *score.Problem {
+func (c *Contest) checkSum(w *Competitor, total, adjustment mark.Decimal) *score.Problem {
 	if adjustment == 0 || adjustment == w.Adjustment {
 		return nil
 	}

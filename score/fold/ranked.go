@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 	"laurel/score/ranking"
 )
@@ -164,7 +165,7 @@ func (d *Definition) Mark(r *score.ResultSet) (m ranking.Mark, _ *score.Problem)
 		m.Mark2 = &value
 	}
 	if r.Place != nil {
-		m.Place = int(*r.Place / score.Points(1))
+		m.Place = int(*r.Place / mark.Points(1))
 	}
 	return m, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -64,7 +65,7 @@ func (c *Contest) Record() score.Record {
 // tie-break score, then in the order of sides.
 func (c *Contest) scoredStandings() []score.Standing {
 	lower := c.Definition.LowerIsBetter()
-	better := func(a, b score.Decimal) int {
+	better := func(a, b mark.Decimal) int {
 		if lower {
 			return cmp.Compare(a, b)
 		}

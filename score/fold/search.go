@@ -13,13 +13,65 @@ import (
 // apostrophes, and with one blank between words in place of hyphens and the like. The
 // page's app/text.ts does the same; testdata/search.json has examples for both.
 func SearchText(s string) string {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			s = letters.Replace(strings.Map(fold, norm.NFKD.String(s)))
-			return strings.Join(strings.Fields(s), " ")
+	return string(bytes.Join(bytes.Fields(appendFolded(nil, []byte(s))), []byte(" ")))
+}
+
+// appendFolded appends a text as searches compare it, but for the blanks. It allocates
+// nothing for a rune, because texts of megabytes are searched.
+func appendFolded(b, text []byte) []byte {
+	for len(text) > 0 {
+		if c := text[0]; c < utf8.RuneSelf {
+			if r := foldASCII(rune(c)); r >= 0 {
+				b = append(b, byte(r))
+			}
+			text = text[1:]
+			continue
 		}
+		r, n := utf8.DecodeRune(text)
+		switch parts := norm.NFKD.Properties(text).Decomposition(); {
+		case isHangul(r):
+			b = appendHangul(b, r)
+		case parts == nil:
+			b = appendRune(b, r)
+		default:
+			for len(parts) > 0 {
+				part, n := utf8.DecodeRune(parts)
+				b, parts = appendRune(b, part), parts[n:]
+			}
+		}
+		text = text[n:]
 	}
-	return strings.Join(strings.Fields(strings.Map(foldASCII, s)), " ")
+	return b
+}
+
+// appendRune appends what appendFolded makes of a rune that cannot be decomposed.
+func appendRune(b []byte, r rune) []byte {
+	if r = fold(r); r < 0 {
+		return b
+	}
+	if letters := lettersOf[r]; letters != "" {
+		return append(b, letters...)
+	}
+	return utf8.AppendRune(b, r)
+}
+
+// The syllables of Hangul are composed by a rule of the Unicode standard.
+const (
+	firstSyllable, lastSyllable                   = '\uac00', '\ud7a3'
+	firstLeading, firstVowel, beforeTrailing      = '\u1100', '\u1161', '\u11a7'
+	syllablesOfALeading, syllablesOfAVowel   rune = 588, 28
+)
+
+func isHangul(r rune) bool { return firstSyllable <= r && r <= lastSyllable }
+
+func appendHangul(b []byte, r rune) []byte {
+	r -= firstSyllable
+	b = utf8.AppendRune(b, firstLeading+r/syllablesOfALeading)
+	b = utf8.AppendRune(b, firstVowel+r%syllablesOfALeading/syllablesOfAVowel)
+	if trailing := r % syllablesOfAVowel; trailing > 0 {
+		b = utf8.AppendRune(b, beforeTrailing+trailing)
+	}
+	return b
 }
 
 // fold returns a rune as searches compare it, -1 for none.
@@ -49,11 +101,11 @@ func foldASCII(r rune) rune {
 	return ' '
 }
 
-// letters have no accent to remove, but are searched by the letters that look like them.
-var letters = strings.NewReplacer(
-	"ß", "ss", "æ", "ae", "œ", "oe", "ø", "o", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ħ", "h", "ı", "i", "ŋ", "n",
-	"ς", "σ",
-)
+// lettersOf are the letters that look like one that has no accent to remove.
+var lettersOf = map[rune]string{
+	'ß': "ss", 'æ': "ae", 'œ': "oe", 'ø': "o", 'ł': "l", 'đ': "d", 'ð': "d", 'þ': "th", 'ħ': "h", 'ı': "i", 'ŋ': "n",
+	'ς': "σ",
+}
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
 // sport, discipline, event, phase, group, venue or competition, or in the code, name or
@@ -76,16 +128,7 @@ func (s *Searcher) MayMatch(stored []byte) bool {
 	if s == nil {
 		return true
 	}
-	text := make([]byte, 0, len(stored))
-	for _, c := range stored {
-		if c >= utf8.RuneSelf {
-			text = []byte(SearchText(string(stored)))
-			break
-		}
-		if r := foldASCII(rune(c)); r >= 0 {
-			text = append(text, byte(r))
-		}
-	}
+	text := appendFolded(make([]byte, 0, len(stored)), stored)
 	for _, w := range s.words {
 		if !bytes.Contains(text, []byte(w)) {
 			return false

@@ -1,10 +1,14 @@
 package fold
 
 import (
+	"bytes"
 	"os"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/text/unicode/norm"
 
 	"laurel/score"
 )
@@ -56,5 +60,36 @@ func TestASearchFindsNamesHoweverTheyAreWritten(t *testing.T) {
 	}
 	if s := NewSearcher(" - ' "); s != nil {
 		t.Error("a search without words selects something")
+	}
+}
+
+// Each rune is decomposed apart from those around it.
+func TestSearchTextDecomposesEveryRune(t *testing.T) {
+	for r := rune(utf8.RuneSelf); r <= 0x1ffff; r++ {
+		var want []byte
+		for _, part := range norm.NFKD.String(string(r)) {
+			want = appendRune(want, part)
+		}
+		if got := appendFolded(nil, []byte(string(r))); !bytes.Equal(got, want) {
+			t.Fatalf("%U becomes %q; want %q", r, got, want)
+		}
+	}
+	for _, text := range []string{"Cafe\u0301 Ångström", "e\u0301\u0323ü\u0304", "각가\xff각", "\u0301a", "\xff"} {
+		if got, want := SearchText(text), SearchText(norm.NFKD.String(text)); got != want {
+			t.Errorf("%q becomes %q; want %q", text, got, want)
+		}
+	}
+}
+
+func BenchmarkMayMatch(b *testing.B) {
+	for _, text := range []string{"Bayern München, ", "éa"} {
+		b.Run(text, func(b *testing.B) {
+			stored := []byte(strings.Repeat(text, 1<<20/len(text)))
+			s := NewSearcher("zzz")
+			b.SetBytes(int64(len(stored)))
+			for b.Loop() {
+				s.MayMatch(stored)
+			}
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 )
 
@@ -88,12 +89,12 @@ func TestCanonicalDataOfTheRealStreamsIsThatOfRFC8785(t *testing.T) {
 type truth struct {
 	Events   int
 	Contests map[string]struct {
-		ScheduleStatus string                   `json:"schedule_status"`
-		Result         map[string]score.Decimal `json:"result"`
-		Tiebreak       map[string]score.Decimal `json:"tiebreak"`
-		Winner         *string                  `json:"winner"`
-		MarginScore    *score.Decimal           `json:"margin_score"`
-		MarginWickets  *score.Decimal           `json:"margin_wickets"`
+		ScheduleStatus string                  `json:"schedule_status"`
+		Result         map[string]mark.Decimal `json:"result"`
+		Tiebreak       map[string]mark.Decimal `json:"tiebreak"`
+		Winner         *string                 `json:"winner"`
+		MarginScore    *mark.Decimal           `json:"margin_score"`
+		MarginWickets  *mark.Decimal           `json:"margin_wickets"`
 	} `json:"contests"`
 	MedalTable []struct {
 		Organisation         string
@@ -102,7 +103,7 @@ type truth struct {
 	} `json:"medal_table"`
 	Leaderboards map[string][]struct {
 		Competitor string
-		Mark       score.Decimal
+		Mark       mark.Decimal
 	} `json:"leaderboards"`
 }
 
@@ -195,7 +196,7 @@ func compareContests(t *testing.T, s *memStore, want *truth) {
 		}
 		if w.MarginWickets != nil {
 			lost, _ := of[r.Winner].Stats.Get("wickets")
-			if got := score.Points(10) - lost; got != *w.MarginWickets {
+			if got := mark.Points(10) - lost; got != *w.MarginWickets {
 				t.Errorf("%s: margin in wickets is %s, truth %s", id, got, *w.MarginWickets)
 			}
 		}
@@ -225,8 +226,8 @@ func compareLeaders(t *testing.T, s *memStore, want *truth) {
 	for id, board := range want.Leaderboards {
 		// Equal marks may be in any order: the source has official places, which marks do
 		// not determine. It also lists some runners several times.
-		var marks []score.Decimal
-		of := map[string]score.Decimal{}
+		var marks []mark.Decimal
+		of := map[string]mark.Decimal{}
 		for _, row := range board {
 			if _, again := of[row.Competitor]; !again {
 				marks = append(marks, row.Mark)

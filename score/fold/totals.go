@@ -4,11 +4,12 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
 // set sets the number named code.
-func set(t score.Totals, code string, v score.Decimal) score.Totals {
+func set(t score.Totals, code string, v mark.Decimal) score.Totals {
 	for i := range t {
 		if t[i].Code == code {
 			t[i].Value = v
@@ -28,7 +29,7 @@ func plus(t score.Totals, field string, delta score.Totals) (score.Totals, *scor
 		old, _ := sum.Get(n.Code)
 		total, ok := old.Add(n.Value)
 		if !ok {
-			return nil, invalid(field, "%q would be more than a number can hold (%s)", quote.Clip(n.Code), score.MaxDecimal)
+			return nil, invalid(field, "%q would be more than a number can hold (%s)", quote.Clip(n.Code), mark.MaxDecimal)
 		}
 		if sum = set(sum, n.Code, total); len(sum) > maxPlayed {
 			return nil, invalid(field,

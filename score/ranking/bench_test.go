@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 // million returns the marks of a large tournament: codes of up to six digits, two
@@ -18,7 +18,7 @@ func million() []Mark {
 	for i := range list {
 		list[i] = Mark{
 			Competitor:   strconv.Itoa(i),
-			Value:        score.Decimal(random.IntN(5_000_000)),
+			Value:        mark.Decimal(random.IntN(5_000_000)),
 			Categories:   NewCategories([]string{"F", "M"}[random.IntN(2)]),
 			Organisation: "O" + strconv.Itoa(random.IntN(100)),
 		}
@@ -49,9 +49,9 @@ func TestNamesTeamsAndSecondMarksTakeLittleMemory(t *testing.T) {
 	before := heapBytes()
 	board := New(Direction{Lower: true})
 	for i := range rows {
-		mark2 := score.Decimal(random.IntN(5_000_000))
+		mark2 := mark.Decimal(random.IntN(5_000_000))
 		board.Set(Mark{
-			Competitor: strconv.Itoa(i), Name: "Runner " + strconv.Itoa(i), Value: score.Decimal(random.IntN(5_000_000)),
+			Competitor: strconv.Itoa(i), Name: "Runner " + strconv.Itoa(i), Value: mark.Decimal(random.IntN(5_000_000)),
 			Mark2: &mark2, Place: i + 1, Organisation: "O" + strconv.Itoa(random.IntN(100)),
 			Categories: NewCategories("M", "M"+strconv.Itoa(random.IntN(12))),
 		})
@@ -94,7 +94,7 @@ func BenchmarkBoard(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			m := list[random.IntN(len(list))]
-			m.Value = score.Decimal(random.IntN(5_000_000))
+			m.Value = mark.Decimal(random.IntN(5_000_000))
 			board.Set(m)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"unique"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
@@ -35,7 +35,7 @@ type Board struct {
 // row is a mark without its second mark and place.
 type row struct {
 	text         string // the competitor's code and, behind a zero byte, its name if it has one
-	value        score.Decimal
+	value        mark.Decimal
 	organisation unique.Handle[string]
 	traits       unique.Handle[traits]
 }
@@ -50,7 +50,7 @@ type traits struct {
 
 // exact is what only the marks of some boards have.
 type exact struct {
-	mark2    score.Decimal
+	mark2    mark.Decimal
 	hasMark2 bool
 	place    int32
 }
@@ -79,7 +79,7 @@ func (r *row) name() string {
 // number, because a search compares many entries and a million rows do not fit into the
 // processor's caches.
 type entry struct {
-	key    score.Decimal
+	key    mark.Decimal
 	number uint32
 }
 
@@ -287,7 +287,7 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 	}
 	best := b.rows[t.at(0).number].value
 	list := make([]Row, 0, n)
-	decimals := make([]score.Decimal, 2*n) // of all rows, in one allocation
+	decimals := make([]mark.Decimal, 2*n) // of all rows, in one allocation
 	i := max(first-1, 0)
 	var above Order
 	rank, start := 0, i
@@ -445,7 +445,7 @@ type Query struct {
 // The zero Cursor means "none".
 type Cursor struct {
 	competitor   string
-	value, mark2 score.Decimal
+	value, mark2 mark.Decimal
 	hasMark2     bool
 	place        int
 	irm          string
@@ -490,10 +490,10 @@ func ParseCursor(s string) (c Cursor, err error) {
 		c.reached, err = strconv.Atoi(rest)
 		ok = ok && 0 <= c.reached && c.reached <= maxNumber
 	} else {
-		c.value, err = score.ParseDecimal(first)
+		c.value, err = mark.ParseDecimal(first)
 		mark2, place, _ := strings.Cut(rest, cursorMark)
 		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
-			c.mark2, err = score.ParseDecimal(mark2)
+			c.mark2, err = mark.ParseDecimal(mark2)
 		}
 		if more && err == nil {
 			c.place, err = strconv.Atoi(place)

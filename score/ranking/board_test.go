@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 // plainCompare compares two marks with different words than Direction.Order.
@@ -122,10 +122,10 @@ func randomMark(random *rand.Rand) Mark {
 		m.IRM = []string{"LAP", "OTL", "NM", "DNF", "RET", "WDR", "DNS", "DSQ", "DQB"}[random.IntN(9)]
 		m.Reached = random.IntN(3)
 	} else {
-		m.Value = score.Decimal(random.IntN(300) - 20)
+		m.Value = mark.Decimal(random.IntN(300) - 20)
 		m.Place = max(0, random.IntN(6)-3)
 		if random.IntN(3) == 0 {
-			mark2 := score.Decimal(random.IntN(5) - 2)
+			mark2 := mark.Decimal(random.IntN(5) - 2)
 			m.Mark2 = &mark2
 		}
 	}

@@ -3,8 +3,8 @@ package ranking
 import (
 	"strconv"
 
-	"laurel/score"
 	"laurel/score/fastjson"
+	"laurel/score/mark"
 )
 
 // Leaderboard is a page of the marks at one split of a ranked contest, best first.
@@ -13,7 +13,7 @@ type Leaderboard struct {
 	Split     string `json:"split"`
 	Category  string `json:"category,omitzero"` // "" for all
 	Total     int    `json:"total"`             // rows of the whole leaderboard, with IRMs
-	score.Format
+	mark.Format
 	Categories []string `json:"categories,omitzero"` // of all rows of the leaderboard
 	Rows       []Row    `json:"rows"`
 	Next       string   `json:"next"` // parameter after of the next page; "" at the end
@@ -22,17 +22,17 @@ type Leaderboard struct {
 // Row is one competitor in a leaderboard. A competitor with an IRM has no
 // mark, no rank and no difference, and is listed last.
 type Row struct {
-	Competitor   string         `json:"competitor"`
-	Name         string         `json:"name,omitzero"` // from the contest's definition
-	Organisation string         `json:"organisation,omitzero"`
-	Categories   Categories     `json:"categories,omitzero"`
-	Mark         *score.Decimal `json:"mark"`           // seconds if it is a time
-	Mark2        *score.Decimal `json:"mark2,omitzero"` // what orders equal marks
-	IRM          string         `json:"irm,omitzero"`
-	Out          string         `json:"out,omitzero"` // the IRM at another split, beside a mark
-	Rank         int            `json:"rank,omitzero"`
-	RankEqual    bool           `json:"rank_equal"` // another competitor has the same rank
-	Diff         *score.Decimal `json:"diff"`       // to the first, never negative
+	Competitor   string        `json:"competitor"`
+	Name         string        `json:"name,omitzero"` // from the contest's definition
+	Organisation string        `json:"organisation,omitzero"`
+	Categories   Categories    `json:"categories,omitzero"`
+	Mark         *mark.Decimal `json:"mark"`           // seconds if it is a time
+	Mark2        *mark.Decimal `json:"mark2,omitzero"` // what orders equal marks
+	IRM          string        `json:"irm,omitzero"`
+	Out          string        `json:"out,omitzero"` // the IRM at another split, beside a mark
+	Rank         int           `json:"rank,omitzero"`
+	RankEqual    bool          `json:"rank_equal"` // another competitor has the same rank
+	Diff         *mark.Decimal `json:"diff"`       // to the first, never negative
 }
 
 // AppendJSON appends l as json.Marshal would write it. It is faster, which matters
@@ -77,7 +77,7 @@ func (r *Row) AppendJSON(b []byte) []byte {
 	return b
 }
 
-func appendOptional(b []byte, d *score.Decimal) []byte {
+func appendOptional(b []byte, d *mark.Decimal) []byte {
 	if d == nil {
 		return append(b, "null"...)
 	}
@@ -87,7 +87,7 @@ func appendOptional(b []byte, d *score.Decimal) []byte {
 
 // Equal reports whether both rows are the same.
 func (r Row) Equal(other Row) bool {
-	equal := func(a, b *score.Decimal) bool { return a == b || a != nil && b != nil && *a == *b }
+	equal := func(a, b *mark.Decimal) bool { return a == b || a != nil && b != nil && *a == *b }
 	if !equal(r.Mark, other.Mark) || !equal(r.Mark2, other.Mark2) || !equal(r.Diff, other.Diff) {
 		return false
 	}
@@ -96,7 +96,7 @@ func (r Row) Equal(other Row) bool {
 }
 
 // Text formats the mark of r, and its difference to the first.
-func (r *Row) Text(f *score.Format) (mark, gap string) {
+func (r *Row) Text(f *mark.Format) (mark, gap string) {
 	if r.Mark != nil && r.Diff != nil {
 		gap = f.GapText(*r.Mark, *r.Diff)
 	}

@@ -7,17 +7,18 @@ import (
 
 	"laurel/score"
 	"laurel/score/fastjson"
+	"laurel/score/mark"
 )
 
 // Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no
 // mark. Everything but its value, Mark2, Place and IRM follows from all marks of the
 // competitor; see Restate.
 type Mark struct {
-	Competitor string         `json:"c"`
-	Value      score.Decimal  `json:"v,omitzero"` // seconds, or in the unit of the contest
-	Mark2      *score.Decimal `json:"v2,omitzero"`
-	Place      int            `json:"place,omitzero"` // among marks that are equal otherwise; 0 is last
-	IRM        string         `json:"irm,omitzero"`
+	Competitor string        `json:"c"`
+	Value      mark.Decimal  `json:"v,omitzero"` // seconds, or in the unit of the contest
+	Mark2      *mark.Decimal `json:"v2,omitzero"`
+	Place      int           `json:"place,omitzero"` // among marks that are equal otherwise; 0 is last
+	IRM        string        `json:"irm,omitzero"`
 	// Out is the IRM that the competitor has at another split. A disqualification there
 	// strikes this mark.
 	Out string `json:"out,omitzero"`
@@ -137,14 +138,14 @@ type Direction struct{ Lower, Lower2 bool }
 
 // Order is the position of a mark on a board, compared member by member: lower ones come
 // first. Marks with equal orders share a rank.
-type Order struct{ First, Second, Third score.Decimal }
+type Order struct{ First, Second, Third mark.Decimal }
 
 const (
 	// unplaced is the least First of a mark without a rank.
-	unplaced = score.MaxDecimal + 1
+	unplaced = mark.MaxDecimal + 1
 	// NoSecond and NoThird are the last Second and Third.
-	noSecond = score.MaxDecimal + 1
-	noThird  = score.MaxDecimal + 1
+	noSecond = mark.MaxDecimal + 1
+	noThird  = mark.MaxDecimal + 1
 )
 
 // Order returns the order of a mark. Marks without a rank come last: those who have begun,
@@ -158,7 +159,7 @@ func (d Direction) Order(m *Mark) Order {
 		if group == 0 {
 			reached = min(m.Reached, 999)
 		}
-		o.First = unplaced + score.Decimal((group*1000+999-reached)*1000+kind)
+		o.First = unplaced + mark.Decimal((group*1000+999-reached)*1000+kind)
 		return o
 	}
 	o.First = signed(m.Value, d.Lower)
@@ -166,12 +167,12 @@ func (d Direction) Order(m *Mark) Order {
 		o.Second = signed(*m.Mark2, d.Lower2)
 	}
 	if m.Place > 0 {
-		o.Third = score.Decimal(m.Place)
+		o.Third = mark.Decimal(m.Place)
 	}
 	return o
 }
 
-func signed(d score.Decimal, positive bool) score.Decimal {
+func signed(d mark.Decimal, positive bool) mark.Decimal {
 	if positive {
 		return d
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 func TestRanksOfAnOrderedList(t *testing.T) {
@@ -24,8 +24,8 @@ func FuzzMarkAsJSON(f *testing.F) {
 	f.Add("a\"\\<\u2028\n", int64(0), "DNF", "", "", 3)
 	f.Add("\xff", int64(-5), "", "", "", 1)
 	f.Fuzz(func(t *testing.T, competitor string, v int64, irm, category, organisation string, n int) {
-		mark2 := score.Decimal(-v)
-		m := Mark{competitor, score.Decimal(v), &mark2, max(n, 0), irm, category, max(n, 0), NewCategories(category, "M"),
+		mark2 := mark.Decimal(-v)
+		m := Mark{competitor, mark.Decimal(v), &mark2, max(n, 0), irm, category, max(n, 0), NewCategories(category, "M"),
 			organisation, competitor}
 		if n%2 == 0 {
 			m.Mark2, m.Categories = nil, ""

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/trust/signing"
 )
 
@@ -88,7 +89,7 @@ func (s *Signer) next() score.Event {
 	p := s.plays
 	competitor := p.score()
 	p.seq++
-	delta := score.Points(1)
+	delta := mark.Points(1)
 	return score.Event{
 		ID: p.id + strconv.FormatUint(p.seq, 10), Source: p.source, Seq: p.seq,
 		Type: score.TypeScorePlay, Time: s.begun, ContestID: p.contest,
@@ -96,8 +97,8 @@ func (s *Signer) next() score.Event {
 			Competitor: competitor, Delta: &delta,
 			Period: "END1", Action: "END", Clock: "07:41", Athlete: "Assurancetourix",
 			Result: score.Totals{
-				{Code: competitors[0], Value: score.Points(int64(p.totals[0]))},
-				{Code: competitors[1], Value: score.Points(int64(p.totals[1]))},
+				{Code: competitors[0], Value: mark.Points(int64(p.totals[0]))},
+				{Code: competitors[1], Value: mark.Points(int64(p.totals[1]))},
 			},
 		},
 	}

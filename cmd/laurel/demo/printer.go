@@ -306,7 +306,7 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	if d.IRM != "" {
 		return text + p.styled(red, d.IRM) + "  " + d.Comment
 	}
-	text += p.styled(bold, fmt.Sprintf("%10s", mark(d, r)))
+	text += p.styled(bold, fmt.Sprintf("%10s", markText(d, r)))
 	if d.Split != "finish" {
 		text += "  " + d.Split
 	}
@@ -318,9 +318,9 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	return text
 }
 
-// mark formats a mark, a distance with its unit. The Games give marks in the units of
+// markText formats a mark, a distance with its unit. The Games give marks in the units of
 // their records.
-func mark(d *score.ResultSet, r *score.Record) string {
+func markText(d *score.ResultSet, r *score.Record) string {
 	definition := fold.Definition{ResultType: r.ResultType, Unit: r.Unit, Unit2: r.Unit2}
 	m, _ := definition.Mark(d)
 	text := r.MarkText(m.Value)

@@ -12,6 +12,7 @@ import (
 	"laurel/internal/localgroup"
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/medal"
 	"laurel/score/ranking"
 )
@@ -86,7 +87,7 @@ func printGames(t *testing.T, out *printer, n int) {
 // know.
 func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 	p := newPrinter(&bytes.Buffer{})
-	zero := score.Decimal(0)
+	zero := mark.Decimal(0)
 	record := &score.Record{Kind: score.HeadToHead, Title: "GAU vs ROM"}
 	data := map[score.Type]score.Data{
 		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
@@ -97,7 +98,7 @@ func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 		score.TypeContestReset:      &score.ContestReset{},
 		score.TypeScorePlay:         &score.ScorePlay{},
 		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
-		score.TypeResultSet:         &score.ResultSet{Mark: new(score.Number(zero))},
+		score.TypeResultSet:         &score.ResultSet{Mark: new(mark.Number(zero))},
 		score.TypeMedalAward:        &score.MedalAward{Medal: score.Gold},
 		score.TypeMedalRevoke:       &score.MedalRevoke{},
 		score.TypeEventVoid:         &score.EventVoid{},
@@ -212,12 +213,12 @@ func TestMarksAreFormattedForPeople(t *testing.T) {
 		{"17.4", "DISTANCE", "m", "17.4 m"},
 		{"190.25", "POINTS", "points", "190.25"},
 	} {
-		m, err := score.ParseMeasure(c.value)
+		m, err := mark.ParseMeasure(c.value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &score.Record{Format: score.Format{ResultType: c.resultType, Unit: c.unit}}
-		if got := mark(&score.ResultSet{Mark: &m}, r); got != c.want {
+		r := &score.Record{Format: mark.Format{ResultType: c.resultType, Unit: c.unit}}
+		if got := markText(&score.ResultSet{Mark: &m}, r); got != c.want {
 			t.Errorf("%s %s %s is written %q; want %q", c.value, c.resultType, c.unit, got, c.want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // outcome returns how a frontend says that a contest stands: as JSON, as text, and what
@@ -69,7 +70,7 @@ func TestADecisionIsShownAlikeAtEveryFrontendWhateverTheTotalsAre(t *testing.T) 
 		}
 		for _, f := range g.frontends {
 			record, text, printed := f.outcome(t, id)
-			if record.Winner != c.winner || record.Decision != c.decision || *record.Competitors[0].Result != score.Points(1) {
+			if record.Winner != c.winner || record.Decision != c.decision || *record.Competitors[0].Result != mark.Points(1) {
 				t.Errorf("%s: %s has the winner %q by %q", f.id, id, record.Winner, record.Decision)
 			}
 			for _, shown := range []string{text, printed} {

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 )
 
@@ -217,7 +218,7 @@ func (c *client) readContest(id, query string) bool {
 func scoreOf(r score.Record) (observation, error) {
 	for _, p := range r.Competitors {
 		if p.Code == "GAU" && p.Result != nil {
-			return observation{r.Revision, int64(*p.Result / score.Points(1))}, nil
+			return observation{r.Revision, int64(*p.Result / mark.Points(1))}, nil
 		}
 	}
 	return observation{}, fmt.Errorf("no score of Gaul")

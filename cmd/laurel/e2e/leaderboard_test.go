@@ -18,6 +18,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -99,7 +100,7 @@ func (c *boardClient) run(stop *atomic.Bool) error {
 func (c *boardClient) url() string { return c.urls[c.rand.IntN(len(c.urls))] }
 
 // inSeconds returns a mark of the marathon, which is given in minutes.
-func inSeconds(d *score.ResultSet) score.Decimal {
+func inSeconds(d *score.ResultSet) mark.Decimal {
 	definition := fold.Definition{ResultType: "TIME", Unit: "min"}
 	m, _ := definition.Mark(d)
 	return m.Value
@@ -288,7 +289,7 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 	byCategory[""] = finishers
 	for category, want := range byCategory {
 		rows := wholeBoard(t, f, id, category)
-		marks, places := map[string]score.Decimal{}, map[string]int{}
+		marks, places := map[string]mark.Decimal{}, map[string]int{}
 		for _, one := range want { // the source lists some finishers more than once
 			marks[one.Competitor], places[one.Competitor] = one.Mark, one.Place
 			if category != "" {

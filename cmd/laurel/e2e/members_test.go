@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 const (
@@ -39,7 +40,7 @@ func (g *group) expectGaul(want int64) {
 	g.t.Helper()
 	for _, f := range g.running() {
 		r := decode[score.Record](g.t, get(g.t, f.url+contest))
-		if len(r.Competitors) != 2 || r.Competitors[0].Code != "GAU" || *r.Competitors[0].Result != score.Points(want) {
+		if len(r.Competitors) != 2 || r.Competitors[0].Code != "GAU" || *r.Competitors[0].Result != mark.Points(want) {
 			g.t.Errorf("%s: the competitors are %+v; want GAU first with %d", f.id, r.Competitors, want)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/mark"
 )
 
 // TestAPausedMasterShowsNoStaleScore pauses a master as a suspended machine does. When it
@@ -101,7 +102,7 @@ func askStopped(f *frontend, sent chan<- struct{}, want int64) error {
 	if err := json.Unmarshal(body, &r); err != nil {
 		return fmt.Errorf("%s %s: %w", res.Status, body, err)
 	}
-	if len(r.Competitors) == 0 || *r.Competitors[0].Result != score.Points(want) {
+	if len(r.Competitors) == 0 || *r.Competitors[0].Result != mark.Points(want) {
 		return fmt.Errorf("an old score is shown (Laurel-Cache %s); want %d: %s", res.Header.Get("Laurel-Cache"), want,
 			body)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fold"
+	"laurel/score/mark"
 	"laurel/score/medal"
 )
 
@@ -56,20 +57,20 @@ type truth struct {
 }
 
 type truthOfContest struct {
-	ScheduleStatus string                   `json:"schedule_status"`
-	Result         map[string]score.Decimal `json:"result"`
-	Tiebreak       map[string]score.Decimal `json:"tiebreak"`
-	Winner         string                   `json:"winner"`
-	MarginScore    *score.Decimal           `json:"margin_score"`
-	MarginWickets  *score.Decimal           `json:"margin_wickets"`
+	ScheduleStatus string                  `json:"schedule_status"`
+	Result         map[string]mark.Decimal `json:"result"`
+	Tiebreak       map[string]mark.Decimal `json:"tiebreak"`
+	Winner         string                  `json:"winner"`
+	MarginScore    *mark.Decimal           `json:"margin_score"`
+	MarginWickets  *mark.Decimal           `json:"margin_wickets"`
 }
 
 type truthOfFinisher struct {
-	Competitor    string        `json:"competitor"`
-	Mark          score.Decimal `json:"mark"`
-	Place         int           `json:"place"`
-	Category      string        `json:"category"`
-	CategoryPlace int           `json:"category_place"`
+	Competitor    string       `json:"competitor"`
+	Mark          mark.Decimal `json:"mark"`
+	Place         int          `json:"place"`
+	Category      string       `json:"category"`
+	CategoryPlace int          `json:"category_place"`
 }
 
 // load reads the truths of the named streams and scans their events.
@@ -302,7 +303,7 @@ func (want truthOfContest) compare(f *frontend, id string) error {
 	}
 	if want.MarginWickets != nil {
 		lost, _ := winner.Stats.Get("wickets")
-		if m := score.Points(10) - lost; m != *want.MarginWickets {
+		if m := mark.Points(10) - lost; m != *want.MarginWickets {
 			differ("the margin in wickets", m, *want.MarginWickets)
 		}
 	}
@@ -338,7 +339,7 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
-	marks := map[string]score.Decimal{}
+	marks := map[string]mark.Decimal{}
 	places := map[string]int{}
 	for _, r := range finishers {
 		marks[r.Competitor], places[r.Competitor] = r.Mark, r.Place
@@ -376,7 +377,7 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	minutes := &fold.Definition{ResultType: "TIME", Unit: "min"}
-	stored := map[string]score.Decimal{}
+	stored := map[string]mark.Decimal{}
 	f.pages(t, "/v1/timeline/"+id+"?limit=1000", func(a answer) {
 		page := decode[struct {
 			Events []score.TimelineEvent `json:"events"`

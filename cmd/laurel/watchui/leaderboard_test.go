@@ -8,12 +8,13 @@ import (
 
 	"laurel/client"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 	"laurel/score/ranking"
 )
 
-func row(competitor string, rank int, mark int64) ranking.Row {
-	m, d := score.Points(mark), score.Points(mark-8000)
+func row(competitor string, rank int, points int64) ranking.Row {
+	m, d := mark.Points(points), mark.Points(points-8000)
 	return ranking.Row{Competitor: competitor, Rank: rank, Mark: &m, Diff: &d}
 }
 

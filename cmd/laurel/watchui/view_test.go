@@ -15,13 +15,14 @@ import (
 	"laurel/client"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/medal"
 )
 
 var now = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 
 func match(id string, revision uint64, points int64, status string) score.Record {
-	gaul, rome := score.Points(points), score.Points(0)
+	gaul, rome := mark.Points(points), mark.Points(0)
 	return score.Record{ContestID: id, Kind: score.HeadToHead, Title: "Gaul – Rome", ScheduleStatus: status,
 		Period: "END1", Revision: revision,
 		Competitors: []score.Standing{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
@@ -240,20 +241,20 @@ func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
 }
 
 func TestResultsAreFormattedForPeople(t *testing.T) {
-	points := func(n int64) *score.Decimal { d := score.Points(n); return &d }
+	points := func(n int64) *mark.Decimal { d := mark.Points(n); return &d }
 	total := 30
-	mark, err := score.ParseDecimal("7503.25")
+	first, err := mark.ParseDecimal("7503.25")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := score.Points(59)
+	second := mark.Points(59)
 	for want, r := range map[string]score.Record{
 		"GAU 2 (0), ROM 2 (3)": {Kind: score.HeadToHead, TiebreakPeriods: []string{"PSO"}, // the sides in their order
-			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: score.Points(3)},
+			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: mark.Points(3)},
 				{Code: "GAU", Order: 1, Result: points(2)}}},
-		"7 2:05:03.25, 9 59, 4 DNF, of 30": {Kind: score.Ranked, Format: score.Format{ResultType: "TIME"}, Total: &total,
-			Competitors: []score.Standing{{Code: "7", Result: &mark},
-				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
+		"7 2:05:03.25, 9 59, 4 DNF, of 30": {Kind: score.Ranked, Format: mark.Format{ResultType: "TIME"}, Total: &total,
+			Competitors: []score.Standing{{Code: "7", Result: &first},
+				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &first}}},
 		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
 	} {
 		if got := result(&r); got != want {

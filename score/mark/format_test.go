@@ -1,4 +1,4 @@
-package score_test
+package mark_test
 
 import (
 	"os"
@@ -6,25 +6,25 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
 // markExample is one line of testdata/marks.json, which the formatter of the page must
 // follow too.
 type markExample struct {
-	score.Format
-	Mark  *score.Decimal `json:"mark"`
-	Mark2 *score.Decimal `json:"mark2"`
-	Diff  *score.Decimal `json:"diff"`
-	IRM   string         `json:"irm"`
-	Out   string         `json:"out"`
-	Text  string         `json:"text"`
-	Gap   string         `json:"gap"`
+	mark.Format
+	Mark  *mark.Decimal `json:"mark"`
+	Mark2 *mark.Decimal `json:"mark2"`
+	Diff  *mark.Decimal `json:"diff"`
+	IRM   string        `json:"irm"`
+	Out   string        `json:"out"`
+	Text  string        `json:"text"`
+	Gap   string        `json:"gap"`
 }
 
 func TestMarksAreWrittenAsInTheTable(t *testing.T) {
-	table, err := os.ReadFile("../testdata/marks.json")
+	table, err := os.ReadFile("../../testdata/marks.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package score
+package mark
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/fastjson"
 	"laurel/score/quote"
 )
 
@@ -137,4 +138,26 @@ func (m Measure) In(unit string, isTime bool) (Decimal, error) {
 		return 0, fmt.Errorf("got %s %s; the largest is %s s", m.value, unit, MaxDecimal)
 	}
 	return m.value * factor, nil
+}
+
+// ReadFast reads a JSON number or a clock. It reports false for what UnmarshalJSONFrom must
+// judge.
+func (m *Measure) ReadFast(r *fastjson.Reader) (ok bool) {
+	if r.Space() != '"' {
+		return m.value.ReadFast(r)
+	}
+	var err error
+	if ok = r.Text(&m.clock); ok {
+		m.value, err = parseClock(m.clock)
+	}
+	return ok && err == nil
+}
+
+// WriteFast writes m as MarshalJSONTo would.
+func (m Measure) WriteFast(w *fastjson.Writer) {
+	if m.clock != "" {
+		w.Quote(m.clock)
+	} else {
+		m.value.WriteFast(w)
+	}
 }

@@ -1,16 +1,14 @@
-package score
+package mark
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/fastjson"
 	"laurel/score/quote"
 )
 
@@ -120,86 +118,18 @@ func (d *Decimal) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// Total is a named number: the score of a competitor or of a period, or a statistic.
-type Total struct {
-	Code  string
-	Value Decimal
+// ReadFast reads a JSON number. It reports false for what UnmarshalJSONFrom must judge.
+func (d *Decimal) ReadFast(r *fastjson.Reader) bool {
+	v, err := ParseDecimal(r.Number())
+	*d = v
+	return err == nil
 }
 
-// Totals is a JSON object of decimals that keeps its order, so that nothing depends on
-// the order of a map.
-type Totals []Total
-
-// Get returns the number named code.
-func (t Totals) Get(code string) (Decimal, bool) {
-	for i := range t {
-		if t[i].Code == code {
-			return t[i].Value, true
-		}
+// WriteFast writes d as MarshalJSONTo would. It fails if a JSON reader with 64-bit floats
+// would change d.
+func (d Decimal) WriteFast(w *fastjson.Writer) {
+	if d > MaxDecimal || d < -MaxDecimal {
+		w.Fail()
 	}
-	return 0, false
-}
-
-// MarshalJSONTo writes t as a JSON object in the order of t.
-func (t Totals) MarshalJSONTo(e *jsontext.Encoder) error {
-	if err := e.WriteToken(jsontext.BeginObject); err != nil {
-		return err
-	}
-	for _, n := range t {
-		if err := e.WriteToken(jsontext.String(n.Code)); err != nil {
-			return err
-		}
-		if err := n.Value.MarshalJSONTo(e); err != nil {
-			return err
-		}
-	}
-	return e.WriteToken(jsontext.EndObject)
-}
-
-// maxTotals limits the members of one object of totals.
-const maxTotals = 1000
-
-// UnmarshalJSONFrom reads a JSON object of decimals and keeps its order.
-func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	if k := dec.PeekKind(); k != '{' {
-		if err := dec.SkipValue(); err != nil {
-			return err
-		}
-		return fmt.Errorf("%s; want an object of numbers, such as {\"GAU\":2}", quote.Got(k, nil))
-	}
-	if _, err := dec.ReadToken(); err != nil {
-		return err
-	}
-	*t = (*t)[:0]
-	for dec.PeekKind() != '}' {
-		name, err := dec.ReadToken()
-		if err != nil {
-			return err
-		}
-		n := Total{Code: name.String()}
-		if len(*t) == maxTotals {
-			return fmt.Errorf("has more than %d members, which is the most", maxTotals)
-		}
-		if err := json.UnmarshalDecode(dec, &n.Value); err != nil {
-			return err
-		}
-		*t = append(*t, n)
-	}
-	_, err := dec.ReadToken()
-	return err
-}
-
-// sort sorts t by name, the order of the stored form.
-func (t Totals) sort() {
-	slices.SortFunc(t, func(a, b Total) int { return cmp.Compare(a.Code, b.Code) })
-}
-
-// sorted reports whether the names of t are distinct and in order.
-func (t Totals) sorted() bool {
-	for i := 1; i < len(t); i++ {
-		if t[i-1].Code >= t[i].Code {
-			return false
-		}
-	}
-	return true
+	w.B, _ = d.AppendText(w.B)
 }
