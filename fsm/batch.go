@@ -58,7 +58,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		tables:        map[string]bool{},
 	}
 	// A mark that is restated costs as much as an event that is folded again.
-	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, func() { b.folded++ })
+	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, b.markRestated)
 	return b
 }
 

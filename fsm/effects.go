@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"slices"
 
 	"laurel/fsm/database"
@@ -54,12 +55,18 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 		return b.redefine(e)
 	}
 	if c != nil && defines {
-		if p := b.mayFold(b.marksToCheck(c, len(define.Competitors))); p != nil {
+		n, p := b.marksToCheck(c, len(define.Competitors))
+		if p = cmp.Or(p, b.mayFold(n)); p != nil {
 			return p
 		}
 	}
-	if _, resets := e.Data.(*score.ContestReset); resets {
+	switch e.Data.(type) {
+	case *score.ContestReset:
 		if p := b.checkMarksToClear(c); p != nil {
+			return p
+		}
+	case *score.ResultSet, *score.CompetitorDefine:
+		if p := b.mayRestate(); p != nil {
 			return p
 		}
 	}
@@ -90,7 +97,8 @@ func foldEvent(c *fold.Contest, e *entry.Event, marks fold.Marks, mode fold.Mode
 }
 
 // maxResetMarks limits the marks that a contest.reset removes: they are removed in one
-// transaction, and a void of the reset sets them again.
+// transaction, and a void of the reset sets them again. It also limits those that are read
+// for a first list of competitors.
 const maxResetMarks = 20_000
 
 // checkMarksToClear refuses to remove more than maxResetMarks, or to set them all again.
@@ -127,18 +135,27 @@ func (b *batch) redefine(e *entry.Event) *score.Problem {
 	return nil
 }
 
-// marksToCheck returns how many marks are read to find one of a competitor who is not on
-// a list of so many.
-func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int) {
+// marksToCheck returns how many marks are read at most to find one of a competitor who is
+// not on a list of so many. It refuses a first list for which these are too many.
+func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int, _ *score.Problem) {
 	if c.Split == "" || listed == 0 {
-		return 0
+		return 0, nil
 	}
-	listed += c.Entered
+	splits := c.Definition.AllSplits()
+	if before := len(c.Competitors); before > 0 { // only of those who are not listed any longer
+		return (before + 1) * len(splits), nil
+	}
 	marks := b.ranked.Contest(c)
-	for _, split := range c.Definition.AllSplits() {
-		n += min(marks.Total(split), listed+1)
+	for _, split := range splits {
+		n += min(marks.Total(split), listed+c.Entered+1)
 	}
-	return n
+	if n > maxResetMarks {
+		return 0, score.Problemf(score.TooLarge,
+			"the contest has no list of competitors, and for a first one %d marks are read, and the most is %d; "+
+				"post a competitor.define for each competitor instead",
+			n, maxResetMarks).At("data.competitors")
+	}
+	return n, nil
 }
 
 func undefined(contestID string) *score.Problem {

@@ -329,6 +329,15 @@ func (m *referenceMarks) FirstEntrants(n int) []score.Entrant {
 	return list[:min(n, len(list))]
 }
 
+func (m *referenceMarks) Has(competitor string) bool {
+	for k := range m.of {
+		if k[1] == competitor {
+			return true
+		}
+	}
+	return false
+}
+
 func (m *referenceMarks) Clear() {
 	clear(m.of)
 	clear(m.traits)

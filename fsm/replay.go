@@ -73,6 +73,8 @@ func (replayMarks) Set(string, ranking.Mark) (total int, restated bool) { return
 
 func (replayMarks) First(string, int) (first []ranking.Mark, total int) { return nil, 0 }
 
+func (replayMarks) Has(string) bool { return false }
+
 func (replayMarks) Clear() {}
 
 func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {
@@ -207,13 +209,20 @@ func (r *replayer) checkMarks(e *entry.Event) *score.Problem {
 	case redefined(before, c):
 		return r.b.checkMarksToClear(before)
 	}
-	leaves := r.entrant != nil && !r.entrant.entered
+	var left []string
+	if r.entrant != nil && !r.entrant.entered {
+		left = []string{r.entrant.code}
+	}
 	sameCode := func(a, b fold.Competitor) bool { return a.Code == b.Code }
-	if !leaves && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
+	if left == nil && slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil
 	}
-	r.b.folded += r.b.marksToCheck(before, len(c.Competitors))
-	if unlisted := c.Unlisted(marksAfter{r.b.ranked.Contest(c), replayMarks{r}}); unlisted != "" {
+	n, p := r.b.marksToCheck(before, len(c.Competitors))
+	if p != nil {
+		return p
+	}
+	r.b.folded += n
+	if unlisted := c.Unlisted(before, marksAfter{r.b.ranked.Contest(c), replayMarks{r}}, left...); unlisted != "" {
 		return r.refusal(e, "marks", fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
 	return nil

@@ -59,9 +59,28 @@ const (
 
 // work is what a post has the state machine do again.
 type work struct {
-	folded int // events, with rows/rowsPerFold
-	before int // those folded for the events before the present one
-	rows   int // of timelines, since folded was last increased for them
+	folded   int // events, with rows/rowsPerFold and restated
+	before   int // those folded for the events before the present one
+	rows     int // of timelines, since folded was last increased for them
+	restated int // marks that were written again, each for an event of another split
+}
+
+// markRestated counts a mark that is written again. It costs as much as an event that is
+// folded again.
+func (w *work) markRestated() {
+	w.folded++
+	w.restated++
+}
+
+// mayRestate refuses an event that may have all marks of its competitor written again if
+// those before it in the post had maxFolds or more.
+func (w *work) mayRestate() *score.Problem {
+	if w.restated < maxFolds {
+		return nil
+	}
+	return score.Problemf(score.TooLarge,
+		"the events before have %d marks at other splits written again, and the most is %d; post fewer at once",
+		w.restated, maxFolds)
 }
 
 // mayFold counts n events that are folded again for the present event. It refuses the

@@ -230,6 +230,11 @@ func (s *Contest) Remove(list []Key) {
 	}
 }
 
+// Has implements fold.Marks.
+func (s *Contest) Has(competitor string) bool {
+	return hasMark(s.w.tx.Tx, s.contest.ID, s.contest.Definition.AllSplits(), competitor)
+}
+
 // Clear implements fold.Marks.
 func (s *Contest) Clear() {
 	var list []Key

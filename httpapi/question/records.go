@@ -92,12 +92,12 @@ func Score(id string) Question {
 }
 
 func scoresText(b *bytes.Buffer, page *ScorePage) {
-	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE", "WINNER")
+	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "WINNER", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
 		result := textfmt.Join(" ", rec.ResultStatus, corrected(rec))
 		winner := textfmt.Join(", ", rec.Winner, rec.Decision)
-		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, summary(rec), winner)
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, winner, summary(rec))
 	}
 	t.Write(b)
 	handler.NextText(b, page.Next)

@@ -212,7 +212,7 @@ func (c *Contest) checkList(next *Contest, marks Marks) *score.Problem {
 			c.Winner)
 	}
 	if c.Split != "" && next.Definition.Kind == score.Ranked {
-		if code := next.Unlisted(marks); code != "" {
+		if code := next.Unlisted(c, marks); code != "" {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
 		}

@@ -159,6 +159,15 @@ func (m *memMarks) FirstEntrants(n int) []score.Entrant {
 	return list[:min(n, len(list))]
 }
 
+func (m *memMarks) Has(competitor string) bool {
+	for _, s := range m.splits {
+		if s.of[competitor] != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func (m *memMarks) Clear() {
 	clear(m.splits)
 	clear(m.traits)

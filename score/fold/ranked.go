@@ -26,6 +26,8 @@ type Marks interface {
 	// First returns the n best marks at the split, IRMs after all others, and the number
 	// of all marks there.
 	First(split string, n int) (first []ranking.Mark, total int)
+	// Has reports whether a competitor has a mark at any split.
+	Has(competitor string) bool
 	// Clear removes all marks.
 	Clear()
 	// Entrant returns what competitor.defines have made known of a competitor, and whether
@@ -120,13 +122,26 @@ func hasMark(first []ranking.Mark) bool { return len(first) > 0 && first[0].Unpl
 
 // Unlisted returns a competitor that has a mark but is neither listed in the contest's
 // definition nor entered, or "". If the definition lists nobody, everybody may compete.
-func (c *Contest) Unlisted(marks Marks) (competitor string) {
+// before is the contest before the list changed, and left has those who are no longer
+// entered.
+func (c *Contest) Unlisted(before *Contest, marks Marks, left ...string) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
 	}
 	listed := make(map[string]bool, len(c.Competitors))
 	for i := range c.Competitors {
 		listed[c.Competitors[i].Code] = true
+	}
+	if len(before.Competitors) > 0 { // all others were listed or entered already
+		for i := range before.Competitors {
+			left = append(left, before.Competitors[i].Code)
+		}
+		for _, code := range left {
+			if _, entered := marks.Entrant(code); !listed[code] && !entered && marks.Has(code) {
+				return code
+			}
+		}
+		return ""
 	}
 	for _, split := range c.Definition.AllSplits() {
 		// If there are more marks than competitors, one of them does not compete.

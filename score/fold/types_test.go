@@ -33,6 +33,8 @@ func (noMarks) Traits(string) (t ranking.Traits) { return t }
 
 func (noMarks) Set(string, ranking.Mark) (int, bool) { return 1, false }
 
+func (noMarks) Has(string) bool { return false }
+
 func (noMarks) Clear() {}
 
 func (noMarks) First(string, int) ([]ranking.Mark, int) { return nil, 0 }

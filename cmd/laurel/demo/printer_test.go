@@ -37,6 +37,8 @@ func (m *marks) Set(split string, mark ranking.Mark) (total int, restated bool) 
 	return len(list) + 1, false
 }
 
+func (m *marks) Has(string) bool { return false }
+
 func (m *marks) Clear() { clear(m.splits) }
 
 func (m *marks) Entrant(string) (e score.Entrant, entered bool) { return e, false }
