@@ -446,7 +446,7 @@ func TestANarrowTerminalShowsScoresAndMarks(t *testing.T) {
 	long := row("9001", 1, 7891)
 	long.Name, long.Organisation = strings.Repeat("Wolverhampton ", 4), "WOLVERHAMPTON"
 	w := windowOf(2, long)
-	w.Format = score.Format{ResultType: "TIME", Sort: "asc"}
+	w.Format = mark.Format{ResultType: "TIME", Sort: "asc"}
 	v = viewOf(connected(), client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{w}})
 	if text := strings.Join(v.lines(50, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
 		t.Errorf("50 columns show\n%s", text)
