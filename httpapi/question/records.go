@@ -49,6 +49,10 @@ func parseScores(_ string, q url.Values) (Question, error) {
 		Find:        q.Get("find"),
 		Section:     score.Section(q.Get("section")),
 	}
+	if f.Status != "" && !score.IsStatus(f.Status) {
+		return Question{}, handler.Unwanted("status", f.Status,
+			"a schedule_status or a result_status, such as RUNNING or OFFICIAL")
+	}
 	if err := checkSection(&f); err != nil {
 		return Question{}, err
 	}
