@@ -168,7 +168,7 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 	t := textfmt.NewTable(headings...)
 	for i := range sides {
 		c := &sides[i]
-		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
+		cells := []any{rankText(c.Rank, rec.SharesRank(c)), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, points := range c.Periods {
 			cells = append(cells, rec.MarkText(points.Value))
 		}
@@ -176,7 +176,7 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 			cells = append(cells, rec.MarkText(c.Adjustment))
 		}
 		if len(rec.TiebreakPeriods) > 0 {
-			cells = append(cells, rec.MarkText(c.Tiebreak))
+			cells = append(cells, c.Tiebreak)
 		}
 		t.Row(cells...)
 	}
