@@ -123,7 +123,7 @@ type CompetitorDefine struct {
 	Order        int      `json:"order,omitzero"`
 	Categories   []string `json:"categories,omitzero" is:"code"`
 	Comment      string   `json:"comment,omitzero" is:"text"`
-	Clear        []string `json:"-"`
+	clearing     `json:"-"`
 }
 
 func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }
