@@ -161,10 +161,14 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 	if len(rec.TiebreakPeriods) > 0 {
 		headings = append(headings, "TIEBREAK")
 	}
+	atRank := map[int]int{}
+	for i := range sides {
+		atRank[sides[i].Rank]++
+	}
 	t := textfmt.NewTable(headings...)
 	for i := range sides {
 		c := &sides[i]
-		cells := []any{rankText(c.Rank, false), c.Code, c.Name, c.Organisation, resultText(rec, c)}
+		cells := []any{rankText(c.Rank, atRank[c.Rank] > 1), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, points := range c.Periods {
 			cells = append(cells, rec.MarkText(points.Value))
 		}

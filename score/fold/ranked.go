@@ -168,12 +168,12 @@ func (d *Definition) Mark(r *score.ResultSet) (m ranking.Mark, _ *score.Problem)
 	}
 	var err error
 	if r.Mark != nil {
-		if m.Value, err = r.Mark.In(d.Unit, d.isTime()); err != nil {
+		if m.Value, err = r.Mark.In(d.Unit, d.isTime(), "the result_type TIME"); err != nil {
 			return m, invalid("data.mark", "%s", err)
 		}
 	}
 	if r.Mark2 != nil {
-		value, err := r.Mark2.In(d.Unit2, d.isTime2())
+		value, err := r.Mark2.In(d.Unit2, d.isTime2(), "a unit2 of "+mark.TimeUnits)
 		if err != nil {
 			return m, invalid("data.mark2", "%s", err)
 		}
