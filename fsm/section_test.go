@@ -155,9 +155,15 @@ func TestContestsAreFoundByWords(t *testing.T) {
 	mustPost(t, m, "d1", "contest.define", "G/1", `{"kind":"head_to_head","sport":"ice-hockey","title":"Final",`+
 		`"competitors":[{"code":"GNB","name":"Guinea-Bissau"},{"code":"CIV","name":"Côte d'Ivoire"}]}`)
 	mustPost(t, m, "d2", "contest.define", "G/2", `{"kind":"head_to_head","sport":"tennis","competitors":[{"code":"Jokić"}]}`)
+	// A race: a competitor of its list has another name now, another is entered late.
+	mustPost(t, m, "d3", "contest.define", "G/3", `{"kind":"ranked","sport":"marathon","competitors":[`+
+		`{"code":"1","name":"Orgetorix"}]}`)
+	mustPost(t, m, "d4", "competitor.define", "G/3", `{"competitor":"1","name":"Divico","organisation":"Swiss"}`)
+	mustPost(t, m, "d5", "competitor.define", "G/3", `{"competitor":"late","name":"Verbigenus","organisation":"HEL"}`)
 	for find, want := range map[string]string{
 		"guinea-bissau": "[G/1]", "bissau guinea": "[G/1]", "cote divoire": "[G/1]", "ICE hockey final": "[G/1]",
-		"jokic": "[G/2]", "JOKIĆ": "[G/2]", "g": "[G/1 G/2]", "tennis final": "[]", "competitors": "[]", `"`: "[G/1 G/2]",
+		"late divico": "[G/3]", "swiss": "[G/3]", "orgetorix": "[]", "verbigenus": "[G/3]", "HEL": "[G/3]",
+		"jokic": "[G/2]", "JOKIĆ": "[G/2]", "g": "[G/1 G/2 G/3]", "tennis final": "[]", "competitors": "[]", `"`: "[G/1 G/2 G/3]",
 	} {
 		err := m.View(func(v *view.View) error {
 			ids := []string{}

@@ -79,6 +79,50 @@ func TestAGrantWithARestrictionThatHasNoEffectIsRefused(t *testing.T) {
 	}
 }
 
+func TestAGrantTakesATimeAsAnEventDoes(t *testing.T) {
+	c, _, s := guardedServer(t, Options{})
+	for expires, want := range map[string]string{
+		`"2036-12-31t23:59:59.5+05:30"`: "2036-12-31T18:29:59.5Z",
+		`"2036-12-31T23:59:60z"`:        "2037-01-01T00:00:00Z",
+		`"2036-12-31"`:                  "got \"2036-12-31\"; want an RFC 3339 time",
+		`"2036-02-30T10:00:00Z"`:        "day out of range",
+		`5`:                             "got a number; want an RFC 3339 time",
+	} {
+		for _, mark := range []string{"", "\uFEFF"} {
+			got := ask(t, s, "POST", "/v1/access/grants", mark+`{"name":"press","role":"reader","expires":`+expires+`}`,
+				isJSON, bearer(c.operator))
+			if strings.HasPrefix(want, "2037") || strings.HasPrefix(want, "2036") {
+				if view := ask(t, s, "GET", "/v1/access", "", bearer(c.operator)); got.StatusCode != 200 ||
+					!strings.Contains(view.body, want) {
+					t.Errorf("%s: got %d %s; the grants are %s", expires, got.StatusCode, got.body, view.body)
+				}
+				continue
+			}
+			if p := got.problem(t); p.Status != 400 || p.Field != "expires" || !strings.Contains(p.Detail, want) {
+				t.Errorf("%s: got %+v; want %s", expires, p, want)
+			}
+		}
+	}
+}
+
+func TestAWrongMemberOfAGrantSaysWhatIsWanted(t *testing.T) {
+	c, _, s := guardedServer(t, Options{})
+	for body, want := range map[string]string{
+		`{"name":5,"role":"reader"}`:             "got a number; want a string",
+		`{"name":"a","role":"bard","types":"x"}`: "want an array",
+		`{"name":"a","role":"bard","rate":"x"}`:  "want a number",
+		`{"name":"a","role":"bard","ttl":"x"}`:   "unknown member; want only name, role, public",
+		`{"name":"a","role":"bard"`:              "ends in the middle",
+		`{"name":"a","role":"bard"}{}`:           "after top-level value",
+		"\xff\xfe{\x00}\x00":                     "the text is UTF-16",
+	} {
+		p := ask(t, s, "POST", "/v1/access/grants", body, isJSON, bearer(c.operator)).problem(t)
+		if p.Status != 400 || !strings.Contains(p.Detail, want) || strings.Contains(p.Detail, "event") {
+			t.Errorf("%s: got %+v; want %s", body, p, want)
+		}
+	}
+}
+
 // publicKey is a key as it is sent.
 var publicKey = base64.StdEncoding.EncodeToString(publicOf(keyFor("press")))
 

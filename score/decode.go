@@ -64,10 +64,23 @@ func decodeGeneral(b []byte) (Event, *Problem) {
 			strings.Join(memberNames(reflect.TypeFor[envelope]()), ", "))
 	}
 	var w envelope
-	if err := json.Unmarshal(b, &w, json.RejectUnknownMembers(true), withTimes); err != nil {
-		return Event{ID: w.ID}, textProblem(b, err)
+	if p := ReadJSON(b, &w); p != nil {
+		if strings.HasSuffix(p.Detail, "after top-level value") {
+			p.Detail += "; want one event, or many as an array or as application/x-ndjson"
+		}
+		return Event{ID: w.ID}, p
 	}
 	return w.event(nil)
+}
+
+// ReadJSON reads v from the JSON of a request, as Decode reads an event: a byte order mark is
+// skipped, unknown members are refused, and times are those of ParseTime.
+func ReadJSON(b []byte, v any) *Problem {
+	b = bytes.TrimPrefix(b, byteOrderMark)
+	if err := json.Unmarshal(b, v, json.RejectUnknownMembers(true), withTimes); err != nil {
+		return textProblem(b, err)
+	}
+	return nil
 }
 
 // event checks the members of w. If data is nil, it reads w.Data.

@@ -136,10 +136,6 @@ func jsonProblem(base string, err error) *Problem {
 			return fieldProblem(field, "the member is given twice; want it once")
 		case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
 			return fieldProblem(field, "not valid JSON: it ends in the middle, after %d bytes", syntax.ByteOffset)
-		case strings.HasSuffix(what, "after top-level value"):
-			return fieldProblem(field,
-				"not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson",
-				syntax.ByteOffset, what)
 		}
 		return fieldProblem(field, "not valid JSON at byte %d: %s", syntax.ByteOffset, what)
 	}
@@ -173,6 +169,10 @@ func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
 		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float64:
+		return "a number"
 	case reflect.Int:
 		return "a whole number"
 	case reflect.Uint64:

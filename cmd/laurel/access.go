@@ -153,9 +153,9 @@ func parseExpiry(text string) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return time.Now().UTC().Add(d).Truncate(time.Second), nil
 	}
-	t, err := time.Parse(time.RFC3339, text)
+	t, err := score.ParseTime(text)
 	if err != nil {
-		return t, fmt.Errorf("got %q; want a time such as 2026-12-31T00:00:00Z, or a duration such as 720h", text)
+		return t, fmt.Errorf("%w, or a duration such as 720h", err)
 	}
 	return t.UTC(), nil
 }

@@ -19,6 +19,7 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 	for line, want := range map[string]string{
 		"access grant bard/cacofonix --role bard --competition OG50BC --type alert --type score.play --rate 100": `{"name":"bard/cacofonix","role":"bard","competitions":["OG50BC"],"types":["alert","score.play"],"rate":100}`,
 		"access grant obelix --role operator --expires 2030-01-01T00:00:00Z":                                     `{"name":"obelix","role":"operator","expires":"2030-01-01T00:00:00Z"}`,
+		"access grant obelix --role operator --expires 2029-12-31t23:59:60z":                                     `{"name":"obelix","role":"operator","expires":"2030-01-01T00:00:00Z"}`,
 		"access grant bard/a --role bard --key " + public:                                                        `{"name":"bard/a","role":"bard","public":"` + public + `"}`,
 	} {
 		code, out, errs, asked := run(t, answers(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(line)...)

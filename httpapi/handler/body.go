@@ -12,9 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
@@ -277,24 +274,10 @@ func (r *Request) Decode(v any) error {
 	if err != nil {
 		return err
 	}
-	err = json.Unmarshal(body, v, json.RejectUnknownMembers(true))
-	var semantic *json.SemanticError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &semantic):
-		name := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-		if errors.Is(semantic.Err, json.ErrUnknownName) {
-			return FieldProblem(name, "unknown member")
-		}
-		return FieldProblem(name, "got a JSON %s, which does not fit here", semantic.JSONKind)
+	if p := score.ReadJSON(body, v); p != nil {
+		return p
 	}
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
-		return score.Problemf(score.InvalidEvent, "not valid JSON at byte %d: %s",
-			syntax.ByteOffset, strings.TrimPrefix(syntax.Err.Error(), "jsontext: "))
-	}
-	return score.Problemf(score.InvalidEvent, "not valid JSON: %s", err)
+	return nil
 }
 
 // DecodeOptional is Decode, but leaves v as it is if the body is empty.

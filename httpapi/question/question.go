@@ -159,7 +159,8 @@ type Route struct {
 	parameters []string
 	// exists is false for names of which nothing can exist; nil if parse decides.
 	exists func(name string) bool
-	parse  func(name string, q url.Values) (Question, error)
+	// parse gets the name in the form of identifiers: people type, and systems paste, other forms.
+	parse func(name string, q url.Values) (Question, error)
 }
 
 // Routes are the routes of questions. The first that matches a path is the right one.
@@ -190,6 +191,7 @@ func (r *Route) Parse(name, query string) (Question, error) {
 	if err != nil {
 		return Question{}, err
 	}
+	name = norm.NFC.String(name)
 	q, err := r.parse(name, parameters)
 	switch {
 	case err != nil:

@@ -31,8 +31,8 @@ func TestATimeIsConvertedExactly(t *testing.T) {
 		f := running(t, `{"kind":"ranked","sport":"x","result_type":"TIME","unit":"`+c.unit+`"}`)
 		f.mustFold(score.TypeResultSet, `{"competitor":"a","split":"finish","mark":`+c.mark+`}`)
 		r := f.c.Record()
-		if got := r.Competitors[0].Result; got.String() != c.want || r.Unit != "s" {
-			t.Errorf("%s %s is %s %s; want %s s", c.mark, c.unit, got, r.Unit, c.want)
+		if got := r.Competitors[0].Result; got.String() != c.want || r.Unit != "s" || r.Sort != "asc" {
+			t.Errorf("%s %s is %s %s, sorted %s; want %s s, asc", c.mark, c.unit, got, r.Unit, r.Sort, c.want)
 		}
 	}
 }
@@ -156,6 +156,14 @@ func TestADisqualificationStrikesAllSplitsUntilItIsTakenBack(t *testing.T) {
 	f.wantSplit("5k", "b 16", "a DSQ")
 	f.irm("a", "finish", "DQB")
 	f.wantSplit("5k", "b 16", "a DQB")
+	f.irm("a", "5k", "DNF") // nor does a code that does not strike, whichever comes first
+	f.wantSplit("10k", "b 31", "a DQB")
+	f.mark("a", "5k", "14")
+	f.irm("b", "5k", "DNF")
+	f.irm("b", "10k", "DSQ")
+	f.wantSplit("5k", "b DSQ", "a DQB")
+	f.mark("b", "5k", "16")
+	f.mark("b", "10k", "31")
 	f.mark("a", "finish", "130")
 	f.wantRecord("a 130 0 1")
 	f.wantSplit("5k", "a 14", "b 16")

@@ -156,8 +156,11 @@ func TestPeriodsAreInTheOrderInWhichTheyBegan(t *testing.T) {
 }
 
 func TestAPeriodThatIsNamedBeforeTheStartBeginsWithIt(t *testing.T) {
-	f := define(t, game).steps("status GETTING_READY Q1; status RUNNING; RED 2 -")
-	if got := f.lineScore(); got != "Q1 | RED 2 | BLU 0" {
+	f := define(t, game).steps("status GETTING_READY Q1; status RUNNING")
+	if got := f.lineScore(); got != "Q1 | RED 0 | BLU 0" {
+		t.Errorf("as it begins: %s", got)
+	}
+	if got := f.steps("RED 2 -").lineScore(); got != "Q1 | RED 2 | BLU 0" {
 		t.Error(got)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"laurel/score"
 )
 
 // SearchText returns a text as searches compare it: in lower case, without accents and
@@ -109,7 +111,8 @@ var lettersOf = map[rune]string{
 
 // Searcher finds contests by words, each of which must be in the contest's id, title,
 // sport, discipline, event, phase, group, venue or competition, or in the code, name or
-// organisation of a competitor.
+// organisation of a competitor that the Contest has: one of its list, of its leaders, or
+// of the beginning of its start list.
 type Searcher struct{ words []string }
 
 // NewSearcher returns what finds contests by the words of a text, nil if it has none.
@@ -143,12 +146,15 @@ func (s *Searcher) Matches(c *Contest) bool {
 	}
 	d := &c.Definition
 	texts := []string{c.ID, d.Title, d.Sport, d.Discipline, d.Event, d.Phase, d.Group, d.Venue, d.CompetitionName}
+	add := func(e score.Entrant) { texts = append(texts, e.Code, e.Name, e.Organisation) }
 	for i := range c.Competitors {
-		e := &c.Competitors[i].Entrant
-		texts = append(texts, e.Code, e.Name, e.Organisation)
+		add(c.Competitors[i].Known())
+	}
+	for _, e := range c.Entrants {
+		add(e)
 	}
 	for i := range c.Leaders {
-		texts = append(texts, c.Leaders[i].Competitor, c.Leaders[i].Organisation)
+		texts = append(texts, c.Leaders[i].Competitor, c.Leaders[i].Name, c.Leaders[i].Organisation)
 	}
 	text := SearchText(strings.Join(texts, "\n"))
 	for _, w := range s.words {
