@@ -30,7 +30,8 @@ func shownOf(t *testing.T, m *Machine) (board, record string) {
 // So does one of a machine that was restored before that, or after.
 func TestABoardShowsWhatIsKnownOfACompetitorNow(t *testing.T) {
 	m := newMachine(t)
-	race(t, m, `,"sort":"asc","splits":["half","finish"],"competitors":[{"code":"A","name":"Asterix","organisation":"OA"},{"code":"B"}]`)
+	race(t, m, `,"sort":"asc","splits":["half","finish"],`+
+		`"competitors":[{"code":"A","name":"Asterix","organisation":"OA"},{"code":"B"}]`)
 	for i, c := range []string{"A", "B"} {
 		mark := fmt.Sprintf(`{"competitor":%q,"split":"finish","mark":%d,"category":"F","organisation":"OX"}`, c, i+1)
 		mustPost(t, m, "mark "+c, "result.set", "G/r", mark)
@@ -49,7 +50,8 @@ func TestABoardShowsWhatIsKnownOfACompetitorNow(t *testing.T) {
 			"A Asterix OE F B Obelix OX F,M | A Asterix OE F B Obelix OX F,M"},
 		{"mark C", "result.set", `{"competitor":"C","split":"finish","mark":9,"organisation":"OX"}`,
 			"A Asterix OE F B Obelix OX F,M C Getafix OX | A Asterix OE F B Obelix OX F,M"},
-		{"list", "contest.define", `{"competitors":[{"code":"B","name":"Bellix","organisation":"OB"},{"code":"A","name":"Alix"}]}`,
+		{"list", "contest.define",
+			`{"competitors":[{"code":"B","name":"Bellix","organisation":"OB"},{"code":"A","name":"Alix"}]}`,
 			"A Alix OE F B Obelix OB F,M C Getafix OX | A Alix OE F B Obelix OB F,M"},
 		{"", "event.void", `{"voids":"name","reason":"r"}`,
 			"A Alix OE F B Bellix OB F C Getafix OX | A Alix OE F B Bellix OB F"},

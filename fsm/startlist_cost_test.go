@@ -1,0 +1,126 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// cost is what an event costs: the bytes that are pushed to the caches of the frontends, the
+// bytes of pages that are written and the bytes that are allocated.
+type cost struct{ pushed, written, allocated int64 }
+
+func (c cost) String() string {
+	return fmt.Sprintf("%d bytes pushed, %d bytes of pages written, %d bytes allocated", c.pushed, c.written, c.allocated)
+}
+
+// costOf applies each event alone and returns the mean of their costs.
+func costOf(t testing.TB, m *Machine, events []score.Event) (c cost) {
+	t.Helper()
+	if err := m.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	m.Track()
+	var before, after runtime.MemStats
+	pages := m.db.Stats().TxStats.PageAlloc
+	for _, e := range events {
+		entry := Entry{Index: m.Applied() + 1, Data: encodeEntry(t, singlePost(e))}
+		runtime.ReadMemStats(&before)
+		outcome, err := m.Apply([]Entry{entry}, entry.Index)
+		if err == nil {
+			err = m.Commit()
+		}
+		if err != nil || outcome[0][0][0].Problem != nil {
+			t.Fatal(err, outcome)
+		}
+		runtime.ReadMemStats(&after)
+		c.allocated += int64(after.TotalAlloc - before.TotalAlloc)
+		changes := m.Changes(wantAll, wantAll)
+		for _, record := range changes.Records {
+			c.pushed += sizeOf(t, record.Record())
+		}
+		for _, table := range changes.MedalTables {
+			c.pushed += sizeOf(t, table.Standings())
+		}
+		for _, ids := range [][]string{changes.Contests, changes.Timelines, changes.Tables, changes.Boards} {
+			c.pushed += sizeOf(t, ids)
+		}
+	}
+	c.written = m.db.Stats().TxStats.PageAlloc - pages
+	n := int64(len(events))
+	return cost{c.pushed / n, c.written / n, c.allocated / n}
+}
+
+func sizeOf(t testing.TB, v any) int64 {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(len(b))
+}
+
+// A start list has up to 1,000,000 competitors, with an event for each, and is changed during
+// the race. Only the paths in the trees of the database may become longer, by a page or two each.
+func TestAnEventCostsTheSameHoweverLongTheStartList(t *testing.T) {
+	long := 10_000
+	if fullRun() {
+		long = 100_000
+	}
+	short := startListCosts(t, 10)
+	for kind, c := range startListCosts(t, long) {
+		of := short[kind]
+		t.Logf("%s: of 10 competitors %v; of %d %v", kind, of, long, c)
+		const pages = 24 << 12
+		if c.pushed > of.pushed+200 || c.written > of.written+pages || c.allocated > of.allocated+pages {
+			t.Errorf("%s costs %v with %d competitors, and %v with 10", kind, c, long, of)
+		}
+	}
+}
+
+// startListCosts returns what events of each kind cost in a race with n entrants. They must
+// do the same after a snapshot.
+func startListCosts(t *testing.T, n int) map[string]cost {
+	t.Helper()
+	m := newMachine(t)
+	race(t, m, `,"sort":"asc","splits":["half","finish"]`)
+	postMany(t, m, "G/r", n, func(i int) (string, string) {
+		return "competitor.define", fmt.Sprintf(
+			`{"competitor":"c%06d","name":"Runner %06d","organisation":"O%02d","order":%d}`, i, i, i%10, i)
+	})
+	boardOf(t, m, "G/r", &ranking.Query{Limit: 1})
+	restored := restoredFrom(t, m)
+	costs := map[string]cost{}
+	for i, kind := range []struct{ name, typ, data string }{
+		{"a first mark", "result.set", `{"competitor":"c%06d","split":"half","mark":1}`},
+		{"another name", "competitor.define", `{"competitor":"c%06d","name":"Renamed","categories":["F"]}`},
+		{"another place on the list", "competitor.define", `{"competitor":"c%06d","order":-1}`},
+		{"a late entry", "competitor.define", `{"competitor":"d%06d","name":"Late","organisation":"O01"}`},
+		{"a mark at the finish", "result.set", `{"competitor":"c%06d","split":"finish","mark":2,"category":"M"}`},
+		{"a disqualification", "result.set", `{"competitor":"c%06d","split":"finish","irm":"DSQ"}`},
+		{"a clock", "contest.status", `{"clock":"%06d"}`},
+		{"a venue", "contest.define", `{"venue":"Venue %06d"}`},
+		{"a decision", "contest.decide", `{"decision":"ABANDONED","reason":"%06d"}`},
+		{"a medal", "medal.award", `{"award_id":"%06d","medal":"GOLD","organisation":"O01"}`},
+		{"an alert", "alert", `{"text":"%06d"}`},
+	} {
+		var events []score.Event
+		for j := range 10 {
+			data := fmt.Sprintf(kind.data, 1+j*n/10)
+			events = append(events, decodeEvent(t, `{"id":"%d-%d","source":"desk","type":%q,"contest_id":"G/r","data":%s}`,
+				i, j, kind.typ, data))
+		}
+		costs[kind.name] = costOf(t, m, events)
+		costOf(t, restored, events)
+	}
+	if !bytes.Equal(snapshotOf(t, m), snapshotOf(t, restored)) {
+		t.Errorf("with %d competitors: the state after a snapshot is different", n)
+	}
+	return costs
+}
