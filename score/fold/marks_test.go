@@ -225,3 +225,15 @@ func TestCategoriesBelongToTheCompetitor(t *testing.T) {
 		"data.category", "17 categories; the most is 16")
 	set("1", "5k", "15", "M")
 }
+
+func TestTheErrorForAnUnknownSplitHasAFewOfThem(t *testing.T) {
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"lap %d"`, i+1)
+	}
+	f := running(t, `{"kind":"ranked","sport":"x","splits":[`+strings.Join(names, ",")+`]}`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"lap","mark":1}`,
+		score.InvalidEvent, "data.split", `got "lap"; want one of lap 1, lap 2, `)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"lap","mark":1}`,
+		score.InvalidEvent, "data.split", "lap 19, lap 20 or of 180 more")
+}

@@ -2,7 +2,6 @@ package fold
 
 import (
 	"slices"
-	"strings"
 
 	"laurel/score"
 	"laurel/score/mark"
@@ -70,7 +69,7 @@ func (c *Contest) setMark(d *score.ResultSet, marks Marks, mode Mode) *score.Pro
 	splits := c.Definition.AllSplits()
 	split, furthest := slices.Index(splits, d.Split), slices.Index(splits, c.Split)
 	if split < 0 {
-		return invalid("data.split", "got %q; want one of %s", quote.Clip(d.Split), strings.Join(splits, ", "))
+		return invalid("data.split", "got %q; want %s", quote.Clip(d.Split), quote.OneOf(splits))
 	}
 	m, p := c.Definition.Mark(d)
 	if p != nil {
