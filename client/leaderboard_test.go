@@ -46,7 +46,7 @@ func TestLeaderboardHasPages(t *testing.T) {
 		total int
 	}{
 		"all":        {client.BoardPart{}, []string{"2888", "31", "7", "99"}, 4},
-		"a page":     {client.BoardPart{Page: client.Page{Limit: 1, After: "8000,2888"}}, []string{"31"}, 4},
+		"a page":     {client.BoardPart{Page: client.Page{Limit: 1, After: "8000000,2888"}}, []string{"31"}, 4},
 		"neighbours": {client.BoardPart{Page: client.Page{Limit: 3}, Around: "7"}, []string{"31", "7", "99"}, 4},
 		"a split":    {client.BoardPart{Split: "10km"}, []string{"31", "7", "2888"}, 3},
 		"a category": {client.BoardPart{Category: "M"}, []string{"2888", "31"}, 2},
@@ -61,7 +61,7 @@ func TestLeaderboardHasPages(t *testing.T) {
 		}
 	}
 	l, err := c.Leaderboard(t.Context(), race, client.BoardPart{Page: client.Page{Limit: 2}})
-	if err != nil || l.Split != "finish" || l.Next != "8001,31" {
+	if err != nil || l.Split != "finish" || l.Next != "8001000,31" {
 		t.Fatalf("got %+v, %v", l, err)
 	}
 	r := l.Rows[1]

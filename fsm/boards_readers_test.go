@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,9 +196,16 @@ func (w *markWriter) checkPage(t *testing.T, o *observed) {
 func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if position, competitor, given := strings.Cut(q.After.String(), ","); given {
-		value, err := mark.ParseDecimal(position)
-		for _, r := range rows { // a position with an IRM is no number
-			irm, after := r.IRM != "", err != nil
+		n, err := strconv.ParseInt(position, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, after := mark.Decimal(-n), n > int64(mark.MaxDecimal) // after is true behind an IRM
+		if after {
+			value = 0
+		}
+		for _, r := range rows {
+			irm := r.IRM != ""
 			worse := valueOf(r.Mark) < value || valueOf(r.Mark) == value && r.Competitor > competitor
 			if irm && !after || irm == after && worse {
 				break

@@ -47,7 +47,7 @@ func questions(tag string) (all []twin) {
 	}
 	for _, query := range []string{"", "?limit=2", "?split=10%20km&limit=2", "?split=10+km", "?split=finish&category=M",
 		"?around=7&limit=3", "?around=7&limit=3&category=W", "?around=x",
-		"?after=8000,31&limit=1", "?after=,99", "?after=x", "?after=8000,31&around=7", "?limit=0", "?limit=1001",
+		"?after=8000000,31&limit=1", "?after=,99", "?after=x", "?after=8000,31&around=7", "?limit=0", "?limit=1001",
 		"?limit=2&limit=2", "?limit=", "?split=none", "?x=y", "?split=&", "?&limit=2",
 		"?around=7&max_stale=5s", "?limit=2;split=finish", "?limit=+2", "?around=" + strings.Repeat("x", 600)} {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))

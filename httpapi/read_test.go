@@ -223,6 +223,7 @@ func TestBadParameterIsRefusedByName(t *testing.T) {
 		"/v1/scores?limit=0": "limit", "/v1/scores?limit=1001": "limit", "/v1/scores?limit=ten": "limit",
 		"/v1/scores?limit=99999999999999999999": "limit",
 		"/v1/scores?competiton=OG50BC":          "competiton", "/v1/scores?sport=a&sport=b": "sport",
+		"/v1/scores?status=running": "status", "/v1/scores?section=soon": "section",
 		"/v1/scores?after=%00": "after", "/v1/scores?%00%ff=1": `\x00\xff`,
 		"/v1/timeline/" + contest + "?after=-1": "after", "/v1/scores/" + contest + "?limit=1": "limit",
 		"/v1/medals/OG50BC?x": "x", "/v1/bards/a%20b": "source", "/v1/bards/b?after=-1": "after", "/v1/startlist/a?after=1": "after", "/v1/bards/b?after=0&limit=0": "limit",

@@ -25,10 +25,8 @@ type partial interface {
 }
 
 func (d *CompetitionDefine) cleared() *[]string { return &d.Clear }
-
-func (d *ContestDefine) cleared() *[]string { return &d.Clear }
-
-func (d *CompetitorDefine) cleared() *[]string { return &d.Clear }
+func (d *ContestDefine) cleared() *[]string     { return &d.Clear }
+func (d *CompetitorDefine) cleared() *[]string  { return &d.Clear }
 
 // Clears reports whether d clears a member.
 func (d *CompetitionDefine) Clears(member string) bool { return slices.Contains(d.Clear, member) }

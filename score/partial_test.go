@@ -8,7 +8,7 @@ import (
 	"laurel/score"
 )
 
-// dataOf decodes the data of an event and returns its stored form.
+// storedForm decodes the data of an event and returns its stored form.
 func storedForm(t *testing.T, typ score.Type, data string) string {
 	t.Helper()
 	id := "OG50BC/1"

@@ -84,6 +84,13 @@ func (r *Record) Sides() []Standing {
 	})
 }
 
+// SharesRank reports whether another competitor of the record has the rank of s.
+func (r *Record) SharesRank(s *Standing) bool {
+	return s.Rank != 0 && slices.ContainsFunc(r.Competitors, func(o Standing) bool {
+		return o.Code != s.Code && o.Rank == s.Rank
+	})
+}
+
 // TiebreakText returns the tie-break score of a competitor in brackets; "" before a
 // tie-break period has begun.
 func (r *Record) TiebreakText(s *Standing) string {

@@ -1,5 +1,7 @@
 package score
 
+import "slices"
+
 // Section is the part of a list of contests that a contest is in: what happens now, what
 // is next and what is over.
 type Section string
@@ -52,4 +54,9 @@ func (s *Sections) Add(t Sections) {
 type Overview struct {
 	Sections Sections
 	Medals   []string // the competitions whose medal tables changed last and have medals
+}
+
+// IsStatus reports whether s is a schedule status or a result status.
+func IsStatus(s string) bool {
+	return slices.Contains(choices["schedule_status"], s) || slices.Contains(choices["result_status"], s)
 }

@@ -49,6 +49,10 @@ func parseScores(_ string, q url.Values) (Question, error) {
 		Find:        q.Get("find"),
 		Section:     score.Section(q.Get("section")),
 	}
+	if f.Status != "" && !score.IsStatus(f.Status) {
+		return Question{}, handler.Unwanted("status", f.Status,
+			"a schedule_status or a result_status, such as RUNNING or OFFICIAL")
+	}
 	if err := checkSection(&f); err != nil {
 		return Question{}, err
 	}
@@ -161,14 +165,10 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 	if len(rec.TiebreakPeriods) > 0 {
 		headings = append(headings, "TIEBREAK")
 	}
-	atRank := map[int]int{}
-	for i := range sides {
-		atRank[sides[i].Rank]++
-	}
 	t := textfmt.NewTable(headings...)
 	for i := range sides {
 		c := &sides[i]
-		cells := []any{rankText(c.Rank, atRank[c.Rank] > 1), c.Code, c.Name, c.Organisation, resultText(rec, c)}
+		cells := []any{rankText(c.Rank, rec.SharesRank(c)), c.Code, c.Name, c.Organisation, resultText(rec, c)}
 		for _, points := range c.Periods {
 			cells = append(cells, rec.MarkText(points.Value))
 		}
@@ -176,7 +176,7 @@ func standingsTable(rec *score.Record) *textfmt.Table {
 			cells = append(cells, rec.MarkText(c.Adjustment))
 		}
 		if len(rec.TiebreakPeriods) > 0 {
-			cells = append(cells, rec.MarkText(c.Tiebreak))
+			cells = append(cells, c.Tiebreak)
 		}
 		t.Row(cells...)
 	}

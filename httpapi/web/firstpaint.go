@@ -145,7 +145,7 @@ func lineOf(r *score.Record) line {
 		if len(l.Sides) == score.MaxSides {
 			break
 		}
-		s := side{Place: textfmt.Rank(c.Rank, sharesRank(r, c)), Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
+		s := side{Place: textfmt.Rank(c.Rank, r.SharesRank(c)), Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
 		if begun {
 			s.Result = resultOf(r, c)
 			s.Tiebreak = r.TiebreakText(c)
@@ -168,13 +168,6 @@ func lineOf(r *score.Record) line {
 		l.Badge, l.BadgeClass = strings.ReplaceAll(r.ResultStatus, "_", " "), strings.ToLower(r.ResultStatus)
 	}
 	return l
-}
-
-// sharesRank reports whether another competitor of the record has the same rank.
-func sharesRank(r *score.Record, c *score.Standing) bool {
-	return slices.ContainsFunc(r.Competitors, func(o score.Standing) bool {
-		return o.Code != c.Code && o.Rank == c.Rank
-	})
 }
 
 // classOf returns the classes of a line: live, and those of scores that leave little room

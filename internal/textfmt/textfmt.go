@@ -143,8 +143,14 @@ const (
 	minColumnWidth = 4 // narrower columns are not clipped
 )
 
-// DropEmpty removes those of the columns with the given headings that have only empty
-// cells.
+// Drop removes the columns with the given headings, and DropEmpty those of them that have
+// only empty cells.
+func (t *Table) Drop(headings ...string) {
+	t.columns = slices.DeleteFunc(t.columns, func(column []string) bool {
+		return slices.Contains(headings, column[0])
+	})
+}
+
 func (t *Table) DropEmpty(headings ...string) {
 	t.columns = slices.DeleteFunc(t.columns, func(column []string) bool {
 		return slices.Contains(headings, column[0]) && strings.Join(column[1:], "") == ""

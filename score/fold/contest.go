@@ -183,6 +183,14 @@ func (c *Contest) setStatus(d *score.ContestStatus, mode Mode) *score.Problem {
 	return nil
 }
 
+// playedIn sets the present period and clock by a play or set. What is reported late, in the
+// break or for an earlier period, changes the score only.
+func (c *Contest) playedIn(period, clock string) {
+	if c.ScheduleStatus == score.Running && (period == "" || !c.isEarlier(period)) {
+		c.moveTo(period, clock)
+	}
+}
+
 // moveTo sets the present period and clock, which stay if an event has none. The clock of
 // one period is not that of another.
 func (c *Contest) moveTo(period, clock string) {
@@ -366,11 +374,7 @@ func (c *Contest) play(d *score.ScorePlay, mode Mode) *score.Problem {
 	if p := c.checkPeriod(period, len(stats)-len(player.Stats), mode); p != nil {
 		return p
 	}
-	// A goal that is reported late, in the break or for an earlier period, changes the
-	// score but not the clock.
-	if c.ScheduleStatus == score.Running && !c.isEarlier(period) {
-		c.moveTo(d.Period, d.Clock)
-	}
+	c.playedIn(d.Period, d.Clock)
 	*total, player.Stats = sum, stats
 	player.setPoints(c.begin(period), points)
 	player.Scored = true
@@ -426,6 +430,7 @@ func (c *Contest) setTotals(d *score.ScoreSet, mode Mode) *score.Problem {
 	if p := c.checkPeriod(d.Period, 0, mode); p != nil {
 		return p
 	}
+	c.playedIn(d.Period, "")
 	at := c.begin(d.Period)
 	for i, n := range d.Result {
 		competitor := find.competitor(n.Code)

@@ -105,7 +105,10 @@ func TestPlaysAndSetsForAnEarlierPeriodMoveNeitherPeriodNorClock(t *testing.T) {
 		{"RED 1 9; BLU 1 10; RED 1 9", "10"},
 		{"RED 1 157; BLU 1 285; RED 3 125", "125"}, // the weights of a dual meet
 		{"set RED 1 Q1; set BLU 1 Q2; RED 1 Q2 05:00", "Q2 05:00"},
-		{"set RED 1 Q1; set BLU 1 Q2; RED 1 Q1 05:00", ""},
+		{"set RED 1 Q1; set BLU 1 Q2; RED 1 Q1 05:00", "Q2"},
+		{"status - Q1 10:00; set RED 9 Q1; set BLU 7 Q2", "Q2"}, // a feed of totals
+		{begun + "set RED 25 Q2; set RED 26 Q3", "Q3 05:00"},
+		{begun + "status FINISHED FT; set RED 25 Q4", "FT"},
 		{"RED 1 H1 44'; status SCHEDULED_BREAK HT 45'; BLU 1 H1 43'", "HT 45'"},
 		{"RED 1 H1 44'; status SCHEDULED_BREAK HT 45'; status RUNNING; BLU 1 H1 43'", "HT 45'"},
 		{"RED 1 H1 44'; status SCHEDULED_BREAK HT 45'; status RUNNING; BLU 1 H2 46'", "H2 46'"},

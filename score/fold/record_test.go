@@ -106,3 +106,17 @@ func TestAFilterSelectsByEveryFieldThatIsSet(t *testing.T) {
 		}
 	}
 }
+
+func TestASearchFindsWhomTheRecordShows(t *testing.T) {
+	f := running(t, `{"kind":"ranked","sport":"athletics","title":"1500 m","competitors":[{"code":"7","name":"A. Renamed"}]}`)
+	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"7","name":"Aslı"}`)
+	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"8","name":"José","organisation":"ESP"}`)
+	f.mustFold(score.TypeCompetitorDefine, `{"competitor":"9","name":"Jokić","organisation":"SRB"}`)
+	f.mustFold(score.TypeResultSet, `{"competitor":"9","split":"finish","mark":250}`)
+	stored := []byte(mustMarshal(t, f.c))
+	for _, find := range []string{"asli", "jose", "esp", "jokic", "srb"} {
+		if s := fold.NewSearcher(find); !s.MayMatch(stored) || !s.Matches(f.c) {
+			t.Errorf("%q finds nothing", find)
+		}
+	}
+}

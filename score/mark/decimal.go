@@ -91,14 +91,6 @@ func (d Decimal) String() string {
 	return string(b)
 }
 
-// OptionalText returns d as text, "" for nil.
-func OptionalText(d *Decimal) string {
-	if d == nil {
-		return ""
-	}
-	return d.String()
-}
-
 // MarshalJSONTo writes d as a JSON number.
 func (d Decimal) MarshalJSONTo(e *jsontext.Encoder) error {
 	b, _ := d.AppendText(e.AvailableBuffer())

@@ -266,7 +266,7 @@ func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 		index := t.index(b.of(number))
 		first = max(0, min(index-(q.Limit-1)/2, total-q.Limit))
 	case q.After.given:
-		after := b.position(b.direction.Order(q.After.mark()), q.After.competitor)
+		after := b.position(q.After.order, q.After.competitor)
 		if first = t.index(after); first < total && after(t.at(first)) == 0 {
 			first++
 		}
@@ -274,7 +274,8 @@ func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 	p = Leaderboard{Split: q.Split, Category: q.Category, Total: total, Categories: b.categoryNames()}
 	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
-		p.Next = b.cursor(t.at(first + n - 1).number).String()
+		last := t.at(first + n - 1).number
+		p.Next = Cursor{b.order(last), b.rows[last].competitor(), true}.String()
 	}
 	return p, true
 }
@@ -444,35 +445,9 @@ type Query struct {
 // Cursor is a position on a board. The row that was there may have been removed since.
 // The zero Cursor means "none".
 type Cursor struct {
-	competitor   string
-	value, mark2 mark.Decimal
-	hasMark2     bool
-	place        int
-	irm          string
-	reached      int
-	given        bool
-}
-
-// mark returns a mark at the position.
-func (c *Cursor) mark() *Mark {
-	m := &Mark{Value: c.value, Place: c.place, IRM: c.irm, Reached: c.reached}
-	if c.hasMark2 {
-		m.Mark2 = &c.mark2
-	}
-	return m
-}
-
-// cursor returns the position of a row.
-func (b *Board) cursor(number uint32) Cursor {
-	t, e := b.traits(number), b.exactOf(number)
-	c := Cursor{competitor: b.rows[number].competitor(), given: true}
-	m := Mark{IRM: t.irm, Out: t.out}
-	if c.irm = m.Unplaced(); c.irm != "" {
-		c.reached = t.reached
-		return c
-	}
-	c.value, c.place, c.mark2, c.hasMark2 = b.rows[number].value, int(e.place), e.mark2, e.hasMark2
-	return c
+	order      Order
+	competitor string
+	given      bool
 }
 
 var errCursor = errors.New("want the value of next in an answer")
@@ -482,49 +457,33 @@ func ParseCursor(s string) (c Cursor, err error) {
 	if s == "" {
 		return c, nil
 	}
-	position, competitor, ok := strings.Cut(s, ",")
-	first, rest, more := strings.Cut(position, cursorMark)
-	c = Cursor{competitor: competitor, given: true}
-	if first != "" && 'A' <= first[0] && first[0] <= 'Z' {
-		c.irm = first
-		c.reached, err = strconv.Atoi(rest)
-		ok = ok && 0 <= c.reached && c.reached <= maxNumber
-	} else {
-		c.value, err = mark.ParseDecimal(first)
-		mark2, place, _ := strings.Cut(rest, cursorMark)
-		if c.hasMark2 = mark2 != ""; c.hasMark2 && err == nil {
-			c.mark2, err = mark.ParseDecimal(mark2)
-		}
-		if more && err == nil {
-			c.place, err = strconv.Atoi(place)
-		}
-		ok = ok && 0 <= c.place && c.place <= maxNumber
-	}
-	if err != nil || !ok {
+	numbers, competitor, ok := strings.Cut(s, ",")
+	c = Cursor{Order{Second: noSecond, Third: noThird}, competitor, true}
+	parts := strings.Split(numbers, cursorMark)
+	if !ok || len(parts) != 1 && len(parts) != 3 {
 		return Cursor{}, errCursor
+	}
+	for i, to := range []*mark.Decimal{&c.order.First, &c.order.Second, &c.order.Third}[:len(parts)] {
+		n, err := strconv.ParseInt(parts[i], 10, 64)
+		if *to = mark.Decimal(n); err != nil {
+			return Cursor{}, errCursor
+		}
 	}
 	return c, nil
 }
 
-// cursorMark separates the parts of a position. It needs no escape in a URL.
+// cursorMark separates the numbers of a position. It needs no escape in a URL.
 const cursorMark = ":"
 
-// maxNumber limits the numbers in a cursor.
-const maxNumber = 1_000_000
-
-// String returns the position of a row, a comma, and the competitor's code. The position
-// is the mark, with the second mark and the place if there are any, or the IRM with how
-// far the competitor came.
+// String returns the order of a row, a comma, and the competitor's code. The order is its
+// first number, or all three if another one decides, too.
 func (c Cursor) String() string {
-	switch {
+	switch o := c.order; {
 	case !c.given:
 		return ""
-	case c.irm != "":
-		return fmt.Sprintf("%s:%d,%s", c.irm, c.reached, c.competitor)
-	case !c.hasMark2 && c.place == 0:
-		return c.value.String() + "," + c.competitor
-	case !c.hasMark2:
-		return fmt.Sprintf("%s::%d,%s", c.value, c.place, c.competitor)
+	case o.Exact():
+		return fmt.Sprintf("%d:%d:%d,%s", int64(o.First), int64(o.Second), int64(o.Third), c.competitor)
+	default:
+		return fmt.Sprintf("%d,%s", int64(o.First), c.competitor)
 	}
-	return fmt.Sprintf("%s:%s:%d,%s", c.value, c.mark2, c.place, c.competitor)
 }

@@ -25,6 +25,6 @@ func ExampleBoard() {
 	// 1 asterix 9.58 0
 	// 1 cacofonix 9.58 0
 	// 3 obelix 12.1 2.52
-	// next: 12.1,obelix
+	// next: 12100,obelix
 	// getafix DNS
 }

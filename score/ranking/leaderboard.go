@@ -19,8 +19,8 @@ type Leaderboard struct {
 	Next       string   `json:"next"` // parameter after of the next page; "" at the end
 }
 
-// Row is one competitor in a leaderboard. A competitor with an IRM has no
-// mark, no rank and no difference, and is listed last.
+// Row is one competitor in a leaderboard. A competitor with an IRM has no mark, no rank
+// and no difference, and is listed last.
 type Row struct {
 	Competitor   string        `json:"competitor"`
 	Name         string        `json:"name,omitzero"` // from the contest's definition

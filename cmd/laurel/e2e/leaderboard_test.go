@@ -122,7 +122,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 		if last.Mark == nil {
 			return nil
 		}
-		q.Set("after", inSeconds(&last.ResultSet).String()+","+of.competitor)
+		q.Set("after", fmt.Sprintf("%d,%s", int64(inSeconds(&last.ResultSet)), of.competitor))
 	case "category":
 		q.Set("category", last.Category)
 	}

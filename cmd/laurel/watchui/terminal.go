@@ -1,7 +1,6 @@
 package watchui
 
 import (
-	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -90,13 +89,19 @@ func (s *screen) applyAll(updates iter.Seq2[client.Update, error]) error {
 	return nil
 }
 
-// draw writes the screen over the old one at once, so that it does not flicker.
+// draw writes the screen over the old one at once, so that it does not flicker. A line is
+// erased before it is written: after a line as wide as the terminal, the cursor is still on
+// its last character.
 func (s *screen) draw() error {
 	width, height := s.size()
 	s.mu.Lock()
 	lines := s.view.lines(width, height, time.Now())
 	s.mu.Unlock()
-	text := fmt.Sprintf("\x1b[?2026h\x1b[H%s\x1b[K\x1b[J\x1b[?2026l", strings.Join(lines, "\x1b[K\r\n"))
+	text := "\x1b[?2026h\x1b[H\x1b[K" + strings.Join(lines, "\r\n\x1b[K")
+	if len(lines) < height {
+		text += "\r\n\x1b[J"
+	}
+	text += "\x1b[?2026l"
 	if text == s.drawn {
 		return nil
 	}

@@ -24,6 +24,9 @@ import (
 const (
 	// highlightFor is how long a row that has changed is highlighted.
 	highlightFor = 1500 * time.Millisecond
+	// narrow is the width of a terminal from which there is room for more than the score of
+	// a contest.
+	narrow = 60
 	// maxEvents is the number of timeline events that a view keeps.
 	maxEvents = 100
 )
@@ -180,6 +183,9 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	for _, c := range list[:shown] {
 		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
 	}
+	if width < narrow {
+		t.Drop("TITLE", "PERIOD", "CLOCK")
+	}
 	lines := append([]string{""}, t.Lines(width, "TITLE")...)
 	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
@@ -284,7 +290,7 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 			mark, gap := r.Text(&w.Format)
 			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
-		for i, line := range t.Lines(width) {
+		for i, line := range t.Lines(width, "NAME", "ORG") {
 			if i > 0 {
 				line = highlight(line, w.changed[rows[i-1].Competitor], now)
 			}

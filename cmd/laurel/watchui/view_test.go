@@ -142,6 +142,22 @@ func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
 	}
 }
 
+func TestALineOfAContestSaysHowItWasDecided(t *testing.T) {
+	for want, set := range map[string]func(*score.Record){
+		"FINISHED":                    func(*score.Record) {},
+		"FINISHED, GAU won":           func(r *score.Record) { r.Winner = "GAU" },
+		"FINISHED, GAU won (RULE)":    func(r *score.Record) { r.Winner, r.Decision = "GAU", "RULE" },
+		"FINISHED, ABANDONED":         func(r *score.Record) { r.Decision = "ABANDONED" },
+		"FINISHED OFFICIAL CORRECTED": func(r *score.Record) { r.ResultStatus, r.Corrected = "OFFICIAL", true },
+		"FINISHED CORRECTED, DRAWN":   func(r *score.Record) { r.Decision, r.Corrected = "DRAWN", true },
+	} {
+		r := match("A/1", 3, 2, "FINISHED")
+		if set(&r); status(&r) != want || !strings.Contains(scoreLine(&r), "  "+want) {
+			t.Errorf("the status is %q, the line %q; want %q", status(&r), scoreLine(&r), want)
+		}
+	}
+}
+
 func TestColumnsOfTheWatchAreAlignedBehindAnyScript(t *testing.T) {
 	u := client.Update{Kind: client.UpdateSnapshot}
 	for i, title := range []string{"Rome", "日本太郎", "Jose\u0301", "\u202eevil", "🇬🇧 🇫🇷"} {
@@ -378,5 +394,77 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 	}
 	if got := out.String(); !strings.HasPrefix(got, enterScreen) || !strings.HasSuffix(got, leaveScreen) {
 		t.Errorf("got %q; want it between entering and leaving", got)
+	}
+}
+
+// shown returns what a terminal of a width shows of an output without highlights. After the
+// last character of a line the cursor stays on it.
+func shown(output string, width int) []string {
+	screen := [][]rune{nil}
+	row, column := 0, 0
+	erase := func() { screen[row] = screen[row][:min(column, len(screen[row]))] }
+	for rest := []rune(output); len(rest) > 0; {
+		sequence := string(rest[:min(len(rest), 16)])
+		switch {
+		case strings.HasPrefix(sequence, "\x1b[?"):
+			rest = rest[strings.IndexAny(sequence, "hl")+1:]
+		case strings.HasPrefix(sequence, "\x1b[H"):
+			row, column, rest = 0, 0, rest[3:]
+		case strings.HasPrefix(sequence, "\x1b[K"):
+			erase()
+			rest = rest[3:]
+		case strings.HasPrefix(sequence, "\x1b[J"):
+			erase()
+			screen, rest = screen[:row+1], rest[3:]
+		case strings.HasPrefix(sequence, "\r\n"):
+			row, column, rest = row+1, 0, rest[2:]
+			if row == len(screen) {
+				screen = append(screen, nil)
+			}
+		default:
+			screen[row] = append(screen[row][:column], rest[0])
+			column, rest = min(column+1, width-1), rest[1:]
+		}
+	}
+	lines := make([]string, len(screen))
+	for i := range screen {
+		lines[i] = string(screen[i])
+	}
+	return lines
+}
+
+func TestALineAsWideAsTheTerminalIsShownWhole(t *testing.T) {
+	r := match("A/1", 1, 0, "FINISHED")
+	r.Title, r.Winner, r.Decision = strings.Repeat("long ", 20), "GAU", "DISQUALIFIED"
+	for _, height := range []int{24, 4} {
+		var out terminal
+		width := 100
+		s := &screen{out: &out, size: func() (int, int) { return width, height }}
+		s.view.apply(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}}, now)
+		for _, width = range []int{100, 80} {
+			s.drawn = ""
+			if err := s.draw(); err != nil {
+				t.Fatal(err)
+			}
+			lines := shown(out.String(), width)
+			if textfmt.Width(lines[3]) != width || !strings.HasSuffix(lines[3], "GAU won (DISQUALIFIED)") {
+				t.Errorf("%d lines of %d columns show\n%s", height, width, strings.Join(lines, "\n"))
+			}
+		}
+	}
+}
+
+func TestANarrowTerminalShowsScoresAndMarks(t *testing.T) {
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("OG50BC/CUR-M-GPA-01", 1, 2, "RUNNING")}})
+	if text := strings.Join(v.lines(40, 24, now), "\n"); !strings.Contains(text, "GAU 2, ROM 0") {
+		t.Errorf("40 columns show\n%s", text)
+	}
+	long := row("9001", 1, 7891)
+	long.Name, long.Organisation = strings.Repeat("Wolverhampton ", 4), "WOLVERHAMPTON"
+	w := windowOf(2, long)
+	w.Format = mark.Format{ResultType: "TIME", Sort: "asc"}
+	v = viewOf(connected(), client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{w}})
+	if text := strings.Join(v.lines(50, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
+		t.Errorf("50 columns show\n%s", text)
 	}
 }

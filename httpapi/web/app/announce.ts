@@ -10,14 +10,16 @@ function sentence(c: Contest, before: Contest | undefined): string {
   const name = headline(c)
   const nameOf = (p: Competitor) => isolated(p.name || p.code)
   const side = (p: Competitor) => `${nameOf(p)} ${result(c, p)} ${tiebreak(c, p)}`.trim()
+  const winner = c.competitors.find((p) => p.code === c.winner)
+  const outcome = [winner && `${nameOf(winner)} wins`, decisionWord(c.decision)].filter(Boolean).join(' ')
   if (before && !isOver(before) && isOver(c)) {
-    const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${statusWord(c).toLowerCase()}. ${winner ? `${nameOf(winner)} wins${c.decision ? ' ' + decisionWord(c.decision) : ''}. ` : ''}${sidesInOrder(c).slice(0, 2).map(side).join(', ')}.`
+    const sides = sidesInOrder(c).slice(0, 2).map(side).join(', ')
+    return `${name}: ${[statusWord(c).toLowerCase(), outcome, sides].filter(Boolean).join('. ')}.`
   }
-  if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner)) {
-    const winner = c.competitors.find((p) => p.code === c.winner)
-    return `${name}: ${winner ? `${nameOf(winner)} wins ` : ''}${decisionWord(c.decision)}.`
-  }
+  if (before && c.decision && (before.decision !== c.decision || before.winner !== c.winner))
+    return `${name}: ${outcome}.`
+  if (before?.decision && !c.decision)
+    return `${name}: ${['decision taken back', outcome].filter(Boolean).join('. ')}.`
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
   const score = (r: Contest) => sidesInOrder(r).map((p) => p.code + result(r, p) + tiebreak(r, p)).join()
   if (before && score(before) === score(c) && before.result_status !== c.result_status)

@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 const boardScores = `[...document.querySelectorAll('.board-score')].map((e) => e.textContent).join(':')`
 
@@ -28,6 +31,23 @@ func TestADecisionNamesTheWinnerOnThePage(t *testing.T) {
 	s.Post(`{"type":"contest.decide","contest_id":"` + match + `","data":{"decision":"DRAWN"}}`)
 	b.until("nobody has won", `!document.querySelector('.contests .winner') &&
 		document.querySelector('.contests .decision').textContent.trim() === 'drawn'`)
+}
+
+// A status and a decision that come together are announced together.
+func TestADecisionIsAnnouncedWithTheEndAlsoIfNobodyHasWon(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	s.Post(play(match, "GAU", 1))
+	b := newTab(t, desktop, nil).open(s.URL(0) + matchView).live()
+	announced := func(text string) string {
+		return fmt.Sprintf(`document.getElementById('said').textContent.includes(%q)`, text)
+	}
+	s.Post(`{"type":"contest.decide","contest_id":"`+match+`","data":{"decision":"ABANDONED"}}`,
+		`{"type":"contest.status","contest_id":"`+match+`","data":{"schedule_status":"FINISHED"}}`)
+	b.until("the end and the decision", announced("finished. abandoned. Gaul 1, Rome 0."))
+	s.Post(`{"type":"contest.decide","contest_id":"` + match + `","data":{}}`)
+	b.until("that it is taken back", announced("decision taken back. Gaul wins."))
 }
 
 func TestTheReasonOfAStatusOrDecisionIsShownAndIsNoCorrection(t *testing.T) {
