@@ -167,8 +167,7 @@ func undefined(contestID string) *score.Problem {
 // the medal table.
 func (b *batch) updateMedalTable(e *entry.Event) {
 	list := organisations(e.Data)
-	define, defines := e.Data.(*score.ContestDefine)
-	if len(list) == 0 && !defines {
+	if _, defines := e.Data.(*score.ContestDefine); len(list) == 0 && !defines {
 		return
 	}
 	t := b.table(e.Competition())
@@ -176,12 +175,22 @@ func (b *batch) updateMedalTable(e *entry.Event) {
 	for _, o := range list {
 		changed = t.AddOrganisation(o) || changed
 	}
-	if defines && define.CompetitionName != "" && t.NameByContests != define.CompetitionName {
-		t.NameByContests, changed = define.CompetitionName, true
+	if name, names := competitionName(e.Data); names && t.NameByContests != name {
+		t.NameByContests, changed = name, true
 	}
 	if changed {
 		b.tableChanged(t, e)
 	}
+}
+
+// competitionName returns the name that an event of a contest gives its competition, "" if
+// it clears it, and whether it does one of the two.
+func competitionName(d score.Data) (name string, names bool) {
+	define, ok := d.(*score.ContestDefine)
+	if !ok {
+		return "", false
+	}
+	return define.CompetitionName, define.CompetitionName != "" || define.Clears("competition_name")
 }
 
 // maxOrganisations limits the organisations of a competition, which its medal table has.

@@ -172,7 +172,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	case "part":
 		contest := pick("contest to change", match, race)
 		change := pick("change", `"venue":"Rome"`, `"venue":null`, `"sort":"desc"`, `"sort":null`,
-			`"competition_name":"Part Games"`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
+			`"competition_name":"Part Games"`, `"competition_name":null`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
 			`"competitors":[{"code":"B","name":"Bellix"}]`, `"competitors":null`, `"unit":"pt"`, `"kind":"ranked"`,
 			`"splits":["a","b"]`, `"splits":["b"]`, `"tiebreak_periods":["SO"]`, `"tiebreak_periods":null`)
 		return body(score.TypeContestDefine, contest, change, pick("why", "", `,"reason":"jury"`, `,"reason":"jury"`))
@@ -255,8 +255,8 @@ func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 	return decodeEvent(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
 }
 
-// post commits an entry of a few posts.
-func (h *randomHistory) post(t *rapid.T) {
+// posts draws a few posts.
+func (h *randomHistory) posts(t *rapid.T) []score.Post {
 	ahead := map[string]int{}
 	posts := make([]score.Post, rapid.IntRange(1, 2).Draw(t, "posts"))
 	for i := range posts {
@@ -265,6 +265,12 @@ func (h *randomHistory) post(t *rapid.T) {
 			posts[i].Events = append(posts[i].Events, h.event(t, ahead))
 		}
 	}
+	return posts
+}
+
+// post commits an entry of a few posts.
+func (h *randomHistory) post(t *rapid.T) {
+	posts := h.posts(t)
 	// Reading the state commits the open transaction, so it must not be done every time.
 	if rapid.IntRange(0, 2).Draw(t, "look") > 0 {
 		h.commit(t, posts...)
