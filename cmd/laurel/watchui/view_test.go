@@ -142,6 +142,22 @@ func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
 	}
 }
 
+func TestALineOfAContestSaysHowItWasDecided(t *testing.T) {
+	for want, set := range map[string]func(*score.Record){
+		"FINISHED":                    func(*score.Record) {},
+		"FINISHED, GAU won":           func(r *score.Record) { r.Winner = "GAU" },
+		"FINISHED, GAU won (RULE)":    func(r *score.Record) { r.Winner, r.Decision = "GAU", "RULE" },
+		"FINISHED, ABANDONED":         func(r *score.Record) { r.Decision = "ABANDONED" },
+		"FINISHED OFFICIAL CORRECTED": func(r *score.Record) { r.ResultStatus, r.Corrected = "OFFICIAL", true },
+		"FINISHED CORRECTED, DRAWN":   func(r *score.Record) { r.Decision, r.Corrected = "DRAWN", true },
+	} {
+		r := match("A/1", 3, 2, "FINISHED")
+		if set(&r); status(&r) != want || !strings.Contains(scoreLine(&r), "  "+want) {
+			t.Errorf("the status is %q, the line %q; want %q", status(&r), scoreLine(&r), want)
+		}
+	}
+}
+
 func TestColumnsOfTheWatchAreAlignedBehindAnyScript(t *testing.T) {
 	u := client.Update{Kind: client.UpdateSnapshot}
 	for i, title := range []string{"Rome", "日本太郎", "Jose\u0301", "\u202eevil", "🇬🇧 🇫🇷"} {
