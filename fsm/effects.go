@@ -171,17 +171,20 @@ func (b *batch) updateMedalTable(e *entry.Event) {
 	if len(list) == 0 && !defines {
 		return
 	}
+	present := b.readTable(e.Competition())
+	list = slices.DeleteFunc(list, present.Knows)
+	renames := defines && define.CompetitionName != "" && present.NameByContests != define.CompetitionName
+	if len(list) == 0 && !renames && present.Revision > 0 {
+		return
+	}
 	t := b.table(e.Competition())
-	changed := t.Revision == 0
 	for _, o := range list {
-		changed = t.AddOrganisation(o) || changed
+		t.AddOrganisation(o)
 	}
-	if defines && define.CompetitionName != "" && t.NameByContests != define.CompetitionName {
-		t.NameByContests, changed = define.CompetitionName, true
+	if renames {
+		t.NameByContests = define.CompetitionName
 	}
-	if changed {
-		b.tableChanged(t, e)
-	}
+	b.tableChanged(t, e)
 }
 
 // maxOrganisations limits the organisations of a competition, which its medal table has.
@@ -194,7 +197,7 @@ func (b *batch) checkOrganisations(e *entry.Event) *score.Problem {
 	if len(list) == 0 {
 		return nil
 	}
-	t := b.table(e.Competition())
+	t := b.readTable(e.Competition())
 	list = slices.DeleteFunc(list, t.Knows)
 	if len(list) == 0 || len(t.Counts)+len(list) <= maxOrganisations {
 		return nil
