@@ -37,6 +37,21 @@ func FuzzApplyNeverFails(f *testing.F) {
 		`{"id":"v","source":"s","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"m","reason":"x"}}`,
 		`{"id":"u","source":"s","seq":7,"type":"event.void","contest_id":"G/1","data":{"voids":"v","reason":"x"}}`,
 		`{"id":"x","source":"s","seq":8,"type":"event.void","contest_id":"G/1","data":{"voids_revision":6,"reason":"x"}}`,
+		`{"id":"e","source":"s","seq":9,"type":"competitor.define","contest_id":"G/1",` +
+			`"data":{"competitor":"B","name":"Obelix","organisation":null,"type":"A","order":2,"categories":["F"]}}`,
+		`{"id":"c","source":"s","seq":10,"type":"contest.define","contest_id":"G/1",` +
+			`"data":{"result_type":"TIME","unit":"min","unit2":"s","sort2":"desc","precision":2,"splits":["b"],"reason":"x"}}`,
+		`{"id":"t","source":"s","seq":11,"type":"result.set","contest_id":"G/1",` +
+			`"data":{"competitor":"B","split":"b","mark":"2:11:31.2","mark2":"0:10","place":1,"category":"M"}}`,
+		`{"id":"y","source":"s","seq":12,"type":"contest.decide","contest_id":"G/1",` +
+			`"data":{"winner":"B","decision":"DISQUALIFIED","reason":"x"}}`,
+		`{"id":"n","source":"s","seq":13,"type":"contest.reset","contest_id":"G/1","data":{"reason":"x"}}`,
+		`{"id":"o","source":"s","seq":14,"type":"competition.define","contest_id":"G",` +
+			`"data":{"name":null,"organisations":[{"code":"GAU","name":"Gaul"}]}}`,
+		`{"id":"f","source":"s","seq":15,"type":"contest.define","contest_id":"G/2",` +
+			`"data":{"kind":"head_to_head","sport":"y","competitors":[{"code":"A"},{"code":"B"}],"start_time":"2026-02-09T10:00:00Z"}}`,
+		`{"id":"q","source":"s","seq":16,"type":"contest.status","contest_id":"G/2","data":{"schedule_status":"RUNNING"}}`,
+		`{"id":"j","source":"s","seq":17,"type":"score.set","contest_id":"G/2","data":{"result":{"A":2},"adjustment":true}}`,
 	}
 	var events []score.Event
 	for _, text := range contest {

@@ -167,13 +167,13 @@ func undefined(contestID string) *score.Problem {
 // the medal table.
 func (b *batch) updateMedalTable(e *entry.Event) {
 	list := organisations(e.Data)
-	define, defines := e.Data.(*score.ContestDefine)
-	if len(list) == 0 && !defines {
+	if _, defines := e.Data.(*score.ContestDefine); len(list) == 0 && !defines {
 		return
 	}
 	present := b.readTable(e.Competition())
 	list = slices.DeleteFunc(list, present.Knows)
-	renames := defines && define.CompetitionName != "" && present.NameByContests != define.CompetitionName
+	name, names := competitionName(e.Data)
+	renames := names && present.NameByContests != name
 	if len(list) == 0 && !renames && present.Revision > 0 {
 		return
 	}
@@ -182,9 +182,19 @@ func (b *batch) updateMedalTable(e *entry.Event) {
 		t.AddOrganisation(o)
 	}
 	if renames {
-		t.NameByContests = define.CompetitionName
+		t.NameByContests = name
 	}
 	b.tableChanged(t, e)
+}
+
+// competitionName returns the name that an event of a contest gives its competition, "" if
+// it clears it, and whether it does one of the two.
+func competitionName(d score.Data) (name string, names bool) {
+	define, ok := d.(*score.ContestDefine)
+	if !ok {
+		return "", false
+	}
+	return define.CompetitionName, define.CompetitionName != "" || define.Clears("competition_name")
 }
 
 // maxOrganisations limits the organisations of a competition, which its medal table has.

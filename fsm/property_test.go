@@ -3,11 +3,14 @@ package fsm
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"pgregory.net/rapid"
 
 	"laurel/fsm/view"
@@ -118,21 +121,22 @@ func (h *randomHistory) body(t *rapid.T) string {
 			fmt.Sprintf(`"competitor":%q,"delta":%d`, code, number("delta", -1, 3)),
 			pick("period", "", `,"period":"P1"`, `,"period":"SO"`),
 			maybe(`,"stats_delta":{"fouls":0.5}`),
+			maybe(`,"clock":"3:00"`),
 			pick("result", "", "", "", fmt.Sprintf(`,"result":{%q:%d}`, code, number("total", 0, 4))),
 		)
 	case "set":
 		return body(score.TypeScoreSet, match,
 			fmt.Sprintf(`"result":{%q:%d}`, code, number("total", 0, 9)),
 			maybe(`,"reason":"jury"`),
-			maybe(`,"period":"P2"`),
+			pick("where", "", `,"period":"P2"`, `,"adjustment":true`),
 		)
 	case "mark":
 		runner := pick("runner", "A", "B", "C", "D", "E", "F", "G", "H")
-		value := fmt.Sprintf(`,"mark":%d.5`, number("mark", 1, 6))
+		value := fmt.Sprintf(pick("form", `,"mark":%d.5`, `,"mark":%d.5`, `,"mark":"0:01:0%d.5"`), number("mark", 1, 6))
 		if number("irm", 0, 5) == 0 {
-			value = fmt.Sprintf(`,"irm":%q`, pick("code", "DNF", "DNS", "DSQ"))
+			value = fmt.Sprintf(`,"irm":%q`, pick("code", score.IRMs...))
 		} else {
-			value += pick("more", "", "", `,"place":1`, `,"mark2":1`, `,"mark2":2,"place":2`)
+			value += pick("more", "", "", `,"place":1`, `,"mark2":1`, `,"mark2":2,"place":2`, `,"mark2":"0:01"`)
 		}
 		return body(score.TypeResultSet, race,
 			fmt.Sprintf(`"competitor":%q,"split":%q`, runner, pick("split", "a", "b", "b", "finish")),
@@ -149,6 +153,8 @@ func (h *randomHistory) body(t *rapid.T) string {
 			`"schedule_status":"CANCELLED"`,
 			`"schedule_status":"RUNNING","reason":"jury"`,
 			`"schedule_status":"POSTPONED"`,
+			`"schedule_status":"RESCHEDULED"`,
+			`"schedule_status":"INTERRUPTED"`,
 			`"schedule_status":"SCHEDULED"`,
 			`"result_status":"OFFICIAL"`,
 			`"result_status":"LIVE","clock":"3:00"`,
@@ -159,6 +165,8 @@ func (h *randomHistory) body(t *rapid.T) string {
 			`"winner":"A","decision":"RETIRED"`,
 			`"winner":"C","decision":"WALKOVER"`,
 			`"decision":"ABANDONED","reason":"jury"`,
+			`"winner":"B","decision":"RULE"`,
+			`"winner":"B","decision":"EXTRA_TIME"`,
 			`"reason":"jury"`,
 		))
 	case "reset":
@@ -166,15 +174,18 @@ func (h *randomHistory) body(t *rapid.T) string {
 	case "competitor":
 		return body(score.TypeCompetitorDefine, pick("entered", match, race), fmt.Sprintf(`"competitor":%q`, code),
 			pick("name", "", `,"name":"Obelix"`, `,"name":null`),
+			pick("sort of competitor", "", `,"type":"T"`, `,"type":null`),
 			pick("team", "", `,"organisation":"OE"`, `,"organisation":null`),
 			pick("order", "", `,"order":2`, `,"order":-3`),
 			pick("categories", "", `,"categories":["F","O"]`, `,"categories":null`))
 	case "part":
 		contest := pick("contest to change", match, race)
 		change := pick("change", `"venue":"Rome"`, `"venue":null`, `"sort":"desc"`, `"sort":null`,
-			`"competition_name":"Part Games"`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
+			`"competition_name":"Part Games"`, `"competition_name":null`, `"competitors":[{"code":"A","categories":["F"]},{"code":"B"}]`,
 			`"competitors":[{"code":"B","name":"Bellix"}]`, `"competitors":null`, `"unit":"pt"`, `"kind":"ranked"`,
-			`"splits":["a","b"]`, `"splits":["b"]`, `"tiebreak_periods":["SO"]`, `"tiebreak_periods":null`)
+			`"result_type":"TIME"`, `"result_type":"TIME","unit":"min"`, `"unit":"h"`, `"unit":null`, `"unit2":"s"`, `"unit2":"min"`,
+			`"sort2":"desc"`, `"sort2":null`, `"precision":2`, `"precision":null`, `"start_time":"2026-02-09T12:00:00Z"`,
+			`"start_time":null`, `"medal_event":1`, `"splits":["a","b"]`, `"splits":["b"]`, `"tiebreak_periods":["SO"]`, `"tiebreak_periods":null`)
 		return body(score.TypeContestDefine, contest, change, pick("why", "", `,"reason":"jury"`, `,"reason":"jury"`))
 	case "define":
 		if pick("defined", match, race) == match {
@@ -190,6 +201,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 			`"kind":"ranked","sport":"race"`,
 			pick("sort", `,"sort":"asc"`, `,"sort":"asc"`, `,"sort":"desc"`),
 			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""),
+			pick("unit", "", `,"result_type":"TIME","unit":"min"`, `,"result_type":"TIME","unit":"s","unit2":"min","sort2":"desc"`),
 			maybe(`,"competition_name":"Menhir Games"`),
 			pick("list", "",
 				`,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","name":"Obelix","organisation":"OZ"},`+
@@ -446,4 +458,59 @@ func (h *randomHistory) wantState(t *rapid.T, before []byte) {
 	if !bytes.Equal(snapshotOf(t, h.m), before) {
 		t.Fatal("the state is different")
 	}
+}
+
+// textMembers are members that no rule reads: they are stored and shown.
+var textMembers = []string{
+	"comment", "text", "title", "discipline", "event", "phase", "group", "gender", "competition", "action", "athlete",
+}
+
+func TestHistoriesHaveEveryMemberOfEveryType(t *testing.T) {
+	h := &randomHistory{}
+	h.plain.events = []*acceptedEvent{{
+		Event:    decodeEvent(t, `{"id":"a","source":"s1","seq":1,"type":"alert","contest_id":"G","data":{"text":"hello"}}`),
+		revision: 1,
+	}}
+	missing := map[string]bool{}
+	for typ, example := range eventExamples {
+		members := membersOf(t, example.data)
+		maps.Copy(members, exclusiveMembers[typ])
+		for name := range members {
+			if !slices.Contains(textMembers, name) {
+				missing[string(typ)+" "+name] = true
+			}
+		}
+	}
+	// The awards of a history differ in what the table counts only.
+	for _, name := range []string{"competitor", "sport"} {
+		delete(missing, string(score.TypeMedalAward)+" "+name)
+	}
+	bodies := rapid.Custom(h.body)
+	const draws = 20_000
+	for i := 0; i < draws && len(missing) > 0; i++ {
+		e := decodeEvent(t, `{"id":"a","source":"s1","seq":1,%s}`, bodies.Example(i))
+		data, err := score.MarshalData(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range membersOf(t, string(data)) {
+			delete(missing, string(e.Type)+" "+name)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("no history has %q", slices.Sorted(maps.Keys(missing)))
+	}
+}
+
+func membersOf(t *testing.T, data string) map[string]string {
+	t.Helper()
+	var values map[string]jsontext.Value
+	if err := json.Unmarshal([]byte(data), &values); err != nil {
+		t.Fatal(err)
+	}
+	members := map[string]string{}
+	for name, value := range values {
+		members[name] = string(value)
+	}
+	return members
 }

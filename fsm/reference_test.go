@@ -260,7 +260,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 			f.contests[e.ContestID] = fold.NewContest(e.ContestID)
 			f.marks[e.ContestID] = newReferenceMarks(f.contests[e.ContestID])
 		}
-		if d.CompetitionName != "" {
+		if d.CompetitionName != "" || d.Clears("competition_name") {
 			table.NameByContests = d.CompetitionName
 		}
 	}

@@ -458,8 +458,8 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		for _, o := range organisations(d) {
 			named, orphans[o] = append(named, o), true
 		}
-		c, ok := d.(*score.ContestDefine)
-		rename = rename || ok && c.CompetitionName != ""
+		_, names := competitionName(d)
+		rename = rename || names
 	}
 	name, nameRevision := "", uint64(0)
 	for r, err := range timeline.Competition(b.tx.Bucket(database.Timeline), e.Competition()) {
@@ -476,8 +476,8 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		for _, o := range organisations(d) {
 			delete(orphans, o)
 		}
-		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && r.Revision > nameRevision {
-			name, nameRevision = c.CompetitionName, r.Revision
+		if n, names := competitionName(d); names && r.Revision > nameRevision {
+			name, nameRevision = n, r.Revision
 		}
 	}
 	t := b.table(e.Competition())

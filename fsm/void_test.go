@@ -153,6 +153,31 @@ func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 	wantResult(t, m, "G/1", "C", "2")
 }
 
+func TestNullClearsTheNameThatAContestGivesItsCompetition(t *testing.T) {
+	m := newMachine(t)
+	wantName := func(want string) {
+		t.Helper()
+		if err := m.View(func(v *view.View) error {
+			table, _, err := v.Medals("G")
+			if got := table.Standings().Name; got != want {
+				t.Errorf("the competition is called %q; want %q", got, want)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustPost(t, m, "d1", "contest.define", "G/1", `{"kind":"ranked","sport":"race","competition_name":"Games"}`)
+	mustPost(t, m, "d2", "contest.define", "G/1", `{"title":"Final"}`)
+	wantName("Games")
+	mustPost(t, m, "d3", "contest.define", "G/1", `{"competition_name":null}`)
+	wantName("")
+	mustVoid(t, m, "v", "G/1", "d3")
+	wantName("Games")
+	mustVoid(t, m, "vv", "G/1", "v")
+	wantName("")
+}
+
 func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d1", "contest.define", "G/1",

@@ -85,6 +85,8 @@ func FuzzHeaders(f *testing.F) {
 func FuzzWatch(f *testing.F) {
 	f.Add("contest="+contest+"&timeline=OG50BC/1", "fake-7")
 	f.Add("competition=OG50BC&medals=OG50BC&home=f2", "fake-18446744073709551615-3")
+	f.Add("scope=now&leaderboard=OG50BC/MAR&limit=2", "fake-3")
+	f.Add("scope=all&moved=1", "fake-pull")
 	f.Add("contest=%zz&last_event_id=x.1&last_event_id=", ".")
 	_, a := newTestAPI(f, Options{})
 	f.Fuzz(func(t *testing.T, query, lastID string) {

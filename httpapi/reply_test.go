@@ -356,7 +356,9 @@ func TestReadsAreCountedByHowTheyWereAnswered(t *testing.T) {
 func FuzzQuestions(f *testing.F) {
 	for _, key := range []string{"scores/" + contest, "scores?limit=5&sport=a", "medals/OG50BC/a%3Fb",
 		"timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s", "leaderboard/" + race,
-		"leaderboard/" + race + "?around=7&limit=2"} {
+		"leaderboard/" + race + "?around=7&limit=2", "startlist/" + race + "?after=1,7", "scores?find=a+b",
+		"scores?section=next&after=8000000000000000/A/1", "bards/b?after=2&limit=3", "now", "sections",
+		"keys?competition=A"} {
 		f.Add(key)
 	}
 	g, a := newTestAPI(f, Options{})

@@ -21,6 +21,13 @@ var seeds = []string{
 	`{"type":"score.set","contest_id":"OG50BC/M-01","data":{"result":{"GAU":2},"reason":"jury"}}`,
 	`[{"type":"event.void","contest_id":"OG50BC/M-01","data":{"voids":"og50bc-000004","reason":"typing error"}},{"type":"alert","contest_id":"OG50BC","data":{"text":"rain"}}]`,
 	`{"type":"competition.define","contest_id":"OG50BC","data":{"name":"The Games","neutral":["AIN"]}}`,
+	`{"type":"competition.define","contest_id":"OG50BC","data":{"name":null,"organisations":[{"code":"GAU","name":"Gaul"}]}}`,
+	`{"type":"contest.define","contest_id":"OG50BC/OPEN","data":{"splits":null,"unit2":"min","sort2":"desc","precision":0,"reason":"jury"}}`,
+	`{"type":"contest.decide","contest_id":"OG50BC/M-01","data":{"winner":"GAU","decision":"RULE","reason":"rain"}}`,
+	`{"type":"contest.reset","contest_id":"OG50BC/M-01","data":{"reason":"replay"}}`,
+	`{"type":"competitor.define","contest_id":"OG50BC/OPEN","data":{"competitor":"Jose\u0301","name":null,"order":-3,"categories":["F","O"]}}`,
+	`{"type":"result.set","contest_id":"OG50BC/OPEN","data":{"competitor":"W20","split":"finish","mark":"2:11:31.2","mark2":"0:10","place":2}}`,
+	`{"type":"score.set","contest_id":"OG50BC/M-01","data":{"result":{"GAU":2},"adjustment":true}}`,
 }
 
 func FuzzDecode(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -34,4 +35,26 @@ func TestAnEventIsBounded(t *testing.T) {
 			t.Errorf("an event of %d bytes: got %v; want an error", len(long), err)
 		}
 	}
+}
+
+// FuzzReader checks that events do not depend on how their bytes arrive, and are bounded.
+func FuzzReader(f *testing.F) {
+	f.Add("retry: 700\n\nevent: score\ndata: {\ndata: }\nid: a-1\n\ndata:x\r\n\r\n:\n\nid\n\n")
+	f.Fuzz(func(t *testing.T, stream string) {
+		const max = 100
+		whole, bytewise := NewReader(strings.NewReader(stream), max), NewReader(iotest.OneByteReader(strings.NewReader(stream)), max)
+		for {
+			e, err := whole.Next()
+			other, otherErr := bytewise.Next()
+			if e.Name != other.Name || string(e.Data) != string(other.Data) || (err == nil) != (otherErr == nil) {
+				t.Fatalf("got %q %q, %v; byte by byte %q %q, %v", e.Name, e.Data, err, other.Name, other.Data, otherErr)
+			}
+			if err != nil {
+				return
+			}
+			if len(e.Data) > max || whole.ID != bytewise.ID || whole.Retry != bytewise.Retry {
+				t.Fatalf("got %d bytes, %q and %s; byte by byte %q and %s", len(e.Data), whole.ID, whole.Retry, bytewise.ID, bytewise.Retry)
+			}
+		}
+	})
 }

@@ -18,6 +18,8 @@ const (
 	nowUsual = 4 << 10
 	// nowTables bounds the medal tables.
 	nowTables = 50
+	// nowReads bounds the bytes of medal tables that are read to find those that fit.
+	nowReads = 1 << 20
 )
 
 // nowShares are what the contests of each section may take of nowBytes, the sections
@@ -69,7 +71,11 @@ func findNow(v queries.View) (any, uint64, error) {
 		}
 		now.Scores = append(now.Scores, list...)
 	}
+	read := 0
 	for _, competition := range overview.Medals {
+		if read >= nowReads {
+			break
+		}
 		t, ok, err := v.Medals(competition)
 		if err != nil {
 			return nil, 0, err
@@ -82,7 +88,7 @@ func findNow(v queries.View) (any, uint64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if size+len(body) <= nowBytes {
+		if read += len(body); size+len(body) <= nowBytes {
 			now.Medals, size = append(now.Medals, standings), size+len(body)
 		}
 	}

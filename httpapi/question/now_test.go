@@ -11,19 +11,32 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/web"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // liveView is a view of which only what is live can be read.
 type liveView struct {
 	queries.View
-	live []score.Record
+	live   []score.Record
+	tables []string
+	rows   int // of each table
+	read   *int
 }
 
 func (v liveView) Revision() uint64 { return 1 }
 
 func (v liveView) Overview(int) (o score.Overview, err error) {
-	o.Sections.Live = len(v.live)
+	o.Sections.Live, o.Medals = len(v.live), v.tables
 	return o, nil
+}
+
+func (v liveView) Medals(competition string) (*medal.Table, bool, error) {
+	*v.read++
+	t := &medal.Table{Competition: competition}
+	for i := range v.rows {
+		t.AddMedals(fmt.Sprint("O", i), score.Gold, 1)
+	}
+	return t, true, nil
 }
 
 func (v liveView) Contests(f score.Filter, _ string, limit int) ([]score.Record, string, error) {
@@ -86,5 +99,22 @@ func TestNowHasTheFirstContestsThatFitAndNoneBehindThem(t *testing.T) {
 	got, _ := nowOf(t, live)
 	if n := len(got); n < 10 || n == nowLines || got[n-1] != fmt.Sprint(n-1) {
 		t.Errorf("now has %q; want the first contests, without a gap", got)
+	}
+}
+
+func TestLargeMedalTablesAreNotAllReadForNow(t *testing.T) {
+	v, read := liveView{rows: 5000, read: new(int)}, 0
+	for i := range nowTables {
+		v.tables = append(v.tables, fmt.Sprint("C", i))
+	}
+	if _, _, err := Now().Ask(v); err != nil {
+		t.Fatal(err)
+	}
+	if read = *v.read; read == 0 || read > 10 {
+		t.Errorf("%d large tables were read; want a few", read)
+	}
+	v.rows, *v.read = 5, 0
+	if _, _, err := Now().Ask(v); err != nil || *v.read != nowTables {
+		t.Errorf("%d small tables were read, %v; want all", *v.read, err)
 	}
 }

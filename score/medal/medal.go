@@ -13,8 +13,8 @@ import (
 type Table struct {
 	Competition string `json:"competition"`
 	Name        string `json:"name,omitzero"`
-	// NameByContests is the competition_name of the last contest.define. It is the name
-	// until a competition.define gives one.
+	// NameByContests is the competition_name of the last contest.define that has or clears
+	// one. It is the name until a competition.define gives one.
 	NameByContests string   `json:"contests_say,omitzero"`
 	Neutral        []string `json:"neutral,omitzero"`
 	// Counts holds all known organisations by code, including those without a medal.

@@ -152,7 +152,7 @@ func (c *client) read() bool {
 	case n < 75:
 		return c.readContest(anyContest(c.rand), "?max_stale=30s")
 	case n < 83:
-		return c.readList(c.rand.IntN(meets))
+		return c.readList(c.rand.IntN(meets), allFilters[c.rand.IntN(len(allFilters))])
 	case n < 91:
 		return c.readTimeline(anyContest(c.rand))
 	}
@@ -224,8 +224,12 @@ func scoreOf(r score.Record) (observation, error) {
 	return observation{}, fmt.Errorf("no score of Gaul")
 }
 
-func (c *client) readList(i int) bool {
-	return c.readOnce("/v1/scores?competition="+meet(i), func(a answer, see func(string, observation)) error {
+// allFilters are filters that fit all contests.
+var allFilters = []string{"", "&section=live", "&find=cur"}
+
+// readList reads the contests of a meet, with one of allFilters.
+func (c *client) readList(i int, filter string) bool {
+	return c.readOnce("/v1/scores?competition="+meet(i)+filter, func(a answer, see func(string, observation)) error {
 		var list struct {
 			Scores []score.Record `json:"scores"`
 		}

@@ -140,7 +140,7 @@ func (c *client) lookAtAll(t testing.TB) {
 			eventually(t, "an answer about "+id, func() error { return answered(c.readContest(id, "")) })
 			eventually(t, "the timeline of "+id, func() error { return answered(c.readTimeline(id)) })
 		}
-		eventually(t, "the list of "+meet(i), func() error { return answered(c.readList(i)) })
+		eventually(t, "the list of "+meet(i), func() error { return answered(c.readList(i, "")) })
 		eventually(t, "the medals of "+meet(i), func() error { return answered(c.readMedals(i)) })
 	}
 }

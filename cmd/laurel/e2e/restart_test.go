@@ -45,6 +45,7 @@ func (f *frontend) answers(all []*stream) answers {
 			keep(strings.Join(append([]string{path}, headers...), " "), get(t, f.url+path, headers...))
 		}
 		keepOne("/v1/bards/" + s.truth.Source)
+		keepOne("/v1/bards/" + s.truth.Source + "?limit=1000")
 		if s.medalsOf != "" {
 			keepOne("/v1/medals/" + s.medalsOf)
 			keepOne("/v1/medals/"+s.medalsOf, "Accept", "text/plain")
@@ -57,11 +58,15 @@ func (f *frontend) answers(all []*stream) answers {
 				keepOne("/v1/scores/" + id)
 				keepOne("/v1/scores/"+id, "Accept", "text/plain")
 				list("/v1/timeline/" + id + "?limit=50")
+				list("/v1/startlist/" + id + "?limit=50")
 			}
 		}
 	}
 	for c := range competitions {
 		list("/v1/scores?limit=30&competition=" + c)
+		for _, section := range score.AllSections {
+			list(fmt.Sprintf("/v1/scores?limit=30&competition=%s&section=%s", c, section))
+		}
 	}
 	return output
 }
