@@ -103,3 +103,41 @@ func TestAReplacementThatIsRefusedEndsTheStream(t *testing.T) {
 		t.Errorf("got %v after %d refusals", err, asked)
 	}
 }
+
+func TestAStreamGoesOnWithoutARefusedLine(t *testing.T) {
+	t.Parallel()
+	const n = 500
+	for name, start := range map[string]func(*testing.T) (*testgroup.Group, *client.Client){
+		"plain":  func(t *testing.T) (*testgroup.Group, *client.Client) { return group(t, 1, client.Options{}) },
+		"signed": func(t *testing.T) (*testgroup.Group, *client.Client) { return signingGroup(t, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g, c := start(t)
+			refused := 0
+			s := c.Stream(t.Context(), client.StreamOptions{Window: 100,
+				Refused: func(client.Line, *score.Problem) (client.Line, bool) {
+					refused++
+					return client.Line{}, true
+				}})
+			seq := uint64(0)
+			for i := range n {
+				e := alertOf(fmt.Sprint(i))
+				if e.Seq = seq + 1; i%10 != 9 {
+					seq++
+				} else {
+					e.Type, e.Data, e.ContestID = score.TypeMedalRevoke, &score.MedalRevoke{AwardID: "none", Reason: "x"}, "OG50BC/1"
+				}
+				if err := s.Send(&e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(g.Events("OG50BC")); got != n-n/10 || refused != n/10 {
+				t.Errorf("%d events were counted and %d refused; want %d and %d", got, refused, n-n/10, n/10)
+			}
+		})
+	}
+}

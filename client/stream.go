@@ -36,8 +36,8 @@ type StreamOptions struct {
 	// further answer is read while it runs, so it must not take long.
 	Answered func(Answer)
 	// Refused is called if a line was refused, after Answered. If ok is true, the stream goes
-	// on with the replacement in the place of the line. It is called for a replacement that
-	// is refused, too. nil: a refusal ends the stream.
+	// on with the replacement in the place of the line, or without one if it is the zero Line.
+	// It is called for a replacement that is refused, too. nil: a refusal ends the stream.
 	Refused func(l Line, p *score.Problem) (replacement Line, ok bool)
 	// Trouble is called when a connection failed, before its events are sent again.
 	Trouble func(url string, err error)
@@ -69,7 +69,7 @@ type RefusedError struct {
 	Line    Line
 	Problem *score.Problem
 
-	replaced bool // another line is sent in its place
+	replaced bool // the stream goes on, with another line in its place or without one
 }
 
 func (e *RefusedError) Error() string {

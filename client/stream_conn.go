@@ -260,15 +260,20 @@ func (s *Stream) refuse(l Line, p *score.Problem) error {
 			return err
 		}
 	}
-	lines := []Line{replacement}
+	var lines []Line
+	if replacement.JSON != nil {
+		lines = append(lines, replacement)
+	}
 	s.signLines(lines)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, l := range lines {
+		s.bytes += len(l.JSON)
+	}
 	s.queue = slices.Insert(s.queue, 0, lines...)
-	s.bytes += len(lines[0].JSON)
-	s.ready++
-	s.sent++        // nothing more is sent on this connection, which the frontend has ended
-	s.uncertain = 0 // nothing behind a refused line was applied
+	s.ready += len(lines)
+	s.sent += len(lines) // nothing more is sent on this connection, which the frontend has ended
+	s.uncertain = 0      // nothing behind a refused line was applied
 	refused.replaced = true
 	return refused
 }

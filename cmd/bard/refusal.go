@@ -28,7 +28,7 @@ const (
 // refusals are the events of an input that were refused, and the alerts in their places.
 // The singer's lock guards them.
 type refusals struct {
-	unanswered   map[int]inputEvent // the events that were sent, by their lines
+	unanswered   map[int]inputEvent // the events that were sent, or an alert in their place, by their lines
 	placeholders map[int]error      // why the events of unanswered alerts were refused
 	reported     []string           // the first refusals whose alerts were applied
 	count        uint64             // of these refusals
@@ -57,9 +57,6 @@ func concernsAll(reason error) bool {
 // note notes an event that is about to be sent. If its contest is not valid, an alert in its
 // place is about that of the event before.
 func (s *singer) note(e *inputEvent) {
-	if !s.skipRefused {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.refusals
@@ -74,19 +71,39 @@ func (s *singer) note(e *inputEvent) {
 }
 
 // refused is called for a line that the store refused. It returns the line that takes its
-// place; ok is false if the refusal ends the stream.
-func (s *singer) refused(l client.Line, p *score.Problem) (replacement client.Line, ok bool) {
+// place, none if another bard has posted the event, or the alert in its place, meanwhile;
+// ok is false if the refusal ends the stream.
+func (s *singer) refused(ctx context.Context, l client.Line, p *score.Problem) (replacement client.Line, ok bool) {
 	s.mu.Lock()
 	e, known := s.refusals.unanswered[l.Number]
-	delete(s.refusals.unanswered, l.Number)
+	isAlert := s.refusals.placeholders[l.Number] != nil
 	s.mu.Unlock()
-	if known {
+	switch {
+	case known && isTaken(p) && s.isPosted(ctx, &e):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.refusals.unanswered, l.Number)
+		delete(s.refusals.placeholders, l.Number)
+		s.answered++
+		s.duplicates++
+		s.following.moved = time.Now()
+		return client.Line{}, true
+	case known && !isAlert:
 		replacement, ok = s.replace(&e, p)
 	}
 	if !ok && s.abort != nil {
 		s.abort()
 	}
 	return replacement, ok
+}
+
+// isPosted reports whether the store has an event, or the alert in its place, by now.
+func (s *singer) isPosted(ctx context.Context, e *inputEvent) bool {
+	if e.Seq == 0 || !score.ValidPath(e.source) {
+		return false
+	}
+	had, err := s.client.Posted(ctx, e.source, e.Seq-1, 1)
+	return err == nil && len(had.Events) > 0 && had.Events[0].Seq == e.Seq && e.is(&had.Events[0])
 }
 
 // replace returns the alert that takes the place of a refused event. ok is false if the
@@ -103,7 +120,11 @@ func (s *singer) replace(e *inputEvent, reason error) (l client.Line, ok bool) {
 	}
 	if s.key != nil {
 		// A signed event needs a time. That of the event may be why it was refused.
-		alert.Time = time.Now().UTC()
+		var err error
+		p, ok := errors.AsType[*score.Problem](reason)
+		if alert.Time, err = score.ParseTime(e.time); err != nil || ok && p.Field == "time" {
+			alert.Time = time.Now().UTC()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

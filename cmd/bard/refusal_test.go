@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -260,6 +261,42 @@ func TestAnEventOfASourceWithoutSeqsSaysHowToGoOn(t *testing.T) {
 	code, _, errs = bard(t.Context(), g, strings.NewReader(edited), "sing", "-", "--on-refusal=skip")
 	if code != cli.ExitFailed || !strings.Contains(errs, "line 3, event a-3: id_conflict") || strings.Contains(errs, "--source") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+}
+
+func TestABardThatComesBackKnowsTheAlertsOfAnother(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--on-refusal=skip", "--on-refusal=stop"} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			g := groupWithContest(t)
+			input := withBad(50, bad["by the state"].line, 2, 3, 40)
+			first, rest, _ := strings.Cut(input, "\n")
+			in, feed := io.Pipe()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				code, out, errs := bard(t.Context(), g, in, "sing", "-", flag)
+				if code != cli.ExitOK || !strings.HasPrefix(out, "events 50, duplicates 49,") {
+					t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
+				}
+			}()
+			io.WriteString(feed, first+"\n")
+			for end := time.Now().Add(time.Minute); len(g.Events("OG50BC/1")) < 4; {
+				if time.Now().After(end) {
+					t.Fatal("the first event was not posted")
+				}
+			}
+			// It has asked for the last seq, and hangs now.
+			code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--on-refusal=skip")
+			if code != cli.ExitOK {
+				t.Errorf("exit code %d, stderr %q", code, errs)
+			}
+			io.WriteString(feed, rest)
+			feed.Close()
+			<-done
+			wantSkipped(t, g, "does not compete", 50, 2, 3, 40)
+		})
 	}
 }
 

@@ -205,7 +205,7 @@ func (s *singer) sing(ctx context.Context) error {
 	s.began = time.Now()
 	stop := s.progress.run(s.state)
 	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.answer,
-		Refused: s.refused,
+		Refused: func(l client.Line, p *score.Problem) (client.Line, bool) { return s.refused(ctx, l, p) },
 		Trouble: func(url string, err error) {
 			// In one line: a frontend must not speak in the name of the program.
 			s.progress.println("%s: %s; continuing with what is not acknowledged", url, textfmt.OneLine(err.Error()))

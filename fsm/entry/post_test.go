@@ -119,6 +119,7 @@ func TestAForwardedPostThatCannotBeAppliedIsRefused(t *testing.T) {
 		"no object":     event("alert", `7`),
 		"null":          event("score.play", `null`),
 		"no delta":      event("score.play", `{"competitor":"A"}`),
+		"lookalike":     event("score.play", `{"competitor":"A ","delta":1}`),
 		"huge length": append(protowire.AppendTag(nil, 2, protowire.BytesType),
 			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f),
 	} {

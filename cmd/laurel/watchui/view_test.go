@@ -142,6 +142,22 @@ func TestTheTitleIsClippedBeforeTheStatus(t *testing.T) {
 	}
 }
 
+func TestALineOfAContestSaysHowItWasDecided(t *testing.T) {
+	for want, set := range map[string]func(*score.Record){
+		"FINISHED":                    func(*score.Record) {},
+		"FINISHED, GAU won":           func(r *score.Record) { r.Winner = "GAU" },
+		"FINISHED, GAU won (RULE)":    func(r *score.Record) { r.Winner, r.Decision = "GAU", "RULE" },
+		"FINISHED, ABANDONED":         func(r *score.Record) { r.Decision = "ABANDONED" },
+		"FINISHED OFFICIAL CORRECTED": func(r *score.Record) { r.ResultStatus, r.Corrected = "OFFICIAL", true },
+		"FINISHED CORRECTED, DRAWN":   func(r *score.Record) { r.Decision, r.Corrected = "DRAWN", true },
+	} {
+		r := match("A/1", 3, 2, "FINISHED")
+		if set(&r); status(&r) != want || !strings.Contains(scoreLine(&r), "  "+want) {
+			t.Errorf("the status is %q, the line %q; want %q", status(&r), scoreLine(&r), want)
+		}
+	}
+}
+
 func TestColumnsOfTheWatchAreAlignedBehindAnyScript(t *testing.T) {
 	u := client.Update{Kind: client.UpdateSnapshot}
 	for i, title := range []string{"Rome", "日本太郎", "Jose\u0301", "\u202eevil", "🇬🇧 🇫🇷"} {
@@ -219,6 +235,31 @@ func TestLiveContestsComeFirst(t *testing.T) {
 	}
 	if want := []string{"A/2", "A/3", "A/4", "A/1"}; !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+// A terminal is drawn many times a second, also while nothing happens.
+func TestContestsAreSortedWhenTheyChangeOnly(t *testing.T) {
+	var many []score.Record
+	for i := range 1000 {
+		many = append(many, match(fmt.Sprintf("A/%04d", i), uint64(i+1), 0, "SCHEDULED"))
+	}
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: many})
+	draw := func() { v.lines(100, 24, now) }
+	draw()
+	list := &v.sorted()[0]
+	v.apply(client.Update{Kind: client.UpdateHeartbeat}, now)
+	draw()
+	if &v.sorted()[0] != list {
+		t.Error("a heartbeat has the contests sorted again")
+	}
+	v.apply(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/0500", 2000, 1, "RUNNING")}}, now)
+	if got := v.sorted()[0].ContestID; got != "A/0500" {
+		t.Errorf("%s is first; want the live contest", got)
+	}
+	v.apply(client.Update{Kind: client.UpdateScore, Removed: []string{"A/0500"}}, now)
+	if got := v.sorted()[0].ContestID; got != "A/0999" {
+		t.Errorf("%s is first; want the one that changed last", got)
 	}
 }
 
