@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,8 @@ func newEventCommands() []*cobra.Command {
 					"periods that are counted separately and decide only a tie"},
 				{&contest.MedalEvent, "medal-event", "1 to 9 if medals are awarded, 0 if not"},
 				{timeFlag(&contest.StartTime), "start-time", "scheduled start, such as 2026-02-09T10:00:00Z"},
-				{&contest.Reason, "reason", "why the definition changes; required if it changes what plays and marks amount to"},
+				{&contest.Reason, "reason", "why the definition changes; required if it changes what plays and marks amount to, " +
+					"or once the contest has begun leaves a competitor out"},
 				{&contest.Clear, "clear", "what to clear, such as venue,unit"},
 			}),
 		newEventCommand("competitor CONTEST", "Add a competitor to a contest, or change what is known of one",
@@ -249,6 +251,7 @@ func newEventCommand(
 	to.AddKey(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		event.ContestID = args[0]
+		addEmpty(flags, dataFlags)
 		r, err := post(cmd, to, event)
 		if err != nil {
 			return err
@@ -263,6 +266,25 @@ func newEventCommand(
 		return err
 	}
 	return c
+}
+
+// addEmpty adds to what --clear clears the flags that were given as empty or 0, such as
+// --venue "". Without it they would have no effect. An empty list is one already.
+func addEmpty(flags *pflag.FlagSet, dataFlags []dataFlag) {
+	i := slices.IndexFunc(dataFlags, func(f dataFlag) bool { return f.name == "clear" })
+	if i < 0 {
+		return
+	}
+	clear, _ := dataFlags[i].field.(*[]string)
+	for _, f := range dataFlags {
+		text, isText := f.field.(*string)
+		number, isNumber := f.field.(*int)
+		empty := isText && *text == "" || isNumber && *number == 0
+		member := strings.ReplaceAll(f.name, "-", "_")
+		if empty && f.name != "reason" && flags.Changed(f.name) && !slices.Contains(*clear, member) {
+			*clear = append(*clear, member)
+		}
+	}
 }
 
 // post posts an event. A signed one without a source gets the name of the key.

@@ -169,3 +169,32 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	}
 	check(newBardCommand())
 }
+
+func TestAnEmptyFlagOfADefinitionClears(t *testing.T) {
+	t.Parallel()
+	g := group(t, 1)
+	for _, args := range [][]string{
+		{"define", "contest", "A/1", "--kind", "head_to_head", "--sport", "x", "--venue", "Rome", "--title", "T", "--phase", "final",
+			"--medal-event", "1", "--tiebreak-periods", "SO", "--competitor", "GAU"},
+		{"define", "contest", "A/1", "--venue", "", "--medal-event", "0", "--tiebreak-periods", "", "--clear", "phase",
+			"--phase", "", "--title", "Final", "--reason", "", "--comment", ""},
+		{"define", "competitor", "A/1", "--competitor", "GAU", "--order", "0", "--name", ""},
+	} {
+		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitOK {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	for i, want := range []string{
+		`{"title":"Final","phase":null,"venue":null,"medal_event":null,"tiebreak_periods":null}`,
+		`{"competitor":"GAU","name":null,"order":null}`,
+	} {
+		data, err := score.MarshalData(g.Events("A/1")[i+1].Data)
+		if err != nil || string(data) != want {
+			t.Errorf("got %s, %v; want %s", data, err, want)
+		}
+	}
+	if code, _, errs := bard(t.Context(), g, nil, "define", "contest", "A/1", "--kind", ""); code != cli.ExitFailed ||
+		!strings.Contains(errs, "cannot be cleared") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}

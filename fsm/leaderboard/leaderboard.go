@@ -13,13 +13,13 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	"laurel/score"
 	"laurel/score/fold"
 	"laurel/score/mark"
+	"laurel/score/quote"
 	"laurel/score/ranking"
 )
 
@@ -134,8 +134,8 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 	if slices.Contains(c.splits, asked) {
 		return asked, nil
 	}
-	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %.64q; want one of %s",
-		c.id, asked, strings.Join(c.splits, ", ")).At("split")
+	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %.64q; want %s",
+		c.id, asked, quote.OneOf(c.splits)).At("split")
 }
 
 func (b *board) page(q *ranking.Query) (ranking.Leaderboard, *score.Problem) {

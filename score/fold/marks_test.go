@@ -45,7 +45,7 @@ func TestATimeThatCannotBeKeptIsRefused(t *testing.T) {
 			score.InvalidEvent, "data.mark", detail)
 	}
 	refuse(`"result_type":"TIME","unit":"h"`, `999999999999`, "the largest is 999999999999.999 s")
-	refuse(`"result_type":"POINTS"`, `"2:11:31"`, "does not measure times; want a number")
+	refuse(`"result_type":"POINTS"`, `"2:11:31"`, "which is a time; want a number, or define the contest with the result_type TIME")
 	for _, mark := range []string{`""`, `"9.79"`, `"1:2"`, `"1:60"`, `"1:60:00"`, `"1:00.0001"`, `"1:00."`, `":10"`,
 		`"1::10"`, `"1:2:3:4"`, `"-1:00"`, `"1:00,5"`, `" 1:00"`, `"1:0a"`, `"9999999999:00"`, `"999999999:00:00"`,
 		`"` + strings.Repeat("0", 40) + `1:00"`, `true`, `[]`} {
@@ -119,9 +119,9 @@ func TestASecondMarkOrdersEqualMarksInItsOwnDirection(t *testing.T) {
 	if a := r.Competitors[1]; r.ResultText(a.Result, a.Mark2, "", "") != "53 / 1:02:03.4" || r.EventUnit2 != "min" {
 		t.Errorf("%+v", r)
 	}
-	f = running(t, `{"kind":"ranked","sport":"x"}`)
+	f = running(t, `{"kind":"ranked","sport":"x","result_type":"TIME"}`) // only its marks are times
 	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"finish","mark":1,"mark2":"1:00"}`,
-		score.InvalidEvent, "data.mark2", "does not measure times")
+		score.InvalidEvent, "data.mark2", "which is a time; want a number, or define the contest with a unit2 of s, min or h")
 }
 
 func TestWithoutARankTheOrderIsHowFarTheyCameThenTheCode(t *testing.T) {
@@ -224,4 +224,16 @@ func TestCategoriesBelongToTheCompetitor(t *testing.T) {
 	f.wantRefused(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":1,"category":"one more"}`, score.TooLarge,
 		"data.category", "17 categories; the most is 16")
 	set("1", "5k", "15", "M")
+}
+
+func TestTheErrorForAnUnknownSplitHasAFewOfThem(t *testing.T) {
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"lap %d"`, i+1)
+	}
+	f := running(t, `{"kind":"ranked","sport":"x","splits":[`+strings.Join(names, ",")+`]}`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"lap","mark":1}`,
+		score.InvalidEvent, "data.split", `got "lap"; want one of lap 1, lap 2, `)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"lap","mark":1}`,
+		score.InvalidEvent, "data.split", "lap 19, lap 20 or of 180 more")
 }

@@ -2,7 +2,6 @@ package fold
 
 import (
 	"slices"
-	"strings"
 
 	"laurel/score"
 	"laurel/score/mark"
@@ -70,7 +69,7 @@ func (c *Contest) setMark(d *score.ResultSet, marks Marks, mode Mode) *score.Pro
 	splits := c.Definition.AllSplits()
 	split, furthest := slices.Index(splits, d.Split), slices.Index(splits, c.Split)
 	if split < 0 {
-		return invalid("data.split", "got %q; want one of %s", quote.Clip(d.Split), strings.Join(splits, ", "))
+		return invalid("data.split", "got %q; want %s", quote.Clip(d.Split), quote.OneOf(splits))
 	}
 	m, p := c.Definition.Mark(d)
 	if p != nil {
@@ -168,12 +167,12 @@ func (d *Definition) Mark(r *score.ResultSet) (m ranking.Mark, _ *score.Problem)
 	}
 	var err error
 	if r.Mark != nil {
-		if m.Value, err = r.Mark.In(d.Unit, d.isTime()); err != nil {
+		if m.Value, err = r.Mark.In(d.Unit, d.isTime(), "the result_type TIME"); err != nil {
 			return m, invalid("data.mark", "%s", err)
 		}
 	}
 	if r.Mark2 != nil {
-		value, err := r.Mark2.In(d.Unit2, d.isTime2())
+		value, err := r.Mark2.In(d.Unit2, d.isTime2(), "a unit2 of "+mark.TimeUnits)
 		if err != nil {
 			return m, invalid("data.mark2", "%s", err)
 		}

@@ -122,11 +122,12 @@ func SecondsPer(unit string) (seconds Decimal, known bool) {
 }
 
 // In returns m in the unit in which a contest keeps its marks: seconds if they are times,
-// else that of the contest. The conversion is exact.
-func (m Measure) In(unit string, isTime bool) (Decimal, error) {
+// else that of the contest. The conversion is exact. needed is what a definition needs for
+// times.
+func (m Measure) In(unit string, isTime bool, needed string) (Decimal, error) {
 	switch {
 	case !isTime && m.clock != "":
-		return 0, fmt.Errorf("got %q, but the contest does not measure times; want a number", m.clock)
+		return 0, fmt.Errorf("got %q, which is a time; want a number, or define the contest with %s", m.clock, needed)
 	case !isTime || m.clock != "":
 		return m.value, nil
 	}

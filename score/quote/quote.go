@@ -2,6 +2,7 @@
 package quote
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,6 +15,17 @@ func Clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit], "") + "..."
+}
+
+// OneOf returns "one of a, b, c". Of a long list it has the first names and how many more
+// there are.
+func OneOf(names []string) string {
+	const most = 20
+	more := ""
+	if n := len(names) - most; n > 0 {
+		names, more = names[:most], fmt.Sprintf(" or of %d more", n)
+	}
+	return "one of " + strings.Join(names, ", ") + more
 }
 
 // Got describes the value in the place of the wanted one: numbers and strings by their

@@ -35,6 +35,7 @@ const (
 // update. It is not safe for concurrent use.
 type view struct {
 	scores   map[string]*contest
+	order    []*contest // of scores, as sorted returns it; nil if it is not known
 	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
@@ -56,6 +57,9 @@ func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
 		v.timeline, v.sections, v.revision = nil, score.Sections{}, 0
+	}
+	if u.NewStore || len(u.Removed)+len(u.Scores) > 0 {
+		v.order = nil
 	}
 	if u.Sections != nil {
 		v.sections = *u.Sections
@@ -152,6 +156,9 @@ var live = []string{"RUNNING", "INTERRUPTED", "SCHEDULED_BREAK", "GETTING_READY"
 // sorted returns the contests in the order in which they are shown: live ones by status
 // and id, then the others, the latest change first.
 func (v *view) sorted() []*contest {
+	if v.order != nil {
+		return v.order
+	}
 	list := slices.Collect(maps.Values(v.scores))
 	order := func(c *contest) int {
 		if i := slices.Index(live, c.ScheduleStatus); i >= 0 {
@@ -166,6 +173,7 @@ func (v *view) sorted() []*contest {
 		}
 		return cmp.Or(cmp.Compare(order(x), order(y)), latest, cmp.Compare(x.ContestID, y.ContestID))
 	})
+	v.order = list
 	return list
 }
 

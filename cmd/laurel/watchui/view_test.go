@@ -238,6 +238,31 @@ func TestLiveContestsComeFirst(t *testing.T) {
 	}
 }
 
+// A terminal is drawn many times a second, also while nothing happens.
+func TestContestsAreSortedWhenTheyChangeOnly(t *testing.T) {
+	var many []score.Record
+	for i := range 1000 {
+		many = append(many, match(fmt.Sprintf("A/%04d", i), uint64(i+1), 0, "SCHEDULED"))
+	}
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: many})
+	draw := func() { v.lines(100, 24, now) }
+	draw()
+	list := &v.sorted()[0]
+	v.apply(client.Update{Kind: client.UpdateHeartbeat}, now)
+	draw()
+	if &v.sorted()[0] != list {
+		t.Error("a heartbeat has the contests sorted again")
+	}
+	v.apply(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/0500", 2000, 1, "RUNNING")}}, now)
+	if got := v.sorted()[0].ContestID; got != "A/0500" {
+		t.Errorf("%s is first; want the live contest", got)
+	}
+	v.apply(client.Update{Kind: client.UpdateScore, Removed: []string{"A/0500"}}, now)
+	if got := v.sorted()[0].ContestID; got != "A/0999" {
+		t.Errorf("%s is first; want the one that changed last", got)
+	}
+}
+
 func TestNamesCannotControlTheTerminal(t *testing.T) {
 	r := match("A/1", 1, 0, "RUNNING")
 	r.Title, r.Clock = "Gaul\x1b[2J\x07", "1\r\n2\u202e"

@@ -130,7 +130,7 @@ function LineScore({ contest: c }: { contest: Contest }) {
                 </td>
               )}
               <td class="n total">
-                <Value of={p.result}>{result(c, p)}</Value>
+                <Value of={p.result}>{hasBegun(c) ? result(c, p) : '\u2013'}</Value>
               </td>
             </tr>
           ))}

@@ -121,3 +121,17 @@ func TestAShootOutIsOnTheBoardAndOnceInTheLineScore(t *testing.T) {
 	plain := newTab(t, device{width: 1280, height: 800, noScript: true}, nil).open(s.URL(0))
 	plain.until("the list without scripts", inList(contest, 1)+` === '1 (0)' && `+inList(contest, 2)+` === '1 (3)'`)
 }
+
+func TestAContestThatHasNotBegunHasNoScore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch("D29/P")[0], `{"type":"contest.status","contest_id":"D29/P","data":{"schedule_status":"POSTPONED"}}`)
+	b := newTab(t, desktop, nil).open(s.URL(0)).live()
+	b.until("the list", inListLink("D29/P"))
+	if got := eval[string](b, inList("D29/P", 1)); got != "" {
+		t.Errorf("the list has the score %s", got)
+	}
+	show(b, "#/contest/D29/P", `document.querySelector('.line')`)
+	b.until("the board", boardScores+" === '\u2013:\u2013'")
+	b.until("the line score", lineScore+" === 'Team Total | GAU \u2013 | ROM \u2013'")
+}
