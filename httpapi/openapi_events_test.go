@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // bases are the data to which a member is added, one after the other. Those of other types
@@ -195,6 +197,31 @@ func TestWhatOpenAPIPermitsIsDecodedAndNothingMore(t *testing.T) {
 	}
 }
 
+func TestOpenAPIHasAnExampleOfEveryEvent(t *testing.T) {
+	examples := at(t, openAPI(t), "paths", "/v1/events", "post", "requestBody", "content", "application/json", "examples")
+	var got []string
+	for name, example := range examples.(map[string]any) {
+		b, err := json.Marshal(at(t, example, "value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, p := score.Decode(b)
+		if p != nil || string(e.Type) != name {
+			t.Errorf("%s: %s: %v", name, b, p)
+		}
+		got = append(got, name)
+	}
+	var want []string
+	for _, typ := range score.Types {
+		want = append(want, string(typ))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v; want %v", got, want)
+	}
+}
+
 func TestOpenAPIAllowsNullWhereItClears(t *testing.T) {
 	doc := document{t, openAPI(t)}
 	for _, typ := range []score.Type{score.TypeCompetitionDefine, score.TypeContestDefine, score.TypeCompetitorDefine} {
@@ -209,6 +236,31 @@ func TestOpenAPIAllowsNullWhereItClears(t *testing.T) {
 			if _, allowed := kindOf(doc.schema(v)); allowed != clears {
 				t.Errorf("%s of %s: null clears it: %v; openapi.yaml allows null: %v", member, typ, clears, allowed)
 			}
+		}
+	}
+}
+
+func TestOpenAPINamesTheStatusOfEveryRefusal(t *testing.T) {
+	doc := openAPI(t)
+	posts := keysOf(t, doc, "paths", "/v1/events", "post", "responses")
+	for _, code := range score.Codes() {
+		if status := fmt.Sprint(code.HTTPStatus()); !slices.Contains(posts, status) {
+			t.Errorf("a post is not answered with %s (%s)", status, code)
+		}
+	}
+	// In a private group nobody reads without a token.
+	g, a := newTestAPI(t, Options{})
+	newGuardedGroup(t, g)
+	g.store.change(access.SettingPrivate, "true")
+	s := serve(t, a, a.Handler())
+	name := regexp.MustCompile(`{[^}]*}`)
+	for _, path := range keysOf(t, doc, "paths") {
+		if !slices.Contains(keysOf(t, doc, "paths", path), "get") {
+			continue
+		}
+		got := fmt.Sprint(ask(t, s, "GET", name.ReplaceAllString(path, "OG50BC"), "").StatusCode)
+		if !slices.Contains(keysOf(t, doc, "paths", path, "get", "responses"), got) {
+			t.Errorf("GET %s is answered with %s, which openapi.yaml does not have", path, got)
 		}
 	}
 }

@@ -330,6 +330,9 @@ func (b *beginning) readRecords(ready map[string]*cache.Entry, add func(key stri
 			return err
 		}
 		b.revisions[i] = e.Revision
+		if !b.store.Ordered() {
+			b.isNewest(name, e.Revision) // those to come are compared with it
+		}
 		if err := add(name, e); err != nil {
 			return err
 		}

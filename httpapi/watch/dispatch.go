@@ -224,6 +224,13 @@ func (h *Hub) eventPage(ctx context.Context, contest string, from, to uint64) (p
 // deliver queues the frames of a dispatch. Each watcher gets all of its frames at once:
 // if a write came between them, its event id would claim frames that are still missing.
 func (h *Hub) deliver(changes []*change, revision uint64) {
+	if !h.store.Ordered() {
+		for _, c := range changes {
+			c.frames = slices.DeleteFunc(c.frames, func(f *frame) bool {
+				return !f.keep && !h.isNewest(f.key, f.revision)
+			})
+		}
+	}
 	deliver := func(w *Watcher, frames []*frame) {
 		if !w.deliver(frames, revision) {
 			h.Remove(w)
@@ -247,6 +254,21 @@ func (h *Hub) deliver(changes []*change, revision uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.delivered = max(h.delivered, revision)
+}
+
+// isNewest reports whether no watcher has been sent a newer value of a record, which is now
+// sent. In pull mode a record is in several answers, of which each has its own age.
+func (h *Hub) isNewest(key string, revision uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i := h.store.Incarnation(); h.newest == nil || i != h.newestOf {
+		h.newest, h.newestOf = map[string]uint64{}, i
+	}
+	if revision < h.newest[key] {
+		return false
+	}
+	h.newest[key] = revision
+	return true
 }
 
 func (h *Hub) endDispatch() {

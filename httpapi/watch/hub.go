@@ -129,6 +129,10 @@ type Hub struct {
 	windows      map[Window]*window
 	rows         int // cost of all windows
 
+	// newest are the revisions of the records that were sent in pull mode, of an incarnation.
+	newest   map[string]uint64
+	newestOf string
+
 	// polled are the revisions of the records that were in the answer Now when it last
 	// changed in pull mode. Only dispatch uses it.
 	polled map[string]uint64

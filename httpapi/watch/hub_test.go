@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"laurel/cache"
 )
 
 func TestWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
@@ -271,6 +273,40 @@ func TestInPullModeAStreamOfTheScopeNowFollowsTheSelection(t *testing.T) {
 		delete(s.changed, "C/1")
 		s.removed["C/1"], s.now = revision, nil
 	}))
+}
+
+// laggingStore has older answers about single records than about what is now.
+type laggingStore struct{ pullStore }
+
+func (s laggingStore) Record(_ context.Context, key string) (*cache.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := strings.TrimPrefix(key, "scores/")
+	at := s.changed[id][0]
+	return &cache.Entry{Revision: at, Body: fmt.Appendf(nil, `{"contest_id":%q,"revision":%d}`, id, at)}, nil
+}
+
+func TestInPullModeNoOldScoreFollowsANewOne(t *testing.T) {
+	s := laggingStore{pullStore{newFakeStore()}}
+	s.change("C/1")
+	last := s.change("C/1")
+	s.change("C/2")
+	s.now = []string{"C/1"}
+	h := newHub(t, s)
+	c := watch(t, h, Subjects{Everything: true, Now: true}, "")
+	if e := c.mustNext(); len(e.data.Scores) != 1 || e.data.Scores[0].Revision != last {
+		t.Fatalf("got %+v; want C/1 at revision %d", e, last)
+	}
+	s.invalidations.Add([]string{"now", "scores/C/1", "scores/C/2"}, false, 0)
+	for {
+		e := c.mustNext()
+		if e.data.Contest == "C/1" && e.data.Revision < last {
+			t.Errorf("C/1 came with revision %d after %d", e.data.Revision, last)
+		}
+		if e.data.Contest == "C/2" {
+			return
+		}
+	}
 }
 
 func TestRecordWatchedTwiceIsSentOnce(t *testing.T) {
