@@ -95,15 +95,23 @@ func (b *batch) contest(id string) *fold.Contest {
 // table returns the medal table of a competition, which the caller may change. It is new
 // if there is none.
 func (b *batch) table(competition string) *medal.Table {
-	if _, ok := b.m.cache.tables[competition]; !ok {
-		t := &medal.Table{Competition: competition}
-		b.tx.GetJSON(database.Medals, []byte(competition), t)
-		b.m.cache.tables[competition] = t
-		if t.HasMedals() {
-			b.m.cache.tableTerms[competition] = []index.Term{index.TableTerm(t.Revision)}
-		}
-	}
+	b.readTable(competition)
 	return writable(b, b.m.cache.tables, competition)
+}
+
+// readTable is table for a caller that does not change it. It costs less while changes are
+// recorded: nothing is copied, and a table may have many organisations.
+func (b *batch) readTable(competition string) *medal.Table {
+	if t, ok := b.m.cache.tables[competition]; ok {
+		return t
+	}
+	t := &medal.Table{Competition: competition}
+	b.tx.GetJSON(database.Medals, []byte(competition), t)
+	b.m.cache.tables[competition] = t
+	if t.HasMedals() {
+		b.m.cache.tableTerms[competition] = []index.Term{index.TableTerm(t.Revision)}
+	}
+	return t
 }
 
 // writable returns a record of the cache, of which it makes a copy first if undo may need

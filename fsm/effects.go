@@ -49,7 +49,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	c := b.contest(e.ContestID)
 	define, defines := e.Data.(*score.ContestDefine)
 	if c == nil && !defines {
-		return undefined(e.ContestID)
+		return fold.Undefined(e.ContestID)
 	}
 	if c != nil && defines && define.Reason != "" && c.IsSettled() {
 		return b.redefine(e)
@@ -158,11 +158,6 @@ func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int, _ *score.Probl
 	return n, nil
 }
 
-func undefined(contestID string) *score.Problem {
-	const format = "the contest %q is not defined; post a contest.define first"
-	return score.Problemf(score.NotFound, format, contestID).At("contest_id")
-}
-
 // updateMedalTable adds the organisations and the competition's name that an event has to
 // the medal table.
 func (b *batch) updateMedalTable(e *entry.Event) {
@@ -170,17 +165,21 @@ func (b *batch) updateMedalTable(e *entry.Event) {
 	if _, defines := e.Data.(*score.ContestDefine); len(list) == 0 && !defines {
 		return
 	}
+	present := b.readTable(e.Competition())
+	list = slices.DeleteFunc(list, present.Knows)
+	name, names := competitionName(e.Data)
+	renames := names && present.NameByContests != name
+	if len(list) == 0 && !renames && present.Revision > 0 {
+		return
+	}
 	t := b.table(e.Competition())
-	changed := t.Revision == 0
 	for _, o := range list {
-		changed = t.AddOrganisation(o) || changed
+		t.AddOrganisation(o)
 	}
-	if name, names := competitionName(e.Data); names && t.NameByContests != name {
-		t.NameByContests, changed = name, true
+	if renames {
+		t.NameByContests = name
 	}
-	if changed {
-		b.tableChanged(t, e)
-	}
+	b.tableChanged(t, e)
 }
 
 // competitionName returns the name that an event of a contest gives its competition, "" if
@@ -203,7 +202,7 @@ func (b *batch) checkOrganisations(e *entry.Event) *score.Problem {
 	if len(list) == 0 {
 		return nil
 	}
-	t := b.table(e.Competition())
+	t := b.readTable(e.Competition())
 	list = slices.DeleteFunc(list, t.Knows)
 	if len(list) == 0 || len(t.Counts)+len(list) <= maxOrganisations {
 		return nil

@@ -17,11 +17,12 @@ import (
 type cost struct{ pushed, written, allocated int64 }
 
 func (c cost) String() string {
-	return fmt.Sprintf("%d bytes pushed, %d bytes of pages written, %d bytes allocated", c.pushed, c.written, c.allocated)
+	return fmt.Sprintf("%d bytes pushed, %d bytes of pages written, %d bytes allocated",
+		c.pushed, c.written, c.allocated)
 }
 
-// costOf applies each event alone and returns the mean of their costs.
-func costOf(t testing.TB, m *Machine, events []score.Event) (c cost) {
+// costOf applies each post alone and returns the mean of their costs.
+func costOf(t testing.TB, m *Machine, posts []score.Post) (c cost) {
 	t.Helper()
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
@@ -29,8 +30,8 @@ func costOf(t testing.TB, m *Machine, events []score.Event) (c cost) {
 	m.Track()
 	var before, after runtime.MemStats
 	pages := m.db.Stats().TxStats.PageAlloc
-	for _, e := range events {
-		entry := Entry{Index: m.Applied() + 1, Data: encodeEntry(t, singlePost(e))}
+	for _, p := range posts {
+		entry := Entry{Index: m.Applied() + 1, Data: encodeEntry(t, p)}
 		runtime.ReadMemStats(&before)
 		outcome, err := m.Apply([]Entry{entry}, entry.Index)
 		if err == nil {
@@ -53,7 +54,7 @@ func costOf(t testing.TB, m *Machine, events []score.Event) (c cost) {
 		}
 	}
 	c.written = m.db.Stats().TxStats.PageAlloc - pages
-	n := int64(len(events))
+	n := int64(len(posts))
 	return cost{c.pushed / n, c.written / n, c.allocated / n}
 }
 
@@ -110,17 +111,46 @@ func startListCosts(t *testing.T, n int) map[string]cost {
 		{"a medal", "medal.award", `{"award_id":"%06d","medal":"GOLD","organisation":"O01"}`},
 		{"an alert", "alert", `{"text":"%06d"}`},
 	} {
-		var events []score.Event
+		var posts []score.Post
 		for j := range 10 {
 			data := fmt.Sprintf(kind.data, 1+j*n/10)
-			events = append(events, decodeEvent(t, `{"id":"%d-%d","source":"desk","type":%q,"contest_id":"G/r","data":%s}`,
-				i, j, kind.typ, data))
+			posts = append(posts, singlePost(decodeEvent(t,
+				`{"id":"%d-%d","source":"desk","type":%q,"contest_id":"G/r","data":%s}`, i, j, kind.typ, data)))
 		}
-		costs[kind.name] = costOf(t, m, events)
-		costOf(t, restored, events)
+		costs[kind.name] = costOf(t, m, posts)
+		costOf(t, restored, posts)
 	}
 	if !bytes.Equal(snapshotOf(t, m), snapshotOf(t, restored)) {
 		t.Errorf("with %d competitors: the state after a snapshot is different", n)
 	}
 	return costs
+}
+
+// A medal table has up to 10,000 organisations. Marks of those that it knows leave it alone.
+func TestAMarkCostsTheSameHoweverManyOrganisationsThereAre(t *testing.T) {
+	costs := map[int]cost{}
+	for _, n := range []int{10, 9000} {
+		m := newMachine(t)
+		race(t, m, "")
+		postMany(t, m, "G/r", n, func(i int) (string, string) {
+			return "result.set", fmt.Sprintf(
+				`{"competitor":"c%06d","split":"finish","mark":%d,"organisation":"O%05d"}`, i, i, i)
+		})
+		var posts []score.Post
+		for i := range 10 {
+			var p score.Post
+			for j := range 2 {
+				p.Events = append(p.Events, decodeEvent(t,
+					`{"id":"%d-%d","source":"desk","type":"result.set","contest_id":"G/r","data":{"competitor":"d%d",`+
+						`"split":"finish","mark":100000,"organisation":"O00001"}}`, i, j, i))
+			}
+			posts = append(posts, p)
+		}
+		costs[n] = costOf(t, m, posts)
+	}
+	few, many := costs[10], costs[9000]
+	const pages = 24 << 12
+	if many.written > few.written+pages || many.allocated > few.allocated+pages || many.pushed > few.pushed+200 {
+		t.Errorf("two marks cost %v with 9,000 organisations, and %v with 10", many, few)
+	}
 }
