@@ -42,12 +42,14 @@ func (c *Contest) placeOf(period string) (at int, begins bool) {
 // following returns the name of the period after a numbered one, "" if there is none. A
 // name without a letter is not one of these: numbers alone may be weights or boards.
 func following(period string) string {
-	stem := strings.TrimRight(period, "0123456789")
-	n, err := strconv.Atoi(period[len(stem):])
-	if err != nil || !strings.ContainsFunc(stem, unicode.IsLetter) {
+	const digits = "0123456789"
+	end := strings.LastIndexAny(period, digits) + 1
+	stem := strings.TrimRight(period[:end], digits)
+	n, err := strconv.Atoi(period[len(stem):end])
+	if err != nil || !strings.ContainsFunc(period, unicode.IsLetter) {
 		return ""
 	}
-	return stem + strconv.Itoa(n+1)
+	return fmt.Sprintf("%s%0*d%s", stem, end-len(stem), n+1, period[end:])
 }
 
 // isEarlier reports whether a play in a period is about a time before the present one.

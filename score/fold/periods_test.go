@@ -101,6 +101,10 @@ func TestPlaysAndSetsForAnEarlierPeriodMoveNeitherPeriodNorClock(t *testing.T) {
 		{begun + "status - Q2; RED 1 Q3 04:00", "Q3 04:00"},
 		{"RED 1 H2 50'; BLU 1 H1 44'", "H2 50'"}, // nobody has named H1 before
 		{"RED 1 END3; BLU 1 END2; RED 1 END2", "END3"},
+		{"RED 1 2H 50'; BLU 1 1H 44'", "2H 50'"},
+		{"RED 1 I09; BLU 1 I08; RED 1 I10; BLU 1 I09", "I10"},
+		{"RED 1 60kg; BLU 1 57kg", "57kg"},
+		{"RED 1 2nd; BLU 1 1st", "1st"}, // no numbers that follow each other
 		{"RED 1 SHORT; BLU 1 FREE 2:00; RED 1 SHORT 1:00", "FREE 2:00"},
 		{"RED 1 9; BLU 1 10; RED 1 9", "10"},
 		{"RED 1 157; BLU 1 285; RED 3 125", "125"}, // the weights of a dual meet
