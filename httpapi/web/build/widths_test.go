@@ -110,7 +110,7 @@ func (b *tab) noHiddenNames(where, selector string) {
 func defineEventing(id string, marks ...string) []string {
 	events := []string{
 		fmt.Sprintf(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"equestrian",`+
-			`"title":"Eventing","result_type":"POINTS","unit":"penalties","sort":"asc","unit2":"s","sort2":"asc"}}`, id),
+			`"title":"Eventing","result_type":"POINTS","unit":"Strafpunktesammelstelleneinheit","sort":"asc","unit2":"s","sort2":"asc"}}`, id),
 		fmt.Sprintf(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE"}}`, id),
 	}
 	for i, mark := range marks {
@@ -146,7 +146,7 @@ func TestALongScoreHidesNoNameOnAnyScreen(t *testing.T) {
 						document.querySelectorAll('.timeline tbody tr').length > 3`)
 					where := fmt.Sprintf("%s at %d pixels", id, width)
 					b.noHiddenNames(where, ".ranking .name bdi")
-					b.noLayoutFaults(where, ".ranking .total, .ranking .rank, .timeline .n, .timeline time, .timeline .why")
+					b.noLayoutFaults(where, ".ranking .total, .ranking .rank, .ranking thead .n, .timeline .n, .timeline time, .timeline .why")
 				}
 			}
 			b.close()
@@ -170,6 +170,26 @@ func TestATimelineFitsOnAnyScreen(t *testing.T) {
 		b.noLayoutFaults(fmt.Sprintf("the timeline at %d pixels", width),
 			".timeline .n, .timeline time, .timeline .day, .timeline .at, .timeline .why, .timeline .badge")
 		b.close()
+	}
+}
+
+func TestMedalsFitBesideAnyNameOnAnyScreen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	long := strings.Repeat("Liechtenstein", 6)
+	for i, organisation := range []string{"LIE", "GAU", long} {
+		s.Post(fmt.Sprintf(`{"type":"medal.award","contest_id":"D25/1","data":{"award_id":"%d","medal":"GOLD","organisation":%q}}`,
+			i, organisation))
+	}
+	s.Post(fmt.Sprintf(`{"type":"competition.define","contest_id":"D25","data":{"name":%q,"organisations":[`+
+		`{"code":"LIE","name":"Liechtenstein"},{"code":%[1]q,"name":%[1]q}]}}`, long))
+	for _, width := range screens() {
+		for _, hash := range []string{"#/", "#/medals"} {
+			b := newTab(t, device{width: width, height: 780}, nil).open(s.URL(0) + "/" + hash).live()
+			b.until("the table", `document.querySelectorAll('.medals tbody tr').length === 3`)
+			b.noLayoutFaults(fmt.Sprintf("%s at %d pixels", hash, width), ".medals .n .value, .medals .rank, .medals .org, .medals .name")
+			b.close()
+		}
 	}
 }
 
