@@ -180,7 +180,7 @@ func TestOneDefinitionSetsABoundedNumberOfMarksAgain(t *testing.T) {
 // startListOf returns the codes and names of all pages of a start list.
 func startListOf(t *testing.T, m *Machine, contest string, limit int) (list []string) {
 	t.Helper()
-	after := score.Place{}
+	after := (*score.Entrant)(nil)
 	for {
 		var page score.StartListPage
 		if err := m.View(func(v *view.View) (err error) {
@@ -202,7 +202,7 @@ func startListOf(t *testing.T, m *Machine, contest string, limit int) (list []st
 			return list
 		}
 		next, ok := score.ParsePlace(page.Next)
-		if !ok || next.String() != page.Next {
+		if !ok || next.Place() != page.Next {
 			t.Fatalf("next is %q", page.Next)
 		}
 		after = next

@@ -49,7 +49,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	c := b.contest(e.ContestID)
 	define, defines := e.Data.(*score.ContestDefine)
 	if c == nil && !defines {
-		return undefined(e.ContestID)
+		return fold.Undefined(e.ContestID)
 	}
 	if c != nil && defines && define.Reason != "" && c.IsSettled() {
 		return b.redefine(e)
@@ -156,11 +156,6 @@ func (b *batch) marksToCheck(c *fold.Contest, listed int) (n int, _ *score.Probl
 			n, maxResetMarks).At("data.competitors")
 	}
 	return n, nil
-}
-
-func undefined(contestID string) *score.Problem {
-	const format = "the contest %q is not defined; post a contest.define first"
-	return score.Problemf(score.NotFound, format, contestID).At("contest_id")
 }
 
 // updateMedalTable adds the organisations and the competition's name that an event has to

@@ -50,7 +50,7 @@ func (r *replayer) apply(s *entry.Event) *score.Problem {
 		}
 	}
 	if r.contest == nil {
-		return undefined(r.contestID)
+		return fold.Undefined(r.contestID)
 	}
 	return foldEvent(r.contest, s, replayMarks{r}, fold.Replay)
 }

@@ -264,3 +264,25 @@ func TestOpenAPINamesTheStatusOfEveryRefusal(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownParametersAreRefusedByEveryMethod(t *testing.T) {
+	doc := openAPI(t)
+	_, s := start(t)
+	name := regexp.MustCompile(`{[^}]*}`)
+	for _, path := range keysOf(t, doc, "paths") {
+		for _, method := range keysOf(t, doc, "paths", path) {
+			if !strings.HasPrefix(path, "/v1/") {
+				continue
+			}
+			body := ""
+			if method == "post" || method == "put" {
+				body = "{}"
+			}
+			url := name.ReplaceAllString(path, "OG50BC") + "?boar=1"
+			p := ask(t, s, strings.ToUpper(method), url, body, isJSON).problem(t)
+			if p.Status != 400 || p.Field != "boar" {
+				t.Errorf("%s %s: got %+v", method, url, p)
+			}
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (s *server) routes() []route {
 	if s.options.HideMetrics {
 		page, metrics = hiddenMetrics, all
 	}
-	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.post, fast: true}}
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: plain(s.post), fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit
 		if r.Board {
@@ -68,17 +68,17 @@ func (s *server) routes() []route {
 		get("/v1/watch", watch, s.watch),
 		get("/v1/frontends", read, plain(s.admin.Frontends)),
 		get("/v1/cluster", read, plain(s.admin.Frontends)),
-		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
+		on(http.MethodPost, "/v1/cluster/members", join, atMaster(plain(s.admin.Join))),
 		on(http.MethodDelete, "/v1/cluster/members/{id}", leave, atMaster(s.admin.Leave)),
-		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
+		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(plain(s.admin.Transfer))),
 		get("/v1/cluster/settings", read, plain(s.admin.Settings)),
 		on(http.MethodPut, "/v1/cluster/settings/{name}", operate, atMaster(plain(s.admin.ChangeSetting))),
-		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
-		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(s.admin.Enroll)),
+		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(plain(s.admin.NewJoinToken))),
+		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(plain(s.admin.Enroll))),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
-		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(s.admin.ChangeAuthority)),
+		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(plain(s.admin.ChangeAuthority))),
 		get("/v1/access", operate, atMaster(plain(s.admin.Access))),
-		on(http.MethodPost, "/v1/access/grants", operate, atMaster(s.admin.NewGrant)),
+		on(http.MethodPost, "/v1/access/grants", operate, atMaster(plain(s.admin.NewGrant))),
 		on(http.MethodDelete, "/v1/access/grants/{id}", operate, atMaster(plain(s.admin.Revoke))),
 		get("/v1/audit", operate, atMaster(s.admin.Audit)),
 		get("/livez", all, livez),

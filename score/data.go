@@ -168,7 +168,7 @@ type CompetitionDefine struct {
 	Neutral       []string       `json:"neutral,omitzero" is:"code"`
 	Organisations []Organisation `json:"organisations,omitzero"` // those that are left out keep their names
 	Comment       string         `json:"comment,omitzero" is:"text"`
-	Clear         []string       `json:"-"`
+	clearing      `json:"-"`
 }
 
 // Organisation is the name of an organisation in a competition, "" if it has none.
@@ -227,7 +227,7 @@ type ContestDefine struct {
 	Competitors     []Entrant `json:"competitors,omitzero"`
 	Reason          string    `json:"reason,omitzero" is:"text"`
 	Comment         string    `json:"comment,omitzero" is:"text"`
-	Clear           []string  `json:"-"`
+	clearing        `json:"-"`
 }
 
 func (*ContestDefine) eventType() Type { return TypeContestDefine }

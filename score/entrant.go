@@ -53,42 +53,23 @@ type StartListPage struct {
 	Next        string    `json:"next"` // parameter after of the next page; "" at the end
 }
 
-// Place is a place on a start list. The zero Place is before the first.
-type Place struct {
-	order int
-	code  string
-	given bool
-}
-
-// ParsePlace parses the result of String: the order, a comma, and the competitor's code.
-func ParsePlace(s string) (p Place, ok bool) {
+// ParsePlace parses a result of Entrant.Place. It returns an entrant at the place, nil for
+// the one before the first, which is "".
+func ParsePlace(s string) (at *Entrant, ok bool) {
 	if s == "" {
-		return p, true
+		return nil, true
 	}
 	order, code, ok := strings.Cut(s, ",")
 	n, err := strconv.Atoi(order)
-	return Place{n, code, true}, ok && err == nil
+	return &Entrant{Order: n, Code: code}, ok && err == nil
 }
 
-// PlaceOf returns the place of an entrant.
-func PlaceOf(e Entrant) Place { return Place{e.Order, e.Code, true} }
-
-func (p Place) String() string {
-	if !p.given {
+// Place returns the place of e on a start list: the order, a comma, and the code.
+func (e *Entrant) Place() string {
+	if e == nil {
 		return ""
 	}
-	return strconv.Itoa(p.order) + "," + p.code
-}
-
-// Before reports whether an entrant comes after p.
-func (p Place) Before(e Entrant) bool {
-	return !p.given || e.Compare(Entrant{Order: p.order, Code: p.code}) > 0
-}
-
-// Entrant returns an entrant with the place, and whether p is a place and not the
-// beginning.
-func (p Place) Entrant() (e Entrant, given bool) {
-	return Entrant{Order: p.order, Code: p.code}, p.given
+	return strconv.Itoa(e.Order) + "," + e.Code
 }
 
 // Entrant is one competitor in the list of a contest.define, or on a start list.
@@ -142,7 +123,7 @@ type CompetitorDefine struct {
 	Order        int      `json:"order,omitzero"`
 	Categories   []string `json:"categories,omitzero" is:"code"`
 	Comment      string   `json:"comment,omitzero" is:"text"`
-	Clear        []string `json:"-"`
+	clearing     `json:"-"`
 }
 
 func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }

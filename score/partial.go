@@ -21,21 +21,18 @@ import (
 // partial is data that leaves as it is what it does not have.
 type partial interface {
 	Data
-	cleared() *[]string // the members that are null, in the order of the struct
+	cleared() *[]string
 }
 
-func (d *CompetitionDefine) cleared() *[]string { return &d.Clear }
-func (d *ContestDefine) cleared() *[]string     { return &d.Clear }
-func (d *CompetitorDefine) cleared() *[]string  { return &d.Clear }
+// clearing is what partial data clears.
+type clearing struct {
+	Clear []string // the members that are null, in the order of the struct
+}
 
-// Clears reports whether d clears a member.
-func (d *CompetitionDefine) Clears(member string) bool { return slices.Contains(d.Clear, member) }
+func (c *clearing) cleared() *[]string { return &c.Clear }
 
-// Clears reports whether d clears a member.
-func (d *ContestDefine) Clears(member string) bool { return slices.Contains(d.Clear, member) }
-
-// Clears reports whether d clears a member.
-func (d *CompetitorDefine) Clears(member string) bool { return slices.Contains(d.Clear, member) }
+// Clears reports whether a member is cleared.
+func (c *clearing) Clears(member string) bool { return slices.Contains(c.Clear, member) }
 
 // MarshalJSONTo writes the members that d has or clears.
 func (d *CompetitionDefine) MarshalJSONTo(e *jsontext.Encoder) error { return writePartial(e, d) }

@@ -32,7 +32,7 @@ type View interface {
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
 	// StartList lists a contest's competitors in their order: limit at most. ok is false if
 	// the contest is not defined.
-	StartList(contestID string, after score.Place, limit int) (p score.StartListPage, ok bool, err error)
+	StartList(contestID string, after *score.Entrant, limit int) (p score.StartListPage, ok bool, err error)
 	Medals(competition string) (t *medal.Table, ok bool, err error)
 	// Keys lists the ids of the contests of a competition, and the competition if it has a
 	// medal table; for "", of all competitions.

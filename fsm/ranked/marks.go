@@ -24,7 +24,6 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score/fold"
-	"laurel/score/mark"
 	"laurel/score/ranking"
 )
 
@@ -87,8 +86,8 @@ func boardKey(contestID, split string, direction ranking.Direction, m *ranking.M
 }
 
 // appendSigned appends a number so that keys sort by it.
-func appendSigned(k []byte, d mark.Decimal) []byte {
-	return binary.BigEndian.AppendUint64(k, uint64(d)^1<<63)
+func appendSigned[N ~int | ~int64](k []byte, n N) []byte {
+	return binary.BigEndian.AppendUint64(k, uint64(n)^1<<63)
 }
 
 // competitorIn returns the competitor of a key of the Boards bucket, without its prefix.

@@ -150,7 +150,7 @@ func TestEntrantsAreInTheOrderOfTheStartList(t *testing.T) {
 		}
 	}, func(tx *bolt.Tx) {
 		all := []string{"first", "none", "a", "b", "moved"}
-		after := score.Place{}
+		after := (*score.Entrant)(nil)
 		for i := range len(all) + 1 {
 			var codes []string
 			for e, err := range Entrants(tx, "G/r", after) {
@@ -160,10 +160,10 @@ func TestEntrantsAreInTheOrderOfTheStartList(t *testing.T) {
 				codes = append(codes, e.Code)
 			}
 			if fmt.Sprint(codes) != fmt.Sprint(all[i:]) {
-				t.Errorf("after %q there are %q", after, codes)
+				t.Errorf("after %q there are %q", after.Place(), codes)
 			}
 			for e := range Entrants(tx, "G/r", after) {
-				after = score.PlaceOf(e)
+				after = &e
 				break
 			}
 		}

@@ -2,7 +2,6 @@ package ranked
 
 import (
 	"bytes"
-	"encoding/binary"
 	"iter"
 
 	bolt "go.etcd.io/bbolt"
@@ -21,9 +20,7 @@ func entrantKey(contestID, code string) []byte { return database.Key(contestID, 
 
 // orderKey returns the key for the place of an entrant.
 func orderKey(contestID string, e score.Entrant) []byte {
-	order := uint64(e.Order) ^ 1<<63 // makes signed numbers sort as unsigned ones
-	k := binary.BigEndian.AppendUint64(database.Prefix(contestID, entrantByOrder), order)
-	return append(k, e.Code...)
+	return append(appendSigned(database.Prefix(contestID, entrantByOrder), e.Order), e.Code...)
 }
 
 // Entrant implements fold.Marks.
@@ -69,22 +66,23 @@ func (s *Contest) RemoveEntrant(code string) {
 
 // FirstEntrants implements fold.Marks.
 func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
-	p := database.Prefix(s.contest.ID, entrantByOrder)
-	c := s.w.tx.Bucket(database.Entrants).Cursor()
-	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
-		e, _ := s.entrant(string(k[len(p)+8:]))
+	for e, err := range Entrants(s.w.tx.Tx, s.contest.ID, nil) {
+		if s.w.tx.Fail(err); err != nil || len(first) == n {
+			break
+		}
 		first = append(first, e)
 	}
 	return first
 }
 
-// Entrants returns the entrants after a place, in order. An error ends the sequence.
-func Entrants(tx *bolt.Tx, contestID string, after score.Place) iter.Seq2[score.Entrant, error] {
+// Entrants returns the entrants behind one, or all for nil, in order. An error ends the
+// sequence.
+func Entrants(tx *bolt.Tx, contestID string, after *score.Entrant) iter.Seq2[score.Entrant, error] {
 	return func(yield func(score.Entrant, error) bool) {
 		bucket, prefix := tx.Bucket(database.Entrants), database.Prefix(contestID, entrantByOrder)
 		from := prefix
-		if e, given := after.Entrant(); given {
-			from = append(orderKey(contestID, e), 0)
+		if after != nil {
+			from = append(orderKey(contestID, *after), 0)
 		}
 		c := bucket.Cursor()
 		for k, sealed := c.Seek(from); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {

@@ -289,10 +289,11 @@ func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next ui
 	return list, 0, nil
 }
 
-// StartList returns the competitors of a contest in the order of its start list, after a
-// place, at most limit (1 or more), and not more once they have maxListBytes. ok is false if the contest is not defined.
+// StartList returns the competitors of a contest in the order of its start list, those
+// behind one or, for nil, all: at most limit (1 or more), and not more once they have
+// maxListBytes. ok is false if the contest is not defined.
 func (v *View) StartList(
-	contestID string, after score.Place, limit int,
+	contestID string, after *score.Entrant, limit int,
 ) (p score.StartListPage, ok bool, err error) {
 	var c fold.Contest
 	ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(contestID), &c)
@@ -306,11 +307,11 @@ func (v *View) StartList(
 	for _, e := range listed {
 		isListed[e.Code] = true
 	}
-	listed = slices.DeleteFunc(listed, func(e score.Entrant) bool { return !after.Before(e) })
+	listed = slices.DeleteFunc(listed, func(e score.Entrant) bool { return after != nil && e.Compare(*after) <= 0 })
 	size := 0
 	add := func(e score.Entrant) (more bool) {
 		if n := len(p.Competitors); n > 0 && (n >= limit || size >= maxListBytes) {
-			p.Next = score.PlaceOf(p.Competitors[n-1]).String()
+			p.Next = p.Competitors[n-1].Place()
 			return false
 		}
 		p.Competitors = append(p.Competitors, e)

@@ -23,7 +23,7 @@ func parseStartList(id string, q url.Values) (Question, error) {
 		return Question{}, handler.Unwanted("after", q.Get("after"), "the next of an earlier answer")
 	}
 	return Question{
-		Key: keyOf("startlist/"+id, url.Values{"after": {after.String()}}, limit),
+		Key: keyOf("startlist/"+id, url.Values{"after": {after.Place()}}, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: encoded(func(v queries.View) (any, uint64, error) {
 			return found(v.StartList(id, after, limit))

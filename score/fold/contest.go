@@ -243,7 +243,7 @@ func (c *Contest) checkStatus(d *score.ContestStatus) *score.Problem {
 func (c *Contest) checkOpen(kind string, instead score.Type, mode Mode, reason string) *score.Problem {
 	switch {
 	case c.Definition.Kind == "":
-		return c.undefined()
+		return Undefined(c.ID)
 	case c.Definition.Kind != kind:
 		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	case mode != Live || reason != "":

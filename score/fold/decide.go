@@ -9,7 +9,7 @@ import (
 // decide applies a contest.decide.
 func (c *Contest) decide(d *score.ContestDecide, marks Marks, mode Mode) *score.Problem {
 	if c.Definition.Kind == "" {
-		return c.undefined()
+		return Undefined(c.ID)
 	}
 	if mode == Live {
 		if p := c.checkDecidable(d); p != nil {
@@ -45,7 +45,7 @@ func (c *Contest) checkDecidable(d *score.ContestDecide) *score.Problem {
 // reset applies a contest.reset.
 func (c *Contest) reset(marks Marks) *score.Problem {
 	if c.Definition.Kind == "" {
-		return c.undefined()
+		return Undefined(c.ID)
 	}
 	next := NewContest(c.ID)
 	next.Definition, next.Entered, next.Entrants = c.Definition, c.Entered, c.Entrants
@@ -59,8 +59,10 @@ func (c *Contest) reset(marks Marks) *score.Problem {
 	return nil
 }
 
-func (c *Contest) undefined() *score.Problem {
-	return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
+// Undefined returns the problem of an event for a contest that is not defined.
+func Undefined(contestID string) *score.Problem {
+	return score.Problemf(score.NotFound, "the contest %q is not defined; post a contest.define first", contestID).
+		At("contest_id")
 }
 
 // decided returns the winner and the decision as readers see them: what was decided, or

@@ -262,7 +262,7 @@ const MaxStartList = 1_000_000
 func (c *Contest) enter(d *score.CompetitorDefine, marks Marks, mode Mode) *score.Problem {
 	switch {
 	case c.Definition.Kind == "":
-		return c.undefined()
+		return Undefined(c.ID)
 	case c.Definition.Kind == score.Ranked:
 		return c.enterRanked(d, marks)
 	}

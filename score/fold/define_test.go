@@ -19,13 +19,16 @@ func TestWhatCannotBeClearedIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", data, p)
 		}
 	}
-	if _, err := score.MarshalData(&score.ContestDefine{Clear: []string{"venu"}}); err == nil ||
+	clearing := func(member, venue string) *score.ContestDefine {
+		d := score.ContestDefine{Venue: venue}
+		d.Clear = []string{member}
+		return &d
+	}
+	if _, err := score.MarshalData(clearing("venu", "")); err == nil ||
 		!strings.Contains(err.Error(), `cannot clear "venu"; want one of kind, sport`) {
 		t.Errorf("a member that does not exist: %v", err)
 	}
-	for _, d := range []*score.ContestDefine{
-		{Venue: "Rome", Clear: []string{"venue"}}, {Clear: []string{"comment"}},
-	} {
+	for _, d := range []*score.ContestDefine{clearing("venue", "Rome"), clearing("comment", "")} {
 		e := score.Event{Type: score.TypeContestDefine, ContestID: "A/1", Data: d}
 		if e.CheckData() == nil {
 			t.Errorf("%+v passes", d)

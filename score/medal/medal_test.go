@@ -73,6 +73,11 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 	}
 }
 
+func clearing(member string, d score.CompetitionDefine) score.CompetitionDefine {
+	d.Clear = []string{member}
+	return d
+}
+
 func TestADefinitionOfACompetitionComesInParts(t *testing.T) {
 	table := table(t, "GAU 1 0 0, ROM 0 1 0")
 	define := func(d score.CompetitionDefine, want string) {
@@ -93,9 +98,9 @@ func TestADefinitionOfACompetitionComesInParts(t *testing.T) {
 	define(score.CompetitionDefine{Organisations: []score.Organisation{gaul, rome}}, "Games: 1 GAU: Gaul Rome")
 	define(score.CompetitionDefine{Organisations: []score.Organisation{{Code: "ROM"}, {Code: "BRI", Name: "Britain"}}},
 		"Games: 1 GAU: Gaul  Britain")
-	define(score.CompetitionDefine{Clear: []string{"neutral"}}, "Games: 1 GAU, 2 ROM: Gaul  Britain")
-	define(score.CompetitionDefine{Name: "Circus", Clear: []string{"organisations"}}, "Circus: 1 GAU, 2 ROM:")
-	define(score.CompetitionDefine{Clear: []string{"name"}}, ": 1 GAU, 2 ROM:")
+	define(clearing("neutral", score.CompetitionDefine{}), "Games: 1 GAU, 2 ROM: Gaul  Britain")
+	define(clearing("organisations", score.CompetitionDefine{Name: "Circus"}), "Circus: 1 GAU, 2 ROM:")
+	define(clearing("name", score.CompetitionDefine{}), ": 1 GAU, 2 ROM:")
 	define(score.CompetitionDefine{Organisations: []score.Organisation{gaul}}, ": 1 GAU, 2 ROM: Gaul")
 	if !table.Undefine() {
 		t.Error("Undefine does not report the names of organisations")
