@@ -374,13 +374,7 @@ func (b *beginning) end(f func()) error {
 	w := b.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending, w.index = slices.DeleteFunc(w.pending, b.isOlder), nil
-	w.events = 0
-	for _, f := range w.pending {
-		if f.keep {
-			w.events++
-		}
-	}
+	w.dropLocked(b.isOlder)
 	for timeline, revision := range b.latest {
 		w.latest[timeline] = max(w.latest[timeline], revision)
 	}

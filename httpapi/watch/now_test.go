@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -118,5 +119,53 @@ func followNow(t *testing.T, h *Hub, s *fakeStore, end string, streams *atomic.I
 		}
 		c.conn.Close()
 		return
+	}
+}
+
+// stagedStore calls functions before it answers.
+type stagedStore struct {
+	*fakeStore
+	changedSince, events func()
+}
+
+func (s *stagedStore) ChangedSince(ctx context.Context, from, upTo uint64) ([]string, bool, error) {
+	s.changedSince()
+	return s.fakeStore.ChangedSince(ctx, from, upTo)
+}
+
+func (s *stagedStore) Events(ctx context.Context, id string, after uint64) ([]Event, bool, error) {
+	s.events()
+	return s.fakeStore.Events(ctx, id, after)
+}
+
+// The stream resumes, and is told of a change; then it begins again, and in the time in which
+// it is told nothing the contest goes.
+func TestAStreamThatBeginsAgainHasNothingOfBefore(t *testing.T) {
+	s := &stagedStore{fakeStore: newFakeStore(), changedSince: func() {}, events: func() {}}
+	began := s.change("C/1", "C/2")
+	h := newHub(t, s)
+	awaitDelivered(t, h, began)
+	subjects := Subjects{Everything: true, Now: true, Timelines: []string{"C/1"}}
+	id := watch(t, h, subjects, "").mustNext().id
+	awaitDelivered(t, h, s.change("C/1"))
+	s.forget()
+	s.changedSince = func() {
+		s.changedSince = func() {}
+		awaitDelivered(t, h, s.change("C/2"))
+		s.events = func() {
+			s.events = func() {}
+			awaitDelivered(t, h, s.remove("C/2"))
+		}
+	}
+	c := watch(t, h, subjects, id)
+	last := s.change("C/3")
+	for {
+		e := c.mustNext()
+		if e.event == "score" && e.data.Contest == "C/2" {
+			t.Errorf("got C/2 at revision %d, which is gone", e.data.Revision)
+		}
+		if e.event == "score" && e.data.Revision == last {
+			return
+		}
 	}
 }

@@ -122,13 +122,15 @@ func (h *Hub) await(ctx context.Context, reached func() bool) error {
 }
 
 // listen delivers changes of its subjects to w from now on. The start revision covers
-// everything that is being dispatched now, because those dispatches do not include w.
+// everything that is being dispatched now, because those dispatches do not include w. What
+// is pending of before goes: w may not have been told what followed it.
 func (h *Hub) listen(w *Watcher) (start uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	start = h.dispatching
 	w.mu.Lock()
 	w.known, w.sent, w.upTo = start, start, start
+	w.dropLocked(func(f *frame) bool { return f.revision > 0 && f.revision <= start })
 	w.mu.Unlock()
 	if !h.watchers[w] {
 		return start // it was removed

@@ -148,6 +148,16 @@ func (w *Watcher) dropPendingLocked(n int) {
 	}
 }
 
+// dropLocked drops the pending frames for which drops returns true.
+func (w *Watcher) dropLocked(drops func(*frame) bool) {
+	w.pending, w.index, w.events = slices.DeleteFunc(w.pending, drops), nil, 0
+	for _, f := range w.pending {
+		if f.keep {
+			w.events++
+		}
+	}
+}
+
 // hasPendingLocked reports whether there is something to write.
 func (w *Watcher) hasPendingLocked() bool {
 	return !w.closed && (len(w.pending) > 0 || w.dirty)

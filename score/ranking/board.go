@@ -108,7 +108,8 @@ func (b *Board) order(number uint32) Order {
 	t := r.traits.Value()
 	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
 	if e.hasMark2 {
-		m.Mark2 = &e.mark2
+		mark2 := e.mark2 // allocated only for second marks
+		m.Mark2 = &mark2
 	}
 	return b.direction.Order(&m)
 }

@@ -132,28 +132,35 @@ function RankingRow({
 /** StartList shows the competitors without a mark, below those that have one. */
 function StartList({ contest: c, rows }: { contest: Contest; rows: BoardRow[] }) {
   const there = new Set(rows.map((r) => r.competitor))
+  const waiting = c.competitors.filter((p) => !p.rank && !p.irm && !there.has(p.code))
+  const total = c.total ?? 0 // of the start list, because not all in the record have a mark
   return (
     <>
-      {c.competitors
-        .filter((p) => !p.rank && !p.irm && !there.has(p.code))
-        .map((p) => (
-          <tr key={p.code}>
-            <td class="rank" />
-            <th scope="row">
-              <span class="name">
-                <Isolated text={p.name || p.code} />
-              </span>{' '}
-              {p.organisation !== p.code && (
-                <span class="org">
-                  <Isolated text={p.organisation} />
-                </span>
-              )}
-            </th>
-            <td class="n">
-              <span class="total">{'\u2013'}</span> <span class="gap" />
-            </td>
-          </tr>
-        ))}
+      {waiting.map((p) => (
+        <tr key={p.code}>
+          <td class="rank" />
+          <th scope="row">
+            <span class="name">
+              <Isolated text={p.name || p.code} />
+            </span>{' '}
+            {p.organisation !== p.code && (
+              <span class="org">
+                <Isolated text={p.organisation} />
+              </span>
+            )}
+          </th>
+          <td class="n">
+            <span class="total">{'\u2013'}</span> <span class="gap" />
+          </td>
+        </tr>
+      ))}
+      {total > c.competitors.length && (
+        <tr>
+          <td colSpan={3} class="empty">
+            The start list has {grouped(total)} competitors.
+          </td>
+        </tr>
+      )}
     </>
   )
 }

@@ -114,3 +114,25 @@ func TestEveryScoreOfAContestIsWrittenAlike(t *testing.T) {
 		}
 	}
 }
+
+func TestThePageNamesTheLengthOfAStartListThatItDoesNotShow(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineRace(race)...)
+	const says = `[...document.querySelectorAll('.ranking .empty')].map((e) => e.innerText).join() === `
+	enter := func(from, to int) {
+		var events []string
+		for i := from; i <= to; i++ {
+			events = append(events, fmt.Sprintf(`{"type":"competitor.define","contest_id":%q,"data":{"competitor":"%d","name":"N%[2]d"}}`,
+				race, i))
+		}
+		s.Post(events...)
+	}
+	enter(1, 10)
+	b := newTab(t, desktop, nil).open(s.URL(0) + raceView).live()
+	b.until("ten competitors", `document.querySelectorAll('.ranking tbody tr').length === 10 && `+says+`''`)
+	enter(11, 30)
+	b.until("a long start list", says+`'The start list has 30 competitors.'`)
+	s.Post(setMark(race, "10k", "7", "1800"))
+	b.until("a long start list below a mark", order+`.startsWith('N7') && `+says+`'The start list has 30 competitors.'`)
+}
