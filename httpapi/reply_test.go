@@ -65,8 +65,8 @@ func TestEqualQuestionsHaveOneKey(t *testing.T) {
 		"bards/bard/cacofonix?limit=100":                   {"bards/bard/cacofonix?after=0", cache.AnyTag},
 		"bards/bard/cacofonix?after=07&limit=2":            {"bards/bard/cacofonix?after=7&limit=2", cache.AnyTag},
 		"leaderboard/" + race + "?limit=100&split=&after=": {"leaderboard/" + race, cache.BoardTag(race)},
-		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race +
-			"?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
+		"leaderboard/" + race + "?split=10+km&limit=2&after=01500,a": {"leaderboard/" + race +
+			"?after=1500%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
 	} {
 		path, query, _ := strings.Cut(path, "?")
 		if q, err := question.Parse(path, query); err != nil || q.Key != want.key || q.Tag != want.tag {

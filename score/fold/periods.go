@@ -28,28 +28,38 @@ func (c *Contest) currentPeriod() string {
 
 // placeOf returns the index of a period in c.Periods, or the one that it gets if it
 // begins now. That is the end, but a late report can be the first to name a period that
-// is over: H1 is put before H2.
+// is over: H1 is put before H2, and END4 between END3 and END6. A series may begin with
+// any number and go on with lower ones, as holes and weights do.
 func (c *Contest) placeOf(period string) (at int, begins bool) {
 	if at = slices.Index(c.Periods, period); at >= 0 {
 		return at, false
 	}
-	if at = slices.Index(c.Periods, following(period)); at >= 0 {
-		return at, true
+	series, n := numbered(period)
+	begun := false // the series, with a lower number
+	for i, other := range c.Periods {
+		switch s, m := numbered(other); {
+		case s == "" || s != series || m == n:
+		case m < n:
+			begun = true
+		case m == n+1 || begun:
+			return i, true
+		}
 	}
 	return len(c.Periods), true
 }
 
-// following returns the name of the period after a numbered one, "" if there is none. A
-// name without a letter is not one of these: numbers alone may be weights or boards.
-func following(period string) string {
+// numbered returns the number of a period and the rest of its name, "" if it is not a
+// number in a series. A name without a letter is none: numbers alone may be weights or
+// boards.
+func numbered(period string) (series string, n int) {
 	const digits = "0123456789"
 	end := strings.LastIndexAny(period, digits) + 1
 	stem := strings.TrimRight(period[:end], digits)
 	n, err := strconv.Atoi(period[len(stem):end])
 	if err != nil || !strings.ContainsFunc(period, unicode.IsLetter) {
-		return ""
+		return "", 0
 	}
-	return fmt.Sprintf("%s%0*d%s", stem, end-len(stem), n+1, period[end:])
+	return stem + "#" + period[end:], n
 }
 
 // isEarlier reports whether a play in a period is about a time before the present one.

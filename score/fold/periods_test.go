@@ -102,6 +102,7 @@ func TestPlaysAndSetsForAnEarlierPeriodMoveNeitherPeriodNorClock(t *testing.T) {
 		{"RED 1 H2 50'; BLU 1 H1 44'", "H2 50'"}, // nobody has named H1 before
 		{"RED 1 END3; BLU 1 END2; RED 1 END2", "END3"},
 		{"RED 1 2H 50'; BLU 1 1H 44'", "2H 50'"},
+		{"RED 1 END3; BLU 1 END6; RED 1 END4", "END6"}, // nobody has named END5
 		{"RED 1 I09; BLU 1 I08; RED 1 I10; BLU 1 I09", "I10"},
 		{"RED 1 60kg; BLU 1 57kg", "57kg"},
 		{"RED 1 2nd; BLU 1 1st", "1st"}, // no numbers that follow each other
@@ -151,6 +152,12 @@ func TestPeriodsAreInTheOrderInWhichTheyBegan(t *testing.T) {
 		{"status - H1; status - H2; BLU 1 H2", "H1 H2 | RED 0 0 | BLU 0 1"}, // nobody scored in H1
 		{"status - H1; status SCHEDULED_BREAK HT; status RUNNING H2; status FINISHED FT", "H1 H2 | RED 0 0 | BLU 0 0"},
 		{"RED 1 END2; BLU 1 END3; RED 2 END1; BLU 5 END2", "END1 END2 END3 | RED 2 1 0 | BLU 0 5 1"},
+		{"RED 1 END1; RED 1 END6; RED 1 OT1; BLU 1 END4; BLU 2 END2",
+			"END1 END2 END4 END6 OT1 | RED 1 0 0 1 1 | BLU 0 2 1 0 0"},
+		{"RED 1 H17; BLU 1 H18; RED 1 H1; BLU 1 H2; RED 1 H4; BLU 1 H3", // holes, from the 17th on
+			"H17 H18 H1 H2 H3 H4 | RED 1 0 1 0 0 1 | BLU 0 1 0 1 1 0"},
+		{"RED 1 W157; BLU 1 W285; RED 3 W125; RED 1 W133", // weights, from a drawn one on
+			"W157 W285 W125 W133 | RED 1 0 3 1 | BLU 0 1 0 0"},
 		{"set RED 3 H1; set RED 5 H2; set BLU 1 H1", "H1 H2 | RED 3 2 | BLU 1 0"},
 		{"RED 2 H1; RED -2 H1; BLU 1 H2", "H1 H2 | RED 0 0 | BLU 0 1"},
 		{"RED 1 H1; status SCHEDULED_BREAK HT; BLU 1 -; status FINISHED FT; BLU 2 -", "H1 | RED 1 | BLU 3"},
