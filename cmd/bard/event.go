@@ -25,20 +25,16 @@ type dataFlag struct {
 
 // newEventCommands returns a command for each type of event; define has three subcommands.
 func newEventCommands() []*cobra.Command {
+	return slices.Concat([]*cobra.Command{newDefineCommand()}, newStatusCommands(), newScoreCommands(), newTimelineCommands())
+}
+
+func newDefineCommand() *cobra.Command {
 	var competition score.CompetitionDefine
-	var contest score.ContestDefine
 	var competitor score.CompetitorDefine
-	var status score.ContestStatus
-	var decide score.ContestDecide
-	var reset score.ContestReset
-	var play score.ScorePlay
-	var set score.ScoreSet
-	var mark score.ResultSet
-	var award score.MedalAward
-	var revoke score.MedalRevoke
-	var void score.EventVoid
-	var alert score.Alert
-	define := &cobra.Command{Use: "define", Short: "Define a competition, a contest or a competitor, or change what is defined"}
+	define := &cobra.Command{
+		Use:   "define",
+		Short: "Define a competition, a contest or a competitor, or change what is defined",
+	}
 	define.AddCommand(
 		newEventCommand("competition COMPETITION", "Define a competition",
 			`  bard define competition OG50BC --name "Games of 50 BC"
@@ -51,43 +47,7 @@ func newEventCommands() []*cobra.Command {
 					"the name of an organisation in this competition; repeat it for each"},
 				{&competition.Clear, "clear", "what to clear, such as neutral"},
 			}),
-		newEventCommand("contest CONTEST", "Define a contest, or change its definition",
-			`  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --title "Gaul vs Rome" \
-      --competitor GAU,name=Gaul,organisation=GAU,type=T --competitor ROM,name=Rome,organisation=ROM,type=T
-  bard define contest OG50BC/FTB-9 --kind head_to_head --sport football --tiebreak-periods PSO \
-      --competitor GAU --competitor EGY
-  bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,finish
-  bard define contest OG50BC/CUR-1 --venue "Ice Hall" --clear phase
-  bard define contest OG50BC/FTB-9 --tiebreak-periods PSO --reason "penalties were missing"`,
-			score.TypeContestDefine, &contest, &contest.Comment, []dataFlag{
-				{&contest.Kind, "kind", "head_to_head or ranked (required the first time)"},
-				{&contest.Sport, "sport", "the sport (required the first time)"},
-				{entrantsFlag(&contest.Competitors), "competitor",
-					"a competitor; repeat it for each, in their order " +
-						"(default: the first mark of a competitor adds it)"},
-				{&contest.Title, "title", "the title"},
-				{&contest.CompetitionName, "competition-name", "the name of the competition"},
-				{&contest.Discipline, "discipline", "the discipline"},
-				{&contest.Event, "event", "the sports event of the contest"},
-				{&contest.Phase, "phase", "the phase, such as final"},
-				{&contest.Group, "group", "the group"},
-				{&contest.Gender, "gender", "the gender"},
-				{&contest.Venue, "venue", "the venue"},
-				{&contest.ResultType, "result-type", "POINTS, TIME or DISTANCE"},
-				{&contest.Unit, "unit", "the unit of results; s, min or h for TIME"},
-				{&contest.Sort, "sort", "asc if the lowest result is best, or desc"},
-				{&contest.Unit2, "unit2", "the unit of mark2; s, min or h if it is a time"},
-				{&contest.Sort2, "sort2", "asc if the lowest mark2 is best (the default), or desc"},
-				{digitsFlag(&contest.Precision), "precision", "fraction digits that are shown, 0 to 3"},
-				{&contest.Splits, "splits", "the splits of a ranked contest, in order; the last one decides"},
-				{&contest.TiebreakPeriods, "tiebreak-periods",
-					"periods that are counted separately and decide only a tie"},
-				{&contest.MedalEvent, "medal-event", "1 to 9 if medals are awarded, 0 if not"},
-				{timeFlag(&contest.StartTime), "start-time", "scheduled start, such as 2026-02-09T10:00:00Z"},
-				{&contest.Reason, "reason", "why the definition changes; required if it changes what plays and marks amount to, " +
-					"or once the contest has begun leaves a competitor out"},
-				{&contest.Clear, "clear", "what to clear, such as venue,unit"},
-			}),
+		newDefineContestCommand(),
 		newEventCommand("competitor CONTEST", "Add a competitor to a contest, or change what is known of one",
 			`  bard define competitor OG50BC/MAR --competitor 2888 --name Asterix --organisation GAU --categories M,M40
   bard define competitor OG50BC/MAR --competitor 2888 --organisation ROM
@@ -102,8 +62,57 @@ func newEventCommands() []*cobra.Command {
 				{&competitor.Clear, "clear", "what to clear, such as organisation"},
 			}),
 	)
+	return define
+}
+
+func newDefineContestCommand() *cobra.Command {
+	var contest score.ContestDefine
+	return newEventCommand("contest CONTEST", "Define a contest, or change its definition",
+		`  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --title "Gaul vs Rome" \
+      --competitor GAU,name=Gaul,organisation=GAU,type=T --competitor ROM,name=Rome,organisation=ROM,type=T
+  bard define contest OG50BC/FTB-9 --kind head_to_head --sport football --tiebreak-periods PSO \
+      --competitor GAU --competitor EGY
+  bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,finish
+  bard define contest OG50BC/CUR-1 --venue "Ice Hall" --clear phase
+  bard define contest OG50BC/FTB-9 --tiebreak-periods PSO --reason "penalties were missing"`,
+		score.TypeContestDefine, &contest, &contest.Comment, []dataFlag{
+			{&contest.Kind, "kind", "head_to_head or ranked (required the first time)"},
+			{&contest.Sport, "sport", "the sport (required the first time)"},
+			{entrantsFlag(&contest.Competitors), "competitor",
+				"a competitor; repeat it for each, in their order " +
+					"(default: the first mark of a competitor adds it)"},
+			{&contest.Title, "title", "the title"},
+			{&contest.CompetitionName, "competition-name", "the name of the competition"},
+			{&contest.Discipline, "discipline", "the discipline"},
+			{&contest.Event, "event", "the sports event of the contest"},
+			{&contest.Phase, "phase", "the phase, such as final"},
+			{&contest.Group, "group", "the group"},
+			{&contest.Gender, "gender", "the gender"},
+			{&contest.Venue, "venue", "the venue"},
+			{&contest.ResultType, "result-type", "POINTS, TIME or DISTANCE"},
+			{&contest.Unit, "unit", "the unit of results; s, min or h for TIME"},
+			{&contest.Sort, "sort", "asc if the lowest result is best, or desc"},
+			{&contest.Unit2, "unit2", "the unit of mark2; s, min or h if it is a time"},
+			{&contest.Sort2, "sort2", "asc if the lowest mark2 is best (the default), or desc"},
+			{digitsFlag(&contest.Precision), "precision", "fraction digits that are shown, 0 to 3"},
+			{&contest.Splits, "splits", "the splits of a ranked contest, in order; the last one decides"},
+			{&contest.TiebreakPeriods, "tiebreak-periods",
+				"periods that are counted separately and decide only a tie"},
+			{&contest.MedalEvent, "medal-event", "1 to 9 if medals are awarded, 0 if not"},
+			{timeFlag(&contest.StartTime), "start-time", "scheduled start, such as 2026-02-09T10:00:00Z"},
+			{&contest.Reason, "reason",
+				"why the definition changes; required if it changes what plays and marks amount to, " +
+					"or once the contest has begun leaves a competitor out"},
+			{&contest.Clear, "clear", "what to clear, such as venue,unit"},
+		})
+}
+
+// newStatusCommands returns the commands that change the state of a contest, but no score.
+func newStatusCommands() []*cobra.Command {
+	var status score.ContestStatus
+	var decide score.ContestDecide
+	var reset score.ContestReset
 	return []*cobra.Command{
-		define,
 		newEventCommand("status CONTEST", "Change the status, period or clock of a contest",
 			`  bard status OG50BC/CUR-1 --schedule-status RUNNING --result-status LIVE --period END1
   bard status OG50BC/CUR-1 --period END2 --clock 14:30
@@ -132,6 +141,15 @@ func newEventCommands() []*cobra.Command {
 			score.TypeContestReset, &reset, &reset.Comment, []dataFlag{
 				{&reset.Reason, "reason", "the reason (required)"},
 			}),
+	}
+}
+
+// newScoreCommands returns the commands for scores and marks.
+func newScoreCommands() []*cobra.Command {
+	var play score.ScorePlay
+	var set score.ScoreSet
+	var mark score.ResultSet
+	return []*cobra.Command{
 		newEventCommand("play CONTEST", "Add to a competitor's score",
 			`  bard play OG50BC/CUR-1 --competitor GAU --delta 2
   bard play OG50BC/CUR-1 --competitor GAU --delta 2 --period END1 --action END --result GAU=2,ROM=0
@@ -153,7 +171,8 @@ func newEventCommands() []*cobra.Command {
   bard set OG50BC/CUR-1 --result GAU=0,ROM=3 --adjustment --reason "awarded"`,
 			score.TypeScoreSet, &set, &set.Comment, []dataFlag{
 				{totalsFlag(&set.Result), "result", "the totals (required)"},
-				{&set.Period, "period", "the period that gets the difference; a tie-break period has totals of its own"},
+				{&set.Period, "period",
+					"the period that gets the difference; a tie-break period has totals of its own"},
 				{&set.Adjustment, "adjustment", "the difference is in no period"},
 				{&set.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
 			}),
@@ -175,6 +194,16 @@ func newEventCommands() []*cobra.Command {
 				{&mark.Organisation, "organisation", "the competitor's organisation"},
 				{&mark.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
 			}),
+	}
+}
+
+// newTimelineCommands returns the commands for medals, voids and alerts.
+func newTimelineCommands() []*cobra.Command {
+	var award score.MedalAward
+	var revoke score.MedalRevoke
+	var void score.EventVoid
+	var alert score.Alert
+	return []*cobra.Command{
 		newEventCommand("award CONTEST", "Award a medal",
 			`  bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU
   bard award OG50BC/MAR --award-id OG50BC/MAR#BRONZE --medal BRONZE --organisation EGY --competitor Edifis`,
