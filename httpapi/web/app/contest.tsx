@@ -78,7 +78,11 @@ function LineScore({ contest: c }: { contest: Contest }) {
     >
       <table class="line">
         <caption>
-          <h2>Line score</h2> {c.unit && <span class="sub">{c.unit}</span>}
+          <h2>Line score</h2> {c.unit && (
+            <span class="sub">
+              <Isolated text={c.unit} />
+            </span>
+          )}
         </caption>
         <thead>
           <tr>

@@ -1,6 +1,6 @@
 import { NotFound, BadRequest, type Directory } from './directory'
 import type { BoardEvent, BoardPage, BoardRow } from './model'
-import { query, type Selection } from './route'
+import { encoded, query, type Selection } from './route'
 import type { ChangeKind } from './store'
 
 /**
@@ -204,8 +204,7 @@ export class Leaderboard {
   }
 
   private fetchPage(q: URLSearchParams): Promise<BoardPage> {
-    const id = this.contestID.split('/').map(encodeURIComponent).join('/')
-    return this.directory.fetchJSON<BoardPage>(`/v1/leaderboard/${id}?${q}`, this.frontend())
+    return this.directory.fetchJSON<BoardPage>(`/v1/leaderboard/${encoded(this.contestID)}?${q}`, this.frontend())
   }
 
   /** load fetches the window. It drops the answer if the stream has sent a newer one meanwhile. */

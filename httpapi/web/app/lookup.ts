@@ -1,5 +1,6 @@
 import { NotFound, type Directory } from './directory'
 import type { Contest, Medals, ScorePage } from './model'
+import { encoded } from './route'
 import type { Section } from './section'
 import type { Store } from './store'
 
@@ -10,8 +11,6 @@ const firstPage = 50
 const typingMS = 250
 const maxFound = 100
 const retryMS = 2_000
-
-const encoded = (id: string) => id.split('/').map(encodeURIComponent).join('/')
 
 /**
  * Lookup asks frontends for what the stream did not begin with, and puts it into the store:

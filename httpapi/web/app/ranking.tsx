@@ -276,12 +276,18 @@ function Tools({
   )
 }
 
+/** partOf returns the words for which part of the contest the board shows. */
+const partOf = (board: Leaderboard, selection: Selection) => [
+  board.split && `at ${isolated(board.split)}`,
+  selection.category && `in ${isolated(selection.category)}`,
+]
+
 /** Following shows the rank of the followed competitor and a link back to the top. */
 function Following({ board, selection }: { board: Leaderboard; selection: Selection }) {
   if (!selection.around) return null
   const row = board.rows.get(selection.around)
   const name = row?.name || selection.around
-  const where = [board.split && `at ${board.split}`, selection.category && `in ${selection.category}`]
+  const where = partOf(board, selection)
     .filter(Boolean)
     .join(' ')
   return (
@@ -419,7 +425,7 @@ function Rows({
             <th scope="col" class="n">
               <span>
                 {c.unit && c.result_type !== 'TIME'
-                  ? c.unit
+                  ? isolated(c.unit)
                   : words((c.result_type ?? 'result').toLowerCase())}
               </span>{' '}
               <span class="gap">Gap</span>
@@ -524,8 +530,7 @@ export function Ranking({
         <span class="sub">
           {[
             !board.unknownSplit && grouped(total),
-            board.split && `at ${board.split}`,
-            selection.category && `in ${selection.category}`,
+            ...partOf(board, selection),
           ]
             .filter(Boolean)
             .join(' ')}

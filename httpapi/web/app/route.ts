@@ -19,7 +19,8 @@ export type Route =
 /** The longest name that frontends accept. */
 const maxName = 128
 
-const encoded = (id: string) => id.split('/').map(encodeURIComponent).join('/')
+/** encoded returns an id for the path of an address. */
+export const encoded = (id: string) => id.split('/').map(encodeURIComponent).join('/')
 
 export const toScores = '#/'
 export const toCluster = '#/cluster'

@@ -1,6 +1,7 @@
 import { correctionsOf } from './corrections'
 import { NotFound, type Directory } from './directory'
 import type { TimelineEvent } from './model'
+import { encoded } from './route'
 
 const pageSize = 500
 const maxPages = 4
@@ -87,9 +88,8 @@ export class Timeline {
   }
 
   private async page(): Promise<boolean> {
-    const id = this.contestID.split('/').map(encodeURIComponent).join('/')
     const answer = await this.directory.fetchJSON<{ events: TimelineEvent[]; next: string }>(
-      `/v1/timeline/${id}?after=${this.reached}&limit=${pageSize}`,
+      `/v1/timeline/${encoded(this.contestID)}?after=${this.reached}&limit=${pageSize}`,
       this.frontend(),
     )
     const known = new Set(this.events.map((e) => e.revision))

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -184,12 +185,21 @@ func (s *secureSite) get(i int, path string) *http.Response {
 	return answer
 }
 
-// enroll gets a certificate with a join token.
-func (s *secureSite) enroll(o pki.Options) (*pki.Identity, error) {
+// enroll gets a certificate with a join token, also if the group has no master for a moment.
+func (s *secureSite) enroll(o pki.Options) (identity *pki.Identity, err error) {
 	s.t.Helper()
+	eventually(s.t, "a certificate for "+o.Member, func() bool {
+		identity, err = s.tryEnroll(o)
+		var refused *pki.EnrollError
+		return !errors.As(err, &refused) || !refused.Temporary()
+	})
+	return identity, err
+}
+
+func (s *secureSite) tryEnroll(o pki.Options) (*pki.Identity, error) {
 	var made access.JoinTokenResponse
 	if answer, status := s.request(0, "/v1/cluster/tokens", ""); status != http.StatusOK {
-		s.t.Fatalf("a join token: %d %s", status, answer)
+		return nil, &pki.EnrollError{URL: s.URL(0), Status: status, Detail: string(answer)}
 	} else if err := json.Unmarshal(answer, &made); err != nil {
 		return nil, err
 	}
