@@ -61,6 +61,43 @@ func invalidEvents(t tester) map[string]invalidEvent {
 	addData("start_time beyond the years", "data.start_time", score.TypeContestDefine,
 		`{"kind":"ranked","sport":"x","start_time":"9999-12-31T23:59:59-01:00"}`)
 	addData("a competition.define of a contest", "contest_id", score.TypeCompetitionDefine, `{}`)
+	for _, bad := range []struct {
+		name, field string
+		typ         score.Type
+		data        string
+	}{
+		{"unknown decision", "data.decision", score.TypeContestDecide, `{"winner":"A","decision":"LUCK"}`},
+		{"winner without a decision", "data.decision", score.TypeContestDecide, `{"winner":"A"}`},
+		{"zero byte in winner", "data.winner", score.TypeContestDecide, `{"winner":"a\u0000","decision":"RULE"}`},
+		{"reset without a reason", "data.reason", score.TypeContestReset, `{}`},
+		{"no competitor", "data.competitor", score.TypeCompetitorDefine, `{"name":"x"}`},
+		{"null competitor", "data.competitor", score.TypeCompetitorDefine, `{"competitor":null}`},
+		{"zero byte in a defined competitor", "data.competitor", score.TypeCompetitorDefine, `{"competitor":"a\u0000"}`},
+		{"unknown type of competitor", "data.type", score.TypeCompetitorDefine, `{"competitor":"A","type":"X"}`},
+		{"zero byte in category", "data.categories.0", score.TypeCompetitorDefine, `{"competitor":"A","categories":["\u0000"]}`},
+		{"order beyond", "data.order", score.TypeCompetitorDefine, `{"competitor":"A","order":9223372036854775808}`},
+		{"too many categories", "data.categories", score.TypeCompetitorDefine, `{"competitor":"A","categories":[` + list(300, `"c%03d"`) + `]}`},
+		{"too many fraction digits", "data.precision", score.TypeContestDefine, `{"kind":"ranked","sport":"x","precision":99}`},
+		{"unknown second sort", "data.sort2", score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort2":"up"}`},
+		{"second mark of a match", "data.sort2", score.TypeContestDefine, `{"kind":"head_to_head","sport":"x","unit2":"s"}`},
+		{"null kind", "data.kind", score.TypeContestDefine, `{"kind":null}`},
+		{"mark that is no time", "data.mark", score.TypeResultSet, `{"competitor":"A","split":"a","mark":"1:99"}`},
+		{"second mark alone", "data.mark2", score.TypeResultSet, `{"competitor":"A","split":"a","irm":"DNF","mark2":1}`},
+		{"half a place", "data.place", score.TypeResultSet, `{"competitor":"A","split":"a","mark":1,"place":0.5}`},
+		{"unknown irm", "data.irm", score.TypeResultSet, `{"competitor":"A","split":"a","irm":"LOST"}`},
+		{"adjustment of a period", "data.adjustment", score.TypeScoreSet, `{"result":{"A":1},"period":"P1","adjustment":true}`},
+		{"adjustment that is no flag", "data.adjustment", score.TypeScoreSet, `{"result":{"A":1},"adjustment":"yes"}`},
+		{"organisation named twice", "data.organisations.1.code", score.TypeCompetitionDefine,
+			`{"organisations":[{"code":"A"},{"code":"A"}]}`},
+		{"too many organisations", "data.organisations", score.TypeCompetitionDefine,
+			`{"organisations":[` + list(1001, `{"code":"c%d"}`) + `]}`},
+	} {
+		e := good
+		if e.Type = bad.typ; e.Type == score.TypeCompetitionDefine {
+			e.ContestID = "OG50BC"
+		}
+		all[bad.name] = invalidEvent{encodeEvent(&e, []byte(bad.data)), bad.field}
+	}
 	addData("too large a number", "data.delta", score.TypeScorePlay, `{"competitor":"A","delta":1234567890123}`)
 	addData("no JSON", "data.text", score.TypeAlert, `{"text":`)
 	addData("no UTF-8", "data.text", score.TypeAlert, "{\"text\":\"\xff\"}")

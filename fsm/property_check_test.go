@@ -78,6 +78,7 @@ func (h *randomHistory) check(t *rapid.T) {
 		t.Fatalf("the state is\n%s\nthe reference store has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	wantLists(t, h.m)
+	wantSections(t, h.m)
 	h.checkBoards(t, f)
 	voided := h.plain.voided()
 	err := h.m.View(func(v *view.View) error {

@@ -15,7 +15,7 @@ import (
 )
 
 // wantSections compares the sections with what the records of all contests make of them.
-func wantSections(t *testing.T, m *Machine) {
+func wantSections(t tester, m *Machine) {
 	t.Helper()
 	err := m.View(func(v *view.View) error {
 		all, _, err := v.Contests(score.Filter{}, "", 1_000_000)
@@ -32,11 +32,11 @@ func wantSections(t *testing.T, m *Machine) {
 				want = append(want, r.ContestID)
 			}
 			if n := *o.Sections.Of(section); n != len(want) {
-				t.Errorf("%s counts %d contests; want %d", section, n, len(want))
+				t.Fatalf("%s counts %d contests; want %d", section, n, len(want))
 			}
 			for _, limit := range []int{1, 3, 1000} {
 				if got := pagesOf(t, v, section, limit); !slices.Equal(got, want) {
-					t.Errorf("%s in pages of %d is %q; want %q", section, limit, got, want)
+					t.Fatalf("%s in pages of %d is %q; want %q", section, limit, got, want)
 				}
 			}
 		}
@@ -68,7 +68,7 @@ func orderedSection(section score.Section, all []score.Record) (list []score.Rec
 	return list
 }
 
-func pagesOf(t *testing.T, v *view.View, section score.Section, limit int) (ids []string) {
+func pagesOf(t tester, v *view.View, section score.Section, limit int) (ids []string) {
 	t.Helper()
 	for after := ""; ; {
 		list, next, err := v.Contests(score.Filter{Section: section}, after, limit)

@@ -84,7 +84,9 @@ func (in *input) next() (inputEvent, error) {
 			return e, score.Problemf(score.TooLarge,
 				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes)
 		case err != nil && err != io.EOF:
-			return in.unknown(), err
+			e := in.unknown()
+			e.cut = errors.Is(err, io.ErrUnexpectedEOF)
+			return e, fmt.Errorf("read the input: %w", err)
 		}
 		if line = score.TrimLine(line); len(line) > 0 {
 			e, invalid := in.parse(bytes.Clone(line))

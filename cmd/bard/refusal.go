@@ -209,6 +209,7 @@ func (s *singer) advise(ctx context.Context, err error, e *inputEvent) error {
 			err, e.Number, e.Seq, e.source, b.LastSeq, b.LastSeq+1, s.commandFrom(e.Number+1))
 	}
 	skips := s.skipRefused
+	_, invalid := errors.AsType[*score.Problem](err)
 	const skip = "To go on without it, run bard sing with --on-refusal=skip, which posts an alert with the reason"
 	switch last := &s.last; {
 	case concernsAll(err):
@@ -220,7 +221,7 @@ func (s *singer) advise(ctx context.Context, err error, e *inputEvent) error {
 			err, e.Seq, e.source)
 	case e.source != "" && !skips:
 		return fmt.Errorf("%w\n"+skip+" in its place", err)
-	case last.Seq > 0 && !last.made:
+	case invalid && last.Seq > 0 && !last.made:
 		return fmt.Errorf("%w\nNo alert can have its place, as it does not say its source, seq and contest. "+
 			"Correct it. Or, if it is seq %d of %s, post an alert by hand: bard alert CONTEST --source %[3]s "+
 			"--seq %[2]d --text REASON. Then go on behind it, with the same flags: %[4]s",

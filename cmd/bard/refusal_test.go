@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"laurel/internal/cli"
@@ -216,6 +218,25 @@ func TestALastLineThatIsNotWholeIsNotSkipped(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	wantSkipped(t, g, "", 4)
+}
+
+func TestAFailureToReadIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	whole := compressed(t, withBad(500, ""))
+	for name, c := range map[string]struct {
+		in   io.Reader
+		want string
+	}{
+		"a cut file": {strings.NewReader(whole[:len(whole)/2]), "post it again when it is whole"},
+		"a bad disk": {io.MultiReader(strings.NewReader(withBad(3, "")), iotest.ErrReader(errors.New("disk on fire"))),
+			"bard: line 4: read the input: disk on fire\n"},
+	} {
+		g := groupWithContest(t)
+		code, _, errs := bard(t.Context(), g, c.in, "sing", "-", "--on-refusal=skip")
+		if code != cli.ExitFailed || !strings.Contains(errs, c.want) || strings.Contains(errs, "bard alert") {
+			t.Errorf("%s: exit code %d, stderr %q; want %q", name, code, errs, c.want)
+		}
+	}
 }
 
 func TestALineOfWhichNothingIsKnownSaysHowToGoOn(t *testing.T) {
