@@ -25,7 +25,8 @@ type dataFlag struct {
 
 // newEventCommands returns a command for each type of event; define has three subcommands.
 func newEventCommands() []*cobra.Command {
-	return slices.Concat([]*cobra.Command{newDefineCommand()}, newStatusCommands(), newScoreCommands(), newTimelineCommands())
+	define := []*cobra.Command{newDefineCommand()}
+	return slices.Concat(define, newStatusCommands(), newScoreCommands(), newTimelineCommands())
 }
 
 func newDefineCommand() *cobra.Command {

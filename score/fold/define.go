@@ -63,18 +63,18 @@ func (d *Definition) LowerIsBetter() bool {
 // IsSettled reports whether it is settled who competes: the contest has been RUNNING, is
 // decided or OFFICIAL, or has a play or a mark.
 func (c *Contest) IsSettled() bool {
-	return c.Started || c.Decision != "" || c.WasOfficial || c.HasBegun()
+	return c.Started || c.Decision != "" || c.WasOfficial || c.hasScores()
 }
 
-// HasBegun reports whether there is a play or a mark.
-func (c *Contest) HasBegun() bool {
+// hasScores reports whether there is a play or a mark.
+func (c *Contest) hasScores() bool {
 	return c.Split != "" || slices.ContainsFunc(c.Competitors, func(w Competitor) bool { return w.Scored })
 }
 
 // Corrects reports whether c has another definition than before, with which the plays and
 // marks of before amount to something else, or lacks one of its competitors.
 func (c *Contest) Corrects(before *Contest) bool {
-	return before.HasBegun() &&
+	return before.hasScores() &&
 		(c.Definition.Differs(&before.Definition) != "" || before.missingFrom(c.Competitors) != nil)
 }
 
@@ -224,11 +224,11 @@ func (c *Contest) checkList(next *Contest, marks Marks) *score.Problem {
 // who competes, nil if it can.
 func (c *Contest) checkRedefinition(next *Contest) *score.Problem {
 	remedy := "there are plays or marks already; give a reason, and all of them are folded again"
-	if !c.HasBegun() {
+	if !c.hasScores() {
 		remedy = "the contest has been RUNNING, is decided or OFFICIAL; give a reason"
 	}
 	member := next.Definition.Differs(&c.Definition)
-	if member != "" && (member == "kind" || c.HasBegun()) {
+	if member != "" && (member == "kind" || c.hasScores()) {
 		return conflict("data."+member, "%s cannot change: %s", member, remedy)
 	}
 	if left := c.missingFrom(next.Competitors); left != nil {
@@ -293,13 +293,13 @@ func (c *Contest) enterRanked(d *score.CompetitorDefine, marks Marks) *score.Pro
 		c.Entered++
 	}
 	marks.SetEntrant(old.Changed(d))
-	c.UpdateEntrant(d.Competitor, marks)
+	c.updateEntrant(d.Competitor, marks)
 	return nil
 }
 
-// UpdateEntrant updates what the contest itself has of an entrant of a ranked contest that
+// updateEntrant updates what the contest itself has of an entrant of a ranked contest that
 // has been set or removed.
-func (c *Contest) UpdateEntrant(code string, marks Marks) {
+func (c *Contest) updateEntrant(code string, marks Marks) {
 	e, _ := marks.Entrant(code)
 	if listed := c.competitor(code); listed != nil {
 		listed.Amended = e

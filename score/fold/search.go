@@ -11,10 +11,10 @@ import (
 	"laurel/score"
 )
 
-// SearchText returns a text as searches compare it: in lower case, without accents and
+// searchText returns a text as searches compare it: in lower case, without accents and
 // apostrophes, and with one blank between words in place of hyphens and the like. The
 // page's app/text.ts does the same; testdata/search.json has examples for both.
-func SearchText(s string) string {
+func searchText(s string) string {
 	return string(bytes.Join(bytes.Fields(appendFolded(nil, []byte(s))), []byte(" ")))
 }
 
@@ -117,7 +117,7 @@ type Searcher struct{ words []string }
 
 // NewSearcher returns what finds contests by the words of a text, nil if it has none.
 func NewSearcher(text string) *Searcher {
-	words := strings.Fields(SearchText(text))
+	words := strings.Fields(searchText(text))
 	if len(words) == 0 {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (s *Searcher) Matches(c *Contest) bool {
 	for i := range c.Leaders {
 		texts = append(texts, c.Leaders[i].Competitor, c.Leaders[i].Name, c.Leaders[i].Organisation)
 	}
-	text := SearchText(strings.Join(texts, "\n"))
+	text := searchText(strings.Join(texts, "\n"))
 	for _, w := range s.words {
 		if !strings.Contains(text, w) {
 			return false

@@ -23,10 +23,10 @@ func TestSearchTextFollowsTheExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range examples {
-		if got := SearchText(e.Text); got != e.Form {
+		if got := searchText(e.Text); got != e.Form {
 			t.Errorf("%q becomes %q; want %q", e.Text, got, e.Form)
 		}
-		if got := SearchText(e.Form); got != e.Form {
+		if got := searchText(e.Form); got != e.Form {
 			t.Errorf("%q becomes %q; want the same", e.Form, got)
 		}
 	}
@@ -75,7 +75,7 @@ func TestSearchTextDecomposesEveryRune(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"Cafe\u0301 Ångström", "e\u0301\u0323ü\u0304", "각가\xff각", "\u0301a", "\xff"} {
-		if got, want := SearchText(text), SearchText(norm.NFKD.String(text)); got != want {
+		if got, want := searchText(text), searchText(norm.NFKD.String(text)); got != want {
 			t.Errorf("%q becomes %q; want %q", text, got, want)
 		}
 	}

@@ -46,8 +46,8 @@ func (f *Format) MarkText(d Decimal) string {
 	return f.text(f.round(d), f.ResultType == "TIME", f.Precision)
 }
 
-// Mark2Text formats a second mark.
-func (f *Format) Mark2Text(d Decimal) string { return f.text(d, f.Unit2 == "s", nil) }
+// mark2Text formats a second mark.
+func (f *Format) mark2Text(d Decimal) string { return f.text(d, f.Unit2 == "s", nil) }
 
 // GapText formats the difference of a mark to the best one: that of the two as they are
 // written.
@@ -122,7 +122,7 @@ func (f *Format) ResultText(mark, mark2 *Decimal, irm, out string) string {
 	}
 	text := f.MarkText(*mark)
 	if mark2 != nil {
-		text += " / " + f.Mark2Text(*mark2)
+		text += " / " + f.mark2Text(*mark2)
 	}
 	if out != "" {
 		text += " " + out
