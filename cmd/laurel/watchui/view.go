@@ -298,7 +298,7 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 			mark, gap := r.Text(&w.Format)
 			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
-		for i, line := range t.Lines(width, "NAME", "ORG") {
+		for i, line := range t.Lines(width, "NAME", "ORG", "COMPETITOR") {
 			if i > 0 {
 				line = highlight(line, w.changed[rows[i-1].Competitor], now)
 			}

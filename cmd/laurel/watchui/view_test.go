@@ -494,7 +494,7 @@ func TestANarrowTerminalShowsScoresAndMarks(t *testing.T) {
 	w := windowOf(2, long)
 	w.Format = mark.Format{ResultType: "TIME", Sort: "asc"}
 	v = viewOf(connected(), client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{w}})
-	if text := strings.Join(v.lines(50, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
-		t.Errorf("50 columns show\n%s", text)
+	if text := strings.Join(v.lines(40, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
+		t.Errorf("40 columns show\n%s", text)
 	}
 }
