@@ -53,7 +53,7 @@ type UpdateKind string
 const (
 	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched,
 	// or a part of it if More is true; after a lost connection, only what is new of it.
-	// Removed has the contests that are no longer in it.
+	// Removed or Dropped has the contests that are no longer in it.
 	UpdateSnapshot UpdateKind = "snapshot"
 	// UpdateScore: Scores has the new record of one contest.
 	UpdateScore UpdateKind = "score"
@@ -80,9 +80,11 @@ type Update struct {
 	Scores   []score.Record
 	Medals   []medal.Standings
 	Timeline []score.TimelineEvent
-	// Removed are the ids of contests that are gone or, in a snapshot of a watch of Now, no
-	// longer among those that it begins with. One that changes comes again.
+	// Removed are the ids of contests that are gone. One that is defined again comes again.
 	Removed []string
+	// Dropped are the ids of contests that are not in a new snapshot of a watch of Now: they
+	// may have changed meanwhile, or be gone. One that changes comes again.
+	Dropped []string
 	// More is true for a snapshot that the next update continues.
 	More bool
 	// Sections are the numbers of all contests, in the last part of a snapshot of Now and in

@@ -88,6 +88,11 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	}
 	if !all.More {
 		u.Removed = s.dropGone(conn.parts, all.Revision)
+		if s.query.Get("scope") == "now" {
+			isNamed := func(id string) bool { return slices.Contains(s.query["contest"], id) }
+			u.Dropped = slices.DeleteFunc(slices.Clone(u.Removed), isNamed)
+			u.Removed = slices.DeleteFunc(u.Removed, func(id string) bool { return !isNamed(id) })
+		}
 		clear(conn.parts)
 	}
 	return nil

@@ -39,6 +39,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 		for _, id := range u.Removed {
 			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
 		}
+		if n := len(u.Dropped); n > 0 {
+			fmt.Fprintf(notes, "contests that may have changed meanwhile, or be gone: %d; their next changes are shown\n", n)
+		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))
 		}
@@ -68,7 +71,8 @@ type jsonLine struct {
 // PrintJSON writes a line of JSON for each change, heartbeat and change of the
 // connection, such as {"event":"score","data":{..}}. The data is as the frontend sends
 // it, except that a window of a leaderboard is always whole. After new_store everything
-// before is void. It returns when the watch ends.
+// before is void. A contest that is dropped may have changed, or be gone, while there was no
+// connection. It returns when the watch ends.
 func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {
@@ -92,6 +96,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		}
 		for _, id := range u.Removed {
 			add("removed", map[string]any{"contest_id": id})
+		}
+		for _, id := range u.Dropped {
+			add("dropped", map[string]any{"contest_id": id})
 		}
 		for _, r := range u.Scores {
 			add("score", r)

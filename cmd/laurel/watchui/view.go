@@ -58,13 +58,13 @@ func (v *view) apply(u client.Update, now time.Time) {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
 		v.timeline, v.sections, v.revision = nil, score.Sections{}, 0
 	}
-	if u.NewStore || len(u.Removed)+len(u.Scores) > 0 {
+	if u.NewStore || len(u.Removed)+len(u.Dropped)+len(u.Scores) > 0 {
 		v.order = nil
 	}
 	if u.Sections != nil {
 		v.sections = *u.Sections
 	}
-	for _, id := range u.Removed {
+	for _, id := range slices.Concat(u.Removed, u.Dropped) {
 		delete(v.scores, id)
 	}
 	switch u.Kind {
@@ -298,7 +298,7 @@ func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
 			mark, gap := r.Text(&w.Format)
 			t.Row(textfmt.Rank(r.Rank, r.RankEqual), r.Competitor, r.Name, r.Organisation, mark, gap)
 		}
-		for i, line := range t.Lines(width, "NAME", "ORG") {
+		for i, line := range t.Lines(width, "NAME", "ORG", "COMPETITOR") {
 			if i > 0 {
 				line = highlight(line, w.changed[rows[i-1].Competitor], now)
 			}

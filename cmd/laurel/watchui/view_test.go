@@ -202,6 +202,7 @@ func TestWhatIsGoneIsTold(t *testing.T) {
 	updates := []client.Update{
 		{Kind: client.UpdateSnapshot, Scores: []score.Record{match("D28/1", 3, 2, "RUNNING")}},
 		{Kind: client.UpdateRemoved, Removed: []string{"D28/1"}},
+		{Kind: client.UpdateSnapshot, Dropped: []string{"D28/3"}},
 		{Kind: client.UpdateSnapshot, NewStore: true, Frontend: "http://f1:8001",
 			Scores: []score.Record{match("D28/2", 1, 0, "RUNNING")}},
 	}
@@ -213,11 +214,15 @@ func TestWhatIsGoneIsTold(t *testing.T) {
 		"1  D28/2  GAU 0, ROM 0  RUNNING  END1\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
+	if want := "may have changed meanwhile, or be gone: 1;"; !strings.Contains(notes.String(), want) {
+		t.Errorf("got the notes\n%swant %s", &notes, want)
+	}
 	out.Reset()
 	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`{"event":"removed","data":{"contest_id":"D28/1"}}` + "\n",
+		`{"event":"dropped","data":{"contest_id":"D28/3"}}` + "\n",
 		`{"event":"new_store","data":{"url":"http://f1:8001"}}` + "\n" + `{"event":"score"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%swant\n%s", &out, want)
@@ -489,7 +494,7 @@ func TestANarrowTerminalShowsScoresAndMarks(t *testing.T) {
 	w := windowOf(2, long)
 	w.Format = mark.Format{ResultType: "TIME", Sort: "asc"}
 	v = viewOf(connected(), client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{w}})
-	if text := strings.Join(v.lines(50, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
-		t.Errorf("50 columns show\n%s", text)
+	if text := strings.Join(v.lines(40, 24, now), "\n"); !strings.Contains(text, "2:11:31 ") {
+		t.Errorf("40 columns show\n%s", text)
 	}
 }
