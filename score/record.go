@@ -3,6 +3,8 @@ package score
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"laurel/score/mark"
@@ -89,6 +91,46 @@ func (r *Record) SharesRank(s *Standing) bool {
 	return s.Rank != 0 && slices.ContainsFunc(r.Competitors, func(o Standing) bool {
 		return o.Code != s.Code && o.Rank == s.Rank
 	})
+}
+
+// HasBegun reports whether the contest has results to show, also while it is stopped.
+func (r *Record) HasBegun() bool {
+	section := SectionOf(r.ScheduleStatus)
+	return r.Started || section == SectionLive || section == SectionFinished
+}
+
+// ResultOf returns the result of a competitor for people; "" if it has none. A
+// head_to_head contest that has not begun has no results: nobody has 0 points in it yet.
+func (r *Record) ResultOf(s *Standing) string {
+	if r.Kind == HeadToHead && !r.HasBegun() {
+		return ""
+	}
+	return r.ResultText(s.Result, s.Mark2, s.IRM, s.Out)
+}
+
+// Summary returns the results in a few words, such as "GAU 2 (4), ROM 2 (3)": those of
+// the sides, or of the first three of more competitors, with the number of all that a ranked
+// contest has.
+func (r *Record) Summary() string {
+	const leaders = 3
+	sides := r.Sides()
+	if r.Kind == Ranked || len(sides) > MaxSides {
+		sides = sides[:min(len(sides), leaders)]
+	}
+	var parts []string
+	for i := range sides {
+		s := &sides[i]
+		result := r.ResultOf(s)
+		if r.Kind == Ranked && result == "" {
+			break
+		}
+		words := []string{s.Code, result, r.TiebreakText(s)}
+		parts = append(parts, strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " "))
+	}
+	if r.Total != nil && len(parts) > 0 && len(parts) < *r.Total {
+		parts = append(parts, "of "+strconv.Itoa(*r.Total))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // TiebreakText returns the tie-break score of a competitor in brackets; "" before a

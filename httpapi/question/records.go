@@ -101,32 +101,14 @@ func scoresText(b *bytes.Buffer, page *ScorePage) {
 		rec := &page.Scores[i]
 		result := textfmt.Join(" ", rec.ResultStatus, corrected(rec))
 		winner := textfmt.Join(", ", rec.Winner, rec.Decision)
-		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, winner, summary(rec))
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, result, rec.Period, winner, rec.Summary())
 	}
 	t.Write(b)
 	handler.NextText(b, page.Next)
 }
 
-// summary returns a contest's score in a few words: the sides, or the leaders.
-func summary(rec *score.Record) string {
-	const leaders = 3
-	sides := rec.Sides()
-	if len(sides) > score.MaxSides || rec.Kind == score.Ranked {
-		sides = sides[:min(len(sides), leaders)]
-	}
-	var parts []string
-	for i := range sides {
-		c := &sides[i]
-		if rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
-			break
-		}
-		parts = append(parts, textfmt.Join(" ", c.Code, resultText(rec, c), rec.TiebreakText(c)))
-	}
-	return strings.Join(parts, ", ")
-}
-
 func resultText(rec *score.Record, c *score.Standing) string {
-	return cmp.Or(rec.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "-")
+	return cmp.Or(rec.ResultOf(c), "-")
 }
 
 // corrected returns the mark of a contest whose result a definition has changed.

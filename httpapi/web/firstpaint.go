@@ -135,7 +135,7 @@ func lineOf(r *score.Record) line {
 		Ranked:    r.Kind == score.Ranked,
 		Corrected: r.Corrected,
 	}
-	begun := r.Started || isLive(r) || isOver(r)
+	begun := r.HasBegun()
 	sides := r.Sides()
 	for i := range sides {
 		c := &sides[i]
@@ -362,6 +362,6 @@ func capital(s string) string {
 }
 
 func resultOf(r *score.Record, c *score.Standing) string {
-	text := cmp.Or(r.ResultText(c.Result, c.Mark2, c.IRM, c.Out), "\u2013")
+	text := cmp.Or(r.ResultOf(c), "\u2013")
 	return strings.ReplaceAll(text, "-", "\u2212")
 }

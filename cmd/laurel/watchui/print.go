@@ -119,24 +119,6 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	return nil
 }
 
-// maxPlaces is the number of competitors of a ranked contest that result names.
-const maxPlaces = 3
-
-// result summarizes the results of a contest, such as "GAU 2, ROM 0".
-func result(r *score.Record) string {
-	var parts []string
-	for i, p := range r.Sides() {
-		if r.Kind == score.Ranked && (i == maxPlaces || p.Result == nil && p.IRM == "") {
-			break
-		}
-		parts = append(parts, textfmt.Join(" ", p.Code, r.ResultText(p.Result, p.Mark2, p.IRM, p.Out), r.TiebreakText(&p)))
-	}
-	if r.Kind == score.Ranked && r.Total != nil && *r.Total > len(parts) && len(parts) > 0 {
-		parts = append(parts, fmt.Sprintf("of %d", *r.Total))
-	}
-	return strings.Join(parts, ", ")
-}
-
 func status(r *score.Record) string {
 	s := strings.TrimSpace(r.ScheduleStatus + " " + r.ResultStatus)
 	if r.Corrected {
@@ -154,7 +136,7 @@ func status(r *score.Record) string {
 }
 
 func scoreLine(r *score.Record) string {
-	line := fmt.Sprintf("%d  %s  %s  %s", r.Revision, r.ContestID, result(r), status(r))
+	line := fmt.Sprintf("%d  %s  %s  %s", r.Revision, r.ContestID, r.Summary(), status(r))
 	return textfmt.OneLine(textfmt.Join("  ", line, r.Period, r.Clock))
 }
 

@@ -189,7 +189,7 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	}
 	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
 	for _, c := range list[:shown] {
-		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
+		t.Row(c.ContestID, c.Title, c.Record.Summary(), c.Period, c.Clock, status(&c.Record))
 	}
 	if width < narrow {
 		t.Drop("TITLE", "PERIOD", "CLOCK")

@@ -286,29 +286,6 @@ func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
 	}
 }
 
-func TestResultsAreFormattedForPeople(t *testing.T) {
-	points := func(n int64) *mark.Decimal { d := mark.Points(n); return &d }
-	total := 30
-	first, err := mark.ParseDecimal("7503.25")
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := mark.Points(59)
-	for want, r := range map[string]score.Record{
-		"GAU 2 (0), ROM 2 (3)": {Kind: score.HeadToHead, TiebreakPeriods: []string{"PSO"}, // the sides in their order
-			Competitors: []score.Standing{{Code: "ROM", Order: 2, Result: points(2), Tiebreak: mark.Points(3)},
-				{Code: "GAU", Order: 1, Result: points(2)}}},
-		"7 2:05:03.25, 9 59, 4 DNF, of 30": {Kind: score.Ranked, Format: mark.Format{ResultType: "TIME"}, Total: &total,
-			Competitors: []score.Standing{{Code: "7", Result: &first},
-				{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &first}}},
-		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
-	} {
-		if got := result(&r); got != want {
-			t.Errorf("got %q; want %q", got, want)
-		}
-	}
-}
-
 // updatesThen is a watch that reports updates and then ends with err.
 func updatesThen(err error, updates ...client.Update) iter.Seq2[client.Update, error] {
 	return func(yield func(client.Update, error) bool) {
