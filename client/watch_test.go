@@ -512,20 +512,6 @@ func TestAWatchOfManyContestsBeginsInParts(t *testing.T) {
 // What a watch of Now begins with again is a selection: a contest that is not in it may exist.
 func TestContestsThatASelectionDoesNotHaveAreDroppedAndNotRemoved(t *testing.T) {
 	t.Parallel()
-	var streams atomic.Int32
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/watch" {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		scores := `{"contest_id":"C/1","revision":5}`
-		if streams.Add(1)%2 == 1 {
-			scores += `,{"contest_id":"C/2","revision":6},{"contest_id":"C/3","revision":7}`
-		}
-		fmt.Fprintf(w, "retry: 1\n\nevent: snapshot\ndata: {\"incarnation\":\"a\",\"revision\":9,\"scores\":[%s]}\nid: a-9\n\n", scores)
-	}))
-	defer s.Close()
 	for _, x := range []struct {
 		w                client.WatchOptions
 		removed, dropped []string
@@ -534,7 +520,20 @@ func TestContestsThatASelectionDoesNotHaveAreDroppedAndNotRemoved(t *testing.T) 
 		{client.WatchOptions{Now: true}, nil, []string{"C/2", "C/3"}},
 		{client.WatchOptions{Now: true, Contests: []string{"C/3"}}, []string{"C/3"}, []string{"C/2"}},
 	} {
-		streams.Store(0)
+		var streams atomic.Int32
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/watch" {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			scores := `{"contest_id":"C/1","revision":5}`
+			if streams.Add(1) == 1 {
+				scores += `,{"contest_id":"C/2","revision":6},{"contest_id":"C/3","revision":7}`
+			}
+			fmt.Fprintf(w, "retry: 1\n\nevent: snapshot\ndata: {\"incarnation\":\"a\",\"revision\":9,\"scores\":[%s]}\nid: a-9\n\n", scores)
+		}))
+		defer s.Close()
 		a := startWatch(t, newClient(t, client.Options{}, s.URL), x.w)
 		a.await(t, client.UpdateSnapshot, 2)
 		a.cancel()
