@@ -151,14 +151,14 @@ func TestWatchTellsThatAContestIsGone(t *testing.T) {
 		to := []string{"--to", g.URLs()[0]}
 		plain := start(t, append(append([]string{"watch"}, args...), to...)...)
 		asJSON := start(t, append(append([]string{"watch", "--json"}, args...), to...)...)
-		plain.out.awaitText(t, "1  D28/1  A 0, B 0  SCHEDULED")
+		plain.out.awaitText(t, "1  D28/1  A, B  SCHEDULED")
 		asJSON.out.awaitText(t, `{"event":"score","data":{"contest_id":"D28/1",`)
 		post(score.Event{Type: score.TypeEventVoid, Data: &score.EventVoid{Voids: "d28def", Reason: "correction"}})
 		plain.out.awaitText(t, "\nD28/1  removed\n")
 		asJSON.out.awaitText(t, "\n"+`{"event":"removed","data":{"contest_id":"D28/1"}}`+"\n")
 		define.ID = "d28def2"
 		post(define)
-		plain.out.awaitText(t, "\n3  D28/1  A 0, B 0  SCHEDULED")
+		plain.out.awaitText(t, "\n3  D28/1  A, B  SCHEDULED")
 		plain.interrupt(t)
 		asJSON.interrupt(t)
 	}
