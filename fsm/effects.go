@@ -81,7 +81,7 @@ func (b *batch) foldContest(e *entry.Event) *score.Problem {
 	if created {
 		b.putContest(e.ContestID, c)
 	} else {
-		b.contestChanged(e.ContestID)
+		b.contestChanged(c.ID)
 	}
 	b.updateMedalTable(e)
 	return nil

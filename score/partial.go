@@ -82,7 +82,7 @@ func nameOf(of reflect.StructField) (name, options string) {
 
 // isZero reports whether a member counts as left out or, if it is given, as cleared.
 func isZero(member reflect.Value) bool {
-	if t, ok := member.Interface().(time.Time); ok {
+	if t, ok := reflect.TypeAssert[time.Time](member); ok {
 		return t.IsZero()
 	}
 	return member.IsZero()

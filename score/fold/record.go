@@ -48,7 +48,7 @@ func (c *Contest) Record() score.Record {
 		r.Competitors = c.rankedStandings()
 	} else {
 		r.Competitors = c.scoredStandings()
-		r.Periods = []string{}
+		r.Periods = make([]string, 0, len(c.Periods))
 		for _, period := range c.Periods {
 			if c.isTiebreak(period) {
 				r.TiebreakPeriods = append(r.TiebreakPeriods, period)
@@ -82,19 +82,19 @@ func (c *Contest) scoredStandings() []score.Standing {
 	}
 	list := c.sides()
 	slices.SortStableFunc(list, order)
-	standings := make([]score.Standing, len(list))
+	standings, results := make([]score.Standing, len(list)), make([]mark.Decimal, len(list))
 	for i, w := range list {
 		rank := i + 1
 		if i > 0 && order(list[i-1], w) == 0 {
 			rank = standings[i-1].Rank
 		}
-		result := w.Result
+		results[i] = w.Result
 		standings[i] = score.Standing{
 			Code:         w.Code,
 			Name:         w.Name,
 			Organisation: w.Organisation,
 			Order:        w.place,
-			Result:       &result,
+			Result:       &results[i],
 			Tiebreak:     w.Tiebreak,
 			Stats:        w.Stats,
 			Rank:         rank,

@@ -97,10 +97,10 @@ func TestTiesAndUnrankedCompetitorsAreShown(t *testing.T) {
 	}
 	b := newTab(t, phone, nil).open(s.URL(0) + raceView).live()
 	for competitor, want := range map[string]string{
-		"7":  "1 7 GAU · M 1:40.0",
+		"7":  "1 7 GAU · M 1:40",
 		"8":  "=2 8 GAU · M 1:41.5 +1.5",
 		"9":  "=2 9 GAU · M 1:41.5 +1.5",
-		"10": "4 10 GAU · M 1:01:40.0 +1:00:00.0",
+		"10": "4 10 GAU · M 1:01:40 +1:00:00",
 		"11": "11 GAU · M DNF",
 	} {
 		b.until(want, fmt.Sprintf(`%s.trim() === %q`, row(competitor), want))
