@@ -358,7 +358,7 @@ func FuzzQuestions(f *testing.F) {
 		"timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s", "leaderboard/" + race,
 		"leaderboard/" + race + "?around=7&limit=2", "startlist/" + race + "?after=1,7", "scores?find=a+b",
 		"scores?section=next&after=8000000000000000/A/1", "bards/b?after=2&limit=3", "now", "sections",
-		"keys?competition=A"} {
+		"keys", "records", "records?competition=A"} {
 		f.Add(key)
 	}
 	g, a := newTestAPI(f, Options{})

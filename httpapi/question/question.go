@@ -56,7 +56,7 @@ func ByKey(key string) (queries.Question, error) {
 // Parse reads a question from a path behind /v1/ and the query of a URL.
 func Parse(path, query string) (Question, error) {
 	switch path { // these have no route; frontends in pull mode ask for them by their key
-	case "keys":
+	case "records":
 		q, err := handler.Parameters(query, "competition")
 		return Keys(q.Get("competition")), err
 	case "now":
@@ -310,7 +310,7 @@ func FormatAge(d time.Duration) string {
 // Keys asks for the keys of the records of a competition, or of all for "". It has no
 // route.
 func Keys(competition string) Question {
-	key := "keys"
+	key := "records"
 	if competition != "" {
 		key += "?competition=" + url.QueryEscape(competition)
 	}
