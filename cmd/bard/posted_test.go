@@ -75,15 +75,15 @@ func TestNoEventIsPassedOverThatIsNotWhatWasPosted(t *testing.T) {
 			`"seq"`, `"time": "2026-07-01T10:00:00Z", "seq"`, 1), 1},
 	} {
 		for _, ids := range []bool{false, true} {
+			if ids && name == "has ids now" {
+				continue // it has them both times
+			}
 			t.Run(fmt.Sprintf("%s, ids %v", name, ids), func(t *testing.T) {
 				t.Parallel()
 				g := group(t, 1)
 				sing := func(args ...string) (int, string, string) { return bard(t.Context(), g, nil, args...) }
 				second := c.second
 				if ids && name != "compressed" {
-					if name == "has ids now" {
-						t.Skip("it has them both times")
-					}
 					// The ids are the same in both files.
 					second = strings.NewReplacer(`{"type"`, `{"id": "same", "type"`).Replace(second)
 				}

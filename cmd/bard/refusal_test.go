@@ -134,6 +134,9 @@ func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
 	t.Parallel()
 	for name, c := range bad {
 		for _, signed := range []bool{false, true} {
+			if signed && (name == "by its id" || name == "by its type") {
+				continue // another reason is found first
+			}
 			t.Run(fmt.Sprintf("%s, signed %v", name, signed), func(t *testing.T) {
 				t.Parallel()
 				g := groupWithContest(t)
@@ -142,9 +145,6 @@ func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
 					file, public := newKey(t)
 					g.Register(arena, public)
 					args = append(args, "--key", file)
-					if name == "by its id" || name == "by its type" {
-						t.Skip("another reason is found first")
-					}
 				}
 				skip := append(args, "--on-refusal=skip")
 				input := withBad(700, c.line, 2, 3, 600)
