@@ -178,7 +178,6 @@ type Organisation struct {
 }
 
 func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
-	checkCleared(d, c)
 	if n := len(d.Organisations); n > maxNamed {
 		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxNamed)
 		return
@@ -242,7 +241,6 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > mark.MaxPrecision) {
 		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, mark.MaxPrecision)
 	}
-	checkCleared(d, c)
 	for _, name := range []string{"kind", "sport"} {
 		if d.Clears(name) {
 			c.Fail("data."+name, "cannot be cleared; every contest has one")

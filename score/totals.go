@@ -97,27 +97,53 @@ func (t Totals) sorted() bool {
 	return true
 }
 
-func fastTotals(r *fastjson.Reader, to *Totals) bool {
-	return r.Object(func(name string) bool {
-		if *to == nil {
-			*to = make(Totals, 0, 2)
+// fastTotals reads totals into room as far as it has any. The names must be distinct.
+func fastTotals(r *fastjson.Reader, to *Totals, room Totals) bool {
+	for r.Begin('{'); r.More('}'); {
+		n := Total{}
+		if !r.Text(&n.Code) || !r.Next(':') || !n.Value.ReadFast(r) || len(room) == maxSearched {
+			return false
 		}
-		var v mark.Decimal
-		ok := v.ReadFast(r)
-		*to = append(*to, Total{name, v})
-		return ok
-	})
+		if _, repeated := room.Get(n.Code); repeated {
+			return false
+		}
+		room = append(room, n)
+	}
+	if len(room) > 0 {
+		*to = room
+	}
+	return r.Ended()
 }
 
-// fastWriteTotals fails if the names are not distinct and in order, which in the
-// canonical form is that of UTF-16.
+// maxSearched limits the totals whose names are compared with each other.
+const maxSearched = 32
+
+// distinct reports whether the names of t are distinct, if they are few or in order.
+func (t Totals) distinct() bool {
+	if t.sorted() || len(t) > maxSearched {
+		return t.sorted()
+	}
+	for i := range t {
+		if _, repeated := t[:i].Get(t[i].Code); repeated {
+			return false
+		}
+	}
+	return true
+}
+
+// fastWriteTotals fails if the names may not be distinct. In the canonical form they must
+// be in order, which is that of UTF-16.
 func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {
+	if canonical && !t.sorted() || !t.distinct() {
+		w.Fail()
+		return
+	}
 	w.B = append(w.B, '{')
 	for i, n := range t {
 		if i > 0 {
 			w.B = append(w.B, ',')
 		}
-		if i > 0 && t[i-1].Code >= n.Code || canonical && !plainText(n.Code, len(n.Code), optional) {
+		if canonical && !plainText(n.Code, len(n.Code), optional) {
 			w.Fail()
 		}
 		w.Quote(n.Code)

@@ -14,12 +14,19 @@ import (
 // Reader reads JSON from its beginning. Its methods report whether they succeeded. After
 // a failure its position is meaningless.
 type Reader struct {
-	s  string // the strings that are read share its memory
-	at int
+	s      string // the strings that are read share its memory, unless copies is set
+	at     int
+	copies bool
+	opened bool // an object or array has just begun
+	failed bool
 }
 
+// maxShared limits the texts whose memory is shared, so that a string that is kept holds
+// little else.
+const maxShared = 4 << 10
+
 // NewReader returns a reader of s.
-func NewReader(s string) Reader { return Reader{s: s} }
+func NewReader(s string) Reader { return Reader{s: s, copies: len(s) > maxShared} }
 
 // Pos returns the position in the text.
 func (r *Reader) Pos() int { return r.at }
@@ -49,40 +56,48 @@ func (r *Reader) End() bool {
 	return r.at == len(r.s)
 }
 
-// maxMembers limits the members of an object, because their names are compared with
-// each other.
-const maxMembers = 12
+// Begin reads the beginning of an object or an array. A loop reads the rest; names of
+// members may be repeated:
+//
+//	for r.Begin('{'); r.More('}'); {
+//		if !r.Name(&name) || !r.Text(&value) {
+//			return false
+//		}
+//	}
+//	return r.Ended()
+func (r *Reader) Begin(c byte) {
+	r.opened = r.Next(c)
+	r.failed = !r.opened
+}
 
-// Object reads an object with distinct names. member reads the value of a member.
-func (r *Reader) Object(member func(name string) bool) bool {
-	if !r.Next('{') {
+// More reports whether there is another member or element. It reads what is before it, or
+// the end of the object or array.
+func (r *Reader) More(end byte) bool {
+	c := r.Space()
+	first := r.opened
+	r.opened = false
+	switch {
+	case r.failed:
 		return false
+	case c == end:
+		r.at++
+		return false
+	case first:
+		return true
+	case c == ',':
+		r.at++
+		return true
 	}
-	if r.Space() == '}' {
-		return r.Next('}')
-	}
-	var seen [maxMembers]string
-	for n := range seen {
-		if !r.Text(&seen[n]) || !r.Next(':') {
-			return false
-		}
-		for _, name := range seen[:n] {
-			if name == seen[n] {
-				return false
-			}
-		}
-		if r.Space(); !member(seen[n]) {
-			return false
-		}
-		if r.Space() == '}' {
-			return r.Next('}')
-		}
-		if !r.Next(',') {
-			return false
-		}
-	}
+	r.failed = true
 	return false
 }
+
+// Ended reports whether the object or array was read to its end, after More has returned
+// false.
+func (r *Reader) Ended() bool { return !r.failed }
+
+// Name reads the name of a member and the colon after it.
+func (r *Reader) Name(to *string) bool { return r.text(to) && r.Next(':') }
 
 // special holds the bytes in a string that need attention: its end, escapes, control
 // characters, and whatever is not ASCII.
@@ -95,6 +110,14 @@ var special = func() (is [256]bool) {
 
 // Text reads a string.
 func (r *Reader) Text(to *string) bool {
+	ok := r.text(to)
+	if r.copies {
+		*to = strings.Clone(*to)
+	}
+	return ok
+}
+
+func (r *Reader) text(to *string) bool {
 	if !r.Next('"') {
 		return false
 	}
@@ -115,6 +138,16 @@ func (r *Reader) Text(to *string) bool {
 		}
 		ascii = false
 	}
+}
+
+// Null reads null.
+func (r *Reader) Null() bool {
+	const null = "null"
+	if r.Space() != 'n' || !strings.HasPrefix(r.s[r.at:], null) {
+		return false
+	}
+	r.at += len(null)
+	return true
 }
 
 // Number returns the text of a number. The caller checks its form.
@@ -146,6 +179,15 @@ func (r *Reader) Count(to *uint64) bool {
 	n, err := strconv.ParseUint(s, 10, 64)
 	*to = n
 	return err == nil && len(s) <= 16 && s[0] != '0'
+}
+
+// Int reads an integer of at most 15 digits, in its shortest form.
+func (r *Reader) Int(to *int) bool {
+	s := r.Number()
+	n, err := strconv.Atoi(s)
+	digits := strings.TrimPrefix(s, "-")
+	*to = n
+	return err == nil && len(digits) <= 15 && (digits[0] != '0' || s == "0")
 }
 
 // Time reads an RFC 3339 time.
@@ -250,6 +292,29 @@ func (w *Writer) OptionalUint(name string, n uint64) {
 	if n != 0 {
 		w.Uint(name, n)
 	}
+}
+
+// Int writes a member whose value is a number.
+func (w *Writer) Int(name string, n int) {
+	w.Name(name)
+	w.B = strconv.AppendInt(w.B, int64(n), 10)
+}
+
+// Time writes a member whose value is a time.
+func (w *Writer) Time(name string, t time.Time) {
+	w.Name(name)
+	b, err := t.AppendText(append(w.B, '"'))
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.B = append(b, '"')
+}
+
+// Null writes a member whose value is null.
+func (w *Writer) Null(name string) {
+	w.Name(name)
+	w.B = append(w.B, "null"...)
 }
 
 // Bool writes a member whose value is true or false.
