@@ -40,6 +40,7 @@ type table struct {
 
 type field struct {
 	name     string
+	key      string // the name as it is written
 	path     string // of the member in an event, for problems
 	kind     kind
 	offset   uintptr // in the struct
@@ -111,6 +112,7 @@ func newLayout(data reflect.Type, offset uintptr, base string) (l layout) {
 		is := of.Tag.Get("is")
 		l.fields = append(l.fields, field{
 			name:       name,
+			key:        `"` + name + `":`,
 			path:       base + name,
 			kind:       kindOf(of.Type),
 			offset:     offset + of.Offset,
@@ -205,18 +207,9 @@ func (t *table) read(r *fastjson.Reader) Data {
 // left to the caller if nulls is set.
 func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given uint64, ok bool) {
 	next := 0 // the field to try first: stored data is in order
-	for r.Begin('{'); r.More('}'); {
-		var name string
-		if !r.Name(&name) {
+	for r.Begin('{'); r.More('}'); next++ {
+		if next = l.readName(r, next); next < 0 {
 			return given, false
-		}
-		for n := 0; l.fields[next].name != name; n++ {
-			if next++; next == len(l.fields) {
-				next = 0
-			}
-			if n == len(l.fields) {
-				return given, false
-			}
 		}
 		f, bit := &l.fields[next], uint64(1)<<next
 		if given&bit != 0 || !(nulls && r.Null()) && !f.read(r, d) {
@@ -225,6 +218,26 @@ func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given u
 		given |= bit
 	}
 	return given, r.Ended()
+}
+
+// readName reads the name of a member and returns the index of its field, -1 if it has
+// none. It tries next and the fields after it first.
+func (l *layout) readName(r *fastjson.Reader, next int) int {
+	for i := next; i < min(next+4, len(l.fields)); i++ {
+		if r.Skips(l.fields[i].key) {
+			return i
+		}
+	}
+	var name string
+	if !r.Name(&name) {
+		return -1
+	}
+	for i := range l.fields {
+		if l.fields[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {

@@ -148,48 +148,73 @@ func Decode(b []byte) (c Command, err error) {
 		return c, ErrFormat
 	}
 	changes := 0
-	err = eachField(b[1:], 0, func(n protowire.Number, _ uint64, wire []byte) bool {
-		switch n {
+	r := fieldReader{rest: b[1:]}
+	for r.next(0) {
+		switch r.field {
 		case fieldChange:
-			c.Change, c.Refused = decodeChange(wire)
+			c.Change, c.Refused = decodeChange(r.bytes)
 			changes++
-			return true
 		case fieldPost:
-			p, err := decodePost(wire)
+			p, err := decodePost(r.bytes)
+			if err != nil {
+				return c, err
+			}
 			c.Posts = append(c.Posts, p)
-			return err == nil
+		default:
+			return c, ErrFormat
 		}
-		return false
-	})
+	}
 	if changes > 1 || changes > 0 && len(c.Posts) > 0 {
 		return c, ErrFormat // the result of the change would be returned as the result of the post
 	}
-	return c, err
+	return c, r.err
 }
 
-// eachField calls f for each field of a message. The bits of numbers select the fields
-// that must hold numbers. f returns false for a field that is not allowed.
-func eachField(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {
-	for len(b) > 0 {
-		n, t, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return ErrFormat
-		}
-		b = b[size:]
-		var number uint64
-		var bytes []byte
-		switch isNumber := numbers>>n&1 == 1; {
-		case t == protowire.VarintType && isNumber:
-			number, size = protowire.ConsumeVarint(b)
-		case t == protowire.BytesType && !isNumber:
-			bytes, size = protowire.ConsumeBytes(b)
-		default:
-			return ErrFormat
-		}
-		if size < 0 || !f(n, number, bytes) {
-			return ErrFormat
-		}
-		b = b[size:]
+// fieldReader reads the fields of a message.
+type fieldReader struct {
+	rest   []byte
+	field  protowire.Number
+	number uint64 // of a field that holds a number
+	bytes  []byte // of any other field
+	err    error  // nil or ErrFormat, after next has returned false
+}
+
+// next reads a field. The bits of numbers select the fields that must hold numbers.
+func (r *fieldReader) next(numbers uint64) bool {
+	if len(r.rest) == 0 {
+		return false
 	}
-	return nil
+	r.err = ErrFormat
+	tag, size := consumeVarint(r.rest)
+	if size < 0 {
+		return false
+	}
+	field, t := protowire.DecodeTag(tag)
+	isNumber := numbers>>field&1 == 1
+	if field < protowire.MinValidNumber || t != protowire.BytesType && !isNumber || t != protowire.VarintType && isNumber {
+		return false
+	}
+	r.rest = r.rest[size:]
+	n, size := consumeVarint(r.rest)
+	if size < 0 {
+		return false
+	}
+	r.rest = r.rest[size:]
+	r.field, r.number, r.bytes = field, n, nil
+	if !isNumber {
+		if n > uint64(len(r.rest)) {
+			return false
+		}
+		r.bytes, r.rest = r.rest[:n], r.rest[n:]
+	}
+	r.err = nil
+	return true
+}
+
+// consumeVarint is protowire.ConsumeVarint. Most numbers have one byte.
+func consumeVarint(b []byte) (n uint64, size int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
 }

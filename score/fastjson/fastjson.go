@@ -3,6 +3,7 @@ package fastjson
 import (
 	"encoding/base64"
 	"errors"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -123,9 +124,7 @@ func (r *Reader) text(to *string) bool {
 	}
 	ascii := true
 	for i := r.at; ; i++ {
-		for i < len(r.s) && !special[r.s[i]] {
-			i++
-		}
+		i += plainLen(r.s[i:])
 		switch {
 		case i >= len(r.s):
 			return false
@@ -140,14 +139,40 @@ func (r *Reader) text(to *string) bool {
 	}
 }
 
+// plainLen returns the number of bytes before the first special one. It looks at eight at
+// a time: of x, the lowest byte with its high bit set in (x-n*ones)&^x is the first that is
+// less than n.
+func plainLen(s string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := s[i : i+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		found := (x | (x-' '*ones)&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(s) && !special[s[i]] {
+		i++
+	}
+	return i
+}
+
+// Skips skips a text if it is what comes next.
+func (r *Reader) Skips(text string) bool {
+	ok := strings.HasPrefix(r.s[r.at:], text)
+	if ok {
+		r.at += len(text)
+	}
+	return ok
+}
+
 // Null reads null.
 func (r *Reader) Null() bool {
-	const null = "null"
-	if r.Space() != 'n' || !strings.HasPrefix(r.s[r.at:], null) {
-		return false
-	}
-	r.at += len(null)
-	return true
+	return r.Space() == 'n' && r.Skips("null")
 }
 
 // Number returns the text of a number. The caller checks its form.
@@ -160,17 +185,48 @@ func (r *Reader) Number() string {
 	return r.s[from:r.at]
 }
 
+// Decimal reads a number with up to 12 digits and 3 fraction digits, in thousandths.
+func (r *Reader) Decimal() (thousandths int64, ok bool) {
+	negative := r.Space() == '-'
+	if negative {
+		r.at++
+	}
+	from := r.at
+	v := r.digits()
+	whole := r.at - from
+	if whole == 0 || whole > 12 || whole > 1 && r.s[from] == '0' {
+		return 0, false
+	}
+	fraction := 0
+	if r.at < len(r.s) && r.s[r.at] == '.' {
+		r.at++
+		from = r.at
+		f := r.digits()
+		if fraction = r.at - from; fraction == 0 || fraction > 3 {
+			return 0, false
+		}
+		v = v*[...]int64{1, 10, 100, 1000}[fraction] + f
+	}
+	v *= [...]int64{1000, 100, 10, 1}[fraction]
+	if negative {
+		v = -v
+	}
+	return v, true
+}
+
+// digits reads digits. The caller checks how many there were.
+func (r *Reader) digits() (v int64) {
+	for ; r.at < len(r.s) && '0' <= r.s[r.at] && r.s[r.at] <= '9'; r.at++ {
+		v = v*10 + int64(r.s[r.at]-'0')
+	}
+	return v
+}
+
 // Bool reads true or false.
 func (r *Reader) Bool(to *bool) bool {
 	r.Space()
-	for _, b := range [...]bool{true, false} {
-		if text := strconv.FormatBool(b); strings.HasPrefix(r.s[r.at:], text) {
-			*to = b
-			r.at += len(text)
-			return true
-		}
-	}
-	return false
+	*to = r.Skips("true")
+	return *to || r.Skips("false")
 }
 
 // Count reads a positive integer of at most 16 digits.
