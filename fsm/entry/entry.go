@@ -148,14 +148,14 @@ func Decode(b []byte) (c Command, err error) {
 		return c, ErrFormat
 	}
 	changes := 0
-	r := fieldReader{rest: b[1:]}
+	r := fieldReader{message: b[1:]}
 	for r.next(0) {
 		switch r.field {
 		case fieldChange:
-			c.Change, c.Refused = decodeChange(r.bytes)
+			c.Change, c.Refused = decodeChange(r.bytes())
 			changes++
 		case fieldPost:
-			p, err := decodePost(r.bytes)
+			p, err := decodePost(r.bytes())
 			if err != nil {
 				return c, err
 			}
@@ -167,25 +167,26 @@ func Decode(b []byte) (c Command, err error) {
 	if changes > 1 || changes > 0 && len(c.Posts) > 0 {
 		return c, ErrFormat // the result of the change would be returned as the result of the post
 	}
-	return c, r.err
+	return c, r.err()
 }
 
 // fieldReader reads the fields of a message.
 type fieldReader struct {
-	rest   []byte
-	field  protowire.Number
-	number uint64 // of a field that holds a number
-	bytes  []byte // of any other field
-	err    error  // nil or ErrFormat, after next has returned false
+	message []byte
+	field   protowire.Number
+	number  uint64 // of a field that holds a number, or the length of its bytes
+	at      int    // the end of the field
+	failed  bool
 }
 
 // next reads a field. The bits of numbers select the fields that must hold numbers.
 func (r *fieldReader) next(numbers uint64) bool {
-	if len(r.rest) == 0 {
+	rest := r.message[r.at:]
+	if len(rest) == 0 || r.failed {
 		return false
 	}
-	r.err = ErrFormat
-	tag, size := consumeVarint(r.rest)
+	r.failed = true
+	tag, size := consumeVarint(rest)
 	if size < 0 {
 		return false
 	}
@@ -194,21 +195,30 @@ func (r *fieldReader) next(numbers uint64) bool {
 	if field < protowire.MinValidNumber || t != protowire.BytesType && !isNumber || t != protowire.VarintType && isNumber {
 		return false
 	}
-	r.rest = r.rest[size:]
-	n, size := consumeVarint(r.rest)
-	if size < 0 {
+	rest = rest[size:]
+	if r.number, size = consumeVarint(rest); size < 0 {
 		return false
 	}
-	r.rest = r.rest[size:]
-	r.field, r.number, r.bytes = field, n, nil
+	rest = rest[size:]
 	if !isNumber {
-		if n > uint64(len(r.rest)) {
+		if r.number > uint64(len(rest)) {
 			return false
 		}
-		r.bytes, r.rest = r.rest[:n], r.rest[n:]
+		rest = rest[r.number:]
 	}
-	r.err = nil
+	r.field, r.at, r.failed = field, len(r.message)-len(rest), false
 	return true
+}
+
+// bytes returns the content of a field that holds bytes.
+func (r *fieldReader) bytes() []byte { return r.message[r.at-int(r.number) : r.at : r.at] }
+
+// err returns why next has returned false: nil at the end of the message, or ErrFormat.
+func (r *fieldReader) err() error {
+	if r.failed {
+		return ErrFormat
+	}
+	return nil
 }
 
 // consumeVarint is protowire.ConsumeVarint. Most numbers have one byte.

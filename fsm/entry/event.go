@@ -148,17 +148,17 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 func (e *Event) decode(b []byte, previous *Event) error {
 	var seconds, offset int64
 	var nanos uint64
-	r := fieldReader{rest: b}
+	r := fieldReader{message: b}
 	for r.next(eventNumbers) {
 		switch r.field {
 		case fieldID:
-			e.ID = string(r.bytes)
+			e.ID = string(r.bytes())
 		case fieldSource:
-			e.Source = shared(r.bytes, previous.Source)
+			e.Source = shared(r.bytes(), previous.Source)
 		case fieldSeq:
 			e.Seq = r.number
 		case fieldType:
-			e.Type = shared(r.bytes, previous.Type)
+			e.Type = shared(r.bytes(), previous.Type)
 		case fieldSeconds:
 			seconds = protowire.DecodeZigZag(r.number)
 		case fieldNanos:
@@ -166,23 +166,23 @@ func (e *Event) decode(b []byte, previous *Event) error {
 		case fieldOffset:
 			offset = protowire.DecodeZigZag(r.number)
 		case fieldContestID:
-			e.ContestID = shared(r.bytes, previous.ContestID)
+			e.ContestID = shared(r.bytes(), previous.ContestID)
 		case fieldData:
-			e.JSON = r.bytes
+			e.JSON = r.bytes()
 		case fieldGiven:
 			if r.number > givenID|givenTime {
 				return ErrFormat
 			}
 			e.IDGiven, e.TimeGiven = r.number&givenID != 0, r.number&givenTime != 0
 		case fieldKey:
-			e.Key = shared(r.bytes, previous.Key)
+			e.Key = shared(r.bytes(), previous.Key)
 		case fieldSignature:
 			var ok bool
-			if e.Signature, ok = readDelta(previous.Signature, r.bytes); !ok {
+			if e.Signature, ok = readDelta(previous.Signature, r.bytes()); !ok {
 				e.invalid = "signature"
 			}
 		case fieldToken:
-			e.Token = shared(r.bytes, previous.Token)
+			e.Token = shared(r.bytes(), previous.Token)
 		case fieldVoidedBy:
 			e.VoidedBy = r.number
 		case fieldVoids:
@@ -191,8 +191,8 @@ func (e *Event) decode(b []byte, previous *Event) error {
 			return ErrFormat
 		}
 	}
-	if r.err != nil {
-		return r.err
+	if err := r.err(); err != nil {
+		return err
 	}
 	e.setTime(seconds, nanos, offset, previous)
 	return nil

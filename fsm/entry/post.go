@@ -131,11 +131,11 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 }
 
 func countFields(post []byte) (n int, err error) {
-	r := fieldReader{rest: post}
+	r := fieldReader{message: post}
 	for r.next(postNumbers) {
 		n++
 	}
-	return n, r.err
+	return n, r.err()
 }
 
 // Post is a decoded post.
@@ -154,7 +154,7 @@ func decodePost(wire []byte) (Post, error) {
 	}
 	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
 	previous := new(Event)
-	r := fieldReader{rest: wire}
+	r := fieldReader{message: wire}
 	for r.next(postNumbers) {
 		switch r.field {
 		case fieldPostMode:
@@ -162,9 +162,13 @@ func decodePost(wire []byte) (Post, error) {
 				return p, ErrFormat
 			}
 		case fieldPostEvent:
-			p.Events = append(p.Events, Event{})
+			if n := len(p.Events); n < cap(p.Events) {
+				p.Events = p.Events[:n+1]
+			} else {
+				p.Events = append(p.Events, Event{})
+			}
 			e := &p.Events[len(p.Events)-1]
-			if err := e.decode(r.bytes, previous); err != nil {
+			if err := e.decode(r.bytes(), previous); err != nil {
 				return p, err
 			}
 			if e.VoidedBy != 0 || e.Voids != 0 { // these are of stored events
@@ -175,5 +179,5 @@ func decodePost(wire []byte) (Post, error) {
 			return p, ErrFormat
 		}
 	}
-	return p, r.err
+	return p, r.err()
 }
