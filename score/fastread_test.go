@@ -114,3 +114,55 @@ func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
 		}
 	}
 }
+
+// The data of every type is read and written without the general JSON code, in the forms
+// that bards post.
+func TestDataOfEveryTypeIsReadAndWrittenByItsTable(t *testing.T) {
+	for typ, data := range sampleData {
+		r := fastjson.NewReader(data)
+		d := dataTypeOf(typ).read(&r)
+		if d == nil || !r.End() {
+			t.Errorf("%s: %s was left to the general decoder", typ, data)
+			continue
+		}
+		for _, canonical := range []bool{false, true} {
+			if _, ok := writeFast(nil, d, canonical); !ok {
+				t.Errorf("%s: %s was left to the general writer", typ, data)
+			}
+		}
+	}
+}
+
+// The text of an event is copied once. The data is allocated with the numbers and the few
+// totals that it points to. Rules of several members need a Checker.
+func TestReadingAllocatesLittle(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		event, data float64
+	}{
+		{fastSeeds[1], 3, 2}, // and the zone of the time
+		{fastSeeds[2], 3, 3},
+		{fastSeeds[4], 3, 3},
+		{fastSeeds[8], 3, 3},
+	} {
+		e, ok := fastEvent(c.text)
+		if !ok {
+			t.Fatalf("%s was left to the general decoder", c.text)
+		}
+		text := []byte(c.text)
+		if n := testing.AllocsPerRun(100, func() { Decode(text) }); n > c.event {
+			t.Errorf("%s is decoded with %v allocations; want %v", c.text, n, c.event)
+		}
+		stored, err := MarshalData(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() { e.ReadData(stored); e.CheckData() }); n > c.data {
+			t.Errorf("%s is read and checked with %v allocations; want %v", stored, n, c.data)
+		}
+		b := make([]byte, 0, 1<<10)
+		if n := testing.AllocsPerRun(100, func() { AppendData(b, e.Data); AppendCanonical(b, e.Data) }); n > 0 {
+			t.Errorf("%s is written with %v allocations", stored, n)
+		}
+	}
+}

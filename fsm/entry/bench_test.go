@@ -88,3 +88,21 @@ func BenchmarkEncodePost(b *testing.B) {
 		}
 	}
 }
+
+// Events of a post that follow each other in one contest need memory for their ids alone.
+func TestDecodingAllocatesLittle(t *testing.T) {
+	const events = 64
+	entry := run(t, events, playData)
+	const whole = 8 // for the list of posts, that of the events, and the texts of the first event
+	if n := testing.AllocsPerRun(100, func() { Decode(entry) }); n > events+whole {
+		t.Errorf("decoding %d events takes %v allocations; want %d", events, n, events+whole)
+	}
+	c, err := Decode(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &c.Posts[0].Events[1]
+	if n := testing.AllocsPerRun(100, func() { e.CheckEnvelope(); DigestOf(&e.Event, e.JSON) }); n > 0 {
+		t.Errorf("checking the envelope and the digest take %v allocations", n)
+	}
+}
