@@ -70,6 +70,12 @@ type Data interface {
 	eventType() Type
 }
 
+// Totals is an object of numbers in an event or a record.
+type (
+	Total  = mark.Total
+	Totals = mark.Totals
+)
+
 // Limits of the strings and lists in an event. Strings are counted in bytes.
 const (
 	MaxID        = 128

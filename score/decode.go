@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -282,76 +284,48 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 // Nearly every event is plain JSON, which package fastjson reads. Where it succeeds, the
 // general decoder must too, with the same result; FuzzFastRead compares the two.
 
-// The members of an event, for fastEvent.
-const (
-	memberID = 1 << iota
-	memberSource
-	memberSeq
-	memberType
-	memberTime
-	memberContestID
-	memberData
-	memberKey
-	memberLineage
-	memberSignature
-)
+var eventLayout = newLayout(reflect.TypeFor[Event](), 0, "")
 
 // fastEvent reads an event.
 func fastEvent(text string) (e Event, ok bool) {
 	r := fastjson.NewReader(text)
+	given, next := uint64(0), 0
 	var of *table
-	var data fastjson.Reader // of the data, if it comes before the type
-	given := 0
-	for r.Begin('{'); r.More('}'); {
-		var name string
-		if !r.Name(&name) {
+	var early fastjson.Reader // of data that come before the type
+	for r.Begin('{'); r.More('}'); next++ {
+		if next = eventLayout.readName(&r, next); next < 0 || given>>next&1 == 1 {
 			return e, false
 		}
-		member := 0
-		switch name {
-		case "id":
-			member, ok = memberID, r.Text(&e.ID)
-		case "source":
-			member, ok = memberSource, r.Text(&e.Source)
-		case "seq":
-			member, ok = memberSeq, r.Count(&e.Seq)
-		case "type":
-			member, ok = memberType, r.Text((*string)(&e.Type))
-			if of = dataTypeOf(e.Type); of != nil {
-				e.Type = of.name // which holds no text in memory
-			}
-		case "time":
-			member, ok = memberTime, r.Time(&e.Time)
-		case "contest_id":
-			member, ok = memberContestID, r.Text(&e.ContestID)
-		case "key":
-			member, ok = memberKey, r.Text(&e.Key)
-		case "lineage":
-			member, ok = memberLineage, r.Text(&e.Lineage)
-		case "signature":
-			member, ok = memberSignature, r.Base64(&e.Signature, 2*MaxSignature)
-		case "data":
-			if member = memberData; of != nil {
-				e.Data = of.read(&r)
-				ok = e.Data != nil
-			} else {
-				data = r
-				ok = r.Skip()
-			}
+		given |= 1 << next
+		switch f := &eventLayout.fields[next]; {
+		case f.kind != eventData:
+			ok = f.readPlain(&r, f.at(unsafe.Pointer(&e)))
+		case e.Type == "":
+			early = r
+			ok = r.Skip()
 		default:
+			if of = dataTypeOf(e.Type); of != nil {
+				e.Data = of.read(&r)
+			}
+			ok = e.Data != nil
+		}
+		if !ok {
 			return e, false
 		}
-		if !ok || given&member != 0 {
-			return e, false
-		}
-		given |= member
 	}
-	if !r.Ended() || !r.End() || of == nil || given&memberData == 0 {
+	if !r.Ended() || !r.End() {
 		return e, false
 	}
-	if e.Data == nil {
-		e.Data = of.read(&data)
+	if of == nil { // and the data were skipped, or are missing
+		if of = dataTypeOf(e.Type); of == nil {
+			return e, false
+		}
+		e.Data = of.read(&early)
 	}
+	e.Type = of.name // which holds no text in memory
 	e.IDGiven, e.TimeGiven = e.ID != "", given&memberTime != 0
 	return e, e.Data != nil
 }
+
+// memberTime is the bit of the time.
+var memberTime = uint64(1) << slices.IndexFunc(eventLayout.fields, func(f field) bool { return f.name == "time" })

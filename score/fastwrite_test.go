@@ -34,6 +34,8 @@ func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	}
 }
 
+func total(code string, n mark.Decimal) Total { return Total{Code: code, Value: n} }
+
 func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	zero, some := mark.Decimal(0), mark.Decimal(-1250)
 	clock, err := mark.ParseMeasure("2:11:31.2")
@@ -45,8 +47,8 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 		many[i].Code = string(rune('a' + i))
 	}
 	for _, text := range []string{"", "GAU", "Astérix", `a"\b`, "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
-		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}},
-			{{"x", 1}, {"a", 2}}, many} {
+		for _, result := range []Totals{nil, {}, {total(text, 1)}, {total(text, 1), total("x", some)},
+			{total("x", 1), total("x", 2)}, {total("x", 1), total("a", 2)}, many} {
 			for _, d := range []*mark.Decimal{nil, &zero, &some} {
 				marks := []*mark.Measure{nil, {}, new(mark.Number(some)), &clock}
 				compareWritten(t, &ScorePlay{
@@ -123,7 +125,7 @@ func FuzzFastWrite(f *testing.F) {
 			}
 		}
 		d := mark.Decimal(n)
-		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}},
+		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{total(text, d), total("GAU", -d)},
 			Comment: text})
 	})
 }

@@ -59,18 +59,20 @@ type field struct {
 type kind int
 
 const (
-	text    kind = 1 + iota // string
-	number                  // *Decimal
-	points                  // Decimal
-	measure                 // *Measure
-	totals                  // Totals
-	names                   // []string
-	flag                    // bool
-	integer                 // int
-	digits                  // *int
-	count                   // uint64
-	moment                  // time.Time
-	list                    // a slice of structs
+	text      kind = 1 + iota // string
+	number                    // *Decimal
+	points                    // Decimal
+	measure                   // *Measure
+	totals                    // Totals
+	names                     // []string
+	flag                      // bool
+	integer                   // int
+	digits                    // *int
+	count                     // uint64
+	moment                    // time.Time
+	list                      // a slice of structs
+	base64                    // []byte
+	eventData                 // Data, of an Event
 )
 
 var kinds = map[reflect.Type]kind{
@@ -85,14 +87,21 @@ var kinds = map[reflect.Type]kind{
 	reflect.TypeFor[*int]():          digits,
 	reflect.TypeFor[uint64]():        count,
 	reflect.TypeFor[time.Time]():     moment,
+	reflect.TypeFor[[]byte]():        base64,
+	reflect.TypeFor[Data]():          eventData,
 }
 
 // kindOf returns the kind of a type of members, 0 if there is none.
 func kindOf(of reflect.Type) kind {
-	if k := kinds[of]; k != 0 || of.Kind() != reflect.Slice || of.Elem().Kind() != reflect.Struct {
+	switch k := kinds[of]; {
+	case k != 0:
 		return k
+	case of.Kind() == reflect.String:
+		return text
+	case of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Struct:
+		return list
 	}
-	return list
+	return 0
 }
 
 // newLayout returns the layout of a struct that is at an offset in another one. base is
@@ -243,36 +252,46 @@ func (l *layout) readName(r *fastjson.Reader, next int) int {
 func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
 	at := f.at(d)
 	switch f.kind {
-	case text:
-		return r.Text((*string)(at))
 	case number:
 		n := (*mark.Decimal)(unsafe.Add(d, f.room))
 		*(**mark.Decimal)(at) = n
 		return n.ReadFast(r)
-	case points:
-		return (*mark.Decimal)(at).ReadFast(r)
 	case measure:
 		m := (*mark.Measure)(unsafe.Add(d, f.room))
 		*(**mark.Measure)(at) = m
 		return m.ReadFast(r)
 	case totals:
-		return fastTotals(r, (*Totals)(at), (*[fewTotals]Total)(unsafe.Add(d, f.room))[:0])
+		return (*Totals)(at).ReadFast(r, (*[fewTotals]Total)(unsafe.Add(d, f.room))[:0])
 	case names:
 		return readNames(r, (*[]string)(at))
-	case flag:
-		return r.Bool((*bool)(at))
-	case integer:
-		return r.Int((*int)(at))
 	case digits:
 		n := new(int)
 		*(**int)(at) = n
 		return r.Int(n)
+	case list:
+		return f.readList(r, f.listAt(d))
+	}
+	return f.readPlain(r, at)
+}
+
+// readPlain reads a member that points to nothing else of its struct, which may therefore
+// be on the stack.
+func (f *field) readPlain(r *fastjson.Reader, at unsafe.Pointer) bool {
+	switch f.kind {
+	case text:
+		return r.Text((*string)(at))
+	case points:
+		return (*mark.Decimal)(at).ReadFast(r)
+	case flag:
+		return r.Bool((*bool)(at))
+	case integer:
+		return r.Int((*int)(at))
 	case count:
 		return r.Count((*uint64)(at))
 	case moment:
 		return r.Time((*time.Time)(at))
-	case list:
-		return f.readList(r, f.listAt(d))
+	case base64:
+		return r.Base64((*[]byte)(at), 2*MaxSignature)
 	}
 	return false
 }
@@ -297,8 +316,8 @@ func element(list reflect.Value, i int) unsafe.Pointer { return list.Index(i).Ad
 
 func (f *field) readList(r *fastjson.Reader, to reflect.Value) bool {
 	to.Set(reflect.MakeSlice(f.of, 0, 0))
-	n := 0
-	for r.Begin('['); r.More(']'); n++ {
+	for r.Begin('['); r.More(']'); {
+		n := to.Len()
 		to.Grow(1)
 		to.SetLen(n + 1)
 		if _, ok := f.element.read(r, element(to, n), false); !ok {

@@ -67,7 +67,7 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 		(*(**mark.Measure)(at)).WriteFast(w)
 	case totals:
 		w.Name(f.name)
-		fastWriteTotals(w, *(*Totals)(at), canonical)
+		(*(*Totals)(at)).WriteFast(w, canonical)
 	case names:
 		list := *(*[]string)(at)
 		w.Array(f.name, len(list), func(i int) { w.Quote(list[i]) })
@@ -153,8 +153,8 @@ func (f *field) checkTotals(t *Totals, c *Checker, stored bool) {
 	}
 	switch {
 	case !stored:
-		t.sort()
-	case !t.sorted():
+		t.Sort()
+	case !t.Sorted():
 		c.Fail(f.path, "is not in the order of its names")
 	}
 }

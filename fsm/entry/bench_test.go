@@ -44,9 +44,10 @@ func BenchmarkEvent(b *testing.B) {
 		step := func(name string, f func(e *Event)) {
 			b.Run(data.name+"/"+name, func(b *testing.B) {
 				b.ReportAllocs()
-				c, err := Decode(entry)
+				var c Command
 				for i := 0; b.Loop(); i++ {
 					if i%events == 0 {
+						var err error
 						if c, err = Decode(entry); err != nil {
 							b.Fatal(err)
 						}
