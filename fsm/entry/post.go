@@ -70,7 +70,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
 			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
-			scratch = appendDelta(scratch, previous, e.Signature)
+			scratch = AppendSignature(scratch, previous, e.Signature)
 		}
 		previous = e.Signature
 		b = appendText(b, fieldPostEvent, scratch)
