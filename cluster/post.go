@@ -53,6 +53,7 @@ type poster struct {
 	proposer *proposer
 	batcher  *batch.Batcher
 	refusals *peer.Refusals // of the tokens of forwarded posts
+	timers   sync.Pool      // see startTimer
 
 	mu         sync.Mutex
 	forwarding map[string]int // batches that are being answered, by the member that forwards
@@ -76,12 +77,12 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 			return nil, problem
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.scaled(postTimeout))
-	defer cancel()
+	timeout := p.startTimer(p.scaled(postTimeout))
+	defer p.stopTimer(timeout)
 	var outcome batch.Outcome
 	begun, uncertain := time.Now(), false // an attempt may be applied
 	_ = p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
-		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
+		outcome = p.attempt(ctx, timeout.C, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
 			return true
@@ -93,6 +94,9 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 		case outcome.Problem.Code != score.NoMaster:
 			return true
 		case !uncertain && time.Since(begun) > p.scaled(seekTimeout):
+			return true
+		}
+		if time.Since(begun) >= p.scaled(postTimeout) {
 			return true
 		}
 		p.metrics.Retries.Inc()
@@ -138,26 +142,43 @@ func tooFarAhead(t time.Time) *score.Problem {
 		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew).At("time")
 }
 
+// startTimer starts a timer, for stopTimer to stop. Timers are used again: a context with a
+// timeout costs a post more than all its checks.
+func (p *poster) startTimer(d time.Duration) *time.Timer {
+	if t, ok := p.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (p *poster) stopTimer(t *time.Timer) {
+	t.Stop()
+	p.timers.Put(t)
+}
+
 // attempt sends a post once. The problem no_master means that it was not proposed.
-func (p *poster) attempt(ctx context.Context, post *batch.Post) batch.Outcome {
+func (p *poster) attempt(ctx context.Context, timeout <-chan time.Time, post *batch.Post) batch.Outcome {
 	if problem := p.batcher.Add(post); problem != nil {
 		return batch.Outcome{Problem: problem}
 	}
 	select {
 	case o := <-post.Done:
 		return o
+	case <-timeout:
 	case <-ctx.Done():
-		return batch.Outcome{Problem: outcomeUnknown()}
 	}
+	return batch.Outcome{Problem: outcomeUnknown()}
 }
 
 // send sends posts to the master: into its log if this member is it, else over the peer
 // port.
-func (p *poster) send(posts []*batch.Post) {
+func (p *poster) send(posts []*batch.Post, written func()) {
 	if p.raft.State() == raft.Leader {
-		p.propose(posts)
+		p.propose(posts, written)
 		return
 	}
+	written() // the master batches what arrives
 	var own []*batch.Post
 	for _, post := range posts {
 		if post.Forwarded {
@@ -171,8 +192,9 @@ func (p *poster) send(posts []*batch.Post) {
 	}
 }
 
-// propose makes one log entry of posts and waits until all frontends may show it.
-func (p *poster) propose(posts []*batch.Post) {
+// propose makes one log entry of posts and waits until all frontends may show it. It calls
+// written when the entry is committed and applied here.
+func (p *poster) propose(posts []*batch.Post, written func()) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
@@ -189,6 +211,7 @@ func (p *poster) propose(posts []*batch.Post) {
 	}
 	start := time.Now()
 	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
+	written()
 	p.metrics.Commit.Observe(time.Since(start).Seconds())
 	if notAppended(err) {
 		batch.Refuse(posts, peer.NotMaster())
