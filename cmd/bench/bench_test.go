@@ -103,7 +103,7 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
 	for _, args := range []string{
 		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
-		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
+		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "boards --ask me", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
 		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --times 5000",
 	} {
 		command := newCommand()

@@ -61,7 +61,7 @@ func readsCommand(b *bench) *cobra.Command {
 		func(f *pflag.FlagSet) {
 			f.StringSliceVar(&r.targets, "targets", allTargets, "servers to ask, in turn")
 			f.StringSliceVar(&r.writes, "writes", allWrites, "what is written meanwhile")
-			writeRateFlag(f, &r.writeRate)
+			number(f, &r.writeRate, "write-rate", 1000.0, 1, 100_000, "events/s that are written meanwhile")
 		},
 		func(ctx context.Context) error {
 			err := errors.Join(oneOf(allTargets, r.targets), oneOf(allWrites, r.writes), lookPath("wrk", "wrk"))
@@ -71,10 +71,6 @@ func readsCommand(b *bench) *cobra.Command {
 			_, err = r.experiment().run(ctx, b)
 			return err
 		})
-}
-
-func writeRateFlag(f *pflag.FlagSet, to *float64) {
-	number(f, to, "write-rate", 1000.0, 1, 100_000, "events/s that are written meanwhile")
 }
 
 // target is a server that is asked for the record.
