@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -158,7 +159,7 @@ func TestARecordIsAsBeforeWhenItWasStored(t *testing.T) {
 func describe(r *record) string {
 	text := fmt.Sprintf("%q %+v %+v", r.competitor, r.named, r.shown)
 	for i, m := range r.marks {
-		b, err := m.AppendJSON(nil)
+		b, err := json.Marshal(m)
 		text += fmt.Sprint(" ", r.splits[i], " ", string(b), err)
 	}
 	return text
