@@ -17,8 +17,8 @@ import (
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
-// decoded in memory until flush writes each of them once. Everything else is written
-// immediately. The changes of an all-or-none post can be undone.
+// decoded in memory until flush encodes each of them once. The changes of an all-or-none
+// post can be undone.
 //
 // The methods that read and write the database return no errors: the transaction keeps
 // the first one, and applyEntry returns it.
@@ -188,7 +188,7 @@ func (b *batch) flush() error {
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}
-	return b.tx.Err()
+	return b.tx.Flush()
 }
 
 // updateIndex updates the postings of a contest that may have changed. A nil contest has

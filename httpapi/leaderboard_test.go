@@ -12,8 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
-	"laurel/httpapi/fastpath"
 	"laurel/cache/queries"
+	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/score/ranking"

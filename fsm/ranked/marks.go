@@ -223,7 +223,7 @@ func (s *Contest) Remove(list []Key) {
 		return s.Total(split) == 0
 	})
 	for _, at := range list {
-		if !hasMark(w.tx.Tx, id, marked, at.Competitor) {
+		if !hasMark(w.tx, id, marked, at.Competitor) {
 			index.RemoveMark(w.tx, id, at.Competitor)
 		}
 	}
@@ -231,7 +231,7 @@ func (s *Contest) Remove(list []Key) {
 
 // Has implements fold.Marks.
 func (s *Contest) Has(competitor string) bool {
-	return hasMark(s.w.tx.Tx, s.contest.ID, s.contest.Definition.AllSplits(), competitor)
+	return hasMark(s.w.tx, s.contest.ID, s.contest.Definition.AllSplits(), competitor)
 }
 
 // Clear implements fold.Marks.
@@ -254,7 +254,7 @@ func (s *Contest) Total(split string) int {
 	if n, changed := s.w.totals[splitKey{s.contest.ID, split}]; changed {
 		return n
 	}
-	n, err := Total(s.w.tx.Tx, s.contest.ID, split)
+	n, err := Total(s.w.tx, s.contest.ID, split)
 	s.w.tx.Fail(err)
 	return n
 }
@@ -274,9 +274,9 @@ func (s *Contest) First(split string, n int) (first []ranking.Mark, total int) {
 }
 
 // hasMark reports whether a competitor has a mark at one of the splits.
-func hasMark(tx *bolt.Tx, contestID string, splits []string, competitor string) bool {
+func hasMark(tx *database.Tx, contestID string, splits []string, competitor string) bool {
 	for _, split := range splits {
-		if tx.Bucket(database.Marks).Get(database.Key(contestID, split, competitor)) != nil {
+		if tx.Get(database.Marks, database.Key(contestID, split, competitor)) != nil {
 			return true
 		}
 	}
@@ -284,7 +284,7 @@ func hasMark(tx *bolt.Tx, contestID string, splits []string, competitor string) 
 }
 
 // Total returns the number of marks at a split of a contest.
-func Total(tx *bolt.Tx, contestID, split string) (int, error) {
+func Total(tx database.Reader, contestID, split string) (int, error) {
 	n, err := database.Counter(tx.Bucket(database.Splits), database.Key(contestID, split))
 	return int(n), err
 }

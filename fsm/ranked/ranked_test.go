@@ -30,7 +30,7 @@ func write(t *testing.T, f func(w *Writer, tx *database.Tx), read func(tx *bolt.
 		w := NewWriter(tx, new(leaderboard.Updates), func() { restated++ })
 		f(w, tx)
 		w.Flush()
-		return tx.Err()
+		return tx.Flush()
 	})
 	if err == nil && read != nil {
 		err = db.View(func(tx *bolt.Tx) error { read(tx); return nil })

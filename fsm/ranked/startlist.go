@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"iter"
 
-	bolt "go.etcd.io/bbolt"
-
 	"laurel/fsm/database"
 	"laurel/fsm/index"
 	"laurel/score"
@@ -66,7 +64,7 @@ func (s *Contest) RemoveEntrant(code string) {
 
 // FirstEntrants implements fold.Marks.
 func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
-	for e, err := range Entrants(s.w.tx.Tx, s.contest.ID, nil) {
+	for e, err := range Entrants(s.w.tx, s.contest.ID, nil) {
 		if s.w.tx.Fail(err); err != nil || len(first) == n {
 			break
 		}
@@ -77,7 +75,7 @@ func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
 
 // Entrants returns the entrants behind one, or all for nil, in order. An error ends the
 // sequence.
-func Entrants(tx *bolt.Tx, contestID string, after *score.Entrant) iter.Seq2[score.Entrant, error] {
+func Entrants(tx database.Reader, contestID string, after *score.Entrant) iter.Seq2[score.Entrant, error] {
 	return func(yield func(score.Entrant, error) bool) {
 		bucket, prefix := tx.Bucket(database.Entrants), database.Prefix(contestID, entrantByOrder)
 		from := prefix

@@ -55,7 +55,7 @@ func write(t *testing.T, db *bolt.DB, f func(w *Writer, tx *database.Tx)) {
 	err := db.Update(func(boltTx *bolt.Tx) error {
 		tx := database.NewTx(boltTx)
 		f(NewWriter(tx), tx)
-		return tx.Err()
+		return tx.Flush()
 	})
 	if err != nil {
 		t.Fatal(err)
