@@ -90,9 +90,9 @@ type boardServers struct {
 	order   []string // addresses of the frontends, the master last
 }
 
-func (r *boards) start(ctx context.Context, dir string) (_ *boardServers, stop func(), err error) {
+func (r *boards) start(ctx context.Context, dir string, _ boardsCell) (_ *boardServers, stop func(), err error) {
 	s := &boardServers{boards: r, dir: dir, contest: "BENCH/OPEN"}
-	if s.group, err = r.startFrontends(ctx, dir, false); err != nil {
+	if s.group, _, err = r.startFrontends(ctx, dir, groupSize, false); err != nil {
 		return nil, nil, err
 	}
 	if s.redis, err = startRedis(ctx, dir, r.players); err != nil {
