@@ -59,7 +59,7 @@ func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []mark
 func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		if r.Revision >= before {
 			break
 		}
@@ -105,7 +105,7 @@ func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*scor
 	return func(yield func(*score.ResultSet, *entry.Event) bool) {
 		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
 			b.tx.Fail(err)
-			b.countRow()
+			b.RowRead()
 			if r.Revision < reset {
 				return
 			}

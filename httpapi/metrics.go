@@ -27,7 +27,8 @@ type metrics struct {
 	problems *prometheus.CounterVec        // by code
 	events   map[string]prometheus.Counter // by status; not changed after it has been made
 	reads    readCounters
-	hits     *atomic.Uint64 // of reads; found without a look-up, because hits are frequent
+	// hits and waits are of reads; found without a look-up, because they are frequent.
+	hits, waits *atomic.Uint64
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -54,7 +55,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		events: map[string]prometheus.Counter{},
 		reads:  newReadCounters(factory),
 	}
-	m.hits = m.reads[cache.Hit]
+	m.hits, m.waits = m.reads[cache.Hit], m.reads[cache.Wait]
 	// All children are shown from the start.
 	for _, c := range score.Codes() {
 		m.problems.WithLabelValues(string(c))
