@@ -141,7 +141,7 @@ func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0
-	m.poster.batcher = batch.New(func(posts []*batch.Post, _ func()) {
+	m.poster.batcher = batch.New(func(posts []*batch.Post) {
 		attempts++
 		if attempts == 1 {
 			batch.Refuse(posts, outcomeUnknown())

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +51,7 @@ const (
 // poster is the path of posts: into the log at the master, and to the master elsewhere.
 type poster struct {
 	*replica
-	access   *accessControl
+	access   *accessControl // set before the first post, as is proposer
 	proposer *proposer
 	batcher  *batch.Batcher
 	refusals *peer.Refusals // of the tokens of forwarded posts
@@ -57,6 +59,13 @@ type poster struct {
 
 	mu         sync.Mutex
 	forwarding map[string]int // batches that are being answered, by the member that forwards
+}
+
+func newPoster(r *replica) *poster {
+	p := &poster{replica: r}
+	p.refusals = peer.NewRefusals(r.metrics.TokensRefused, r.log, slices.Collect(maps.Values(tokenReasons))...)
+	p.batcher = batch.New(p.send, func(events int) { r.metrics.EntryEvents.Observe(float64(events)) })
+	return p
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -173,12 +182,12 @@ func (p *poster) attempt(ctx context.Context, timeout <-chan time.Time, post *ba
 
 // send sends posts to the master: into its log if this member is it, else over the peer
 // port.
-func (p *poster) send(posts []*batch.Post, written func()) {
+func (p *poster) send(posts []*batch.Post) {
 	if p.raft.State() == raft.Leader {
-		p.propose(posts, written)
+		p.propose(posts)
 		return
 	}
-	written() // the master batches what arrives
+	p.batcher.Written() // the master batches what arrives
 	var own []*batch.Post
 	for _, post := range posts {
 		if post.Forwarded {
@@ -192,9 +201,8 @@ func (p *poster) send(posts []*batch.Post, written func()) {
 	}
 }
 
-// propose makes one log entry of posts and waits until all frontends may show it. It calls
-// written when the entry is committed and applied here.
-func (p *poster) propose(posts []*batch.Post, written func()) {
+// propose makes one log entry of posts and waits until all frontends may show it.
+func (p *poster) propose(posts []*batch.Post) {
 	l := p.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || !p.access.founded() {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
@@ -211,7 +219,6 @@ func (p *poster) propose(posts []*batch.Post, written func()) {
 	}
 	start := time.Now()
 	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
-	written()
 	p.metrics.Commit.Observe(time.Since(start).Seconds())
 	if notAppended(err) {
 		batch.Refuse(posts, peer.NotMaster())

@@ -24,9 +24,9 @@ const (
 	maxEntryBytes  = 256 << 10
 	maxQueuedPosts = 8192
 	maxQueuedBytes = 32 << 20
-	// maxInFlight is the number of batches that may be in flight. One of them may be
-	// written; the other is applied already and waits for its release. So a batch has all
-	// that arrived while the last was written.
+	// maxInFlight is the number of batches that may be in flight. Only one of them is being
+	// written; the other is applied or waits for its release. So a batch has all that
+	// arrived while the last was written.
 	maxInFlight = 2
 )
 
@@ -90,24 +90,23 @@ func Refuse(batch []*Post, problem *score.Problem) {
 
 // Batcher batches posts. It is safe for concurrent use.
 type Batcher struct {
-	send    Send
+	send    func([]*Post)
 	observe func(events int)
 	sending sync.WaitGroup // the calls of send
 
 	mu       sync.Mutex
 	queue    []*Post
 	bytes    int
-	inFlight int  // calls of send
-	writing  bool // one of them has not called written
+	inFlight int    // calls of send
+	last     uint64 // the number of batches so far
+	writing  uint64 // the number of the batch that is being written; 0 if none is
 	closed   bool
 }
 
-// Send sends a batch. It calls written when the next batch may be sent, and finishes each
-// post before it returns.
-type Send func(posts []*Post, written func())
-
-// New returns a Batcher. observe is called with the number of events of each batch.
-func New(send Send, observe func(events int)) *Batcher {
+// New returns a Batcher. send finishes each post of a batch before it returns. The next
+// batch begins after a call of Written, or when send returns. observe is called with the
+// number of events of each batch.
+func New(send func([]*Post), observe func(events int)) *Batcher {
 	return &Batcher{send: send, observe: observe}
 }
 
@@ -131,32 +130,35 @@ func (b *Batcher) Add(p *Post) *score.Problem {
 // begin sends the next batch, unless another one is being written or too many are in
 // flight. b.mu must be held.
 func (b *Batcher) begin() {
-	if len(b.queue) == 0 || b.writing || b.inFlight == maxInFlight {
+	if len(b.queue) == 0 || b.writing != 0 || b.inFlight == maxInFlight {
 		return
 	}
 	b.inFlight++
-	b.writing = true
-	b.sending.Go(b.sendNext)
+	b.last++
+	b.writing = b.last
+	number := b.last
+	b.sending.Go(func() { b.sendNext(number) })
 }
 
-// sendNext sends one batch.
-func (b *Batcher) sendNext() {
-	isWritten := false
-	written := func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if !isWritten {
-			isWritten, b.writing = true, false
-			b.begin()
-		}
-	}
+// Written lets the next batch begin, because the last one is in the log of a majority. To
+// call it too early costs only larger batches.
+func (b *Batcher) Written() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = 0
+	b.begin()
+}
+
+func (b *Batcher) sendNext(number uint64) {
 	if batch := b.next(); len(batch) > 0 { // else the batcher was closed
-		b.send(batch, written)
+		b.send(batch)
 	}
-	written()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inFlight--
+	if b.writing == number {
+		b.writing = 0
+	}
 	b.begin()
 }
 

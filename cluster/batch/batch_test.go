@@ -35,9 +35,9 @@ func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed func()
 	sent = make(chan []*Post, 1000)
 	released := make(chan struct{})
 	proceed = sync.OnceFunc(func() { close(released) })
-	g = New(func(batch []*Post, written func()) {
+	g = New(func(batch []*Post) {
 		sent <- batch
-		written()
+		g.Written()
 		<-released
 		for _, p := range batch {
 			p.Done <- Outcome{}
@@ -128,11 +128,9 @@ func TestPostsThatComeWhileABatchIsWrittenAreTheNextBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const posts = 20
-		sent, written, released := make(chan []*Post, posts), make(chan struct{}), make(chan struct{})
-		g := New(func(batch []*Post, isWritten func()) {
+		sent, released := make(chan []*Post, posts), make(chan struct{})
+		g := New(func(batch []*Post) {
 			sent <- batch
-			<-written
-			isWritten()
 			<-released
 			for _, p := range batch {
 				p.Done <- Outcome{}
@@ -157,17 +155,16 @@ func TestPostsThatComeWhileABatchIsWrittenAreTheNextBatch(t *testing.T) {
 				t.Fatalf("batches of %v were sent while another one was written", sizes)
 			}
 		}
-		written <- struct{}{} // and the first batch waits for its release
+		g.Written() // and the first batch waits for its release
 		if sizes := batches(); !slices.Equal(sizes, []int{posts}) {
 			t.Errorf("%d posts were sent in batches of %v", posts, sizes)
 		}
-		written <- struct{}{}
+		g.Written()
 		last := add(t, g, e)
 		if sizes := batches(); len(sizes) > 0 {
 			t.Errorf("batches of %v were sent while two wait for their release", sizes)
 		}
 		close(released)
-		close(written)
 		if o := <-last.Done; o.Problem != nil {
 			t.Error(o.Problem)
 		}
