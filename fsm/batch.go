@@ -57,8 +57,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
 	}
-	// A mark that is restated costs as much as an event that is folded again.
-	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, b.markRestated)
+	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, &b.work)
 	return b
 }
 

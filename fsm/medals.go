@@ -33,7 +33,7 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		if len(orphans) == 0 && !rename {
 			break
 		}
-		b.countRow()
+		b.RowRead()
 		names := len(orphans) > 0 && (r.Is(score.TypeCompetitionDefine) || namesAny(r.JSON(), orphans))
 		if !names && !(rename && r.Is(score.TypeContestDefine)) {
 			continue

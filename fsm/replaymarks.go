@@ -58,7 +58,7 @@ func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []mark
 func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
 	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, after) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		if r.Revision >= before {
 			break
 		}
@@ -104,7 +104,7 @@ func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*scor
 	return func(yield func(*score.ResultSet, *entry.Event) bool) {
 		for r, err := range timeline.ContestBackward(b.timeline.Bucket(), h.contestID) {
 			b.tx.Fail(err)
-			b.countRow()
+			b.RowRead()
 			if r.Revision < reset {
 				return
 			}

@@ -60,13 +60,13 @@ const (
 type work struct {
 	folded   int // events, with rows/rowsPerFold and restated
 	before   int // those folded for the events before the present one
-	rows     int // of timelines, since folded was last increased for them
+	rows     int // of timelines and marks, since folded was last increased for them
 	restated int // marks that were written again, each for an event of another split
 }
 
-// markRestated counts a mark that is written again. It costs as much as an event that is
+// MarkRestated counts a mark that is written again. It costs as much as an event that is
 // folded again.
-func (w *work) markRestated() {
+func (w *work) MarkRestated() {
 	w.folded++
 	w.restated++
 }
@@ -94,8 +94,8 @@ func (w *work) mayFold(n int) *score.Problem {
 	return nil
 }
 
-// countRow counts a row of a timeline that is read.
-func (w *work) countRow() {
+// RowRead counts a row of a timeline, or the record of a competitor, that is read.
+func (w *work) RowRead() {
 	if w.rows++; w.rows == rowsPerFold {
 		w.rows, w.folded = 0, w.folded+1
 	}
@@ -129,7 +129,7 @@ func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, n
 	}
 	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, 0) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		leftOut := h.leavesOut(r.Wire)
 		isNamed := d != nil && (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
 			r.Matches(d.Voids, d.VoidsSource, d.VoidsSeq)

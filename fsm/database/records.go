@@ -20,10 +20,8 @@ var (
 	Seqs       = []byte("seqs")       // source, number of the block of seqs -> revision, digest and id of each (package fsm)
 	Medals     = []byte("medals")     // competition -> medal.Table
 	Awards     = []byte("awards")     // competition, award_id -> award
-	Marks      = []byte("marks")      // contest_id, split, competitor -> ranking.Mark
-	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
-	Traits     = []byte("traits")     // contest_id, competitor -> ranking.Traits
-	Splits     = []byte("splits")     // contest_id, split -> number of marks
+	Marks      = []byte("marks")      // contest_id, competitor -> all its marks (package ranked)
+	Splits     = []byte("splits")     // contest_id, split -> number of marks, and the best (package ranked)
 	Entrants   = []byte("entrants")   // contest_id, kind, code or position on the start list -> score.Entrant or nothing
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
@@ -32,8 +30,7 @@ var (
 
 // buckets are all buckets, sorted by name.
 var buckets = [][]byte{
-	Audit, Awards, Boards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
-	Traits,
+	Audit, Awards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -2,6 +2,7 @@ package ranked
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
 
 	"laurel/fsm/database"
@@ -18,7 +19,8 @@ func entrantKey(contestID, code string) []byte { return database.Key(contestID, 
 
 // orderKey returns the key for the place of an entrant.
 func orderKey(contestID string, e score.Entrant) []byte {
-	return append(appendSigned(database.Prefix(contestID, entrantByOrder), e.Order), e.Code...)
+	k := database.Prefix(contestID, entrantByOrder)
+	return append(binary.BigEndian.AppendUint64(k, uint64(e.Order)^1<<63), e.Code...) // keys sort by the order
 }
 
 // Entrant implements fold.Marks.
