@@ -46,10 +46,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	if len(p.Events) == 0 {
 		return EncodedPost{}, errors.New("a post without events")
 	}
-	b := make([]byte, 0, 256*len(p.Events)+8)
-	b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
-	b = protowire.AppendVarint(b, uint64(p.Mode))
-	var scratch, previous []byte
+	var b, previous []byte
+	scratch, data := make([]byte, 0, 512), make([]byte, 0, 256)
 	encoded := EncodedPost{Events: len(p.Events), Repeatable: true}
 	for i := range p.Events {
 		e := &p.Events[i]
@@ -59,8 +57,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		if e.Data == nil {
 			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
 		}
-		data, err := score.MarshalData(e.Data)
-		if err == nil {
+		var err error
+		if data, err = score.AppendData(data[:0], e.Data); err == nil {
 			err = encoded.setToken(e.Token)
 		}
 		if err != nil {
@@ -70,9 +68,14 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
 			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
-			scratch = appendDelta(scratch, previous, e.Signature)
+			scratch = AppendSignature(scratch, previous, e.Signature)
 		}
 		previous = e.Signature
+		if b == nil { // most posts have one event, or events of about one size
+			b = make([]byte, 0, (len(scratch)+8)*len(p.Events)+8)
+			b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
+			b = protowire.AppendVarint(b, uint64(p.Mode))
+		}
 		b = appendText(b, fieldPostEvent, scratch)
 	}
 	encoded.wire = b

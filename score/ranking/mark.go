@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"laurel/score"
-	"laurel/score/fastjson"
 	"laurel/score/mark"
 )
 
@@ -44,28 +43,6 @@ func (m *Mark) Strikes() bool { return strikes(m.IRM) }
 // strikes reports whether an IRM takes away the competitor's marks at all splits.
 func strikes(irm string) bool {
 	return irm == score.Disqualified || irm == score.DisqualifiedForConduct
-}
-
-// AppendJSON appends m as json.Marshal would write it, but faster.
-func (m Mark) AppendJSON(b []byte) ([]byte, error) {
-	w := fastjson.NewWriter(b)
-	w.Text("c", m.Competitor)
-	if m.Value != 0 {
-		w.Name("v")
-		w.B, _ = m.Value.AppendText(w.B)
-	}
-	if m.Mark2 != nil {
-		w.Name("v2")
-		w.B, _ = m.Mark2.AppendText(w.B)
-	}
-	w.OptionalUint("place", uint64(m.Place))
-	w.OptionalText("irm", m.IRM)
-	w.OptionalText("out", m.Out)
-	w.OptionalUint("reached", uint64(m.Reached))
-	m.Categories.writeTo(&w, "cat")
-	w.OptionalText("org", m.Organisation)
-	w.OptionalText("name", m.Name)
-	return w.End()
 }
 
 // Traits is what all marks of a competitor in a contest have in common.
