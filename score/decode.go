@@ -199,7 +199,7 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 		return nil, jsonProblem("data", err)
 	}
 	if p, ok := d.(partial); ok {
-		if err := readCleared(text, p); err != nil {
+		if err := of.readCleared(text, p); err != nil {
 			return nil, jsonProblem("data", err)
 		}
 	}

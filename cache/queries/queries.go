@@ -74,6 +74,18 @@ type Parse func(key string) (Question, error)
 // Encode returns value as the body of an answer. Answers that are pushed and answers that
 // are loaded both come from Encode, so they are equal byte for byte.
 func Encode(value any) ([]byte, error) {
+	switch v := value.(type) {
+	case *score.Record:
+		return encodeRecord(v)
+	case score.Record:
+		return encodeRecord(&v)
+	}
 	body, err := json.Marshal(value)
+	return append(body, '\n'), err
+}
+
+func encodeRecord(r *score.Record) ([]byte, error) {
+	const usual = 2 << 10
+	body, err := r.AppendJSON(make([]byte, 0, usual))
 	return append(body, '\n'), err
 }
