@@ -127,8 +127,9 @@ func (t *table) noteCleared(data partial, d unsafe.Pointer, given uint64) {
 		if given>>i&1 == 0 || f.ofEvent {
 			continue
 		}
-		if f.isZero(d) || f.isEmptyList(d) {
-			reflect.NewAt(f.of, f.at(d)).Elem().SetZero()
+		member := reflect.NewAt(f.of, f.at(d)).Elem()
+		if f.isZero(d) || member.Kind() == reflect.Slice && member.Len() == 0 {
+			member.SetZero()
 			clear = append(clear, f.name)
 		}
 	}

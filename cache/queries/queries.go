@@ -6,6 +6,8 @@
 package queries
 
 import (
+	"sync"
+
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
@@ -84,8 +86,18 @@ func Encode(value any) ([]byte, error) {
 	return append(body, '\n'), err
 }
 
+// buffers hold records while they are encoded, because an answer is kept for long and
+// gets no more memory than it needs.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 func encodeRecord(r *score.Record) ([]byte, error) {
-	const usual = 2 << 10
-	body, err := r.AppendJSON(make([]byte, 0, usual))
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	written, err := r.AppendJSON((*b)[:0])
+	const most = 64 << 10
+	if cap(written) <= most {
+		*b = written
+	}
+	body := append(make([]byte, 0, len(written)+1), written...)
 	return append(body, '\n'), err
 }
