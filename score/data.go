@@ -70,10 +70,10 @@ type Data interface {
 	eventType() Type
 }
 
-type Total = mark.Total
-
-// Totals is an object of numbers in an event or a record.
-type Totals = mark.Totals
+type (
+	Total  = mark.Total
+	Totals = mark.Totals // numbers of an event or a record
+)
 
 // Limits of the strings and lists in an event. Strings are counted in bytes.
 const (
