@@ -85,8 +85,8 @@ func checkRoundTrip(t *testing.T, e *Event) {
 		encoded = protowire.AppendTag(encoded, fieldSignature, protowire.BytesType)
 		encoded = AppendSignature(encoded, nil, e.Signature)
 	}
-	again, err := decodeEvent(encoded, nil)
-	if err != nil {
+	var again Event
+	if err := again.decode(encoded, new(Event)); err != nil {
 		t.Fatalf("%+v was decoded and encoded, and cannot be decoded again: %v", e, err)
 	}
 	if again.ID != e.ID || again.Seq != e.Seq || !again.Time.Equal(e.Time) || again.ContestID != e.ContestID ||
