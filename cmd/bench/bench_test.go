@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -51,9 +52,10 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts real servers; not with -short")
 	}
-	laurel := t.TempDir() + "/laurel"
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", laurel,
-		"./cmd/laurel").CombinedOutput(); err != nil {
+	programs := t.TempDir()
+	laurel, bard := filepath.Join(programs, laurelName), filepath.Join(programs, bardName)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", programs,
+		"./cmd/laurel", "./cmd/bard").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, c := range []struct {
@@ -66,14 +68,14 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		{"posts --systems laurel,etcd --posters 2 --to master --frontends 1,3", []string{"etcd"},
 			[]string{"| master | 2 | laurel | 1 |", "| master | 2 | laurel | 3 |", "| master | 2 | etcd | 3 |"}},
 		{"stream --ways plain,signed,secure,tls", nil, []string{"| plain |", "| signed |", "| secure |", "| tls |"}},
-		{"reads --targets laurel-follower,laurel-master,nginx", []string{"wrk", "nginx"},
+		{"reads --targets laurel-follower,laurel-master,nginx --writes same,others", []string{"wrk", "nginx"},
 			[]string{"| same | laurel-follower |", "| others | nginx |"}},
 		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"},
 			[]string{"| none | etcd-follower |", "| same | etcd-leader |"}},
-		{"sing --runners 20 --laurel " + laurel, nil, []string{"| marathon | laurel | 182 |"}},
+		{"sing --runners 20 --bard BARD --laurel LAUREL", nil, []string{"| marathon | laurel | 182 |"}},
 		{"idle --frontends 2 --watchers 5", nil, []string{"| 2 | nothing |", "| 2 | watchers |", "| 2 | certificates |"}},
 		{"watchers --watchers 50", nil, []string{"| 50 |"}},
-		{"boards --players 1000", []string{"wrk", "redis-server"},
+		{"boards --players 1000 --write-rate 1000", []string{"wrk", "redis-server"},
 			[]string{"| rank | redis |", "| around | laurel-master |"}},
 		{"overload --connections 60 --peak 8 --factors 2 --pin=false", nil, []string{"| 2x |"}},
 		{"failover --times 1 --etcd-times 0", nil, []string{"| laurel | SIGKILL of the leader |"}},
@@ -86,7 +88,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 			var out bytes.Buffer
 			command := newCommand()
 			command.SetOut(&out)
-			command.SetArgs(append(strings.Fields(c.args), "--laurel", laurel, "--dir", diskDir(t),
+			args := strings.NewReplacer("LAUREL", laurel, "BARD", bard).Replace(c.args)
+			command.SetArgs(append(strings.Fields(args), "--laurel", laurel, "--dir", diskDir(t),
 				"--rounds", "1", "--duration", "300ms", "--warmup", "100ms", "--settle", "0s"))
 			if err := command.ExecuteContext(t.Context()); err != nil {
 				t.Fatalf("%v\n%s", err, out.String())
@@ -103,7 +106,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
 	for _, args := range []string{
 		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
-		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "boards --ask me", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
+		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "boards --ask me",
+		"stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
 		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --times 5000",
 	} {
 		command := newCommand()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,12 +17,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 )
 
 const (
 	natsServe  = "nats-server"
 	natsStream = "events"
 )
+
+// natsSettings sync the log of the stream, as the others sync theirs, before an event is
+// acknowledged.
+const natsSettings = `server_name: %[1]s
+listen: %[2]s
+jetstream { store_dir: %[3]s/%[1]s, sync_interval: always }
+cluster { name: bench, listen: %[4]s, routes: [nats://%[5]s] }
+`
 
 // natsGroup is three servers of NATS with JetStream and one stream, in files with three
 // replicas. Each server is this program with the subcommand natsServe.
@@ -60,11 +67,12 @@ func (g *natsGroup) start(ctx context.Context) error {
 	clients, routes := ports[:groupSize], ports[groupSize:]
 	for i, addr := range clients {
 		name := "n" + strconv.Itoa(i+1)
-		_, err := g.add(name, []string{
-			natsServe, "--name", name, "--data", filepath.Join(g.dir, name),
-			"--listen", addr, "--route", routes[i], "--routes", strings.Join(routes, ","),
-		})
-		if err != nil {
+		file := filepath.Join(g.dir, name+".conf")
+		settings := fmt.Appendf(nil, natsSettings, name, addr, g.dir, routes[i], strings.Join(routes, ", nats://"))
+		if err := os.WriteFile(file, settings, 0o600); err != nil {
+			return err
+		}
+		if _, err := g.add(name, []string{natsServe, file}); err != nil {
 			return err
 		}
 		g.urls = append(g.urls, "nats://"+addr)
@@ -91,21 +99,16 @@ func (g *natsGroup) makeStream(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = leaderOf(stream.CachedInfo())
-	return err
-}
-
-// leaderOf returns the leader of a stream whose replicas are all there.
-func leaderOf(info *jetstream.StreamInfo) (string, error) {
+	info := stream.CachedInfo()
 	if info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != groupSize-1 {
-		return "", errors.New("the stream of NATS has no leader, or not all replicas")
+		return errors.New("the stream of NATS has no leader, or not all replicas")
 	}
 	for _, r := range info.Cluster.Replicas {
 		if r.Offline || !r.Current {
-			return "", fmt.Errorf("the replica %s of NATS is not there yet", r.Name)
+			return fmt.Errorf("the replica %s of NATS is not there yet", r.Name)
 		}
 	}
-	return info.Cluster.Leader, nil
+	return nil
 }
 
 func (g *natsGroup) name() string { return natsName }
@@ -123,17 +126,11 @@ func (g *natsGroup) order(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	leader, err := leaderOf(info)
-	if err != nil {
-		return nil, err
+	leader := slices.IndexFunc(g.list, func(p *localgroup.Process) bool { return p.Name == info.Cluster.Leader })
+	if leader < 0 {
+		return nil, errors.New("the stream of NATS has no leader")
 	}
-	order := slices.Clone(g.urls)
-	for i, p := range g.list {
-		if p.Name == leader {
-			order = append(slices.Delete(order, i, i+1), g.urls[i])
-		}
-	}
-	return order, nil
+	return append(slices.Delete(slices.Clone(g.urls), leader, leader+1), g.urls[leader]), nil
 }
 
 func (g *natsGroup) info(ctx context.Context, options ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
@@ -141,7 +138,11 @@ func (g *natsGroup) info(ctx context.Context, options ...jetstream.StreamInfoOpt
 	if err != nil {
 		return nil, fmt.Errorf("the stream of NATS: %w", err)
 	}
-	return s.Info(ctx, options...)
+	info, err := s.Info(ctx, options...)
+	if err == nil && info.Cluster == nil {
+		err = errors.New("the stream of NATS has no replicas")
+	}
+	return info, err
 }
 
 // writers returns n publishers, of which some share a connection as etcd's do.
@@ -211,30 +212,13 @@ func (p *publisher) Close() {
 
 // natsServerCommand is one server, which the bench starts.
 func natsServerCommand(*bench) *cobra.Command {
-	c := &cobra.Command{Use: natsServe, Hidden: true, Args: cobra.NoArgs}
-	var name, data, listen, route string
-	var routes []string
-	f := c.Flags()
-	f.StringVar(&name, "name", "", "of the server")
-	f.StringVar(&data, "data", "", "directory")
-	f.StringVar(&listen, "listen", "", "address for clients")
-	f.StringVar(&route, "route", "", "address for other servers")
-	f.StringSliceVar(&routes, "routes", nil, "of all servers")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		o := &natsserver.Options{
-			ServerName: name, StoreDir: data, JetStream: true, NoSigs: true,
-			SyncAlways: true, SyncInterval: 2 * time.Minute, // as sync_interval: always sets both
-		}
-		o.Cluster.Name = "bench"
-		var err1, err2 error
-		o.Host, o.Port, err1 = splitAddr(listen)
-		o.Cluster.Host, o.Cluster.Port, err2 = splitAddr(route)
-		if err := errors.Join(err1, err2); err != nil {
+	c := &cobra.Command{Use: natsServe + " FILE", Hidden: true, Args: cobra.ExactArgs(1)}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o, err := natsserver.ProcessConfigFile(args[0])
+		if err != nil {
 			return err
 		}
-		for _, r := range routes {
-			o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: r})
-		}
+		o.NoSigs = true
 		s, err := natsserver.NewServer(o)
 		if err != nil {
 			return err
@@ -246,13 +230,4 @@ func natsServerCommand(*bench) *cobra.Command {
 		return nil
 	}
 	return c
-}
-
-func splitAddr(addr string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, err
-	}
-	port, err = strconv.Atoi(text)
-	return host, port, err
 }
