@@ -51,8 +51,8 @@ type Sender struct {
 	ctx     context.Context // ends with the epoch
 	serving func(raft.Configuration)
 
-	mu       sync.Mutex    // guards the rest
-	changed  chan struct{} // closed and replaced after each step of the protocol
+	mu       sync.Mutex // guards the rest
+	waiters  []*waiter
 	master   *cache.Master
 	own      *cache.Link
 	config   raft.Configuration // the latest
@@ -69,7 +69,7 @@ func NewSender(
 	ctx context.Context, c Config, epoch uint64, config raft.Configuration, serving func(raft.Configuration),
 ) *Sender {
 	s := &Sender{
-		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config, changed: make(chan struct{}),
+		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config,
 		streams: map[raft.ServerID]*stream{}, dialing: map[raft.ServerID]context.CancelFunc{},
 	}
 	s.master = cache.NewMaster(string(s.Self), epoch, members(config), s.Timings, true, s.Mutation)
@@ -94,15 +94,33 @@ func members(c raft.Configuration) []cache.Member {
 func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	step(s.master, s.Clock())
+	now := s.Clock()
+	step(s.master, now)
 	s.send()
 	s.reportPenalties()
 	if !s.isServed && s.master.Serving() && s.ctx.Err() == nil {
 		s.isServed = true
 		s.serving(s.config)
 	}
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.wake(now)
+}
+
+// waiter waits until a step of the protocol has reached something. A step wakes only
+// those for whom it has: there are several steps between a push and its release.
+type waiter struct {
+	reached func(m *cache.Master, now time.Duration) bool
+	done    chan struct{}
+}
+
+// wake wakes the waiters that have what they wait for. s.mu must be held.
+func (s *Sender) wake(now time.Duration) {
+	s.waiters = slices.DeleteFunc(s.waiters, func(w *waiter) bool {
+		ok := w.reached(s.master, now)
+		if ok {
+			close(w.done)
+		}
+		return ok
+	})
 }
 
 // Read calls f with the master, which f must not change.
@@ -121,21 +139,25 @@ func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now ti
 }
 
 func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
-	for {
-		var ok bool
-		var changed <-chan struct{}
-		s.Read(func(m *cache.Master, now time.Duration) { ok, changed = reached(m, now), s.changed })
-		if ok {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-s.ctx.Done():
-			return false
-		case <-ctx.Done():
-			return false
-		}
+	w := &waiter{reached, make(chan struct{})}
+	s.mu.Lock()
+	s.waiters = append(s.waiters, w)
+	s.wake(s.Clock())
+	s.mu.Unlock()
+	select {
+	case <-w.done:
+		return true
+	case <-s.ctx.Done():
+	case <-ctx.Done():
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.waiters, w)
+	if i < 0 {
+		return true // it was woken just now
+	}
+	s.waiters = slices.Delete(s.waiters, i, i+1)
+	return false
 }
 
 // AwaitReleased waits until all frontends may show a revision that was committed in this
