@@ -50,7 +50,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 	b := &batch{
 		m:             m,
 		tx:            tx,
-		timeline:      timeline.NewWriter(tx),
+		timeline:      timeline.NewWriter(tx, m.cache.timelines),
 		identities:    identity.NewWriter(tx, m.cache.sources),
 		head:          *m.head.Load(),
 		startRevision: m.Revision(),
@@ -70,7 +70,6 @@ func (b *batch) beginUndo() {
 	revision, events, savepoint := b.Revision, len(b.events), b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
 		b.Revision, b.events = revision, b.events[:events]
-		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})
 }
@@ -177,6 +176,7 @@ func (b *batch) flush() error {
 	}
 	index.AddSections(b.tx, b.sections)
 	b.sections = score.Sections{}
+	b.timeline.Flush()
 	b.identities.Flush()
 	b.ranked.Flush()
 	h := *b.m.head.Load()

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
@@ -41,7 +40,7 @@ func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 		by := h.voidedBy[s.Revision]
 		if by != s.VoidedBy && s != e {
 			s.VoidedBy = by
-			b.timeline.Put(s)
+			b.timeline.Replace(s)
 			changed = append(changed, s)
 		}
 	}
@@ -128,7 +127,7 @@ func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, n
 	if c := b.contest(contestID); c != nil {
 		h.ranked = c.Definition.Kind == score.Ranked
 	}
-	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, 0) {
 		b.tx.Fail(err)
 		b.RowRead()
 		leftOut := h.leavesOut(r.Wire)
@@ -210,7 +209,7 @@ func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
 // target itself, or, if target is a void, the event at the end of the chain of voids.
 func (b *batch) addAffected(h *history, target *entry.Event) {
 	for target.Voids != 0 {
-		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
+		next, err := timeline.Load(b.timeline.Bucket(), target.ContestID, target.Voids)
 		b.tx.Fail(err)
 		target = &next
 	}

@@ -52,7 +52,7 @@ type Sender struct {
 	serving func(raft.Configuration)
 
 	mu       sync.Mutex // guards the rest
-	waiters  []*waiter
+	waiters  []waiter
 	master   *cache.Master
 	own      *cache.Link
 	config   raft.Configuration // the latest
@@ -60,6 +60,12 @@ type Sender struct {
 	dialing  map[raft.ServerID]context.CancelFunc // the members to which a stream is kept
 	last     uint64                               // the number of streams so far
 	isServed bool
+}
+
+// waiter waits for a state of the master.
+type waiter struct {
+	reached func(m *cache.Master, now time.Duration) bool
+	done    chan struct{} // closed when reached has reported true
 }
 
 // NewSender begins an epoch, which ends with ctx. serving is called once, with the
@@ -102,24 +108,12 @@ func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 		s.isServed = true
 		s.serving(s.config)
 	}
-	s.wake(now)
-}
-
-// waiter waits until a step of the protocol has reached something. A step wakes only
-// those for whom it has: there are several steps between a push and its release.
-type waiter struct {
-	reached func(m *cache.Master, now time.Duration) bool
-	done    chan struct{}
-}
-
-// wake wakes the waiters that have what they wait for. s.mu must be held.
-func (s *Sender) wake(now time.Duration) {
-	s.waiters = slices.DeleteFunc(s.waiters, func(w *waiter) bool {
-		ok := w.reached(s.master, now)
-		if ok {
-			close(w.done)
+	s.waiters = slices.DeleteFunc(s.waiters, func(w waiter) bool {
+		if !w.reached(s.master, now) {
+			return false
 		}
-		return ok
+		close(w.done)
+		return true
 	})
 }
 
@@ -131,7 +125,7 @@ func (s *Sender) Read(f func(m *cache.Master, now time.Duration)) {
 }
 
 // Await waits until reached reports true, but no longer than a lease can last. It reports
-// whether that happened.
+// whether that happened. reached is called after each step, and must not change the master.
 func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Timings.Lease)
 	defer cancel()
@@ -139,11 +133,16 @@ func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now ti
 }
 
 func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
-	w := &waiter{reached, make(chan struct{})}
+	w := waiter{reached, make(chan struct{})}
 	s.mu.Lock()
-	s.waiters = append(s.waiters, w)
-	s.wake(s.Clock())
+	ok := reached(s.master, s.Clock())
+	if !ok {
+		s.waiters = append(s.waiters, w)
+	}
 	s.mu.Unlock()
+	if ok {
+		return true
+	}
 	select {
 	case <-w.done:
 		return true
@@ -152,11 +151,7 @@ func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now ti
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.waiters, w)
-	if i < 0 {
-		return true // it was woken just now
-	}
-	s.waiters = slices.Delete(s.waiters, i, i+1)
+	s.waiters = slices.DeleteFunc(s.waiters, func(other waiter) bool { return other.done == w.done })
 	return false
 }
 

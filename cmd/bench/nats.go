@@ -145,31 +145,21 @@ func (g *natsGroup) info(ctx context.Context, options ...jetstream.StreamInfoOpt
 	return info, err
 }
 
-// writers returns n publishers, of which some share a connection as etcd's do.
 func (g *natsGroup) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
 	order, err := g.order(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if to == toMaster {
-		order = order[len(order)-1:]
-	}
-	run := load.NewRun()
-	shared := make([]*publisher, len(order)) // the owner of the next connection of each server
-	return load.OpenAll(n, func(i int) (load.Writer, error) {
-		e, owner := i%len(order), i/len(order)%writersPerClient == 0
-		p := &publisher{plays: load.NewPlays(run, i+1)}
-		if !owner {
-			p.js = shared[e].js
-			return p, nil
-		}
-		conn, err := nats.Connect(order[e])
+	return openPutters(order, to, n, func(url string) (put, func(), error) {
+		conn, err := nats.Connect(url)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		p.own, shared[e] = conn, p
-		p.js, err = jetstream.New(conn)
-		return p, err
+		js, err := jetstream.New(conn)
+		return func(ctx context.Context, p *load.Plays, body []byte) error {
+			_, err := js.Publish(ctx, natsStream+"."+p.Source(), body)
+			return err
+		}, conn.Close, err
 	})
 }
 
@@ -181,33 +171,6 @@ func (g *natsGroup) lastSeq(ctx context.Context, source string) (uint64, error) 
 		return 0, fmt.Errorf("count the messages of %s in NATS: %w", source, err)
 	}
 	return info.State.Subjects[subject], nil
-}
-
-// publisher publishes what a poster would post.
-type publisher struct {
-	own   *nats.Conn // nil: another one's is shared
-	js    jetstream.JetStream
-	plays *load.Plays
-	body  []byte
-	acked uint64
-}
-
-func (p *publisher) Write(ctx context.Context) error {
-	p.body = p.plays.Append(p.body[:0])
-	if _, err := p.js.Publish(ctx, natsStream+"."+p.plays.Source(), p.body); err != nil {
-		return fmt.Errorf("publish event %d of %s to NATS: %w", p.plays.Seq(), p.plays.Source(), err)
-	}
-	p.acked = p.plays.Seq()
-	return nil
-}
-
-func (p *publisher) Source() string { return p.plays.Source() }
-func (p *publisher) Acked() uint64  { return p.acked }
-
-func (p *publisher) Close() {
-	if p.own != nil {
-		p.own.Close()
-	}
 }
 
 // natsServerCommand is one server, which the bench starts.

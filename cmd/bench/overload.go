@@ -54,10 +54,11 @@ func overloadCommand(b *bench) *cobra.Command {
 
 func (v *overload) experiment() *experiment[*overloadServers, float64] {
 	return &experiment[*overloadServers, float64]{
-		name:   "overload",
-		cells:  v.factors,
-		heads:  []string{"load"},
-		labels: func(x float64) []string { return []string{strconv.FormatFloat(x, 'g', 3, 64) + "x"} },
+		name:     "overload",
+		compared: "good",
+		cells:    v.factors,
+		heads:    []string{"load"},
+		labels:   func(x float64) []string { return []string{strconv.FormatFloat(x, 'g', 3, 64) + "x"} },
 		columns: []column[float64]{
 			medianOf[float64]("capacity/s", "capacity", thousands),
 			medianOf[float64]("offered/s", "offered", thousands),

@@ -239,13 +239,7 @@ func (g *etcdGroup) hotTargets(ctx context.Context, dir string, value []byte, ta
 	if err := os.WriteFile(script, text, 0o600); err != nil {
 		return err
 	}
-	writers := func(ctx context.Context, n int) ([]load.Writer, error) {
-		list, err := g.putters(ctx, toAll, n, hot)
-		if err == nil {
-			list[0].(*putter).before, err = g.lastSeq(ctx, hot.source)
-		}
-		return list, err
-	}
+	writers := func(ctx context.Context, n int) ([]load.Writer, error) { return g.putters(ctx, toAll, n, hot) }
 	for name, endpoint := range map[string]string{etcdFollower: order[0], etcdLeader: order[len(order)-1]} {
 		targets[name] = target{
 			url: "http://" + endpoint + "/v3/kv/range", script: script, processes: g.list, system: g, hot: writers,

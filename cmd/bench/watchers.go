@@ -37,10 +37,11 @@ func watchersCommand(b *bench) *cobra.Command {
 			// A goroutine that waits in epoll keeps its processor for a while.
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + load.WatchReaders))
 			x := &experiment[*frontends, int]{
-				name:   "watchers",
-				cells:  counts,
-				heads:  []string{"watchers"},
-				labels: func(n int) []string { return []string{strconv.Itoa(n)} },
+				name:     "watchers",
+				cells:    counts,
+				heads:    []string{"watchers"},
+				labels:   func(n int) []string { return []string{strconv.Itoa(n)} },
+				compared: p99,
 				columns: []column[int]{
 					medianOf[int]("p50 ms", p50, millis),
 					spreadOf[int]("p99 ms", p99, millis),

@@ -15,7 +15,7 @@ import (
 var (
 	Meta       = []byte("meta")       // "head", "access", "sections"
 	Contests   = []byte("contests")   // contest_id -> fold.Contest
-	Timeline   = []byte("timeline")   // contest_id, revision -> event
+	Timeline   = []byte("timeline")   // contest_id, revision of the first -> block of events (package timeline)
 	Sources    = []byte("sources")    // source -> score.Bard
 	Seqs       = []byte("seqs")       // source, number of the block of seqs -> revision, digest and id of each (package fsm)
 	Medals     = []byte("medals")     // competition -> medal.Table

@@ -139,12 +139,21 @@ func (d Direction) Order(m *Mark) Order {
 		o.First = unplaced + mark.Decimal((group*1000+999-reached)*1000+kind)
 		return o
 	}
-	o.First = signed(m.Value, d.Lower)
+	mark2 := mark.Decimal(noMark2)
 	if m.Mark2 != nil {
-		o.Second = signed(*m.Mark2, d.Lower2)
+		mark2 = *m.Mark2
 	}
-	if m.Place > 0 {
-		o.Third = mark.Decimal(m.Place)
+	return d.placed(m.Value, mark2, m.Place)
+}
+
+// placed returns the order of a mark with a rank.
+func (d Direction) placed(value, mark2 mark.Decimal, place int) Order {
+	o := Order{signed(value, d.Lower), noSecond, noThird}
+	if mark2 != noMark2 {
+		o.Second = signed(mark2, d.Lower2)
+	}
+	if place > 0 {
+		o.Third = mark.Decimal(place)
 	}
 	return o
 }
