@@ -39,7 +39,7 @@ func (r *Receiver) Serve(conn net.Conn) {
 	defer conn.Close()
 	link := r.Frontend.Open(false)
 	defer link.Close()
-	epoch := uint64(0) // of the admitted Hello
+	epoch, master := uint64(0), raft.ServerID("") // of the admitted Hello
 	in, answers := bufio.NewReaderSize(conn, 16<<10), []byte(nil)
 	for {
 		if in.Buffered() == 0 && len(answers) > 0 {
@@ -83,7 +83,10 @@ func (r *Receiver) Serve(conn net.Conn) {
 			}
 			return
 		case isHello:
-			epoch = hello.Epoch
+			epoch, master = hello.Epoch, raft.ServerID(hello.Master)
+		}
+		if ack, ok := answer.(*cache.Ack); ok && ack.Round > 0 {
+			r.Transport.NoteRound(master, epoch)
 		}
 		if answer != nil {
 			answers = AppendMessage(answers, answer)
