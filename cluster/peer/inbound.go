@@ -111,6 +111,9 @@ func (t *Transport) handle(
 	case *raft.InstallSnapshotRequest:
 		t.config.Go(func() { snapshot(call, request) })
 		return
+	case *raft.RequestPreVoteRequest:
+		t.config.Go(func() { t.deliverPreVote(call) })
+		return
 	case *raft.AppendEntriesRequest:
 		if len(request.Entries) > 0 && t.config.Full() {
 			t.config.Go(func() { t.handleLater(from, call, snapshot) })

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -34,8 +36,9 @@ type TransportConfig struct {
 	// Round is the longest time between two acknowledged rounds while all is well, and
 	// RoundPause for how long heartbeats are sent after one was late; see acks.
 	Round, RoundPause time.Duration
-	MaxEntry          int         // bounds the data of a log entry, in bytes
-	Full              func() bool // reports whether the log has no room for entries now
+	ElectionTimeout   time.Duration // Raft's
+	MaxEntry          int           // bounds the data of a log entry, in bytes
+	Full              func() bool   // reports whether the log has no room for entries now
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
@@ -71,15 +74,17 @@ type Transport struct {
 	*raft.NetworkTransport                // sends; each accepted connection has another one, see serve
 	Header                 raft.RPCHeader // of this member's answers
 
-	config   TransportConfig
-	layer    raft.StreamLayer
-	ctx      context.Context
-	calls    chan raft.RPC // read by Raft's main goroutine
-	beat     chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
-	acks     acks
-	refusals *Refusals
-	steps    rate.Sometimes                                          // of approach
-	follow   func() (term uint64, leader raft.ServerID, last uint64) // see following
+	config    TransportConfig
+	layer     raft.StreamLayer
+	ctx       context.Context
+	calls     chan raft.RPC // read by Raft's main goroutine
+	beat      chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
+	acks      acks
+	candidate atomic.Pointer[candidate] // the latest
+	reloading sync.Mutex                // see checkTimer
+	refusals  *Refusals
+	steps     rate.Sometimes                                          // of approach
+	follow    func() (term uint64, leader raft.ServerID, last uint64) // see following
 
 	opened chan struct{} // closed when raft is set
 	raft   *raft.Raft
@@ -249,7 +254,15 @@ func (t *Transport) RequestPreVote(
 	if err := t.mayVote(q.Term); err != nil {
 		return err
 	}
-	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+	if err := t.respectCandidate(q.Term, func(raft.ServerID) bool { return true }); err != nil {
+		return err
+	}
+	err := t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+	if err == nil && a.Granted {
+		self := t.config.Port.config.ServerID
+		err = t.respectCandidate(q.Term, func(other raft.ServerID) bool { return other < self })
+	}
+	return err
 }
 
 // mayVote returns why this member must not take part in an election of a term now, or
