@@ -86,6 +86,7 @@ var namedFile = regexp.MustCompile(`[\w./-]+\.(?:go|tsx?|yaml|pml|txt|ndjson)\b`
 // libraries, and modules.
 var elsewhere = map[string]bool{
 	"net_transport.go": true, "replication.go": true, "go.yaml": true, "google.go": true,
+	"github.com/nats-io/nats.go": true,
 }
 
 // A file that is moved or renamed must be renamed in the documents, too.

@@ -22,8 +22,7 @@ import "context"
 // has what was released. Only an answer that has to wait starts over, because an ended
 // session learns of no release.
 
-// LeaseCheck is the first step of a direct answer: at that moment this frontend had a
-// lease.
+// LeaseCheck is the first step of an answer: at that moment this frontend had a lease.
 type LeaseCheck struct{ session *session }
 
 // CheckLease checks the lease. It returns false if this frontend may not answer now. It
@@ -45,22 +44,31 @@ func (l LeaseCheck) Floor() uint64 {
 // Visible reports whether an answer that last changed at revision may be given.
 func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(revision) }
 
-// Await waits until an answer that was made after the check, and last changed at
-// revision, may be given. It returns false if the session or ctx ended first; then the
-// answer must be made anew.
+// Released returns a channel that is closed when an answer that was made after the check,
+// and last changed at revision, may be given. It is closed, too, when the session has
+// ended: if the answer is not visible then, it must be made anew. All that wait for one
+// release have one channel.
+func (l LeaseCheck) Released(revision uint64) <-chan struct{} {
+	if c := l.session.untilReleased(revision); c != nil {
+		return c
+	}
+	return alreadyReleased
+}
+
+var alreadyReleased = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Await waits until the answer may be given. It returns false if the session or ctx ended
+// first; then the answer must be made anew.
 func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
-	for {
-		next := l.session.untilReleased(revision)
-		if next == nil {
-			return true
-		}
-		select {
-		case <-next:
-		case <-l.session.ctx.Done():
-			return l.Visible(revision)
-		case <-ctx.Done():
-			return false
-		}
+	select {
+	case <-l.Released(revision):
+		return l.Visible(revision)
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -19,26 +19,32 @@ const (
 // memory.
 var ErrNotLeased = errors.New("no lease")
 
-// Hit returns the answer to key if it is in memory and may be given now, else nil. It
-// takes no lock and allocates nothing. It checks the lease before it looks for the
-// answer, so the answer was true at the moment of the check or at a push after it.
+// Hit returns the answer to key if it is in memory and may be given now, else nil.
 func (f *Frontend) Hit(key []byte) *Entry {
-	s := f.leasedSession()
-	if s == nil {
+	e, lease := f.Find(key)
+	if e == nil || !lease.Visible(e.Revision) {
 		return nil
-	}
-	home := s.records.find(key)
-	if home == nil {
-		return nil
-	}
-	e := home.current()
-	if e == nil || !s.visible(e.Revision) {
-		return nil
-	}
-	if !home.recentlyUsed.Load() {
-		home.recentlyUsed.Store(true)
 	}
 	return e
+}
+
+// Find returns the answer to key if it is in memory, else nil. It may be given when lease
+// says that its revision is visible. Find takes no lock and allocates nothing. It checks
+// the lease before it looks for the answer, so the answer was true at the moment of the
+// check or at a push after it.
+func (f *Frontend) Find(key []byte) (e *Entry, lease LeaseCheck) {
+	lease, ok := f.CheckLease()
+	if !ok {
+		return nil, lease
+	}
+	home := lease.session.records.find(key)
+	if home == nil {
+		return nil, lease
+	}
+	if e = home.current(); e != nil && !home.recentlyUsed.Load() {
+		home.recentlyUsed.Store(true)
+	}
+	return e, lease
 }
 
 // Answer returns the answer to key, from memory or loaded with from, as soon as readers

@@ -1,10 +1,12 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,8 +27,8 @@ type session struct {
 	cancel   context.CancelFunc
 
 	mu            sync.Mutex
-	nextRelease   chan struct{} // closed at the next release; nil while nobody waits
-	newlyHeld     []string      // keys of records that were loaded since the last ack
+	awaited       []awaited // releases that readers wait for, the lowest revision first
+	newlyHeld     []string  // keys of records that were loaded since the last ack
 	invalidations *Invalidations
 	unreleased    []pushedNames // the oldest first
 }
@@ -48,7 +50,10 @@ func (s *session) leased(now time.Duration) bool {
 
 func (s *session) end() {
 	s.leaseEnd.Store(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.cancel()
+	s.wake(math.MaxUint64)
 }
 
 var errGap = errors.New("the master's pushes have a gap")
@@ -76,11 +81,24 @@ func (s *session) release(revision uint64) {
 		return
 	}
 	s.released.Store(revision)
+	s.wake(revision)
 	s.invalidateReleased(revision)
-	if s.nextRelease != nil {
-		close(s.nextRelease)
-		s.nextRelease = nil
+}
+
+// awaited is a release that readers wait for.
+type awaited struct {
+	revision uint64
+	released chan struct{} // closed then, or at the end of the session
+}
+
+// wake wakes the readers that wait for the release of a revision up to the given one. No
+// other reader is woken, and each of them once. s.mu must be held.
+func (s *session) wake(revision uint64) {
+	n := 0
+	for ; n < len(s.awaited) && s.awaited[n].revision <= revision; n++ {
+		close(s.awaited[n].released)
 	}
+	s.awaited = slices.Delete(s.awaited, 0, n)
 }
 
 // visible reports whether readers may see an answer that changed last at revision.
@@ -88,18 +106,23 @@ func (s *session) visible(revision uint64) bool {
 	return revision <= s.released.Load() || s.mutation.has(MutationIgnoreRelease)
 }
 
-// untilReleased returns a channel that is closed at the next release; nil if revision is
-// visible.
+// untilReleased returns a channel that is closed when revision is visible, or when the
+// session has ended. It is nil if revision is visible now.
 func (s *session) untilReleased(revision uint64) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.visible(revision) {
+	switch {
+	case s.visible(revision):
 		return nil
+	case s.ctx.Err() != nil:
+		return s.ctx.Done()
 	}
-	if s.nextRelease == nil {
-		s.nextRelease = make(chan struct{})
+	i, found := slices.BinarySearchFunc(s.awaited, revision,
+		func(a awaited, revision uint64) int { return cmp.Compare(a.revision, revision) })
+	if !found {
+		s.awaited = slices.Insert(s.awaited, i, awaited{revision, make(chan struct{})})
 	}
-	return s.nextRelease
+	return s.awaited[i].released
 }
 
 // takeNewlyHeld returns the keys of the records that were loaded since the last call.

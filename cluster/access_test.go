@@ -137,7 +137,7 @@ func TestNothingIsAcceptedBeforeTheStoreIsGuarded(t *testing.T) {
 		// meanwhile the outcome is unknown: had the event been accepted, it would be a duplicate.
 		var outcome batch.Outcome
 		for outcome.Results == nil {
-			outcome = m.poster.attempt(t.Context(), batch.NewPost(post, ""))
+			outcome = m.poster.attempt(t.Context(), nil, batch.NewPost(post, ""))
 			if p := outcome.Problem; p != nil && p.Code != score.NoMaster && p.Code != score.OutcomeUnknown {
 				t.Fatal(p)
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -150,4 +151,67 @@ func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	}, func(int) {})
 	_, err := m.Post(context.Background(), alerts("bard/x", 1, 1))
 	refused(t, err, score.OutcomeUnknown)
+}
+
+// countedBackend counts the writes to a member's disk.
+type countedBackend struct {
+	raftlog.Backend
+	entries, writes, votes atomic.Int64
+}
+
+// behind puts the counter in front of a member's disk; see newGroup.
+func (c *countedBackend) behind(o *Options) {
+	o.hooks.wrapBackend = func(b raftlog.Backend) raftlog.Backend {
+		c.Backend = b
+		return c
+	}
+}
+
+func (c *countedBackend) StoreLogs(l []*raft.Log) error {
+	c.entries.Add(int64(len(l)))
+	c.writes.Add(1)
+	return c.Backend.StoreLogs(l)
+}
+
+func (c *countedBackend) Set(k, v []byte) error {
+	c.votes.Add(1)
+	return c.Backend.Set(k, v)
+}
+
+func (c *countedBackend) SetUint64(k []byte, v uint64) error {
+	c.votes.Add(1)
+	return c.Backend.SetUint64(k, v)
+}
+
+// What one write of the log costs on the disk is asserted in package raftlog.
+func TestAPostIsOneWriteOfTheLogOnEachVoterAndNoOther(t *testing.T) {
+	t.Parallel()
+	var disks []*countedBackend
+	g := newGroup(t, 3, func(o *Options) {
+		c := new(countedBackend)
+		disks = append(disks, c)
+		c.behind(o)
+	})
+	const posts = 20
+	mustPost(t, g.nodes[0], alerts("bard/0", 1, 1))
+	g.agree(1)
+	type counts struct{ entries, writes, votes int64 }
+	count := func(d *countedBackend) counts { return counts{d.entries.Load(), d.writes.Load(), d.votes.Load()} }
+	before := make([]counts, len(disks))
+	for i, d := range disks {
+		before[i] = count(d)
+	}
+	for i := range posts {
+		mustPost(t, g.nodes[0], alerts("bard/0", uint64(i+2), 1))
+	}
+	g.agree(posts + 1)
+	for i, d := range disks {
+		now := count(d)
+		if e, w := now.entries-before[i].entries, now.writes-before[i].writes; e != posts || w != posts {
+			t.Errorf("disk %d got %d entries in %d writes for %d posts, one after another", i+1, e, w, posts)
+		}
+		if now.votes != before[i].votes {
+			t.Errorf("the votes of disk %d were written %d times", i+1, now.votes-before[i].votes)
+		}
+	}
 }

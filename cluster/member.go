@@ -6,16 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
 	"laurel/cluster/join"
 	"laurel/cluster/metrics"
@@ -171,9 +168,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.proposer = &proposer{replica: r}
 	m.accessControl = &accessControl{r, m.proposer}
 	m.elections = &elections{r, m.accessControl, m.pushConfig()}
-	m.poster = &poster{replica: r, access: m.accessControl, proposer: m.proposer}
-	m.poster.refusals = peer.NewRefusals(m.metrics.TokensRefused, m.log, slices.Collect(maps.Values(tokenReasons))...)
-	m.poster.batcher = batch.New(m.poster.send, func(events int) { m.metrics.EntryEvents.Observe(float64(events)) })
+	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
 	m.rounds = readindex.New(readindex.Config{

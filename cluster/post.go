@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,13 +51,21 @@ const (
 // poster is the path of posts: into the log at the master, and to the master elsewhere.
 type poster struct {
 	*replica
-	access   *accessControl
+	access   *accessControl // set before the first post, as is proposer
 	proposer *proposer
 	batcher  *batch.Batcher
 	refusals *peer.Refusals // of the tokens of forwarded posts
+	timers   sync.Pool      // see startTimer
 
 	mu         sync.Mutex
 	forwarding map[string]int // batches that are being answered, by the member that forwards
+}
+
+func newPoster(r *replica) *poster {
+	p := &poster{replica: r}
+	p.refusals = peer.NewRefusals(r.metrics.TokensRefused, r.log, slices.Collect(maps.Values(tokenReasons))...)
+	p.batcher = batch.New(p.send, func(events int) { r.metrics.EntryEvents.Observe(float64(events)) })
+	return p
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
@@ -76,12 +86,12 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 			return nil, problem
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.scaled(postTimeout))
-	defer cancel()
+	timeout := p.startTimer(p.scaled(postTimeout))
+	defer p.stopTimer(timeout)
 	var outcome batch.Outcome
 	begun, uncertain := time.Now(), false // an attempt may be applied
 	_ = p.leader.Try(ctx, retryPause, func(string, <-chan struct{}) (done bool) {
-		outcome = p.attempt(ctx, batch.NewPost(encoded, post.Secret))
+		outcome = p.attempt(ctx, timeout.C, batch.NewPost(encoded, post.Secret))
 		switch {
 		case outcome.Problem == nil:
 			return true
@@ -93,6 +103,9 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 		case outcome.Problem.Code != score.NoMaster:
 			return true
 		case !uncertain && time.Since(begun) > p.scaled(seekTimeout):
+			return true
+		}
+		if time.Since(begun) >= p.scaled(postTimeout) {
 			return true
 		}
 		p.metrics.Retries.Inc()
@@ -138,17 +151,33 @@ func tooFarAhead(t time.Time) *score.Problem {
 		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew).At("time")
 }
 
+// startTimer starts a timer, for stopTimer to stop. Timers are used again: a context with a
+// timeout costs a post more than all its checks.
+func (p *poster) startTimer(d time.Duration) *time.Timer {
+	if t, ok := p.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (p *poster) stopTimer(t *time.Timer) {
+	t.Stop()
+	p.timers.Put(t)
+}
+
 // attempt sends a post once. The problem no_master means that it was not proposed.
-func (p *poster) attempt(ctx context.Context, post *batch.Post) batch.Outcome {
+func (p *poster) attempt(ctx context.Context, timeout <-chan time.Time, post *batch.Post) batch.Outcome {
 	if problem := p.batcher.Add(post); problem != nil {
 		return batch.Outcome{Problem: problem}
 	}
 	select {
 	case o := <-post.Done:
 		return o
+	case <-timeout:
 	case <-ctx.Done():
-		return batch.Outcome{Problem: outcomeUnknown()}
 	}
+	return batch.Outcome{Problem: outcomeUnknown()}
 }
 
 // send sends posts to the master: into its log if this member is it, else over the peer
@@ -158,6 +187,7 @@ func (p *poster) send(posts []*batch.Post) {
 		p.propose(posts)
 		return
 	}
+	p.batcher.Written() // the master batches what arrives
 	var own []*batch.Post
 	for _, post := range posts {
 		if post.Forwarded {

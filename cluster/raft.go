@@ -168,7 +168,11 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 	if err := m.roster.UpdateFromSnapshots(s.Snapshots); err != nil {
 		return fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots}
+	m.poster = newPoster(m.replica)
+	machine := status.FSM{
+		Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots,
+		Committed: m.poster.batcher.Written,
+	}
 	m.raft, err = raft.NewRaft(config, machine, s.Log, s.Stable, s.Snapshots, m.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

@@ -18,8 +18,15 @@ type reader struct {
 // Leased reports whether this member may answer from memory now.
 func (r *reader) Leased() bool { return r.frontend.Leased() }
 
+// Find returns the answer to key if this member has it in memory, else nil. The answer is
+// linearizable, and may be given when lease says that its revision is visible. Find takes
+// no lock and allocates nothing.
+func (r *reader) Find(key []byte) (e *cache.Entry, lease cache.LeaseCheck) {
+	return r.frontend.Find(key)
+}
+
 // Hit returns the answer to key if this member has it in memory and may give it now; else
-// nil. The answer is linearizable. Hit takes no lock and allocates nothing.
+// nil.
 func (r *reader) Hit(key []byte) *cache.Entry { return r.frontend.Hit(key) }
 
 // Invalidations returns what readers here may see anew. It has one consumer.
@@ -79,23 +86,16 @@ func (r *reader) Board(
 	return p, revision, how, err
 }
 
-// BoardNow is Board without waiting. If only the page's release is missing, ok is false
-// and soon waits for the release; it reports whether the page may be given then. If ok is
-// false and soon is nil, call Board.
+// BoardNow is Board without waiting. The page may be given when lease says that revision
+// is visible. If ok is false, call Board.
 func (r *reader) BoardNow(
 	contestID string, q *ranking.Query,
-) (p ranking.Leaderboard, revision uint64, ok bool, soon func(context.Context) bool) {
-	lease, ok := r.frontend.CheckLease()
-	if !ok || r.machine.Revision() < lease.Floor() {
-		return p, 0, false, nil
+) (p ranking.Leaderboard, revision uint64, lease cache.LeaseCheck, ok bool) {
+	if lease, ok = r.frontend.CheckLease(); !ok || r.machine.Revision() < lease.Floor() {
+		return p, 0, lease, false
 	}
-	if p, revision, ok = r.machine.BoardNow(contestID, q); !ok {
-		return p, 0, false, nil
-	}
-	if !lease.Visible(revision) {
-		return p, revision, false, func(ctx context.Context) bool { return lease.Await(ctx, revision) }
-	}
-	return p, revision, true, nil
+	p, revision, ok = r.machine.BoardNow(contestID, q)
+	return p, revision, lease, ok
 }
 
 // Stale calls f with this member's own state, whatever happened to the others. It returns

@@ -1,9 +1,10 @@
 package fsm
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/binary"
 	"runtime"
-	"slices"
 	"sync"
 
 	"laurel/fsm/database"
@@ -73,14 +74,27 @@ func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 			}
 		}
 	}
-	// Adjacent events are mostly signed in the same tree, so each goroutine gets as many
-	// as possible.
+	// A goroutine gets whole trees, and as many adjacent ones as possible, so that no tree is
+	// checked twice.
 	part := max(minParallel, (len(signed)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var all sync.WaitGroup
-	for list := range slices.Chunk(signed, part) {
+	for len(signed) > part {
+		n := part
+		for n < len(signed) && inOneTree(signed[n-1], signed[n]) {
+			n++
+		}
+		list := signed[:n]
 		all.Go(func() { verify(list) })
+		signed = signed[n:]
 	}
+	verify(signed)
 	all.Wait()
+}
+
+// inOneTree reports whether two signatures are of one tree, if they are valid.
+func inOneTree(a, b *entry.Event) bool {
+	const n = ed25519.SignatureSize
+	return len(a.Signature) >= n && len(b.Signature) >= n && bytes.Equal(a.Signature[:n], b.Signature[:n])
 }
 
 // checkSignature verifies that an event's signature was made with the key over the form

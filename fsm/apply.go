@@ -163,7 +163,6 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	outcome := make([][]score.Result, len(command.Posts))
 	for i, p := range command.Posts {
 		outcome[i] = b.applyPost(p)
-		b.timeline.EndPost()
 	}
 	return outcome, b.tx.Err()
 }

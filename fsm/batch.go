@@ -17,8 +17,8 @@ import (
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
-// decoded in memory until flush writes each of them once. Everything else is written
-// immediately. The changes of an all-or-none post can be undone.
+// decoded in memory until flush encodes each of them once. The changes of an all-or-none
+// post can be undone.
 //
 // The methods that read and write the database return no errors: the transaction keeps
 // the first one, and applyEntry returns it.
@@ -50,15 +50,14 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 	b := &batch{
 		m:             m,
 		tx:            tx,
-		timeline:      timeline.NewWriter(tx),
+		timeline:      timeline.NewWriter(tx, m.cache.timelines),
 		identities:    identity.NewWriter(tx, m.cache.sources),
 		head:          *m.head.Load(),
 		startRevision: m.Revision(),
 		contests:      map[string]bool{},
 		tables:        map[string]bool{},
 	}
-	// A mark that is restated costs as much as an event that is folded again.
-	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, b.markRestated)
+	b.ranked = ranked.NewWriter(tx, &b.boardUpdates, &b.work)
 	return b
 }
 
@@ -71,7 +70,6 @@ func (b *batch) beginUndo() {
 	revision, events, savepoint := b.Revision, len(b.events), b.boardUpdates.Savepoint()
 	b.tx.OnUndo(func() {
 		b.Revision, b.events = revision, b.events[:events]
-		b.timeline.UndoPost()
 		b.boardUpdates.Rollback(savepoint)
 	})
 }
@@ -178,6 +176,7 @@ func (b *batch) flush() error {
 	}
 	index.AddSections(b.tx, b.sections)
 	b.sections = score.Sections{}
+	b.timeline.Flush()
 	b.identities.Flush()
 	b.ranked.Flush()
 	h := *b.m.head.Load()
@@ -188,7 +187,7 @@ func (b *batch) flush() error {
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
 	}
-	return b.tx.Err()
+	return b.tx.Flush()
 }
 
 // updateIndex updates the postings of a contest that may have changed. A nil contest has

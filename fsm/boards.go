@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"iter"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -76,11 +77,16 @@ func (m *Machine) readMarks(
 	if err != nil {
 		return err
 	}
-	const manyMarks = 10_000 // reading them maps much of the database
+	var c fold.Contest
+	if _, err := database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), &c); err != nil {
+		return err
+	}
+	number := slices.Index(c.Definition.AllSplits(), split) // -1 if the contest has changed: none is left
+	const manyMarks = 10_000                                // reading them maps much of the database
 	if total > manyMarks {
 		defer database.DropPages(tx)
 	}
-	return use(total, ranked.Marks(tx, contestID, split))
+	return use(total, ranked.Marks(tx, contestID, number))
 }
 
 // updateBoards applies a batch to the leaderboards. m.applying must be held.

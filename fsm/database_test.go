@@ -165,7 +165,7 @@ func TestADamagedRecordStopsTheMachine(t *testing.T) {
 		"contest": {database.Contests, []byte("G/1")},
 		"source":  {database.Sources, []byte("bard/a")},
 		"event":   {database.Timeline, database.NumberedKey(7, "G/1")},
-		"mark":    {database.Marks, database.Key("G/1", "finish", "X")},
+		"mark":    {database.Marks, database.Key("G/1", "X")},
 		"total":   {database.Splits, database.Key("G/1", "finish")},
 		"award":   {database.Awards, database.Key("G", "x1")},
 	} {

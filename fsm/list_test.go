@@ -82,9 +82,7 @@ func scanContests(
 		if !strings.HasPrefix(c.ID, within) {
 			break
 		}
-		marked := f.Competitor != "" && slices.ContainsFunc(c.Definition.AllSplits(), func(split string) bool {
-			return tx.Bucket(database.Marks).Get(database.Key(c.ID, split, f.Competitor)) != nil
-		})
+		marked := tx.Bucket(database.Marks).Get(database.Key(c.ID, f.Competitor)) != nil
 		entered := tx.Bucket(database.Entrants).Get(database.Key(c.ID, entrantByCode, f.Competitor)) != nil
 		if !c.Matches(f) && !((marked || entered) && c.Matches(others)) {
 			continue
@@ -199,7 +197,7 @@ func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	if err == nil {
 		err = tx.Bucket(database.Marks).ForEach(func(k, _ []byte) error {
 			parts := strings.Split(string(k), "\x00")
-			list = append(list, string(index.MarkTerm(parts[2]).Posting(parts[0])))
+			list = append(list, string(index.MarkTerm(parts[1]).Posting(parts[0])))
 			return nil
 		})
 	}

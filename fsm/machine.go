@@ -17,6 +17,7 @@ import (
 	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/timeline"
 	"laurel/fsm/view"
 	"laurel/score"
 	"laurel/score/fold"
@@ -104,10 +105,11 @@ const (
 // recordCache holds decoded records, so that a contest is not decoded again for each of
 // its events.
 type recordCache struct {
-	contests map[string]*fold.Contest // nil for one that is not defined
-	tables   map[string]*medal.Table
-	sources  identity.Cache
-	terms    map[string][]index.Term // as in the database, of each contest in contests
+	contests  map[string]*fold.Contest // nil for one that is not defined
+	tables    map[string]*medal.Table
+	sources   identity.Cache
+	timelines *timeline.Cache
+	terms     map[string][]index.Term // as in the database, of each contest in contests
 	// tableTerms are those of each table in tables.
 	tableTerms map[string][]index.Term
 }
@@ -117,10 +119,11 @@ const maxCached = 2048
 
 func newRecordCache() recordCache {
 	return recordCache{
-		contests: map[string]*fold.Contest{},
-		tables:   map[string]*medal.Table{},
-		sources:  identity.Cache{},
-		terms:    map[string][]index.Term{},
+		contests:  map[string]*fold.Contest{},
+		tables:    map[string]*medal.Table{},
+		sources:   identity.Cache{},
+		timelines: timeline.NewCache(),
+		terms:     map[string][]index.Term{},
 
 		tableTerms: map[string][]index.Term{},
 	}
@@ -136,6 +139,7 @@ func (c *recordCache) trim() {
 		clear(c.tableTerms)
 	}
 	c.sources.Trim()
+	c.timelines.Trim()
 }
 
 // Open opens the state machine in dir, which must exist and must not be used by another

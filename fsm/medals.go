@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
 	"laurel/score"
@@ -29,12 +28,12 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		rename = rename || names
 	}
 	name, nameRevision := "", uint64(0)
-	for r, err := range timeline.Competition(b.tx.Bucket(database.Timeline), e.Competition()) {
+	for r, err := range timeline.Competition(b.timeline.Bucket(), e.Competition()) {
 		b.tx.Fail(err)
 		if len(orphans) == 0 && !rename {
 			break
 		}
-		b.countRow()
+		b.RowRead()
 		names := len(orphans) > 0 && (r.Is(score.TypeCompetitionDefine) || namesAny(r.JSON(), orphans))
 		if !names && !(rename && r.Is(score.TypeContestDefine)) {
 			continue

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
+	"laurel/fsm/database"
 	"laurel/fsm/view"
 	"laurel/score"
 )
@@ -37,6 +40,7 @@ func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 			"bound":   h.boundBoards,
 			"restart": h.restart,
 			"kill":    h.kill,
+			"die":     h.die,
 			"restore": h.restore,
 			"rebuild": h.rebuild,
 			"replay":  h.replay,
@@ -387,6 +391,33 @@ func (h *randomHistory) kill(t *rapid.T) {
 	if h.m.Applied() != 0 {
 		t.Fatalf("a database that was not closed was trusted, up to the entry %d", h.m.Applied())
 	}
+	h.feed(t, h.m, h.log)
+	h.wantState(t, before)
+}
+
+// die continues with the file as the last commit left it, as if it had been synced, and
+// replays the log: the state of the file is that of the entry that it names.
+func (h *randomHistory) die(t *rapid.T) {
+	dir := h.newDir(t)
+	copyFiles(t, h.m, dir)
+	before := snapshotOf(t, h.m)
+	h.end()
+	db, err := bolt.Open(filepath.Join(dir, File), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := database.Close(db.Path(), db); err != nil {
+		t.Fatal(err)
+	}
+	h.dir, h.m = dir, h.reopen(t, dir)
+	then, n := h.m.Applied(), 0
+	for n < len(h.log) && h.log[n].Index <= then {
+		n++
+	}
+	past := openMachine(t, h.newDir(t))
+	defer past.Close()
+	h.feed(t, past, h.log[:n])
+	h.wantState(t, snapshotOf(t, past))
 	h.feed(t, h.m, h.log)
 	h.wantState(t, before)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/fsm/database"
+	"laurel/fsm/ranked"
 	"laurel/score"
 	"laurel/score/fold"
 	"laurel/score/medal"
@@ -338,6 +340,15 @@ func (m *referenceMarks) Has(competitor string) bool {
 	return false
 }
 
+func (m *referenceMarks) Some(n int) []string {
+	marked := map[string]bool{}
+	for k := range m.of {
+		marked[k[1]] = true
+	}
+	list := slices.Sorted(maps.Keys(marked))
+	return list[:min(n, len(list))]
+}
+
 func (m *referenceMarks) Clear() {
 	clear(m.of)
 	clear(m.traits)
@@ -374,7 +385,7 @@ func (f *referenceState) lines(t tester) (lines []string) {
 		line("contests", id, c)
 		splits := map[string]bool{}
 		for k, m := range f.marks[id].of {
-			line("marks", id+"\x00"+k[0]+"\x00"+k[1], m)
+			line("mark", id+"\x00"+k[0]+"\x00"+k[1], m)
 			splits[k[0]] = true
 		}
 		for competitor, traits := range f.marks[id].traits {
@@ -386,11 +397,7 @@ func (f *referenceState) lines(t tester) (lines []string) {
 			line("entrants", id+"\x00c\x00"+code, e)
 		}
 		for split := range splits {
-			ranking := f.marks[id].all(split)
-			line("splits", id+"\x00"+split, len(ranking))
-			for i, m := range ranking {
-				line("boards", id+"\x00"+split, fmt.Sprint(i+1, " ", m.Competitor))
-			}
+			line("total", id+"\x00"+split, len(f.marks[id].all(split)))
 		}
 	}
 	for k, a := range f.awards {
@@ -414,13 +421,12 @@ var corrected = regexp.MustCompile(`"corrected":[0-9]+,`)
 
 // machineLines returns the same lines for the records of a machine.
 func machineLines(t tester, m *Machine) (lines []string) {
-	board, place := "", 0
-	for _, r := range records(t, snapshotOf(t, m)) {
+	for _, r := range append(records(t, snapshotOf(t, m)), markRecords(t, m)...) {
 		switch r.bucket {
 		case "contests":
 			// It depends on the plays that there were when a definition came, or was voided.
 			r.value = corrected.ReplaceAllString(r.value, "")
-		case "marks", "awards", "traits":
+		case "mark", "awards", "traits", "total":
 		case "entrants":
 			if r.value == "" {
 				continue // its place on the start list
@@ -440,15 +446,6 @@ func machineLines(t tester, m *Machine) (lines []string) {
 				t.Fatal(err)
 			}
 			r.value = string(b)
-		case "splits":
-			r.value = fmt.Sprint([]byte(r.value)[7])
-		case "boards":
-			parts := strings.SplitN(r.key, "\x00", 3)
-			if k := parts[0] + "\x00" + parts[1]; k != board {
-				board, place = k, 0
-			}
-			place++
-			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", competitorIn(parts[2])))
 		default:
 			continue
 		}
@@ -458,11 +455,45 @@ func machineLines(t tester, m *Machine) (lines []string) {
 	return lines
 }
 
-// competitorIn returns the competitor of a key of the Boards bucket, which begins with one
-// number or with three.
-func competitorIn(position string) string {
-	if position[8] == 0 {
-		return position[3*8+1:]
+// markRecords returns a record for each mark of a machine, for what the marks of each
+// competitor name, and for each number of marks.
+func markRecords(t tester, m *Machine) (list []record) {
+	tx, _, err := m.beginRead()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return position[8+1:]
+	defer tx.Rollback()
+	add := func(bucket, key string, v any) {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, record{bucket, key, string(b)})
+	}
+	w := ranked.NewWriter(database.NewTx(tx), nil, nil)
+	for c, err := range storedContests(tx)("") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := map[string]bool{}
+		for number, split := range c.Definition.AllSplits() {
+			for mark, err := range ranked.Marks(tx, c.ID, number) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				add("mark", c.ID+"\x00"+split+"\x00"+mark.Competitor, mark)
+				traits := w.Contest(c).Traits(mark.Competitor)
+				if !named[mark.Competitor] && traits != (ranking.Traits{}) {
+					add("traits", c.ID+"\x00"+mark.Competitor, traits)
+				}
+				named[mark.Competitor] = true
+			}
+			if total, err := ranked.Total(tx, c.ID, split); err != nil {
+				t.Fatal(err)
+			} else if total > 0 {
+				add("total", c.ID+"\x00"+split, total)
+			}
+		}
+	}
+	return list
 }

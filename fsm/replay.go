@@ -66,6 +66,8 @@ func (replayMarks) First(string, int) (first []ranking.Mark, total int) { return
 
 func (replayMarks) Has(string) bool { return false }
 
+func (replayMarks) Some(int) []string { return nil }
+
 func (replayMarks) Clear() {}
 
 func (m replayMarks) Entrant(code string) (e score.Entrant, entered bool) {

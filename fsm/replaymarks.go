@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
@@ -57,9 +56,9 @@ func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []mark
 
 // marksBetween returns the marks that were set after a revision and before another one.
 func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
-	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, after) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, after) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		if r.Revision >= before {
 			break
 		}
@@ -103,9 +102,9 @@ func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*scor
 		replayed[s.Revision] = true
 	}
 	return func(yield func(*score.ResultSet, *entry.Event) bool) {
-		for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), h.contestID) {
+		for r, err := range timeline.ContestBackward(b.timeline.Bucket(), h.contestID) {
 			b.tx.Fail(err)
-			b.countRow()
+			b.RowRead()
 			if r.Revision < reset {
 				return
 			}

@@ -72,15 +72,15 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 	}
 }
 
-// wantRuns checks the numbers of signatures of the runs in the database.
-func wantRuns(t *testing.T, m *Machine, want ...int) {
+// wantRuns checks the number of runs in the database, and of their signatures.
+func wantRuns(t *testing.T, m *Machine, most, signatures int) {
 	t.Helper()
-	var got []int
+	runs, n := 0, 0
 	for _, r := range records(t, snapshotOf(t, m)) {
 		if r.bucket != string(database.Signatures) {
 			continue
 		}
-		n := 0
+		runs++
 		for rest := []byte(r.value); len(rest) > 0; n++ {
 			_, size := protowire.ConsumeBytes(rest)
 			if size < 0 {
@@ -88,10 +88,9 @@ func wantRuns(t *testing.T, m *Machine, want ...int) {
 			}
 			rest = rest[size:]
 		}
-		got = append(got, n)
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("there are runs of %d signatures, want %d", got, want)
+	if runs > most || n != signatures {
+		t.Errorf("%d signatures are in %d runs; want %d in %d or fewer", n, runs, signatures, most)
 	}
 }
 
@@ -113,7 +112,7 @@ func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 				}
 			}
 			wantSigned(t, m, events)
-			wantRuns(t, m, 1, 256, 43, 1, 256, 143) // 1, 299, 1 and 399
+			wantRuns(t, m, 14, len(events))
 			restored := newMachine(t)
 			if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)

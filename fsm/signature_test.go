@@ -339,6 +339,38 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 	}
 }
 
+// The frontend that takes a post has verified its signatures before the state machine does,
+// and trees are not signed for the entries, or for the processors that share the work.
+func TestEachTreeIsCheckedOnceAtEachFrontend(t *testing.T) {
+	var events []score.Event
+	for seq := range uint64(700) {
+		events = append(events, unsignedAlert(1, "bard/a", seq+1, "rain"))
+	}
+	signEvents(t, 1, events[:100])
+	trees := 1
+	for tree := range slices.Chunk(events[100:], score.MaxTree) {
+		signEvents(t, 1, tree)
+		trees++
+	}
+	for _, processors := range []int{1, 2, 5} {
+		m := guardedMachine(t)
+		for i := range events[:200] {
+			public := m.Access().Grants[events[i].Key].Public
+			if p := m.Verifier().VerifyEvent(public, testLineage, &events[i]); p != nil {
+				t.Fatal(p)
+			}
+		}
+		was := runtime.GOMAXPROCS(processors)
+		for _, part := range [][]score.Event{events[:300], events[300:500], events[500:]} {
+			applyPosts(t, m, score.Post{Events: part, Mode: score.UntilRefused})
+		}
+		runtime.GOMAXPROCS(was)
+		if n := m.Verifier().Checks(); n != trees || m.Revision() != uint64(len(events)) {
+			t.Errorf("with %d processors: %d signatures were checked for %d trees; revision %d", processors, n, trees, m.Revision())
+		}
+	}
+}
+
 // One key may be granted in many stores: a rehearsal and the Games, or a group begun anew.
 func TestAnEventSignedForAnotherStoreIsRefused(t *testing.T) {
 	m := guardedMachine(t)

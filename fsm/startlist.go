@@ -3,7 +3,6 @@ package fsm
 import (
 	"bytes"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/timeline"
 	"laurel/score"
@@ -33,9 +32,9 @@ func (b *batch) changedEntrant(h *history, before *fold.Contest) *entrantChange 
 		return change
 	}
 	prefix = prefix[:len(prefix)-1] // other members may follow
-	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), h.contestID, 0) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(), h.contestID, 0) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		if h.voidedBy[r.Revision] != 0 || !r.Is(score.TypeCompetitorDefine) || !bytes.HasPrefix(r.JSON(), prefix) {
 			continue
 		}

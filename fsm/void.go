@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/ranked"
 	"laurel/fsm/timeline"
@@ -41,7 +40,7 @@ func (b *batch) void(e *entry.Event, d *score.EventVoid) *score.Problem {
 		by := h.voidedBy[s.Revision]
 		if by != s.VoidedBy && s != e {
 			s.VoidedBy = by
-			b.timeline.Put(s)
+			b.timeline.Replace(s)
 			changed = append(changed, s)
 		}
 	}
@@ -61,13 +60,13 @@ const (
 type work struct {
 	folded   int // events, with rows/rowsPerFold and restated
 	before   int // those folded for the events before the present one
-	rows     int // of timelines, since folded was last increased for them
+	rows     int // of timelines and marks, since folded was last increased for them
 	restated int // marks that were written again, each for an event of another split
 }
 
-// markRestated counts a mark that is written again. It costs as much as an event that is
+// MarkRestated counts a mark that is written again. It costs as much as an event that is
 // folded again.
-func (w *work) markRestated() {
+func (w *work) MarkRestated() {
 	w.folded++
 	w.restated++
 }
@@ -95,8 +94,8 @@ func (w *work) mayFold(n int) *score.Problem {
 	return nil
 }
 
-// countRow counts a row of a timeline that is read.
-func (w *work) countRow() {
+// RowRead counts a row of a timeline, or the record of a competitor, that is read.
+func (w *work) RowRead() {
 	if w.rows++; w.rows == rowsPerFold {
 		w.rows, w.folded = 0, w.folded+1
 	}
@@ -128,9 +127,9 @@ func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, n
 	if c := b.contest(contestID); c != nil {
 		h.ranked = c.Definition.Kind == score.Ranked
 	}
-	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, 0) {
 		b.tx.Fail(err)
-		b.countRow()
+		b.RowRead()
 		leftOut := h.leavesOut(r.Wire)
 		isNamed := d != nil && (d.VoidsRevision == 0 || d.VoidsRevision == r.Revision) &&
 			r.Matches(d.Voids, d.VoidsSource, d.VoidsSeq)
@@ -210,7 +209,7 @@ func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
 // target itself, or, if target is a void, the event at the end of the chain of voids.
 func (b *batch) addAffected(h *history, target *entry.Event) {
 	for target.Voids != 0 {
-		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
+		next, err := timeline.Load(b.timeline.Bucket(), target.ContestID, target.Voids)
 		b.tx.Fail(err)
 		target = &next
 	}

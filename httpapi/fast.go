@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -128,27 +129,55 @@ func (s *server) takesPost(r *fastpath.Request) bool {
 	return false
 }
 
-// hit answers a question from memory. It takes no lock and allocates nothing.
+// hit answers a question from memory. Unless the answer has to wait for its release, it
+// takes no lock and allocates nothing.
 func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	if len(r.Query) > 0 || !s.isPlainRead(r) || !s.gate.AllowRead(r.Peer) {
 		return dst, 0
 	}
-	e := s.group.Reader.Hit(r.Path[len("/v1/"):])
-	if e == nil || e.Body == nil || len(e.Body) > admission.FreeAnswer ||
-		s.gate.Private() { // since the look at it above
+	e, lease := s.group.Reader.Find(r.Path[len("/v1/"):])
+	if e == nil || e.Body == nil || len(e.Body) > admission.FreeAnswer {
 		return dst, 0
 	}
-	s.metrics.hits.Add(1)
+	how, count := cache.Hit, s.metrics.hits
+	if !lease.Visible(e.Revision) {
+		if !s.awaitRelease(lease, e.Revision) {
+			return dst, 0
+		}
+		how, count = cache.Wait, s.metrics.waits
+	}
+	if s.gate.Private() { // since the look at it above
+		return dst, 0
+	}
+	count.Add(1)
 	r.Pause = s.gate.PauseAfterHit()
 	m := memoOf(e)
-	if m == nil || m.head == nil {
+	if m == nil || m.head.after == nil {
 		m = s.completeMemo(e)
 	}
 	if matchesETag(r.IfNoneMatch, m.etag) {
-		return r.AppendEnd(append(dst, m.notModifiedHead...)), http.StatusNotModified
+		return r.AppendEnd(m.notModified.append(dst, how)), http.StatusNotModified
 	}
-	dst = r.AppendEnd(append(dst, m.head...))
+	dst = r.AppendEnd(m.head.append(dst, how))
 	return append(dst, e.Body...), http.StatusOK
+}
+
+// awaitRelease waits until an answer that is not released yet may be given. It reports
+// false if that is not so after answerTimeout, or if the frontend is overloaded. While an
+// answer changes all the time, every third reader waits, so this is made to cost little:
+// the connection's context is not among what it waits for.
+func (s *server) awaitRelease(lease cache.LeaseCheck, revision uint64) bool {
+	if !s.gate.TryBeginRead() {
+		return false
+	}
+	defer s.gate.EndRead()
+	limit := time.NewTimer(answerTimeout)
+	defer limit.Stop()
+	select {
+	case <-lease.Released(revision):
+	case <-limit.C:
+	}
+	return lease.Visible(revision)
 }
 
 func matchesETag(ifNoneMatch []byte, tag string) bool {
@@ -165,7 +194,7 @@ func (s *server) isPlainRead(r *fastpath.Request) bool {
 	return false // the other forms that mean JSON are rare
 }
 
-// completeMemo makes the heads that all hits of an answer have.
+// completeMemo makes the heads that all answers from memory have.
 func (s *server) completeMemo(e *cache.Entry) *memo {
 	a := handler.Response{
 		Type:         handler.TypeJSON,
@@ -178,9 +207,9 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 		Revision:     e.Revision,
 	}
 	shared := s.shared(admission.PermitRead, false, http.MethodGet, "") // isPlainRead has found the group public
-	m := &memo{etag: a.ETag, head: a.AppendHead(nil, shared)}
+	m := &memo{etag: a.ETag, head: prepareHead(a.AppendHead(nil, shared))}
 	a.Status = http.StatusNotModified
-	m.notModifiedHead = a.AppendHead(nil, shared)
+	m.notModified = prepareHead(a.AppendHead(nil, shared))
 	e.Memo.Store(m)
 	return m
 }
@@ -189,9 +218,23 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 // readers.
 type memo struct {
 	etag string
-	// head and notModifiedHead are the heads of the fast path's answers, nil until there
-	// was one.
-	head, notModifiedHead []byte
+	// head and notModified are the heads of the fast path's answers, empty until there was
+	// one.
+	head, notModified preparedHead
+}
+
+// preparedHead is a head without the value of Laurel-Cache, which comes between its parts.
+type preparedHead struct{ before, after []byte }
+
+// prepareHead cuts the value out of a head that says cache.Hit.
+func prepareHead(head []byte) preparedHead {
+	const name = "Laurel-Cache: "
+	before, after, _ := bytes.Cut(head, []byte(name+cache.Hit))
+	return preparedHead{before[:len(before)+len(name)], after}
+}
+
+func (h preparedHead) append(dst []byte, how string) []byte {
+	return append(append(append(dst, h.before...), how...), h.after...)
 }
 
 func memoOf(e *cache.Entry) *memo {
@@ -226,11 +269,11 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {
 		return dst, 0
 	}
-	page, revision, ok, release := s.group.Reader.BoardNow(q.Contest, &q.Query)
+	page, revision, lease, ok := s.group.Reader.BoardNow(q.Contest, &q.Query)
 	how := cache.Hit
 	switch {
-	case ok:
-	case release != nil && s.awaitBoard(ctx, release):
+	case ok && lease.Visible(revision):
+	case ok && s.awaitRelease(lease, revision):
 		how = cache.Wait
 	default:
 		if page, revision, how, ok = s.makeBoard(ctx, &q); !ok {
@@ -264,27 +307,17 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	return a.AppendTo(dst, r, s.shared(admission.PermitRead, false, r.Method, "")), a.StatusCode()
 }
 
-// awaitBoard waits for a page that is made but not released. While marks come in, nearly
-// every second question has to wait a moment.
-func (s *server) awaitBoard(ctx context.Context, release func(context.Context) bool) bool {
-	if !s.gate.TryBeginRead() {
-		return false
-	}
-	defer s.gate.EndRead()
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return release(ctx)
-}
-
 // makeBoard waits for a page that cannot be made at once. If that fails, the route's
 // handler asks again and reports why.
 func (s *server) makeBoard(
 	ctx context.Context, q *question.BoardQuery,
 ) (page ranking.Leaderboard, revision uint64, how string, ok bool) {
-	ok = s.status.Leased() && s.awaitBoard(ctx, func(ctx context.Context) bool {
-		var err error
-		page, revision, how, err = s.group.Reader.Board(ctx, q.Contest, &q.Query)
-		return err == nil
-	})
-	return page, revision, how, ok
+	if !s.status.Leased() || !s.gate.TryBeginRead() {
+		return page, 0, "", false
+	}
+	defer s.gate.EndRead()
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	page, revision, how, err := s.group.Reader.Board(ctx, q.Contest, &q.Query)
+	return page, revision, how, err == nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,6 +207,53 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 	}
 }
 
+func TestPushedAnswerWaitsForItsReleaseOnTheFastPath(t *testing.T) {
+	g, a := newTestAPI(t, Options{})
+	g.keeps = true
+	h, r := hotOf(a, "/v1/scores/"+contest)
+	h.Answer(t.Context(), nil, r) // from now on it is in memory
+	const readers = 20
+	hits := a.metrics.hits.Load()
+	ask := func(then func(*cache.Link)) (answers [readers][]byte) {
+		lease, stream := leaseCheck(scoreRevision - 2)
+		g.lease = &lease
+		var all sync.WaitGroup
+		for i := range readers {
+			one := *r
+			all.Go(func() { answers[i], _ = h.Answer(t.Context(), nil, &one) })
+		}
+		eventually(t, "all wait", func() bool { return readsUnderWay(a) == readers })
+		// This release is of something else.
+		if _, err := stream.Receive(&cache.Release{Released: scoreRevision - 1}, 1); err != nil {
+			t.Error(err)
+		}
+		if n := readsUnderWay(a); n != readers {
+			t.Errorf("%d readers wait after an earlier release; want %d", n, readers)
+		}
+		then(stream)
+		all.Wait()
+		if got := readsUnderWay(a); got != 0 {
+			t.Errorf("%d places of reads are still taken", got)
+		}
+		return answers
+	}
+	body := bodyOf(g.store, "scores/"+contest)
+	for _, got := range ask(func(l *cache.Link) { l.Receive(&cache.Release{Released: scoreRevision}, 1) }) {
+		if !bytes.Contains(got, []byte("Laurel-Cache: wait\r\nLaurel-Frontend")) || !bytes.HasSuffix(got, body) {
+			t.Errorf("got %s", got)
+		}
+	}
+	if n := a.metrics.waits.Load(); n != readers || a.metrics.hits.Load() != hits {
+		t.Errorf("counted %d waits and %d hits; want %d and %d", n, a.metrics.hits.Load(), readers, hits)
+	}
+	// The session ends before the release: the answer may be made anew.
+	for _, got := range ask(func(l *cache.Link) { g.lease = nil; l.Close() }) {
+		if !bytes.Contains(got, []byte("Laurel-Cache: hit")) || !bytes.HasSuffix(got, body) {
+			t.Errorf("after the end of the session got %s", got)
+		}
+	}
+}
+
 // frontOf serves an API with the fast path.
 func frontOf(t testing.TB, a *API) (url string, handed *atomic.Int32) {
 	p := a.clientServer()
@@ -357,7 +405,7 @@ type hitGroup struct {
 	entry *cache.Entry
 }
 
-func (g *hitGroup) Hit([]byte) *cache.Entry { return g.entry }
+func (g *hitGroup) Find([]byte) (*cache.Entry, cache.LeaseCheck) { return g.entry, allVisible }
 
 // BenchmarkGetOver measures one read from memory over a loopback connection. bare is a handler
 // behind gorilla/mux that writes the same bytes.

@@ -215,9 +215,9 @@ type Status interface {
 // Reader answers questions. How an answer came about is one of the constants of package
 // cache.
 type Reader interface {
-	// Hit returns the answer to key if it is in memory and may be given now, else nil. It
-	// is linearizable and allocates nothing.
-	Hit(key []byte) *cache.Entry
+	// Find returns the answer to key if it is in memory, else nil. It is linearizable, and
+	// may be given when lease says that its revision is visible. Find allocates nothing.
+	Find(key []byte) (e *cache.Entry, lease cache.LeaseCheck)
 	// Answer returns the answer to key, from memory or made by ask from this frontend's
 	// state. It is linearizable. tag names what makes the answer stale. The error is
 	// cache.ErrNotLeased if this frontend may not answer now.
@@ -229,12 +229,11 @@ type Reader interface {
 	Board(
 		ctx context.Context, contestID string, q *ranking.Query,
 	) (p ranking.Leaderboard, revision uint64, how string, err error)
-	// BoardNow is Board without waiting. If only the page's release is missing, release
-	// waits for it and reports whether the page may be given then. Otherwise, and if
-	// release is nil, ask Board.
+	// BoardNow is Board without waiting. The page may be given when lease says that
+	// revision is visible. If ok is false, ask Board.
 	BoardNow(
 		contestID string, q *ranking.Query,
-	) (p ranking.Leaderboard, revision uint64, ok bool, release func(context.Context) bool)
+	) (p ranking.Leaderboard, revision uint64, lease cache.LeaseCheck, ok bool)
 	// Pull returns the answer to key in pull mode: with cache.Hit from memory, else from
 	// the master. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)

@@ -13,6 +13,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -210,27 +211,52 @@ func TestReadWaitsForALeaderboard(t *testing.T) {
 	}
 }
 
+// releaseWhileWaiting calls h.Answer, and once the question waits for its release, then.
+func releaseWhileWaiting(t *testing.T, a *API, h *fastHandler, r *fastpath.Request, then func()) []byte {
+	answered := make(chan []byte, 1)
+	go func() {
+		answer, _ := h.Answer(t.Context(), nil, r)
+		answered <- answer
+	}()
+	eventually(t, "the question waits", func() bool { return readsUnderWay(a) == 1 })
+	select {
+	case answer := <-answered:
+		t.Errorf("got %s, which is not released", answer)
+	default:
+	}
+	then()
+	answer := <-answered
+	if got := readsUnderWay(a); got != 0 {
+		t.Errorf("%d places of questions are still taken", got)
+	}
+	return answer
+}
+
 func TestMadeLeaderboardWaitsForItsRelease(t *testing.T) {
 	for _, released := range []bool{true, false} {
 		g, a := newTestAPI(t, Options{})
 		h, r := hotOf(a, boardPath)
 		h.Answer(t.Context(), nil, r) // the first is counted by its route
-		waited, anew := 0, 0
-		g.release = func(context.Context) bool { waited++; return released }
+		anew := 0
 		g.board = func() { anew++ }
-		answer, ok := h.Answer(t.Context(), nil, r)
+		lease, stream := leaseCheck(raceRevision - 1)
+		g.lease = &lease
+		answer := releaseWhileWaiting(t, a, h, r, func() {
+			if released {
+				stream.Receive(&cache.Release{Released: raceRevision}, 1)
+			} else {
+				stream.Close()
+			}
+		})
 		how := "Laurel-Cache: wait"
 		if !released {
 			how = "Laurel-Cache: hit" // made anew, of what has been released since
 		}
-		if !ok || !bytes.Contains(answer, []byte(how)) || !bytes.Contains(answer, []byte(`"2888"`)) {
-			t.Errorf("released %t: got %s, %t", released, answer, ok)
+		if !bytes.Contains(answer, []byte(how)) || !bytes.Contains(answer, []byte(`"2888"`)) {
+			t.Errorf("released %t: got %s", released, answer)
 		}
-		if want := map[bool]int{true: 0, false: 1}[released]; waited != 1 || anew != want {
-			t.Errorf("released %t: it waited %d times and was made anew %d times; want 1 and %d", released, waited, anew, want)
-		}
-		if got := readsUnderWay(a); got != 0 {
-			t.Errorf("%d places of questions are still taken", got)
+		if want := map[bool]int{true: 0, false: 1}[released]; anew != want {
+			t.Errorf("released %t: it was made anew %d times; want %d", released, anew, want)
 		}
 	}
 }

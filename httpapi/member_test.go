@@ -49,8 +49,8 @@ type testMember struct {
 	ready        error // the reads
 	voteless     error
 	store        *testStore
-	release      func(context.Context) bool // what BoardNow returns
-	board        func()                     // called by Board, unless nil
+	lease        *cache.LeaseCheck // of what Find and BoardNow return; nil: all is visible
+	board        func()            // called by Board, unless nil
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -107,13 +107,41 @@ func (g *testMember) leased() bool { return !g.elsewhere && !g.unleased && g.Cac
 
 func (g *testMember) Leased() bool { return g.leased() }
 
-func (g *testMember) Hit(key []byte) *cache.Entry {
+func (g *testMember) Find(key []byte) (*cache.Entry, cache.LeaseCheck) {
 	if !g.leased() {
-		return nil
+		return nil, cache.LeaseCheck{}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.kept[string(key)]
+	return g.kept[string(key)], g.leaseCheck()
+}
+
+// allVisible is a lease under which every revision is visible.
+var allVisible, _ = leaseCheck(1 << 60)
+
+func (g *testMember) leaseCheck() cache.LeaseCheck {
+	if g.lease != nil {
+		return *g.lease
+	}
+	return allVisible
+}
+
+// leaseCheck returns the check of a lease under which revisions up to the given one are
+// visible, and the stream that can release more.
+func leaseCheck(released uint64) (cache.LeaseCheck, *cache.Link) {
+	f := cache.NewFrontend(1<<20, func() time.Duration { return time.Hour }, 0)
+	l := f.Open(false)
+	for _, m := range []cache.Message{&cache.Hello{Epoch: 1, Lease: time.Hour, Master: "m"},
+		&cache.Start{At: released, Released: released}, &cache.Grant{At: time.Hour, Remaining: time.Hour}} {
+		if _, err := l.Receive(m, 1); err != nil {
+			panic(err)
+		}
+	}
+	lease, ok := f.CheckLease()
+	if !ok {
+		panic("no lease")
+	}
+	return lease, l
 }
 
 func (g *testMember) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {

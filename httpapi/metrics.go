@@ -24,10 +24,11 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
-	problems *prometheus.CounterVec // by code
-	events   *prometheus.CounterVec // by status
+	problems *prometheus.CounterVec        // by code
+	events   map[string]prometheus.Counter // by status; not changed after it has been made
 	reads    readCounters
-	hits     *atomic.Uint64 // of reads; found without a look-up, because hits are frequent
+	// hits and waits are of reads; found without a look-up, because they are frequent.
+	hits, waits *atomic.Uint64
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -51,19 +52,20 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "laurel_http_requests_in_flight",
 			Help: "Requests being answered now.",
 		}),
-		events: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "laurel_http_events_total",
-			Help: "Events posted here, by their result.",
-		}, []string{"status"}),
-		reads: newReadCounters(factory),
+		events: map[string]prometheus.Counter{},
+		reads:  newReadCounters(factory),
 	}
-	m.hits = m.reads[cache.Hit]
+	m.hits, m.waits = m.reads[cache.Hit], m.reads[cache.Wait]
 	// All children are shown from the start.
 	for _, c := range score.Codes() {
 		m.problems.WithLabelValues(string(c))
 	}
+	events := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "laurel_http_events_total",
+		Help: "Events posted here, by their result.",
+	}, []string{"status"})
 	for _, status := range []string{score.Applied, score.Duplicate, refused} {
-		m.events.WithLabelValues(status)
+		m.events[status] = events.WithLabelValues(status)
 	}
 	return m
 }
@@ -117,16 +119,21 @@ func (c readCounters) count(a *answer) {
 func (m *metrics) countProblem(code score.Code) { m.problems.WithLabelValues(string(code)).Inc() }
 
 func (m *metrics) countEvents(results []score.Result) {
-	counts := map[string]int{}
-	for i := range results {
-		if results[i].Problem != nil {
-			counts[refused]++
-		} else {
-			counts[results[i].Status]++
+	status := func(r *score.Result) string {
+		if r.Problem != nil {
+			return refused
 		}
+		return r.Status
 	}
-	for status, n := range counts {
-		m.events.WithLabelValues(status).Add(float64(n))
+	for len(results) > 0 {
+		same, n := status(&results[0]), 1
+		for n < len(results) && status(&results[n]) == same {
+			n++
+		}
+		if c := m.events[same]; c != nil { // else the master is of another version
+			c.Add(float64(n))
+		}
+		results = results[n:]
 	}
 }
 

@@ -141,7 +141,8 @@ func (s *server) inTurn(ctx context.Context, q *question.Question, f func() erro
 // ownInTurn is own for a client, who waits for a list that is not in memory. Watchers do
 // not wait for clients.
 func (s *server) ownInTurn(ctx context.Context, q *question.Question) (a *answer, err error) {
-	if q.Tag == "" || q.Board != nil || s.status.CacheMode() == score.Pull || s.group.Reader.Hit([]byte(q.Key)) != nil {
+	inMemory, _ := s.group.Reader.Find([]byte(q.Key))
+	if q.Tag == "" || q.Board != nil || s.status.CacheMode() == score.Pull || inMemory != nil {
 		return s.own(ctx, q)
 	}
 	err = s.inTurn(ctx, q, func() (err error) {
@@ -187,7 +188,7 @@ func (a *API) current(ctx context.Context, q *question.Question) (e *cache.Entry
 	if q.Board != nil {
 		return a.board(ctx, q.Board)
 	}
-	if e := a.group.Reader.Hit([]byte(q.Key)); e != nil {
+	if e, lease := a.group.Reader.Find([]byte(q.Key)); e != nil && lease.Visible(e.Revision) {
 		return e, cache.Hit, nil
 	}
 	return a.group.Reader.Answer(ctx, q.Key, q.Tag, q.Ask)

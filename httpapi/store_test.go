@@ -225,12 +225,12 @@ func (g *testMember) Board(
 
 func (g *testMember) BoardNow(
 	contestID string, q *ranking.Query,
-) (p ranking.Leaderboard, revision uint64, ok bool, release func(context.Context) bool) {
+) (p ranking.Leaderboard, revision uint64, lease cache.LeaseCheck, ok bool) {
 	if !g.leased() || g.read != nil {
-		return p, 0, false, nil
+		return p, 0, lease, false
 	}
 	p, revision, err := g.store.Board(context.Background(), contestID, q)
-	return p, revision, err == nil && g.release == nil, g.release
+	return p, revision, g.leaseCheck(), err == nil
 }
 
 func (g *testMember) StaleBoard(

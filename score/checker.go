@@ -68,8 +68,9 @@ func (c *Checker) Path(field, s string, limit int) {
 		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
 		return
 	}
-	for segment := range strings.SplitSeq(s, "/") {
-		if !ValidSegment(segment) {
+	for rest, more := s, true; more; {
+		var segment string
+		if segment, rest, more = strings.Cut(rest, "/"); !ValidSegment(segment) {
 			c.Fail(field,
 				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", quote.Clip(s))
 			return
@@ -84,15 +85,20 @@ func ValidSegment(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		b := s[i]
-		switch {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '~', b == '-':
-		default:
+		if !inSegment[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// inSegment has the bytes of segments.
+var inSegment = func() (is [256]bool) {
+	for _, b := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-") {
+		is[b] = true
+	}
+	return is
+}()
 
 // ValidPath reports whether s can be the id of a contest, or a source.
 func ValidPath(s string) bool {
@@ -101,12 +107,20 @@ func ValidPath(s string) bool {
 	return c.Problem == nil
 }
 
+// maxOffset is the largest offset of a time that RFC 3339 knows, in seconds.
+const maxOffset = 24*60*60 - 1
+
 // Time checks that JSON can hold t as it is: the year is within 1 to 9999 in UTC and
 // within 0 to 9999 in t's own zone, whose offset is a whole number of minutes. The zero
 // time, which means "not given", is out of range.
 func (c *Checker) Time(field string, t time.Time) {
+	_, offset := t.Zone()
+	// Within these bounds of years 1970 to 9998 the year need not be computed.
+	if unix := t.Unix(); unix >= 0 && unix < 253_370_764_800 && offset%60 == 0 && max(offset, -offset) <= maxOffset {
+		return
+	}
 	utc, local := t.UTC().Year(), t.Year()
-	if _, offset := t.Zone(); utc < 1 || utc > 9999 || local < 0 || local > 9999 || offset%60 != 0 || t.IsZero() {
+	if utc < 1 || utc > 9999 || local < 0 || local > 9999 || offset%60 != 0 || t.IsZero() {
 		c.Fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
 	}
 }

@@ -70,6 +70,12 @@ type Data interface {
 	eventType() Type
 }
 
+// Totals is an object of numbers in an event or a record.
+type (
+	Total  = mark.Total
+	Totals = mark.Totals
+)
+
 // Limits of the strings and lists in an event. Strings are counted in bytes.
 const (
 	MaxID        = 128
@@ -178,7 +184,6 @@ type Organisation struct {
 }
 
 func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
-	checkCleared(d, c)
 	if n := len(d.Organisations); n > maxNamed {
 		c.Fail("data.organisations", "has %d members; the most is %d (post several events)", n, maxNamed)
 		return
@@ -242,7 +247,6 @@ func checkContestDefine(d *ContestDefine, c *Checker) {
 	if d.Precision != nil && (*d.Precision < 0 || *d.Precision > mark.MaxPrecision) {
 		c.Fail("data.precision", "got %d; want 0 to %d fraction digits", *d.Precision, mark.MaxPrecision)
 	}
-	checkCleared(d, c)
 	for _, name := range []string{"kind", "sport"} {
 		if d.Clears(name) {
 			c.Fail("data."+name, "cannot be cleared; every contest has one")

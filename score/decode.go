@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -50,8 +52,9 @@ func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
-	if w, d, ok := fastEvent(string(b)); ok {
-		return w.event(d)
+	if e, ok := fastEvent(string(b)); ok {
+		p := e.checkDecoded(e.Seq > 0)
+		return e, p
 	}
 	return decodeGeneral(b)
 }
@@ -70,7 +73,7 @@ func decodeGeneral(b []byte) (Event, *Problem) {
 		}
 		return Event{ID: w.ID}, p
 	}
-	return w.event(nil)
+	return w.event()
 }
 
 // ReadJSON reads v from the JSON of a request, as Decode reads an event: a byte order mark is
@@ -83,8 +86,8 @@ func ReadJSON(b []byte, v any) *Problem {
 	return nil
 }
 
-// event checks the members of w. If data is nil, it reads w.Data.
-func (w *envelope) event(data Data) (Event, *Problem) {
+// event returns the event with its members checked.
+func (w *envelope) event() (Event, *Problem) {
 	e := Event{
 		ID:        w.ID,
 		Source:    w.Source,
@@ -96,9 +99,36 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		IDGiven:   w.ID != "",
 		TimeGiven: w.Time != nil,
 	}
-	c := Checker{}
 	if w.Seq != nil {
 		e.Seq = *w.Seq
+	}
+	if w.Time != nil {
+		e.Time = *w.Time
+	}
+	p := e.checkDecodedEnvelope(w.Seq != nil)
+	if p != nil {
+		return e, p
+	}
+	if e.Data, p = readDataGeneral(w.Type, w.Data); p != nil {
+		e.Data = nil
+		return e, p
+	}
+	p = e.checkDecodedData()
+	return e, p
+}
+
+// checkDecoded returns what is wrong with an event of a client, or nil. It puts the data
+// into its stored form.
+func (e *Event) checkDecoded(seqGiven bool) *Problem {
+	if p := e.checkDecodedEnvelope(seqGiven); p != nil {
+		return p
+	}
+	return e.checkDecodedData()
+}
+
+func (e *Event) checkDecodedEnvelope(seqGiven bool) *Problem {
+	c := Checker{}
+	if seqGiven {
 		if e.Seq < 1 || e.Seq > maxSeq {
 			c.Fail("seq", "got %d; seq counts a source's events 1, 2, 3 ... up to %d", e.Seq, uint64(maxSeq))
 		}
@@ -110,32 +140,27 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	if e.Source != "" {
 		c.Path("source", e.Source, MaxID)
 	}
-	if w.Time != nil {
-		e.Time = *w.Time
+	if e.TimeGiven {
 		c.Time("time", e.Time)
 	}
-	if w.Key != "" || w.Signature != nil || w.Lineage != "" {
+	if e.Key != "" || e.Signature != nil || e.Lineage != "" {
 		e.checkSignature(&c)
 		c.Text("lineage", e.Lineage, maxLineage, required)
 	}
-	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
-		return e, c.Problem
-	}
-	if data == nil {
-		var p *Problem
-		if data, p = readDataGeneral(w.Type, w.Data); p != nil {
-			return e, p
-		}
-	}
-	e.Data = data
-	if p := dataTypeOf(w.Type).check(data, false); p != nil {
-		return e, p
+	c.Path("contest_id", e.ContestID, MaxContestID)
+	return c.Problem
+}
+
+func (e *Event) checkDecodedData() *Problem {
+	if p := dataTypeOf(e.Type).check(e.Data, false); p != nil {
+		return p
 	}
 	if p := e.CheckIdentifiers(); p != nil {
-		return e, p
+		return p
 	}
+	c := Checker{}
 	e.checkContestID(&c)
-	return e, c.Problem
+	return c.Problem
 }
 
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
@@ -150,7 +175,8 @@ func UnmarshalData(t Type, b []byte) (Data, error) {
 
 func readData(t Type, text []byte) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
-		if d := of.read(string(text)); d != nil {
+		r := fastjson.NewReader(string(text))
+		if d := of.read(&r); d != nil && r.End() {
 			return d, nil
 		}
 	}
@@ -255,49 +281,51 @@ func DecodeArray(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-// Nearly every event is a play, a mark or a status in plain JSON, which package fastjson
-// reads. Where it succeeds, the general decoder must too, with the same result;
-// FuzzFastRead compares the two.
+// Nearly every event is plain JSON, which package fastjson reads. Where it succeeds, the
+// general decoder must too, with the same result; FuzzFastRead compares the two.
 
-// fastEvent reads an event. It reads the data last, because the type may come after it.
-func fastEvent(text string) (w envelope, d Data, ok bool) {
+var eventLayout = newLayout(reflect.TypeFor[Event](), 0, "")
+
+// fastEvent reads an event.
+func fastEvent(text string) (e Event, ok bool) {
 	r := fastjson.NewReader(text)
-	var from, to int
-	ok = r.Object(func(name string) bool {
-		switch name {
-		case "id":
-			return r.Text(&w.ID)
-		case "source":
-			return r.Text(&w.Source)
-		case "seq":
-			w.Seq = new(uint64)
-			return r.Count(w.Seq)
-		case "type":
-			return r.Text((*string)(&w.Type))
-		case "time":
-			w.Time = new(time.Time)
-			return r.Time(w.Time)
-		case "contest_id":
-			return r.Text(&w.ContestID)
-		case "key":
-			return r.Text(&w.Key)
-		case "lineage":
-			return r.Text(&w.Lineage)
-		case "signature":
-			return r.Base64(&w.Signature, 2*MaxSignature)
-		case "data":
-			from = r.Pos()
-			ok := r.Skip()
-			to = r.Pos()
-			return ok
+	given, next := uint64(0), 0
+	var of *table
+	var early fastjson.Reader // of data that come before the type
+	for r.Begin('{'); r.More('}'); next++ {
+		if next = eventLayout.readName(&r, next); next < 0 || given>>next&1 == 1 {
+			return e, false
 		}
-		return false
-	})
-	if !ok || !r.End() {
-		return w, nil, false
+		given |= 1 << next
+		switch f := &eventLayout.fields[next]; {
+		case f.kind != eventData:
+			ok = f.readPlain(&r, f.at(unsafe.Pointer(&e)))
+		case e.Type == "":
+			early = r
+			ok = r.Skip()
+		default:
+			if of = dataTypeOf(e.Type); of != nil {
+				e.Data = of.read(&r)
+			}
+			ok = e.Data != nil
+		}
+		if !ok {
+			return e, false
+		}
 	}
-	if of := dataTypeOf(w.Type); of != nil {
-		d = of.read(text[from:to])
+	if !r.Ended() || !r.End() {
+		return e, false
 	}
-	return w, d, d != nil
+	if of == nil { // and the data were skipped, or are missing
+		if of = dataTypeOf(e.Type); of == nil {
+			return e, false
+		}
+		e.Data = of.read(&early)
+	}
+	e.Type = of.name // which holds no text in memory
+	e.IDGiven, e.TimeGiven = e.ID != "", given&memberTime != 0
+	return e, e.Data != nil
 }
+
+// memberTime is the bit of the time.
+var memberTime = uint64(1) << slices.IndexFunc(eventLayout.fields, func(f field) bool { return f.name == "time" })

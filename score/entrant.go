@@ -129,6 +129,5 @@ type CompetitorDefine struct {
 func (*CompetitorDefine) eventType() Type { return TypeCompetitorDefine }
 
 func checkCompetitorDefine(d *CompetitorDefine, c *Checker) {
-	checkCleared(d, c)
 	checkCategories(c, "data.categories", d.Categories)
 }

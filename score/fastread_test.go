@@ -3,6 +3,8 @@ package score
 import (
 	"reflect"
 	"testing"
+
+	"laurel/score/fastjson"
 )
 
 // fastSeeds are events that the fast reader reads, and similar ones that it must leave to
@@ -13,6 +15,13 @@ var fastSeeds = []string{
 	`{"contest_id":"A/1","data":{"category":"M","competitor":"W20","mark":8.875,"organisation":"GAU","split":"5k"},"type":"result.set"}`,
 	`{"contest_id":"A/1","data":{"competitor":"W20","irm":"DSQ","reason":"magic potion","split":"5k"},"type":"result.set"}`,
 	` { "type" : "contest.status" , "contest_id" : "A/1" , "data" : { "schedule_status" : "RUNNING" , "result_status" : "LIVE" , "period" : "" , "clock" : "1" } } `,
+	`{"data":{"name":null,"neutral":["AIN"],"organisations":[{"code":"GAU","name":"Gaul"},{"code":"ROM"}]},"type":"competition.define","contest_id":"A"}`,
+	`{"type":"contest.define","contest_id":"A/1","data":{"kind":"ranked","sport":"run","start_time":"2026-02-09T09:17:00-04:00","medal_event":3,"precision":0,"splits":["5k","finish"],"venue":"","group":null,"tiebreak_periods":[],"competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":-1,"categories":["F","O"]},{"code":"R","categories":[]}]}}`,
+	`{"type":"competitor.define","contest_id":"A/1","data":{"competitor":"GAU","name":"Gaul","order":0,"categories":null,"comment":null}}`,
+	`{"type":"event.void","contest_id":"A/1","data":{"voids_source":"bard/a","voids_seq":7,"voids_revision":12,"reason":"typing error"}}`,
+	`{"type":"contest.define","contest_id":"A/1","data":{"kind":null,"start_time":"0001-01-01T00:00:00Z","competitors":[],"precision":null}}`,
+	`{"type":"contest.define","contest_id":"A/1","data":{"medal_event":-0,"precision":01,"competitors":[{"order":12345678901234567890}]}}`,
+	`{"type":"contest.define","contest_id":"A/1","data":{"splits":[null],"competitors":[null,{"code":null,"name":"x","name":"y"}]}}`,
 	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}},{"type":"alert","contest_id":"A","data":{"text":"\"}"}}]`,
 	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}}x`,
 	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}},]`,
@@ -55,11 +64,11 @@ func FuzzFastRead(f *testing.F) {
 
 func compareEvent(t *testing.T, b []byte) {
 	t.Helper()
-	w, d, ok := fastEvent(string(b))
+	e, ok := fastEvent(string(b))
 	if !ok {
 		return
 	}
-	e, p := w.event(d)
+	p := e.checkDecoded(e.Seq > 0)
 	general, q := decodeGeneral(b)
 	if !reflect.DeepEqual(p, q) || p == nil && !reflect.DeepEqual(e, general) {
 		t.Fatalf("%q is read fast as %+v %v, else %+v %v", b, e, p, general, q)
@@ -74,9 +83,9 @@ func compareEvent(t *testing.T, b []byte) {
 func compareData(t *testing.T, b []byte) {
 	t.Helper()
 	for _, kind := range Types {
-		of := dataTypeOf(kind)
-		d := of.read(string(b))
-		if d == nil {
+		r := fastjson.NewReader(string(b))
+		d := dataTypeOf(kind).read(&r)
+		if d == nil || !r.End() {
 			continue
 		}
 		if general, p := readDataGeneral(kind, b); p != nil || !reflect.DeepEqual(d, general) {
@@ -86,8 +95,8 @@ func compareData(t *testing.T, b []byte) {
 }
 
 func TestFastReaderReadsPlainEvents(t *testing.T) {
-	for _, text := range fastSeeds[:5] {
-		if _, _, ok := fastEvent(text); !ok {
+	for _, text := range fastSeeds[:9] {
+		if _, ok := fastEvent(text); !ok {
 			t.Errorf("%s was left to the general decoder", text)
 		}
 	}
@@ -102,6 +111,58 @@ func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
 				compareEvent(t, []byte(damaged))
 				compareEvent(t, []byte(text[:i]+other))
 			}
+		}
+	}
+}
+
+// The data of every type is read and written without the general JSON code, in the forms
+// that bards post.
+func TestDataOfEveryTypeIsReadAndWrittenByItsTable(t *testing.T) {
+	for typ, data := range sampleData {
+		r := fastjson.NewReader(data)
+		d := dataTypeOf(typ).read(&r)
+		if d == nil || !r.End() {
+			t.Errorf("%s: %s was left to the general decoder", typ, data)
+			continue
+		}
+		for _, canonical := range []bool{false, true} {
+			if _, ok := writeFast(nil, d, canonical); !ok {
+				t.Errorf("%s: %s was left to the general writer", typ, data)
+			}
+		}
+	}
+}
+
+// The text of an event is copied once. The data is allocated with the numbers and the few
+// totals that it points to. Rules of several members need a Checker.
+func TestReadingAllocatesLittle(t *testing.T) {
+	for _, c := range []struct {
+		text        string
+		event, data float64
+	}{
+		{fastSeeds[1], 3, 2}, // and the zone of the time
+		{fastSeeds[2], 3, 3},
+		{fastSeeds[4], 3, 3},
+		{fastSeeds[8], 3, 3},
+	} {
+		e, ok := fastEvent(c.text)
+		if !ok {
+			t.Fatalf("%s was left to the general decoder", c.text)
+		}
+		text := []byte(c.text)
+		if n := testing.AllocsPerRun(100, func() { Decode(text) }); n > c.event {
+			t.Errorf("%s is decoded with %v allocations; want %v", c.text, n, c.event)
+		}
+		stored, err := MarshalData(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() { e.ReadData(stored); e.CheckData() }); n > c.data {
+			t.Errorf("%s is read and checked with %v allocations; want %v", stored, n, c.data)
+		}
+		b := make([]byte, 0, 1<<10)
+		if n := testing.AllocsPerRun(100, func() { AppendData(b, e.Data); AppendCanonical(b, e.Data) }); n > 0 {
+			t.Errorf("%s is written with %v allocations", stored, n)
 		}
 	}
 }

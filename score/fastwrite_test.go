@@ -3,6 +3,7 @@ package score
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -33,6 +34,8 @@ func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	}
 }
 
+func total(code string, n mark.Decimal) Total { return Total{Code: code, Value: n} }
+
 func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	zero, some := mark.Decimal(0), mark.Decimal(-1250)
 	clock, err := mark.ParseMeasure("2:11:31.2")
@@ -44,8 +47,8 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 		many[i].Code = string(rune('a' + i))
 	}
 	for _, text := range []string{"", "GAU", "Astérix", `a"\b`, "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
-		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}},
-			{{"x", 1}, {"a", 2}}, many} {
+		for _, result := range []Totals{nil, {}, {total(text, 1)}, {total(text, 1), total("x", some)},
+			{total("x", 1), total("x", 2)}, {total("x", 1), total("a", 2)}, many} {
 			for _, d := range []*mark.Decimal{nil, &zero, &some} {
 				marks := []*mark.Measure{nil, {}, new(mark.Number(some)), &clock}
 				compareWritten(t, &ScorePlay{
@@ -79,10 +82,36 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text,
 			Comment: text})
 		compareWritten(t, &Alert{Text: text})
+		compareDefinitions(t, text)
 	}
 	compareWritten(t, (*ScorePlay)(nil))
 	compareWritten(t, (*ResultSet)(nil))
 	compareWritten(t, (*ContestStatus)(nil))
+}
+
+// compareDefinitions compares how definitions are written that have, lack and clear a text.
+func compareDefinitions(t *testing.T, text string) {
+	zero, large := 0, 1<<60
+	for _, clear := range [][]string{nil, {"venue", "splits"}, {"start_time", "neutral", "categories", "name"}, {text},
+		{"nothing"}, {"sport", "competitors"}} {
+		for _, start := range []time.Time{{}, time.Date(2026, 2, 9, 12, 0, 0, 5e8, time.UTC),
+			time.Date(2026, 2, 9, 12, 0, 0, 0, time.FixedZone("", -4*3600)),
+			time.Date(2026, 2, 9, 12, 0, 0, 0, time.FixedZone("", 30)), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+			for _, entrants := range [][]Entrant{nil, {}, {{}, {Code: text, Name: text, Order: -7, Categories: []string{text}},
+				{Categories: []string{}}}} {
+				for i, precision := range []*int{nil, &zero, &large} {
+					compareWritten(t, &ContestDefine{Kind: text, Sport: text, Competitors: entrants, StartTime: start,
+						Precision: precision, MedalEvent: i, Splits: []string{"5k", text}, clearing: clearing{clear}})
+				}
+			}
+		}
+		compareWritten(t, &CompetitionDefine{Name: text, Neutral: []string{text}, clearing: clearing{clear},
+			Organisations: []Organisation{{Code: text}, {Name: text}}})
+		compareWritten(t, &CompetitorDefine{Competitor: text, Order: large, clearing: clearing{clear}})
+	}
+	for _, n := range []uint64{0, maxSeq, maxSeq + 1, 1 << 63} {
+		compareWritten(t, &EventVoid{VoidsSource: text, VoidsSeq: n, VoidsRevision: n})
+	}
 }
 
 func FuzzFastWrite(f *testing.F) {
@@ -96,7 +125,7 @@ func FuzzFastWrite(f *testing.F) {
 			}
 		}
 		d := mark.Decimal(n)
-		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}},
+		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{total(text, d), total("GAU", -d)},
 			Comment: text})
 	})
 }
@@ -115,7 +144,7 @@ func BenchmarkMarshalData(b *testing.B) {
 }
 
 func TestFastWriterWritesPlainEvents(t *testing.T) {
-	for _, text := range fastSeeds[:4] {
+	for _, text := range fastSeeds[:9] {
 		e, p := Decode([]byte(text))
 		if p != nil {
 			t.Fatal(p)

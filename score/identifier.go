@@ -62,31 +62,22 @@ func (f *field) checkIdentifiers(d unsafe.Pointer, c *Checker) {
 		for _, s := range *(*[]string)(f.at(d)) {
 			c.identifier(f.path, s)
 		}
-	case other:
-		if f.of.Kind() == reflect.Slice {
-			c.identifiersIn(f.path, reflect.NewAt(f.of, f.at(d)).Elem())
-		}
+	case list:
+		c.identifiersIn(f, f.listAt(d))
 	}
 }
 
 // identifiersIn checks the identifiers in a list of structs.
-func (c *Checker) identifiersIn(path string, list reflect.Value) {
+func (c *Checker) identifiersIn(f *field, list reflect.Value) {
 	for i := range list.Len() {
-		one := list.Index(i)
-		for of, v := range one.Fields() {
-			name, _, _ := strings.Cut(of.Tag.Get("json"), ",")
-			if !identifies(of, name) {
-				continue
+		one := Checker{}
+		for j := range f.element.fields {
+			if of := &f.element.fields[j]; of.identifies {
+				of.checkIdentifiers(element(list, i), &one)
 			}
-			at := fmt.Sprintf("%s.%d.%s", path, i, name)
-			switch v := v.Interface().(type) {
-			case string:
-				c.identifier(at, v)
-			case []string:
-				for _, s := range v {
-					c.identifier(at, s)
-				}
-			}
+		}
+		if p := one.Problem; p != nil && c.Problem == nil {
+			c.Problem = p.At(fmt.Sprintf("%s.%d.%s", f.path, i, p.Field))
 		}
 	}
 }

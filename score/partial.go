@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -123,19 +124,38 @@ func readCleared(text jsontext.Value, d partial) error {
 	return nil
 }
 
-// checkCleared checks what d clears if it was not read from JSON.
-func checkCleared(d partial, c *Checker) {
-	clear := *d.cleared()
-	for of, member := range reflect.ValueOf(d).Elem().Fields() {
-		name, options := nameOf(of)
-		if !slices.Contains(clear, name) {
+// noteCleared notes what data at d clears, of which the fields in given were read.
+func (t *table) noteCleared(data partial, d unsafe.Pointer, given uint64) {
+	var clear []string
+	for i := range t.fields {
+		f := &t.fields[i]
+		if given>>i&1 == 0 || f.ofEvent {
 			continue
 		}
-		if isOfEvent(name, options) {
-			c.Fail("data."+name, "cannot be cleared")
+		if f.isZero(d) || f.isEmptyList(d) {
+			reflect.NewAt(f.of, f.at(d)).Elem().SetZero()
+			clear = append(clear, f.name)
 		}
-		if !isZero(member) {
-			c.Fail("data."+name, "is both given and cleared")
+	}
+	*data.cleared() = clear
+}
+
+// checkCleared checks what data at d clears, if it was not read from JSON.
+func (t *table) checkCleared(data partial, d unsafe.Pointer, c *Checker) {
+	clear := *data.cleared()
+	if len(clear) == 0 {
+		return
+	}
+	for i := range t.fields {
+		f := &t.fields[i]
+		if !slices.Contains(clear, f.name) {
+			continue
+		}
+		if f.ofEvent {
+			c.Fail(f.path, "cannot be cleared")
+		}
+		if !f.isZero(d) {
+			c.Fail(f.path, "is both given and cleared")
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package batch makes one log entry of the posts that arrive while others are in flight:
-// group commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for
-// its [Outcome]. Encode gives a batch the form in which a frontend forwards it to the
-// master.
+// Package batch makes one log entry of the posts that arrive while another entry is
+// written: group commit. A [Batcher] queues posts and sends them in batches; each [Post]
+// waits for its [Outcome]. Encode gives a batch the form in which a frontend forwards it
+// to the master.
 package batch
 
 import (
@@ -24,9 +24,9 @@ const (
 	maxEntryBytes  = 256 << 10
 	maxQueuedPosts = 8192
 	maxQueuedBytes = 32 << 20
-	// maxInFlight is the number of batches that may be in flight. With one, a batch has
-	// what arrived while the last was written; the second lets the next be written while
-	// the last is applied.
+	// maxInFlight is the number of batches that may be in flight. Only one of them is being
+	// written; the other is applied or waits for its release. So a batch has all that
+	// arrived while the last was written.
 	maxInFlight = 2
 )
 
@@ -92,17 +92,20 @@ func Refuse(batch []*Post, problem *score.Problem) {
 type Batcher struct {
 	send    func([]*Post)
 	observe func(events int)
-	sending sync.WaitGroup // the calls of sendAll
+	sending sync.WaitGroup // the calls of send
 
 	mu       sync.Mutex
 	queue    []*Post
 	bytes    int
-	inFlight int // calls of send
+	inFlight int    // calls of send
+	last     uint64 // the number of batches so far
+	writing  uint64 // the number of the batch that is being written; 0 if none is
 	closed   bool
 }
 
-// New returns a Batcher. send finishes each post of a batch before it returns. observe is
-// called with the number of events of each batch.
+// New returns a Batcher. send finishes each post of a batch before it returns. The next
+// batch begins after a call of Written, or when send returns. observe is called with the
+// number of events of each batch.
 func New(send func([]*Post), observe func(events int)) *Batcher {
 	return &Batcher{send: send, observe: observe}
 }
@@ -120,23 +123,46 @@ func (b *Batcher) Add(p *Post) *score.Problem {
 	}
 	b.queue = append(b.queue, p)
 	b.bytes += p.Size()
-	if b.inFlight < maxInFlight {
-		b.inFlight++
-		b.sending.Go(b.sendAll)
-	}
+	b.begin()
 	return nil
 }
 
-// sendAll sends batches until the queue is empty. Posts that arrive meanwhile form the
-// next batch, which makes batches large under load.
-func (b *Batcher) sendAll() {
-	for batch := b.next(); batch != nil; batch = b.next() {
-		b.send(batch)
+// begin sends the next batch, unless another one is being written or too many are in
+// flight. b.mu must be held.
+func (b *Batcher) begin() {
+	if len(b.queue) == 0 || b.writing != 0 || b.inFlight == maxInFlight {
+		return
 	}
+	b.inFlight++
+	b.last++
+	b.writing = b.last
+	number := b.last
+	b.sending.Go(func() { b.sendNext(number) })
 }
 
-// next removes the next batch from the queue. It returns nil if the queue is empty; then
-// sendAll must return.
+// Written lets the next batch begin, because the last one is in the log of a majority. To
+// call it too early costs only larger batches.
+func (b *Batcher) Written() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = 0
+	b.begin()
+}
+
+func (b *Batcher) sendNext(number uint64) {
+	if batch := b.next(); len(batch) > 0 { // else the batcher was closed
+		b.send(batch)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	if b.writing == number {
+		b.writing = 0
+	}
+	b.begin()
+}
+
+// next removes the next batch from the queue.
 func (b *Batcher) next() []*Post {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -149,11 +175,10 @@ func (b *Batcher) next() []*Post {
 		n, events, bytes = n+1, events+p.Events, bytes+p.Size()
 	}
 	if n == 0 {
-		b.inFlight--
 		return nil
 	}
 	batch := b.queue[:n:n]
-	b.queue = append([]*Post(nil), b.queue[n:]...)
+	b.queue = append(make([]*Post, 0, max(n, len(b.queue)-n)), b.queue[n:]...)
 	b.bytes -= bytes
 	b.observe(events)
 	return batch

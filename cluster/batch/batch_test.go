@@ -2,9 +2,11 @@ package batch
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -27,14 +29,15 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-// newHeldBatcher returns a Batcher whose sends wait until proceed is called, at the latest when the test ends.
-// sent gets their batches.
+// newHeldBatcher returns a Batcher whose sends are written at once and then wait until proceed is called, at the
+// latest when the test ends. sent gets their batches.
 func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed func()) {
 	sent = make(chan []*Post, 1000)
 	released := make(chan struct{})
 	proceed = sync.OnceFunc(func() { close(released) })
 	g = New(func(batch []*Post) {
 		sent <- batch
+		g.Written()
 		<-released
 		for _, p := range batch {
 			p.Done <- Outcome{}
@@ -119,6 +122,54 @@ func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestPostsThatComeWhileABatchIsWrittenAreTheNextBatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const posts = 20
+		sent, released := make(chan []*Post, posts), make(chan struct{})
+		g := New(func(batch []*Post) {
+			sent <- batch
+			<-released
+			for _, p := range batch {
+				p.Done <- Outcome{}
+			}
+		}, func(int) {})
+		e := encoded(t, 10)
+		// batches returns how many posts the batches have that were sent since the last call.
+		batches := func() (sizes []int) {
+			synctest.Wait()
+			for len(sent) > 0 {
+				sizes = append(sizes, len(<-sent))
+			}
+			return sizes
+		}
+		add(t, g, e)
+		if sizes := batches(); !slices.Equal(sizes, []int{1}) {
+			t.Fatalf("one post was sent in batches of %v", sizes)
+		}
+		for range posts {
+			add(t, g, e)
+			if sizes := batches(); len(sizes) > 0 {
+				t.Fatalf("batches of %v were sent while another one was written", sizes)
+			}
+		}
+		g.Written() // and the first batch waits for its release
+		if sizes := batches(); !slices.Equal(sizes, []int{posts}) {
+			t.Errorf("%d posts were sent in batches of %v", posts, sizes)
+		}
+		g.Written()
+		last := add(t, g, e)
+		if sizes := batches(); len(sizes) > 0 {
+			t.Errorf("batches of %v were sent while two wait for their release", sizes)
+		}
+		close(released)
+		if o := <-last.Done; o.Problem != nil {
+			t.Error(o.Problem)
+		}
+		g.Close(time.Minute)
+	})
 }
 
 func TestForwardedPostsKeepTheSecretsOfTheirTokens(t *testing.T) {

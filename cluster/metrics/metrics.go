@@ -13,6 +13,7 @@ import (
 // Metrics are the counters and histograms of a member.
 type Metrics struct {
 	Events            *prometheus.CounterVec
+	applied           prometheus.Counter // of Events; found without a look-up, because it counts most of them
 	EntryEvents       prometheus.Histogram
 	Commit            prometheus.Histogram
 	Release           prometheus.Histogram
@@ -95,6 +96,7 @@ func New(r prometheus.Registerer) *Metrics {
 		ForeignAnswers: counters("laurel_foreign_answers_total", "member",
 			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
+	m.applied = m.Events.WithLabelValues(score.Applied)
 	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.SnapshotsReceived.WithLabelValues(outcome) // exported from the start
 	}
@@ -104,10 +106,13 @@ func New(r prometheus.Registerer) *Metrics {
 // CountResults counts events by their results.
 func (m *Metrics) CountResults(results []score.Result) {
 	for i := range results {
-		result := results[i].Status
-		if p := results[i].Problem; p != nil {
-			result = string(p.Code)
+		switch r := &results[i]; {
+		case r.Problem != nil:
+			m.Events.WithLabelValues(string(r.Problem.Code)).Inc()
+		case r.Status == score.Applied:
+			m.applied.Inc()
+		default:
+			m.Events.WithLabelValues(r.Status).Inc()
 		}
-		m.Events.WithLabelValues(result).Inc()
 	}
 }

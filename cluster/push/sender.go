@@ -51,8 +51,8 @@ type Sender struct {
 	ctx     context.Context // ends with the epoch
 	serving func(raft.Configuration)
 
-	mu       sync.Mutex    // guards the rest
-	changed  chan struct{} // closed and replaced after each step of the protocol
+	mu       sync.Mutex // guards the rest
+	waiters  []waiter
 	master   *cache.Master
 	own      *cache.Link
 	config   raft.Configuration // the latest
@@ -62,6 +62,12 @@ type Sender struct {
 	isServed bool
 }
 
+// waiter waits for a state of the master.
+type waiter struct {
+	reached func(m *cache.Master, now time.Duration) bool
+	done    chan struct{} // closed when reached has reported true
+}
+
 // NewSender begins an epoch, which ends with ctx. serving is called once, with the
 // configuration, when the master may serve; it must not call the Sender. Close must be
 // called.
@@ -69,7 +75,7 @@ func NewSender(
 	ctx context.Context, c Config, epoch uint64, config raft.Configuration, serving func(raft.Configuration),
 ) *Sender {
 	s := &Sender{
-		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config, changed: make(chan struct{}),
+		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config,
 		streams: map[raft.ServerID]*stream{}, dialing: map[raft.ServerID]context.CancelFunc{},
 	}
 	s.master = cache.NewMaster(string(s.Self), epoch, members(config), s.Timings, true, s.Mutation)
@@ -94,15 +100,21 @@ func members(c raft.Configuration) []cache.Member {
 func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	step(s.master, s.Clock())
+	now := s.Clock()
+	step(s.master, now)
 	s.send()
 	s.reportPenalties()
 	if !s.isServed && s.master.Serving() && s.ctx.Err() == nil {
 		s.isServed = true
 		s.serving(s.config)
 	}
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.waiters = slices.DeleteFunc(s.waiters, func(w waiter) bool {
+		if !w.reached(s.master, now) {
+			return false
+		}
+		close(w.done)
+		return true
+	})
 }
 
 // Read calls f with the master, which f must not change.
@@ -113,7 +125,7 @@ func (s *Sender) Read(f func(m *cache.Master, now time.Duration)) {
 }
 
 // Await waits until reached reports true, but no longer than a lease can last. It reports
-// whether that happened.
+// whether that happened. reached is called after each step, and must not change the master.
 func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.Timings.Lease)
 	defer cancel()
@@ -121,21 +133,26 @@ func (s *Sender) Await(ctx context.Context, reached func(m *cache.Master, now ti
 }
 
 func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now time.Duration) bool) bool {
-	for {
-		var ok bool
-		var changed <-chan struct{}
-		s.Read(func(m *cache.Master, now time.Duration) { ok, changed = reached(m, now), s.changed })
-		if ok {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-s.ctx.Done():
-			return false
-		case <-ctx.Done():
-			return false
-		}
+	w := waiter{reached, make(chan struct{})}
+	s.mu.Lock()
+	ok := reached(s.master, s.Clock())
+	if !ok {
+		s.waiters = append(s.waiters, w)
 	}
+	s.mu.Unlock()
+	if ok {
+		return true
+	}
+	select {
+	case <-w.done:
+		return true
+	case <-s.ctx.Done():
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiters = slices.DeleteFunc(s.waiters, func(other waiter) bool { return other.done == w.done })
+	return false
 }
 
 // AwaitReleased waits until all frontends may show a revision that was committed in this

@@ -80,12 +80,18 @@ func readFrame(r *bufio.Reader) (any, error) {
 	if size == 0 || size > maxFrame {
 		return nil, errFrame
 	}
-	var body bytes.Buffer
-	body.Grow(int(min(size, frameStep)) + bytes.MinRead) // a false length must not take memory
-	if _, err := io.CopyN(&body, r, int64(size)); err != nil {
+	var body []byte
+	if size <= uint64(r.Size()) { // as most frames are
+		if body, err = r.Peek(int(size)); err == nil {
+			defer r.Discard(len(body))
+		}
+	} else {
+		body, err = readLarge(r, int64(size))
+	}
+	if err != nil {
 		return nil, err
 	}
-	c := codec{b: body.Bytes(), reading: true}
+	c := codec{b: body, reading: true}
 	kind := int(c.b[0]) - 1
 	if kind < 0 || kind >= len(kinds) {
 		return nil, errFrame
@@ -97,6 +103,14 @@ func readFrame(r *bufio.Reader) (any, error) {
 		return nil, errFrame
 	}
 	return m, nil
+}
+
+// readLarge reads n bytes. A false length takes no memory.
+func readLarge(r io.Reader, n int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(n, frameStep)) + bytes.MinRead)
+	_, err := io.CopyN(&b, r, n)
+	return b.Bytes(), err
 }
 
 // codec appends the fields of a message to the body of a frame, or reads them from it. It
@@ -186,7 +200,7 @@ func (c *codec) flag(is *bool) {
 	}
 }
 
-// bytes returns memory of the frame when it reads.
+// bytes returns memory of the frame when it reads, which the next frame overwrites.
 func (c *codec) bytes(b []byte) []byte {
 	if !c.reading {
 		c.b = protowire.AppendBytes(c.b, b)

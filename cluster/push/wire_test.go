@@ -42,11 +42,18 @@ func TestMessageIsReadAsItWasWritten(t *testing.T) {
 	for _, m := range messages() {
 		stream = AppendMessage(stream, m)
 	}
-	r := bufio.NewReader(bytes.NewReader(stream))
-	for _, want := range messages() {
-		got, err := ReadMessage(r)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("got %+v, want %+v: %v", got, want, err)
+	r := bufio.NewReaderSize(bytes.NewReader(stream), 64) // some frames fit into the buffer, which is used again
+	var read []cache.Message
+	for range messages() {
+		m, err := ReadMessage(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = append(read, m)
+	}
+	for i, want := range messages() {
+		if !reflect.DeepEqual(read[i], want) {
+			t.Errorf("got %+v, want %+v", read[i], want)
 		}
 	}
 	if _, err := ReadMessage(r); !errors.Is(err, io.EOF) {

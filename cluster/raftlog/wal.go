@@ -15,6 +15,7 @@ import (
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
@@ -36,22 +37,27 @@ type walLog struct {
 // openWAL opens the log in dir, or makes an empty one. No other process may have it open:
 // raft-wal would wait for its lock forever.
 func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
+	return openWALOn(walfs.New(), dir, segmentSize, log)
+}
+
+// openWALOn opens the log on a file system.
+func openWALOn(files types.VFS, dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the log: %w", err)
 	}
 	if err := checkSegmentList(dir); err != nil {
 		return nil, err
 	}
-	files := &segments{
-		Filer: segment.NewFiler(dir, walfs.New()),
+	segs := &segments{
+		Filer: segment.NewFiler(dir, files),
 		dir:   dir,
 		sizes: segmentSizes{grown: make(chan struct{}, 1)},
 	}
-	index := &segmentList{segments: files}
-	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(files),
+	index := &segmentList{segments: segs}
+	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(segs),
 		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log, nil)))
 	if err == nil {
-		return &walLog{wal: w, segments: files}, nil
+		return &walLog{wal: w, segments: segs}, nil
 	}
 	index.Close() // raft-wal leaves it open
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -43,10 +44,9 @@ func newWatchdogStore(b Backend, o Options) *watchdogStore {
 }
 
 func (d *watchdogStore) write(what string, f func() error) error {
-	start, done := time.Now(), make(chan struct{})
-	go d.watch(done)
+	start, w := time.Now(), d.watch()
 	err := f()
-	close(done)
+	w.end()
 	d.opts.ObserveWrite(time.Since(start))
 	if err != nil {
 		d.fail(fmt.Errorf("%s: %w", what, err))
@@ -54,21 +54,45 @@ func (d *watchdogStore) write(what string, f func() error) error {
 	return nil
 }
 
-// watch passes a write that stalls to fatal. It returns when the write is done, or after
-// stop. It counts its own ticks instead of reading a clock, so that a process that was
-// suspended does not blame the disk.
-func (d *watchdogStore) watch(done <-chan struct{}) {
-	tick := time.Tick(d.opts.StallTimeout / stallTicks)
-	for range stallTicks {
-		select {
-		case <-tick:
-		case <-done:
-			return
-		case <-d.stopped.Done():
-			return
-		}
+// watch begins to watch a write.
+func (d *watchdogStore) watch() *watch {
+	w := &watch{store: d}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(d.opts.StallTimeout/stallTicks, w.tick)
+	return w
+}
+
+// watch watches one write, and passes it to fatal if it stalls. It counts its own ticks
+// instead of reading a clock, so that a process that was suspended does not blame the
+// disk.
+type watch struct {
+	store *watchdogStore
+
+	mu    sync.Mutex
+	timer *time.Timer
+	ticks int
+	over  bool // the write is done
+}
+
+func (w *watch) tick() {
+	w.mu.Lock()
+	w.ticks++
+	over := w.over || w.store.stopped.Err() != nil
+	if !over && w.ticks < stallTicks {
+		w.timer.Reset(w.store.opts.StallTimeout / stallTicks)
 	}
-	d.opts.Fatal(fmt.Errorf("a write of the log has not finished within %s", d.opts.StallTimeout))
+	w.mu.Unlock()
+	if !over && w.ticks == stallTicks {
+		w.store.opts.Fatal(fmt.Errorf("a write of the log has not finished within %s", w.store.opts.StallTimeout))
+	}
+}
+
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.timer.Stop()
 }
 
 // fail passes an error to fatal and does not return.

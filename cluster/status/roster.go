@@ -88,6 +88,7 @@ type FSM struct {
 	*fsm.Raft
 	Roster    *Roster
 	Snapshots raft.SnapshotStore
+	Committed func() // called before committed entries are applied
 }
 
 // Apply applies one entry.
@@ -95,6 +96,7 @@ func (f FSM) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
 // ApplyBatch applies entries.
 func (f FSM) ApplyBatch(logs []*raft.Log) []any {
+	f.Committed()
 	answers := f.Raft.ApplyBatch(logs)
 	for _, l := range logs {
 		if l.Type == raft.LogConfiguration {

@@ -7,10 +7,21 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+// TestMain is a server of NATS when the bench starts this program as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == natsServe {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // needs skips a test where a program is missing. In CI nothing may be missing.
 func needs(t *testing.T, programs ...string) {
@@ -41,9 +52,10 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts real servers; not with -short")
 	}
-	laurel := t.TempDir() + "/laurel"
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", laurel,
-		"./cmd/laurel").CombinedOutput(); err != nil {
+	programs := t.TempDir()
+	laurel, bard := filepath.Join(programs, laurelName), filepath.Join(programs, bardName)
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", programs,
+		"./cmd/laurel", "./cmd/bard").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, c := range []struct {
@@ -51,15 +63,19 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		needs []string
 		want  []string // rows of the table
 	}{
-		{"posts --systems laurel --posters 1,4", nil, []string{"| master | 1 | laurel |", "| all | 4 | laurel |"}},
-		{"posts --systems laurel,etcd --posters 2 --to master", []string{"etcd"}, []string{"| master | 2 | etcd |"}},
+		{"posts --systems laurel,nats --posters 1,4", nil,
+			[]string{"| master | 1 | laurel | 3 |", "| all | 4 | laurel | 3 |", "| all | 4 | nats | 3 |"}},
+		{"posts --systems laurel,etcd --posters 2 --to master --frontends 1,3", []string{"etcd"},
+			[]string{"| master | 2 | laurel | 1 |", "| master | 2 | laurel | 3 |", "| master | 2 | etcd | 3 |"}},
 		{"stream --ways plain,signed,secure,tls", nil, []string{"| plain |", "| signed |", "| secure |", "| tls |"}},
-		{"reads --targets laurel-follower,laurel-master,nginx", []string{"wrk", "nginx"},
+		{"reads --targets laurel-follower,laurel-master,nginx --writes same,others", []string{"wrk", "nginx"},
 			[]string{"| same | laurel-follower |", "| others | nginx |"}},
 		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"},
 			[]string{"| none | etcd-follower |", "| same | etcd-leader |"}},
+		{"sing --runners 20 --bard BARD --laurel LAUREL", nil, []string{"| marathon | laurel | 182 |"}},
+		{"idle --frontends 2 --watchers 5", nil, []string{"| 2 | nothing |", "| 2 | watchers |", "| 2 | certificates |"}},
 		{"watchers --watchers 50", nil, []string{"| 50 |"}},
-		{"boards --players 1000", []string{"wrk", "redis-server"},
+		{"boards --players 1000 --write-rate 1000", []string{"wrk", "redis-server"},
 			[]string{"| rank | redis |", "| around | laurel-master |"}},
 		{"overload --connections 60 --peak 8 --factors 2 --pin=false", nil, []string{"| 2x |"}},
 		{"failover --times 1 --etcd-times 0", nil, []string{"| laurel | SIGKILL of the leader |"}},
@@ -72,7 +88,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 			var out bytes.Buffer
 			command := newCommand()
 			command.SetOut(&out)
-			command.SetArgs(append(strings.Fields(c.args), "--laurel", laurel, "--dir", diskDir(t),
+			args := strings.NewReplacer("LAUREL", laurel, "BARD", bard).Replace(c.args)
+			command.SetArgs(append(strings.Fields(args), "--laurel", laurel, "--dir", diskDir(t),
 				"--rounds", "1", "--duration", "300ms", "--warmup", "100ms", "--settle", "0s"))
 			if err := command.ExecuteContext(t.Context()); err != nil {
 				t.Fatalf("%v\n%s", err, out.String())
@@ -89,7 +106,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
 	for _, args := range []string{
 		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
-		"posts --duration 1h", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
+		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "boards --ask me",
+		"stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
 		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --times 5000",
 	} {
 		command := newCommand()
@@ -112,7 +130,7 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 			sumOf[cell]("stale", stale),
 			answersOf[cell](),
 		},
-		start: func(context.Context, string) (int, func(), error) { return 0, func() {}, nil },
+		start: func(context.Context, string, cell) (int, func(), error) { return 0, func() {}, nil },
 	}
 	order := []string{}
 	x.measure = func(_ context.Context, _ int, c cell) (figures, error) {
@@ -122,7 +140,7 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 			answeredBy + "wait": 1}, nil
 	}
 	var out bytes.Buffer
-	b := &bench{rounds: 3, work: t.TempDir(), out: &out, etcd: "etcd"}
+	b := &bench{rounds: 3, work: t.TempDir(), out: &out, etcd: "etcd", programs: []string{"laurel"}}
 	table, err := x.run(t.Context(), b)
 	if err != nil {
 		t.Fatal(err)
@@ -146,14 +164,63 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 	}
 }
 
+func TestProgramsAreComparedByTheRatiosOfNeighbours(t *testing.T) {
+	b := &bench{rounds: 60, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"x/before", "x/after"}}
+	var order []string // of what was started
+	x := &experiment[float64, string]{
+		name: "test", cells: []string{"ours", "theirs"}, heads: []string{"system"},
+		labels:  func(c string) []string { return []string{c} },
+		columns: []column[string]{medianOf[string]("rate", perSecond, thousands)},
+		servers: func(c string) string { return c },
+		foreign: func(c string) bool { return c == "theirs" },
+		start: func(_ context.Context, _ string, c string) (float64, func(), error) {
+			order = append(order, fmt.Sprint(c, b.program))
+			return float64(b.program), func() {}, nil
+		},
+	}
+	x.measure = func(_ context.Context, program float64, c string) (figures, error) {
+		round := float64(1 + (len(order)-1)/3) // the machine gets faster, both programs alike
+		return figures{perSecond: 100 * round * (1 + program)}, nil
+	}
+	c, err := x.run(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| system | program | rate | median of the ratios to before |", "| ours | before | ", "| ours | after | ", " | 2.00 |", "| theirs |  | ",
+	} {
+		if got := c.markdown(); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if len(order) != 3*b.rounds {
+		t.Fatalf("%d starts in %d rounds: %s", len(order), b.rounds, order)
+	}
+	seen := map[string]int{}
+	for round := range slices.Chunk(order, 3) {
+		seen[strings.Join(round, " ")]++
+	}
+	for _, want := range []string{
+		"ours0 ours1 theirs0", "ours1 ours0 theirs0", "theirs0 ours0 ours1", "theirs0 ours1 ours0",
+	} {
+		if seen[want] == 0 { // of 60 rounds, by chance once in 10 million runs
+			t.Errorf("never %s", want)
+		}
+		delete(seen, want)
+	}
+	if len(seen) > 0 {
+		t.Errorf("the programs are not neighbours: %v", seen)
+	}
+}
+
 func TestACellThatFailsEndsTheRunWithItsName(t *testing.T) {
 	x := &experiment[int, string]{
 		name: "test", cells: []string{"a"}, heads: []string{"cell"},
 		labels:  func(c string) []string { return []string{c} },
-		start:   func(context.Context, string) (int, func(), error) { return 0, func() {}, nil },
+		start:   func(context.Context, string, string) (int, func(), error) { return 0, func() {}, nil },
 		measure: func(context.Context, int, string) (figures, error) { return nil, errors.New("the store is wrong") },
 	}
-	_, err := x.run(t.Context(), &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd"})
+	_, err := x.run(t.Context(), &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"laurel"}})
 	if err == nil || err.Error() != "round 1: a: the store is wrong" {
 		t.Errorf("got %v", err)
 	}
@@ -224,6 +291,17 @@ func TestTheOutputOfOtherProgramsIsReadOrRefused(t *testing.T) {
 		`"a","1","1","1"`} {
 		if f, err := parseRedisBenchmark(bad); err == nil {
 			t.Errorf("redis-benchmark: %q reads as %v", bad, f)
+		}
+	}
+	const sung = "events 145,281, duplicates 0, skipped (acknowledged before) 0\n" +
+		"43,513 events/s in 3.339s; latency p50 41ms, p99 0.1s\nretries 0, failovers 0\n"
+	f, err = parseSing(sung)
+	if err != nil || f["events"] != 145281 || f[perSecond] != 43513 || f[p50] != float64(41*time.Millisecond) {
+		t.Errorf("bard sing: %v, %v", f, err)
+	}
+	for _, bad := range []string{"", "events 0", strings.Replace(sung, "p99", "p98", 1), strings.Replace(sung, "41ms", "soon", 1)} {
+		if f, err := parseSing(bad); err == nil {
+			t.Errorf("bard sing: %q reads as %v", bad, f)
 		}
 	}
 	const metrics = "# TYPE laurel_reads_total counter\nlaurel_reads_total{answered=\"hit\"} 1.5e+06\nlaurel_revision 7\n"

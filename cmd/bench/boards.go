@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ const (
 const redisName = "redis"
 
 type boardsCell struct {
-	marks  bool // come in meanwhile
+	rate   float64 // of the marks that come in meanwhile
 	what   string
 	target string
 }
@@ -31,25 +32,31 @@ type boardsCell struct {
 // boards is the options of the experiment.
 type boards struct {
 	*bench
-	players int
-	rate    float64
+	players       int
+	rates         []float64
+	what, targets []string
 }
 
 func boardsCommand(b *bench) *cobra.Command {
 	r := &boards{bench: b}
+	allWhat, allTargets := []string{askRank, askAround}, []string{laurelFollower, laurelMaster, redisName}
 	return b.command("boards", "A leaderboard with a million players, beside a sorted set of Redis",
 		"One stream gives each player a mark, in three frontends. Redis gets the same in pipelines; it syncs its log\n"+
 			"before it answers, too, but has no replicas. Then random players are asked for: their rank, or the ten about\n"+
 			"them, idle and while marks come in. Needs wrk and redis-server (apt-get install wrk redis-server).",
 		func(f *pflag.FlagSet) {
 			number(f, &r.players, "players", 1_000_000, 1000, 10_000_000, "players")
-			writeRateFlag(f, &r.rate)
+			f.Float64SliceVar(&r.rates, "write-rate", []float64{0, 1000}, "marks/s meanwhile, in turn")
+			f.StringSliceVar(&r.what, "ask", allWhat, "what is asked for")
+			f.StringSliceVar(&r.targets, "targets", allTargets, "servers to ask, in turn")
 		},
 		func(ctx context.Context) error {
-			if err := lookPath("wrk redis-server", "wrk", "redis-server", "redis-benchmark"); err != nil {
+			err := errors.Join(between(0, 100_000, r.rates...), oneOf(allWhat, r.what), oneOf(allTargets, r.targets),
+				lookPath("wrk redis-server", "wrk", "redis-server", "redis-benchmark"))
+			if err != nil {
 				return err
 			}
-			_, err := r.experiment().run(ctx, b)
+			_, err = r.experiment().run(ctx, b)
 			return err
 		})
 }
@@ -62,7 +69,7 @@ func (r *boards) experiment() *experiment[*boardServers, boardsCell] {
 		columns: append([]column[boardsCell]{medianOf[boardsCell]("marks/s meanwhile", beside, thousands)},
 			append(loadColumns[boardsCell]("reads/s"),
 				ratioTo("reads/s : Redis's", perSecond, func(c boardsCell) (boardsCell, bool) {
-					return boardsCell{c.marks, c.what, redisName}, c.target != redisName
+					return boardsCell{c.rate, c.what, redisName}, c.target != redisName
 				}),
 				answersOf[boardsCell]())...),
 		keep:    true,
@@ -70,10 +77,10 @@ func (r *boards) experiment() *experiment[*boardServers, boardsCell] {
 		measure: r.measure,
 		long:    time.Minute,
 	}
-	for _, marks := range []bool{false, true} {
-		for _, what := range []string{askRank, askAround} {
-			for _, target := range []string{laurelFollower, laurelMaster, redisName} {
-				x.cells = append(x.cells, boardsCell{marks, what, target})
+	for _, rate := range r.rates {
+		for _, what := range r.what {
+			for _, target := range r.targets {
+				x.cells = append(x.cells, boardsCell{rate, what, target})
 			}
 		}
 	}
@@ -90,9 +97,9 @@ type boardServers struct {
 	order   []string // addresses of the frontends, the master last
 }
 
-func (r *boards) start(ctx context.Context, dir string) (_ *boardServers, stop func(), err error) {
+func (r *boards) start(ctx context.Context, dir string, _ boardsCell) (_ *boardServers, stop func(), err error) {
 	s := &boardServers{boards: r, dir: dir, contest: "BENCH/OPEN"}
-	if s.group, err = r.startFrontends(ctx, dir, false); err != nil {
+	if s.group, _, err = r.startFrontends(ctx, dir, groupSize, false); err != nil {
 		return nil, nil, err
 	}
 	if s.redis, err = startRedis(ctx, dir, r.players); err != nil {
@@ -148,10 +155,10 @@ func (r *boards) measure(ctx context.Context, s *boardServers, c boardsCell) (fi
 		ask = func(ctx context.Context) (figures, error) { return r.wrk(ctx, t) }
 		writers, written = s.markers, s.group
 	}
-	if !c.marks {
+	if c.rate == 0 {
 		return ask(ctx)
 	}
-	return r.whileWriting(ctx, written, writers, r.rate, ask)
+	return r.whileWriting(ctx, written, writers, c.rate, ask)
 }
 
 func (s *boardServers) markers(ctx context.Context, n int) ([]load.Writer, error) {

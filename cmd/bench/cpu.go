@@ -38,7 +38,8 @@ func used(servers []*localgroup.Process) (u usage, err error) {
 	return u, errors.Join(err1, err2)
 }
 
-// since puts into f the average number of cores in use since an earlier time. child is
+// since puts into f the average number of cores in use since an earlier time, and what
+// the servers used for each of the events or reads whose rate f has. child is
 // the time of programs that the bench started meanwhile and that have ended: they belong
 // to the generator.
 func (u usage) since(before usage, child time.Duration, f figures) {
@@ -46,6 +47,9 @@ func (u usage) since(before usage, child time.Duration, f figures) {
 	f[serverCPU] = per(u.server - before.server)
 	f[ownCPU] = per(u.own - before.own + child)
 	f[otherCPU] = max(0, per(u.others-before.others-child))
+	if f[perSecond] > 0 {
+		f[cost] = f[serverCPU] * 1e6 / f[perSecond]
+	}
 }
 
 // measured runs the load and meanwhile measures the processor use within the span.

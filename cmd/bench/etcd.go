@@ -131,10 +131,6 @@ func (g *etcdGroup) allServe(ctx context.Context) error {
 	return err
 }
 
-// writersPerClient is the number of writers that share one client and so one connection.
-// etcd advises to share; one client for all is too few.
-const writersPerClient = 16
-
 func (g *etcdGroup) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
 	return g.putters(ctx, to, n, nil)
 }
@@ -146,20 +142,29 @@ func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) 
 	if err != nil {
 		return nil, err
 	}
-	if to == toMaster {
-		order = order[len(order)-1:]
-	}
-	run := load.NewRun()
-	shared := make([]*clientv3.Client, len(order)) // the client of the next writers to each endpoint
-	return load.OpenAll(n, func(i int) (w load.Writer, err error) {
-		e, owner := i%len(order), i/len(order)%writersPerClient == 0
-		if owner {
-			if shared[e], err = connectEtcd(order[e]); err != nil {
-				return nil, err
-			}
+	list, err := openPutters(order, to, n, func(endpoint string) (put, func(), error) {
+		client, err := connectEtcd(endpoint)
+		if err != nil {
+			return nil, nil, err
 		}
-		return &putter{client: shared[e], owner: owner, plays: load.NewPlays(run, i+1), hot: hot}, nil
+		put := func(ctx context.Context, p *load.Plays, body []byte) error {
+			key := fmt.Sprintf("%s/%08d", p.Source(), p.Seq())
+			if hot != nil {
+				key, body = hot.name(), hot.value
+			}
+			_, err := client.Put(ctx, key, string(body))
+			return err
+		}
+		return put, func() { client.Close() }, nil
 	})
+	if err != nil || hot == nil {
+		return list, err
+	}
+	for _, w := range list {
+		w.(*putter).source = hot.source
+	}
+	list[0].(*putter).acked, err = g.lastSeq(ctx, hot.source)
+	return list, err
 }
 
 // lastSeq returns the number of keys of a source. Where all events are puts of one key,
@@ -182,42 +187,3 @@ type hotKey struct {
 }
 
 func (h *hotKey) name() string { return h.source + "/hot" }
-
-// putter puts what a poster would post.
-type putter struct {
-	client *clientv3.Client
-	owner  bool // the one of those who share the client that closes it
-	plays  *load.Plays
-	hot    *hotKey // nil: each event has a key of its own
-	before uint64  // puts of the hot key before those of this writer
-	body   []byte
-	acked  uint64
-}
-
-func (p *putter) Write(ctx context.Context) error {
-	p.body = p.plays.Append(p.body[:0])
-	key, value := fmt.Sprintf("%s/%08d", p.plays.Source(), p.plays.Seq()), p.body
-	if p.hot != nil {
-		key, value = p.hot.name(), p.hot.value
-	}
-	if _, err := p.client.Put(ctx, key, string(value)); err != nil {
-		return fmt.Errorf("put event %d of %s into etcd: %w", p.plays.Seq(), p.plays.Source(), err)
-	}
-	p.acked = p.plays.Seq()
-	return nil
-}
-
-func (p *putter) Source() string {
-	if p.hot != nil {
-		return p.hot.source
-	}
-	return p.plays.Source()
-}
-
-func (p *putter) Acked() uint64 { return p.before + p.acked }
-
-func (p *putter) Close() {
-	if p.owner {
-		p.client.Close()
-	}
-}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,20 +14,29 @@ import (
 )
 
 // experiment measures each of its cells in each round, the cells in turn, so that what
-// the machine does meanwhile meets all of them alike. K identifies a cell, E is what a
-// round starts.
+// the machine does meanwhile meets all of them alike. K identifies a cell, E is what is
+// started for cells.
 type experiment[E any, K comparable] struct {
 	name    string
 	cells   []K
 	heads   []string         // of the labels of a cell
 	labels  func(K) []string // of a cell
 	columns []column[K]
+	// compared is the figure by which programs are compared with the first one; "" is
+	// the rate.
+	compared string
 	// times is the number of rounds that measure a cell; nil means --rounds.
 	times func(K) int
 	// keep starts the servers once for all rounds, instead of anew for each.
 	keep bool
-	// start starts what the cells of a round share.
-	start func(ctx context.Context, dir string) (env E, stop func(), err error)
+	// servers names the servers of a cell. Cells with the same name share them. nil: all
+	// cells do.
+	servers func(K) string
+	// foreign reports whether nothing of Laurel is among the servers of a cell, so that
+	// it is measured once for all programs. nil: there is always something.
+	foreign func(K) bool
+	// start starts the servers of a cell.
+	start func(ctx context.Context, dir string, k K) (env E, stop func(), err error)
 	// measure measures a cell. It may take much longer than --warmup and --duration
 	// together.
 	measure func(ctx context.Context, env E, k K) (figures, error)
@@ -34,15 +44,17 @@ type experiment[E any, K comparable] struct {
 }
 
 // run measures everything, prints a line for each measurement and the table at the end.
-func (x *experiment[E, K]) run(ctx context.Context, b *bench) (*table[K], error) {
+// The servers come in an order of chance in each round; the programs that are compared
+// follow one another for each of them.
+func (x *experiment[E, K]) run(ctx context.Context, b *bench) (*comparison[K], error) {
 	machine, err := b.machine(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &table[K]{cells: x.cells, heads: x.heads, labels: x.labels, columns: x.columns, rounds: map[K][]figures{}}
 	if x.times == nil {
 		x.times = func(K) int { return b.rounds }
 	}
+	c := newComparison(x, b)
 	rounds, shared := 0, 1
 	for _, k := range x.cells {
 		rounds = max(rounds, x.times(k))
@@ -50,29 +62,56 @@ func (x *experiment[E, K]) run(ctx context.Context, b *bench) (*table[K], error)
 	if x.keep {
 		shared = rounds
 	}
+	groups := x.groups()
 	for first := 1; first <= rounds; first += shared {
-		if err := x.share(ctx, b, t, first, first+shared-1); err != nil {
-			return nil, err
+		for _, g := range rand.Perm(len(groups)) {
+			for _, p := range rand.Perm(len(b.programs)) {
+				if p > 0 && c.foreign(groups[g][0]) {
+					continue
+				}
+				b.program = p
+				if err := x.share(ctx, b, c, groups[g], first, first+shared-1); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
-	fmt.Fprintf(b.out, "\n%s\n\n%s", machine, t.markdown())
-	return t, nil
+	fmt.Fprintf(b.out, "\n%s\n\n%s", machine, c.markdown())
+	return c, nil
 }
 
-// share measures some rounds with the same servers.
-func (x *experiment[E, K]) share(ctx context.Context, b *bench, t *table[K], first, last int) error {
+// groups returns the cells by their servers.
+func (x *experiment[E, K]) groups() (groups [][]K) {
+	if x.servers == nil {
+		return [][]K{x.cells}
+	}
+	at := map[string]int{}
+	for _, k := range x.cells {
+		name := x.servers(k)
+		i, known := at[name]
+		if !known {
+			i = len(groups)
+			at[name], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], k)
+	}
+	return groups
+}
+
+// share measures some rounds of cells with the same servers.
+func (x *experiment[E, K]) share(ctx context.Context, b *bench, c *comparison[K], cells []K, first, last int) error {
 	dir := filepath.Join(b.work, fmt.Sprintf("%s-%d", x.name, first))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	env, stop, err := x.start(ctx, dir)
+	env, stop, err := x.start(ctx, dir, cells[0])
 	if err != nil {
 		return fmt.Errorf("round %d: %w", first, err)
 	}
 	defer stop()
 	for round := first; round <= last; round++ {
-		if err := x.round(ctx, b, t, env, round); err != nil {
+		if err := x.round(ctx, b, c, cells, env, round); err != nil {
 			return err
 		}
 	}
@@ -80,8 +119,8 @@ func (x *experiment[E, K]) share(ctx context.Context, b *bench, t *table[K], fir
 }
 
 // round measures the cells, in even rounds in reverse order.
-func (x *experiment[E, K]) round(ctx context.Context, b *bench, t *table[K], env E, round int) error {
-	cells := slices.Clone(x.cells)
+func (x *experiment[E, K]) round(ctx context.Context, b *bench, c *comparison[K], cells []K, env E, round int) error {
+	cells = slices.Clone(cells)
 	if round%2 == 0 {
 		slices.Reverse(cells)
 	}
@@ -90,7 +129,6 @@ func (x *experiment[E, K]) round(ctx context.Context, b *bench, t *table[K], env
 		if round > x.times(k) {
 			continue
 		}
-		name := strings.Join(x.labels(k), ", ")
 		if err := load.Sleep(ctx, b.settle); err != nil {
 			return err
 		}
@@ -98,11 +136,11 @@ func (x *experiment[E, K]) round(ctx context.Context, b *bench, t *table[K], env
 		cellCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end after %s", limit))
 		f, err := x.measure(cellCtx, env, k)
 		cancel()
+		name := strings.Join(c.labels(k, b.program), ", ")
 		if err != nil {
 			return fmt.Errorf("round %d: %s: %w", round, name, err)
 		}
-		t.rounds[k] = append(t.rounds[k], f)
-		fmt.Fprintf(b.out, "round %d  %-36s  %s\n", round, name, t.line(k, f))
+		fmt.Fprintf(b.out, "round %d  %-36s  %s\n", round, name, c.add(k, b.program, f))
 	}
 	return nil
 }
@@ -118,6 +156,7 @@ const (
 	beside     = "beside" // events/s that others wrote meanwhile
 	elections  = "elections"
 	serverCPU  = "servers"
+	cost       = "cost" // µs of the servers' processor time for each event or read
 	ownCPU     = "generator"
 	otherCPU   = "others"
 	stale      = "stale"

@@ -113,7 +113,7 @@ func (b *bench) faultCommand(name, short, long string, times, etcdTimes int, fau
 }
 
 func (b *bench) faults(ctx context.Context, name string, systems []string, list []fault, times func(faultCell) int) error {
-	x := &experiment[map[string]system, faultCell]{
+	x := &experiment[system, faultCell]{
 		name:   name,
 		heads:  []string{"system", "fault"},
 		labels: func(c faultCell) []string { return []string{c.system, c.fault} },
@@ -126,10 +126,13 @@ func (b *bench) faults(ctx context.Context, name string, systems []string, list 
 			sumOf[faultCell]("reads", "reads"),
 			sumOf[faultCell]("stale", stale),
 		},
-		times: times,
-		keep:  true,
-		start: func(ctx context.Context, dir string) (map[string]system, func(), error) {
-			return b.startSystems(ctx, dir, systems)
+		times:    times,
+		keep:     true,
+		compared: "next",
+		servers:  func(c faultCell) string { return c.system },
+		foreign:  func(c faultCell) bool { return c.system != laurelName },
+		start: func(ctx context.Context, dir string, c faultCell) (system, func(), error) {
+			return b.startSystem(ctx, dir, c.system, groupSize)
 		},
 	}
 	byName := map[string]fault{}
@@ -139,16 +142,18 @@ func (b *bench) faults(ctx context.Context, name string, systems []string, list 
 			x.cells = append(x.cells, faultCell{s, f.name})
 		}
 	}
-	x.measure = func(ctx context.Context, all map[string]system, c faultCell) (figures, error) {
-		return byName[c.fault].measure(ctx, all[c.system].(faulted))
+	x.measure = func(ctx context.Context, s system, c faultCell) (figures, error) {
+		return byName[c.fault].measure(ctx, s.(faulted))
 	}
-	t, err := x.run(ctx, b)
+	all, err := x.run(ctx, b)
 	if err != nil {
 		return err
 	}
-	for _, c := range t.cells {
-		if n := t.sum(c, stale); n > 0 && c.system == laurelName {
-			return fmt.Errorf("%s: %g reads of Laurel were stale; none may be", c.fault, n)
+	for _, t := range all.tables {
+		for _, c := range x.cells {
+			if n := t.sum(c, stale); n > 0 && c.system == laurelName {
+				return fmt.Errorf("%s: %g reads of Laurel were stale; none may be", c.fault, n)
+			}
 		}
 	}
 	return nil

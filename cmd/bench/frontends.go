@@ -27,10 +27,10 @@ type frontends struct {
 
 // startFrontends starts a group with new data directories, with certificates if it is to
 // be secure, and waits until all of it serves.
-func (b *bench) startFrontends(ctx context.Context, dir string, secure bool) (*frontends, error) {
-	g := &frontends{members: members{program: b.laurel, dir: dir}}
-	ports, err := freePorts(2 * groupSize)
-	for i := 0; i < groupSize && err == nil; i++ {
+func (b *bench) startFrontends(ctx context.Context, dir string, size int, secure bool) (g *frontends, stop func(), err error) {
+	g = &frontends{members: members{program: b.programs[b.program], dir: dir}}
+	ports, err := freePorts(2 * size)
+	for i := 0; i < size && err == nil; i++ {
 		f := localgroup.Frontend{ID: fmt.Sprintf("f%d", i+1), HTTP: ports[2*i], Peer: ports[2*i+1]}
 		f.Dir = filepath.Join(dir, f.ID)
 		err = g.startNext(ctx, f, secure, b.frontendArgs)
@@ -40,9 +40,9 @@ func (b *bench) startFrontends(ctx context.Context, dir string, secure bool) (*f
 	}
 	if err != nil {
 		g.stop()
-		return nil, err
+		return nil, nil, err
 	}
-	return g, nil
+	return g, g.stop, nil
 }
 
 // startNext starts the next frontend of a group and waits until it is ready.
@@ -122,8 +122,8 @@ func (g *frontends) allServe(ctx context.Context) error {
 			return fmt.Errorf("%s has no lease", f.ID)
 		}
 	}
-	if voters != groupSize {
-		return fmt.Errorf("%d of %d frontends serve as voters", voters, groupSize)
+	if voters != len(g.urls) {
+		return fmt.Errorf("%d of %d frontends serve as voters", voters, len(g.urls))
 	}
 	_, err = g.order(ctx)
 	return err

@@ -1,12 +1,11 @@
 // Command bench loads three Laurel frontends on this machine and, in turn, puts the same
-// work through etcd, nginx or Redis. Each subcommand is one experiment; its last output
+// work through etcd, NATS, nginx or Redis. Each subcommand is one experiment; its last output
 // is a table in Markdown for docs/benchmarks.md. It is a module of its own, so that the
 // clients of the peers stay out of Laurel's. It runs on Linux:
 //
 //	go run -C cmd/bench . posts
 //
-// To compare two versions of Laurel, run the same experiment with --laurel PROGRAM for
-// each, in turn.
+// With --laurel BEFORE,AFTER an experiment measures two versions of Laurel in turn.
 package main
 
 import (
@@ -36,9 +35,11 @@ func main() {
 	}
 }
 
-// bench is one run: its options, its temporary directory, and the program that it loads.
+// bench is one run: its options, its temporary directory, and the programs that it loads.
 type bench struct {
-	laurel, etcd string // programs
+	programs     []string // laurel, in the versions that are compared
+	program      int      // the one that is measured now
+	etcd         string
 	dir          string
 	frontendArgs []string
 	rounds       int
@@ -63,7 +64,8 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&b.laurel, "laurel", "", "the laurel `PROGRAM` (default: build it from this repository)")
+	f.StringSliceVar(&b.programs, "laurel", nil, "the laurel `PROGRAM`, or several that are compared with the first\n"+
+		"(default: build it from this repository)")
 	f.StringVar(&b.etcd, "etcd", "etcd", "the etcd `PROGRAM`")
 	f.StringVar(&b.dir, "dir", os.TempDir(), "`DIR` for temporary data; it must be on a disk")
 	f.StringArrayVar(&b.frontendArgs, "frontend-arg", nil, "an additional `ARG` for every frontend; may be repeated")
@@ -72,8 +74,8 @@ func newCommand() *cobra.Command {
 	number(f, &b.warmup, "warmup", time.Second, 0, time.Minute, "load before the measured time")
 	number(f, &b.settle, "settle", time.Second, 0, time.Minute, "pause before each cell")
 	for _, c := range []func(*bench) *cobra.Command{
-		postsCommand, streamCommand, readsCommand, watchersCommand, boardsCommand, overloadCommand,
-		failoverCommand, transferCommand, hangCommand,
+		postsCommand, streamCommand, singCommand, readsCommand, watchersCommand, boardsCommand, idleCommand,
+		overloadCommand, failoverCommand, transferCommand, hangCommand, natsServerCommand,
 	} {
 		root.AddCommand(c(b))
 	}
@@ -102,7 +104,7 @@ func (b *bench) command(name, short, long string, flags func(*pflag.FlagSet), ru
 	return c
 }
 
-// open makes the temporary directory and builds laurel, unless a program is given.
+// open makes the temporary directory and builds laurel, unless it is given.
 func (b *bench) open(ctx context.Context, out io.Writer) (err error) {
 	b.out = out
 	if b.root, err = repository(ctx); err != nil {
@@ -117,16 +119,25 @@ func (b *bench) open(ctx context.Context, out io.Writer) (err error) {
 	if b.work, err = os.MkdirTemp(b.dir, "laurel-bench-"); err != nil {
 		return fmt.Errorf("make a temporary directory: %w", err)
 	}
-	if b.laurel != "" {
+	if len(b.programs) > 0 {
 		return nil
 	}
-	b.laurel = filepath.Join(b.work, "laurel")
-	cmd := exec.CommandContext(ctx, "go", "build", "-C", b.root, "-o", b.laurel, "./cmd/laurel")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	laurel, err := b.build(ctx, laurelName)
+	if err != nil {
 		os.RemoveAll(b.work)
-		return fmt.Errorf("build laurel (use --laurel for one that is built): %w\n%s", err, out)
 	}
-	return nil
+	b.programs = []string{laurel}
+	return err
+}
+
+// build builds a program of this repository.
+func (b *bench) build(ctx context.Context, name string) (program string, err error) {
+	program = filepath.Join(b.work, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", b.root, "-o", program, "./cmd/"+name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s (use --%s for one that is built): %w\n%s", name, name, err, out)
+	}
+	return program, nil
 }
 
 // repository returns the root of the laurel module, which this module replaces by a

@@ -54,16 +54,17 @@ func overloadCommand(b *bench) *cobra.Command {
 
 func (v *overload) experiment() *experiment[*overloadServers, float64] {
 	return &experiment[*overloadServers, float64]{
-		name:   "overload",
-		cells:  v.factors,
-		heads:  []string{"load"},
-		labels: func(x float64) []string { return []string{strconv.FormatFloat(x, 'g', 3, 64) + "x"} },
+		name:     "overload",
+		compared: "good",
+		cells:    v.factors,
+		heads:    []string{"load"},
+		labels:   func(x float64) []string { return []string{strconv.FormatFloat(x, 'g', 3, 64) + "x"} },
 		columns: []column[float64]{
 			medianOf[float64]("capacity/s", "capacity", thousands),
 			medianOf[float64]("offered/s", "offered", thousands),
 			medianOf[float64]("no connection free/s", "unsent", thousands),
 			spreadOf[float64]("goodput/s", "good", thousands),
-			medianOf[float64]("of the capacity", "of capacity", func(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }),
+			medianOf[float64]("of the capacity", "of capacity", twoDigits),
 			medianOf[float64]("worst second", "worst", thousands),
 			medianOf[float64]("429/s", "429", thousands),
 			medianOf[float64]("503/s", "503", thousands),
@@ -88,7 +89,7 @@ type overloadServers struct {
 	flood *load.Flood
 }
 
-func (v *overload) start(ctx context.Context, dir string) (_ *overloadServers, stop func(), err error) {
+func (v *overload) start(ctx context.Context, dir string, _ float64) (_ *overloadServers, stop func(), err error) {
 	cores := runtime.NumCPU()
 	if v.pin && cores < 2 {
 		return nil, nil, errors.New("--pin needs two cores")
@@ -98,7 +99,7 @@ func (v *overload) start(ctx context.Context, dir string) (_ *overloadServers, s
 			return nil, nil, err
 		}
 	}
-	g, err := v.startFrontends(ctx, filepath.Join(dir, laurelName), false)
+	g, _, err := v.startFrontends(ctx, filepath.Join(dir, laurelName), groupSize, false)
 	if err != nil {
 		return nil, nil, err
 	}

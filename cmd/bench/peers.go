@@ -141,7 +141,7 @@ func (s *redisServer) ask(ctx context.Context, what string, times int) (figures,
 	_, port, _ := strings.Cut(s.addr, ":")
 	args := []string{
 		"-h", "127.0.0.1", "-p", port, "-c", strconv.Itoa(readConnections), "-n", strconv.Itoa(times),
-		"-r", strconv.Itoa(s.players), "--csv", "-e",
+		"-r", strconv.Itoa(s.players), "--csv",
 	}
 	if what == askRank {
 		args = append(args, "ZREVRANK", redisBoard, "c__rand_int__")

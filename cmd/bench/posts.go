@@ -5,7 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
-	"path/filepath"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,58 +19,101 @@ import (
 )
 
 type postsCell struct {
-	system  string
-	to      string
-	posters int
+	system    string
+	frontends int // or members
+	to        string
+	posters   int
+}
+
+// posts is the options of the experiment.
+type posts struct {
+	*bench
+	systems, to        []string
+	frontends, posters []int
 }
 
 func postsCommand(b *bench) *cobra.Command {
-	var posters []int
-	var systems, to []string
-	return b.command("posts", "Durable single events over HTTP, beside single puts into etcd",
+	p := &posts{bench: b}
+	allSystems, allTo := []string{laurelName, etcdName, natsName}, []string{toMaster, toAll}
+	return b.command("posts", "Durable single events over HTTP, beside single puts into etcd and messages to NATS JetStream",
 		"Each poster posts one event and waits for its answer. At the end of a cell the store's last seq of every\n"+
-			"source must be the number of acknowledged events.",
+			"source must be the number of acknowledged events. JetStream has one stream in files with three replicas, which are\n"+
+			"synced always.",
 		func(f *pflag.FlagSet) {
-			f.IntSliceVar(&posters, "posters", []int{1, 16, 64, 256}, "posters at once")
-			f.StringSliceVar(&systems, "systems", []string{laurelName, etcdName}, "systems, in turn")
-			f.StringSliceVar(&to, "to", []string{toMaster, toAll}, "members to post to")
+			f.IntSliceVar(&p.posters, "posters", []int{1, 16, 64, 256}, "posters at once")
+			f.IntSliceVar(&p.frontends, "frontends", []int{groupSize}, "frontends of a group of Laurel")
+			f.StringSliceVar(&p.systems, "systems", []string{laurelName, etcdName}, "systems, in turn: "+strings.Join(allSystems, ", "))
+			f.StringSliceVar(&p.to, "to", allTo, "members to post to")
 		},
 		func(ctx context.Context) error {
 			if err := errors.Join(
-				between(1, 1024, posters...), oneOf([]string{laurelName, etcdName}, systems), oneOf([]string{toMaster, toAll}, to),
+				between(1, 1024, p.posters...), between(1, 15, p.frontends...), oneOf(allSystems, p.systems), oneOf(allTo, p.to),
 			); err != nil {
 				return err
 			}
-			_, err := b.posts(systems, to, posters).run(ctx, b)
+			_, err := p.experiment().run(ctx, b)
 			return err
 		})
 }
 
-func (b *bench) posts(systems, to []string, posters []int) *experiment[map[string]system, postsCell] {
-	x := &experiment[map[string]system, postsCell]{
-		name:   "posts",
-		heads:  []string{"to", "posters", "system"},
-		labels: func(c postsCell) []string { return []string{c.to, strconv.Itoa(c.posters), c.system} },
-		start: func(ctx context.Context, dir string) (map[string]system, func(), error) {
-			return b.startSystems(ctx, dir, systems)
+func (p *posts) experiment() *experiment[system, postsCell] {
+	x := &experiment[system, postsCell]{
+		name:  "posts",
+		heads: []string{"to", "posters", "system", "members"},
+		labels: func(c postsCell) []string {
+			return []string{c.to, strconv.Itoa(c.posters), c.system, strconv.Itoa(c.frontends)}
 		},
-		measure: func(ctx context.Context, all map[string]system, c postsCell) (figures, error) {
-			return b.post(ctx, all[c.system], c.to, c.posters)
+		servers: func(c postsCell) string { return fmt.Sprint(c.system, c.frontends) },
+		foreign: func(c postsCell) bool { return c.system != laurelName },
+		start: func(ctx context.Context, dir string, c postsCell) (system, func(), error) {
+			return p.startSystem(ctx, dir, c.system, c.frontends)
 		},
+		measure: func(ctx context.Context, s system, c postsCell) (figures, error) {
+			return p.post(ctx, s, c.to, c.posters)
+		},
+		columns: append(loadColumns[postsCell]("events/s"), medianOf[postsCell]("servers, µs an event", cost, oneDigit)),
 	}
-	toEtcd := func(c postsCell) (postsCell, bool) {
-		return postsCell{etcdName, c.to, c.posters}, c.system == laurelName
+	if len(p.frontends) > 1 {
+		x.columns = append(x.columns, p.costOfOneMore())
 	}
-	x.columns = append(loadColumns[postsCell]("events/s"),
-		ratioTo("events/s : etcd's", perSecond, toEtcd), ratioTo("p50 : etcd's", p50, toEtcd))
-	for _, t := range to {
-		for _, n := range posters {
-			for _, s := range systems {
-				x.cells = append(x.cells, postsCell{s, t, n})
+	for _, t := range p.to {
+		for _, n := range p.posters {
+			for _, s := range p.systems {
+				sizes := []int{groupSize}
+				if s == laurelName {
+					sizes = p.frontends
+				}
+				for _, size := range sizes {
+					x.cells = append(x.cells, postsCell{s, size, t, n})
+				}
 			}
 		}
 	}
+	for _, peer := range []string{etcdName, natsName} {
+		toPeer := func(c postsCell) (postsCell, bool) {
+			return postsCell{peer, groupSize, c.to, c.posters}, c.system == laurelName
+		}
+		if slices.Contains(p.systems, peer) {
+			x.columns = append(x.columns,
+				ratioTo("events/s : "+peer, perSecond, toPeer), ratioTo("p50 : "+peer, p50, toPeer))
+		}
+	}
 	return x
+}
+
+// costOfOneMore is a column with the processor time that each frontend more than the
+// first number takes of an event.
+func (p *posts) costOfOneMore() column[postsCell] {
+	return column[postsCell]{"µs more for each further frontend", func(t *table[postsCell], c postsCell) string {
+		few := c
+		few.frontends = p.frontends[0]
+		above, has := median(t.rounds[c], cost)
+		below, hasFew := median(t.rounds[few], cost)
+		if !has || !hasFew || c.frontends == few.frontends {
+			return ""
+		}
+		return oneDigit((above - below) / float64(c.frontends-few.frontends))
+	}}
 }
 
 // post measures n writers, each of which writes one event after another.
@@ -125,16 +168,17 @@ func streamCommand(b *bench) *cobra.Command {
 			if err := oneOf(known, ways); err != nil {
 				return err
 			}
-			x := &experiment[string, streamCell]{
+			x := &experiment[*frontends, streamCell]{
 				name:   "stream",
 				heads:  []string{"way"},
 				labels: func(c streamCell) []string { return []string{c.name} },
-				columns: append(loadColumns[streamCell]("events/s"),
+				columns: append(loadColumns[streamCell]("events/s"), medianOf[streamCell]("servers, µs an event", cost, oneDigit),
 					ratioTo("of plain", perSecond, func(streamCell) (streamCell, bool) { return streamCells[0], len(ways) > 1 })),
-				start: func(_ context.Context, dir string) (string, func(), error) { return dir, func() {}, nil },
-			}
-			x.measure = func(ctx context.Context, dir string, c streamCell) (figures, error) {
-				return b.stream(ctx, filepath.Join(dir, c.name), c)
+				servers: func(c streamCell) string { return c.name },
+				start: func(ctx context.Context, dir string, c streamCell) (*frontends, func(), error) {
+					return b.startFrontends(ctx, dir, groupSize, c.secure)
+				},
+				measure: b.stream,
 			}
 			for _, c := range streamCells {
 				if slices.Contains(ways, c.name) {
@@ -149,13 +193,8 @@ func streamCommand(b *bench) *cobra.Command {
 // streamWindow is the most unanswered events of a stream.
 const streamWindow = 4096
 
-// stream measures a stream to the master of a new group.
-func (b *bench) stream(ctx context.Context, dir string, c streamCell) (figures, error) {
-	g, err := b.startFrontends(ctx, dir, c.secure)
-	if err != nil {
-		return nil, err
-	}
-	defer g.stop()
+// stream measures a stream to the master.
+func (b *bench) stream(ctx context.Context, g *frontends, c streamCell) (figures, error) {
 	bard, next, err := newBard(ctx, g, c)
 	if err != nil {
 		return nil, err

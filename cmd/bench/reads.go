@@ -61,7 +61,7 @@ func readsCommand(b *bench) *cobra.Command {
 		func(f *pflag.FlagSet) {
 			f.StringSliceVar(&r.targets, "targets", allTargets, "servers to ask, in turn")
 			f.StringSliceVar(&r.writes, "writes", allWrites, "what is written meanwhile")
-			writeRateFlag(f, &r.writeRate)
+			number(f, &r.writeRate, "write-rate", 1000.0, 1, 100_000, "events/s that are written meanwhile")
 		},
 		func(ctx context.Context) error {
 			err := errors.Join(oneOf(allTargets, r.targets), oneOf(allWrites, r.writes), lookPath("wrk", "wrk"))
@@ -71,10 +71,6 @@ func readsCommand(b *bench) *cobra.Command {
 			_, err = r.experiment().run(ctx, b)
 			return err
 		})
-}
-
-func writeRateFlag(f *pflag.FlagSet, to *float64) {
-	number(f, to, "write-rate", 1000.0, 1, 100_000, "events/s that are written meanwhile")
 }
 
 // target is a server that is asked for the record.
@@ -100,11 +96,12 @@ func (r *reads) experiment() *experiment[map[string]target, readsCell] {
 			return readsCell{c.writes, o}, ok
 		}
 	}
+	idle := func(c readsCell) (readsCell, bool) { return readsCell{noWrites, c.target}, c.writes != noWrites }
 	x.columns = append([]column[readsCell]{medianOf[readsCell]("events/s written", beside, thousands)},
 		append(loadColumns[readsCell]("reads/s"),
 			ratioTo("reads/s : nginx's", perSecond, to(map[string]string{laurelFollower: nginxServer, laurelMaster: nginxServer})),
 			ratioTo("reads/s : etcd's", perSecond, to(map[string]string{laurelFollower: etcdFollower, laurelMaster: etcdLeader})),
-			ratioTo("p99 : p99 idle", p99, func(c readsCell) (readsCell, bool) { return readsCell{noWrites, c.target}, c.writes != noWrites }),
+			ratioTo("reads/s : idle", perSecond, idle), ratioTo("p99 : p99 idle", p99, idle),
 			answersOf[readsCell]())...)
 	for _, w := range r.writes {
 		for _, t := range r.targets {
@@ -115,20 +112,19 @@ func (r *reads) experiment() *experiment[map[string]target, readsCell] {
 }
 
 // start starts the servers that are asked, and makes the record.
-func (r *reads) start(ctx context.Context, dir string) (targets map[string]target, stop func(), err error) {
-	names := []string{laurelName}
-	if slices.Contains(r.targets, etcdLeader) || slices.Contains(r.targets, etcdFollower) {
-		names = append(names, etcdName)
-	}
-	systems, stop, err := r.startSystems(ctx, dir, names)
+func (r *reads) start(ctx context.Context, dir string, _ readsCell) (_ map[string]target, stop func(), err error) {
+	targets := map[string]target{}
+	g, stop, err := r.startFrontends(ctx, filepath.Join(dir, laurelName), groupSize, false)
 	if err != nil {
 		return nil, nil, err
 	}
-	targets = map[string]target{}
-	g := systems[laurelName].(*frontends)
 	path, body, err := g.hotTargets(ctx, targets)
-	if err == nil && len(names) > 1 {
-		err = systems[etcdName].(*etcdGroup).hotTargets(ctx, dir, body, targets)
+	if err == nil && (slices.Contains(r.targets, etcdLeader) || slices.Contains(r.targets, etcdFollower)) {
+		var e *etcdGroup
+		if e, err = startEtcd(ctx, r.etcd, filepath.Join(dir, etcdName)); err == nil {
+			stop = func() { e.stop(); g.stop() }
+			err = e.hotTargets(ctx, dir, body, targets)
+		}
 	}
 	if err == nil && slices.Contains(r.targets, nginxServer) {
 		var p *localgroup.Process
@@ -243,13 +239,7 @@ func (g *etcdGroup) hotTargets(ctx context.Context, dir string, value []byte, ta
 	if err := os.WriteFile(script, text, 0o600); err != nil {
 		return err
 	}
-	writers := func(ctx context.Context, n int) ([]load.Writer, error) {
-		list, err := g.putters(ctx, toAll, n, hot)
-		if err == nil {
-			list[0].(*putter).before, err = g.lastSeq(ctx, hot.source)
-		}
-		return list, err
-	}
+	writers := func(ctx context.Context, n int) ([]load.Writer, error) { return g.putters(ctx, toAll, n, hot) }
 	for name, endpoint := range map[string]string{etcdFollower: order[0], etcdLeader: order[len(order)-1]} {
 		targets[name] = target{
 			url: "http://" + endpoint + "/v3/kv/range", script: script, processes: g.list, system: g, hot: writers,

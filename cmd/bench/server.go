@@ -22,6 +22,7 @@ import (
 const (
 	laurelName = "laurel"
 	etcdName   = "etcd"
+	natsName   = "nats"
 
 	groupSize = 3
 
@@ -41,28 +42,20 @@ type system interface {
 	stop()
 }
 
-// startSystems starts several systems. stop is never nil.
-func (b *bench) startSystems(ctx context.Context, dir string, names []string) (list map[string]system, stop func(), err error) {
-	list = map[string]system{}
-	stop = func() {
-		for _, s := range list {
-			s.stop()
-		}
+// startSystem starts a system. Only Laurel has another size than groupSize.
+func (b *bench) startSystem(ctx context.Context, dir, name string, size int) (s system, stop func(), err error) {
+	switch dir = filepath.Join(dir, name); name {
+	case etcdName:
+		s, err = startEtcd(ctx, b.etcd, dir)
+	case natsName:
+		s, err = startNATS(ctx, dir)
+	default:
+		s, _, err = b.startFrontends(ctx, dir, size, false)
 	}
-	for _, name := range names {
-		var s system
-		if name == etcdName {
-			s, err = startEtcd(ctx, b.etcd, filepath.Join(dir, name))
-		} else {
-			s, err = b.startFrontends(ctx, filepath.Join(dir, name), false)
-		}
-		if err != nil {
-			stop()
-			return nil, nil, err
-		}
-		list[name] = s
+	if err != nil {
+		return nil, nil, err
 	}
-	return list, stop, nil
+	return s, s.stop, nil
 }
 
 // verify compares the events that were acknowledged with those that the store has.

@@ -4,17 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// table is the rounds of every cell of an experiment.
+// table is the rounds of every cell of an experiment, with one program.
 type table[K comparable] struct {
-	cells   []K
-	heads   []string
-	labels  func(K) []string
 	columns []column[K]
 	rounds  map[K][]figures
 }
@@ -25,36 +23,108 @@ type column[K comparable] struct {
 	cell func(t *table[K], k K) string
 }
 
-func (t *table[K]) markdown() string {
-	heads := slices.Clone(t.heads)
-	for _, c := range t.columns {
-		heads = append(heads, c.head)
+// comparison is a table for each program that is compared.
+type comparison[K comparable] struct {
+	cells    []K
+	heads    []string
+	label    func(K) []string
+	foreign  func(K) bool
+	compared string
+	programs []string
+	tables   []*table[K]
+}
+
+func newComparison[E any, K comparable](x *experiment[E, K], b *bench) *comparison[K] {
+	c := &comparison[K]{
+		cells: x.cells, heads: x.heads, label: x.labels, foreign: x.foreign, compared: cmp.Or(x.compared, perSecond),
+	}
+	if c.foreign == nil {
+		c.foreign = func(K) bool { return false }
+	}
+	for _, p := range b.programs {
+		c.programs = append(c.programs, filepath.Base(p))
+		c.tables = append(c.tables, &table[K]{x.columns, map[K][]figures{}})
+	}
+	return c
+}
+
+// add adds a measurement of a cell with a program and shows it with the heads of the
+// columns. What is foreign counts for all programs.
+func (c *comparison[K]) add(k K, program int, f figures) string {
+	for p, t := range c.tables {
+		if p == program || c.foreign(k) {
+			t.rounds[k] = append(t.rounds[k], f)
+		}
+	}
+	one := &table[K]{rounds: map[K][]figures{k: {f}}}
+	var parts []string
+	for _, column := range c.tables[program].columns {
+		if s := strings.ReplaceAll(column.cell(one, k), "**", ""); s != "" {
+			s, _, _ = strings.Cut(s, " (")
+			parts = append(parts, column.head+" "+s)
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// labels returns the labels of the row of a cell with a program.
+func (c *comparison[K]) labels(k K, program int) []string {
+	l := c.label(k)
+	switch {
+	case len(c.programs) == 1:
+		return l
+	case c.foreign(k):
+		return append(l, "")
+	}
+	return append(l, c.programs[program])
+}
+
+func (c *comparison[K]) markdown() string {
+	heads := slices.Clone(c.heads)
+	if len(c.programs) > 1 {
+		heads = append(heads, "program")
+	}
+	for _, column := range c.tables[0].columns {
+		heads = append(heads, column.head)
+	}
+	if len(c.programs) > 1 {
+		heads = append(heads, "median of the ratios to "+c.programs[0])
 	}
 	var rows [][]string
-	for _, k := range t.cells {
-		if len(t.rounds[k]) == 0 {
-			continue
+	for _, k := range c.cells {
+		for p, t := range c.tables {
+			if len(t.rounds[k]) == 0 || p > 0 && c.foreign(k) {
+				continue
+			}
+			row := c.labels(k, p)
+			for _, column := range t.columns {
+				row = append(row, column.cell(t, k))
+			}
+			if len(c.programs) > 1 {
+				row = append(row, c.ratio(k, p))
+			}
+			rows = append(rows, row)
 		}
-		row := t.labels(k)
-		for _, c := range t.columns {
-			row = append(row, c.cell(t, k))
-		}
-		rows = append(rows, row)
 	}
 	return markdown(heads, rows)
 }
 
-// line shows one measurement, with the heads of the columns.
-func (t *table[K]) line(k K, f figures) string {
-	one := &table[K]{rounds: map[K][]figures{k: {f}}}
-	var parts []string
-	for _, c := range t.columns {
-		if s := strings.ReplaceAll(c.cell(one, k), "**", ""); s != "" {
-			s, _, _ = strings.Cut(s, " (")
-			parts = append(parts, c.head+" "+s)
+// ratio returns the median of the ratios of the compared figure, to that of the first
+// program in the same round.
+func (c *comparison[K]) ratio(k K, program int) string {
+	if program == 0 {
+		return ""
+	}
+	var ratios []figures
+	for i, f := range c.tables[program].rounds[k] {
+		if below := c.tables[0].rounds[k][i][c.compared]; below != 0 {
+			ratios = append(ratios, figures{c.compared: f[c.compared] / below})
 		}
 	}
-	return strings.Join(parts, "  ")
+	if v, ok := median(ratios, c.compared); ok {
+		return twoDigits(v)
+	}
+	return ""
 }
 
 // median returns the median of a figure over the rounds that have it.
@@ -151,7 +221,7 @@ func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K]
 		if !has || !hasOther || below == 0 {
 			return ""
 		}
-		return strconv.FormatFloat(above/below, 'f', 2, 64)
+		return twoDigits(above / below)
 	}}
 }
 
@@ -165,7 +235,7 @@ func coresOf[K comparable]() column[K] {
 			if !ok {
 				return ""
 			}
-			parts = append(parts, strconv.FormatFloat(v, 'f', 2, 64))
+			parts = append(parts, twoDigits(v))
 		}
 		return strings.Join(parts, " + ")
 	}}
@@ -233,4 +303,5 @@ func thousands(f float64) string {
 	return s
 }
 
-func oneDigit(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
+func oneDigit(f float64) string  { return strconv.FormatFloat(f, 'f', 1, 64) }
+func twoDigits(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }

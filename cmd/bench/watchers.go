@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -37,11 +36,12 @@ func watchersCommand(b *bench) *cobra.Command {
 			}
 			// A goroutine that waits in epoll keeps its processor for a while.
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + load.WatchReaders))
-			x := &experiment[string, int]{
-				name:   "watchers",
-				cells:  counts,
-				heads:  []string{"watchers"},
-				labels: func(n int) []string { return []string{strconv.Itoa(n)} },
+			x := &experiment[*frontends, int]{
+				name:     "watchers",
+				cells:    counts,
+				heads:    []string{"watchers"},
+				labels:   func(n int) []string { return []string{strconv.Itoa(n)} },
+				compared: p99,
 				columns: []column[int]{
 					medianOf[int]("p50 ms", p50, millis),
 					spreadOf[int]("p99 ms", p99, millis),
@@ -51,19 +51,15 @@ func watchersCommand(b *bench) *cobra.Command {
 					medianOf[int]("at the end", "end", oneDigit),
 					medianOf[int]("% got only as a newer one", "skipped", oneDigit),
 				},
-				start: func(_ context.Context, dir string) (string, func(), error) { return dir, func() {}, nil },
-				long:  2 * time.Minute,
-			}
-			x.measure = func(ctx context.Context, dir string, n int) (figures, error) {
 				// The group is new in each cell: memory must not be what another cell has
 				// left.
-				g, err := b.startFrontends(ctx, filepath.Join(dir, strconv.Itoa(n)), false)
-				if err != nil {
-					return nil, err
-				}
-				defer g.stop()
-				return b.watch(ctx, g, n, rate)
+				servers: strconv.Itoa,
+				start: func(ctx context.Context, dir string, _ int) (*frontends, func(), error) {
+					return b.startFrontends(ctx, dir, groupSize, false)
+				},
+				long: 2 * time.Minute,
 			}
+			x.measure = func(ctx context.Context, g *frontends, n int) (figures, error) { return b.watch(ctx, g, n, rate) }
 			_, err := x.run(ctx, b)
 			return err
 		})

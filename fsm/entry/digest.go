@@ -27,5 +27,7 @@ func DigestOf(e *score.Event, data []byte) score.Digest {
 		b = binary.BigEndian.AppendUint32(b, uint32(e.Time.Nanosecond()))
 	}
 	b = append(b, 0)
-	return score.Digest(binary.BigEndian.AppendUint64(nil, xxhash.Sum64(append(b, data...))))
+	var d score.Digest
+	binary.BigEndian.PutUint64(d[:], xxhash.Sum64(append(b, data...)))
+	return d
 }

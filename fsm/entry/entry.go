@@ -148,48 +148,83 @@ func Decode(b []byte) (c Command, err error) {
 		return c, ErrFormat
 	}
 	changes := 0
-	err = eachField(b[1:], 0, func(n protowire.Number, _ uint64, wire []byte) bool {
-		switch n {
+	r := fieldReader{message: b[1:]}
+	for r.next(0) {
+		switch r.field {
 		case fieldChange:
-			c.Change, c.Refused = decodeChange(wire)
+			c.Change, c.Refused = decodeChange(r.bytes())
 			changes++
-			return true
 		case fieldPost:
-			p, err := decodePost(wire)
+			p, err := decodePost(r.bytes())
+			if err != nil {
+				return c, err
+			}
 			c.Posts = append(c.Posts, p)
-			return err == nil
+		default:
+			return c, ErrFormat
 		}
-		return false
-	})
+	}
 	if changes > 1 || changes > 0 && len(c.Posts) > 0 {
 		return c, ErrFormat // the result of the change would be returned as the result of the post
 	}
-	return c, err
+	return c, r.err()
 }
 
-// eachField calls f for each field of a message. The bits of numbers select the fields
-// that must hold numbers. f returns false for a field that is not allowed.
-func eachField(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {
-	for len(b) > 0 {
-		n, t, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return ErrFormat
+// fieldReader reads the fields of a message.
+type fieldReader struct {
+	message []byte
+	field   protowire.Number
+	number  uint64 // of a field that holds a number, or the length of its bytes
+	at      int    // the end of the field
+	failed  bool
+}
+
+// next reads a field. The bits of numbers select the fields that must hold numbers.
+func (r *fieldReader) next(numbers uint64) bool {
+	rest := r.message[r.at:]
+	if len(rest) == 0 || r.failed {
+		return false
+	}
+	r.failed = true
+	tag, size := consumeVarint(rest)
+	if size < 0 {
+		return false
+	}
+	field, t := protowire.DecodeTag(tag)
+	isNumber := numbers>>field&1 == 1
+	if field < protowire.MinValidNumber || t != protowire.BytesType && !isNumber || t != protowire.VarintType && isNumber {
+		return false
+	}
+	rest = rest[size:]
+	if r.number, size = consumeVarint(rest); size < 0 {
+		return false
+	}
+	rest = rest[size:]
+	if !isNumber {
+		if r.number > uint64(len(rest)) {
+			return false
 		}
-		b = b[size:]
-		var number uint64
-		var bytes []byte
-		switch isNumber := numbers>>n&1 == 1; {
-		case t == protowire.VarintType && isNumber:
-			number, size = protowire.ConsumeVarint(b)
-		case t == protowire.BytesType && !isNumber:
-			bytes, size = protowire.ConsumeBytes(b)
-		default:
-			return ErrFormat
-		}
-		if size < 0 || !f(n, number, bytes) {
-			return ErrFormat
-		}
-		b = b[size:]
+		rest = rest[r.number:]
+	}
+	r.field, r.at, r.failed = field, len(r.message)-len(rest), false
+	return true
+}
+
+// bytes returns the content of a field that holds bytes.
+func (r *fieldReader) bytes() []byte { return r.message[r.at-int(r.number) : r.at : r.at] }
+
+// err returns why next has returned false: nil at the end of the message, or ErrFormat.
+func (r *fieldReader) err() error {
+	if r.failed {
+		return ErrFormat
 	}
 	return nil
+}
+
+// consumeVarint is protowire.ConsumeVarint. Most numbers have one byte.
+func consumeVarint(b []byte) (n uint64, size int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
 }

@@ -142,69 +142,86 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	return appendText(b, fieldToken, e.Token)
 }
 
-// decodeEvent decodes an event without judging its content, which CheckEnvelope and
-// ParseData do. The signature may be a delta to the previous one. JSON and Signature may
-// alias b.
-func decodeEvent(b, previous []byte) (Event, error) {
-	var e Event
+// decode decodes an event, into a zero one, without judging its content, which
+// CheckEnvelope and ParseData do. The event shares the texts that are those of the previous
+// one, and its signature may be a delta. JSON and Signature may alias b.
+func (e *Event) decode(b []byte, previous *Event) error {
 	var seconds, offset int64
 	var nanos uint64
-	err := eachField(b, eventNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
-		switch n {
+	r := fieldReader{message: b}
+	for r.next(eventNumbers) {
+		switch r.field {
 		case fieldID:
-			e.ID = string(bytes)
+			e.ID = string(r.bytes())
 		case fieldSource:
-			e.Source = string(bytes)
+			e.Source = shared(r.bytes(), previous.Source)
 		case fieldSeq:
-			e.Seq = number
+			e.Seq = r.number
 		case fieldType:
-			e.Type = score.Type(bytes)
+			e.Type = shared(r.bytes(), previous.Type)
 		case fieldSeconds:
-			seconds = protowire.DecodeZigZag(number)
+			seconds = protowire.DecodeZigZag(r.number)
 		case fieldNanos:
-			nanos = number
+			nanos = r.number
 		case fieldOffset:
-			offset = protowire.DecodeZigZag(number)
+			offset = protowire.DecodeZigZag(r.number)
 		case fieldContestID:
-			e.ContestID = string(bytes)
+			e.ContestID = shared(r.bytes(), previous.ContestID)
 		case fieldData:
-			e.JSON = bytes
+			e.JSON = r.bytes()
 		case fieldGiven:
-			e.IDGiven, e.TimeGiven = number&givenID != 0, number&givenTime != 0
-			return number <= givenID|givenTime
+			if r.number > givenID|givenTime {
+				return ErrFormat
+			}
+			e.IDGiven, e.TimeGiven = r.number&givenID != 0, r.number&givenTime != 0
 		case fieldKey:
-			e.Key = string(bytes)
+			e.Key = shared(r.bytes(), previous.Key)
 		case fieldSignature:
 			var ok bool
-			if e.Signature, ok = readDelta(previous, bytes); !ok {
+			if e.Signature, ok = readDelta(previous.Signature, r.bytes()); !ok {
 				e.invalid = "signature"
 			}
 		case fieldToken:
-			e.Token = string(bytes)
+			e.Token = shared(r.bytes(), previous.Token)
 		case fieldVoidedBy:
-			e.VoidedBy = number
+			e.VoidedBy = r.number
 		case fieldVoids:
-			e.Voids = number
+			e.Voids = r.number
 		default:
-			return false
+			return ErrFormat
 		}
-		return true
-	})
-	if err != nil {
-		return e, err
 	}
+	if err := r.err(); err != nil {
+		return err
+	}
+	e.setTime(seconds, nanos, offset, previous)
+	return nil
+}
+
+// shared returns b as a text: the previous one if it is the same.
+func shared[T ~string](b []byte, previous T) T {
+	if string(b) == string(previous) {
+		return previous
+	}
+	return T(b)
+}
+
+func (e *Event) setTime(seconds int64, nanos uint64, offset int64, previous *Event) {
 	const day = 24 * 60 * 60
 	// Outside these bounds time.Time has no meaningful year.
 	if seconds < -1e12 || seconds > 1e12 || nanos >= 1e9 || offset <= -day || offset >= day {
 		e.invalid = "time"
-		return e, nil
+		return
 	}
-	zone := time.UTC // allocates nothing
-	if offset != 0 {
-		zone = time.FixedZone("", int(offset))
+	e.Time = time.Unix(seconds, int64(nanos)).UTC()
+	if offset == 0 {
+		return
 	}
-	e.Time = time.Unix(seconds, int64(nanos)).In(zone)
-	return e, nil
+	if _, same := previous.Time.Zone(); int64(same) == offset {
+		e.Time = e.Time.In(previous.Time.Location())
+	} else {
+		e.Time = e.Time.In(time.FixedZone("", int(offset)))
+	}
 }
 
 // AppendStored appends an event as the timeline stores it: without its signature, and
@@ -219,8 +236,8 @@ var errStored = errors.New("the stored event is invalid")
 
 // DecodeStored decodes an event that AppendStored encoded. JSON aliases b.
 func DecodeStored(b []byte) (Event, error) {
-	e, err := decodeEvent(b, nil)
-	if err != nil {
+	var e Event
+	if err := e.decode(b, new(Event)); err != nil {
 		return e, err
 	}
 	year := e.Time.Year()

@@ -83,10 +83,10 @@ func checkRoundTrip(t *testing.T, e *Event) {
 	encoded := appendUnsigned(nil, &e.Event, e.JSON)
 	if len(e.Signature) > 0 {
 		encoded = protowire.AppendTag(encoded, fieldSignature, protowire.BytesType)
-		encoded = appendDelta(encoded, nil, e.Signature)
+		encoded = AppendSignature(encoded, nil, e.Signature)
 	}
-	again, err := decodeEvent(encoded, nil)
-	if err != nil {
+	var again Event
+	if err := again.decode(encoded, new(Event)); err != nil {
 		t.Fatalf("%+v was decoded and encoded, and cannot be decoded again: %v", e, err)
 	}
 	if again.ID != e.ID || again.Seq != e.Seq || !again.Time.Equal(e.Time) || again.ContestID != e.ContestID ||
@@ -110,7 +110,7 @@ func FuzzDelta(f *testing.F) {
 		if len(previous) > score.MaxSignature || len(signature) > score.MaxSignature {
 			return
 		}
-		list, ok := DecodeSignatures(AppendSignatures(nil, [][]byte{previous, signature}))
+		list, ok := DecodeSignatures(AppendSignature(AppendSignature(nil, nil, previous), previous, signature))
 		if !ok || len(list) != 2 || !bytes.Equal(list[0], previous) || !bytes.Equal(list[1], signature) {
 			t.Fatalf("%x after %x was restored as %x", signature, previous, list)
 		}

@@ -46,10 +46,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	if len(p.Events) == 0 {
 		return EncodedPost{}, errors.New("a post without events")
 	}
-	b := make([]byte, 0, 256*len(p.Events)+8)
-	b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
-	b = protowire.AppendVarint(b, uint64(p.Mode))
-	var scratch, previous []byte
+	var b, previous []byte
+	scratch, data := make([]byte, 0, 512), make([]byte, 0, 256)
 	encoded := EncodedPost{Events: len(p.Events), Repeatable: true}
 	for i := range p.Events {
 		e := &p.Events[i]
@@ -59,8 +57,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		if e.Data == nil {
 			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
 		}
-		data, err := score.MarshalData(e.Data)
-		if err == nil {
+		var err error
+		if data, err = score.AppendData(data[:0], e.Data); err == nil {
 			err = encoded.setToken(e.Token)
 		}
 		if err != nil {
@@ -70,9 +68,14 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
 			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
-			scratch = appendDelta(scratch, previous, e.Signature)
+			scratch = AppendSignature(scratch, previous, e.Signature)
 		}
 		previous = e.Signature
+		if b == nil { // most posts have one event, or events of about one size
+			b = make([]byte, 0, (len(scratch)+8)*len(p.Events)+8)
+			b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
+			b = protowire.AppendVarint(b, uint64(p.Mode))
+		}
 		b = appendText(b, fieldPostEvent, scratch)
 	}
 	encoded.wire = b
@@ -131,8 +134,11 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 }
 
 func countFields(post []byte) (n int, err error) {
-	err = eachField(post, postNumbers, func(protowire.Number, uint64, []byte) bool { n++; return true })
-	return n, err
+	r := fieldReader{message: post}
+	for r.next(postNumbers) {
+		n++
+	}
+	return n, r.err()
 }
 
 // Post is a decoded post.
@@ -150,18 +156,31 @@ func decodePost(wire []byte) (Post, error) {
 		return p, err
 	}
 	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
-	var previous []byte // the signature of the event before
-	err = eachField(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
-		switch n {
+	previous := new(Event)
+	r := fieldReader{message: wire}
+	for r.next(postNumbers) {
+		switch r.field {
 		case fieldPostMode:
-			p.Mode = score.PostMode(number)
-			return number <= uint64(score.UntilRefused)
+			if p.Mode = score.PostMode(r.number); r.number > uint64(score.UntilRefused) {
+				return p, ErrFormat
+			}
 		case fieldPostEvent:
-			e, err := decodeEvent(bytes, previous)
-			p.Events, previous = append(p.Events, e), e.Signature
-			return err == nil && e.VoidedBy == 0 && e.Voids == 0 // these are of stored events
+			if n := len(p.Events); n < cap(p.Events) {
+				p.Events = p.Events[:n+1]
+			} else {
+				p.Events = append(p.Events, Event{})
+			}
+			e := &p.Events[len(p.Events)-1]
+			if err := e.decode(r.bytes(), previous); err != nil {
+				return p, err
+			}
+			if e.VoidedBy != 0 || e.Voids != 0 { // these are of stored events
+				return p, ErrFormat
+			}
+			previous = e
+		default:
+			return p, ErrFormat
 		}
-		return false
-	})
-	return p, err
+	}
+	return p, r.err()
 }

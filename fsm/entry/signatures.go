@@ -38,8 +38,8 @@ func commonAffixes(previous, signature []byte) (front, back int) {
 	return front, back
 }
 
-// appendDelta appends the length of a delta and the delta.
-func appendDelta(b, previous, signature []byte) []byte {
+// AppendSignature appends a signature as the length of a delta and the delta.
+func AppendSignature(b, previous, signature []byte) []byte {
 	front, back := commonAffixes(previous, signature)
 	own := signature[front : len(signature)-back]
 	size := protowire.SizeVarint(uint64(front)) + protowire.SizeVarint(uint64(back)) + len(own)
@@ -71,17 +71,8 @@ func readDelta(previous, delta []byte) (signature []byte, ok bool) {
 	return slices.Concat(previous[:front], own, previous[all-back:]), true
 }
 
-// AppendSignatures appends signatures, each as a delta to the one before.
-func AppendSignatures(b []byte, signatures [][]byte) []byte {
-	var previous []byte
-	for _, s := range signatures {
-		b = appendDelta(b, previous, s)
-		previous = s
-	}
-	return b
-}
-
-// DecodeSignatures decodes what AppendSignatures appended. The signatures may alias b.
+// DecodeSignatures decodes signatures that were appended, each as a delta to the one
+// before. They may alias b.
 func DecodeSignatures(b []byte) (signatures [][]byte, ok bool) {
 	var previous []byte
 	for len(b) > 0 {

@@ -32,7 +32,7 @@ func write(t *testing.T, db *bolt.DB, cache Cache, f func(w *Writer, tx *databas
 		w := NewWriter(tx, cache)
 		f(w, tx)
 		w.Flush()
-		return tx.Err()
+		return tx.Flush()
 	})
 	if err != nil {
 		t.Fatal(err)

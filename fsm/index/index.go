@@ -100,15 +100,12 @@ func setOf(list []Term) map[Term]bool {
 // EntryTerm returns the term of a competitor of the start list.
 func EntryTerm(competitor string) Term { return Term{kindEntry, competitor} }
 
-// AddMark makes a contest findable by a competitor who has a mark in it.
+// AddMark makes a contest findable by a competitor who has its first mark in it.
 func AddMark(tx *database.Tx, contestID, competitor string) {
-	k := MarkTerm(competitor).Posting(contestID)
-	if tx.Get(database.Index, k) == nil { // not added for another split
-		tx.Put(database.Index, k, nil)
-	}
+	tx.Put(database.Index, MarkTerm(competitor).Posting(contestID), nil)
 }
 
-// RemoveMark reverts AddMark. The competitor must not have a mark at another split.
+// RemoveMark reverts AddMark, when the competitor has no mark any more.
 func RemoveMark(tx *database.Tx, contestID, competitor string) {
 	tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
 }

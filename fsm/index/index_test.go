@@ -38,7 +38,7 @@ func write(t *testing.T, db *bolt.DB, f func(tx *database.Tx)) {
 	err := db.Update(func(boltTx *bolt.Tx) error {
 		tx := database.NewTx(boltTx)
 		f(tx)
-		return tx.Err()
+		return tx.Flush()
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ type Boards struct {
 type MarkReader func(contestID, split string, use func(total int, marks iter.Seq2[ranking.Mark, error]) error) error
 
 const (
-	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130
+	// DefaultMaxRows is the number of rows that are kept in memory. A row takes 60 to 130
 	// bytes (BenchmarkMemory in score/ranking).
 	DefaultMaxRows = 4_000_000
 	// boardCost is the number of rows that a board without rows counts as.

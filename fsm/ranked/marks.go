@@ -1,9 +1,9 @@
 // Package ranked stores the marks and the start lists of ranked contests in the state
 // machine's database.
 //
-// The Boards bucket has a key for each mark, in the order of the ranking: first the marks
-// with a rank, the best first, then those without. Equal marks are ordered by the
-// competitor's code, so the order is total.
+// The Marks bucket has a record for each competitor of a contest, with the marks at all
+// splits. The Splits bucket has, for each split, the number of marks and which are the
+// best. Leaderboards are made in memory, from the records (package leaderboard).
 //
 // The start list of a contest has a record for each competitor that a competitor.define has
 // named. The Entrants bucket has it by its code, and a key without a value for its place in
@@ -14,10 +14,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
-	"math"
 	"slices"
 
-	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -27,27 +25,38 @@ import (
 	"laurel/score/ranking"
 )
 
-// Writer reads and writes marks and start lists within a transaction. The numbers of marks
-// that change stay in memory until Flush.
+// Writer reads and writes marks and start lists within a transaction. The splits that
+// change stay in memory until Flush.
 type Writer struct {
-	tx       *database.Tx
-	boards   *leaderboard.Updates
-	restated func()
-	totals   map[splitKey]int // changed numbers of marks
-	scratch  []byte           // for encoding a mark
+	tx      *database.Tx
+	boards  *leaderboard.Updates
+	work    Work
+	splits  map[splitKey]*splitMarks
+	changed map[splitKey]bool // splits to write
+	last    recordKey         // of record; zero if it is none
+	record  record            // the last that was read or written
+	scratch []byte            // for encoding
 }
 
-// NewWriter returns a Writer for a transaction. It adds what changes to boards, and calls
-// restated for each mark that it writes because of an event that did not set it.
-func NewWriter(tx *database.Tx, boards *leaderboard.Updates, restated func()) *Writer {
-	return &Writer{tx: tx, boards: boards, restated: restated, totals: map[splitKey]int{}}
+// Work counts what an event has done beside its own mark.
+type Work interface {
+	// MarkRestated counts a mark that is written because of an event that did not set it.
+	MarkRestated()
+	// RowRead counts a competitor's record that is read in search of the best.
+	RowRead()
 }
 
-// Flush writes the numbers of marks that have changed. The order does not matter.
+// NewWriter returns a Writer for a transaction. It adds what changes to boards.
+func NewWriter(tx *database.Tx, boards *leaderboard.Updates, work Work) *Writer {
+	return &Writer{tx: tx, boards: boards, work: work, splits: map[splitKey]*splitMarks{}, changed: map[splitKey]bool{}}
+}
+
+// Flush writes the splits that have changed. The order does not matter.
 func (w *Writer) Flush() {
-	for k, n := range w.totals {
-		if n > 0 {
-			w.tx.Put(database.Splits, database.Key(k.contestID, k.split), binary.BigEndian.AppendUint64(nil, uint64(n)))
+	for k := range w.changed {
+		if s := w.splits[k]; s.total > 0 {
+			w.scratch = s.append(w.scratch[:0])
+			w.tx.Put(database.Splits, database.Key(k.contestID, k.split), w.scratch)
 		} else {
 			w.tx.Delete(database.Splits, database.Key(k.contestID, k.split))
 		}
@@ -68,242 +77,286 @@ type Key struct{ Split, Competitor string }
 
 type splitKey struct{ contestID, split string }
 
-// What follows the first number of an order in a key of the Boards bucket.
-const (
-	exactOrder = 0 // two more numbers
-	plainOrder = 1 // nothing: neither a second mark nor a place
-)
+type recordKey struct{ contestID, competitor string }
 
-func boardKey(contestID, split string, direction ranking.Direction, m *ranking.Mark) []byte {
-	order := direction.Order(m)
-	k := appendSigned(database.Prefix(contestID, split), order.First)
-	if order.Exact() {
-		k = appendSigned(appendSigned(append(k, exactOrder), order.Second), order.Third)
-	} else {
-		k = append(k, plainOrder)
+// record returns the record of a competitor until the next call, empty if there is none.
+func (s *Contest) record(competitor string) *record {
+	w, k := s.w, recordKey{s.contest.ID, competitor}
+	if w.last != k {
+		w.last = k
+		w.record.reset(competitor)
+		if v := w.tx.Get(database.Marks, database.Key(k.contestID, competitor)); v != nil {
+			w.tx.Fail(w.record.decode(competitor, v))
+		}
 	}
-	return append(k, m.Competitor...)
+	return &w.record
 }
 
-// appendSigned appends a number so that keys sort by it.
-func appendSigned[N ~int | ~int64](k []byte, n N) []byte {
-	return binary.BigEndian.AppendUint64(k, uint64(n)^1<<63)
-}
-
-// competitorIn returns the competitor of a key of the Boards bucket, without its prefix.
-func competitorIn(key []byte) string {
-	const plain, exact = 8 + 1, 3*8 + 1
-	switch {
-	case len(key) > exact && key[8] == exactOrder:
-		return string(key[exact:])
-	case len(key) > plain:
-		return string(key[plain:])
+// store writes the record that was returned last, after a change.
+func (s *Contest) store() {
+	w, k := s.w, database.Key(s.contest.ID, s.w.record.competitor)
+	w.tx.OnUndo(func() { w.last = recordKey{} })
+	if w.record.isEmpty() {
+		w.tx.Delete(database.Marks, k)
+		return
 	}
-	return ""
+	w.scratch = w.record.append(w.scratch[:0])
+	w.tx.Put(database.Marks, k, w.scratch)
 }
 
-func (s *Contest) find(split, competitor string) (m ranking.Mark, ok bool) {
-	ok = s.w.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
-	return m, ok
+// split returns a split for reading.
+func (w *Writer) split(k splitKey) *splitMarks {
+	s, known := w.splits[k]
+	if !known {
+		var err error
+		s, err = decodeSplit(w.tx.Get(database.Splits, database.Key(k.contestID, k.split)))
+		w.tx.Fail(err)
+		w.splits[k] = s
+	}
+	return s
+}
+
+// change returns a split for changing.
+func (w *Writer) change(k splitKey) *splitMarks {
+	s := w.split(k)
+	if w.tx.Recording() {
+		s = s.clone()
+		database.Set(w.tx, w.splits, k, s)
+	}
+	w.changed[k] = true
+	return s
+}
+
+func (s *Contest) splitName(number int) string { return s.contest.Definition.AllSplits()[number] }
+
+func (s *Contest) splitNumber(name string) int {
+	return slices.Index(s.contest.Definition.AllSplits(), name)
 }
 
 // Traits implements fold.Marks.
-func (s *Contest) Traits(competitor string) (t ranking.Traits) {
-	s.w.tx.GetJSON(database.Traits, database.Key(s.contest.ID, competitor), &t)
-	return t
-}
-
-func (s *Contest) putTraits(competitor string, t ranking.Traits) {
-	k := database.Key(s.contest.ID, competitor)
-	if t == (ranking.Traits{}) {
-		s.w.tx.Delete(database.Traits, k)
-	} else {
-		s.w.tx.PutJSON(database.Traits, k, &t)
-	}
-}
+func (s *Contest) Traits(competitor string) ranking.Traits { return s.record(competitor).named }
 
 // Set implements fold.Marks.
 func (s *Contest) Set(split string, m ranking.Mark) (total int, restated bool) {
-	before := s.Traits(m.Competitor)
-	old, replaces := s.find(split, m.Competitor)
-	traits := before.With(&m, nil)
-	if replaces {
-		traits = before.With(&m, &old)
+	number, r := s.splitNumber(split), s.record(m.Competitor)
+	before, isFirst := r.named, len(r.marks) == 0
+	var old *ranking.Mark
+	if present := r.at(number); present != nil {
+		old = new(*present)
 	}
-	if total = s.Total(split); !replaces {
-		total++
-		database.Set(s.w.tx, s.w.totals, splitKey{s.contest.ID, split}, total)
+	r.named = before.With(&m, old)
+	if isFirst || r.named.Categories != before.Categories || r.named.Organisation != before.Organisation {
+		r.show(s.contest.Known(r.named, m.Competitor, s))
+	}
+	if isFirst {
 		index.AddMark(s.w.tx, s.contest.ID, m.Competitor)
 	}
-	if traits != before {
-		s.putTraits(m.Competitor, traits)
-	}
-	shown := s.contest.Known(traits, m.Competitor, s)
-	m.Categories, m.Organisation, m.Name = shown.Categories, shown.Organisation, shown.Name
-	if !replaces {
-		s.put(split, &m, nil)
-	} else {
-		s.put(split, &m, &old)
-	}
+	r.dress(&m)
+	r.set(number, m)
+	s.replace(split, &m, old)
 	// Most marks change nothing at the competitor's other splits.
-	if traits != before || traits.IRMs > 0 {
-		restated = s.restate(m.Competitor, traits)
+	if r.named != before || r.named.IRMs > 0 {
+		restated = s.restate(r)
 	}
-	return total, restated
+	s.store()
+	return s.Total(split), restated
 }
 
 // Restate implements fold.Marks.
-func (s *Contest) Restate(competitor string) { s.restate(competitor, s.Traits(competitor)) }
-
-// put writes a mark in the place of another one; nil if there is none.
-func (s *Contest) put(split string, m, old *ranking.Mark) {
-	w, id, direction := s.w, s.contest.ID, s.contest.Definition.Direction()
-	if old != nil {
-		w.tx.Delete(database.Boards, boardKey(id, split, direction, old))
+func (s *Contest) Restate(competitor string) {
+	if r := s.record(competitor); len(r.marks) > 0 {
+		r.show(s.contest.Known(r.named, competitor, s))
+		s.restate(r)
+		s.store()
 	}
-	w.tx.Put(database.Boards, boardKey(id, split, direction, m), nil)
-	var err error
-	w.scratch, err = m.AppendJSON(w.scratch[:0])
-	w.tx.Fail(err)
-	w.tx.Put(database.Marks, database.Key(id, split, m.Competitor), w.scratch)
-	w.boards.SetMark(id, split, *m)
 }
 
-// restate writes those marks of a competitor that are not as its traits and the IRMs at
-// all splits make them. It reports whether there were any.
-func (s *Contest) restate(competitor string, traits ranking.Traits) (restated bool) {
-	splits := s.contest.Definition.AllSplits()
-	before, marks := make([]ranking.Mark, len(splits)), make([]*ranking.Mark, len(splits))
-	for i, split := range splits {
-		if m, ok := s.find(split, competitor); ok {
-			before[i], marks[i] = m, &m
-		}
-	}
-	s.contest.Known(traits, competitor, s).Restate(marks)
-	for i, m := range marks {
-		if m != nil && *m != before[i] {
-			s.put(splits[i], m, &before[i])
-			s.w.restated()
+// restate makes all marks of a record as its traits and the IRMs at all splits make them.
+// It reports whether any of them has changed.
+func (s *Contest) restate(r *record) (restated bool) {
+	before := slices.Clone(r.marks)
+	r.restate()
+	for i := range r.marks {
+		if m, old := &r.marks[i], &before[i]; *m != *old {
+			s.replace(s.splitName(r.splits[i]), m, old)
+			s.w.work.MarkRestated()
 			restated = true
 		}
 	}
 	return restated
 }
 
+// replace replaces a mark at a split: nil if there was none, or is none.
+func (s *Contest) replace(split string, m, old *ranking.Mark) {
+	k := splitKey{s.contest.ID, split}
+	switch {
+	case m == nil:
+		s.w.boards.RemoveMark(k.contestID, split, *old)
+	default:
+		s.w.boards.SetMark(k.contestID, split, *m)
+	}
+	known := s.w.split(k)
+	if m != nil && old != nil {
+		was, is := s.placeOf(old), s.placeOf(m)
+		if was == is || !known.reaches(was) && !known.reaches(is) {
+			return
+		}
+	}
+	changed := s.w.change(k)
+	if old != nil {
+		changed.remove(s.placeOf(old))
+	}
+	if m != nil {
+		changed.add(s.placeOf(m))
+	}
+}
+
+func (s *Contest) placeOf(m *ranking.Mark) place {
+	return place{s.contest.Definition.Direction().Order(m), m.Competitor}
+}
+
 // Settle replaces what the marks of a competitor name, after one of them was set or removed
 // by a void.
 func (s *Contest) Settle(competitor string, traits ranking.Traits) {
-	traits = traits.Recount(func(yield func(*ranking.Mark) bool) {
-		for _, split := range s.contest.Definition.AllSplits() {
-			if m, ok := s.find(split, competitor); ok && !yield(&m) {
-				return
-			}
-		}
-	})
-	if traits != s.Traits(competitor) {
-		s.putTraits(competitor, traits)
-	}
-	s.restate(competitor, traits)
+	r := s.record(competitor)
+	r.named = traits.Recount(r.all)
+	r.show(s.contest.Known(r.named, competitor, s))
+	s.restate(r)
+	s.store()
 }
 
 // Remove removes marks. Their competitors' other marks must be settled afterwards.
 func (s *Contest) Remove(list []Key) {
-	w, id := s.w, s.contest.ID
-	for _, at := range list {
-		old, ok := s.find(at.Split, at.Competitor)
-		if !ok {
+	for _, k := range list {
+		number, r := s.splitNumber(k.Split), s.record(k.Competitor)
+		old := r.at(number)
+		if old == nil {
 			continue
 		}
-		w.tx.Delete(database.Boards, boardKey(id, at.Split, s.contest.Definition.Direction(), &old))
-		w.tx.Delete(database.Marks, database.Key(id, at.Split, at.Competitor))
-		database.Set(w.tx, w.totals, splitKey{id, at.Split}, s.Total(at.Split)-1)
-		w.boards.RemoveMark(id, at.Split, old)
-	}
-	marked := slices.DeleteFunc(slices.Clone(s.contest.Definition.AllSplits()), func(split string) bool {
-		return s.Total(split) == 0
-	})
-	for _, at := range list {
-		if !hasMark(w.tx.Tx, id, marked, at.Competitor) {
-			index.RemoveMark(w.tx, id, at.Competitor)
+		s.replace(k.Split, nil, old)
+		if r.remove(number); len(r.marks) == 0 {
+			index.RemoveMark(s.w.tx, s.contest.ID, k.Competitor)
 		}
+		s.store()
 	}
 }
 
 // Has implements fold.Marks.
-func (s *Contest) Has(competitor string) bool {
-	return hasMark(s.w.tx.Tx, s.contest.ID, s.contest.Definition.AllSplits(), competitor)
-}
+func (s *Contest) Has(competitor string) bool { return len(s.record(competitor).marks) > 0 }
 
 // Clear implements fold.Marks.
 func (s *Contest) Clear() {
-	var list []Key
-	for _, split := range s.contest.Definition.AllSplits() {
-		marks, _ := s.First(split, math.MaxInt)
-		for _, m := range marks {
-			list = append(list, Key{split, m.Competitor})
+	for _, competitor := range s.Some(s.marks()) {
+		r := s.record(competitor)
+		for i := range r.marks {
+			s.replace(s.splitName(r.splits[i]), nil, &r.marks[i])
 		}
-	}
-	s.Remove(list)
-	for _, at := range list {
-		s.putTraits(at.Competitor, ranking.Traits{})
+		index.RemoveMark(s.w.tx, s.contest.ID, competitor)
+		r.reset(competitor)
+		s.store()
 	}
 }
 
-// Total returns the number of marks at a split.
-func (s *Contest) Total(split string) int {
-	if n, changed := s.w.totals[splitKey{s.contest.ID, split}]; changed {
-		return n
+// marks returns the number of marks at all splits.
+func (s *Contest) marks() (n int) {
+	for _, split := range s.contest.Definition.AllSplits() {
+		n += s.Total(split)
 	}
-	n, err := Total(s.w.tx.Tx, s.contest.ID, split)
-	s.w.tx.Fail(err)
 	return n
 }
 
-// First implements fold.Marks.
+// Total returns the number of marks at a split.
+func (s *Contest) Total(split string) int { return s.w.split(splitKey{s.contest.ID, split}).total }
+
+// First implements fold.Marks, for at most maxBest marks.
 func (s *Contest) First(split string, n int) (first []ranking.Mark, total int) {
-	p := database.Prefix(s.contest.ID, split)
-	c := s.w.tx.Bucket(database.Boards).Cursor()
-	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
-		m, ok := s.find(split, competitorIn(k[len(p):]))
-		if !ok {
+	known, number := s.w.split(splitKey{s.contest.ID, split}), s.splitNumber(split)
+	if n = min(n, maxBest); !known.knows(n) {
+		known = s.findBest(split, number)
+	}
+	for _, p := range known.best[:min(n, len(known.best))] {
+		m := s.record(p.competitor).at(number)
+		if m == nil {
+			s.w.tx.Fail(database.ErrDamaged)
 			break
 		}
-		first = append(first, m)
+		first = append(first, *m)
 	}
-	return first, s.Total(split)
+	return first, known.total
 }
 
-// hasMark reports whether a competitor has a mark at one of the splits.
-func hasMark(tx *bolt.Tx, contestID string, splits []string, competitor string) bool {
-	for _, split := range splits {
-		if tx.Bucket(database.Marks).Get(database.Key(contestID, split, competitor)) != nil {
-			return true
+// findBest finds the best marks at a split among all.
+func (s *Contest) findBest(split string, number int) *splitMarks {
+	found := s.w.change(splitKey{s.contest.ID, split})
+	found.best = found.best[:0]
+	for r, err := range records(s.w.tx.Bucket(database.Marks), s.contest.ID) {
+		if s.w.tx.Fail(err); err != nil {
+			break
+		}
+		s.w.work.RowRead()
+		if m := r.at(number); m != nil {
+			found.offer(s.placeOf(m))
 		}
 	}
-	return false
+	return found
 }
 
-// Total returns the number of marks at a split of a contest.
-func Total(tx *bolt.Tx, contestID, split string) (int, error) {
-	n, err := database.Counter(tx.Bucket(database.Splits), database.Key(contestID, split))
-	return int(n), err
+// Some implements fold.Marks.
+func (s *Contest) Some(n int) (competitors []string) {
+	for r, err := range records(s.w.tx.Bucket(database.Marks), s.contest.ID) {
+		if s.w.tx.Fail(err); err != nil || len(competitors) == n {
+			break
+		}
+		if len(r.marks) > 0 {
+			competitors = append(competitors, r.competitor)
+		}
+	}
+	return competitors
 }
 
-// Marks returns the marks at a split of a contest, in the order of their competitors. An
-// error ends the sequence.
-func Marks(tx *bolt.Tx, contestID, split string) iter.Seq2[ranking.Mark, error] {
-	return func(yield func(ranking.Mark, error) bool) {
-		p := database.Prefix(contestID, split)
-		c := tx.Bucket(database.Marks).Cursor()
+// records yields the records of a contest, in the order of their competitors, each until
+// the next one. An error ends the sequence.
+func records(marks *bolt.Bucket, contestID string) iter.Seq2[*record, error] {
+	return func(yield func(*record, error) bool) {
+		var r record
+		p, c := database.Prefix(contestID), marks.Cursor()
 		for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
-			var mark ranking.Mark
 			v, err := database.Unseal(k, sealed)
 			if err == nil {
-				err = json.Unmarshal(v, &mark)
+				err = r.decode(string(k[len(p):]), v)
 			}
-			if !yield(mark, err) || err != nil {
+			if !yield(&r, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// Marks returns the marks at a split of a contest, which has a number, in the order of their
+// competitors. An error ends the sequence.
+func Marks(tx *bolt.Tx, contestID string, split int) iter.Seq2[ranking.Mark, error] {
+	return func(yield func(ranking.Mark, error) bool) {
+		for r, err := range records(tx.Bucket(database.Marks), contestID) {
+			if err != nil {
+				yield(ranking.Mark{}, err)
+				return
+			}
+			if m := r.at(split); m != nil && !yield(*m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Total returns the number of marks at a split of a contest.
+func Total(tx *bolt.Tx, contestID, split string) (int, error) {
+	v, err := database.Get(tx.Bucket(database.Splits), database.Key(contestID, split))
+	if v == nil || err != nil {
+		return 0, err
+	}
+	total, n := binary.Uvarint(v)
+	if n <= 0 {
+		return 0, database.ErrDamaged
+	}
+	return int(total), nil
 }

@@ -2,9 +2,8 @@ package ranked
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
-
-	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
 	"laurel/fsm/index"
@@ -20,7 +19,8 @@ func entrantKey(contestID, code string) []byte { return database.Key(contestID, 
 
 // orderKey returns the key for the place of an entrant.
 func orderKey(contestID string, e score.Entrant) []byte {
-	return append(appendSigned(database.Prefix(contestID, entrantByOrder), e.Order), e.Code...)
+	k := database.Prefix(contestID, entrantByOrder)
+	return append(binary.BigEndian.AppendUint64(k, uint64(e.Order)^1<<63), e.Code...) // keys sort by the order
 }
 
 // Entrant implements fold.Marks.
@@ -66,7 +66,7 @@ func (s *Contest) RemoveEntrant(code string) {
 
 // FirstEntrants implements fold.Marks.
 func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
-	for e, err := range Entrants(s.w.tx.Tx, s.contest.ID, nil) {
+	for e, err := range Entrants(s.w.tx, s.contest.ID, nil) {
 		if s.w.tx.Fail(err); err != nil || len(first) == n {
 			break
 		}
@@ -77,7 +77,7 @@ func (s *Contest) FirstEntrants(n int) (first []score.Entrant) {
 
 // Entrants returns the entrants behind one, or all for nil, in order. An error ends the
 // sequence.
-func Entrants(tx *bolt.Tx, contestID string, after *score.Entrant) iter.Seq2[score.Entrant, error] {
+func Entrants(tx database.Reader, contestID string, after *score.Entrant) iter.Seq2[score.Entrant, error] {
 	return func(yield func(score.Entrant, error) bool) {
 		bucket, prefix := tx.Bucket(database.Entrants), database.Prefix(contestID, entrantByOrder)
 		from := prefix

@@ -9,16 +9,16 @@ package timeline
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
-	"laurel/score"
 )
 
 // Row is an event that has not been decoded, so that a search can skip it by reading
@@ -39,36 +39,139 @@ func (r Row) Decode() (entry.Event, error) {
 	return e, nil
 }
 
-func newRow(key, sealed []byte) (Row, error) {
-	wire, err := database.Unseal(key, sealed)
-	if err == nil && len(key) < 8 {
+// blockSize is the number of bytes from which a block is full. Two blocks of common events
+// fit into a page of the database. Blocks do not depend on the transactions in which they
+// were written, so equal logs give equal snapshots.
+const blockSize = 1700
+
+// block is consecutive events of one contest, which are stored together, because a write
+// to the database is a large part of what an event costs. Each is the difference of its
+// revision to that of the first, and the event with its length.
+type block struct {
+	first uint64 // the revision of the first event, which is in the key
+	data  []byte
+}
+
+func (b block) isFull() bool { return len(b.data) >= blockSize }
+
+// append appends an event.
+func (b block) append(revision uint64, event []byte) block {
+	b.data = binary.AppendUvarint(b.data, revision-b.first)
+	b.data = protowire.AppendBytes(b.data, event)
+	return b
+}
+
+// next removes the first row. ok is false if the block is damaged.
+func (b *block) next() (r Row, ok bool) {
+	after, n := binary.Uvarint(b.data)
+	if n <= 0 {
+		return r, false
+	}
+	event, size := protowire.ConsumeBytes(b.data[n:])
+	if size < 0 {
+		return r, false
+	}
+	b.data = b.data[n+size:]
+	return Row{b.first + after, event}, true
+}
+
+// rows returns the rows of a block in order. An error ends the sequence.
+func (b block) rows() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for len(b.data) > 0 {
+			r, ok := b.next()
+			if !ok {
+				yield(r, database.ErrDamaged)
+				return
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// rowsBackward returns the rows of a block, the last one first.
+func (b block) rowsBackward() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		var rows []Row
+		for r, err := range b.rows() {
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			rows = append(rows, r)
+		}
+		for _, r := range slices.Backward(rows) {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func newBlock(key, sealed []byte) (block, error) {
+	data, err := database.Unseal(key, sealed)
+	if err == nil && (len(key) < 8 || len(data) == 0) {
 		err = database.ErrDamaged
 	}
 	if err != nil {
-		return Row{}, err
+		return block{}, err
 	}
-	return Row{binary.BigEndian.Uint64(key[len(key)-8:]), wire}, nil
+	return block{binary.BigEndian.Uint64(key[len(key)-8:]), data}, nil
+}
+
+// seekBack returns the record with the last key up to a key.
+func seekBack(c *bolt.Cursor, key []byte) (k, v []byte) {
+	switch k, v = c.Seek(key); {
+	case k == nil:
+		return c.Last()
+	case !bytes.Equal(k, key):
+		return c.Prev()
+	}
+	return k, v
+}
+
+// seekBlock returns the block of a contest that begins at a revision or before; false if
+// there is none.
+func seekBlock(c *bolt.Cursor, contestID string, revision uint64) (b block, ok bool, err error) {
+	k, sealed := seekBack(c, database.NumberedKey(revision, contestID))
+	if !bytes.HasPrefix(k, database.Prefix(contestID)) {
+		return b, false, nil
+	}
+	b, err = newBlock(k, sealed)
+	return b, err == nil, err
 }
 
 // Load returns the event of a contest at a revision. There must be one.
 func Load(timeline *bolt.Bucket, contestID string, revision uint64) (entry.Event, error) {
-	wire, err := database.Get(timeline, database.NumberedKey(revision, contestID))
+	b, _, err := seekBlock(timeline.Cursor(), contestID, revision)
 	if err != nil {
 		return entry.Event{}, err
 	}
-	return Row{revision, wire}.Decode()
+	for r, err := range b.rows() {
+		if err != nil {
+			return entry.Event{}, err
+		}
+		if r.Revision == revision {
+			return r.Decode()
+		}
+	}
+	return entry.Event{}, database.ErrDamaged
 }
 
 // Contest returns the events of a contest with revisions greater than after, in order. An
 // error ends the sequence.
 func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		c, last := timeline.Cursor(), database.NumberedKey(after, contestID)
-		k, v := c.Seek(last)
-		if bytes.Equal(k, last) {
-			k, v = c.Next()
+		c, prefix := timeline.Cursor(), database.Prefix(contestID)
+		k, v := seekBack(c, database.NumberedKey(after, contestID))
+		if !bytes.HasPrefix(k, prefix) {
+			k, v = c.Seek(prefix)
 		}
-		scan(k, v, c.Next, database.Prefix(contestID), yield)
+		scan(k, v, c.Next, prefix, block.rows, func(r Row, err error) bool {
+			return err == nil && r.Revision <= after || yield(r, err)
+		})
 	}
 }
 
@@ -76,17 +179,9 @@ func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Ro
 func ContestBackward(timeline *bolt.Bucket, contestID string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		c := timeline.Cursor()
-		k, v := before(c, database.NumberedKey(math.MaxUint64, contestID))
-		scan(k, v, c.Prev, database.Prefix(contestID), yield)
+		k, v := seekBack(c, database.NumberedKey(math.MaxUint64, contestID))
+		scan(k, v, c.Prev, database.Prefix(contestID), block.rowsBackward, yield)
 	}
-}
-
-// before returns the record before a key.
-func before(c *bolt.Cursor, key []byte) (k, v []byte) {
-	if next, _ := c.Seek(key); next == nil {
-		return c.Last()
-	}
-	return c.Prev()
 }
 
 // Competition returns the events of a competition that are not voided, contest by
@@ -97,109 +192,30 @@ func Competition(timeline *bolt.Bucket, competition string) iter.Seq2[Row, error
 		c := timeline.Cursor()
 		for _, p := range [][]byte{database.Prefix(competition), []byte(competition + "/")} {
 			k, v := c.Seek(p)
-			if !scan(k, v, c.Next, p, counting) {
+			if !scan(k, v, c.Next, p, block.rows, counting) {
 				return
 			}
 		}
 	}
 }
 
-// scan yields the events whose keys have a prefix, beginning with k. It reports whether
-// it came to the end of them.
-func scan(k, v []byte, next func() (k, v []byte), prefix []byte, yield func(Row, error) bool) bool {
+// scan yields the rows of the blocks whose keys have a prefix, beginning with k. It reports
+// whether it came to the end of them.
+func scan(
+	k, v []byte, next func() (k, v []byte), prefix []byte,
+	rows func(block) iter.Seq2[Row, error], yield func(Row, error) bool,
+) bool {
 	for ; bytes.HasPrefix(k, prefix); k, v = next() {
-		r, err := newRow(k, v)
-		if !yield(r, err) || err != nil {
+		b, err := newBlock(k, v)
+		if err != nil {
+			yield(Row{}, err)
 			return false
+		}
+		for r, err := range rows(b) {
+			if !yield(r, err) || err != nil {
+				return false
+			}
 		}
 	}
 	return true
-}
-
-// The signatures of events that were posted together are stored together, as runs of
-// events with consecutive revisions. The key of a run is the revision of its first event.
-
-// maxRun is the largest number of signatures in a run, and so the largest number that
-// must be decoded to read one.
-const maxRun = score.MaxTree
-
-// Writer writes events to the timeline of a transaction.
-type Writer struct {
-	tx         *database.Tx
-	scratch    []byte
-	first      uint64   // the revision of the first event of the current run
-	signatures [][]byte // of the current run
-}
-
-// NewWriter returns a Writer for a transaction.
-func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
-
-// Append writes an event, and adds its signature to the current run. The signature must
-// not change before EndPost. It returns the event as it is stored, until the next call.
-func (w *Writer) Append(e *entry.Event) (stored []byte) {
-	if len(w.signatures) == maxRun || len(e.Signature) == 0 {
-		w.EndPost()
-	}
-	if len(e.Signature) > 0 {
-		w.signatures = append(w.signatures, e.Signature)
-		w.first = e.Revision + 1 - uint64(len(w.signatures))
-	}
-	w.Put(e)
-	return w.scratch
-}
-
-// Put writes an event without its signature.
-func (w *Writer) Put(e *entry.Event) {
-	w.scratch = entry.AppendStored(w.scratch[:0], e)
-	w.tx.Put(database.Timeline, database.NumberedKey(e.Revision, e.ContestID), w.scratch)
-}
-
-// EndPost writes the current run unless it is empty.
-func (w *Writer) EndPost() {
-	if len(w.signatures) > 0 {
-		w.scratch = entry.AppendSignatures(w.scratch[:0], w.signatures)
-		w.tx.Put(database.Signatures, database.NumberedKey(w.first), w.scratch)
-		w.UndoPost()
-	}
-}
-
-// UndoPost drops the current run. The transaction reverts what has been written.
-func (w *Writer) UndoPost() { w.signatures = w.signatures[:0] }
-
-// SignatureReader reads signatures of events from their runs. It keeps the last run,
-// because the events of a timeline mostly have their signatures in order.
-type SignatureReader struct {
-	runs       *bolt.Cursor
-	first      uint64 // the key of the current run
-	signatures [][]byte
-}
-
-// NewSignatureReader returns a reader of a Signatures bucket.
-func NewSignatureReader(signatures *bolt.Bucket) *SignatureReader {
-	return &SignatureReader{runs: signatures.Cursor()}
-}
-
-var errRun = errors.New("the run of signatures is damaged")
-
-// Signature returns the signature of an event, nil if it has none.
-func (r *SignatureReader) Signature(e *entry.Event) ([]byte, error) {
-	if e.Key == "" {
-		return nil, nil
-	}
-	if e.Revision-r.first >= uint64(len(r.signatures)) {
-		k, sealed := before(r.runs, database.NumberedKey(e.Revision+1))
-		run, err := database.Unseal(k, sealed)
-		if err != nil {
-			return nil, err
-		}
-		var ok bool
-		if r.signatures, ok = entry.DecodeSignatures(run); !ok || len(k) != 8 {
-			return nil, errRun
-		}
-		r.first = binary.BigEndian.Uint64(k)
-	}
-	if e.Revision-r.first >= uint64(len(r.signatures)) {
-		return nil, errRun
-	}
-	return r.signatures[e.Revision-r.first], nil
 }

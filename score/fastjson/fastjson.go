@@ -3,6 +3,7 @@ package fastjson
 import (
 	"encoding/base64"
 	"errors"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -14,12 +15,19 @@ import (
 // Reader reads JSON from its beginning. Its methods report whether they succeeded. After
 // a failure its position is meaningless.
 type Reader struct {
-	s  string // the strings that are read share its memory
-	at int
+	s      string // the strings that are read share its memory, unless copies is set
+	at     int
+	copies bool
+	opened bool // an object or array has just begun
+	failed bool
 }
 
+// maxShared limits the texts whose memory is shared, so that a string that is kept holds
+// little else.
+const maxShared = 4 << 10
+
 // NewReader returns a reader of s.
-func NewReader(s string) Reader { return Reader{s: s} }
+func NewReader(s string) Reader { return Reader{s: s, copies: len(s) > maxShared} }
 
 // Pos returns the position in the text.
 func (r *Reader) Pos() int { return r.at }
@@ -49,40 +57,48 @@ func (r *Reader) End() bool {
 	return r.at == len(r.s)
 }
 
-// maxMembers limits the members of an object, because their names are compared with
-// each other.
-const maxMembers = 12
+// Begin reads the beginning of an object or an array. A loop reads the rest; names of
+// members may be repeated:
+//
+//	for r.Begin('{'); r.More('}'); {
+//		if !r.Name(&name) || !r.Text(&value) {
+//			return false
+//		}
+//	}
+//	return r.Ended()
+func (r *Reader) Begin(c byte) {
+	r.opened = r.Next(c)
+	r.failed = !r.opened
+}
 
-// Object reads an object with distinct names. member reads the value of a member.
-func (r *Reader) Object(member func(name string) bool) bool {
-	if !r.Next('{') {
+// More reports whether there is another member or element. It reads what is before it, or
+// the end of the object or array.
+func (r *Reader) More(end byte) bool {
+	c := r.Space()
+	first := r.opened
+	r.opened = false
+	switch {
+	case r.failed:
 		return false
+	case c == end:
+		r.at++
+		return false
+	case first:
+		return true
+	case c == ',':
+		r.at++
+		return true
 	}
-	if r.Space() == '}' {
-		return r.Next('}')
-	}
-	var seen [maxMembers]string
-	for n := range seen {
-		if !r.Text(&seen[n]) || !r.Next(':') {
-			return false
-		}
-		for _, name := range seen[:n] {
-			if name == seen[n] {
-				return false
-			}
-		}
-		if r.Space(); !member(seen[n]) {
-			return false
-		}
-		if r.Space() == '}' {
-			return r.Next('}')
-		}
-		if !r.Next(',') {
-			return false
-		}
-	}
+	r.failed = true
 	return false
 }
+
+// Ended reports whether the object or array was read to its end, after More has returned
+// false.
+func (r *Reader) Ended() bool { return !r.failed }
+
+// Name reads the name of a member and the colon after it.
+func (r *Reader) Name(to *string) bool { return r.text(to) && r.Next(':') }
 
 // special holds the bytes in a string that need attention: its end, escapes, control
 // characters, and whatever is not ASCII.
@@ -95,14 +111,20 @@ var special = func() (is [256]bool) {
 
 // Text reads a string.
 func (r *Reader) Text(to *string) bool {
+	ok := r.text(to)
+	if r.copies {
+		*to = strings.Clone(*to)
+	}
+	return ok
+}
+
+func (r *Reader) text(to *string) bool {
 	if !r.Next('"') {
 		return false
 	}
 	ascii := true
 	for i := r.at; ; i++ {
-		for i < len(r.s) && !special[r.s[i]] {
-			i++
-		}
+		i += plainLen(r.s[i:])
 		switch {
 		case i >= len(r.s):
 			return false
@@ -117,6 +139,42 @@ func (r *Reader) Text(to *string) bool {
 	}
 }
 
+// plainLen returns the number of bytes before the first special one. It looks at eight at
+// a time: of x, the lowest byte with its high bit set in (x-n*ones)&^x is the first that is
+// less than n.
+func plainLen(s string) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := s[i : i+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		quote, backslash := x^('"'*ones), x^('\\'*ones)
+		found := (x | (x-' '*ones)&^x | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(s) && !special[s[i]] {
+		i++
+	}
+	return i
+}
+
+// Skips skips a text if it is what comes next.
+func (r *Reader) Skips(text string) bool {
+	ok := strings.HasPrefix(r.s[r.at:], text)
+	if ok {
+		r.at += len(text)
+	}
+	return ok
+}
+
+// Null reads null.
+func (r *Reader) Null() bool {
+	return r.Space() == 'n' && r.Skips("null")
+}
+
 // Number returns the text of a number. The caller checks its form.
 func (r *Reader) Number() string {
 	r.Space()
@@ -127,17 +185,48 @@ func (r *Reader) Number() string {
 	return r.s[from:r.at]
 }
 
+// Decimal reads a number with up to 12 digits and 3 fraction digits, in thousandths.
+func (r *Reader) Decimal() (thousandths int64, ok bool) {
+	negative := r.Space() == '-'
+	if negative {
+		r.at++
+	}
+	from := r.at
+	v := r.digits()
+	whole := r.at - from
+	if whole == 0 || whole > 12 || whole > 1 && r.s[from] == '0' {
+		return 0, false
+	}
+	fraction := 0
+	if r.at < len(r.s) && r.s[r.at] == '.' {
+		r.at++
+		from = r.at
+		f := r.digits()
+		if fraction = r.at - from; fraction == 0 || fraction > 3 {
+			return 0, false
+		}
+		v = v*[...]int64{1, 10, 100, 1000}[fraction] + f
+	}
+	v *= [...]int64{1000, 100, 10, 1}[fraction]
+	if negative {
+		v = -v
+	}
+	return v, true
+}
+
+// digits reads digits. The caller checks how many there were.
+func (r *Reader) digits() (v int64) {
+	for ; r.at < len(r.s) && '0' <= r.s[r.at] && r.s[r.at] <= '9'; r.at++ {
+		v = v*10 + int64(r.s[r.at]-'0')
+	}
+	return v
+}
+
 // Bool reads true or false.
 func (r *Reader) Bool(to *bool) bool {
 	r.Space()
-	for _, b := range [...]bool{true, false} {
-		if text := strconv.FormatBool(b); strings.HasPrefix(r.s[r.at:], text) {
-			*to = b
-			r.at += len(text)
-			return true
-		}
-	}
-	return false
+	*to = r.Skips("true")
+	return *to || r.Skips("false")
 }
 
 // Count reads a positive integer of at most 16 digits.
@@ -146,6 +235,15 @@ func (r *Reader) Count(to *uint64) bool {
 	n, err := strconv.ParseUint(s, 10, 64)
 	*to = n
 	return err == nil && len(s) <= 16 && s[0] != '0'
+}
+
+// Int reads an integer of at most 15 digits, in its shortest form.
+func (r *Reader) Int(to *int) bool {
+	s := r.Number()
+	n, err := strconv.Atoi(s)
+	digits := strings.TrimPrefix(s, "-")
+	*to = n
+	return err == nil && len(digits) <= 15 && (digits[0] != '0' || s == "0")
 }
 
 // Time reads an RFC 3339 time.
@@ -250,6 +348,29 @@ func (w *Writer) OptionalUint(name string, n uint64) {
 	if n != 0 {
 		w.Uint(name, n)
 	}
+}
+
+// Int writes a member whose value is a number.
+func (w *Writer) Int(name string, n int) {
+	w.Name(name)
+	w.B = strconv.AppendInt(w.B, int64(n), 10)
+}
+
+// Time writes a member whose value is a time.
+func (w *Writer) Time(name string, t time.Time) {
+	w.Name(name)
+	b, err := t.AppendText(append(w.B, '"'))
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.B = append(b, '"')
+}
+
+// Null writes a member whose value is null.
+func (w *Writer) Null(name string) {
+	w.Name(name)
+	w.B = append(w.B, "null"...)
 }
 
 // Bool writes a member whose value is true or false.

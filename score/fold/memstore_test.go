@@ -168,6 +168,17 @@ func (m *memMarks) Has(competitor string) bool {
 	return false
 }
 
+func (m *memMarks) Some(n int) []string {
+	marked := map[string]bool{}
+	for _, s := range m.splits {
+		for competitor := range s.of {
+			marked[competitor] = true
+		}
+	}
+	list := slices.Sorted(maps.Keys(marked))
+	return list[:min(n, len(list))]
+}
+
 func (m *memMarks) Clear() {
 	clear(m.splits)
 	clear(m.traits)

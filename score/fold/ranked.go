@@ -22,11 +22,13 @@ type Marks interface {
 	// Set sets the competitor's mark at the split and returns the number of marks there.
 	// It restates all marks of the competitor, and reports whether any of them changed.
 	Set(split string, m ranking.Mark) (total int, restated bool)
-	// First returns the n best marks at the split, IRMs after all others, and the number
-	// of all marks there.
+	// First returns the n best marks at the split, at most MaxLeaders, IRMs after all
+	// others, and the number of all marks there.
 	First(split string, n int) (first []ranking.Mark, total int)
 	// Has reports whether a competitor has a mark at any split.
 	Has(competitor string) bool
+	// Some returns n competitors who have marks, the first by their codes, or all.
+	Some(n int) (competitors []string)
 	// Clear removes all marks.
 	Clear()
 	// Entrant returns what competitor.defines have made known of a competitor, and whether
@@ -142,16 +144,10 @@ func (c *Contest) Unlisted(before *Contest, marks Marks, left ...string) (compet
 		}
 		return ""
 	}
-	for _, split := range c.Definition.AllSplits() {
-		// If there are more marks than competitors, one of them does not compete.
-		first, _ := marks.First(split, len(listed)+c.Entered+1)
-		for _, m := range first {
-			if listed[m.Competitor] {
-				continue
-			}
-			if _, entered := marks.Entrant(m.Competitor); !entered {
-				return m.Competitor
-			}
+	// If more have marks than compete, one of them does not compete.
+	for _, code := range marks.Some(len(listed) + c.Entered + 1) {
+		if _, entered := marks.Entrant(code); !listed[code] && !entered {
+			return code
 		}
 	}
 	return ""

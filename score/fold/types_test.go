@@ -35,6 +35,8 @@ func (noMarks) Set(string, ranking.Mark) (int, bool) { return 1, false }
 
 func (noMarks) Has(string) bool { return false }
 
+func (noMarks) Some(int) []string { return nil }
+
 func (noMarks) Clear() {}
 
 func (noMarks) First(string, int) ([]ranking.Mark, int) { return nil, 0 }

@@ -112,9 +112,9 @@ func (d *Decimal) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 // ReadFast reads a JSON number. It reports false for what UnmarshalJSONFrom must judge.
 func (d *Decimal) ReadFast(r *fastjson.Reader) bool {
-	v, err := ParseDecimal(r.Number())
-	*d = v
-	return err == nil
+	v, ok := r.Decimal()
+	*d = Decimal(v)
+	return ok
 }
 
 // WriteFast writes d as MarshalJSONTo would. It fails if a JSON reader with 64-bit floats

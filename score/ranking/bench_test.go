@@ -44,7 +44,7 @@ func heapBytes() uint64 {
 // A race with clubs, age groups and names has other marks than those of million, and one
 // with second marks or photo finishes has hardly two alike.
 func TestNamesTeamsAndSecondMarksTakeLittleMemory(t *testing.T) {
-	const rows, maxBytes = 20_000, 230
+	const rows, maxBytes = 20_000, 130
 	random := rand.New(rand.NewPCG(1, 1))
 	heapBytes() // the second collection frees what earlier tests have left in pools
 	before := int64(heapBytes())

@@ -9,35 +9,39 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"unique"
 
 	"laurel/score/mark"
 )
 
 // Board is the marks at one split, ranked, and ranked again within each category. A mark
-// takes about 130 bytes with its code (BenchmarkMemory), and more with a name.
+// takes about 60 bytes with its code, and at most 130 with a name, two categories and a
+// second mark (BenchmarkMemory).
 //
 // A board may have a million marks, in a process that allocates much. So rows are in one
 // slice and refer to each other by numbers: the garbage collector does not scan memory
 // without pointers.
 type Board struct {
-	direction  Direction
-	numbers    map[string]uint32 // of rows, by competitor
-	rows       []row
-	exact      []exact  // of rows, by number; it ends with the last that is not zero
-	free       []uint32 // rows to use again
-	all        *tree[entry]
-	categories map[string]*tree[entry]
-	inTrees    int                      // entries in the trees of all categories
-	names      atomic.Pointer[[]string] // of the categories; nil if they have changed
+	direction     Direction
+	codes         codes
+	rows          []row
+	marks2        []mark.Decimal // of rows, by number; it ends with the last that is not noMark2
+	places        []int32        // of rows, by number; it ends with the last that is not zero
+	free          []uint32       // rows to use again
+	organisations shared[string]
+	traits        shared[traits]
+	unplaced      []mark.Decimal // First of the orders of marks with the traits; 0 if they have a rank
+	all           *tree[entry]
+	categories    map[string]*tree[entry]
+	inTrees       int                      // entries in the trees of all categories
+	names         atomic.Pointer[[]string] // of the categories; nil if they have changed
 }
 
 // row is a mark without its second mark and place.
 type row struct {
 	text         string // the competitor's code and, behind a zero byte, its name if it has one
 	value        mark.Decimal
-	organisation unique.Handle[string]
-	traits       unique.Handle[traits]
+	organisation uint32 // in Board.organisations
+	traits       uint32 // in Board.traits
 }
 
 // traits is what many marks have in common. With the organisation it would be different
@@ -48,12 +52,8 @@ type traits struct {
 	reached    int
 }
 
-// exact is what only the marks of some boards have.
-type exact struct {
-	mark2    mark.Decimal
-	hasMark2 bool
-	place    int32
-}
+// noMark2 stands for no second mark.
+const noMark2 = mark.MaxDecimal + 1
 
 // nameMark is between a code and a name: no code has it.
 const nameMark = "\x00"
@@ -70,6 +70,11 @@ func (r *row) competitor() string {
 	return code
 }
 
+func (r *row) hasCode(code string) bool {
+	n := len(code)
+	return len(r.text) >= n && r.text[:n] == code && (len(r.text) == n || r.text[n:n+1] == nameMark)
+}
+
 func (r *row) name() string {
 	_, name, _ := strings.Cut(r.text, nameMark)
 	return name
@@ -77,48 +82,58 @@ func (r *row) name() string {
 
 // entry is a row in a tree. The first member of the row's order is stored beside its
 // number, because a search compares many entries and a million rows do not fit into the
-// processor's caches.
+// processor's caches. It is in two halves: with a number of 8 bytes an entry would take 16.
 type entry struct {
-	key    mark.Decimal
+	high   int32
+	low    uint32
 	number uint32
 }
+
+func newEntry(first mark.Decimal, number uint32) entry {
+	return entry{int32(first >> 32), uint32(first), number}
+}
+
+func (e entry) first() mark.Decimal { return mark.Decimal(e.high)<<32 | mark.Decimal(e.low) }
 
 // New returns an empty board.
 func New(direction Direction) *Board {
 	return &Board{
 		direction:  direction,
-		numbers:    map[string]uint32{},
 		all:        newTree[entry](),
 		categories: map[string]*tree[entry]{},
 	}
 }
 
-func (b *Board) traits(number uint32) traits { return b.rows[number].traits.Value() }
+func (b *Board) traitsOf(number uint32) *traits { return &b.traits.values[b.rows[number].traits] }
 
-func (b *Board) exactOf(number uint32) (e exact) {
-	if int(number) < len(b.exact) {
-		e = b.exact[number]
+func (b *Board) mark2(number uint32) mark.Decimal {
+	if int(number) < len(b.marks2) {
+		return b.marks2[number]
 	}
-	return e
+	return noMark2
+}
+
+func (b *Board) place(number uint32) int32 {
+	if int(number) < len(b.places) {
+		return b.places[number]
+	}
+	return 0
 }
 
 // order returns the order of a row.
 func (b *Board) order(number uint32) Order {
-	r, e := &b.rows[number], b.exactOf(number)
-	t := r.traits.Value()
-	m := Mark{Value: r.value, IRM: t.irm, Out: t.out, Place: int(e.place), Reached: t.reached}
-	if e.hasMark2 {
-		mark2 := e.mark2 // allocated only for second marks
-		m.Mark2 = &mark2
+	r := &b.rows[number]
+	if first := b.unplaced[r.traits]; first != 0 {
+		return Order{first, noSecond, noThird}
 	}
-	return b.direction.Order(&m)
+	return b.direction.placed(r.value, b.mark2(number), int(b.place(number)))
 }
 
 // position returns how to find the row of a competitor with an order. The competitor's
 // code makes the order of rows total.
 func (b *Board) position(order Order, competitor string) func(entry) int {
 	return func(e entry) int {
-		if c := cmp.Compare(e.key, order.First); c != 0 {
+		if c := cmp.Compare(e.first(), order.First); c != 0 {
 			return c
 		}
 		if c := b.order(e.number).Compare(order); c != 0 {
@@ -134,13 +149,13 @@ func (b *Board) of(number uint32) func(entry) int {
 }
 
 // Len returns the number of marks.
-func (b *Board) Len() int { return len(b.numbers) }
+func (b *Board) Len() int { return b.codes.used }
 
 // Size returns the number of rows, in which those that are in many categories count as
 // more.
 func (b *Board) Size() int {
 	const entriesPerRow = 8
-	return len(b.numbers) + max(0, b.inTrees-len(b.numbers))/entriesPerRow
+	return b.Len() + max(0, b.inTrees-b.Len())/entriesPerRow
 }
 
 // maxNames is the number of categories that a page lists. If there are more, it lists
@@ -162,17 +177,18 @@ func (b *Board) categoryNames() []string {
 
 // Set sets the competitor's mark.
 func (b *Board) Set(m Mark) {
-	number, ok := b.numbers[m.Competitor]
+	number, ok := b.codes.number(b.rows, m.Competitor)
 	if ok {
 		b.removeFromTrees(number)
-		b.fill(number, m)
+		b.clear(number)
+		b.fill(number, &m)
 	} else {
-		number = b.addRow(strings.Clone(rowText(m.Competitor, m.Name)), m)
+		number = b.addRow(strings.Clone(rowText(m.Competitor, m.Name)), &m)
 	}
-	e := entry{b.order(number).First, number}
+	e := newEntry(b.order(number).First, number)
 	position := b.of(number)
 	b.all.insert(position, e)
-	for name := range b.traits(number).categories.All() {
+	for name := range b.traitsOf(number).categories.All() {
 		category := b.categories[name]
 		if category == nil {
 			category = newTree[entry]()
@@ -185,7 +201,7 @@ func (b *Board) Set(m Mark) {
 }
 
 // addRow adds a row for a competitor that has none. It does not add it to the trees.
-func (b *Board) addRow(text string, m Mark) (number uint32) {
+func (b *Board) addRow(text string, m *Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
@@ -194,35 +210,59 @@ func (b *Board) addRow(text string, m Mark) (number uint32) {
 	}
 	b.rows[number].text = text
 	b.fill(number, m)
-	b.numbers[text[:len(m.Competitor)]] = number
+	b.codes.add(b.rows, number)
 	return number
 }
 
-// fill sets a row, whose text has the competitor already.
-func (b *Board) fill(number uint32, m Mark) {
+// fill sets a row, whose text has the competitor already and which has nothing else.
+func (b *Board) fill(number uint32, m *Mark) {
 	r := &b.rows[number]
 	if r.name() != m.Name {
 		r.text = rowText(r.competitor(), m.Name)
 	}
-	r.value, r.organisation = m.Value, unique.Make(m.Organisation)
-	r.traits = unique.Make(traits{irm: m.IRM, out: m.Out, categories: m.Categories, reached: m.Reached})
-	e := exact{place: int32(m.Place)}
+	r.value, r.organisation = m.Value, b.organisations.take(m.Organisation)
+	r.traits = b.traits.take(traits{irm: m.IRM, out: m.Out, categories: m.Categories, reached: m.Reached})
+	if n := int(r.traits); n == len(b.unplaced) {
+		b.unplaced = append(b.unplaced, 0)
+	}
+	b.unplaced[r.traits] = 0
+	if m.Unplaced() != "" {
+		b.unplaced[r.traits] = b.direction.Order(m).First
+	}
+	mark2 := mark.Decimal(noMark2)
 	if m.Mark2 != nil {
-		e.mark2, e.hasMark2 = *m.Mark2, true
+		mark2 = *m.Mark2
 	}
-	if missing := int(number) + 1 - len(b.exact); missing > 0 {
-		if e == (exact{}) {
-			return
+	b.marks2 = setSparse(b.marks2, number, mark2, noMark2, cap(b.rows))
+	b.places = setSparse(b.places, number, int32(m.Place), 0, cap(b.rows))
+}
+
+// clear takes what a row shares with others from it.
+func (b *Board) clear(number uint32) {
+	b.organisations.leave(b.rows[number].organisation)
+	b.traits.leave(b.rows[number].traits)
+}
+
+// setSparse sets an item of a list that ends with the last that is not none. If it has to
+// grow, it has room for as many items as there are rows.
+func setSparse[T comparable](list []T, number uint32, v, none T, rows int) []T {
+	if int(number) >= len(list) {
+		if v == none {
+			return list
 		}
-		b.exact = append(slices.Grow(b.exact, cap(b.rows)-len(b.exact)), make([]exact, missing)...)
+		list = slices.Grow(list, rows-len(list))
+		for int(number) >= len(list) {
+			list = append(list, none)
+		}
 	}
-	b.exact[number] = e
+	list[number] = v
+	return list
 }
 
 func (b *Board) removeFromTrees(number uint32) {
 	position := b.of(number)
 	b.all.remove(position)
-	for name := range b.traits(number).categories.All() {
+	for name := range b.traitsOf(number).categories.All() {
 		category := b.categories[name]
 		b.inTrees--
 		if category.remove(position); category.len() == 0 {
@@ -234,16 +274,17 @@ func (b *Board) removeFromTrees(number uint32) {
 
 // Remove removes a competitor's mark. It reports whether there was one.
 func (b *Board) Remove(competitor string) bool {
-	number, ok := b.numbers[competitor]
+	number, ok := b.codes.number(b.rows, competitor)
 	if !ok {
 		return false
 	}
 	b.removeFromTrees(number)
-	delete(b.numbers, competitor)
+	b.codes.remove(b.rows, number)
+	b.clear(number)
 	b.rows[number] = row{}
 	b.free = append(b.free, number)
-	if len(b.numbers) == 0 {
-		b.rows, b.exact, b.free = nil, nil, nil
+	if b.Len() == 0 {
+		b.codes, b.rows, b.marks2, b.places, b.free = codes{}, nil, nil, nil, nil
 	}
 	return true
 }
@@ -260,8 +301,8 @@ func (b *Board) Page(q *Query) (p Leaderboard, ok bool) {
 	first, total := 0, t.len()
 	switch {
 	case q.Around != "":
-		number, ok := b.numbers[q.Around]
-		if !ok || q.Category != "" && !b.traits(number).categories.Has(q.Category) {
+		number, ok := b.codes.number(b.rows, q.Around)
+		if !ok || q.Category != "" && !b.traitsOf(number).categories.Has(q.Category) {
 			return p, false
 		}
 		index := t.index(b.of(number))
@@ -327,19 +368,19 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 
 // row returns a row without its mark and rank.
 func (b *Board) row(number uint32) Row {
-	from, t := &b.rows[number], b.traits(number)
+	from, t := &b.rows[number], b.traitsOf(number)
 	m := Mark{IRM: t.irm, Out: t.out}
 	r := Row{
 		Competitor:   from.competitor(),
 		Name:         from.name(),
 		IRM:          m.Unplaced(),
 		Categories:   t.categories,
-		Organisation: from.organisation.Value(),
+		Organisation: b.organisations.values[from.organisation],
 	}
 	if r.IRM == "" {
 		r.Out = t.out
-		if e := b.exactOf(number); e.hasMark2 {
-			r.Mark2 = &e.mark2
+		if mark2 := b.mark2(number); mark2 != noMark2 {
+			r.Mark2 = new(mark2)
 		}
 	}
 	return r
@@ -359,17 +400,18 @@ const textChunk = 16 << 10
 // NewBuilder returns a Builder for about n marks.
 func NewBuilder(direction Direction, n int) *Builder {
 	b := &Builder{board: New(direction), entries: make([]entry, 0, n)}
-	b.board.numbers, b.board.rows = make(map[string]uint32, n), make([]row, 0, n)
+	b.board.rows = make([]row, 0, n)
+	b.board.codes.grow(nil, n)
 	return b
 }
 
 // Add adds a mark. If a competitor has two, the first counts.
 func (b *Builder) Add(m Mark) {
-	if _, ok := b.board.numbers[m.Competitor]; ok {
+	if _, ok := b.board.codes.number(b.board.rows, m.Competitor); ok {
 		return
 	}
-	number := b.board.addRow(b.clone(rowText(m.Competitor, m.Name)), m)
-	b.entries = append(b.entries, entry{b.board.order(number).First, number})
+	number := b.board.addRow(b.clone(rowText(m.Competitor, m.Name)), &m)
+	b.entries = append(b.entries, newEntry(b.board.order(number).First, number))
 }
 
 // clone copies a text into memory shared with others. Strings of a strings.Builder stay
@@ -388,7 +430,7 @@ func (b *Builder) clone(text string) string {
 func (b *Builder) Board() *Board {
 	board := b.board
 	slices.SortFunc(b.entries, func(x, y entry) int {
-		if c := cmp.Compare(x.key, y.key); c != 0 {
+		if c := cmp.Compare(x.first(), y.first()); c != 0 {
 			return c
 		}
 		return cmp.Or(board.order(x.number).Compare(board.order(y.number)),
@@ -397,7 +439,7 @@ func (b *Builder) Board() *Board {
 	board.all = buildTree(b.entries)
 	categories := map[string][]entry{}
 	for _, e := range b.entries {
-		for name := range board.traits(e.number).categories.All() {
+		for name := range board.traitsOf(e.number).categories.All() {
 			categories[name] = append(categories[name], e)
 		}
 	}

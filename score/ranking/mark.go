@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"laurel/score"
-	"laurel/score/fastjson"
 	"laurel/score/mark"
 )
 
@@ -44,28 +43,6 @@ func (m *Mark) Strikes() bool { return strikes(m.IRM) }
 // strikes reports whether an IRM takes away the competitor's marks at all splits.
 func strikes(irm string) bool {
 	return irm == score.Disqualified || irm == score.DisqualifiedForConduct
-}
-
-// AppendJSON appends m as json.Marshal would write it, but faster.
-func (m Mark) AppendJSON(b []byte) ([]byte, error) {
-	w := fastjson.NewWriter(b)
-	w.Text("c", m.Competitor)
-	if m.Value != 0 {
-		w.Name("v")
-		w.B, _ = m.Value.AppendText(w.B)
-	}
-	if m.Mark2 != nil {
-		w.Name("v2")
-		w.B, _ = m.Mark2.AppendText(w.B)
-	}
-	w.OptionalUint("place", uint64(m.Place))
-	w.OptionalText("irm", m.IRM)
-	w.OptionalText("out", m.Out)
-	w.OptionalUint("reached", uint64(m.Reached))
-	m.Categories.writeTo(&w, "cat")
-	w.OptionalText("org", m.Organisation)
-	w.OptionalText("name", m.Name)
-	return w.End()
 }
 
 // Traits is what all marks of a competitor in a contest have in common.
@@ -162,12 +139,21 @@ func (d Direction) Order(m *Mark) Order {
 		o.First = unplaced + mark.Decimal((group*1000+999-reached)*1000+kind)
 		return o
 	}
-	o.First = signed(m.Value, d.Lower)
+	mark2 := mark.Decimal(noMark2)
 	if m.Mark2 != nil {
-		o.Second = signed(*m.Mark2, d.Lower2)
+		mark2 = *m.Mark2
 	}
-	if m.Place > 0 {
-		o.Third = mark.Decimal(m.Place)
+	return d.placed(m.Value, mark2, m.Place)
+}
+
+// placed returns the order of a mark with a rank.
+func (d Direction) placed(value, mark2 mark.Decimal, place int) Order {
+	o := Order{signed(value, d.Lower), noSecond, noThird}
+	if mark2 != noMark2 {
+		o.Second = signed(mark2, d.Lower2)
+	}
+	if place > 0 {
+		o.Third = mark.Decimal(place)
 	}
 	return o
 }

@@ -1,9 +1,6 @@
 package ranking
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
 const maxItems = 64 // items of a leaf, and children of an inner node; a larger node is split
 
@@ -43,7 +40,15 @@ func (n *node[T]) count() int {
 // find returns the index of the node's first item that is not before the position, and
 // whether it is there.
 func (n *node[T]) find(position func(T) int) (i int, found bool) {
-	return sort.Find(len(n.items), func(i int) int { return -position(n.items[i]) })
+	for end := len(n.items); i < end; {
+		middle := (i + end) / 2
+		if c := position(n.items[middle]); c < 0 {
+			i = middle + 1
+		} else {
+			end, found = middle, found || c == 0
+		}
+	}
+	return i, found
 }
 
 // child returns the index of the child that contains the position.
@@ -91,7 +96,7 @@ func (n *node[T]) insert(position func(T) int, x T) (right *node[T]) {
 // and most are not full.
 func insertAt[E any](list []E, i int, x E) []E {
 	if len(list) == cap(list) {
-		grown := make([]E, len(list), min(max(2*len(list), 8), maxItems+1))
+		grown := make([]E, len(list), min(max(len(list)+len(list)/4, 8), maxItems+1))
 		copy(grown, list)
 		list = grown
 	}
@@ -122,7 +127,7 @@ func (n *node[T]) split() (right *node[T]) {
 }
 
 func halves[E any](list []E, at int) (left, right []E) {
-	return append(make([]E, 0, at+at/2), list[:at]...), append(make([]E, 0, at+at/2), list[at:]...)
+	return append(make([]E, 0, at+at/4), list[:at]...), append(make([]E, 0, at+at/4), list[at:]...)
 }
 
 func (t *tree[T]) remove(position func(T) int) bool {

@@ -20,7 +20,16 @@ type Verifier struct {
 	mu sync.Mutex
 	// trees holds the trees whose signatures are valid. If a node is known, then so are
 	// its sibling and all nodes above it, with their siblings.
-	trees map[treeKey]tree
+	trees  map[treeKey]tree
+	checks int
+}
+
+// Checks returns how many Ed25519 signatures were checked so far: one for each tree, unless
+// it was invalid or has been forgotten.
+func (v *Verifier) Checks() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.checks
 }
 
 type treeKey struct {
@@ -36,7 +45,10 @@ const maxHeight = 9
 // VerifyEvent returns why the signature of e is not one by the key for the store with the
 // lineage, or nil.
 func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem {
-	form, err := Form(e)
+	buf := formBuffers.Get().(*[]byte)
+	defer formBuffers.Put(buf)
+	form, err := AppendForm((*buf)[:0], e)
+	*buf = form
 	switch {
 	case e.Lineage != lineage:
 		return wrongStore(e, lineage)
@@ -47,6 +59,8 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *scor
 	}
 	return nil
 }
+
+var formBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // Verify reports whether signature is the signature of form by the key for the store with
 // the lineage. Nothing is signed for a store without one.
@@ -62,12 +76,15 @@ func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signat
 	}
 	t := unknownTree(s.Size)
 	nodes, _ := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
-	if !ed25519.Verify(public, treeMessage(lineage, s.Size, &nodes[len(nodes)-1]), s.Ed25519) {
-		return false
+	valid := ed25519.Verify(public, treeMessage(lineage, s.Size, &nodes[len(nodes)-1]), s.Ed25519)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.checks++
+	if valid {
+		t.add(nodes, &s)
+		v.store(&key, t)
 	}
-	t.add(nodes, &s)
-	v.store(&key, t)
-	return true
+	return valid
 }
 
 // lookup verifies a leaf against a cached tree. known is false if the tree is not cached.
@@ -89,9 +106,8 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	return true, true
 }
 
+// store caches a tree. v.mu must be held.
 func (v *Verifier) store(key *treeKey, t tree) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if v.trees == nil || len(v.trees) >= maxTrees {
 		v.trees = make(map[treeKey]tree) // it costs little to verify the trees in use once more
 	}

@@ -39,6 +39,8 @@ func (m *marks) Set(split string, mark ranking.Mark) (total int, restated bool) 
 
 func (m *marks) Has(string) bool { return false }
 
+func (m *marks) Some(int) []string { return nil }
+
 func (m *marks) Clear() { clear(m.splits) }
 
 func (m *marks) Entrant(string) (e score.Entrant, entered bool) { return e, false }

@@ -1,4 +1,4 @@
-package score_test
+package mark_test
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/score/mark"
 )
 
 func TestTotalsKeepTheirOrderInJSON(t *testing.T) {
 	const text = `{"Z":1,"A":-2.5,"é":0}`
-	var totals score.Totals
+	var totals mark.Totals
 	if err := json.Unmarshal([]byte(text), &totals); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestTotalsAreLimited(t *testing.T) {
 	for i := range 1001 {
 		fmt.Fprintf(&b, `,"C%d":1`, i)
 	}
-	var totals score.Totals
+	var totals mark.Totals
 	err := json.Unmarshal([]byte("{"+b.String()[1:]+"}"), &totals)
 	if err == nil || !strings.Contains(err.Error(), "1000") {
 		t.Errorf("1001 totals: %v", err)

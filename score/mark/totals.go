@@ -1,22 +1,23 @@
-package score
+package mark
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score/fastjson"
-	"laurel/score/mark"
 	"laurel/score/quote"
 )
 
 // Total is a named number: the score of a competitor or of a period, or a statistic.
 type Total struct {
 	Code  string
-	Value mark.Decimal
+	Value Decimal
 }
 
 // Totals is a JSON object of decimals that keeps its order, so that nothing depends on
@@ -24,7 +25,7 @@ type Total struct {
 type Totals []Total
 
 // Get returns the number named code.
-func (t Totals) Get(code string) (mark.Decimal, bool) {
+func (t Totals) Get(code string) (Decimal, bool) {
 	for i := range t {
 		if t[i].Code == code {
 			return t[i].Value, true
@@ -82,13 +83,13 @@ func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// sort sorts t by name, the order of the stored form.
-func (t Totals) sort() {
+// Sort sorts t by name, the order of the stored form.
+func (t Totals) Sort() {
 	slices.SortFunc(t, func(a, b Total) int { return cmp.Compare(a.Code, b.Code) })
 }
 
-// sorted reports whether the names of t are distinct and in order.
-func (t Totals) sorted() bool {
+// Sorted reports whether the names of t are distinct and in order.
+func (t Totals) Sorted() bool {
 	for i := 1; i < len(t); i++ {
 		if t[i-1].Code >= t[i].Code {
 			return false
@@ -97,27 +98,54 @@ func (t Totals) sorted() bool {
 	return true
 }
 
-func fastTotals(r *fastjson.Reader, to *Totals) bool {
-	return r.Object(func(name string) bool {
-		if *to == nil {
-			*to = make(Totals, 0, 2)
+// ReadFast reads totals into room as far as it has any. It reports false for what
+// UnmarshalJSONFrom must judge, as repeated names.
+func (t *Totals) ReadFast(r *fastjson.Reader, room Totals) bool {
+	for r.Begin('{'); r.More('}'); {
+		n := Total{}
+		if !r.Text(&n.Code) || !r.Next(':') || !n.Value.ReadFast(r) || len(room) == maxSearched {
+			return false
 		}
-		var v mark.Decimal
-		ok := v.ReadFast(r)
-		*to = append(*to, Total{name, v})
-		return ok
-	})
+		if _, repeated := room.Get(n.Code); repeated {
+			return false
+		}
+		room = append(room, n)
+	}
+	if len(room) > 0 {
+		*t = room
+	}
+	return r.Ended()
 }
 
-// fastWriteTotals fails if the names are not distinct and in order, which in the
-// canonical form is that of UTF-16.
-func fastWriteTotals(w *fastjson.Writer, t Totals, canonical bool) {
+// maxSearched limits the totals whose names are compared with each other.
+const maxSearched = 32
+
+// distinct reports whether the names of t are distinct, if they are few or in order.
+func (t Totals) distinct() bool {
+	if t.Sorted() || len(t) > maxSearched {
+		return t.Sorted()
+	}
+	for i := range t {
+		if _, repeated := t[:i].Get(t[i].Code); repeated {
+			return false
+		}
+	}
+	return true
+}
+
+// WriteFast fails if the names may not be distinct. In the canonical form they must be in
+// order, and ASCII, of which the order is that of UTF-16.
+func (t Totals) WriteFast(w *fastjson.Writer, canonical bool) {
+	if canonical && !t.Sorted() || !t.distinct() {
+		w.Fail()
+		return
+	}
 	w.B = append(w.B, '{')
 	for i, n := range t {
 		if i > 0 {
 			w.B = append(w.B, ',')
 		}
-		if i > 0 && t[i-1].Code >= n.Code || canonical && !plainText(n.Code, len(n.Code), optional) {
+		if canonical && strings.ContainsFunc(n.Code, func(r rune) bool { return r >= utf8.RuneSelf }) {
 			w.Fail()
 		}
 		w.Quote(n.Code)
