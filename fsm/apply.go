@@ -247,5 +247,6 @@ func refusal(e *entry.Event, p *score.Problem) score.Result {
 func (b *batch) recordEvent(s *identity.Source, e *entry.Event, digest score.Digest) {
 	b.identities.Record(s, e, digest)
 	stored := b.timeline.Append(e)
+	b.bytes += len(stored)
 	b.events = append(binary.AppendUvarint(b.events, uint64(len(stored))), stored...)
 }

@@ -30,6 +30,7 @@ type batch struct {
 	ranked        *ranked.Writer
 	head          // as of the last event applied; Applied is set by publish
 	startRevision uint64
+	bytes         int // of the events of the transaction, also of those that were undone
 
 	contests      map[string]bool // the ids of changed contests
 	tables        map[string]bool // the competitions of changed medal tables
@@ -61,7 +62,9 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 	return b
 }
 
-func (b *batch) isFull() bool { return b.Revision-b.startRevision >= commitEvents }
+func (b *batch) isFull() bool {
+	return b.Revision-b.startRevision >= commitEvents || b.bytes >= commitBytes
+}
 
 // beginUndo starts to record changes, which b.tx.Undo reverts, until b.tx.EndUndo.
 func (b *batch) beginUndo() {

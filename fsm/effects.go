@@ -294,6 +294,11 @@ func (b *batch) replaceAward(e *entry.Event, id string, before, after award) {
 // organisations returns what an event adds to the medal table.
 func organisations(d score.Data) (list []string) {
 	switch d := d.(type) {
+	case *score.ResultSet:
+		if d.Organisation == "" {
+			return nil // as of most marks
+		}
+		return []string{d.Organisation}
 	case *score.CompetitionDefine:
 		list = slices.Clone(d.Neutral)
 		for _, o := range d.Organisations {
@@ -304,8 +309,6 @@ func organisations(d score.Data) (list []string) {
 			list = append(list, entrant.Organisation)
 		}
 	case *score.CompetitorDefine:
-		list = []string{d.Organisation}
-	case *score.ResultSet:
 		list = []string{d.Organisation}
 	case *score.MedalAward:
 		list = []string{d.Organisation}

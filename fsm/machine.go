@@ -95,9 +95,11 @@ func loadHead(db *bolt.DB) (*head, error) {
 }
 
 const (
-	// commitEvents is the number of events after which a transaction is committed. It
-	// bounds the memory of the transaction and the duration of the commit.
-	commitEvents = 2048
+	// commitEvents and commitBytes are the numbers of events, and of their bytes, after
+	// which a transaction is committed. They bound its memory and the duration of the
+	// commit.
+	commitEvents = 8192
+	commitBytes  = 4 << 20
 	// commitDelay is the time after which a transaction is committed if nobody reads.
 	commitDelay = 200 * time.Millisecond
 )

@@ -404,12 +404,21 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 
 // After a start Raft passes on the whole log at once.
 func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
+	for name, c := range map[string]struct{ entries, textBytes int }{
+		"events": {3 * commitEvents / 500, 4},
+		"bytes":  {6, 4096},
+	} {
+		t.Run(name, func(t *testing.T) { testSeveralTransactions(t, c.entries, strings.Repeat("x", c.textBytes)) })
+	}
+}
+
+func testSeveralTransactions(t *testing.T, n int, text string) {
 	m, oneByOne := newMachine(t), newMachine(t)
 	var entries []Entry
-	for i := range 3 * commitEvents / 500 {
+	for i := range n {
 		var events []score.Event
 		for j := range 500 {
-			events = append(events, decodeEvent(t, alert, i*500+j+1, i*500+j+1, "rain"))
+			events = append(events, decodeEvent(t, alert, i*500+j+1, i*500+j+1, text))
 		}
 		data := encodeEntry(t, score.Post{Events: events, Mode: score.UntilRefused})
 		entries = append(entries, Entry{uint64(i) + 1, data})

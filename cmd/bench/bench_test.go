@@ -73,7 +73,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"},
 			[]string{"| none | etcd-follower |", "| same | etcd-leader |"}},
 		{"sing --runners 20 --bard BARD --laurel LAUREL", nil, []string{"| marathon | laurel | 182 |"}},
-		{"idle --frontends 2 --watchers 5", nil, []string{"| 2 | nothing |", "| 2 | watchers |", "| 2 | certificates |"}},
+		{"idle --frontends 2 --watchers 5", nil,
+			[]string{"| 2 | nothing |", "| 2 | watchers |", "| 2 | certificates |"}},
 		{"watchers --watchers 50", nil, []string{"| 50 |"}},
 		{"boards --players 1000 --write-rate 1000", []string{"wrk", "redis-server"},
 			[]string{"| rank | redis |", "| around | laurel-master |"}},
@@ -106,8 +107,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
 	for _, args := range []string{
 		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
-		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c", "boards --ask me",
-		"stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
+		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c",
+		"boards --ask me", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
 		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --times 5000",
 	} {
 		command := newCommand()
@@ -165,7 +166,8 @@ func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
 }
 
 func TestProgramsAreComparedByTheRatiosOfNeighbours(t *testing.T) {
-	b := &bench{rounds: 60, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"x/before", "x/after"}}
+	b := &bench{rounds: 60, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd",
+		programs: []string{"x/before", "x/after"}}
 	var order []string // of what was started
 	x := &experiment[float64, string]{
 		name: "test", cells: []string{"ours", "theirs"}, heads: []string{"system"},
@@ -187,7 +189,8 @@ func TestProgramsAreComparedByTheRatiosOfNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| system | program | rate | median of the ratios to before |", "| ours | before | ", "| ours | after | ", " | 2.00 |", "| theirs |  | ",
+		"| system | program | rate | median of the ratios to before |", "| ours | before | ", "| ours | after | ",
+		" | 2.00 |", "| theirs |  | ",
 	} {
 		if got := c.markdown(); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
@@ -220,7 +223,8 @@ func TestACellThatFailsEndsTheRunWithItsName(t *testing.T) {
 		start:   func(context.Context, string, string) (int, func(), error) { return 0, func() {}, nil },
 		measure: func(context.Context, int, string) (figures, error) { return nil, errors.New("the store is wrong") },
 	}
-	_, err := x.run(t.Context(), &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"laurel"}})
+	b := &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"laurel"}}
+	_, err := x.run(t.Context(), b)
 	if err == nil || err.Error() != "round 1: a: the store is wrong" {
 		t.Errorf("got %v", err)
 	}
@@ -299,7 +303,8 @@ func TestTheOutputOfOtherProgramsIsReadOrRefused(t *testing.T) {
 	if err != nil || f["events"] != 145281 || f[perSecond] != 43513 || f[p50] != float64(41*time.Millisecond) {
 		t.Errorf("bard sing: %v, %v", f, err)
 	}
-	for _, bad := range []string{"", "events 0", strings.Replace(sung, "p99", "p98", 1), strings.Replace(sung, "41ms", "soon", 1)} {
+	for _, bad := range []string{"", "events 0", strings.Replace(sung, "p99", "p98", 1),
+		strings.Replace(sung, "41ms", "soon", 1)} {
 		if f, err := parseSing(bad); err == nil {
 			t.Errorf("bard sing: %q reads as %v", bad, f)
 		}

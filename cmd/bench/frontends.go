@@ -27,7 +27,9 @@ type frontends struct {
 
 // startFrontends starts a group with new data directories, with certificates if it is to
 // be secure, and waits until all of it serves.
-func (b *bench) startFrontends(ctx context.Context, dir string, size int, secure bool) (g *frontends, stop func(), err error) {
+func (b *bench) startFrontends(
+	ctx context.Context, dir string, size int, secure bool,
+) (g *frontends, stop func(), err error) {
 	g = &frontends{members: members{program: b.programs[b.program], dir: dir}}
 	ports, err := freePorts(2 * size)
 	for i := 0; i < size && err == nil; i++ {

@@ -30,15 +30,16 @@ func idleCommand(b *bench) *cobra.Command {
 	var watchers int
 	allWith := []string{idleAlone, idleWatchers, idleSecure}
 	return b.command("idle", "Processor time of a group to which nobody posts",
-		"Each group is new, and nothing is posted or read. Idle watchers watch one contest at a frontend that is not the\n"+
-			"master. With certificates the members speak TLS among each other.",
+		"Each group is new, and nothing is posted or read. Idle watchers watch one contest at a frontend that is not\n"+
+			"the master. With certificates the members speak TLS among each other.",
 		func(f *pflag.FlagSet) {
 			f.IntSliceVar(&sizes, "frontends", []int{3, 9}, "frontends of a group, in turn")
 			f.StringSliceVar(&with, "with", allWith, "what the group has")
 			number(f, &watchers, "watchers", 100, 1, 12_000, "idle watchers")
 		},
 		func(ctx context.Context) error {
-			if err := errors.Join(between(1, 15, sizes...), oneOf(allWith, with), load.AllowFiles(watchers)); err != nil {
+			err := errors.Join(between(1, 15, sizes...), oneOf(allWith, with), load.AllowFiles(watchers))
+			if err != nil {
 				return err
 			}
 			percent := func(f float64) string { return oneDigit(100 * f) }
@@ -78,7 +79,7 @@ func idleCommand(b *bench) *cobra.Command {
 					x.cells = append(x.cells, idleCell{n, w})
 				}
 			}
-			_, err := x.run(ctx, b)
+			_, err = x.run(ctx, b)
 			return err
 		})
 }

@@ -35,19 +35,20 @@ type posts struct {
 func postsCommand(b *bench) *cobra.Command {
 	p := &posts{bench: b}
 	allSystems, allTo := []string{laurelName, etcdName, natsName}, []string{toMaster, toAll}
-	return b.command("posts", "Durable single events over HTTP, beside single puts into etcd and messages to NATS JetStream",
+	return b.command("posts", "Durable single events over HTTP, beside single puts into etcd and NATS JetStream",
 		"Each poster posts one event and waits for its answer. At the end of a cell the store's last seq of every\n"+
-			"source must be the number of acknowledged events. JetStream has one stream in files with three replicas, which are\n"+
-			"synced always.",
+			"source must be the number of acknowledged events. JetStream has one stream in files with three replicas,\n"+
+			"which are synced always.",
 		func(f *pflag.FlagSet) {
 			f.IntSliceVar(&p.posters, "posters", []int{1, 16, 64, 256}, "posters at once")
 			f.IntSliceVar(&p.frontends, "frontends", []int{groupSize}, "frontends of a group of Laurel")
-			f.StringSliceVar(&p.systems, "systems", []string{laurelName, etcdName}, "systems, in turn: "+strings.Join(allSystems, ", "))
+			f.StringSliceVar(&p.systems, "systems", []string{laurelName, etcdName}, strings.Join(allSystems, ", "))
 			f.StringSliceVar(&p.to, "to", allTo, "members to post to")
 		},
 		func(ctx context.Context) error {
 			if err := errors.Join(
-				between(1, 1024, p.posters...), between(1, 15, p.frontends...), oneOf(allSystems, p.systems), oneOf(allTo, p.to),
+				between(1, 1024, p.posters...), between(1, 15, p.frontends...),
+				oneOf(allSystems, p.systems), oneOf(allTo, p.to),
 			); err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ func (p *posts) experiment() *experiment[system, postsCell] {
 		measure: func(ctx context.Context, s system, c postsCell) (figures, error) {
 			return p.post(ctx, s, c.to, c.posters)
 		},
-		columns: append(loadColumns[postsCell]("events/s"), medianOf[postsCell]("servers, µs an event", cost, oneDigit)),
+		columns: eventColumns[postsCell](),
 	}
 	if len(p.frontends) > 1 {
 		x.columns = append(x.columns, p.costOfOneMore())
@@ -172,7 +173,7 @@ func streamCommand(b *bench) *cobra.Command {
 				name:   "stream",
 				heads:  []string{"way"},
 				labels: func(c streamCell) []string { return []string{c.name} },
-				columns: append(loadColumns[streamCell]("events/s"), medianOf[streamCell]("servers, µs an event", cost, oneDigit),
+				columns: append(eventColumns[streamCell](),
 					ratioTo("of plain", perSecond, func(streamCell) (streamCell, bool) { return streamCells[0], len(ways) > 1 })),
 				servers: func(c streamCell) string { return c.name },
 				start: func(ctx context.Context, dir string, c streamCell) (*frontends, func(), error) {

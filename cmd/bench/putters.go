@@ -25,7 +25,9 @@ type putter struct {
 }
 
 // openPutters returns n writers to the members of order, in turn, or to the last one.
-func openPutters(order []string, to string, n int, connect func(addr string) (put, func(), error)) ([]load.Writer, error) {
+func openPutters(
+	order []string, to string, n int, connect func(addr string) (put, func(), error),
+) ([]load.Writer, error) {
 	if to == toMaster {
 		order = order[len(order)-1:]
 	}

@@ -29,13 +29,13 @@ type sing struct {
 func singCommand(b *bench) *cobra.Command {
 	s := &sing{bench: b}
 	return b.command("sing", "bard sing posts a marathon to three frontends",
-		"Each run gets a new group. bard posts a file of events, as fast as it can. Without --events that is a marathon that\n"+
-			"is made here: each runner gets a mark at nine splits, in the order of time. At the end every frontend must have\n"+
-			"all events.",
+		"Each run gets a new group. bard posts a file of events, as fast as it can. Without --events that is a\n"+
+			"marathon that is made here: each runner gets a mark at nine splits, in the order of time. At the end every\n"+
+			"frontend must have all events.",
 		func(f *pflag.FlagSet) {
-			f.StringSliceVar(&s.bards, "bard", nil, "the bard `PROGRAM`, or one for each of --laurel (default: build it)")
+			f.StringSliceVar(&s.bards, "bard", nil, "the bard `PROGRAM`, or one for each of --laurel (default: built)")
 			number(f, &s.runners, "runners", 16_000, 1, 100_000, "runners of the marathon")
-			f.StringSliceVar(&s.files, "events", nil, "`FILE` of events instead, compressed or not, or several, in turn")
+			f.StringSliceVar(&s.files, "events", nil, "`FILE` of events instead, or several, in turn")
 		},
 		func(ctx context.Context) error {
 			if err := s.prepare(ctx); err != nil {
@@ -47,8 +47,7 @@ func singCommand(b *bench) *cobra.Command {
 				heads:   []string{"events of"},
 				labels:  func(file string) []string { return []string{filepath.Base(filepath.Dir(file))} },
 				servers: func(file string) string { return file },
-				columns: append(append([]column[string]{medianOf[string]("events", "events", thousands)},
-					loadColumns[string]("events/s")...), medianOf[string]("servers, µs an event", cost, oneDigit)),
+				columns: append([]column[string]{medianOf[string]("events", "events", thousands)}, eventColumns[string]()...),
 				start: func(ctx context.Context, dir string, _ string) (*frontends, func(), error) {
 					return s.startFrontends(ctx, dir, groupSize, false)
 				},
@@ -76,7 +75,7 @@ func (s *sing) prepare(ctx context.Context) error {
 		}
 	case len(s.programs):
 	default:
-		return fmt.Errorf("got %d programs of bard for %d of laurel; want one, or as many", len(s.bards), len(s.programs))
+		return fmt.Errorf("got %d of bard for %d of laurel; want one, or as many", len(s.bards), len(s.programs))
 	}
 	if len(s.files) > 0 {
 		return nil
@@ -91,7 +90,8 @@ func (s *sing) prepare(ctx context.Context) error {
 
 func (s *sing) measure(ctx context.Context, g *frontends, file string) (figures, error) {
 	f, err := measuredAround(g.list, func() (figures, time.Duration, error) {
-		return runTool(ctx, parseSing, s.bards[s.program], "sing", "--to", strings.Join(g.urls, ","), "--run-dir", s.work, file)
+		to := strings.Join(g.urls, ",")
+		return runTool(ctx, parseSing, s.bards[s.program], "sing", "--to", to, "--run-dir", s.work, file)
 	})
 	if err != nil {
 		return nil, err

@@ -274,6 +274,11 @@ func loadColumns[K comparable](what string) []column[K] {
 	}
 }
 
+// eventColumns are those of an experiment that writes.
+func eventColumns[K comparable]() []column[K] {
+	return append(loadColumns[K]("events/s"), medianOf[K]("servers, µs an event", cost, oneDigit))
+}
+
 func markdown(head []string, rows [][]string) string {
 	var b strings.Builder
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }

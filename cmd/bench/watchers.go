@@ -59,7 +59,9 @@ func watchersCommand(b *bench) *cobra.Command {
 				},
 				long: 2 * time.Minute,
 			}
-			x.measure = func(ctx context.Context, g *frontends, n int) (figures, error) { return b.watch(ctx, g, n, rate) }
+			x.measure = func(ctx context.Context, g *frontends, n int) (figures, error) {
+				return b.watch(ctx, g, n, rate)
+			}
 			_, err := x.run(ctx, b)
 			return err
 		})

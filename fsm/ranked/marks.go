@@ -36,6 +36,7 @@ type Writer struct {
 	last    recordKey         // of record; zero if it is none
 	record  record            // the last that was read or written
 	scratch []byte            // for encoding
+	key     []byte            // of record, in the Marks bucket
 }
 
 // Work counts what an event has done beside its own mark.
@@ -85,7 +86,8 @@ func (s *Contest) record(competitor string) *record {
 	if w.last != k {
 		w.last = k
 		w.record.reset(competitor)
-		if v := w.tx.Get(database.Marks, database.Key(k.contestID, competitor)); v != nil {
+		w.key = append(append(append(w.key[:0], k.contestID...), 0), competitor...)
+		if v := w.tx.Get(database.Marks, w.key); v != nil {
 			w.tx.Fail(w.record.decode(competitor, v))
 		}
 	}
@@ -94,14 +96,16 @@ func (s *Contest) record(competitor string) *record {
 
 // store writes the record that was returned last, after a change.
 func (s *Contest) store() {
-	w, k := s.w, database.Key(s.contest.ID, s.w.record.competitor)
-	w.tx.OnUndo(func() { w.last = recordKey{} })
+	w := s.w
+	if w.tx.Recording() {
+		w.tx.OnUndo(func() { w.last = recordKey{} })
+	}
 	if w.record.isEmpty() {
-		w.tx.Delete(database.Marks, k)
+		w.tx.Delete(database.Marks, w.key)
 		return
 	}
 	w.scratch = w.record.append(w.scratch[:0])
-	w.tx.Put(database.Marks, k, w.scratch)
+	w.tx.Put(database.Marks, w.key, w.scratch)
 }
 
 // split returns a split for reading.
@@ -219,7 +223,7 @@ func (s *Contest) placeOf(m *ranking.Mark) place {
 // by a void.
 func (s *Contest) Settle(competitor string, traits ranking.Traits) {
 	r := s.record(competitor)
-	r.named = traits.Recount(r.all)
+	r.named = traits.Recount(r.marks)
 	r.show(s.contest.Known(r.named, competitor, s))
 	s.restate(r)
 	s.store()

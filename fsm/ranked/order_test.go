@@ -143,7 +143,7 @@ func TestARecordIsAsBeforeWhenItWasStored(t *testing.T) {
 			}
 		}
 		r.restate()
-		r.named = r.named.Recount(r.all)
+		r.named = r.named.Recount(r.marks)
 		b := r.append(nil)
 		if err := again.decode("code", b); err != nil {
 			t.Fatal(err)

@@ -174,17 +174,8 @@ func (r *record) decode(competitor string, value []byte) error {
 	if d.damaged || !slices.IsSorted(r.splits) {
 		return database.ErrDamaged
 	}
-	r.named = r.named.Recount(r.all)
+	r.named = r.named.Recount(r.marks)
 	return nil
-}
-
-// all yields the marks.
-func (r *record) all(yield func(*ranking.Mark) bool) {
-	for i := range r.marks {
-		if !yield(&r.marks[i]) {
-			return
-		}
-	}
 }
 
 // decoder consumes the fields of a record.

@@ -46,17 +46,11 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 		}
 		c.Names = append(c.Names, names...)
 	}
-	slices.Sort(c.Names)
 	h.mu.Lock()
 	from := h.delivered
 	h.begun++
 	defer h.endDispatch()
-	var changes []*change
-	for _, name := range slices.Compact(c.Names) {
-		if list := h.watchersOf(name); len(list) > 0 {
-			changes = append(changes, &change{name: name, watchers: list})
-		}
-	}
+	changes := h.watched(c.Names)
 	h.mu.Unlock()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxFetches)
@@ -68,6 +62,21 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	}
 	h.deliver(changes, c.Revision)
 	return nil
+}
+
+// watched returns the changes of those names that somebody watches, in order and each once.
+// h.mu must be held.
+func (h *Hub) watched(names []string) (changes []*change) {
+	if len(h.topics) == 0 {
+		return nil
+	}
+	for _, name := range names {
+		if list := h.watchersOf(name); len(list) > 0 {
+			changes = append(changes, &change{name: name, watchers: list})
+		}
+	}
+	slices.SortFunc(changes, func(a, b *change) int { return strings.Compare(a.name, b.name) })
+	return slices.CompactFunc(changes, func(a, b *change) bool { return a.name == b.name })
 }
 
 // mayHaveChanged returns the names that are watched and may have changed since the last

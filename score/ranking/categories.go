@@ -19,6 +19,9 @@ const categoryEnd = "\x00"
 
 // NewCategories returns the set of the names that are not empty.
 func NewCategories(names ...string) (c Categories) {
+	if len(names) == 1 && names[0] != "" {
+		return Categories(names[0] + categoryEnd) // as of nearly every mark
+	}
 	names = slices.Sorted(slices.Values(names))
 	for _, name := range slices.Compact(names) {
 		if name != "" {

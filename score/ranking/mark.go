@@ -2,7 +2,6 @@ package ranking
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 
 	"laurel/score"
@@ -66,10 +65,10 @@ func (t Traits) With(m *Mark, old *Mark) Traits {
 }
 
 // Recount returns the traits with the IRMs of all marks of the competitor.
-func (t Traits) Recount(marks iter.Seq[*Mark]) Traits {
+func (t Traits) Recount(marks []Mark) Traits {
 	t.IRMs, t.Strikes = 0, 0
-	for m := range marks {
-		t.count(m, 1)
+	for i := range marks {
+		t.count(&marks[i], 1)
 	}
 	return t
 }
