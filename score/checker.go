@@ -22,6 +22,13 @@ func (c *Checker) Fail(field, format string, args ...any) {
 	}
 }
 
+// adopt records the problem of an element of a list.
+func (c *Checker) adopt(one *Checker, list string, i int) {
+	if p := one.Problem; p != nil && c.Problem == nil {
+		c.Problem = p.At(fmt.Sprintf("%s.%d.%s", list, i, p.Field))
+	}
+}
+
 // Text checks that s has at most limit bytes and no control characters. A long text
 // (limit is at least maxText) may have line breaks and tabs.
 func (c *Checker) Text(field, s string, limit int, required bool) {
@@ -143,7 +150,9 @@ func (c *Checker) Names(field string, list []string, limit int) {
 		return
 	}
 	for i, s := range list {
-		c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, true)
+		if !plainText(s, limit, required) { // build the path only if the name is wrong
+			c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, required)
+		}
 		if slices.Contains(list[:i], s) {
 			c.Fail(field, "has %q twice", quote.Clip(s))
 		}

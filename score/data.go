@@ -70,10 +70,9 @@ type Data interface {
 	eventType() Type
 }
 
-// Totals is an object of numbers in an event or a record.
 type (
 	Total  = mark.Total
-	Totals = mark.Totals
+	Totals = mark.Totals // numbers of an event or a record
 )
 
 // Limits of the strings and lists in an event. Strings are counted in bytes.
@@ -190,13 +189,14 @@ func checkCompetitionDefine(d *CompetitionDefine, c *Checker) {
 	}
 	named := make(map[string]bool, len(d.Organisations))
 	for i, o := range d.Organisations {
-		field := fmt.Sprintf("data.organisations.%d.", i)
-		c.Text(field+"code", o.Code, maxCode, required)
-		c.Text(field+"name", o.Name, maxName, optional)
+		one := Checker{}
+		one.Text("code", o.Code, maxCode, required)
+		one.Text("name", o.Name, maxName, optional)
 		if named[o.Code] {
-			c.Fail(field+"code", "%q is named twice", quote.Clip(o.Code))
+			one.Fail("code", "%q is named twice", quote.Clip(o.Code))
 		}
 		named[o.Code] = true
+		c.adopt(&one, "data.organisations", i)
 	}
 }
 

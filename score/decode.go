@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +52,7 @@ func Decode(b []byte) (Event, *Problem) {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
 	if e, ok := fastEvent(string(b)); ok {
-		p := e.checkDecoded(e.Seq > 0)
+		p := e.checkDecoded(e.Seq > 0, nil)
 		return e, p
 	}
 	return decodeGeneral(b)
@@ -105,28 +104,13 @@ func (w *envelope) event() (Event, *Problem) {
 	if w.Time != nil {
 		e.Time = *w.Time
 	}
-	p := e.checkDecodedEnvelope(w.Seq != nil)
-	if p != nil {
-		return e, p
-	}
-	if e.Data, p = readDataGeneral(w.Type, w.Data); p != nil {
-		e.Data = nil
-		return e, p
-	}
-	p = e.checkDecodedData()
+	p := e.checkDecoded(w.Seq != nil, w.Data)
 	return e, p
 }
 
-// checkDecoded returns what is wrong with an event of a client, or nil. It puts the data
-// into its stored form.
-func (e *Event) checkDecoded(seqGiven bool) *Problem {
-	if p := e.checkDecodedEnvelope(seqGiven); p != nil {
-		return p
-	}
-	return e.checkDecodedData()
-}
-
-func (e *Event) checkDecodedEnvelope(seqGiven bool) *Problem {
+// checkDecoded returns what is wrong with an event of a client, or nil. It reads text if
+// the data have not been read, and puts the data into their stored form.
+func (e *Event) checkDecoded(seqGiven bool, text jsontext.Value) *Problem {
 	c := Checker{}
 	if seqGiven {
 		if e.Seq < 1 || e.Seq > maxSeq {
@@ -147,18 +131,22 @@ func (e *Event) checkDecodedEnvelope(seqGiven bool) *Problem {
 		e.checkSignature(&c)
 		c.Text("lineage", e.Lineage, maxLineage, required)
 	}
-	c.Path("contest_id", e.ContestID, MaxContestID)
-	return c.Problem
-}
-
-func (e *Event) checkDecodedData() *Problem {
+	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
+		return c.Problem
+	}
+	if e.Data == nil {
+		d, p := readDataGeneral(e.Type, text)
+		if p != nil {
+			return p
+		}
+		e.Data = d
+	}
 	if p := dataTypeOf(e.Type).check(e.Data, false); p != nil {
 		return p
 	}
 	if p := e.CheckIdentifiers(); p != nil {
 		return p
 	}
-	c := Checker{}
 	e.checkContestID(&c)
 	return c.Problem
 }
@@ -199,7 +187,7 @@ func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 		return nil, jsonProblem("data", err)
 	}
 	if p, ok := d.(partial); ok {
-		if err := readCleared(text, p); err != nil {
+		if err := of.readCleared(text, p); err != nil {
 			return nil, jsonProblem("data", err)
 		}
 	}
@@ -297,7 +285,8 @@ func fastEvent(text string) (e Event, ok bool) {
 			return e, false
 		}
 		given |= 1 << next
-		switch f := &eventLayout.fields[next]; {
+		f := &eventLayout.fields[next]
+		switch e.TimeGiven = e.TimeGiven || f.kind == moment; {
 		case f.kind != eventData:
 			ok = f.readPlain(&r, f.at(unsafe.Pointer(&e)))
 		case e.Type == "":
@@ -323,9 +312,6 @@ func fastEvent(text string) (e Event, ok bool) {
 		e.Data = of.read(&early)
 	}
 	e.Type = of.name // which holds no text in memory
-	e.IDGiven, e.TimeGiven = e.ID != "", given&memberTime != 0
+	e.IDGiven = e.ID != ""
 	return e, e.Data != nil
 }
-
-// memberTime is the bit of the time.
-var memberTime = uint64(1) << slices.IndexFunc(eventLayout.fields, func(f field) bool { return f.name == "time" })

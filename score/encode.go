@@ -8,10 +8,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The data of a signed event is written several times: for the signature, for the log,
-// and by every state machine. The fast writer takes a quarter of the time of the general
-// one. It fails on anything that the general writer might refuse; FuzzFastWrite compares
-// the two.
+// The data of a signed event is written several times: for the signature, for the log, and by
+// every state machine. The fast writer fails on anything that the general writer might
+// refuse; FuzzFastWrite compares the two.
 
 // MarshalData returns the stored form of d: JSON with the members in the order of the
 // struct and without white space. Two events say the same if and only if their types and

@@ -2,7 +2,6 @@ package score
 
 import (
 	"cmp"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -91,16 +90,17 @@ func checkEntrants(c *Checker, list []Entrant) {
 	}
 	seen := make(map[string]bool, len(list))
 	for i, e := range list {
-		field := fmt.Sprintf("data.competitors.%d.", i)
-		c.Text(field+"code", e.Code, maxCode, required)
-		c.Text(field+"name", e.Name, maxName, optional)
-		c.Text(field+"organisation", e.Organisation, maxCode, optional)
-		c.OneOf(field+"type", e.Type, optional, entrantTypes)
-		checkCategories(c, field+"categories", e.Categories)
+		one := Checker{}
+		one.Text("code", e.Code, maxCode, required)
+		one.Text("name", e.Name, maxName, optional)
+		one.Text("organisation", e.Organisation, maxCode, optional)
+		one.OneOf("type", e.Type, optional, entrantTypes)
+		checkCategories(&one, "categories", e.Categories)
 		if seen[e.Code] {
-			c.Fail(field+"code", "%q is listed twice", quote.Clip(e.Code))
+			one.Fail("code", "%q is listed twice", quote.Clip(e.Code))
 		}
 		seen[e.Code] = true
+		c.adopt(&one, "data.competitors", i)
 	}
 }
 

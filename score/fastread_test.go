@@ -68,7 +68,7 @@ func compareEvent(t *testing.T, b []byte) {
 	if !ok {
 		return
 	}
-	p := e.checkDecoded(e.Seq > 0)
+	p := e.checkDecoded(e.Seq > 0, nil)
 	general, q := decodeGeneral(b)
 	if !reflect.DeepEqual(p, q) || p == nil && !reflect.DeepEqual(e, general) {
 		t.Fatalf("%q is read fast as %+v %v, else %+v %v", b, e, p, general, q)

@@ -329,11 +329,6 @@ func (f *field) readList(r *fastjson.Reader, to reflect.Value) bool {
 
 func (f *field) isPointer() bool { return f.kind == number || f.kind == measure || f.kind == digits }
 
-// isEmptyList reports whether a member is a list without elements.
-func (f *field) isEmptyList(d unsafe.Pointer) bool {
-	return f.kind == names && len(*(*[]string)(f.at(d))) == 0 || f.kind == list && f.listAt(d).Len() == 0
-}
-
 // isZero reports whether a member counts as left out or, if it is given, as cleared.
 func (f *field) isZero(d unsafe.Pointer) bool {
 	at := f.at(d)

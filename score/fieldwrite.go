@@ -3,6 +3,7 @@ package score
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -44,7 +45,8 @@ func (l *layout) write(w *fastjson.Writer, d unsafe.Pointer, clear []string, can
 		zero := f.isZero(d)
 		switch {
 		case len(clear) > 0 && slices.Contains(clear, f.name), zero && f.required && f.isPointer():
-			w.Null(f.name)
+			w.Key(f.key)
+			w.B = append(w.B, "null"...)
 		case !zero || f.required:
 			f.write(w, d, canonical)
 		}
@@ -53,40 +55,38 @@ func (l *layout) write(w *fastjson.Writer, d unsafe.Pointer, clear []string, can
 
 func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 	at := f.at(d)
+	w.Key(f.key)
 	switch f.kind {
 	case text:
-		w.Text(f.name, *(*string)(at))
+		w.Quote(*(*string)(at))
 	case number:
-		w.Name(f.name)
 		(*(**mark.Decimal)(at)).WriteFast(w)
 	case points:
-		w.Name(f.name)
 		(*(*mark.Decimal)(at)).WriteFast(w)
 	case measure:
-		w.Name(f.name)
 		(*(**mark.Measure)(at)).WriteFast(w)
 	case totals:
-		w.Name(f.name)
 		(*(*Totals)(at)).WriteFast(w, canonical)
 	case names:
 		list := *(*[]string)(at)
-		w.Array(f.name, len(list), func(i int) { w.Quote(list[i]) })
+		w.Elements(len(list), func(i int) { w.Quote(list[i]) })
 	case flag:
-		w.Bool(f.name, *(*bool)(at))
+		w.B = strconv.AppendBool(w.B, *(*bool)(at))
 	case integer:
-		f.writeInt(w, *(*int)(at), canonical)
+		writeInt(w, *(*int)(at), canonical)
 	case digits:
-		f.writeInt(w, **(**int)(at), canonical)
+		writeInt(w, **(**int)(at), canonical)
 	case count:
-		w.Uint(f.name, *(*uint64)(at))
-		if canonical && *(*uint64)(at) > maxSeq {
+		n := *(*uint64)(at)
+		w.B = strconv.AppendUint(w.B, n, 10)
+		if canonical && n > maxSeq {
 			w.Fail()
 		}
 	case moment:
-		w.Time(f.name, *(*time.Time)(at))
+		w.Time(*(*time.Time)(at))
 	case list:
 		l := f.listAt(d)
-		w.Array(f.name, l.Len(), func(i int) {
+		w.Elements(l.Len(), func(i int) {
 			w.B = append(w.B, '{')
 			f.element.write(w, element(l, i), nil, canonical)
 			w.B = append(w.B, '}')
@@ -95,8 +95,8 @@ func (f *field) write(w *fastjson.Writer, d unsafe.Pointer, canonical bool) {
 }
 
 // writeInt fails in the canonical form if a JSON reader with 64-bit floats would change n.
-func (f *field) writeInt(w *fastjson.Writer, n int, canonical bool) {
-	w.Int(f.name, n)
+func writeInt(w *fastjson.Writer, n int, canonical bool) {
+	w.B = strconv.AppendInt(w.B, int64(n), 10)
 	if canonical && max(n, -n) > maxSeq {
 		w.Fail()
 	}

@@ -1,7 +1,6 @@
 package score
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -76,9 +75,7 @@ func (c *Checker) identifiersIn(f *field, list reflect.Value) {
 				of.checkIdentifiers(element(list, i), &one)
 			}
 		}
-		if p := one.Problem; p != nil && c.Problem == nil {
-			c.Problem = p.At(fmt.Sprintf("%s.%d.%s", f.path, i, p.Field))
-		}
+		c.adopt(&one, f.path, i)
 	}
 }
 

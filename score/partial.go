@@ -95,32 +95,27 @@ func isOfEvent(name, options string) bool {
 }
 
 // readCleared finds the members that d clears. text is the JSON from which d was read.
-func readCleared(text jsontext.Value, d partial) error {
-	given := map[string]bool{}
+func (t *table) readCleared(text jsontext.Value, d partial) error {
 	r := jsontext.NewDecoder(bytes.NewReader(text))
 	if _, err := r.ReadToken(); err != nil {
 		return err
 	}
+	given := uint64(0)
 	for r.PeekKind() == '"' {
 		name, err := r.ReadToken()
 		if err != nil {
 			return err
 		}
-		given[name.String()] = true
+		for i := range t.fields {
+			if t.fields[i].name == name.String() {
+				given |= 1 << i
+			}
+		}
 		if err := r.SkipValue(); err != nil {
 			return err
 		}
 	}
-	for of, member := range reflect.ValueOf(d).Elem().Fields() {
-		name, options := nameOf(of)
-		if !given[name] || isOfEvent(name, options) {
-			continue
-		}
-		if isZero(member) || member.Kind() == reflect.Slice && member.Len() == 0 {
-			member.SetZero()
-			*d.cleared() = append(*d.cleared(), name)
-		}
-	}
+	t.noteCleared(d, reflect.ValueOf(d).UnsafePointer(), given)
 	return nil
 }
 
@@ -132,8 +127,9 @@ func (t *table) noteCleared(data partial, d unsafe.Pointer, given uint64) {
 		if given>>i&1 == 0 || f.ofEvent {
 			continue
 		}
-		if f.isZero(d) || f.isEmptyList(d) {
-			reflect.NewAt(f.of, f.at(d)).Elem().SetZero()
+		member := reflect.NewAt(f.of, f.at(d)).Elem()
+		if f.isZero(d) || member.Kind() == reflect.Slice && member.Len() == 0 {
+			member.SetZero()
 			clear = append(clear, f.name)
 		}
 	}

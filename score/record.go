@@ -2,11 +2,16 @@ package score
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
+	"github.com/go-json-experiment/json"
+
+	"laurel/score/fastjson"
 	"laurel/score/mark"
 )
 
@@ -48,6 +53,19 @@ type Record struct {
 	Corrected bool      `json:"corrected,omitzero"`
 	Revision  uint64    `json:"revision"`
 	UpdatedAt time.Time `json:"updated_at"`
+}
+
+var recordLayout = newLayout(reflect.TypeFor[Record](), 0, "")
+
+// AppendJSON appends the JSON of r, which is that of the general JSON code.
+func (r *Record) AppendJSON(b []byte) ([]byte, error) {
+	w := fastjson.NewWriter(b)
+	recordLayout.write(&w, unsafe.Pointer(r), nil, false)
+	if written, err := w.End(); err == nil {
+		return written, nil
+	}
+	whole, err := json.Marshal(r)
+	return append(b, whole...), err
 }
 
 // Standing is one competitor in a Record. Rank is 0 without a result. Periods, Adjustment

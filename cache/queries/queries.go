@@ -6,6 +6,8 @@
 package queries
 
 import (
+	"sync"
+
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
@@ -74,6 +76,28 @@ type Parse func(key string) (Question, error)
 // Encode returns value as the body of an answer. Answers that are pushed and answers that
 // are loaded both come from Encode, so they are equal byte for byte.
 func Encode(value any) ([]byte, error) {
+	switch v := value.(type) {
+	case *score.Record:
+		return encodeRecord(v)
+	case score.Record:
+		return encodeRecord(&v)
+	}
 	body, err := json.Marshal(value)
+	return append(body, '\n'), err
+}
+
+// buffers hold records while they are encoded, because an answer is kept for long and
+// gets no more memory than it needs.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func encodeRecord(r *score.Record) ([]byte, error) {
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	written, err := r.AppendJSON((*b)[:0])
+	const most = 64 << 10
+	if cap(written) <= most {
+		*b = written
+	}
+	body := append(make([]byte, 0, len(written)+1), written...)
 	return append(body, '\n'), err
 }

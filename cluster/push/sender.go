@@ -311,7 +311,8 @@ func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
 		}
 	}
 	for _, contest := range c.Records {
-		add(cache.ScoreKey(contest.ID), contest.Revision, contest.Record())
+		record := contest.Record()
+		add(cache.ScoreKey(contest.ID), contest.Revision, &record)
 	}
 	for _, table := range c.MedalTables {
 		add(cache.MedalsKey(table.Competition), table.Revision, table.Standings())

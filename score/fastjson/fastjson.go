@@ -324,6 +324,15 @@ func (w *Writer) Name(name string) {
 	w.B = append(append(append(w.B, '"'), name...), `":`...)
 }
 
+// Key writes the name of a member as it is in JSON: with quotes and a colon.
+func (w *Writer) Key(key string) {
+	b := w.B
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	w.B = append(b, key...)
+}
+
 // Text writes a member whose value is a string.
 func (w *Writer) Text(name, s string) {
 	w.Name(name)
@@ -350,15 +359,8 @@ func (w *Writer) OptionalUint(name string, n uint64) {
 	}
 }
 
-// Int writes a member whose value is a number.
-func (w *Writer) Int(name string, n int) {
-	w.Name(name)
-	w.B = strconv.AppendInt(w.B, int64(n), 10)
-}
-
-// Time writes a member whose value is a time.
-func (w *Writer) Time(name string, t time.Time) {
-	w.Name(name)
+// Time writes a time.
+func (w *Writer) Time(t time.Time) {
 	b, err := t.AppendText(append(w.B, '"'))
 	if err != nil {
 		w.err = err
@@ -367,21 +369,14 @@ func (w *Writer) Time(name string, t time.Time) {
 	w.B = append(b, '"')
 }
 
-// Null writes a member whose value is null.
-func (w *Writer) Null(name string) {
-	w.Name(name)
-	w.B = append(w.B, "null"...)
-}
-
-// Bool writes a member whose value is true or false.
-func (w *Writer) Bool(name string, b bool) {
-	w.Name(name)
-	w.B = strconv.AppendBool(w.B, b)
-}
-
 // Array writes a member whose value is an array of n elements. element appends one to B.
 func (w *Writer) Array(name string, n int, element func(i int)) {
 	w.Name(name)
+	w.Elements(n, element)
+}
+
+// Elements writes an array of n elements. element appends one to B.
+func (w *Writer) Elements(n int, element func(i int)) {
 	w.B = append(w.B, '[')
 	for i := range n {
 		if i > 0 {
@@ -394,13 +389,10 @@ func (w *Writer) Array(name string, n int, element func(i int)) {
 
 // Quote writes a string.
 func (w *Writer) Quote(s string) {
-	plain := true
-	for i := range len(s) {
-		c := s[i]
-		plain = plain && c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
-	}
-	if plain {
-		w.B = append(append(append(w.B, '"'), s...), '"')
+	if plainLen(s) == len(s) {
+		b := append(w.B, '"')
+		b = append(b, s...)
+		w.B = append(b, '"')
 		return
 	}
 	var err error

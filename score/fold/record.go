@@ -120,7 +120,6 @@ func (c *Contest) showPoints(s *score.Standing, w *Competitor) {
 // MaxLeaders, other competitors in the order of the start list.
 func (c *Contest) rankedStandings() []score.Standing {
 	standings := make([]score.Standing, 0, MaxLeaders)
-	marked := make(map[string]bool, MaxLeaders)
 	ranks := ranking.Ranks(c.Leaders, c.Definition.Direction())
 	for i, m := range c.Leaders {
 		p := score.Standing{
@@ -140,8 +139,10 @@ func (c *Contest) rankedStandings() []score.Standing {
 		} else if m.Name != "" {
 			p.Name = m.Name
 		}
-		marked[m.Competitor] = true
 		standings = append(standings, p)
+	}
+	if len(standings) == MaxLeaders {
+		return standings
 	}
 	waiting := slices.Clone(c.Entrants)
 	waiting = slices.DeleteFunc(waiting, func(e score.Entrant) bool { return c.competitor(e.Code) != nil })
@@ -150,7 +151,8 @@ func (c *Contest) rankedStandings() []score.Standing {
 	}
 	slices.SortFunc(waiting, score.Entrant.Compare)
 	for _, w := range waiting {
-		if len(standings) < MaxLeaders && !marked[w.Code] {
+		leads := func(m ranking.Mark) bool { return m.Competitor == w.Code }
+		if len(standings) < MaxLeaders && !slices.ContainsFunc(c.Leaders, leads) {
 			standings = append(standings, score.Standing{
 				Code:         w.Code,
 				Name:         w.Name,
