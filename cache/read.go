@@ -19,15 +19,6 @@ const (
 // memory.
 var ErrNotLeased = errors.New("no lease")
 
-// Hit returns the answer to key if it is in memory and may be given now, else nil.
-func (f *Frontend) Hit(key []byte) *Entry {
-	e, lease := f.Find(key)
-	if e == nil || !lease.Visible(e.Revision) {
-		return nil
-	}
-	return e
-}
-
 // Find returns the answer to key if it is in memory, else nil. It may be given when lease
 // says that its revision is visible. Find takes no lock and allocates nothing. It checks
 // the lease before it looks for the answer, so the answer was true at the moment of the

@@ -210,6 +210,15 @@ func TestConcurrentReadersSeeEveryAckedWrite(t *testing.T) {
 	}
 }
 
+// Hit returns the answer to key if it is in memory and may be given now, else nil.
+func (f *Frontend) Hit(key []byte) *Entry {
+	e, lease := f.Find(key)
+	if e == nil || !lease.Visible(e.Revision) {
+		return nil
+	}
+	return e
+}
+
 func TestHitAllocatesNothing(t *testing.T) {
 	h := newHarness(t).grantLease()
 	loadAtOnce(h.session(), "scores/x", "", "v", 10)

@@ -183,8 +183,9 @@ func (c *countedBackend) SetUint64(k []byte, v uint64) error {
 	return c.Backend.SetUint64(k, v)
 }
 
-// What one write of the log costs on the disk is asserted in package raftlog.
-func TestAPostIsOneWriteOfTheLogOnEachVoterAndNoOther(t *testing.T) {
+// A follower that is behind writes several entries at once. What one write of the log costs on the disk is asserted in
+// package raftlog.
+func TestAPostIsAtMostOneWriteOfTheLogOnEachVoterAndNoOther(t *testing.T) {
 	t.Parallel()
 	var disks []*countedBackend
 	g := newGroup(t, 3, func(o *Options) {
@@ -207,7 +208,7 @@ func TestAPostIsOneWriteOfTheLogOnEachVoterAndNoOther(t *testing.T) {
 	g.agree(posts + 1)
 	for i, d := range disks {
 		now := count(d)
-		if e, w := now.entries-before[i].entries, now.writes-before[i].writes; e != posts || w != posts {
+		if e, w := now.entries-before[i].entries, now.writes-before[i].writes; e != posts || w > posts {
 			t.Errorf("disk %d got %d entries in %d writes for %d posts, one after another", i+1, e, w, posts)
 		}
 		if now.votes != before[i].votes {

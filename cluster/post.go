@@ -208,6 +208,9 @@ func (p *poster) propose(posts []*batch.Post) {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
 		return
 	}
+	if p.storage.Log.Full() {
+		p.batcher.Written() // what waits behind this batch is refused as soon
+	}
 	if !p.storage.Log.AwaitRoom(p.ctx, p.scaled(roomTimeout)) {
 		batch.Refuse(posts, score.Problemf(score.RateLimited,
 			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))

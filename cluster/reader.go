@@ -25,10 +25,6 @@ func (r *reader) Find(key []byte) (e *cache.Entry, lease cache.LeaseCheck) {
 	return r.frontend.Find(key)
 }
 
-// Hit returns the answer to key if this member has it in memory and may give it now; else
-// nil.
-func (r *reader) Hit(key []byte) *cache.Entry { return r.frontend.Hit(key) }
-
 // Invalidations returns what readers here may see anew. It has one consumer.
 func (r *reader) Invalidations() *cache.Invalidations { return r.frontend.Invalidations() }
 

@@ -226,11 +226,22 @@ func (r *history) read(m *worldMember, contest int, key string, hit bool) {
 	s := observedRead{by: m.node.id, contest: contest, floor: r.known.Load()}
 	began := r.now()
 	if hit {
-		e := m.Hit([]byte(key))
+		e, lease := m.Find([]byte(key))
 		if e == nil || m.crashed.Load() {
 			return
 		}
-		s.how, s.shown = "hit at once", revisionIn(e.Body)
+		s.how = "hit at once"
+		if !lease.Visible(e.Revision) {
+			s.how = "wait at once"
+			select {
+			case <-lease.Released(e.Revision):
+			case <-time.After(time.Second):
+			}
+			if !lease.Visible(e.Revision) || m.crashed.Load() {
+				return
+			}
+		}
+		s.shown = revisionIn(e.Body)
 	} else {
 		tag, ask, _ := questions(key)
 		if r.w.plan.rules&cache.MutationReadStateMachine != 0 && m.Master() {

@@ -108,7 +108,7 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 	// The checks are worth something only if each kind of answer was given often.
 	for what, often := range map[string]int{
 		score.Applied: 100, score.Duplicate: 1, cache.Hit: 500, cache.Wait: 10, cache.Load: 200,
-		"hit at once": 200, "not leased": 100, "reads that waited": 50,
+		"hit at once": 200, "wait at once": 5, "not leased": 100, "reads that waited": 50,
 		"direct: " + cache.Hit: 20, "direct: " + cache.Wait: 5, "pull: hit": 10, "pull: " + cache.Forward: 1,
 		answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
 	} {

@@ -53,6 +53,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 		`{"id":"q","source":"s","seq":16,"type":"contest.status","contest_id":"G/2","data":{"schedule_status":"RUNNING"}}`,
 		`{"id":"j","source":"s","seq":17,"type":"score.set","contest_id":"G/2","data":{"result":{"A":2},"adjustment":true}}`,
 	}
+	f.Add([]byte("\x80\xb1\xce\x98A")) // the number of its field is too large
 	var events []score.Event
 	for _, text := range contest {
 		events = append(events, decodeEvent(f, text))

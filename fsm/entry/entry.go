@@ -191,8 +191,11 @@ func (r *fieldReader) next(numbers uint64) bool {
 		return false
 	}
 	field, t := protowire.DecodeTag(tag)
+	if field < protowire.MinValidNumber { // -1 for a number that is too large
+		return false
+	}
 	isNumber := numbers>>field&1 == 1
-	if field < protowire.MinValidNumber || t != protowire.BytesType && !isNumber || t != protowire.VarintType && isNumber {
+	if t != protowire.BytesType && !isNumber || t != protowire.VarintType && isNumber {
 		return false
 	}
 	rest = rest[size:]

@@ -65,8 +65,8 @@ func TestWhatIsPushedIsWhatWouldBeLoadedByteForByte(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, f := range all {
-				e := f.Member().Hit([]byte(path))
-				if e == nil {
+				e, lease := f.Member().Find([]byte(path))
+				if e == nil || !lease.Visible(e.Revision) {
 					continue // its lease ended just now, or the frontend had not told yet that it holds this
 				}
 				pushed++

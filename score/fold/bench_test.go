@@ -49,27 +49,25 @@ func decode(t testing.TB, id, text string) *score.Event {
 	return &e
 }
 
-// liveRace returns a race and a mark of one that follows the leaders.
-func liveRace(t testing.TB) (*fold.Contest, *memMarks, *score.Event) {
+// liveRace returns a race with so many marks, and one competitor without a mark.
+func liveRace(t testing.TB, count int) *fold.Contest {
 	t.Helper()
 	c := fold.NewContest("OG50BC/OPEN")
 	marks := &memMarks{contest: c}
-	fold1 := func(text string) *score.Event {
-		e := decode(t, c.ID, text)
-		if p := c.Fold(e, marks, fold.Live); p != nil {
+	add := func(text string) {
+		if p := c.Fold(decode(t, c.ID, text), marks, fold.Live); p != nil {
 			t.Fatal(p)
 		}
-		return e
 	}
-	fold1(`"type":"contest.define","data":{"kind":"ranked","sport":"athletics","result_type":"TIME","unit":"min",` +
+	add(`"type":"contest.define","data":{"kind":"ranked","sport":"athletics","result_type":"TIME","unit":"min",` +
 		`"sort":"asc","splits":["5k","finish"]}`)
-	fold1(`"type":"contest.status","data":{"schedule_status":"RUNNING","result_status":"LIVE"}`)
-	var e *score.Event
-	for i := range 12 {
-		e = fold1(fmt.Sprintf(`"type":"result.set","data":{"competitor":"W%d","organisation":"GAU","category":"M",`+
+	add(`"type":"competitor.define","data":{"competitor":"late","order":-3,"categories":["F","O"]}`)
+	add(`"type":"contest.status","data":{"schedule_status":"RUNNING","result_status":"LIVE"}`)
+	for i := range count {
+		add(fmt.Sprintf(`"type":"result.set","data":{"competitor":"W%d","organisation":"GAU","category":"M",`+
 			`"split":"5k","mark":%d}`, i, i+9))
 	}
-	return c, marks, e
+	return c
 }
 
 func BenchmarkFold(b *testing.B) {
@@ -86,7 +84,7 @@ func BenchmarkFold(b *testing.B) {
 
 func BenchmarkRecord(b *testing.B) {
 	m, _ := liveMatch(b)
-	r, _, _ := liveRace(b)
+	r := liveRace(b, 12)
 	for _, c := range []*fold.Contest{m, r} {
 		b.Run(c.Definition.Kind, func(b *testing.B) {
 			b.ReportAllocs()
@@ -103,10 +101,10 @@ func BenchmarkRecord(b *testing.B) {
 }
 
 func TestRecordsAreWrittenAsByTheGeneralCode(t *testing.T) {
-	m, play := liveMatch(t)
-	r, _, _ := liveRace(t)
-	undefined := fold.NewContest("A/1")
-	for _, c := range []*fold.Contest{m, r, undefined} {
+	m, _ := liveMatch(t)
+	long := liveRace(t, 12)
+	short := liveRace(t, 3)
+	for _, c := range []*fold.Contest{m, long, short, fold.NewContest("A/1")} {
 		record := c.Record()
 		want, err := json.Marshal(&record)
 		if err != nil {
@@ -116,6 +114,10 @@ func TestRecordsAreWrittenAsByTheGeneralCode(t *testing.T) {
 			t.Errorf("the record is written as\n%s, %v; want\n%s", got, err, want)
 		}
 	}
+}
+
+func TestFoldingAndWritingAllocateLittle(t *testing.T) {
+	m, play := liveMatch(t)
 	if n := testing.AllocsPerRun(100, func() { m.Fold(play, nil, fold.Live) }); n > 1 {
 		t.Errorf("a play is folded with %v allocations; want 1, for the statistics", n)
 	}
