@@ -121,3 +121,33 @@ func TestPagesContinueBetweenMarksThatOnlyTheirPlacesTellApart(t *testing.T) {
 		t.Errorf("the record is %+v", r)
 	}
 }
+
+// Most marks of a large contest change nothing but what is known of their competitor.
+func TestAMarkBehindTheBestChangesOneRecord(t *testing.T) {
+	m := newMachine(t)
+	race(t, m, `,"sort":"asc","splits":["half","finish"]`)
+	postMany(t, m, "G/r", 800, func(i int) (string, string) {
+		return "result.set", fmt.Sprintf(`{"competitor":"c%03d","split":%q,"mark":%d}`, i/2, []string{"half", "finish"}[i%2], i+1)
+	})
+	marks := func() map[record]bool {
+		found := map[record]bool{}
+		for _, r := range records(t, snapshotOf(t, m)) {
+			switch r.bucket {
+			case "marks", "splits", "index", "entrants":
+				found[r] = true
+			}
+		}
+		return found
+	}
+	before := marks()
+	mustPost(t, m, "again", "result.set", "G/r", `{"competitor":"c390","split":"finish","mark":9000}`)
+	var changed []string
+	for r := range marks() {
+		if !before[r] {
+			changed = append(changed, r.bucket+" "+r.key)
+		}
+	}
+	if want := "marks G/r\x00c390"; len(changed) != 1 || changed[0] != want {
+		t.Errorf("the mark has changed %q; want %q", changed, want)
+	}
+}
