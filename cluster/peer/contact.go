@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -32,7 +33,7 @@ type acks struct {
 
 type ack struct {
 	term      chan uint64
-	lateUntil time.Time // used by the goroutine of the member's heartbeats
+	lateUntil atomic.Int64 // in ns; heartbeats of two epochs may overlap
 }
 
 func (a *acks) of(id raft.ServerID) *ack {
@@ -51,7 +52,7 @@ func (a *acks) of(id raft.ServerID) *ack {
 // must be sent.
 func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 	from := a.of(id)
-	if a.round == 0 || time.Now().Before(from.lateUntil) {
+	if a.round == 0 || time.Now().UnixNano() < from.lateUntil.Load() {
 		return false
 	}
 	select {
@@ -67,7 +68,7 @@ func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 				return true
 			}
 		case <-late.C:
-			from.lateUntil = time.Now().Add(a.pause)
+			from.lateUntil.Store(time.Now().Add(a.pause).UnixNano())
 			return false
 		case <-ctx.Done():
 			return false
