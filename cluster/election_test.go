@@ -44,13 +44,13 @@ func replacements(t *testing.T, times, but int, within time.Duration, lose func(
 
 // A process that is killed closes its connections.
 func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
-	replacements(t, 30, 3, 225*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
+	replacements(t, 30, 3, 275*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
 }
 
 // The others hear nothing of the master, and nobody tells them why. If both had to wait for
 // their timers, half of the scripts would take longer.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {
-	replacements(t, 60, 20, 275*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 60, 20, 370*time.Millisecond, func(s *script, m *worldMember) {
 		for _, o := range s.others(m.node) {
 			s.cutBoth(m.node.id, o.id)
 		}
