@@ -84,11 +84,17 @@ func (t *Transport) NoteAcked(id raft.ServerID, term uint64) {
 	}
 }
 
-// NoteRound notes that this member has acknowledged a round of the master of a term. Raft
-// gets a heartbeat of that master if it follows it.
+// NoteRound notes that this member has acknowledged a round of the master of a term, which
+// it followed when the rounds began. Raft gets a heartbeat of that master if it is in the
+// term still, although its timer may have fired while it or its disk was slow: the master
+// sees that rounds are acknowledged, and sends no other heartbeat.
 func (t *Transport) NoteRound(master raft.ServerID, term uint64) {
 	addr, leader := t.raft.LeaderWithID()
-	if leader != master || t.raft.CurrentTerm() != term || t.raft.State() != raft.Follower {
+	if leader == "" {
+		server, _ := Find(Servers(t.raft), master)
+		leader, addr = server.ID, server.Address
+	}
+	if leader != master || t.raft.CurrentTerm() != term || t.raft.State() == raft.Leader {
 		return
 	}
 	t.passHeartbeat(&raft.AppendEntriesRequest{
