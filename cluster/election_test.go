@@ -48,13 +48,13 @@ func replacements(t *testing.T, times int, within time.Duration, lose func(*scri
 
 // A process that is killed closes its connections.
 func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
-	replacements(t, 30, 225*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
+	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
 }
 
 // The others hear nothing of the master, and nobody tells them why. One of six scripts takes
 // longer; if both had to wait for their timers, most would.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {
-	replacements(t, 60, 240*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 60, 320*time.Millisecond, func(s *script, m *worldMember) {
 		for _, o := range s.others(m.node) {
 			s.cutBoth(m.node.id, o.id)
 		}

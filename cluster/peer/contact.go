@@ -18,14 +18,16 @@ import (
 //   - at the member, a round is given to Raft as a heartbeat (NoteRound).
 //
 // A round that is late brings the heartbeats back for a while, so a fault of the push
-// protocol changes nothing in how Raft finds a dead master or member. The heartbeats of
-// hashicorp/raft also answer VerifyLeader, which is not used; see package readindex.
+// protocol changes nothing in how Raft finds a dead master or member. So does a request of
+// Raft that fails: a master whose rounds are acknowledged, but whose entries are not, must
+// not stay the master for ever. The heartbeats of hashicorp/raft also answer VerifyLeader,
+// which is not used; see package readindex.
 
 // acks has, for each member, the term of the newest acknowledged round that no heartbeat
 // was answered with yet.
 type acks struct {
 	round time.Duration // the longest time between two acks while all is well
-	pause time.Duration // for how long heartbeats are sent after an ack was late
+	pause time.Duration // for how long heartbeats are sent after an ack was late, or a request failed
 
 	mu   sync.Mutex
 	from map[raft.ServerID]*ack
@@ -68,12 +70,17 @@ func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 				return true
 			}
 		case <-late.C:
-			from.lateUntil.Store(time.Now().Add(a.pause).UnixNano())
+			a.distrust(id)
 			return false
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// distrust makes heartbeats to a member be sent for a while.
+func (a *acks) distrust(id raft.ServerID) {
+	a.of(id).lateUntil.Store(time.Now().Add(a.pause).UnixNano())
 }
 
 // NoteAcked notes that a member has acknowledged a round of this master in a term.
