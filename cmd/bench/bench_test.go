@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"laurel/cmd/bench/load"
 )
 
 // TestMain is a server of NATS when the bench starts this program as one.
@@ -246,6 +250,7 @@ func TestAnOutageLastsUntilAnswersComeWithoutABreak(t *testing.T) {
 		"back, then a failure":     {[]request{at(10, false), at(20, true), at(30, false), at(45, true)}, 45},
 		"not back":                 {[]request{at(10, true), at(20, false)}, -1},
 		"nothing after the strike": {[]request{at(-5, true)}, -1},
+		"one that was under way":   {[]request{{zero.Add(-time.Millisecond), zero.Add(10 * time.Millisecond), true}}, -1},
 	} {
 		got, ok := outage(zero, 50*time.Millisecond, c.list)
 		if !ok {
@@ -254,6 +259,24 @@ func TestAnOutageLastsUntilAnswersComeWithoutABreak(t *testing.T) {
 		if want := time.Duration(c.back) * time.Millisecond; got != want {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
+	}
+}
+
+func TestAStaleReadEndsTheRun(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Laurel-Mode", "push")
+		if r.Method == http.MethodPost {
+			fmt.Fprint(w, `{"outcome":"applied","revision":5}`)
+			return
+		}
+		fmt.Fprint(w, `{"revision":4}`)
+	}))
+	defer server.Close()
+	g := &frontends{urls: []string{server.URL}}
+	ctx, l := g.startFaultLoad(t.Context(), load.NewPlays(load.NewRun(), 1))
+	<-ctx.Done()
+	if err := l.stop(); err == nil || !strings.Contains(err.Error(), "revision 4; 5 was acknowledged") {
+		t.Errorf("got %v; want which read was stale", err)
 	}
 }
 
