@@ -221,9 +221,11 @@ func TestProgramsAreComparedByTheRatiosOfNeighbours(t *testing.T) {
 func TestACellThatFailsEndsTheRunWithItsName(t *testing.T) {
 	x := &experiment[noServer, string]{
 		name: "test", cells: []string{"a"}, heads: []string{"cell"},
-		labels:  func(c string) []string { return []string{c} },
-		start:   func(context.Context, string, string) (noServer, error) { return 0, nil },
-		measure: func(context.Context, noServer, string) (figures, error) { return nil, errors.New("the store is wrong") },
+		labels: func(c string) []string { return []string{c} },
+		start:  func(context.Context, string, string) (noServer, error) { return 0, nil },
+		measure: func(context.Context, noServer, string) (figures, error) {
+			return nil, errors.New("the store is wrong")
+		},
 	}
 	b := &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd", programs: []string{"laurel"}}
 	err := x.run(t.Context(), b)
@@ -240,6 +242,7 @@ func at(ms int, ok bool) request {
 
 func TestAnOutageLastsUntilAnswersComeWithoutABreak(t *testing.T) {
 	zero := time.Unix(0, 0)
+	underway := request{zero.Add(-time.Millisecond), zero.Add(10 * time.Millisecond), true}
 	for name, c := range map[string]struct {
 		list []request
 		back int // ms; -1: not back
@@ -250,7 +253,7 @@ func TestAnOutageLastsUntilAnswersComeWithoutABreak(t *testing.T) {
 		"back, then a failure":     {[]request{at(10, false), at(20, true), at(30, false), at(45, true)}, 45},
 		"not back":                 {[]request{at(10, true), at(20, false)}, -1},
 		"nothing after the strike": {[]request{at(-5, true)}, -1},
-		"one that was under way":   {[]request{{zero.Add(-time.Millisecond), zero.Add(10 * time.Millisecond), true}}, -1},
+		"one that was under way":   {[]request{underway}, -1},
 	} {
 		got, ok := outage(zero, 50*time.Millisecond, c.list)
 		if !ok {

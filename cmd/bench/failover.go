@@ -35,8 +35,8 @@ const (
 func failoverCommand(b *bench) *cobra.Command {
 	return b.command("failover", "Time until the next write and reads after the master is killed",
 		"A poster posts one event after another, wherever it is accepted, and a reader at each frontend reads the\n"+
-			"contest. The master is killed with SIGKILL once a round, and started again when all is well without it. No\n"+
-			"read may be stale. All rounds have the same group.",
+			"contest. The master is killed with SIGKILL once a round, and started again when all is well without it.\n"+
+			"No read may be stale. All rounds have the same group.",
 		nil,
 		func(ctx context.Context) error {
 			x := &experiment[*frontends, string]{
@@ -54,7 +54,9 @@ func failoverCommand(b *bench) *cobra.Command {
 				start: func(ctx context.Context, dir string, _ string) (*frontends, error) {
 					return b.startFrontends(ctx, dir, groupSize, false)
 				},
-				measure: func(ctx context.Context, g *frontends, _ string) (figures, error) { return g.killMaster(ctx) },
+				measure: func(ctx context.Context, g *frontends, _ string) (figures, error) {
+					return g.killMaster(ctx)
+				},
 			}
 			return x.run(ctx, b)
 		})
