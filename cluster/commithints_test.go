@@ -3,6 +3,9 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
+	"laurel/fsm"
 )
 
 // Raft's own commit message takes minutes here, so the followers can answer only because of the hints.
@@ -54,6 +58,40 @@ func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The log of a member that comes back has everything, and its state machine knows of none of it.
+func TestMemberThatComesBackLearnsFromItsStreamWhatIsCommitted(t *testing.T) {
+	t.Parallel()
+	slow := false
+	g := newGroup(t, 3, func(o *Options) {
+		o.hooks.raftConfig = func(c *raft.Config) {
+			if slow {
+				c.CommitTimeout = 10 * time.Minute
+			}
+		}
+	})
+	slow = true
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	g.agree(3)
+	back := g.others(g.master())[0]
+	back.stop()
+	if err := os.Remove(filepath.Join(back.opts.Dir, fsm.File)); err != nil {
+		t.Fatal(err)
+	}
+	back.start()
+	eventually(t, "it has applied what is committed", func() error {
+		if got := back.member().machine.Revision(); got != 3 {
+			return fmt.Errorf("it is at revision %d", got)
+		}
+		return nil
+	})
 }
 
 // cutOffMaster is a group whose master was cut off with an entry that is not committed, and another

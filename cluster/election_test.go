@@ -1,16 +1,22 @@
 package cluster
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
 )
 
-// replacements plays scripts in which the master is lost, and checks that another member
-// serves as the master within a time, which is virtual, in all but some of them: Raft's
-// timers are random, and two candidates of the same moment can split the votes.
-func replacements(t *testing.T, times, but int, within time.Duration, lose func(*script, *worldMember)) {
+// replacements plays scripts in which the master is lost, and checks that in half of them
+// another member serves as the master within a time, which is virtual. Raft's timers are
+// random, so a single election may take longer, even if all is well.
+func replacements(t *testing.T, times int, within time.Duration, lose func(*script, *worldMember)) {
 	t.Helper()
-	var late []time.Duration
+	var took []time.Duration
 	for range times {
 		runScript(t, nil, func(s *script) {
 			if !s.post(3) || !s.until("there is a master", func() bool { return s.master() != nil }) {
@@ -29,30 +35,68 @@ func replacements(t *testing.T, times, but int, within time.Duration, lose func(
 				}
 				return false
 			})
-			if took := time.Since(lost); took > within {
-				late = append(late, took)
-			}
+			took = append(took, time.Since(lost))
 			for _, o := range others {
 				s.healBoth(m.node.id, o.id)
 			}
 		})
 	}
-	if len(late) > but {
-		t.Errorf("%d of %d times it took longer than %v: %v", len(late), times, within, late)
+	if slices.Sort(took); len(took) == 0 || took[len(took)/2] > within {
+		t.Errorf("in more than half of the scripts it took longer than %v: %v", within, took)
 	}
 }
 
 // A process that is killed closes its connections.
 func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
-	replacements(t, 30, 3, 225*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
+	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
 }
 
-// The others hear nothing of the master, and nobody tells them why. If both had to wait for
-// their timers, half of the scripts would take longer.
+// The others hear nothing of the master, and nobody tells them why. One of six scripts takes
+// longer; if both had to wait for their timers, most would.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {
-	replacements(t, 60, 20, 275*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 60, 320*time.Millisecond, func(s *script, m *worldMember) {
 		for _, o := range s.others(m.node) {
 			s.cutBoth(m.node.id, o.id)
+		}
+	})
+}
+
+// Raft looks at its timer after its disk hung, or its process, for longer than the rounds were
+// late. Nothing else tells it of the master while there are no posts.
+func TestMemberThatStoodForElectionFollowsTheMasterOfTheRoundsAgain(t *testing.T) {
+	runScript(t, func(n *worldNode) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) {
+			c.CommitTimeout = time.Hour
+			if n.id == "f3" {
+				c.LeaderLeaseTimeout = 10 * time.Millisecond // so that the election timeout may be as short
+			}
+		}
+	}, func(s *script) {
+		master, member := s.member("f1"), s.member("f3")
+		if !s.post(3) || !s.transfer(master) || !s.mustAgree() {
+			return
+		}
+		time.Sleep(2 * roundPause) // virtual; rounds count as heartbeats again
+		normal := member.raft.ReloadableConfig()
+		for member.raft.State() == raft.Follower {
+			short := normal
+			short.HeartbeatTimeout, short.ElectionTimeout = 10*time.Millisecond, 10*time.Millisecond
+			if err := cmp.Or(member.raft.ReloadConfig(short), member.raft.ReloadConfig(normal)); err != nil {
+				s.problemf("%v", err)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		stood := time.Now()
+		s.until("the member follows the master again", func() bool {
+			_, leader := member.raft.LeaderWithID()
+			return member.raft.State() == raft.Follower && leader == master.self
+		})
+		if took := time.Since(stood); took > 4*cache.DefaultTimings.Beat {
+			s.problemf("it followed no master for %v", took)
+		}
+		if !master.Master() {
+			s.problemf("the master was deposed")
 		}
 	})
 }

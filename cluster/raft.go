@@ -25,8 +25,10 @@ import (
 const (
 	// electionTimeout is the time without a message of the master after which an election
 	// begins, at a random time within one to two of it. A master steps down after the
-	// same time without a majority.
-	electionTimeout = 150 * time.Millisecond
+	// same time without a majority. A shorter one gains little, because the next master
+	// waits for the leases of the old one, and costs the office of a master that is starved
+	// for a moment.
+	electionTimeout = 200 * time.Millisecond
 	// commitTimeout is half the longest time until followers learn from Raft that an entry
 	// is committed. The master's streams tell them at once; see push.CommitHints.
 	commitTimeout    = 200 * time.Millisecond

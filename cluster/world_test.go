@@ -181,6 +181,11 @@ func (w *world) run() {
 	if !w.plan.small && w.rand.IntN(4) == 0 {
 		size = 5
 	}
+	if w.plan.secure {
+		// At first the founder alone has the key of the authority. If a late message cost it
+		// its office, nobody could join.
+		w.net.degrade(worldPlan{})
+	}
 	first := w.newNode()
 	first.opts.Bootstrap = true
 	if !w.start(first) {

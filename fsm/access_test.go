@@ -126,7 +126,7 @@ func TestAccessChangesKeepTheFormatOfVersion3(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	snapshot := golden(t, "snapshot-access-v2.hex", snapshotOf(t, m))
+	snapshot := golden(t, "snapshot-access-v3.hex", snapshotOf(t, m))
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)

@@ -126,6 +126,55 @@ func startListCosts(t *testing.T, n int) map[string]cost {
 	return costs
 }
 
+// Only the contest of a void is written before the transaction is committed.
+func TestAVoidCostsTheSameHoweverManyContestsHaveChanged(t *testing.T) {
+	const voids = 20
+	costs := map[int]int64{}
+	for _, contests := range []int{voids, 2000} {
+		seq := 0
+		event := func(typ string, contest int, data string) score.Event {
+			seq++
+			return decodeEvent(t, `{"id":"e%d","source":"s","seq":%d,"type":%q,"contest_id":"G/%d","data":%s}`,
+				seq, seq, typ, contest, data)
+		}
+		post := score.Post{Mode: score.UntilRefused}
+		for i := range contests {
+			post.Events = append(post.Events, event("alert", i, `{"text":"hello"}`))
+		}
+		entries := []Entry{{1, encodeEntry(t, post)}}
+		post.Events = nil
+		for i := range voids {
+			post.Events = append(post.Events, event("event.void", i, fmt.Sprintf(`{"voids":"e%d","reason":"wrong"}`, i+1)))
+		}
+		entries = append(entries, Entry{2, encodeEntry(t, post)})
+		costs[contests] = (allocatedBy(t, entries) - allocatedBy(t, entries[:1])) / voids
+	}
+	if few, many := costs[voids], costs[2000]; many > few+100<<10 {
+		t.Errorf("a void allocates %d bytes when 2,000 contests have changed, and %d bytes when %d have", many, few, voids)
+	}
+}
+
+// allocatedBy returns the bytes that a new machine allocates to apply entries at once.
+func allocatedBy(t *testing.T, entries []Entry) int64 {
+	m := newMachine(t)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	outcome, err := m.Apply(entries, uint64(len(entries)))
+	runtime.ReadMemStats(&after)
+	if err == nil {
+		err = m.Commit()
+	}
+	for _, posts := range outcome {
+		if last := posts[0][len(posts[0])-1]; last.Problem != nil {
+			err = last.Problem
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(after.TotalAlloc - before.TotalAlloc)
+}
+
 // A medal table has up to 10,000 organisations. Marks of those that it knows leave it alone.
 func TestAMarkCostsTheSameHoweverManyOrganisationsThereAre(t *testing.T) {
 	costs := map[int]cost{}

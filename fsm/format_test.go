@@ -118,7 +118,7 @@ func TestLogEntriesKeepTheFormatOfVersion3(t *testing.T) {
 	}
 }
 
-func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
+func TestSnapshotsKeepTheFormatOfVersion3(t *testing.T) {
 	m := newMachine(t)
 	applyPosts(t, m, goldenPosts(t)...)
 	for _, text := range []string{
@@ -143,7 +143,7 @@ func TestSnapshotsKeepTheFormatOfVersion2(t *testing.T) {
 	} {
 		mustApply(t, m, "%s", text)
 	}
-	snapshot := golden(t, "snapshot-v2.hex", snapshotOf(t, m))
+	snapshot := golden(t, "snapshot-v3.hex", snapshotOf(t, m))
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)

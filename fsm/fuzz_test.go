@@ -61,7 +61,7 @@ func FuzzRestore(f *testing.F) {
 	good := snapshotOf(f, m)
 	f.Add(good)
 	f.Add(good[:len(good)/2])
-	f.Add([]byte("LAURELSN\x02\x05\xff\xff\xff\xff\x7f"))
+	f.Add([]byte("LAURELSN\x03\x05\xff\xff\xff\xff\x7f"))
 	f.Cleanup(func() { m.Close() })
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < len("LAURELSN")+4 || len(b) > fuzzLimit {

@@ -27,8 +27,11 @@ func (b *batch) refreshMedalTable(e *entry.Event, changed []*entry.Event) {
 		_, names := competitionName(d)
 		rename = rename || names
 	}
+	if len(named) == 0 && !rename {
+		return
+	}
 	name, nameRevision := "", uint64(0)
-	for r, err := range timeline.Competition(b.timeline.Bucket(), e.Competition()) {
+	for r, err := range timeline.Competition(b.timeline.CompetitionBucket(e.Competition()), e.Competition()) {
 		b.tx.Fail(err)
 		if len(orphans) == 0 && !rename {
 			break

@@ -56,7 +56,7 @@ func (b *batch) marksToSet(before, after *fold.Contest, h *history) (list []mark
 
 // marksBetween returns the marks that were set after a revision and before another one.
 func (b *batch) marksBetween(contestID string, after, before uint64) (keys []ranked.Key) {
-	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, after) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(contestID), contestID, after) {
 		b.tx.Fail(err)
 		b.RowRead()
 		if r.Revision >= before {
@@ -102,7 +102,7 @@ func (b *batch) results(h *history, reset uint64, prefix []byte) iter.Seq2[*scor
 		replayed[s.Revision] = true
 	}
 	return func(yield func(*score.ResultSet, *entry.Event) bool) {
-		for r, err := range timeline.ContestBackward(b.timeline.Bucket(), h.contestID) {
+		for r, err := range timeline.ContestBackward(b.timeline.Bucket(h.contestID), h.contestID) {
 			b.tx.Fail(err)
 			b.RowRead()
 			if r.Revision < reset {

@@ -216,7 +216,7 @@ func TestASnapshotWithInvalidSettingsIsNotPrepared(t *testing.T) {
 		{"access", `{"settings":{"cache_mode":""}}`},
 		{"access", `{"settings":{"lineage":"A"}}`},
 	} {
-		b := []byte("LAURELSN\x02\x08")
+		b := []byte("LAURELSN\x03\x08")
 		for _, part := range record {
 			b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 			b = append(b, part...)

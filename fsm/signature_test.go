@@ -305,7 +305,7 @@ func TestSignedEntriesKeepTheFormatOfVersion3(t *testing.T) {
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {
 		t.Errorf("got %+v, %v", outcome, err)
 	}
-	golden(t, "snapshot-signed-v2.hex", snapshotOf(t, m))
+	golden(t, "snapshot-signed-v3.hex", snapshotOf(t, m))
 }
 
 func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {

@@ -32,7 +32,7 @@ func (b *batch) changedEntrant(h *history, before *fold.Contest) *entrantChange 
 		return change
 	}
 	prefix = prefix[:len(prefix)-1] // other members may follow
-	for r, err := range timeline.Contest(b.timeline.Bucket(), h.contestID, 0) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(h.contestID), h.contestID, 0) {
 		b.tx.Fail(err)
 		b.RowRead()
 		if h.voidedBy[r.Revision] != 0 || !r.Is(score.TypeCompetitorDefine) || !bytes.HasPrefix(r.JSON(), prefix) {

@@ -44,7 +44,7 @@ var scheduleStatuses = []string{
 	score.Postponed, score.Rescheduled, score.Cancelled, score.Finished,
 }
 
-// statusAttempt is an event of which the table says whether it is accepted.
+// statusAttempt is an event that the table lists as accepted or refused.
 type statusAttempt struct {
 	name   string // the heading of its column
 	typ    score.Type

@@ -127,7 +127,7 @@ func (b *batch) readHistory(contestID string, d *score.EventVoid) (h *history, n
 	if c := b.contest(contestID); c != nil {
 		h.ranked = c.Definition.Kind == score.Ranked
 	}
-	for r, err := range timeline.Contest(b.timeline.Bucket(), contestID, 0) {
+	for r, err := range timeline.Contest(b.timeline.Bucket(contestID), contestID, 0) {
 		b.tx.Fail(err)
 		b.RowRead()
 		leftOut := h.leavesOut(r.Wire)
@@ -209,7 +209,7 @@ func prefer(list []*entry.Event, keep func(*entry.Event) bool) []*entry.Event {
 // target itself, or, if target is a void, the event at the end of the chain of voids.
 func (b *batch) addAffected(h *history, target *entry.Event) {
 	for target.Voids != 0 {
-		next, err := timeline.Load(b.timeline.Bucket(), target.ContestID, target.Voids)
+		next, err := timeline.Load(b.timeline.Bucket(target.ContestID), target.ContestID, target.Voids)
 		b.tx.Fail(err)
 		target = &next
 	}

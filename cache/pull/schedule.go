@@ -142,8 +142,9 @@ func (s *Schedule) Remove(key string) {
 }
 
 // Due returns the keys to check in the tick at now, the longest overdue first, then by
-// key. It must be called every Tick while there are records: over any span it returns no more than the budget and
-// a burst of about two ticks. A key becomes due again whether or not its answer comes.
+// key. It must be called every Tick while there are records: over any span it returns no
+// more than the budget and a burst of about two ticks. A key becomes due again whether or
+// not its answer comes.
 func (s *Schedule) Due(now time.Duration) []string {
 	s.advance(now)
 	room := int(s.allowance)

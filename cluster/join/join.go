@@ -124,7 +124,7 @@ func (j *Loop) joined() bool {
 	return has != nil && has.Peer == j.Source.Peer && (has.Voter || !j.Voter) && j.certified(has)
 }
 
-// certified reports whether this member's certificate says what it is in the group. It
+// certified reports whether this member's certificate names its role in the group. It
 // does not after the member has used a join token because its certificate had expired.
 func (j *Loop) certified(has *status.Place) bool {
 	if j.Source.Identity == nil {

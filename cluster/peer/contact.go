@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,14 +18,16 @@ import (
 //   - at the member, a round is given to Raft as a heartbeat (NoteRound).
 //
 // A round that is late brings the heartbeats back for a while, so a fault of the push
-// protocol changes nothing in how Raft finds a dead master or member. The heartbeats of
-// hashicorp/raft also answer VerifyLeader, which is not used; see package readindex.
+// protocol changes nothing in how Raft finds a dead master or member. So does a request of
+// Raft that fails: a master whose rounds are acknowledged, but whose entries are not, must
+// not stay the master for ever. The heartbeats of hashicorp/raft also answer VerifyLeader,
+// which is not used; see package readindex.
 
 // acks has, for each member, the term of the newest acknowledged round that no heartbeat
 // was answered with yet.
 type acks struct {
 	round time.Duration // the longest time between two acks while all is well
-	pause time.Duration // for how long heartbeats are sent after an ack was late
+	pause time.Duration // for how long heartbeats are sent after an ack was late, or a request failed
 
 	mu   sync.Mutex
 	from map[raft.ServerID]*ack
@@ -32,7 +35,7 @@ type acks struct {
 
 type ack struct {
 	term      chan uint64
-	lateUntil time.Time // used by the goroutine of the member's heartbeats
+	lateUntil atomic.Int64 // in ns; heartbeats of two epochs may overlap
 }
 
 func (a *acks) of(id raft.ServerID) *ack {
@@ -51,7 +54,7 @@ func (a *acks) of(id raft.ServerID) *ack {
 // must be sent.
 func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 	from := a.of(id)
-	if a.round == 0 || time.Now().Before(from.lateUntil) {
+	if a.round == 0 || time.Now().UnixNano() < from.lateUntil.Load() {
 		return false
 	}
 	select {
@@ -67,12 +70,17 @@ func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 				return true
 			}
 		case <-late.C:
-			from.lateUntil = time.Now().Add(a.pause)
+			a.distrust(id)
 			return false
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// distrust makes heartbeats to a member be sent for a while.
+func (a *acks) distrust(id raft.ServerID) {
+	a.of(id).lateUntil.Store(time.Now().Add(a.pause).UnixNano())
 }
 
 // NoteAcked notes that a member has acknowledged a round of this master in a term.
@@ -83,11 +91,17 @@ func (t *Transport) NoteAcked(id raft.ServerID, term uint64) {
 	}
 }
 
-// NoteRound notes that this member has acknowledged a round of the master of a term. Raft
-// gets a heartbeat of that master if it follows it.
+// NoteRound notes that this member has acknowledged a round of the master of a term, which
+// it followed when the rounds began. Raft gets a heartbeat of that master if it is in the
+// term still, although its timer may have fired while it or its disk was slow: the master
+// sees that rounds are acknowledged, and sends no other heartbeat.
 func (t *Transport) NoteRound(master raft.ServerID, term uint64) {
 	addr, leader := t.raft.LeaderWithID()
-	if leader != master || t.raft.CurrentTerm() != term || t.raft.State() != raft.Follower {
+	if leader == "" {
+		server, _ := Find(Servers(t.raft), master)
+		leader, addr = server.ID, server.Address
+	}
+	if leader != master || t.raft.CurrentTerm() != term || t.raft.State() == raft.Leader {
 		return
 	}
 	t.passHeartbeat(&raft.AppendEntriesRequest{

@@ -1,6 +1,10 @@
 package peer
 
 import (
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +44,51 @@ func TestLateRoundBringsTheHeartbeatsBackForAWhile(t *testing.T) {
 		go func() { time.Sleep(time.Millisecond); h.NoteAcked("f2", 5) }()
 		if !h.acks.await(t.Context(), "f2", 5) {
 			t.Error("after a while the ack does not answer a heartbeat")
+		}
+	})
+}
+
+// deadLayer reaches nobody.
+type deadLayer struct{ net.Listener }
+
+func (deadLayer) Dial(raft.ServerAddress, time.Duration) (net.Conn, error) {
+	return nil, syscall.ENETUNREACH
+}
+
+func (deadLayer) Close() error { return nil }
+
+// A master that can send no entries must lose its office, although its rounds are acknowledged.
+func TestRequestThatFailsBringsTheHeartbeatsBackForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &TransportConfig{Timeout: time.Second, Logger: slog.New(slog.DiscardHandler)}
+		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}, ctx: t.Context()}
+		h.NetworkTransport = newNetworkTransport(&dialingLayer{StreamLayer: deadLayer{}, closed: make(chan struct{})}, c)
+		defer h.NetworkTransport.Close()
+		var rounds sync.WaitGroup
+		defer rounds.Wait()
+		rounds.Go(func() {
+			for range 60 {
+				time.Sleep(50 * time.Millisecond) // virtual
+				h.NoteAcked("f2", 5)
+			}
+		})
+		var answer raft.AppendEntriesResponse
+		beat := func() error {
+			return h.AppendEntries("f2", "f2:9000", &raft.AppendEntriesRequest{Term: 5}, &answer)
+		}
+		if err := beat(); err != nil {
+			t.Fatalf("a round is acknowledged, and the heartbeat fails: %v", err)
+		}
+		entry := &raft.AppendEntriesRequest{Term: 5, Entries: []*raft.Log{{}}}
+		if err := h.AppendEntries("f2", "f2:9000", entry, &answer); err == nil {
+			t.Fatal("an entry is sent to nobody")
+		}
+		if beat() == nil {
+			t.Error("a heartbeat is answered by a round after a request failed")
+		}
+		time.Sleep(c.Timeout)
+		if err := beat(); err != nil {
+			t.Errorf("after a while a round answers no heartbeat: %v", err)
 		}
 	})
 }

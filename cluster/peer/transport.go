@@ -205,7 +205,10 @@ func (t *Transport) AppendEntries(
 	}
 	shorten(q)
 	err := t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
-	if err == nil && a.Success {
+	switch {
+	case err != nil:
+		t.acks.distrust(id)
+	case a.Success:
 		t.noteHeld(id, q)
 	}
 	return err

@@ -167,6 +167,11 @@ func (s *Sender) open(id raft.ServerID, conn net.Conn) (opened *stream) {
 		s.streams[id] = opened
 		m.StreamOpened(string(id), opened.number, now)
 	})
+	// A member that was away would wait for Raft's next message to learn what was committed.
+	// The hint goes behind the Hello. A later one goes with the push of what it commits.
+	if hint := AppliedCommit(s.Machine, s.Log); hint != (Commit{}) {
+		opened.send(AppendMessage(nil, &hint))
+	}
 	return opened
 }
 

@@ -183,7 +183,7 @@ func isMissing(member jsontext.Value) bool {
 }
 
 // get reads a member of an event. One that is missing or invalid stays zero: a frontend
-// says what is wrong with it.
+// refuses it with the reason.
 func get[T any](member jsontext.Value, to *T) {
 	var value T
 	if len(member) > 0 && json.Unmarshal(member, &value) == nil {

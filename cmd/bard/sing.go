@@ -382,7 +382,7 @@ func (p *pace) wait(ctx context.Context, given string) error {
 	if p.speed == 0 {
 		return ctx.Err()
 	}
-	at, _ := score.ParseTime(given) // a frontend says what is wrong with it
+	at, _ := score.ParseTime(given) // a frontend refuses an invalid one with the reason
 	now := time.Now()
 	d := p.due(at, now).Sub(now)
 	if d <= 0 {

@@ -26,16 +26,21 @@ import (
 // therefore trusted only after Close has synced it. A marker file beside the database
 // records that:
 //
-//	clean 2 CHECKSUM
+//	clean VERSION CHECKSUM
 //
-// where 2 is the version of the records' format.
+// where VERSION is that of the records' format.
 //
 // The marker exists only while the database is closed. Open removes it durably before the
 // first write. Close syncs the database and then writes the marker with a checksum of the
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
 
-const cleanMark = "clean 2 "
+const cleanMark = "clean " + string(rune('0'+formatVersion)) + " "
+
+// formatVersion is the version of the format of the database and its snapshots. Whoever
+// changes the buckets, their keys or their values changes it, so that no version reads the
+// records of another.
+const formatVersion = 3
 
 func markerPath(path string) string { return path + ".mark" }
 
@@ -153,7 +158,11 @@ func distrust(path string) string {
 		return fmt.Sprintf("its marker cannot be read: %v", err)
 	}
 	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), cleanMark)
-	if !clean {
+	switch words := strings.Fields(string(marker)); {
+	case clean:
+	case len(words) == 3 && words[0] == "clean":
+		return "it has the format of another version of laurel"
+	default:
 		return "its marker is invalid"
 	}
 	sum, err := checksum(path)

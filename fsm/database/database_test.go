@@ -98,10 +98,11 @@ func TestADatabaseWithoutAValidMarkerIsDeleted(t *testing.T) {
 	}{
 		"no marker":    {func(t *testing.T, path string) { os.Remove(markerPath(path)) }, "was not closed cleanly"},
 		"empty marker": {func(t *testing.T, path string) { mark(t, path, "") }, "its marker is invalid"},
-		"older format": {
-			func(t *testing.T, path string) { mark(t, path, "clean 00000000") },
-			"its marker is invalid",
-		},
+		"older format": {func(t *testing.T, path string) {
+			_, marker := readFiles(t, path)
+			mark(t, path, "clean 2 "+strings.TrimPrefix(string(marker), cleanMark))
+		}, "it has the format of another version of laurel"},
+		"no version":     {func(t *testing.T, path string) { mark(t, path, "clean 00000000") }, "its marker is invalid"},
 		"garbage":        {func(t *testing.T, path string) { mark(t, path, "\x00\xff") }, "its marker is invalid"},
 		"no checksum":    {func(t *testing.T, path string) { mark(t, path, cleanMark) }, "its marker is invalid"},
 		"wrong checksum": {func(t *testing.T, path string) { mark(t, path, cleanMark+"00000000") }, changedSinceClose},

@@ -23,13 +23,13 @@ import (
 // before it. The number of a bucket is a byte, its place in buckets counted from 1. The
 // other numbers have 4 bytes, big-endian, the number of records 8. Equal states have
 // equal snapshots, byte for byte.
-const snapshotMagic = "LAURELSN\x02"
+const snapshotMagic = "LAURELSN" + string(rune(formatVersion))
 
 // maxValue is more than any record has. The largest is the access control: its limits in package
 // access allow some 20 MB.
 const maxValue = 64 << 20
 
-var errSnapshot = errors.New("the snapshot is damaged, or was written by a newer version of laurel")
+var errSnapshot = errors.New("the snapshot is damaged, or was written by another version of laurel")
 
 // WriteSnapshot writes a snapshot of the state that tx sees. It verifies the records'
 // checksums, so a damaged database does not produce a snapshot.

@@ -64,6 +64,10 @@ func (w *Writer) Source(name string) *Source {
 	}
 	s := &Source{Bard: score.Bard{Source: name}}
 	if w.tx.GetJSON(database.Sources, []byte(name), &s.Bard) {
+		if s.Source != name {
+			w.tx.Fail(database.ErrDamaged)
+			s.Source = name
+		}
 		s.block = bytes.Clone(w.tx.Get(database.Seqs, blockKey(name, s.LastSeq)))
 	}
 	w.cache[name] = s

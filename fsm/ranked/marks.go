@@ -131,7 +131,14 @@ func (w *Writer) change(k splitKey) *splitMarks {
 	return s
 }
 
-func (s *Contest) splitName(number int) string { return s.contest.Definition.AllSplits()[number] }
+func (s *Contest) splitName(number int) string {
+	splits := s.contest.Definition.AllSplits()
+	if number >= len(splits) {
+		s.w.tx.Fail(database.ErrDamaged)
+		return ""
+	}
+	return splits[number]
+}
 
 func (s *Contest) splitNumber(name string) int {
 	return slices.Index(s.contest.Definition.AllSplits(), name)

@@ -70,7 +70,7 @@ func (s *splitMarks) remove(p place) {
 func (s *splitMarks) knows(n int) bool { return len(s.best) >= min(n, s.total) }
 
 // append appends the encoded split: the number of marks, the number of the best, and for
-// each of these the length of the code with a bit that tells whether the order is exact, the
+// each of these the length of the code with a bit that is set if the order is exact, the
 // code, and the numbers of the order.
 func (s *splitMarks) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(s.total))

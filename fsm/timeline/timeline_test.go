@@ -303,7 +303,7 @@ func TestRecordsDoNotDependOnTransactions(t *testing.T) {
 							events = before
 						}
 						if rapid.IntRange(0, 3).Draw(rt, "read") == 0 {
-							revisions(t, Contest(w.Bucket(), "G/1", 0))
+							revisions(t, Contest(w.Bucket("G/1"), "G/1", 0))
 						}
 						if rapid.Bool().Draw(rt, "recording") {
 							tx.BeginUndo()
@@ -326,10 +326,10 @@ func TestAnUndoneAppendLeavesNothing(t *testing.T) {
 	write(t, db, nil, func(w *Writer, tx *database.Tx) {
 		tx.BeginUndo()
 		post(t, w, "G/1", 1, 300)
-		revisions(t, Contest(w.Bucket(), "G/1", 0))
+		revisions(t, Contest(w.Bucket("G/1"), "G/1", 0))
 		tx.Undo()
 		tx.EndUndo()
-		if got := revisions(t, Contest(w.Bucket(), "G/1", 0)); got != "" {
+		if got := revisions(t, Contest(w.Bucket("G/1"), "G/1", 0)); got != "" {
 			t.Errorf("the timeline has %s", got)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/score"
 )
 
 // Cache holds the last blocks of contests and the last run of signatures between
@@ -45,10 +46,21 @@ func NewWriter(tx *database.Tx, cache *Cache) *Writer {
 	return &Writer{tx: tx, cache: cache, changed: map[string]bool{}}
 }
 
-// Bucket returns the timeline with all events so far, for reading.
-func (w *Writer) Bucket() *bolt.Bucket {
+// Bucket returns the timeline for reading. It has all events of the contest so far.
+func (w *Writer) Bucket(contestID string) *bolt.Bucket {
+	if w.changed[contestID] {
+		w.put(contestID, *w.cache.blocks[contestID])
+	}
+	return w.tx.Bucket(database.Timeline)
+}
+
+// CompetitionBucket returns the timeline for reading. It has all events of the competition
+// so far.
+func (w *Writer) CompetitionBucket(competition string) *bolt.Bucket {
 	for id := range w.changed {
-		w.put(id, *w.cache.blocks[id])
+		if score.CompetitionOf(id) == competition {
+			w.put(id, *w.cache.blocks[id])
+		}
 	}
 	return w.tx.Bucket(database.Timeline)
 }
@@ -130,7 +142,7 @@ func (w *Writer) Replace(e *entry.Event) {
 		*last = w.replaced(*last, e)
 		return
 	}
-	b, _, err := seekBlock(w.Bucket().Cursor(), e.ContestID, e.Revision)
+	b, _, err := seekBlock(w.Bucket(e.ContestID).Cursor(), e.ContestID, e.Revision)
 	w.tx.Fail(err)
 	w.put(e.ContestID, w.replaced(b, e))
 }

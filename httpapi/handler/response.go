@@ -186,7 +186,7 @@ func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) 
 	return a, err
 }
 
-// NextText tells how to get the next page, for users of the command line and of URLs.
+// NextText appends how to get the next page, for users of the command line and of URLs.
 func NextText(b *bytes.Buffer, next string) {
 	if next != "" {
 		fmt.Fprintf(b, "\nmore: --after %s, or after=%s in the URL\n", shellWord(next), inURL(next))

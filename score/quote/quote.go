@@ -1,7 +1,8 @@
-// Package quote shows input in the text of problems: short, and by its kind.
+// Package quote shows input in the text of problems: short, and by its kind or format.
 package quote
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -48,4 +49,31 @@ var kindNames = map[jsontext.Kind]string{
 	'n': "null",
 	'{': "an object",
 	'[': "an array",
+}
+
+// formats are the beginnings of what is posted by mistake in the place of JSON in UTF-8.
+var formats = []struct{ begin, name string }{
+	{"\xff\xfe", "UTF-16"},
+	{"\xfe\xff", "UTF-16"},
+	{"\x00\x00\xfe\xff", "UTF-32"},
+	{"\x1f\x8b", "gzip"},
+	{"PK\x03\x04", "ZIP"},
+	{"\x28\xb5\x2f\xfd", "Zstandard"},
+	{"\xfd7zXZ\x00", "xz"},
+	{"BZh", "bzip2"},
+}
+
+// FormatOf returns the format of a text, as far as its beginning shows it; "" if it may be
+// UTF-8.
+func FormatOf(text []byte) string {
+	for _, f := range formats {
+		if bytes.HasPrefix(text, []byte(f.begin)) {
+			return f.name
+		}
+	}
+	// JSON begins with ASCII, which has a zero byte beside it in UTF-16.
+	if len(text) > 1 && (text[0] == 0 || text[1] == 0) {
+		return "UTF-16"
+	}
+	return ""
 }
