@@ -63,7 +63,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 }
 
 func (b *batch) isFull() bool {
-	return b.Revision-b.startRevision >= commitEvents || b.bytes >= commitBytes
+	return b.Revision-b.startRevision >= commitEvents || b.bytes >= commitBytes || b.m.cache.isFull()
 }
 
 // beginUndo starts to record changes, which b.tx.Undo reverts, until b.tx.EndUndo.

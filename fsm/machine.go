@@ -116,7 +116,8 @@ type recordCache struct {
 	tableTerms map[string][]index.Term
 }
 
-// maxCached limits the maps of recordCache. A map over its limit is cleared.
+// maxCached limits the maps of recordCache. A map over its limit is cleared at a commit, and a
+// transaction with a map twice as large is committed.
 const maxCached = 2048
 
 func newRecordCache() recordCache {
@@ -129,6 +130,10 @@ func newRecordCache() recordCache {
 
 		tableTerms: map[string][]index.Term{},
 	}
+}
+
+func (c *recordCache) isFull() bool {
+	return max(len(c.contests), len(c.tables), len(c.sources)) >= 2*maxCached
 }
 
 func (c *recordCache) trim() {

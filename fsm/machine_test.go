@@ -450,3 +450,34 @@ func testSeveralTransactions(t *testing.T, n int, text string) {
 		t.Errorf("applied is %d, or the state is different", m.Applied())
 	}
 }
+
+// Events of ever more contests and sources are applied at once after a start.
+func TestATransactionHasABoundedNumberOfDecodedRecords(t *testing.T) {
+	const events, perEntry = 6000, 500
+	for name, form := range map[string]string{
+		"contests":     `{"id":"e%d","source":"s","type":"contest.define","contest_id":"G/%d","data":{"kind":"ranked","sport":"x"}}`,
+		"competitions": `{"id":"e%d","source":"s","type":"competition.define","contest_id":"G%d","data":{"name":"x"}}`,
+		"sources":      `{"id":"e%d","source":"s%d","type":"alert","contest_id":"G","data":{"text":"x"}}`,
+	} {
+		m := newMachine(t)
+		var entries []Entry
+		for n := 0; n < events; {
+			post := score.Post{Mode: score.UntilRefused}
+			for range perEntry {
+				n++
+				post.Events = append(post.Events, decodeEvent(t, form, n, n))
+			}
+			entries = append(entries, Entry{uint64(len(entries)) + 1, encodeEntry(t, post)})
+		}
+		if _, err := m.Apply(entries, uint64(len(entries))); err != nil {
+			t.Fatal(err)
+		}
+		if m.Revision() != events {
+			t.Errorf("%s: %d events are applied", name, m.Revision())
+		}
+		c := &m.cache
+		if n := max(len(c.contests), len(c.tables), len(c.sources)); n >= 2*maxCached+perEntry {
+			t.Errorf("%s: %d records are decoded", name, n)
+		}
+	}
+}
