@@ -54,7 +54,7 @@ func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
 // The others hear nothing of the master, and nobody tells them why. One of six scripts takes
 // longer; if both had to wait for their timers, most would.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {
-	replacements(t, 60, 320*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 60, 350*time.Millisecond, func(s *script, m *worldMember) {
 		for _, o := range s.others(m.node) {
 			s.cutBoth(m.node.id, o.id)
 		}

@@ -141,7 +141,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	}
 	how, count := cache.Hit, s.metrics.hits
 	if !lease.Visible(e.Revision) {
-		if !s.awaitRelease(lease, e.Revision) {
+		if !s.awaitRelease(r, lease, e.Revision) {
 			return dst, 0
 		}
 		how, count = cache.Wait, s.metrics.waits
@@ -162,16 +162,22 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	return append(dst, e.Body...), http.StatusOK
 }
 
+// releaseTimeout is how long the fast path waits for the release of an answer. That comes
+// sooner even if a frontend hangs: its lease is over by then. Otherwise the route's handler
+// waits on.
+const releaseTimeout = 300 * time.Millisecond
+
 // awaitRelease waits until an answer that is not released yet may be given. It reports
-// false if that is not so after answerTimeout, or if the frontend is overloaded. While an
-// answer changes all the time, every third reader waits, so this is made to cost little:
+// false if that is not so after releaseTimeout, or if the frontend is overloaded, or if the
+// client may accept an old answer: the route's handler knows how long that one waits. While
+// an answer changes all the time, every third reader waits, so this is made to cost little:
 // the connection's context is not among what it waits for.
-func (s *server) awaitRelease(lease cache.LeaseCheck, revision uint64) bool {
-	if !s.gate.TryBeginRead() {
+func (s *server) awaitRelease(r *fastpath.Request, lease cache.LeaseCheck, revision uint64) bool {
+	if len(r.CacheControl) > 0 || !s.gate.TryBeginRead() {
 		return false
 	}
 	defer s.gate.EndRead()
-	limit := time.NewTimer(answerTimeout)
+	limit := time.NewTimer(s.releaseTimeout)
 	defer limit.Stop()
 	select {
 	case <-lease.Released(revision):
@@ -273,10 +279,10 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	how := cache.Hit
 	switch {
 	case ok && lease.Visible(revision):
-	case ok && s.awaitRelease(lease, revision):
+	case ok && s.awaitRelease(r, lease, revision):
 		how = cache.Wait
 	default:
-		if page, revision, how, ok = s.makeBoard(ctx, &q); !ok {
+		if page, revision, how, ok = s.makeBoard(ctx, r, &q); !ok {
 			return dst, 0
 		}
 	}
@@ -307,12 +313,12 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	return a.AppendTo(dst, r, s.shared(admission.PermitRead, false, r.Method, "")), a.StatusCode()
 }
 
-// makeBoard waits for a page that cannot be made at once. If that fails, the route's
-// handler asks again and reports why.
+// makeBoard waits for a page that cannot be made at once. If that fails, or the client may
+// accept an old page, the route's handler asks again and reports why.
 func (s *server) makeBoard(
-	ctx context.Context, q *question.BoardQuery,
+	ctx context.Context, r *fastpath.Request, q *question.BoardQuery,
 ) (page ranking.Leaderboard, revision uint64, how string, ok bool) {
-	if !s.status.Leased() || !s.gate.TryBeginRead() {
+	if len(r.CacheControl) > 0 || !s.status.Leased() || !s.gate.TryBeginRead() {
 		return page, 0, "", false
 	}
 	defer s.gate.EndRead()

@@ -84,6 +84,8 @@ type API struct {
 	hub         *watch.Hub
 	balancer    *balancer
 	stop        context.CancelFunc
+	// releaseTimeout is the constant of this name, but longer in tests.
+	releaseTimeout time.Duration
 }
 
 // New returns the API of the frontend that g belongs to. It panics if o.Registry has the
@@ -98,6 +100,8 @@ func New(g Group, o Options) *API {
 		metrics:     newMetrics(o.Registry),
 		metricsPage: newMetricsPage(o.Registry),
 		stop:        stop,
+
+		releaseTimeout: releaseTimeout,
 	}
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)

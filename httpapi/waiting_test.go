@@ -45,3 +45,25 @@ func TestGroupThatBecomesPrivateShowsWaitingReadersNothing(t *testing.T) {
 		t.Errorf("got %s", answer)
 	}
 }
+
+// The time for which such a reader waits is staleTimeout, by every way.
+func TestReaderWhoAcceptsAnOldAnswerDoesNotWaitForARelease(t *testing.T) {
+	for _, path := range []string{"/v1/scores/" + contest, boardPath} {
+		g, a := newTestAPI(t, Options{})
+		g.keeps = true
+		h, r := hotOf(a, path)
+		h.Answer(t.Context(), nil, r)
+		lease, _ := leaseCheck(1) // nothing of it is released, ever
+		g.lease = &lease
+		r.CacheControl = []byte("max-stale=30")
+		answered := make(chan []byte, 1)
+		go func() {
+			answer, _ := h.Answer(t.Context(), nil, r)
+			answered <- answer
+		}()
+		eventually(t, path+" is answered", func() bool { return len(answered) > 0 })
+		if answer := <-answered; !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {
+			t.Errorf("%s: got %s", path, answer)
+		}
+	}
+}

@@ -140,8 +140,8 @@ func (b *Batcher) begin() {
 	b.sending.Go(func() { b.sendNext(number) })
 }
 
-// Written lets the next batch begin, because the last one is in the log of a majority. To
-// call it too early costs only larger batches.
+// Written lets the next batch begin, because the last one is in the log of a majority. A
+// call that is too early only makes batches smaller.
 func (b *Batcher) Written() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
