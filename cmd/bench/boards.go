@@ -56,8 +56,7 @@ func boardsCommand(b *bench) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = r.experiment().run(ctx, b)
-			return err
+			return r.experiment().run(ctx, b)
 		})
 }
 
@@ -97,21 +96,25 @@ type boardServers struct {
 	order   []string // addresses of the frontends, the master last
 }
 
-func (r *boards) start(ctx context.Context, dir string, _ boardsCell) (_ *boardServers, stop func(), err error) {
+func (r *boards) start(ctx context.Context, dir string, _ boardsCell) (_ *boardServers, err error) {
 	s := &boardServers{boards: r, dir: dir, contest: "BENCH/OPEN"}
-	if s.group, _, err = r.startFrontends(ctx, dir, groupSize, false); err != nil {
-		return nil, nil, err
+	if s.group, err = r.startFrontends(ctx, dir, groupSize, false); err != nil {
+		return nil, err
 	}
 	if s.redis, err = startRedis(ctx, dir, r.players); err != nil {
 		s.group.stop()
-		return nil, nil, err
+		return nil, err
 	}
-	stop = func() { s.redis.stop(); s.group.stop() }
 	if err := s.fill(ctx); err != nil {
-		stop()
-		return nil, nil, err
+		s.stop()
+		return nil, err
 	}
-	return s, stop, nil
+	return s, nil
+}
+
+func (s *boardServers) stop() {
+	s.redis.stop()
+	s.group.stop()
 }
 
 // fill gives every player a mark, in both.
@@ -134,24 +137,21 @@ func (s *boardServers) fill(ctx context.Context) (err error) {
 	if err := await(ctx, s.group.list[0], all); err != nil {
 		return err
 	}
-	theirs, bytes, err := s.redis.fill(ctx)
-	fmt.Fprintf(s.out, "%s players, one mark each: Laurel %s marks/s, Redis %s marks/s; a row takes %.0f bytes in Redis\n",
-		thousands(float64(s.players)), thousands(ours), thousands(theirs), bytes)
+	theirs, err := s.redis.fill(ctx)
+	fmt.Fprintf(s.out, "%s players, one mark each: Laurel %s marks/s, Redis %s marks/s\n",
+		thousands(float64(s.players)), thousands(ours), thousands(theirs))
 	return err
 }
 
 func (r *boards) measure(ctx context.Context, s *boardServers, c boardsCell) (figures, error) {
 	ask, writers, written := s.askRedis(c), s.redis.writers, system(nil)
 	if c.target != redisName {
-		addr := s.order[0]
-		if c.target == laurelMaster {
-			addr = s.order[len(s.order)-1]
-		}
+		addr := addrOf(c.target, s.order)
 		script := filepath.Join(s.dir, "ask.lua")
 		if err := os.WriteFile(script, []byte(s.script(addr, c.what)), 0o600); err != nil {
 			return nil, err
 		}
-		t := target{url: "http://" + addr, script: script, frontend: addr, processes: s.group.list, system: s.group}
+		t := target{group: s.group, addr: addr, script: script}
 		ask = func(ctx context.Context) (figures, error) { return r.wrk(ctx, t) }
 		writers, written = s.markers, s.group
 	}

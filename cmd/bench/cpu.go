@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"laurel/cmd/bench/load"
 	"laurel/internal/localgroup"
 )
@@ -55,29 +57,25 @@ func (u usage) since(before usage, child time.Duration, f figures) {
 // measured runs the load and meanwhile measures the processor use within the span.
 func measured(
 	ctx context.Context, s load.Span, servers []*localgroup.Process, run func(context.Context) (figures, error),
-) (figures, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var f figures
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		if f, err = run(ctx); err != nil {
-			cancel(err)
-		}
-		done <- err
-	}()
+) (f figures, err error) {
 	var u [2]usage
-	var cpuErr error
-	for i, t := range []time.Time{s.From, s.Until} {
-		if cpuErr = load.Sleep(ctx, time.Until(t)); cpuErr != nil {
-			break
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		f, err = run(ctx)
+		return err
+	})
+	both.Go(func() (err error) {
+		for i, t := range []time.Time{s.From, s.Until} {
+			if err := load.Sleep(ctx, time.Until(t)); err != nil {
+				return err
+			}
+			if u[i], err = used(servers); err != nil {
+				return err
+			}
 		}
-		if u[i], cpuErr = used(servers); cpuErr != nil {
-			break
-		}
-	}
-	if err := errors.Join(<-done, cpuErr); err != nil {
+		return nil
+	})
+	if err := both.Wait(); err != nil {
 		return nil, err
 	}
 	u[1].since(u[0], 0, f)
@@ -142,40 +140,17 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(busy) * tick, nil
 }
 
-// processCPU returns the time that a process and its children have used.
+// processCPU returns the time that a process has used.
 func processCPU(p *localgroup.Process) (time.Duration, error) {
-	sum, err := cpuOf(p.PID())
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 	if err != nil {
 		return 0, fmt.Errorf("%s has ended; the end of its log:\n%s", p.Name, p.LogTail())
-	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
-	if err != nil {
-		return 0, err
-	}
-	for _, f := range bytes.Fields(children) {
-		pid, err := strconv.Atoi(string(f))
-		if err != nil {
-			return 0, err
-		}
-		d, err := cpuOf(pid)
-		if err != nil {
-			return 0, err
-		}
-		sum += d
-	}
-	return sum, nil
-}
-
-func cpuOf(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
 	}
 	// The name, in parentheses, may have spaces. User and system time are fields 12 and
 	// 13 behind it.
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", p.PID(), len(fields))
 	}
 	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
 	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,8 +80,6 @@ func connectEtcd(endpoints ...string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 }
 
-func (g *etcdGroup) name() string { return etcdName }
-
 func (g *etcdGroup) stop() {
 	if g.admin != nil {
 		g.admin.Close()
@@ -113,77 +110,29 @@ func (g *etcdGroup) order(ctx context.Context) ([]string, error) {
 	return append(others, leader), nil
 }
 
-func (g *etcdGroup) leader(ctx context.Context) (int, error) {
-	order, err := g.order(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return slices.Index(g.endpoints, order[len(order)-1]), nil
-}
-
-func (g *etcdGroup) allServe(ctx context.Context) error {
-	for _, e := range g.endpoints {
-		if err := getJSON(ctx, "http://"+e+"/health", nil); err != nil {
-			return err
-		}
-	}
-	_, err := g.order(ctx)
-	return err
-}
-
+// writers returns n writers. Each event has a key of its own.
 func (g *etcdGroup) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
-	return g.putters(ctx, to, n, nil)
-}
-
-// putters returns n writers. With a hot key all of them put its value; else each event
-// has a key of its own.
-func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) ([]load.Writer, error) {
 	order, err := g.order(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list, err := openPutters(order, to, n, func(endpoint string) (put, func(), error) {
+	return openPutters(order, to, n, func(endpoint string) (put, func(), error) {
 		client, err := connectEtcd(endpoint)
 		if err != nil {
 			return nil, nil, err
 		}
-		put := func(ctx context.Context, p *load.Plays, body []byte) error {
-			key := fmt.Sprintf("%s/%08d", p.Source(), p.Seq())
-			if hot != nil {
-				key, body = hot.name(), hot.value
-			}
-			_, err := client.Put(ctx, key, string(body))
+		return func(ctx context.Context, p *load.Plays, body []byte) error {
+			_, err := client.Put(ctx, fmt.Sprintf("%s/%08d", p.Source(), p.Seq()), string(body))
 			return err
-		}
-		return put, func() { client.Close() }, nil
+		}, func() { client.Close() }, nil
 	})
-	if err != nil || hot == nil {
-		return list, err
-	}
-	for _, w := range list {
-		w.(*putter).source = hot.source
-	}
-	list[0].(*putter).acked, err = g.lastSeq(ctx, hot.source)
-	return list, err
 }
 
-// lastSeq returns the number of keys of a source. Where all events are puts of one key,
-// it returns the number of puts.
+// lastSeq returns the number of keys of a source.
 func (g *etcdGroup) lastSeq(ctx context.Context, source string) (uint64, error) {
-	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithLimit(2))
+	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return 0, fmt.Errorf("count the keys of %s in etcd: %w", source, err)
 	}
-	if r.Count == 1 && string(r.Kvs[0].Key) == (&hotKey{source: source}).name() {
-		return uint64(r.Kvs[0].Version), nil
-	}
 	return uint64(r.Count), nil
 }
-
-// hotKey is one key that many writers put. Its version counts the puts.
-type hotKey struct {
-	source string
-	value  []byte
-}
-
-func (h *hotKey) name() string { return h.source + "/hot" }

@@ -16,7 +16,7 @@ import (
 // experiment measures each of its cells in each round, the cells in turn, so that what
 // the machine does meanwhile meets all of them alike. K identifies a cell, E is what is
 // started for cells.
-type experiment[E any, K comparable] struct {
+type experiment[E interface{ stop() }, K comparable] struct {
 	name    string
 	cells   []K
 	heads   []string         // of the labels of a cell
@@ -25,8 +25,6 @@ type experiment[E any, K comparable] struct {
 	// compared is the figure by which programs are compared with the first one; "" is
 	// the rate.
 	compared string
-	// times is the number of rounds that measure a cell; nil means --rounds.
-	times func(K) int
 	// keep starts the servers once for all rounds, instead of anew for each.
 	keep bool
 	// servers names the servers of a cell. Cells with the same name share them. nil: all
@@ -36,82 +34,82 @@ type experiment[E any, K comparable] struct {
 	// it is measured once for all programs. nil: there is always something.
 	foreign func(K) bool
 	// start starts the servers of a cell.
-	start func(ctx context.Context, dir string, k K) (env E, stop func(), err error)
+	start func(ctx context.Context, dir string, k K) (E, error)
 	// measure measures a cell. It may take much longer than --warmup and --duration
 	// together.
 	measure func(ctx context.Context, env E, k K) (figures, error)
 	long    time.Duration
+
+	programs []string   // names
+	tables   []table[K] // for each program
 }
 
 // run measures everything, prints a line for each measurement and the table at the end.
 // The servers come in an order of chance in each round; the programs that are compared
 // follow one another for each of them.
-func (x *experiment[E, K]) run(ctx context.Context, b *bench) (*comparison[K], error) {
+func (x *experiment[E, K]) run(ctx context.Context, b *bench) error {
 	machine, err := b.machine(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if x.times == nil {
-		x.times = func(K) int { return b.rounds }
+	if x.foreign == nil {
+		x.foreign = func(K) bool { return false }
 	}
-	c := newComparison(x, b)
-	rounds, shared := 0, 1
-	for _, k := range x.cells {
-		rounds = max(rounds, x.times(k))
+	for _, p := range b.programs {
+		x.programs, x.tables = append(x.programs, filepath.Base(p)), append(x.tables, table[K]{})
 	}
+	shared := 1
 	if x.keep {
-		shared = rounds
+		shared = b.rounds
 	}
 	groups := x.groups()
-	for first := 1; first <= rounds; first += shared {
+	for first := 1; first <= b.rounds; first += shared {
 		for _, g := range rand.Perm(len(groups)) {
 			for _, p := range rand.Perm(len(b.programs)) {
-				if p > 0 && c.foreign(groups[g][0]) {
+				if p > 0 && x.foreign(groups[g][0]) {
 					continue
 				}
 				b.program = p
-				if err := x.share(ctx, b, c, groups[g], first, first+shared-1); err != nil {
-					return nil, err
+				if err := x.share(ctx, b, groups[g], first, first+shared-1); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	fmt.Fprintf(b.out, "\n%s\n\n%s", machine, c.markdown())
-	return c, nil
+	fmt.Fprintf(b.out, "\n%s\n\n%s", machine, x.markdown())
+	return nil
 }
 
 // groups returns the cells by their servers.
 func (x *experiment[E, K]) groups() (groups [][]K) {
-	if x.servers == nil {
-		return [][]K{x.cells}
-	}
 	at := map[string]int{}
 	for _, k := range x.cells {
-		name := x.servers(k)
-		i, known := at[name]
-		if !known {
-			i = len(groups)
-			at[name], groups = i, append(groups, nil)
+		name := ""
+		if x.servers != nil {
+			name = x.servers(k)
 		}
-		groups[i] = append(groups[i], k)
+		if _, known := at[name]; !known {
+			at[name], groups = len(groups), append(groups, nil)
+		}
+		groups[at[name]] = append(groups[at[name]], k)
 	}
 	return groups
 }
 
 // share measures some rounds of cells with the same servers.
-func (x *experiment[E, K]) share(ctx context.Context, b *bench, c *comparison[K], cells []K, first, last int) error {
+func (x *experiment[E, K]) share(ctx context.Context, b *bench, cells []K, first, last int) error {
 	dir := filepath.Join(b.work, fmt.Sprintf("%s-%d", x.name, first))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	env, stop, err := x.start(ctx, dir, cells[0])
+	env, err := x.start(ctx, dir, cells[0])
 	if err != nil {
 		return fmt.Errorf("round %d: %w", first, err)
 	}
-	defer stop()
+	defer env.stop()
 	for round := first; round <= last; round++ {
-		if err := x.round(ctx, b, c, cells, env, round); err != nil {
+		if err := x.round(ctx, b, cells, env, round); err != nil {
 			return err
 		}
 	}
@@ -119,16 +117,13 @@ func (x *experiment[E, K]) share(ctx context.Context, b *bench, c *comparison[K]
 }
 
 // round measures the cells, in even rounds in reverse order.
-func (x *experiment[E, K]) round(ctx context.Context, b *bench, c *comparison[K], cells []K, env E, round int) error {
+func (x *experiment[E, K]) round(ctx context.Context, b *bench, cells []K, env E, round int) error {
 	cells = slices.Clone(cells)
 	if round%2 == 0 {
 		slices.Reverse(cells)
 	}
 	const grace = time.Minute
 	for _, k := range cells {
-		if round > x.times(k) {
-			continue
-		}
 		if err := load.Sleep(ctx, b.settle); err != nil {
 			return err
 		}
@@ -136,11 +131,11 @@ func (x *experiment[E, K]) round(ctx context.Context, b *bench, c *comparison[K]
 		cellCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no end after %s", limit))
 		f, err := x.measure(cellCtx, env, k)
 		cancel()
-		name := strings.Join(c.labels(k, b.program), ", ")
+		name := strings.Join(x.row(k, b.program), ", ")
 		if err != nil {
 			return fmt.Errorf("round %d: %s: %w", round, name, err)
 		}
-		fmt.Fprintf(b.out, "round %d  %-36s  %s\n", round, name, c.add(k, b.program, f))
+		fmt.Fprintf(b.out, "round %d  %-36s  %s\n", round, name, x.add(k, b.program, f))
 	}
 	return nil
 }
@@ -159,6 +154,5 @@ const (
 	cost       = "cost" // µs of the servers' processor time for each event or read
 	ownCPU     = "generator"
 	otherCPU   = "others"
-	stale      = "stale"
 	answeredBy = "answered by " // and one of Laurel-Cache's words
 )

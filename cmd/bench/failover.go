@@ -1,239 +1,358 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"syscall"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"laurel/cmd/bench/load"
 )
 
-// quiet is the time of writes and reads before each fault.
-const quiet = time.Second
-
-// fault is something that is done to a group while it is written and read.
-type fault struct {
-	name   string
-	leader bool // it is done to the leader, else to another member
-	down   bool // the victim does not answer meanwhile
-	killed bool // and must be started again
-	// attempt bounds one attempt of a client. Where a follower is paused only time helps.
-	attempt time.Duration
-	// strike does it and returns when the victim is left alone.
-	strike func(ctx context.Context, g faulted, victim int) error
-	linger time.Duration // load afterwards
-}
-
-// faulted is a group whose members can be killed, paused and started again.
-type faulted interface {
-	system
-	// clients returns a client of each member, for the record that the events of p
-	// change.
-	clients(ctx context.Context, p *load.Plays) ([]client, error)
-	leader(ctx context.Context) (int, error)
-	restart(i int) error
-	allServe(ctx context.Context) error
-}
+const (
+	// quiet is the time of writes and reads before the master is killed, and linger that
+	// after all is well again.
+	quiet  = time.Second
+	linger = 500 * time.Millisecond
+	// attemptLimit bounds one attempt: the master may be lost, and requests with it.
+	attemptLimit = 200 * time.Millisecond
+	// attemptPause is the pause between two attempts at one frontend.
+	attemptPause = 5 * time.Millisecond
+	// hedgeAfter is how long the poster waits for the frontend that acknowledged last
+	// before it tries all.
+	hedgeAfter = 20 * time.Millisecond
+	writePause = 2 * time.Millisecond
+	readPause  = 4 * time.Millisecond
+)
 
 func failoverCommand(b *bench) *cobra.Command {
-	f := fault{
-		name: "SIGKILL of the leader", leader: true, down: true, killed: true, attempt: attemptLimit, linger: 500 * time.Millisecond,
-		strike: func(_ context.Context, g faulted, victim int) error {
-			g.processes()[victim].Kill()
-			return nil
-		},
-	}
-	return b.faultCommand("failover", "Time until the next write and reads after the leader is killed, beside etcd",
-		"A poster posts one event after another, wherever it is accepted, and a reader at each member reads the\n"+
-			"contest. The leader is killed with SIGKILL, and started again when all is well without it.",
-		50, 10, f)
-}
-
-func transferCommand(b *bench) *cobra.Command {
-	f := fault{
-		name: "leadership transferred", leader: true, attempt: attemptLimit, linger: time.Second,
-		strike: func(ctx context.Context, g faulted, victim int) error {
-			_, _, err := call(ctx, http.MethodPost, g.(*frontends).urls[victim]+"/v1/cluster/transfer", "", []byte("{}"))
-			return err
-		},
-	}
-	return b.faultCommand("transfer", "Time for which writes and reads stand still when leadership is transferred", "",
-		30, 0, f)
-}
-
-func hangCommand(b *bench) *cobra.Command {
-	return b.faultCommand("hang", "Time for which writes stand still when a member is paused with SIGSTOP",
-		"As failover, but a member is paused and continued. Its reads are checked, too: it answers what it was asked\n"+
-			"while it was paused.",
-		20, 0, pauseFault(false, 2*time.Second), pauseFault(true, 3*time.Second))
-}
-
-func pauseFault(leader bool, pause time.Duration) fault {
-	f := fault{name: fmt.Sprintf("a follower paused for %s", pause), down: true, attempt: time.Second, linger: 500 * time.Millisecond}
-	if leader {
-		f.name, f.leader = fmt.Sprintf("the leader paused for %s", pause), true
-		f.attempt, f.linger = attemptLimit, time.Second
-	}
-	f.strike = func(ctx context.Context, g faulted, victim int) error {
-		p := g.processes()[victim]
-		if err := p.Signal(syscall.SIGSTOP); err != nil {
-			return err
-		}
-		return errors.Join(load.Sleep(ctx, pause), p.Signal(syscall.SIGCONT))
-	}
-	return f
-}
-
-type faultCell struct{ system, fault string }
-
-// faultCommand returns a command that does faults to Laurel and, if etcdTimes is not 0,
-// to etcd.
-func (b *bench) faultCommand(name, short, long string, times, etcdTimes int, faults ...fault) *cobra.Command {
-	return b.command(name, short, long,
-		func(f *pflag.FlagSet) {
-			number(f, &times, "times", times, 0, 1000, "faults of each kind for Laurel")
-			number(f, &etcdTimes, "etcd-times", etcdTimes, 0, 1000, "faults of each kind for etcd")
-		},
+	return b.command("failover", "Time until the next write and reads after the master is killed",
+		"A poster posts one event after another, wherever it is accepted, and a reader at each frontend reads the\n"+
+			"contest. The master is killed with SIGKILL once a round, and started again when all is well without it.\n"+
+			"No read may be stale. All rounds have the same group.",
+		nil,
 		func(ctx context.Context) error {
-			var systems []string
-			often := map[string]int{laurelName: times, etcdName: etcdTimes}
-			for _, s := range []string{laurelName, etcdName} {
-				if often[s] > 0 {
-					systems = append(systems, s)
-				}
+			x := &experiment[*frontends, string]{
+				name:   "failover",
+				cells:  []string{"SIGKILL of the master"},
+				heads:  []string{"fault"},
+				labels: func(fault string) []string { return []string{fault} },
+				columns: []column[string]{
+					spreadOf[string]("next acknowledged write ms", "next", millis),
+					spreadOf[string]("reads back at all others ms", "back", millis),
+					sumOf[string]("reads", "reads"),
+				},
+				keep:     true,
+				compared: "next",
+				start: func(ctx context.Context, dir string, _ string) (*frontends, error) {
+					return b.startFrontends(ctx, dir, groupSize, false)
+				},
+				measure: func(ctx context.Context, g *frontends, _ string) (figures, error) {
+					return g.killMaster(ctx)
+				},
 			}
-			return b.faults(ctx, name, systems, faults, func(c faultCell) int { return often[c.system] })
+			return x.run(ctx, b)
 		})
 }
 
-func (b *bench) faults(ctx context.Context, name string, systems []string, list []fault, times func(faultCell) int) error {
-	x := &experiment[system, faultCell]{
-		name:   name,
-		heads:  []string{"system", "fault"},
-		labels: func(c faultCell) []string { return []string{c.system, c.fault} },
-		columns: []column[faultCell]{
-			worstOf[faultCell]("next acknowledged write ms", "next", millis),
-			worstOf[faultCell]("longest stall of writes ms", "stall", millis),
-			worstOf[faultCell]("in the second before ms", "stall before", millis),
-			worstOf[faultCell]("reads back at all others ms", "back", millis),
-			worstOf[faultCell]("longest gap between reads ms", "gap", millis),
-			sumOf[faultCell]("reads", "reads"),
-			sumOf[faultCell]("stale", stale),
-		},
-		times:    times,
-		keep:     true,
-		compared: "next",
-		servers:  func(c faultCell) string { return c.system },
-		foreign:  func(c faultCell) bool { return c.system != laurelName },
-		start: func(ctx context.Context, dir string, c faultCell) (system, func(), error) {
-			return b.startSystem(ctx, dir, c.system, groupSize)
-		},
-	}
-	byName := map[string]fault{}
-	for _, f := range list {
-		byName[f.name] = f
-		for _, s := range systems {
-			x.cells = append(x.cells, faultCell{s, f.name})
-		}
-	}
-	x.measure = func(ctx context.Context, s system, c faultCell) (figures, error) {
-		return byName[c.fault].measure(ctx, s.(faulted))
-	}
-	all, err := x.run(ctx, b)
+// killMaster kills the master of a group that is whole, and returns when it is whole
+// again.
+func (g *frontends) killMaster(ctx context.Context) (figures, error) {
+	c, err := g.startContest(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, t := range all.tables {
-		for _, c := range x.cells {
-			if n := t.sum(c, stale); n > 0 && c.system == laurelName {
-				return fmt.Errorf("%s: %g reads of Laurel were stale; none may be", c.fault, n)
-			}
-		}
+	c.bard.Close()
+	victim, err := g.index(c.order[len(c.order)-1])
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	loadCtx, l := g.startFaultLoad(ctx, c.plays)
+	killed, err := g.strike(loadCtx, victim, l)
+	if err := cmp.Or(l.stop(), err); err != nil {
+		return nil, err
+	}
+	if err := g.restart(victim); err != nil {
+		return nil, err
+	}
+	if err := await(ctx, g.list[victim], g.allServe); err != nil {
+		return nil, err
+	}
+	if err := verifySource(ctx, g, c.plays.Source(), c.plays.Seq(), false); err != nil {
+		return nil, err
+	}
+	return l.figures(killed, victim)
 }
 
-// measure does the fault once to a group that is whole, and returns when it is whole
-// again.
-func (f fault) measure(ctx context.Context, g faulted) (figures, error) {
-	victim, err := g.leader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !f.leader {
-		victim = (victim + 1) % groupSize
-	}
-	plays := load.NewPlays(load.NewRun(), 1)
-	clients, err := g.clients(ctx, plays)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		for _, c := range clients {
-			c.close()
-		}
-	}()
-	var others []int
-	for i := range clients {
-		if i != victim || !f.down {
-			others = append(others, i)
-		}
-	}
-	writeTo := clients
-	if f.down && !f.leader {
-		writeTo = nil // a post to a paused follower waits until it goes on
-		for _, i := range others {
-			writeTo = append(writeTo, clients[i])
-		}
-	}
-	l := startFaultLoad(ctx, clients, writeTo, f.attempt, plays)
-	struck, err := f.do(ctx, g, victim, others, l)
-	if stopErr := l.stop(); err != nil || stopErr != nil {
-		return nil, errors.Join(stopErr, err)
-	}
-	until := time.Now()
-	if f.killed {
-		if err := g.restart(victim); err != nil {
-			return nil, err
-		}
-	}
-	if err := await(ctx, g.processes()[victim], g.allServe); err != nil {
-		return nil, err
-	}
-	if g.name() == laurelName { // etcd counts a put that was tried twice as two
-		if err := verifySource(ctx, g, plays.Source(), plays.Seq(), false); err != nil {
-			return nil, err
-		}
-	}
-	return l.figures(struck, until, others)
-}
-
-// do strikes a while after the load has begun, and returns a while after all is well
-// again.
-func (f fault) do(ctx context.Context, g faulted, victim int, others []int, l *faultLoad) (struck time.Time, err error) {
+// strike kills a frontend a while after the load has begun, and returns a while after all
+// is well without it.
+func (g *frontends) strike(ctx context.Context, victim int, l *faultLoad) (killed time.Time, err error) {
 	if err := load.Sleep(ctx, quiet); err != nil {
-		return struck, err
+		return killed, err
 	}
-	struck = time.Now()
-	if err := f.strike(ctx, g, victim); err != nil {
-		return struck, err
-	}
+	killed = time.Now()
+	g.list[victim].Kill()
 	for {
-		err := l.isBack(struck, others)
+		_, err := l.figures(killed, victim)
 		if err == nil {
-			return struck, load.Sleep(ctx, f.linger)
+			return killed, load.Sleep(ctx, linger)
 		}
-		if time.Since(struck) > 30*time.Second {
-			return struck, fmt.Errorf("not well after 30 s: %w", err)
+		if time.Since(killed) > 30*time.Second {
+			return killed, fmt.Errorf("not well after 30 s: %w", err)
 		}
-		if err := load.Sleep(ctx, 5*time.Millisecond); err != nil {
-			return struck, err
+		if err := load.Sleep(ctx, attemptPause); err != nil {
+			return killed, err
 		}
 	}
+}
+
+// request is one request, from when it was sent until it was answered.
+type request struct {
+	sent, done time.Time
+	ok         bool
+}
+
+// faultLoad is one poster that posts event after event wherever it is accepted, and a
+// reader of the same record at each frontend.
+type faultLoad struct {
+	plays     *load.Plays
+	clients   []*client
+	preferred int // the client that acknowledged last
+	cancel    context.CancelCauseFunc
+	end       chan struct{}
+	acked     atomic.Uint64 // the revision of the event acknowledged last
+
+	writing, reading sync.WaitGroup
+
+	mu     sync.Mutex
+	writes []request
+	reads  [][]request // by frontend
+	failed error
+}
+
+// startFaultLoad begins to post plays, and to read their contest at every frontend. The
+// context that it returns ends when the load fails.
+func (g *frontends) startFaultLoad(ctx context.Context, p *load.Plays) (context.Context, *faultLoad) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l := &faultLoad{plays: p, cancel: cancel, end: make(chan struct{}), reads: make([][]request, len(g.urls))}
+	dialer := &net.Dialer{Timeout: time.Second}
+	for _, url := range g.urls {
+		transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 16, DisableCompression: true}
+		l.clients = append(l.clients, &client{&http.Client{Transport: transport}, url, "/v1/scores/" + p.Contest()})
+	}
+	l.writing.Go(func() { l.write(ctx) })
+	for i := range l.clients {
+		l.reading.Go(func() { l.read(ctx, i) })
+	}
+	return ctx, l
+}
+
+func (l *faultLoad) write(ctx context.Context) {
+	for {
+		sent := time.Now()
+		revision, err := l.post(ctx, l.plays.Append(nil))
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		l.acked.Store(revision)
+		l.mu.Lock()
+		l.writes = append(l.writes, request{sent, time.Now(), true})
+		l.mu.Unlock()
+		select {
+		case <-l.end:
+			return
+		case <-time.After(writePause):
+		}
+	}
+}
+
+// post posts an event at the frontend that acknowledged last, and at all where that takes
+// long. An event may be posted twice: it counts once.
+func (l *faultLoad) post(ctx context.Context, event []byte) (uint64, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		revision uint64
+		frontend int
+		err      error
+	}
+	answers := make(chan answer, len(l.clients))
+	for i, c := range l.clients {
+		go func() {
+			if i != l.preferred {
+				_ = load.Sleep(ctx, hedgeAfter)
+			}
+			for ctx.Err() == nil {
+				once, cancel := context.WithTimeout(ctx, attemptLimit)
+				revision, err := c.post(once, event)
+				cancel()
+				if err == nil || errors.Is(err, errFinal) {
+					answers <- answer{revision, i, err}
+					return
+				}
+				_ = load.Sleep(ctx, attemptPause)
+			}
+		}()
+	}
+	select {
+	case a := <-answers:
+		l.preferred = a.frontend
+		return a.revision, a.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (l *faultLoad) read(ctx context.Context, i int) {
+	for ctx.Err() == nil {
+		least, sent := l.acked.Load(), time.Now()
+		once, cancel := context.WithTimeout(ctx, attemptLimit)
+		revision, err := l.clients[i].read(once)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && revision < least {
+			err = fmt.Errorf("%w: %s answered with revision %d; %d was acknowledged before it was asked", errFinal,
+				l.clients[i].url, revision, least)
+		}
+		if errors.Is(err, errFinal) {
+			l.fail(err)
+			return
+		}
+		l.mu.Lock()
+		l.reads[i] = append(l.reads[i], request{sent, time.Now(), err == nil})
+		l.mu.Unlock()
+		_ = load.Sleep(ctx, readPause)
+	}
+}
+
+func (l *faultLoad) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = err
+	}
+	l.cancel(err)
+}
+
+// stop waits for the requests under way, so that every event that was made is
+// acknowledged.
+func (l *faultLoad) stop() error {
+	close(l.end)
+	l.writing.Wait()
+	l.cancel(nil)
+	l.reading.Wait()
+	for _, c := range l.clients {
+		c.http.CloseIdleConnections()
+	}
+	return l.failed
+}
+
+// figures returns what was seen, or an error if, since the victim was killed, no event was
+// acknowledged or another frontend does not answer again.
+func (l *faultLoad) figures(killed time.Time, victim int) (figures, error) {
+	// A shorter gap may be the processor's, which the frontends and their clients share.
+	const longGap = 50 * time.Millisecond
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next, ok := nextAfter(killed, l.writes)
+	if !ok {
+		return nil, errors.New("no event has been acknowledged")
+	}
+	f := figures{"next": float64(next)}
+	for i, list := range l.reads {
+		f["reads"] += float64(len(list))
+		if i == victim {
+			continue
+		}
+		back, ok := outage(killed, longGap, list)
+		if !ok {
+			return nil, fmt.Errorf("frontend %d does not answer", i+1)
+		}
+		f["back"] = max(f["back"], float64(back))
+	}
+	return f, nil
+}
+
+// nextAfter returns how long after t the first request that was sent after t was answered
+// well.
+func nextAfter(t time.Time, list []request) (time.Duration, bool) {
+	for _, r := range list {
+		if r.ok && r.sent.After(t) {
+			return r.done.Sub(t), true
+		}
+	}
+	return 0, false
+}
+
+// outage returns how long after t good answers came without a break again: after the last
+// request that failed, or the last gap that was longer than longGap. It is 0 where they
+// never ceased. It reports false where no request that was sent after t was answered well,
+// or a later one failed.
+func outage(t time.Time, longGap time.Duration, list []request) (time.Duration, bool) {
+	back, out, last := time.Duration(0), false, request{done: t}
+	for _, r := range list {
+		if r.done.Before(t) {
+			continue
+		}
+		if !r.ok {
+			out = true
+			continue
+		}
+		if out || r.done.Sub(last.done) > longGap {
+			back, out = r.done.Sub(t), false
+		}
+		last = r
+	}
+	return back, !out && last.sent.After(t)
+}
+
+// client is one frontend as a client sees it that knows its address and nothing else.
+// Each call is one attempt. It is used by many goroutines.
+type client struct {
+	http *http.Client
+	url  string
+	path string // of the contest
+}
+
+// errFinal is wrapped by errors that end the run, because another attempt would not help.
+var errFinal = errors.New("wrong answer")
+
+// post writes an event and returns its revision.
+func (c *client) post(ctx context.Context, event []byte) (uint64, error) {
+	res, body, err := exchange(ctx, c.http, http.MethodPost, c.url+"/v1/events", "", event)
+	switch {
+	case err != nil:
+		return 0, err
+	case res.StatusCode == http.StatusOK && load.IsAcked(body):
+		return load.RevisionOf(body)
+	case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500:
+		return 0, fmt.Errorf("%s: status %s: %s", c.url, res.Status, load.Clip(body))
+	}
+	return 0, fmt.Errorf("%w: %s: status %s: %s", errFinal, c.url, res.Status, load.Clip(body))
+}
+
+// read reads the contest, linearizably, and returns the revision of its last change.
+func (c *client) read(ctx context.Context) (uint64, error) {
+	res, body, err := exchange(ctx, c.http, http.MethodGet, c.url+c.path, "", nil)
+	if err != nil {
+		return 0, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s: status %s: %s", c.url, res.Status, load.Clip(body))
+	}
+	mode, how := res.Header.Get("Laurel-Mode"), res.Header.Get("Laurel-Cache")
+	if mode != "push" || how == "stale" {
+		return 0, fmt.Errorf("%w: %s answers in the mode %q by %q, which is not linearizable", errFinal, c.url, mode, how)
+	}
+	return load.RevisionOf(body)
 }

@@ -27,10 +27,8 @@ type frontends struct {
 
 // startFrontends starts a group with new data directories, with certificates if it is to
 // be secure, and waits until all of it serves.
-func (b *bench) startFrontends(
-	ctx context.Context, dir string, size int, secure bool,
-) (g *frontends, stop func(), err error) {
-	g = &frontends{members: members{program: b.programs[b.program], dir: dir}}
+func (b *bench) startFrontends(ctx context.Context, dir string, size int, secure bool) (*frontends, error) {
+	g := &frontends{members: members{program: b.programs[b.program], dir: dir}}
 	ports, err := freePorts(2 * size)
 	for i := 0; i < size && err == nil; i++ {
 		f := localgroup.Frontend{ID: fmt.Sprintf("f%d", i+1), HTTP: ports[2*i], Peer: ports[2*i+1]}
@@ -42,9 +40,9 @@ func (b *bench) startFrontends(
 	}
 	if err != nil {
 		g.stop()
-		return nil, nil, err
+		return nil, err
 	}
-	return g, g.stop, nil
+	return g, nil
 }
 
 // startNext starts the next frontend of a group and waits until it is ready.
@@ -95,8 +93,6 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 		return err
 	})
 }
-
-func (g *frontends) name() string { return laurelName }
 
 // view returns what a frontend knows of the group.
 func (g *frontends) view(ctx context.Context) (v score.Frontends, err error) {
@@ -172,15 +168,7 @@ func (g *frontends) order(ctx context.Context) ([]string, error) {
 	return append(others, master), nil
 }
 
-// leader returns the index of the master.
-func (g *frontends) leader(ctx context.Context) (int, error) {
-	order, err := g.order(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return g.index(order[len(order)-1])
-}
-
+// index returns the number of the frontend at an address.
 func (g *frontends) index(addr string) (int, error) {
 	i := slices.Index(g.urls, "http://"+addr)
 	if i < 0 {
@@ -217,6 +205,32 @@ func (g *frontends) posters(ctx context.Context, to string, n int, plays func(i 
 		return nil, err
 	}
 	return load.OpenAll(n, func(i int) (load.Writer, error) { return load.NewPoster(ctx, addrs[i], plays(i)) })
+}
+
+// contest is a contest that is read, watched or posted to.
+type contest struct {
+	order []string // addresses of the frontends, the master last
+	plays *load.Plays
+	bard  *load.Poster // at the master
+}
+
+// startContest starts a contest. It has so many plays that results have more than one
+// digit, and that nothing is done for the first time afterwards.
+func (g *frontends) startContest(ctx context.Context) (c contest, err error) {
+	if c.order, err = g.order(ctx); err != nil {
+		return c, err
+	}
+	c.plays = load.NewPlays(load.NewRun(), 1)
+	if c.bard, err = load.NewPoster(ctx, c.order[len(c.order)-1], c.plays); err != nil {
+		return c, err
+	}
+	for range 100 {
+		if err := c.bard.Write(ctx); err != nil {
+			c.bard.Close()
+			return c, err
+		}
+	}
+	return c, nil
 }
 
 func (g *frontends) lastSeq(ctx context.Context, source string) (uint64, error) {

@@ -49,11 +49,8 @@ func idleCommand(b *bench) *cobra.Command {
 				labels:   func(c idleCell) []string { return []string{strconv.Itoa(c.frontends), c.with} },
 				servers:  func(c idleCell) string { return strconv.Itoa(c.frontends) + c.with },
 				compared: serverCPU,
-				columns: []column[idleCell]{
-					spreadOf[idleCell]("% of a core", serverCPU, percent),
-					medianOf[idleCell]("% for each frontend", "each", percent),
-				},
-				start: func(ctx context.Context, dir string, c idleCell) (*frontends, func(), error) {
+				columns:  []column[idleCell]{spreadOf[idleCell]("% of a core", serverCPU, percent)},
+				start: func(ctx context.Context, dir string, c idleCell) (*frontends, error) {
 					return b.startFrontends(ctx, dir, c.frontends, c.with == idleSecure)
 				},
 			}
@@ -66,35 +63,25 @@ func idleCommand(b *bench) *cobra.Command {
 					defer all.Close()
 				}
 				span := b.span()
-				f, err := measured(ctx, span, g.list, func(ctx context.Context) (figures, error) {
+				return measured(ctx, span, g.list, func(ctx context.Context) (figures, error) {
 					return figures{}, load.Sleep(ctx, time.Until(span.Until))
 				})
-				if err == nil {
-					f["each"] = f[serverCPU] / float64(c.frontends)
-				}
-				return f, err
 			}
 			for _, n := range sizes {
 				for _, w := range with {
 					x.cells = append(x.cells, idleCell{n, w})
 				}
 			}
-			_, err = x.run(ctx, b)
-			return err
+			return x.run(ctx, b)
 		})
 }
 
 // openIdleWatchers has n watch a contest about which nothing is posted any more.
 func openIdleWatchers(ctx context.Context, g *frontends, n int) (*load.Watchers, error) {
-	order, err := g.order(ctx)
+	c, err := g.startContest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	plays := load.NewPlays(load.NewRun(), 1)
-	p, err := load.NewPoster(ctx, order[len(order)-1], plays)
-	if err != nil {
-		return nil, err
-	}
-	p.Close()
-	return load.OpenWatchers(ctx, order[0], plays.Contest(), n, plays.Seq()+1, 0, 0)
+	c.bard.Close()
+	return load.OpenWatchers(ctx, c.order[0], c.plays.Contest(), n, c.bard.Revision()+1, 0, 0)
 }

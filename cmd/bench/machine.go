@@ -28,7 +28,7 @@ func (b *bench) machine(ctx context.Context) (string, error) {
 		"Linux " + strings.TrimSpace(string(kernel)),
 		runtime.Version(),
 	}
-	for _, c := range [][]string{{b.etcd, "--version"}, {"wrk", "-v"}, {"nginx", "-v"}, {"redis-server", "-v"}} {
+	for _, c := range [][]string{{b.etcd, "--version"}, {"wrk", "-v"}, {"redis-server", "-v"}} {
 		if v := version(ctx, c); v != "" {
 			facts = append(facts, v)
 		}
@@ -46,7 +46,7 @@ func version(ctx context.Context, command []string) string {
 	out, _ := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput() // wrk -v exits with 1
 	line, _, _ := strings.Cut(string(out), "\n")
 	line, _, _ = strings.Cut(line, " [")
-	return strings.TrimPrefix(line, "nginx version: ")
+	return line
 }
 
 // syncTime returns the median time of a small durable append where the data directories

@@ -1,5 +1,5 @@
 // Command bench loads three Laurel frontends on this machine and, in turn, puts the same
-// work through etcd, NATS, nginx or Redis. Each subcommand is one experiment; its last output
+// work through etcd, NATS or Redis. Each subcommand is one experiment; its last output
 // is a table in Markdown for docs/benchmarks.md. It is a module of its own, so that the
 // clients of the peers stay out of Laurel's. It runs on Linux:
 //
@@ -75,7 +75,7 @@ func newCommand() *cobra.Command {
 	number(f, &b.settle, "settle", time.Second, 0, time.Minute, "pause before each cell")
 	for _, c := range []func(*bench) *cobra.Command{
 		postsCommand, streamCommand, singCommand, readsCommand, watchersCommand, boardsCommand, idleCommand,
-		overloadCommand, failoverCommand, transferCommand, hangCommand, natsServerCommand,
+		overloadCommand, failoverCommand, natsServerCommand,
 	} {
 		root.AddCommand(c(b))
 	}

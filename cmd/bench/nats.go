@@ -111,8 +111,6 @@ func (g *natsGroup) makeStream(ctx context.Context) (err error) {
 	return nil
 }
 
-func (g *natsGroup) name() string { return natsName }
-
 func (g *natsGroup) stop() {
 	if g.admin != nil {
 		g.admin.Close()

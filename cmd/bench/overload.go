@@ -47,8 +47,7 @@ func overloadCommand(b *bench) *cobra.Command {
 			if err := errors.Join(between(0.1, 20, v.factors...), load.AllowFiles(v.connections)); err != nil {
 				return err
 			}
-			_, err := v.experiment().run(ctx, b)
-			return err
+			return v.experiment().run(ctx, b)
 		})
 }
 
@@ -89,19 +88,19 @@ type overloadServers struct {
 	flood *load.Flood
 }
 
-func (v *overload) start(ctx context.Context, dir string, _ float64) (_ *overloadServers, stop func(), err error) {
+func (v *overload) start(ctx context.Context, dir string, _ float64) (*overloadServers, error) {
 	cores := runtime.NumCPU()
 	if v.pin && cores < 2 {
-		return nil, nil, errors.New("--pin needs two cores")
+		return nil, errors.New("--pin needs two cores")
 	}
 	if v.pin { // the servers inherit it
 		if err := pin(0, cores-1); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	g, _, err := v.startFrontends(ctx, filepath.Join(dir, laurelName), groupSize, false)
+	g, err := v.startFrontends(ctx, filepath.Join(dir, laurelName), groupSize, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if v.pin {
 		err = pin(cores-1, cores)
@@ -112,9 +111,14 @@ func (v *overload) start(ctx context.Context, dir string, _ float64) (_ *overloa
 	}
 	if err != nil {
 		g.stop()
-		return nil, nil, err
+		return nil, err
 	}
-	return s, func() { s.flood.Close(); g.stop() }, nil
+	return s, nil
+}
+
+func (s *overloadServers) stop() {
+	s.flood.Close()
+	s.group.stop()
 }
 
 // connect opens all connections. The posters share some contests.
@@ -161,7 +165,9 @@ func (v *overload) measure(ctx context.Context, s *overloadServers, factor float
 		return nil, err
 	}
 	f["capacity"], f["of capacity"] = capacity, f["good"]/capacity
-	return f, s.verify(ctx)
+	return f, s.flood.Acked(func(source string, seq uint64, unsure bool) error {
+		return verifySource(ctx, s.group, source, seq, unsure)
+	})
 }
 
 func (v *overload) flood(
@@ -207,13 +213,6 @@ func tallied(t *load.Tally, took time.Duration) figures {
 		f["worst"] = float64(slices.Min(whole))
 	}
 	return f
-}
-
-// verify compares the events that were acknowledged with those that the store has.
-func (s *overloadServers) verify(ctx context.Context) error {
-	return s.flood.Acked(func(source string, want uint64, unsure bool) error {
-		return verifySource(ctx, s.group, source, want, unsure)
-	})
 }
 
 // pin keeps this process, and those that it starts from now on, on the cores from up to

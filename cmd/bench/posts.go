@@ -52,8 +52,7 @@ func postsCommand(b *bench) *cobra.Command {
 			); err != nil {
 				return err
 			}
-			_, err := p.experiment().run(ctx, b)
-			return err
+			return p.experiment().run(ctx, b)
 		})
 }
 
@@ -66,7 +65,7 @@ func (p *posts) experiment() *experiment[system, postsCell] {
 		},
 		servers: func(c postsCell) string { return fmt.Sprint(c.system, c.frontends) },
 		foreign: func(c postsCell) bool { return c.system != laurelName },
-		start: func(ctx context.Context, dir string, c postsCell) (system, func(), error) {
+		start: func(ctx context.Context, dir string, c postsCell) (system, error) {
 			return p.startSystem(ctx, dir, c.system, c.frontends)
 		},
 		measure: func(ctx context.Context, s system, c postsCell) (figures, error) {
@@ -105,11 +104,11 @@ func (p *posts) experiment() *experiment[system, postsCell] {
 // costOfOneMore is a column with the processor time that each frontend more than the
 // first number takes of an event.
 func (p *posts) costOfOneMore() column[postsCell] {
-	return column[postsCell]{"µs more for each further frontend", func(t *table[postsCell], c postsCell) string {
+	return column[postsCell]{"µs more for each further frontend", func(t table[postsCell], c postsCell) string {
 		few := c
 		few.frontends = p.frontends[0]
-		above, has := median(t.rounds[c], cost)
-		below, hasFew := median(t.rounds[few], cost)
+		above, has := median(t[c], cost)
+		below, hasFew := median(t[few], cost)
 		if !has || !hasFew || c.frontends == few.frontends {
 			return ""
 		}
@@ -176,7 +175,7 @@ func streamCommand(b *bench) *cobra.Command {
 				columns: append(eventColumns[streamCell](),
 					ratioTo("of plain", perSecond, func(streamCell) (streamCell, bool) { return streamCells[0], len(ways) > 1 })),
 				servers: func(c streamCell) string { return c.name },
-				start: func(ctx context.Context, dir string, c streamCell) (*frontends, func(), error) {
+				start: func(ctx context.Context, dir string, c streamCell) (*frontends, error) {
 					return b.startFrontends(ctx, dir, groupSize, c.secure)
 				},
 				measure: b.stream,
@@ -186,8 +185,7 @@ func streamCommand(b *bench) *cobra.Command {
 					x.cells = append(x.cells, c)
 				}
 			}
-			_, err := x.run(ctx, b)
-			return err
+			return x.run(ctx, b)
 		})
 }
 

@@ -16,12 +16,11 @@ type put func(ctx context.Context, p *load.Plays, body []byte) error
 
 // putter puts into a peer what a poster would post.
 type putter struct {
-	put    put
-	close  func() // nil: another one that shares the client closes it
-	source string
-	plays  *load.Plays
-	body   []byte
-	acked  uint64
+	put   put
+	close func() // nil: another one that shares the client closes it
+	plays *load.Plays
+	body  []byte
+	acked uint64
 }
 
 // openPutters returns n writers to the members of order, in turn, or to the last one.
@@ -35,7 +34,6 @@ func openPutters(
 	shared := make([]put, len(order)) // of the next writers to each member
 	return load.OpenAll(n, func(i int) (load.Writer, error) {
 		w := &putter{plays: load.NewPlays(run, i+1)}
-		w.source = w.plays.Source()
 		member := i % len(order)
 		if i/len(order)%writersPerClient == 0 {
 			var err error
@@ -51,13 +49,13 @@ func openPutters(
 func (w *putter) Write(ctx context.Context) error {
 	w.body = w.plays.Append(w.body[:0])
 	if err := w.put(ctx, w.plays, w.body); err != nil {
-		return fmt.Errorf("put event %d of %s: %w", w.plays.Seq(), w.source, err)
+		return fmt.Errorf("put event %d of %s: %w", w.plays.Seq(), w.Source(), err)
 	}
 	w.acked++
 	return nil
 }
 
-func (w *putter) Source() string { return w.source }
+func (w *putter) Source() string { return w.plays.Source() }
 func (w *putter) Acked() uint64  { return w.acked }
 
 func (w *putter) Close() {

@@ -33,7 +33,6 @@ const (
 
 // system is a group of servers that takes durable writes.
 type system interface {
-	name() string
 	processes() []*localgroup.Process
 	// writers returns n writers that write to the master or to all members.
 	writers(ctx context.Context, to string, n int) ([]load.Writer, error)
@@ -43,19 +42,14 @@ type system interface {
 }
 
 // startSystem starts a system. Only Laurel has another size than groupSize.
-func (b *bench) startSystem(ctx context.Context, dir, name string, size int) (s system, stop func(), err error) {
+func (b *bench) startSystem(ctx context.Context, dir, name string, size int) (system, error) {
 	switch dir = filepath.Join(dir, name); name {
 	case etcdName:
-		s, err = startEtcd(ctx, b.etcd, dir)
+		return startEtcd(ctx, b.etcd, dir)
 	case natsName:
-		s, err = startNATS(ctx, dir)
-	default:
-		s, _, err = b.startFrontends(ctx, dir, size, false)
+		return startNATS(ctx, dir)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, s.stop, nil
+	return b.startFrontends(ctx, dir, size, false)
 }
 
 // verify compares the events that were acknowledged with those that the store has.
@@ -76,7 +70,7 @@ func verify(ctx context.Context, s system, writers ...load.Writer) error {
 func verifySource(ctx context.Context, s system, source string, want uint64, unsure bool) error {
 	got, err := s.lastSeq(ctx, source)
 	if err == nil && got != want && !(unsure && got == want+1) {
-		err = fmt.Errorf("the store of %s is wrong: %d events of %s were acknowledged, it has %d", s.name(), want, source, got)
+		err = fmt.Errorf("the store is wrong: %d events of %s were acknowledged, it has %d", want, source, got)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,33 +49,29 @@ func singCommand(b *bench) *cobra.Command {
 				labels:  func(file string) []string { return []string{filepath.Base(filepath.Dir(file))} },
 				servers: func(file string) string { return file },
 				columns: append([]column[string]{medianOf[string]("events", "events", thousands)}, eventColumns[string]()...),
-				start: func(ctx context.Context, dir string, _ string) (*frontends, func(), error) {
+				start: func(ctx context.Context, dir string, _ string) (*frontends, error) {
 					return s.startFrontends(ctx, dir, groupSize, false)
 				},
 				measure: s.measure,
 				long:    5 * time.Minute,
 			}
-			_, err := x.run(ctx, b)
-			return err
+			return x.run(ctx, b)
 		})
 }
 
 // prepare builds bard and makes the marathon, where they are not given.
 func (s *sing) prepare(ctx context.Context) error {
-	switch len(s.bards) {
-	case 0:
+	if len(s.bards) == 0 {
 		bard, err := s.build(ctx, bardName)
 		if err != nil {
 			return err
 		}
 		s.bards = []string{bard}
-		fallthrough
-	case 1:
-		for len(s.bards) < len(s.programs) {
-			s.bards = append(s.bards, s.bards[0])
-		}
-	case len(s.programs):
-	default:
+	}
+	if len(s.bards) == 1 {
+		s.bards = slices.Repeat(s.bards, len(s.programs))
+	}
+	if len(s.bards) != len(s.programs) {
 		return fmt.Errorf("got %d of bard for %d of laurel; want one, or as many", len(s.bards), len(s.programs))
 	}
 	if len(s.files) > 0 {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,53 +11,25 @@ import (
 )
 
 // table is the rounds of every cell of an experiment, with one program.
-type table[K comparable] struct {
-	columns []column[K]
-	rounds  map[K][]figures
-}
+type table[K comparable] map[K][]figures
 
 // column is one column: its head, and how it shows the rounds of a cell.
 type column[K comparable] struct {
 	head string
-	cell func(t *table[K], k K) string
-}
-
-// comparison is a table for each program that is compared.
-type comparison[K comparable] struct {
-	cells    []K
-	heads    []string
-	label    func(K) []string
-	foreign  func(K) bool
-	compared string
-	programs []string
-	tables   []*table[K]
-}
-
-func newComparison[E any, K comparable](x *experiment[E, K], b *bench) *comparison[K] {
-	c := &comparison[K]{
-		cells: x.cells, heads: x.heads, label: x.labels, foreign: x.foreign, compared: cmp.Or(x.compared, perSecond),
-	}
-	if c.foreign == nil {
-		c.foreign = func(K) bool { return false }
-	}
-	for _, p := range b.programs {
-		c.programs = append(c.programs, filepath.Base(p))
-		c.tables = append(c.tables, &table[K]{x.columns, map[K][]figures{}})
-	}
-	return c
+	cell func(t table[K], k K) string
 }
 
 // add adds a measurement of a cell with a program and shows it with the heads of the
 // columns. What is foreign counts for all programs.
-func (c *comparison[K]) add(k K, program int, f figures) string {
-	for p, t := range c.tables {
-		if p == program || c.foreign(k) {
-			t.rounds[k] = append(t.rounds[k], f)
+func (x *experiment[E, K]) add(k K, program int, f figures) string {
+	for p, t := range x.tables {
+		if p == program || x.foreign(k) {
+			t[k] = append(t[k], f)
 		}
 	}
-	one := &table[K]{rounds: map[K][]figures{k: {f}}}
+	one := table[K]{k: {f}}
 	var parts []string
-	for _, column := range c.tables[program].columns {
+	for _, column := range x.columns {
 		if s := strings.ReplaceAll(column.cell(one, k), "**", ""); s != "" {
 			s, _, _ = strings.Cut(s, " (")
 			parts = append(parts, column.head+" "+s)
@@ -67,41 +38,41 @@ func (c *comparison[K]) add(k K, program int, f figures) string {
 	return strings.Join(parts, "  ")
 }
 
-// labels returns the labels of the row of a cell with a program.
-func (c *comparison[K]) labels(k K, program int) []string {
-	l := c.label(k)
+// row returns the labels of the row of a cell with a program.
+func (x *experiment[E, K]) row(k K, program int) []string {
+	l := x.labels(k)
 	switch {
-	case len(c.programs) == 1:
+	case len(x.programs) == 1:
 		return l
-	case c.foreign(k):
+	case x.foreign(k):
 		return append(l, "")
 	}
-	return append(l, c.programs[program])
+	return append(l, x.programs[program])
 }
 
-func (c *comparison[K]) markdown() string {
-	heads := slices.Clone(c.heads)
-	if len(c.programs) > 1 {
+func (x *experiment[E, K]) markdown() string {
+	heads, several := slices.Clone(x.heads), len(x.programs) > 1
+	if several {
 		heads = append(heads, "program")
 	}
-	for _, column := range c.tables[0].columns {
+	for _, column := range x.columns {
 		heads = append(heads, column.head)
 	}
-	if len(c.programs) > 1 {
-		heads = append(heads, "median of the ratios to "+c.programs[0])
+	if several {
+		heads = append(heads, "median of the ratios to "+x.programs[0])
 	}
 	var rows [][]string
-	for _, k := range c.cells {
-		for p, t := range c.tables {
-			if len(t.rounds[k]) == 0 || p > 0 && c.foreign(k) {
+	for _, k := range x.cells {
+		for p, t := range x.tables {
+			if len(t[k]) == 0 || p > 0 && x.foreign(k) {
 				continue
 			}
-			row := c.labels(k, p)
-			for _, column := range t.columns {
+			row := x.row(k, p)
+			for _, column := range x.columns {
 				row = append(row, column.cell(t, k))
 			}
-			if len(c.programs) > 1 {
-				row = append(row, c.ratio(k, p))
+			if several {
+				row = append(row, x.ratio(k, p))
 			}
 			rows = append(rows, row)
 		}
@@ -111,17 +82,18 @@ func (c *comparison[K]) markdown() string {
 
 // ratio returns the median of the ratios of the compared figure, to that of the first
 // program in the same round.
-func (c *comparison[K]) ratio(k K, program int) string {
+func (x *experiment[E, K]) ratio(k K, program int) string {
 	if program == 0 {
 		return ""
 	}
+	name := cmp.Or(x.compared, perSecond)
 	var ratios []figures
-	for i, f := range c.tables[program].rounds[k] {
-		if below := c.tables[0].rounds[k][i][c.compared]; below != 0 {
-			ratios = append(ratios, figures{c.compared: f[c.compared] / below})
+	for i, f := range x.tables[program][k] {
+		if below := x.tables[0][k][i][name]; below != 0 {
+			ratios = append(ratios, figures{name: f[name] / below})
 		}
 	}
-	if v, ok := median(ratios, c.compared); ok {
+	if v, ok := median(ratios, name); ok {
 		return twoDigits(v)
 	}
 	return ""
@@ -146,16 +118,16 @@ func median(rounds []figures, name string) (float64, bool) {
 	return (v[half-1] + v[half]) / 2, true
 }
 
-func (t *table[K]) extremes(k K, name string) (least, most float64) {
+func (t table[K]) extremes(k K, name string) (least, most float64) {
 	var v []float64
-	for _, f := range t.rounds[k] {
+	for _, f := range t[k] {
 		v = append(v, f[name])
 	}
 	return slices.Min(v), slices.Max(v)
 }
 
-func (t *table[K]) sum(k K, name string) (sum float64) {
-	for _, f := range t.rounds[k] {
+func (t table[K]) sum(k K, name string) (sum float64) {
+	for _, f := range t[k] {
 		sum += f[name]
 	}
 	return sum
@@ -163,8 +135,8 @@ func (t *table[K]) sum(k K, name string) (sum float64) {
 
 // medianOf is a column with the median of a figure.
 func medianOf[K comparable](head, name string, format func(float64) string) column[K] {
-	return column[K]{head, func(t *table[K], k K) string {
-		if v, ok := median(t.rounds[k], name); ok {
+	return column[K]{head, func(t table[K], k K) string {
+		if v, ok := median(t[k], name); ok {
 			return format(v)
 		}
 		return ""
@@ -173,8 +145,8 @@ func medianOf[K comparable](head, name string, format func(float64) string) colu
 
 // spreadOf is a column with the median of a figure, the least and the most.
 func spreadOf[K comparable](head, name string, format func(float64) string) column[K] {
-	return column[K]{head + " (least-most)", func(t *table[K], k K) string {
-		v, ok := median(t.rounds[k], name)
+	return column[K]{head + " (least-most)", func(t table[K], k K) string {
+		v, ok := median(t[k], name)
 		if !ok {
 			return ""
 		}
@@ -183,21 +155,9 @@ func spreadOf[K comparable](head, name string, format func(float64) string) colu
 	}}
 }
 
-// worstOf is a column with the median of a figure and its greatest value.
-func worstOf[K comparable](head, name string, format func(float64) string) column[K] {
-	return column[K]{head + " p50 (worst)", func(t *table[K], k K) string {
-		v, ok := median(t.rounds[k], name)
-		if !ok {
-			return ""
-		}
-		_, most := t.extremes(k, name)
-		return fmt.Sprintf("**%s** (%s)", format(v), format(most))
-	}}
-}
-
 // mostOf is a column with the greatest value of a figure.
 func mostOf[K comparable](head, name string, format func(float64) string) column[K] {
-	return column[K]{head, func(t *table[K], k K) string {
+	return column[K]{head, func(t table[K], k K) string {
 		_, most := t.extremes(k, name)
 		return format(most)
 	}}
@@ -205,19 +165,19 @@ func mostOf[K comparable](head, name string, format func(float64) string) column
 
 // sumOf is a column with the sum of a figure.
 func sumOf[K comparable](head, name string) column[K] {
-	return column[K]{head, func(t *table[K], k K) string { return thousands(t.sum(k, name)) }}
+	return column[K]{head, func(t table[K], k K) string { return thousands(t.sum(k, name)) }}
 }
 
 // ratioTo is a column with the ratio of the medians of a figure, to those of another
 // cell.
 func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K] {
-	return column[K]{head, func(t *table[K], k K) string {
+	return column[K]{head, func(t table[K], k K) string {
 		o, ok := other(k)
 		if !ok {
 			return ""
 		}
-		above, has := median(t.rounds[k], name)
-		below, hasOther := median(t.rounds[o], name)
+		above, has := median(t[k], name)
+		below, hasOther := median(t[o], name)
 		if !has || !hasOther || below == 0 {
 			return ""
 		}
@@ -228,10 +188,10 @@ func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K]
 // coresOf is a column with the processor use of the servers, the generator and all
 // others.
 func coresOf[K comparable]() column[K] {
-	return column[K]{"cores: servers + generator + others", func(t *table[K], k K) string {
+	return column[K]{"cores: servers + generator + others", func(t table[K], k K) string {
 		var parts []string
 		for _, name := range []string{serverCPU, ownCPU, otherCPU} {
-			v, ok := median(t.rounds[k], name)
+			v, ok := median(t[k], name)
 			if !ok {
 				return ""
 			}
@@ -244,9 +204,9 @@ func coresOf[K comparable]() column[K] {
 // answersOf is a column with the ways in which Laurel answered the reads, the commonest
 // first.
 func answersOf[K comparable]() column[K] {
-	return column[K]{"answered by", func(t *table[K], k K) string {
+	return column[K]{"answered by", func(t table[K], k K) string {
 		sums := map[string]float64{}
-		for _, f := range t.rounds[k] {
+		for _, f := range t[k] {
 			for name, v := range f {
 				if how, ok := strings.CutPrefix(name, answeredBy); ok && v != 0 {
 					sums[how] += v

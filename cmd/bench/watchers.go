@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"strconv"
@@ -35,7 +34,7 @@ func watchersCommand(b *bench) *cobra.Command {
 				return err
 			}
 			// A goroutine that waits in epoll keeps its processor for a while.
-			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + load.WatchReaders))
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
 			x := &experiment[*frontends, int]{
 				name:     "watchers",
 				cells:    counts,
@@ -54,7 +53,7 @@ func watchersCommand(b *bench) *cobra.Command {
 				// The group is new in each cell: memory must not be what another cell has
 				// left.
 				servers: strconv.Itoa,
-				start: func(ctx context.Context, dir string, _ int) (*frontends, func(), error) {
+				start: func(ctx context.Context, dir string, _ int) (*frontends, error) {
 					return b.startFrontends(ctx, dir, groupSize, false)
 				},
 				long: 2 * time.Minute,
@@ -62,41 +61,29 @@ func watchersCommand(b *bench) *cobra.Command {
 			x.measure = func(ctx context.Context, g *frontends, n int) (figures, error) {
 				return b.watch(ctx, g, n, rate)
 			}
-			_, err := x.run(ctx, b)
-			return err
+			return x.run(ctx, b)
 		})
 }
 
 // watch measures n watchers of one contest.
 func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (figures, error) {
-	order, err := g.order(ctx)
+	c, err := g.startContest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i, err := g.index(order[0])
+	defer c.bard.Close()
+	i, err := g.index(c.order[0])
 	if err != nil {
 		return nil, err
-	}
-	plays := load.NewPlays(load.NewRun(), 1)
-	publisher, err := load.NewPoster(ctx, order[len(order)-1], plays)
-	if err != nil {
-		return nil, err
-	}
-	defer publisher.Close()
-	const early = 100 // so that results have more than one digit, and nothing is done for the first time
-	for range early {
-		if err := publisher.Write(ctx); err != nil {
-			return nil, err
-		}
 	}
 	empty, err := residentKiB(g.list[i])
 	if err != nil {
 		return nil, err
 	}
 	warmup, events := int(b.warmup.Seconds()*rate), max(1, int(b.duration.Seconds()*rate))
-	all, err := load.OpenWatchers(ctx, order[0], plays.Contest(), n, publisher.Revision()+1, warmup, events)
+	all, err := load.OpenWatchers(ctx, c.order[0], c.plays.Contest(), n, c.bard.Revision()+1, warmup, events)
 	if err != nil {
-		return nil, err // the run ends, and with it the connections
+		return nil, err
 	}
 	defer all.Close()
 	if err := load.Sleep(ctx, b.settle); err != nil {
@@ -107,13 +94,10 @@ func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (f
 		return nil, err
 	}
 	f, err := measured(ctx, b.span(), g.list, func(ctx context.Context) (figures, error) {
-		if err := all.Publish(ctx, publisher, rate); err != nil {
+		if err := all.Publish(ctx, c.bard, rate); err != nil {
 			return nil, err
 		}
 		seen, err := all.Wait(ctx, lateness)
-		if err == nil && seen.Missing > 0 {
-			err = fmt.Errorf("%d of %d watchers did not get the last event within %s", seen.Missing, n, lateness)
-		}
 		return figures{
 			p50:       float64(seen.Latency.Quantile(50)),
 			p99:       float64(seen.Latency.Quantile(99)),

@@ -14,6 +14,13 @@ import (
 	"laurel/cmd/bench/load"
 )
 
+// target is what wrk asks a frontend for.
+type target struct {
+	group        *frontends
+	addr         string // of the frontend
+	path, script string // the script, in Lua, makes the requests; else all are for the path
+}
+
 // wrk asks for --warmup and then for --duration.
 func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
 	if b.warmup > 0 {
@@ -25,7 +32,7 @@ func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := measuredAround(t.processes, func() (figures, time.Duration, error) { return runWrk(ctx, t, b.duration) })
+	f, err := measuredAround(t.group.list, func() (figures, time.Duration, error) { return runWrk(ctx, t, b.duration) })
 	if err != nil {
 		return nil, err
 	}
@@ -39,18 +46,13 @@ func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
 	return f, err
 }
 
-// counts returns how a frontend has answered so far, and the elections; nothing of
-// another server.
+// counts returns how the frontend has answered so far, and the elections.
 func (t target) counts(ctx context.Context) (figures, error) {
-	g, ok := t.system.(*frontends)
-	if !ok || t.frontend == "" {
-		return nil, nil
-	}
-	epoch, err := g.epoch(ctx)
+	epoch, err := t.group.epoch(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f, err := answers(ctx, t.frontend)
+	f, err := answers(ctx, t.addr)
 	if err == nil {
 		f[elections] = float64(epoch)
 	}
@@ -68,7 +70,7 @@ func runWrk(ctx context.Context, t target, d time.Duration) (figures, time.Durat
 	if t.script != "" {
 		args = append(args, "-s", t.script)
 	}
-	return runTool(ctx, parseWrk, "wrk", append(args, t.url)...)
+	return runTool(ctx, parseWrk, "wrk", append(args, "http://"+t.addr+t.path)...)
 }
 
 // runTool runs a load generator of others. It returns what parse finds in its output, and

@@ -15,6 +15,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -286,7 +287,8 @@ func (s *Contest) First(split string, n int) (first []ranking.Mark, total int) {
 		known = s.findBest(split, number)
 	}
 	for _, p := range known.best[:min(n, len(known.best))] {
-		m := s.record(p.competitor).at(number)
+		// The contest keeps it, and the codes of a split share memory.
+		m := s.record(strings.Clone(p.competitor)).at(number)
 		if m == nil {
 			s.w.tx.Fail(database.ErrDamaged)
 			break

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -113,6 +114,33 @@ func TestTheBestMarksAreThoseOfThePlainSort(t *testing.T) {
 			t.Errorf("%s: %d records were read in search of the best", sort, work.read)
 		}
 	}
+}
+
+// A contest keeps its leaders for long, and the codes of a split that was read share memory.
+func TestTheFirstMarksDoNotHoldTheCodesOfAllOthers(t *testing.T) {
+	of := fold.NewContest("G/r")
+	of.Definition.Kind = score.Ranked
+	write(t, func(w *Writer, _ *database.Tx) {
+		c := w.Contest(of)
+		for i := range maxBest {
+			c.Set("finish", ranking.Mark{Competitor: fmt.Sprintf("competitor-%04d", i), Value: mark.Points(int64(i))})
+		}
+		w.Flush()
+		clear(w.splits) // as another transaction would begin
+		w.last = recordKey{}
+		first, _ := c.First("finish", fold.MaxLeaders)
+		at := func(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
+		best := w.split(splitKey{"G/r", "finish"}).best
+		from, to := at(best[0].competitor), at(best[maxBest-1].competitor)
+		if len(first) != fold.MaxLeaders || from >= to {
+			t.Fatalf("%d marks of a split that was not read", len(first))
+		}
+		for _, m := range first {
+			if p := at(m.Competitor); from <= p && p <= to {
+				t.Errorf("%s holds the codes of %d", m.Competitor, maxBest)
+			}
+		}
+	}, func(*bolt.Tx) {})
 }
 
 func codesOf(list []ranking.Mark) string {

@@ -29,6 +29,10 @@ func newHeader(run string, n int, contest string, now time.Time) header {
 	}
 }
 
+// Source returns the bard's source, and Seq the seq of the event made last.
+func (h *header) Source() string { return h.source }
+func (h *header) Seq() uint64    { return h.seq }
+
 // appendHead appends the next event of a type up to its data.
 func (h *header) appendHead(dst []byte, kind string) []byte {
 	h.seq++
@@ -64,10 +68,6 @@ func (p *Plays) Join(run string, n int) *Plays {
 
 // Contest returns the id of the contest.
 func (p *Plays) Contest() string { return p.contest }
-
-// Source returns the bard's source, and Seq the seq of the event made last.
-func (p *Plays) Source() string { return p.source }
-func (p *Plays) Seq() uint64    { return p.seq }
 
 // appendStart appends the events that define and start the contest, as a JSON array.
 func (p *Plays) appendStart(dst []byte) []byte {
@@ -138,9 +138,6 @@ func NewMarks(run string, n, players int, contest string) *Marks {
 		random:  mathrand.New(mathrand.NewPCG(uint64(n), uint64(players))),
 	}
 }
-
-// Seq returns the seq of the event made last.
-func (m *Marks) Seq() uint64 { return m.seq }
 
 // appendStart appends the events that define and start the contest, as a JSON array.
 func (m *Marks) appendStart(dst []byte) []byte {

@@ -2,11 +2,12 @@ package load
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
 )
 
 // Span is the time in which a cell is measured.
@@ -87,28 +88,25 @@ func CloseAll(list []Writer) {
 // for the writes that are under way then, and returns the latencies of those that ended
 // within the span.
 func ClosedLoop(ctx context.Context, writers []Writer, s Span) (*Meter, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	meters := make([]*Meter, len(writers))
-	var running sync.WaitGroup
+	running, ctx := errgroup.WithContext(ctx)
 	for i, w := range writers {
 		m := NewMeter(s)
 		meters[i] = m
-		running.Go(func() {
+		running.Go(func() error {
 			for sent := time.Now(); sent.Before(s.Until); {
 				if err := w.Write(ctx); err != nil {
-					cancel(err)
-					return
+					return err
 				}
 				acked := time.Now()
 				m.Record(sent, acked)
 				sent = acked
 			}
+			return nil
 		})
 	}
-	running.Wait()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	if running.Wait() != nil {
+		return nil, context.Cause(ctx) // ctx may have ended before the writers failed
 	}
 	sum := NewMeter(Span{})
 	for _, m := range meters {
@@ -117,62 +115,41 @@ func ClosedLoop(ctx context.Context, writers []Writer, s Span) (*Meter, error) {
 	return sum, nil
 }
 
-// Scheduled is writers that write at fixed times, however long an answer takes.
-type Scheduled struct {
-	writers []Writer
-	began   time.Time
-	acked   atomic.Int64
-	cancel  context.CancelCauseFunc
-	running sync.WaitGroup
-	end     chan struct{}
-}
-
-// StartScheduled has the writers write perSecond events a second together until Stop. The
-// context that it returns ends when one of them fails. A writer that is late writes
-// without a pause until it has made up for it, so that a server that stalls gets no rest
-// for that.
-func StartScheduled(ctx context.Context, writers []Writer, perSecond float64) (context.Context, *Scheduled) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	l := &Scheduled{writers: writers, began: time.Now(), cancel: cancel, end: make(chan struct{})}
+// WhileWriting runs a function while the writers together write perSecond events a second,
+// and returns how many a second were acknowledged. The function's context ends when one of
+// them fails. A writer that is late writes without a pause until it has made up for it, so
+// that a server that stalls gets no rest for that.
+func WhileWriting(
+	ctx context.Context, writers []Writer, perSecond float64, run func(context.Context) error,
+) (written float64, err error) {
+	var acked atomic.Int64
+	began, end := time.Now(), make(chan struct{})
 	step := time.Duration(float64(len(writers)) / perSecond * float64(time.Second))
+	running, ctx := errgroup.WithContext(ctx)
 	for i, w := range writers {
-		due := l.began.Add(step * time.Duration(i) / time.Duration(len(writers)))
-		l.running.Go(func() {
-			if err := l.write(ctx, w, due, step); err != nil {
-				cancel(err)
+		due := began.Add(step * time.Duration(i) / time.Duration(len(writers)))
+		running.Go(func() error {
+			for ; ; due = due.Add(step) {
+				select {
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				case <-end:
+					return nil
+				case <-time.After(time.Until(due)):
+				}
+				if err := w.Write(ctx); err != nil {
+					return err
+				}
+				acked.Add(1)
 			}
 		})
 	}
-	return ctx, l
-}
-
-func (l *Scheduled) write(ctx context.Context, w Writer, due time.Time, step time.Duration) error {
-	for ; ; due = due.Add(step) {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-l.end:
-			return nil
-		case <-time.After(time.Until(due)):
-		}
-		if err := w.Write(ctx); err != nil {
-			return err
-		}
-		l.acked.Add(1)
+	runErr := run(ctx)
+	close(end)
+	if err := running.Wait(); err != nil || runErr != nil {
+		return 0, errors.Join(runErr, err)
 	}
-}
-
-// Stop waits for the writes under way and returns how many events a second were
-// acknowledged. It must be called once.
-func (l *Scheduled) Stop(ctx context.Context) (perSecond float64, err error) {
-	close(l.end)
-	l.running.Wait()
-	took := time.Since(l.began)
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
-	}
-	l.cancel(nil)
-	return float64(l.acked.Load()) / took.Seconds(), nil
+	return float64(acked.Load()) / time.Since(began).Seconds(), nil
 }
 
 // Sleep waits for d, or returns why ctx ended.

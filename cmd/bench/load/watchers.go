@@ -5,33 +5,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// WatchReaders is the number of goroutines that read the watchers' connections. One or
-// two made no difference that could be seen on two cores.
-const WatchReaders = 2
 
 // beginning bounds the watchers that are connected and not yet begun, so that no server's
 // queue of connections overflows.
 const beginning = 256
 
 // Watchers are the watchers of one contest at one frontend, each with a stream of its
-// own.
+// own. One goroutine reads them all.
 type Watchers struct {
-	began   time.Time
-	first   uint64         // revision of the first event; nobody else writes to the store
-	warmup  int            // number of events that are not measured
-	sent    []atomic.Int64 // when each event was published, in nanoseconds after began; 0: not yet
-	count   int
-	readers []*watchReader
-	begun   atomic.Int64 // watchers that have got the record as it was when they came
-	done    atomic.Int64 // watchers that have got the last event
-	over    atomic.Bool
-	failed  chan error
-	reading sync.WaitGroup
+	began  time.Time
+	first  uint64         // revision of the first event; nobody else writes to the store
+	warmup int            // number of events that are not measured
+	sent   []atomic.Int64 // when each event was published, in nanoseconds after began; 0: not yet
+	count  int
+	poll   *epoll[*watcher]
+	begun  int // watchers that have got the record as it was when they came
+	done   int // watchers that have got the last event
+	seen   Seen
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the reader has ended
+	failed error         // of the reader
 }
 
 // Seen is what the watchers have seen.
@@ -39,57 +35,55 @@ type Seen struct {
 	Latency *Meter // from publishing to receipt, for each watcher and event
 	Told    int    // watchers times events
 	Skipped int    // of these, those that came only as a newer one
-	Missing int    // watchers that never got the last event
 }
 
 // OpenWatchers has n watchers watch a contest at a frontend, and waits until each has
 // begun. first is the revision of the next event, of warmup+events that are published.
-// The watchers must be closed, also after an error.
+// The watchers must be closed.
 func OpenWatchers(ctx context.Context, addr, contest string, n int, first uint64, warmup, events int) (*Watchers, error) {
+	poll, err := newEpoll[*watcher]()
+	if err != nil {
+		return nil, err
+	}
 	w := &Watchers{
-		began: time.Now(), first: first, warmup: warmup, sent: make([]atomic.Int64, warmup+events),
-		count: n, failed: make(chan error, 1),
+		began: time.Now(), first: first, warmup: warmup, sent: make([]atomic.Int64, warmup+events), count: n,
+		poll: poll, seen: Seen{Latency: NewMeter(Span{})}, ended: make(chan struct{}),
 	}
-	for range WatchReaders {
-		poll, err := newEpoll[*watcher]()
-		if err != nil {
-			return w, err
-		}
-		w.readers = append(w.readers, &watchReader{all: w, poll: poll, latency: NewMeter(Span{})})
+	if err := w.open(ctx, addr, contest); err != nil {
+		poll.close()
+		return nil, err
 	}
-	// moved: the frontend must not send a watcher to another one.
-	request := []byte("GET /v1/watch?moved=1&contest=" + contest + " HTTP/1.1\r\nHost: " + addr +
-		"\r\nAccept: text/event-stream\r\n\r\n")
-	for i := range n {
-		r := w.readers[i%len(w.readers)]
-		if err := r.poll.open(addr, request, &watcher{}); err != nil {
-			return w, fmt.Errorf("watcher %d of %d: %w", i+1, n, err)
-		}
-		for int64(i)-w.begun.Load() >= beginning {
-			if err := w.readAll(ctx); err != nil {
-				return w, err
-			}
-		}
-	}
-	for w.begun.Load() < int64(n) {
-		if err := w.readAll(ctx); err != nil {
-			return w, err
-		}
-	}
-	for _, r := range w.readers {
-		w.reading.Go(r.run)
-	}
+	ctx, w.cancel = context.WithCancel(ctx)
+	go w.read(ctx)
 	return w, nil
 }
 
-// readAll reads what there is, before the readers run.
-func (w *Watchers) readAll(ctx context.Context) error {
-	for _, r := range w.readers {
-		if err := r.poll.wait(1, r.take); err != nil {
-			return fmt.Errorf("watcher: %w", err)
+func (w *Watchers) open(ctx context.Context, addr, contest string) error {
+	// moved: the frontend must not send a watcher to another one.
+	request := []byte("GET /v1/watch?moved=1&contest=" + contest + " HTTP/1.1\r\nHost: " + addr +
+		"\r\nAccept: text/event-stream\r\n\r\n")
+	for opened := 0; w.begun < w.count; {
+		if opened < w.count && opened-w.begun < beginning {
+			opened++
+			if err := w.poll.open(addr, request, &watcher{}); err != nil {
+				return fmt.Errorf("watcher %d of %d: %w", opened, w.count, err)
+			}
+			continue
+		}
+		if err := errors.Join(w.poll.wait(1, w.take), context.Cause(ctx)); err != nil {
+			return err
 		}
 	}
-	return context.Cause(ctx)
+	return nil
+}
+
+// read reads until every watcher has got the last event, or ctx ends.
+func (w *Watchers) read(ctx context.Context) {
+	defer close(w.ended)
+	const millis = 50
+	for w.done < w.count && ctx.Err() == nil && w.failed == nil {
+		w.failed = w.poll.wait(millis, w.take)
+	}
 }
 
 // Publish has p write all events, perSecond a second, whether or not the watchers keep
@@ -101,8 +95,8 @@ func (w *Watchers) Publish(ctx context.Context, p *Poster, perSecond float64) er
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case err := <-w.failed:
-			return err
+		case <-w.ended: // Wait says why
+			return nil
 		case <-time.After(time.Until(due)):
 		}
 		due = due.Add(step)
@@ -117,56 +111,31 @@ func (w *Watchers) Publish(ctx context.Context, p *Poster, perSecond float64) er
 	return nil
 }
 
-// Wait waits until every watcher has got the last event, for at most limit, and returns
-// what they have seen.
+// Wait waits until every watcher has got the last event, and returns what they have seen.
+// It is an error if that takes longer than limit.
 func (w *Watchers) Wait(ctx context.Context, limit time.Duration) (Seen, error) {
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	var err error
-	for waiting := true; waiting && w.done.Load() < int64(w.count); {
-		select {
-		case err = <-w.failed:
-			waiting = false
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-			waiting = false
-		case <-late.C:
-			waiting = false
-		case <-tick.C:
-		}
+	select {
+	case <-w.ended:
+	case <-ctx.Done():
+	case <-time.After(limit):
 	}
 	w.end()
-	s := Seen{Latency: NewMeter(Span{}), Missing: w.count - int(w.done.Load())}
-	for _, r := range w.readers {
-		s.Latency.Merge(r.latency)
-		s.Told += r.told
-		s.Skipped += r.skipped
+	err := errors.Join(w.failed, context.Cause(ctx))
+	if err == nil && w.done < w.count {
+		err = fmt.Errorf("%d of %d watchers did not get the last event within %s", w.count-w.done, w.count, limit)
 	}
-	return s, err
+	return w.seen, err
 }
 
 func (w *Watchers) end() {
-	w.over.Store(true)
-	w.reading.Wait()
+	w.cancel()
+	<-w.ended
 }
 
-// Close ends the readers and closes the connections.
+// Close ends the reader and closes the connections.
 func (w *Watchers) Close() {
 	w.end()
-	for _, r := range w.readers {
-		r.poll.close()
-	}
-}
-
-// watchReader reads the connections of some watchers. It belongs to its goroutine until
-// all is over.
-type watchReader struct {
-	all           *Watchers
-	poll          *epoll[*watcher]
-	latency       *Meter
-	told, skipped int
+	w.poll.close()
 }
 
 // watcher is one stream.
@@ -175,23 +144,9 @@ type watcher struct {
 	next  int // the first event that it has not got
 }
 
-// run reads until the watchers are over.
-func (r *watchReader) run() {
-	const overPoll = 50 // ms
-	for !r.all.over.Load() {
-		if err := r.poll.wait(overPoll, r.take); err != nil {
-			select {
-			case r.all.failed <- fmt.Errorf("watcher: %w", err):
-			default: // another reader has failed
-			}
-			return
-		}
-	}
-}
-
 // take handles the whole messages of data.
-func (r *watchReader) take(c *rawConn[*watcher], data []byte) (used int, err error) {
-	at := time.Since(r.all.began)
+func (w *Watchers) take(c *rawConn[*watcher], data []byte) (used int, err error) {
+	at := time.Since(w.began)
 	for {
 		begins, revision, n, err := parseMessage(data[used:])
 		if err != nil || n == 0 {
@@ -200,42 +155,41 @@ func (r *watchReader) take(c *rawConn[*watcher], data []byte) (used int, err err
 		used += n
 		if begins && !c.state.begun {
 			c.state.begun = true
-			r.all.begun.Add(1)
+			w.begun++
 		}
 		if revision != 0 {
-			if err := r.count(c.state, revision, at); err != nil {
+			if err := w.got(c.state, revision, at); err != nil {
 				return used, err
 			}
 		}
 	}
 }
 
-// count counts the events up to a revision. An event that a newer one replaced counts
+// got counts the events up to a revision. An event that a newer one replaced counts
 // when the newer one comes: from then on its watcher knows it.
-func (r *watchReader) count(w *watcher, revision uint64, at time.Duration) error {
-	a := r.all
-	if revision < a.first {
+func (w *Watchers) got(of *watcher, revision uint64, at time.Duration) error {
+	if revision < w.first {
 		return nil
 	}
-	last := int(revision - a.first)
-	if last >= len(a.sent) || a.sent[last].Load() == 0 {
+	last := int(revision - w.first)
+	if last >= len(w.sent) || w.sent[last].Load() == 0 {
 		return fmt.Errorf("got the revision %d, which has not been published", revision)
 	}
-	if w.next > last {
+	if of.next > last {
 		return nil
 	}
-	for ; w.next <= last; w.next++ {
-		if w.next < a.warmup {
+	for ; of.next <= last; of.next++ {
+		if of.next < w.warmup {
 			continue
 		}
-		r.latency.Add(at - time.Duration(a.sent[w.next].Load()))
-		r.told++
-		if w.next < last {
-			r.skipped++
+		w.seen.Latency.Add(at - time.Duration(w.sent[of.next].Load()))
+		w.seen.Told++
+		if of.next < last {
+			w.seen.Skipped++
 		}
 	}
-	if w.next == len(a.sent) {
-		a.done.Add(1)
+	if of.next == len(w.sent) {
+		w.done++
 	}
 	return nil
 }
