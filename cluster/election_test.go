@@ -100,3 +100,22 @@ func TestMemberThatStoodForElectionFollowsTheMasterOfTheRoundsAgain(t *testing.T
 		}
 	})
 }
+
+// The end of a stream is no proof that the master is lost: members hear of it otherwise.
+func TestMasterWhoseStreamsEndStaysTheMaster(t *testing.T) {
+	runScript(t, nil, func(s *script) {
+		master := s.member("f2") // so that the voter that stands first has the lowest id
+		if !s.post(3) || !s.transfer(master) || !s.mustAgree() {
+			return
+		}
+		term := master.raft.CurrentTerm()
+		for range 50 { // no stream lasts for a round
+			s.net.loseStreams()
+			time.Sleep(60 * time.Millisecond) // virtual
+		}
+		if now := master.raft.CurrentTerm(); now != term || !master.Master() {
+			s.problemf("it lost its office of term %d; now the term is %d", term, now)
+		}
+		s.post(3)
+	})
+}
