@@ -154,6 +154,32 @@ func TestAVoidCostsTheSameHoweverManyContestsHaveChanged(t *testing.T) {
 	}
 }
 
+// What is held back before a post is written once, also if the post is undone.
+func TestAnUndonePostCostsTheSameHoweverMuchIsHeldBack(t *testing.T) {
+	const undone = 50
+	costs := map[int]int64{}
+	for _, before := range []int{10, 5000} {
+		hello := `{"id":"%s","source":"%[1]s","type":"alert","contest_id":"G/2","data":{"text":"hello"}}`
+		fill := score.Post{Mode: score.UntilRefused, Events: []score.Event{decodeEvent(t, hello, "first")}}
+		for i := range before {
+			fill.Events = append(fill.Events, decodeEvent(t,
+				`{"id":"e%d","source":"s","type":"alert","contest_id":"G/1","data":{"text":"%0200d"}}`, i+1, i))
+		}
+		posts := []score.Post{singlePost(decodeEvent(t, hello, "second"))}
+		for i := range undone {
+			posts = append(posts, score.Post{Mode: score.AllOrNone, Events: []score.Event{
+				decodeEvent(t, `{"id":"v%d","source":"t","seq":1,"type":"event.void","contest_id":"G/2","data":{"voids":"first","reason":"x"}}`, i),
+				decodeEvent(t, `{"id":"w%d","source":"t","seq":2,"type":"event.void","contest_id":"G/2","data":{"voids":"none","reason":"x"}}`, i),
+			}})
+		}
+		entries := []Entry{{1, encodeEntry(t, fill)}, {2, encodeEntry(t, posts...)}}
+		costs[before] = (allocatedBy(t, entries) - allocatedBy(t, entries[:1])) / undone
+	}
+	if few, many := costs[10], costs[5000]; many > few+50<<10 {
+		t.Errorf("an undone post allocates %d bytes after 5,000 events, and %d bytes after 10", many, few)
+	}
+}
+
 // allocatedBy returns the bytes that a new machine allocates to apply entries at once.
 func allocatedBy(t *testing.T, entries []Entry) int64 {
 	m := newMachine(t)

@@ -34,8 +34,8 @@ type acks struct {
 }
 
 type ack struct {
-	term      chan uint64
-	lateUntil atomic.Int64 // in ns; heartbeats of two epochs may overlap
+	term       chan uint64
+	distrusted atomic.Pointer[time.Time] // since when heartbeats are sent; nil if none were. Two epochs may overlap
 }
 
 func (a *acks) of(id raft.ServerID) *ack {
@@ -54,7 +54,7 @@ func (a *acks) of(id raft.ServerID) *ack {
 // must be sent.
 func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 	from := a.of(id)
-	if a.round == 0 || time.Now().UnixNano() < from.lateUntil.Load() {
+	if since := from.distrusted.Load(); a.round == 0 || since != nil && time.Since(*since) < a.pause {
 		return false
 	}
 	select {
@@ -80,7 +80,8 @@ func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 
 // distrust makes heartbeats to a member be sent for a while.
 func (a *acks) distrust(id raft.ServerID) {
-	a.of(id).lateUntil.Store(time.Now().Add(a.pause).UnixNano())
+	now := time.Now() // not affected by changes of the wall clock
+	a.of(id).distrusted.Store(&now)
 }
 
 // NoteAcked notes that a member has acknowledged a round of this master in a term.

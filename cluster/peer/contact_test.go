@@ -30,6 +30,24 @@ func TestAcknowledgedRoundAnswersAHeartbeat(t *testing.T) {
 	})
 }
 
+// hashicorp/raft decodes the answers to all heartbeats to a member into one struct.
+func TestAnswerByARoundSharesNoMemoryWithTheTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}, ctx: t.Context()}
+		h.Header = raft.RPCHeader{ID: []byte("f1"), Addr: []byte("f1:9000")}
+		go func() { time.Sleep(time.Millisecond); h.NoteAcked("f2", 5) }()
+		var answer raft.AppendEntriesResponse
+		if err := h.AppendEntries("f2", "f2:9000", &raft.AppendEntriesRequest{Term: 5}, &answer); err != nil {
+			t.Fatal(err)
+		}
+		copy(answer.ID, "f2")
+		copy(answer.Addr, "f2:9000")
+		if id, addr := string(h.Header.ID), string(h.Header.Addr); id != "f1" || addr != "f1:9000" {
+			t.Errorf("after the next answer this member says that it is %s at %s", id, addr)
+		}
+	})
+}
+
 func TestLateRoundBringsTheHeartbeatsBackForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}}

@@ -29,6 +29,7 @@ type Tx struct {
 
 	recording bool
 	undoLog   []func()
+	written   []*bucket // while changes were recorded
 }
 
 // bucket is a bucket and its changes.
@@ -96,8 +97,11 @@ func (t *Tx) write(b *bucket) {
 			t.Fail(b.Delete(key))
 		}
 	}
-	pending := b.pending
-	t.OnUndo(func() { b.pending = pending })
+	if t.recording {
+		pending := b.pending
+		t.OnUndo(func() { b.pending = pending })
+		t.written = append(t.written, b)
+	}
 	b.pending = map[string][]byte{}
 }
 
@@ -197,10 +201,10 @@ func (t *Tx) alloc(n int) []byte {
 }
 
 // BeginUndo starts to record changes.
-func (t *Tx) BeginUndo() { t.recording, t.undoLog = true, nil }
+func (t *Tx) BeginUndo() { t.recording, t.undoLog, t.written = true, nil, nil }
 
 // EndUndo stops recording and drops what was recorded.
-func (t *Tx) EndUndo() { t.recording, t.undoLog = false, nil }
+func (t *Tx) EndUndo() { t.recording, t.undoLog, t.written = false, nil, nil }
 
 // Recording reports whether changes are recorded.
 func (t *Tx) Recording() bool { return t.recording }
@@ -228,9 +232,16 @@ func Set[K comparable, V any](t *Tx, m map[K]V, key K, value V) {
 	m[key] = value
 }
 
-// Undo reverts all changes since BeginUndo, the last one first.
+// Undo reverts all changes since BeginUndo, the last one first, and stops recording. What was
+// held back before them, and had been written, is written again now, not each time that a
+// post is undone.
 func (t *Tx) Undo() {
 	for _, revert := range slices.Backward(t.undoLog) {
 		revert()
+	}
+	written := t.written
+	t.EndUndo()
+	for _, b := range written {
+		t.write(b)
 	}
 }
