@@ -80,18 +80,6 @@ func GetJSON(bucket *bolt.Bucket, key []byte, into any) (ok bool, err error) {
 	return true, json.Unmarshal(value, into)
 }
 
-// Counter returns a number of 8 bytes; 0 if it is not set.
-func Counter(bucket *bolt.Bucket, key []byte) (uint64, error) {
-	v, err := Get(bucket, key)
-	if v == nil || err != nil {
-		return 0, err
-	}
-	if len(v) != 8 {
-		return 0, ErrDamaged
-	}
-	return binary.BigEndian.Uint64(v), nil
-}
-
 // Key returns the key of the parts.
 func Key(parts ...string) []byte {
 	k := Prefix(parts...)
