@@ -87,7 +87,11 @@ func TestMemberThatComesBackLearnsFromItsStreamWhatIsCommitted(t *testing.T) {
 	}
 	back.start()
 	eventually(t, "it has applied what is committed", func() error {
-		if got := back.member().machine.Revision(); got != 3 {
+		m := back.member()
+		if ready, known := m.ReadyForReads(t.Context()), m.machine.Incarnation(); ready == nil && known == "" {
+			t.Error("it is ready, and does not know the settings of the group")
+		}
+		if got := m.machine.Revision(); got != 3 {
 			return fmt.Errorf("it is at revision %d", got)
 		}
 		return nil

@@ -82,6 +82,7 @@ func (e *elections) begin(epoch uint64) (end func()) {
 	l := &leadership{of: e, epoch: epoch}
 	l.ctx, l.cancel = context.WithCancel(e.ctx)
 	l.push = push.NewSender(l.ctx, e.pushConfig, epoch, e.raft.GetConfiguration().Configuration(), l.serve)
+	e.access.proposer.beginEpoch()
 	e.elected.Store(l)
 	e.replica.run(l.run)
 	return l.end

@@ -238,6 +238,9 @@ func notAppended(err error) bool {
 var errWedged = errors.New("raft refuses all entries because of a leadership transfer that has ended " +
 	"(hashicorp/raft#696); start this frontend again")
 
+// beginEpoch forgets what was refused in an earlier leadership of this member.
+func (p *proposer) beginEpoch() { p.refusedSince.Store(0) }
+
 // checkWedged ends a member whose Raft has not noticed that a leadership transfer has
 // ended. That can happen if it loses leadership meanwhile. If it became the master again,
 // it would accept no posts. Without this member another one is elected.

@@ -96,6 +96,9 @@ func (r *readiness) votersUnaware(ctx context.Context) (ids []string) {
 // ReadyForReads returns nil if linearizable reads can be answered, here or by the master;
 // else a *score.Problem.
 func (r *readiness) ReadyForReads(ctx context.Context) error {
+	if r.machine.Incarnation() == "" { // its state machine is being rebuilt, or the group has just begun
+		return score.Problemf(score.NotReady, "this frontend does not know the settings of the group yet")
+	}
 	if r.frontend.Leased() {
 		return nil
 	}

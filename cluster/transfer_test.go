@@ -68,15 +68,21 @@ func TestMasterWithAWedgedRaftEnds(t *testing.T) {
 		err     error
 		after   time.Duration
 		ends    bool
+		elected bool // anew, before that
 	}{
-		{1, raft.ErrLeadershipTransferInProgress, 0, false},
-		{1, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // one is under way
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // the first without
-		{0, nil, time.Second, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Second, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, true},
+		{handing: 1, err: raft.ErrLeadershipTransferInProgress},
+		{handing: 1, err: raft.ErrLeadershipTransferInProgress, after: time.Hour}, // one is under way
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Hour},             // the first without
+		{after: time.Second},
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Hour},
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Second},
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Hour, elected: true},
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Second},
+		{err: raft.ErrLeadershipTransferInProgress, after: time.Hour, ends: true},
 	} {
+		if step.elected {
+			m.proposer.beginEpoch()
+		}
 		m.proposer.transfers.Store(step.handing)
 		if since := m.proposer.refusedSince.Load(); since != 0 {
 			m.proposer.refusedSince.Store(since - int64(step.after))

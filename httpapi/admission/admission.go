@@ -266,9 +266,12 @@ func (c *Control) Access() *access.State { return c.options.Access() }
 // reader. It does at a frontend with certificates that does not know the settings of the
 // group yet.
 func (c *Control) Private() bool {
-	settings := &c.options.Access().Settings
-	return settings.Private || c.options.Secure && settings.Incarnation == ""
+	return c.options.Access().Settings.Private || c.options.Secure && !c.knowsSettings()
 }
+
+// knowsSettings reports whether this frontend knows the settings of the group. It does not
+// while it rebuilds its state, nor before a new group has any.
+func (c *Control) knowsSettings() bool { return c.options.Access().Settings.Incarnation != "" }
 
 // MayStillRead reports whether a caller that was admitted to read may go on. It may have
 // been admitted before the group became private, or before its grant was revoked or
@@ -306,6 +309,9 @@ func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
 	switch {
 	case caller.Covers(role):
 		return nil
+	case caller.Grant == nil && role == access.RoleReader && !g.knowsSettings():
+		return score.Problemf(score.NotReady,
+			"this frontend does not know yet whether the group is private; retry, or ask another frontend")
 	case caller.Grant == nil:
 		return g.Refuse(reasonMissing, score.Problemf(score.Unauthorized,
 			"this requires the role %s; send a token as Authorization: Bearer, over TLS", role))
