@@ -49,7 +49,6 @@ const (
 
 // The counts of wire.
 const (
-	countWrites         = "writes"
 	countOvertaken      = "pieces overtaken by another connection"
 	countSlowPiece      = "pieces later than 100 ms"
 	countLost           = "packets lost"
@@ -149,7 +148,6 @@ func (c *worldConn) recognize(b []byte) (frame byte) {
 	s := c.net.wire.wireState
 	s.mu.Lock()
 	watch := s.watch
-	s.counts[countWrites]++
 	switch {
 	case len(b) == 0 || c.body:
 	case c.dialed && c.carries == 0:

@@ -1,7 +1,0 @@
-//go:build !linux || race
-
-package peer
-
-import "net"
-
-func quick(c net.Conn) net.Conn { return c }
