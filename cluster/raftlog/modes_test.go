@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -70,8 +71,21 @@ func checkModes(t *testing.T, dir string) {
 		if d.IsDir() {
 			want = privateDir
 		}
-		if got := info.Mode().Perm(); got != want && d.Name() != "not-ours" {
-			t.Errorf("%s has the mode %o; want %o", path, got, want)
+		if d.Name() == "not-ours" {
+			return nil
+		}
+		// raft-wal begins a file of the log in the background, and it gets its mode then.
+		limit := time.After(10 * time.Second)
+		for info.Mode().Perm() != want {
+			select {
+			case <-limit:
+				t.Errorf("%s has the mode %o; want %o", path, info.Mode().Perm(), want)
+				return nil
+			case <-time.After(time.Millisecond):
+			}
+			if info, err = os.Stat(path); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

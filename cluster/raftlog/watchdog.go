@@ -76,16 +76,24 @@ type watch struct {
 }
 
 func (w *watch) tick() {
-	w.mu.Lock()
-	w.ticks++
-	over := w.over || w.store.stopped.Err() != nil
-	if !over && w.ticks < stallTicks {
-		w.timer.Reset(w.store.opts.StallTimeout / stallTicks)
-	}
-	w.mu.Unlock()
-	if !over && w.ticks == stallTicks {
+	if w.stalled() {
 		w.store.opts.Fatal(fmt.Errorf("a write of the log has not finished within %s", w.store.opts.StallTimeout))
 	}
+}
+
+// stalled counts a tick, and reports whether it is the one at which the write has stalled.
+func (w *watch) stalled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over || w.store.stopped.Err() != nil {
+		return false
+	}
+	w.ticks++
+	if w.ticks < stallTicks {
+		w.timer.Reset(w.store.opts.StallTimeout / stallTicks)
+		return false
+	}
+	return true
 }
 
 func (w *watch) end() {
