@@ -16,9 +16,10 @@ import (
 	"laurel/fsm"
 )
 
-// Raft's own commit message takes minutes here, so the followers can answer only because of the hints.
-func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
-	t.Parallel()
+// newGroupWithSlowCommits returns a group in which Raft's own message that entries are committed
+// takes minutes, so that followers learn it only from the hints.
+func newGroupWithSlowCommits(t *testing.T) *group {
+	t.Helper()
 	slow := false
 	g := newGroup(t, 3, func(o *Options) {
 		o.hooks.raftConfig = func(c *raft.Config) {
@@ -35,6 +36,12 @@ func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 	for _, n := range g.nodes {
 		n.start()
 	}
+	return g
+}
+
+func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
+	t.Parallel()
+	g := newGroupWithSlowCommits(t)
 	g.settle()
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID+" has a lease", func() error {
@@ -63,21 +70,7 @@ func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 // The log of a member that comes back has everything, and its state machine knows of none of it.
 func TestMemberThatComesBackLearnsFromItsStreamWhatIsCommitted(t *testing.T) {
 	t.Parallel()
-	slow := false
-	g := newGroup(t, 3, func(o *Options) {
-		o.hooks.raftConfig = func(c *raft.Config) {
-			if slow {
-				c.CommitTimeout = 10 * time.Minute
-			}
-		}
-	})
-	slow = true
-	for _, n := range g.nodes {
-		n.stop()
-	}
-	for _, n := range g.nodes {
-		n.start()
-	}
+	g := newGroupWithSlowCommits(t)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
 	back := g.others(g.master())[0]

@@ -37,9 +37,9 @@ import (
 
 const cleanMark = "clean " + string(rune('0'+formatVersion)) + " "
 
-// formatVersion is the version of the format of the database and its snapshots. Whoever
-// changes the buckets, their keys or their values changes it, so that no version reads the
-// records of another.
+// formatVersion is the version of the format of the database and its snapshots. It must
+// change with the buckets, their keys and their values, so that no version of Laurel reads
+// the records of another one.
 const formatVersion = 3
 
 func markerPath(path string) string { return path + ".mark" }

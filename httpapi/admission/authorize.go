@@ -99,9 +99,8 @@ func (g *Gate) grantOf(
 
 const (
 	// grantTimeout is how long a request waits for a grant that is not known here. A
-	// frontend applies a new grant some 20 to 40 ms after the master, and later on a machine
-	// that has much to do.
-	grantTimeout = 500 * time.Millisecond
+	// frontend applies a new grant some 20 to 40 ms after the master.
+	grantTimeout = 300 * time.Millisecond
 	grantPoll    = 10 * time.Millisecond
 	// maxAwaiting is how many requests wait for a grant at once. Others do not wait.
 	maxAwaiting = 64
