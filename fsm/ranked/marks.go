@@ -201,10 +201,9 @@ func (s *Contest) restate(r *record) (restated bool) {
 // replace replaces a mark at a split: nil if there was none, or is none.
 func (s *Contest) replace(split string, m, old *ranking.Mark) {
 	k := splitKey{s.contest.ID, split}
-	switch {
-	case m == nil:
+	if m == nil {
 		s.w.boards.RemoveMark(k.contestID, split, *old)
-	default:
+	} else {
 		s.w.boards.SetMark(k.contestID, split, *m)
 	}
 	known := s.w.split(k)
