@@ -50,9 +50,11 @@ var layout = map[string]rule{
 		"score", "trust/access", "fsm/database", "fsm/identity", "fsm/index", "fsm/ranked", "fsm/timeline",
 	}},
 	"trust/signing": {ours: []string{"score"}, strict: true, others: []string{json}},
-	"trust/access":  {ours: []string{"score"}, strict: true},
-	"trust/pki":     {ours: []string{"internal/address"}, strict: true},
-	"cluster":       {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
+	"trust/access":  {ours: []string{"score", "trust/operator"}, strict: true, others: []string{json}},
+	// What operators sign.
+	"trust/operator": {ours: []string{"score"}, strict: true},
+	"trust/pki":      {ours: []string{"internal/address"}, strict: true},
+	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},
