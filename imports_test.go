@@ -53,6 +53,7 @@ var layout = map[string]rule{
 	"trust/access":  {ours: []string{"score", "trust/operator"}, strict: true, others: []string{json}},
 	// What operators sign.
 	"trust/operator": {ours: []string{"score"}, strict: true},
+	"trust/keyfile":  {strict: true},
 	"trust/pki":      {ours: []string{"internal/address"}, strict: true},
 	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.

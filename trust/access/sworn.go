@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -44,6 +45,29 @@ type Operator struct {
 type RosterEntry struct {
 	Name string `json:"name"` // the id of the frontend
 	Key  []byte `json:"key"`  // Ed25519
+	// Proof is set in the state, but for the frontend that founded the group.
+	Proof *Proof `json:"proof,omitzero"`
+}
+
+// Proof is what Signed needs to restore the change that an operator has signed.
+type Proof struct {
+	At        time.Time `json:"at"`
+	By        string    `json:"by"`
+	Number    uint64    `json:"number"`
+	Key       string    `json:"key"`
+	Signature []byte    `json:"signature"`
+}
+
+// Signed returns the change that has put a frontend into the roster; nil for none.
+func (e *RosterEntry) Signed() *SignedChange {
+	if e == nil || e.Proof == nil {
+		return nil
+	}
+	p := e.Proof
+	return &SignedChange{
+		Change: Change{At: p.At, By: p.By, Sworn: &SwornChange{Frontend: &RosterEntry{Name: e.Name, Key: e.Key}}},
+		Number: p.Number, Key: p.Key, Signature: p.Signature,
+	}
 }
 
 // Founding makes a new store sworn. It is the first entry of its log, and the only one
@@ -152,6 +176,11 @@ func (s *State) ApplySigned(c *SignedChange) (next *State, summary string, refus
 	if p != nil {
 		next, digest = new(*s), nil
 	}
+	if sworn := c.Change.Sworn; p == nil && sworn != nil && sworn.Frontend != nil {
+		entry := *sworn.Frontend
+		entry.Proof = &Proof{c.Change.At, c.Change.By, c.Number, c.Key, c.Signature}
+		next.Roster = with(next.Roster, entry.Name, &entry)
+	}
 	used := *next.Operators[c.Key]
 	used.Number, used.Last = c.Number, digest
 	next.Operators = with(next.Operators, c.Key, &used)
@@ -176,14 +205,39 @@ func (o *Operator) verify(c *SignedChange, lineage string) (digest []byte, refus
 	return sum[:], nil
 }
 
+// KeyOf returns the key by which the roster knows a frontend; nil for none.
+func (s *State) KeyOf(name string) []byte {
+	if e := s.Roster[name]; e != nil {
+		return e.Key
+	}
+	return nil
+}
+
+// Announces reports whether a change, which may be newer than this state, is an operator's
+// word that a frontend has a key.
+func (s *State) Announces(c *SignedChange, name string, key []byte) bool {
+	by := s.Operators[c.Key]
+	if by == nil || by.Revoked || c.Number <= by.Number || c.Change.By != by.Name || c.Change.Actions() != 1 ||
+		c.Change.Sworn == nil || c.Change.Sworn.actions() != 1 || c.Change.Sworn.Frontend == nil {
+		return false
+	}
+	f := c.Change.Sworn.Frontend
+	_, refused := by.verify(c, s.Settings.Lineage)
+	return refused == nil && f.Name == name && bytes.Equal(f.Key, key)
+}
+
+// Fresh reports whether nothing of the state was ever set.
+func (s *State) Fresh() bool {
+	return !s.Settings.Sworn && !s.Guarded && s.Settings.Lineage == "" && s.Settings.Incarnation == "" &&
+		len(s.Grants) == 0 && len(s.Authorities) == 0
+}
+
 // found makes a store sworn of which nothing is known yet.
 func (s *State) found(c *SignedChange) (next *State, summary string, refused *score.Problem) {
 	f := c.Change.Sworn.Found
 	if p := c.Change.checkOrigin(); p != nil {
 		return nil, "", p
 	}
-	fresh := !s.Guarded && s.Settings.Lineage == "" && s.Settings.Incarnation == "" && len(s.Grants) == 0 &&
-		len(s.Authorities) == 0
 	k := score.Checker{}
 	checkKey(&k, "change.sworn.found.operator", f.Operator)
 	k.Path("change.sworn.found.name", f.Name, score.MaxID)
@@ -191,7 +245,7 @@ func (s *State) found(c *SignedChange) (next *State, summary string, refused *sc
 	switch {
 	case s.Settings.Sworn:
 		return nil, "", score.Problemf(score.StatusConflict, "the group is sworn already")
-	case !fresh:
+	case !s.Fresh():
 		return nil, "", score.Problemf(score.StatusConflict,
 			"only a new group can become sworn; make one with --bootstrap --sworn")
 	case c.Change.Sworn.actions() != 1:
@@ -311,6 +365,9 @@ func (s *State) dropFrontend(name string) (summary string, refused *score.Proble
 }
 
 func (f *RosterEntry) check(k *score.Checker, field string) {
+	if f.Proof != nil {
+		k.Fail(field+".proof", "has no effect: the signature of the change is the proof")
+	}
 	checkID(k, field+".name", f.Name)
 	checkKey(k, field+".key", f.Key)
 }
