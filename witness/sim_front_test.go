@@ -164,14 +164,14 @@ func (f *front) do(step func() Output) bool {
 	w := f.world
 	f.bend()
 	out := step()
-	if !w.calm && w.chance(0.002) && out.Send != nil {
+	if !w.calm && out.Send != nil && w.chance(w.crashes) {
 		switch { // it crashes before or after saving
 		case w.broken == breakSaving:
 			f.sent(out)
 		case w.chance(0.5) && out.Save != nil:
 			f.saved = out.Save
 		}
-		f.crash(w.between(0, time.Second))
+		f.crash(w.between(0, w.down))
 		return false
 	}
 	if out.Save != nil {
@@ -252,7 +252,7 @@ func (f *front) bend() {
 			n.self.newest = Head{}
 		}
 	case breakHistory:
-		n.holds = true
+		n.holds, n.cosignedAt = true, f.world.now.Add(-1) // but it renews no times
 	case breakWaiting:
 		for i := range n.rounds {
 			n.rounds[i].since = f.world.now

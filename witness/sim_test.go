@@ -92,7 +92,9 @@ type world struct {
 	// cosigned has, for each head, when each honest frontend first and last cosigned it.
 	cosigned map[Head]map[*front][2]time.Time
 	certs    []simCert
-	only     string // the fault that is looked for, if not any
+	crashes  float64       // the probability of a crash at a step
+	down     time.Duration // about how long a crash lasts, and the time between two
+	only     string        // the fault that is looked for, if not any
 	fault    string
 	counts   simCounts
 }
@@ -127,6 +129,10 @@ func newWorld(seed uint64, rule broken) *world {
 		w.fronts = append(w.fronts, &front{world: w, key: key})
 	}
 	w.liar = &liar{front: w.fronts[w.rand.IntN(simFrontends)], world: w, mood: w.rand.IntN(5)}
+	w.crashes, w.down = 0.002, time.Second
+	if rule == breakSaving || rule == breakAmnesia {
+		w.crashes, w.down = 0.05, 100*time.Millisecond
+	}
 	for _, f := range w.honest() {
 		f.start()
 	}
@@ -282,9 +288,9 @@ func (w *world) fail() {
 	}
 	f := w.honest()[w.rand.IntN(simFrontends-1)]
 	if f.up() && w.chance(0.5) {
-		f.crash(w.between(0, 2*time.Second))
+		f.crash(w.between(0, 2*w.down))
 	}
-	w.after(w.between(0, 3*time.Second), w.fail)
+	w.after(w.between(0, 3*w.down), w.fail)
 }
 
 // noteCosigned checks each certificate that the corrupt one can make now: honest frontends
