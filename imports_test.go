@@ -52,10 +52,13 @@ var layout = map[string]rule{
 	}},
 	"trust/signing": {ours: []string{"score", "trust/merkle"}, strict: true, others: []string{json}},
 	"trust/merkle":  {strict: true},
-	"trust/access":  {ours: []string{"score"}, strict: true},
-	"trust/pki":     {ours: []string{"internal/address"}, strict: true},
-	"witness":       {ours: []string{"trust/merkle"}, strict: true, others: []string{note}},
-	"cluster":       {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
+	"trust/access":  {ours: []string{"score", "trust/operator"}, strict: true, others: []string{json}},
+	// What operators sign.
+	"trust/operator": {ours: []string{"score"}, strict: true},
+	"trust/keyfile":  {strict: true},
+	"trust/pki":      {ours: []string{"internal/address"}, strict: true},
+	"witness":        {ours: []string{"trust/merkle"}, strict: true, others: []string{note}},
+	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},

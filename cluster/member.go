@@ -83,6 +83,7 @@ type Member struct {
 	polls      *poll.Reader
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
+	sworn      *swornKnowledge     // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -133,10 +134,9 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	if m.opts.Identity != nil {
-		m.auth = peer.NewAuthenticator(peer.AuthConfig{
-			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-			Refused: m.metrics.PeerRefused, Logger: m.log,
-		})
+		if err = m.startAuth(); err != nil {
+			return err
+		}
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
@@ -159,6 +159,21 @@ func (m *Member) start() (err error) {
 	m.wire(reports)
 	m.registerGauges()
 	m.runAll(elected)
+	return nil
+}
+
+// startAuth makes what authenticates the members of a secure group.
+func (m *Member) startAuth() (err error) {
+	if m.witness, err = WitnessKey(m.opts.Dir); err != nil {
+		return err
+	}
+	if m.sworn, err = openSworn(m.replica); err != nil {
+		return err
+	}
+	m.auth = peer.NewAuthenticator(peer.AuthConfig{
+		Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
+		Witness: m.witness, Sworn: m.sworn.State, Refused: m.metrics.PeerRefused, Logger: m.log,
+	})
 	return nil
 }
 
@@ -269,6 +284,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
+		m.run(func() { m.sworn.run(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }

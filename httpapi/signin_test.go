@@ -107,7 +107,7 @@ func TestASessionReadsAndDoesNothingElse(t *testing.T) {
 			case reads && refused:
 				t.Errorf("%s: %s %s: got %d %s", name, rt.method, path, got.StatusCode, got.body)
 			case !reads && !refused && rt.permit != admission.PermitAll && rt.permit != admission.PermitEnroll &&
-				rt.permit != admission.PermitPost:
+				rt.permit != admission.PermitSigned && rt.permit != admission.PermitPost:
 				t.Errorf("%s: %s %s: got %d %s", name, rt.method, path, got.StatusCode, got.body)
 			}
 		}

@@ -37,7 +37,7 @@ reached, and what was not reported as done was not sent. A frontend also ends wi
 	c.AddCommand(
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
-		newClusterCommand(), newAccessCommand(), newAuditCommand(),
+		newClusterCommand(), newAccessCommand(), newAuditCommand(), newOperatorCommand(), newRosterCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

@@ -53,6 +53,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(encoded)
 	}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	for _, c := range []access.Change{
+		{At: at, By: "getafix", Revoke: "feed"},
+		{At: at, By: "getafix", Sworn: &access.SwornChange{Frontend: &access.RosterEntry{Name: "f2", Key: make([]byte, 32)}}},
+	} {
+		signed, err := access.Sign(key, "games", 1, c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		encoded, err := EncodeSigned(signed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxFuzzInput {
 			return
@@ -64,6 +79,15 @@ func FuzzDecode(f *testing.F) {
 		for _, p := range command.Posts {
 			for i := range p.Events {
 				checkRoundTrip(t, &p.Events[i])
+			}
+		}
+		if command.Signed != nil {
+			encoded, err := EncodeSigned(command.Signed)
+			if err != nil {
+				t.Fatalf("%+v was decoded and cannot be encoded: %v", command.Signed, err)
+			}
+			if again, err := Decode(encoded); err != nil || !reflect.DeepEqual(again.Signed, command.Signed) {
+				t.Fatalf("%+v became %+v: %v", command.Signed, again.Signed, err)
 			}
 		}
 		if command.Change == nil {
