@@ -18,6 +18,7 @@ const (
 	raft   = "github.com/hashicorp/raft"
 	json   = "github.com/go-json-experiment/json"
 	norm   = "golang.org/x/text/unicode/norm"
+	note   = "golang.org/x/mod/sumdb/note"
 )
 
 // rule is what the packages under one directory may import. Tests may import more of ours, but
@@ -49,12 +50,14 @@ var layout = map[string]rule{
 	"fsm/view": {ours: []string{
 		"score", "trust/access", "fsm/database", "fsm/identity", "fsm/index", "fsm/ranked", "fsm/timeline",
 	}},
-	"trust/signing": {ours: []string{"score"}, strict: true, others: []string{json}},
+	"trust/signing": {ours: []string{"score", "trust/merkle"}, strict: true, others: []string{json}},
+	"trust/merkle":  {strict: true},
 	"trust/access":  {ours: []string{"score", "trust/operator"}, strict: true, others: []string{json}},
 	// What operators sign.
 	"trust/operator": {ours: []string{"score"}, strict: true},
 	"trust/keyfile":  {strict: true},
 	"trust/pki":      {ours: []string{"internal/address"}, strict: true},
+	"witness":        {ours: []string{"trust/merkle"}, strict: true, others: []string{note}},
 	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},

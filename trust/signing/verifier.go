@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/trust/merkle"
 )
 
 // maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree
@@ -20,7 +21,7 @@ type Verifier struct {
 	mu sync.Mutex
 	// trees holds the trees whose signatures are valid. If a node is known, then so are
 	// its sibling and all nodes above it, with their siblings.
-	trees  map[treeKey]tree
+	trees  map[treeKey]knownTree
 	checks int
 }
 
@@ -69,7 +70,7 @@ func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signat
 	if err != nil || len(public) != ed25519.PublicKeySize || !score.ValidLineage(lineage) {
 		return false
 	}
-	leaf, _ := leafHash(make([]byte, 0, 512), form)
+	leaf, _ := merkle.LeafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
@@ -98,7 +99,7 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	nodes, rest := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
 	top := len(nodes) - 1
 	index := s.Index >> top
-	want := t[top:].appendPath(make([]byte, 0, maxHeight*len(leaf)), index)
+	want := merkle.Tree(t[top:]).AppendPath(make([]byte, 0, maxHeight*len(leaf)), index)
 	if nodes[top] != t[top][index] || !bytes.Equal(rest, want) {
 		return false, true
 	}
@@ -107,15 +108,15 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 }
 
 // store caches a tree. v.mu must be held.
-func (v *Verifier) store(key *treeKey, t tree) {
+func (v *Verifier) store(key *treeKey, t knownTree) {
 	if v.trees == nil || len(v.trees) >= maxTrees {
-		v.trees = make(map[treeKey]tree) // it costs little to verify the trees in use once more
+		v.trees = make(map[treeKey]knownTree) // it costs little to verify the trees in use once more
 	}
 	v.trees[*key] = t
 }
 
 // add makes the nodes above a valid leaf, and their siblings, known.
-func (t tree) add(nodes []hash, s *score.Signature) {
+func (t knownTree) add(nodes []hash, s *score.Signature) {
 	index, path := s.Index, s.Path
 	for i, node := range nodes[:len(nodes)-1] {
 		t[i][index] = node

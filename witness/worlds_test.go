@@ -1,0 +1,127 @@
+package witness
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// worldCount returns how many worlds a test runs: few in go test ./..., and as many as
+// LAUREL_WORLDS says.
+func worldCount(usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("LAUREL_WORLDS")); err == nil {
+		return n
+	}
+	return usual
+}
+
+const (
+	lying = 15 * time.Second
+	quiet = 6 * time.Second
+)
+
+// runWorld lets a world run, and then go on without the corrupt one.
+func runWorld(seed uint64, rule broken, only string) *world {
+	w := newWorld(seed, rule)
+	w.only = only
+	w.run(lying)
+	w.settle()
+	return w
+}
+
+// settle lets the corrupt one fall silent and all others come up, and looks how many rounds
+// it takes until there is a certificate again.
+func (w *world) settle() {
+	if w.fault != "" || w.only != "" && w.only != noMore {
+		return
+	}
+	w.calm, w.loss, w.delay = true, 0, 5*time.Millisecond
+	for _, f := range w.honest() {
+		if !f.up() {
+			f.start()
+		}
+	}
+	w.run(quiet)
+	before := len(w.certs)
+	for rounds := 1; rounds <= 3 && w.fault == ""; rounds++ {
+		w.run(SealInterval)
+		if len(w.certs) > before {
+			w.counts.recovered++
+			w.counts.slowest = max(w.counts.slowest, rounds)
+			return
+		}
+	}
+	w.failed("%s within 3 rounds: %s", noMore, w.describe())
+}
+
+func (w *world) describe() (all string) {
+	for _, f := range w.honest() {
+		if !f.up() {
+			all += fmt.Sprintf("\n%s is down", f.key.name)
+			continue
+		}
+		n := f.node
+		all += fmt.Sprintf("\n%s master=%t log %v reported %d cosigned %d %v top %d %v holds %t left %d goes back %v", f.key.name, w.master == f,
+			w.logs[f.head()], n.state.reported.Size, n.state.cosigned.Size, w.logs[n.state.cosigned], n.top.Size, w.logs[n.top], n.holds, n.state.left, n.leaving)
+	}
+	return all
+}
+
+func (c *simCounts) add(o simCounts) {
+	c.certificates += o.certificates
+	c.convicted += o.convicted
+	c.diverged += o.diverged
+	c.split += o.split
+	c.silent += o.silent
+	c.crashes += o.crashes
+	c.goneBack += o.goneBack
+	c.recovered += o.recovered
+	c.slowest = max(c.slowest, o.slowest)
+}
+
+func TestNoWorldHasTwoCertificatesThatDisagree(t *testing.T) {
+	t.Parallel()
+	first, _ := strconv.ParseUint(os.Getenv("LAUREL_SEED"), 10, 64)
+	worlds, sum := worldCount(40), simCounts{}
+	for seed := first; seed < first+uint64(worlds); seed++ {
+		w := runWorld(seed, breakNothing, "")
+		if w.fault != "" {
+			t.Fatalf("seed %d: %s", seed, w.fault)
+		}
+		sum.add(w.counts)
+	}
+	t.Logf("%d worlds: %+v", worlds, sum)
+}
+
+// Each rule is broken on purpose, and the same checks must notice it in such worlds.
+func TestEveryBrokenRuleIsFound(t *testing.T) {
+	for _, one := range []struct {
+		rule   broken
+		worlds int
+		fault  string
+	}{
+		{breakSaving, 600, disagree},
+		{breakAmnesia, 600, disagree},
+		{breakOnce, 600, disagree},
+		{breakHistory, 600, disagree},
+		{breakTwoReports, 600, disagree},
+		{breakUnproven, 600, disagree},
+		{breakLate, 600, disagree},
+		{breakReader, 600, disagree},
+		{breakOlderTimes, 100, tooFresh},
+		{breakWaiting, 100, waited},
+		{breakAlone, 100, noMore},
+	} {
+		t.Run(string(one.rule), func(t *testing.T) {
+			for seed := range uint64(one.worlds) {
+				if w := runWorld(seed, one.rule, one.fault); w.fault != "" {
+					t.Logf("seed %d: %s", seed, w.fault)
+					return
+				}
+			}
+			t.Errorf("nothing was found in %d worlds", one.worlds)
+		})
+	}
+}
