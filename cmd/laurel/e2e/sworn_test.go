@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"laurel/trust/keyfile"
+	"laurel/witness"
 )
 
 // swornGroup is a group of processes whose changes an operator signs.
@@ -87,6 +90,23 @@ func TestASwornGroupTakesOnlyWhatAnOperatorHasSigned(t *testing.T) {
 	if r := command(t, "bard", append(alert, "--source", "desk", "--token", desk)...); r.code != 1 ||
 		!strings.Contains(r.err, "unsigned") {
 		t.Errorf("an event by token: exit code %d: %s", r.code, r.err)
+	}
+
+	f1 := g.cli(0, "", "roster", "key", "--data", g.frontends[0].data)
+	if told := g.cli(1, g.key, "policy"); !strings.Contains(told, "f1=KEY") {
+		t.Errorf("laurel policy with a frontend that founded the group: %s", told)
+	}
+	key, err := keyfile.Read(g.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := witness.NewKey("getafix", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := witness.ParsePolicy([]byte(g.cli(0, g.key, "policy", "f1="+f1)+"\n"), operator.Verifier())
+	if err != nil || p.Quorum != 3 || len(p.Frontends) != 4 || p.Frontends[0].Name != "f1" {
+		t.Errorf("the policy is %+v, %v", p, err)
 	}
 
 	g.frontends[0].Kill()
