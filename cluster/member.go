@@ -75,6 +75,7 @@ type Member struct {
 	*readiness
 	*poster
 	forwarder
+	voucher
 	*accessControl
 	*membership
 	*transfers
@@ -186,6 +187,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
+	m.voucher = voucher{r}
 	m.rounds = readindex.New(readindex.Config{
 		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
 		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
