@@ -3,6 +3,7 @@ package witness
 import (
 	"container/heap"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -89,7 +90,8 @@ type world struct {
 	// verified are the results of all signatures: each is verified once for all frontends.
 	verified map[[sha256.Size]byte]bool
 	logs     map[Head][]byte // for each head, what the rounds up to it had
-	// cosigned has, for each head, when each honest frontend first and last cosigned it.
+	// cosigned has, for each head and honest frontend, when it first cosigned it, and the
+	// newest time that it signed.
 	cosigned map[Head]map[*front][2]time.Time
 	certs    []simCert
 	crashes  float64       // the probability of a crash at a step
@@ -145,13 +147,17 @@ func newWorld(seed uint64, rule broken) *world {
 }
 
 func (w *world) verify(by identity, message, signature []byte) bool {
-	signed := sha256.Sum256(fmt.Appendf(nil, "%v\n%q\n%q", by, message, signature))
+	signed := signedBy(by, message, signature)
 	valid, known := w.verified[signed]
 	if !known {
 		valid = by.Verify(message, signature)
 		w.verified[signed] = valid
 	}
 	return valid
+}
+
+func signedBy(by identity, message, signature []byte) [sha256.Size]byte {
+	return sha256.Sum256(slices.Concat([]byte{by.kind}, by.public, message, signature))
 }
 
 func (w *world) after(d time.Duration, f func()) {
@@ -305,7 +311,8 @@ func (w *world) noteCosigned(f *front, h Head) {
 	if !again {
 		first[0] = w.now
 	}
-	by[f] = [2]time.Time{first[0], w.now}
+	seconds := binary.BigEndian.Uint64(f.node.self.cosigned[h])
+	by[f] = [2]time.Time{first[0], time.Unix(int64(seconds), 0)}
 	w.checkTime(h)
 	needed := w.policy.Quorum - 1
 	if w.broken == breakReader || w.broken == breakTwoReports {

@@ -91,8 +91,26 @@ func TestNoWorldHasTwoCertificatesThatDisagree(t *testing.T) {
 			t.Fatalf("seed %d: %s", seed, w.fault)
 		}
 		sum.add(w.counts)
+		if done := seed + 1 - first; done%1000 == 0 {
+			t.Logf("%d worlds: %+v", done, sum)
+		}
 	}
 	t.Logf("%d worlds: %+v", worlds, sum)
+	// A checker that sees nothing finds nothing: each case must have happened often.
+	for what, often := range map[string]bool{
+		"certificates":     sum.certificates > 10*worlds,
+		"convictions":      sum.convicted > worlds,
+		"frontends astray": sum.diverged > worlds,
+		"splits":           sum.split > worlds/4,
+		"silence":          sum.silent > worlds,
+		"crashes":          sum.crashes > worlds,
+		"going back":       sum.goneBack > worlds,
+		"recoveries":       sum.recovered == worlds,
+	} {
+		if !often {
+			t.Errorf("too few: %s: %+v", what, sum)
+		}
+	}
 }
 
 // Each rule is broken on purpose, and the same checks must notice it in such worlds.

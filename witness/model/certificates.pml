@@ -106,7 +106,7 @@ byte now;
 byte signedAt[9];    /* the newest time that a frontend signed, by size, counted from 1 */
 byte certAt[3];      /* for each size, when it was first certified, counted from 1 */
 byte applied[N];     /* when a frontend applied the entry that round 2 has, counted from 1 */
-#define TIME(s) signedAt[at(i, s)] = now + 1
+#define TIME(s) signedAt[at(i, s)] = (patient(s) -> now + 1 : applied[i] + W)
 
 /* the second of the honest times: the corrupt one signs any */
 #define max2(a, b) ((a) > (b) -> (a) : (b))
