@@ -67,7 +67,7 @@ var layout = map[string]rule{
 	"httpapi":            {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
 	"client":             {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
 	"client/eventstream": {strict: true},
-	"cmd":                {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
+	"cmd":                {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "witness", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
 	"internal":         {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
 	"internal/address": {strict: true},

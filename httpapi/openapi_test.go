@@ -127,7 +127,8 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{},
 		"Issued":    pki.IssuedCertificate{},
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{},
-		"Key": access.KeyView{},
+		"Key": access.KeyView{}, "Roster": access.RosterView{}, "Operator": access.OperatorView{},
+		"SignedChange": access.SignedChange{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))

@@ -40,6 +40,14 @@ func GenerateKey(random io.Reader, name string) (*Key, error) {
 	return &Key{name, private}, nil
 }
 
+// NewKey returns a private key with a name.
+func NewKey(name string, private ed25519.PrivateKey) (*Key, error) {
+	if !validName(name) || len(private) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("key name %q: %w", name, ErrMalformed)
+	}
+	return &Key{name, private}, nil
+}
+
 // ParseKey returns the key that Private has written.
 func ParseKey(text string) (*Key, error) {
 	if _, err := note.NewSigner(text); err != nil {

@@ -38,6 +38,7 @@ reached, and what was not reported as done was not sent. A frontend also ends wi
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
 		newClusterCommand(), newAccessCommand(), newAuditCommand(), newOperatorCommand(), newRosterCommand(),
+		newPolicyCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

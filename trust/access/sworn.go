@@ -205,6 +205,12 @@ func (o *Operator) verify(c *SignedChange, lineage string) (digest []byte, refus
 	return sum[:], nil
 }
 
+// SignedBy reports whether the holder of a key has signed the change for a store.
+func (c *SignedChange) SignedBy(public ed25519.PublicKey, lineage string) bool {
+	_, refused := (&Operator{Public: public}).verify(c, lineage)
+	return refused == nil
+}
+
 // KeyOf returns the key by which the roster knows a frontend; nil for none.
 func (s *State) KeyOf(name string) []byte {
 	if e := s.Roster[name]; e != nil {

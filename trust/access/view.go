@@ -188,7 +188,7 @@ func (s *State) RosterView() RosterView {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
 	})
 	for _, e := range s.Roster {
-		v.Frontends = append(v.Frontends, RosterEntry{Name: e.Name, Key: e.Key})
+		v.Frontends = append(v.Frontends, *e)
 	}
 	slices.SortFunc(v.Frontends, func(x, y RosterEntry) int { return cmp.Compare(x.Name, y.Name) })
 	return v
