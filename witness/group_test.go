@@ -1,8 +1,8 @@
 package witness
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -13,7 +13,7 @@ var start = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 func operatorKey(t testing.TB) *Key {
 	t.Helper()
-	key, err := GenerateKey(rand.NewChaCha8([32]byte{9}), "operator")
+	key, err := NewKey("operator", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		t.Fatal(err)
 	}

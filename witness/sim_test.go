@@ -2,6 +2,7 @@ package witness
 
 import (
 	"container/heap"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -107,9 +108,9 @@ type simCert struct {
 }
 
 var simKeys = func() (keys []*Key) {
-	random := rand.NewChaCha8([32]byte{1})
 	for i := range simFrontends {
-		key, err := GenerateKey(random, fmt.Sprintf("f%d", i+1))
+		seed := sha256.Sum256([]byte{byte(i)})
+		key, err := NewKey(fmt.Sprintf("f%d", i+1), ed25519.NewKeyFromSeed(seed[:]))
 		if err != nil {
 			panic(err)
 		}
