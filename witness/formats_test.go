@@ -120,7 +120,9 @@ func TestPoliciesAreReadBackAsWrittenAndOnlyWithTheOperatorsSignature(t *testing
 	if _, err := ParsePolicy(signed, simKeys[0].Verifier()); !errors.Is(err, ErrSignature) {
 		t.Errorf("signed by another key: %v", err)
 	}
-	for _, change := range [][2]string{{"version 3", "version 4"}, {"laurel 3", "laurel 2"}, {"2027", "2037"}, {"5f3a", "5f3b"}} {
+	for _, change := range [][2]string{
+		{"version 3", "version 4"}, {"laurel 3", "laurel 2"}, {"2027", "2037"}, {"5f3a", "5f3b"},
+	} {
 		changed := strings.Replace(string(signed), change[0], change[1], 1)
 		if _, err := ParsePolicy([]byte(changed), operator.Verifier()); !errors.Is(err, ErrSignature) {
 			t.Errorf("with %q: %v", change[1], err)
@@ -192,7 +194,8 @@ func TestOtherProgramsReadAndVerifyProofs(t *testing.T) {
 	for i := range p.Hashes {
 		path[i] = p.Hashes[i][:]
 	}
-	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, p.Index, checkpoint.Size, leaf, path, checkpoint.Hash); err != nil {
+	err = proof.VerifyInclusion(rfc6962.DefaultHasher, p.Index, checkpoint.Size, leaf, path, checkpoint.Hash)
+	if err != nil {
 		t.Error(err)
 	}
 	a := answers.Prove("scores/c")[0]

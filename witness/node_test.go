@@ -247,7 +247,8 @@ func TestNotesOfOthersStoresAndJunkAreRefusedAndTheRestIsTaken(t *testing.T) {
 	if _, err := g.nodes[0].Receive(make([][]byte, maxNotes+1), g.now); !errors.Is(err, ErrMalformed) {
 		t.Errorf("too many notes: %v", err)
 	}
-	if _, err := g.nodes[0].Receive(slices.Concat([][]byte{[]byte("x")}, good), g.now); err == nil || g.nodes[0].state.cosigned.Size != 1 {
+	_, err := g.nodes[0].Receive(slices.Concat([][]byte{[]byte("x")}, good), g.now)
+	if err == nil || g.nodes[0].state.cosigned.Size != 1 {
 		t.Errorf("junk before good notes: %v, cosigned %d", err, g.nodes[0].state.cosigned.Size)
 	}
 }

@@ -122,7 +122,8 @@ var simKeys = func() (keys []*Key) {
 func newWorld(seed uint64, rule broken) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 18)), broken: rule, now: time.Unix(1_800_000_000, 0),
-		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{}, cosigned: map[Head]map[*front][2]time.Time{},
+		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{},
+		cosigned: map[Head]map[*front][2]time.Time{},
 	}
 	w.loss = []float64{0, 0.05, 0.3}[w.rand.IntN(3)]
 	w.delay = []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond}[w.rand.IntN(3)]
@@ -134,7 +135,7 @@ func newWorld(seed uint64, rule broken) *world {
 	w.liar = &liar{front: w.fronts[w.rand.IntN(simFrontends)], world: w, mood: w.rand.IntN(5)}
 	w.crashes, w.down = 0.002, time.Second
 	if rule == breakSaving || rule == breakAmnesia {
-		w.crashes, w.down = 0.05, 100*time.Millisecond
+		w.crashes, w.down = 0.02, 300*time.Millisecond
 	}
 	for _, f := range w.honest() {
 		f.start()
@@ -319,7 +320,8 @@ func (w *world) noteCosigned(f *front, h Head) {
 	if w.broken == breakReader || w.broken == breakTwoReports {
 		needed = 1
 	}
-	if again || len(by) != needed && w.broken != breakReader || slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h }) {
+	known := slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h })
+	if again || known || len(by) < needed {
 		return
 	}
 	for _, c := range w.certs {

@@ -101,7 +101,7 @@ byte repS[N], repH[N], cosS[N], cosH[N], topS[N], topH[N];
 #ifndef W
 #define W 1
 #endif
-#define LAST 3
+#define LAST 2
 byte now;
 byte signedAt[9];    /* the newest time that a frontend signed, by size, counted from 1 */
 byte certAt[3];      /* for each size, when it was first certified, counted from 1 */
