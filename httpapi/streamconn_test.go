@@ -71,7 +71,7 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 			if line == "" {
 				t.Fatal("the stream ended")
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("no heartbeat came")
 		}
 	}
@@ -84,7 +84,7 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 	for _, cancel := range cancels {
 		cancel()
 	}
-	for end := time.Now().Add(10 * time.Second); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d watchers remain after their clients have left", a.hub.Count())
 		}
