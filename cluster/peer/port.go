@@ -169,6 +169,7 @@ func (p *Port) add(c net.Conn) (*conn, error) {
 		c.Close()
 		return nil, net.ErrClosed
 	}
+	c = quick(c)
 	added := &conn{Conn: c, raw: c, port: p}
 	p.open[added] = struct{}{}
 	return added, nil
