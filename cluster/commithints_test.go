@@ -197,7 +197,8 @@ func TestFollowerCommitsOnlyTheEntryThatTheHintNames(t *testing.T) {
 	c.Self = "another"
 	hints := push.NewCommitHints(c)
 	hints.Note(m.Epoch(), push.Commit{Index: d.tail, Term: hint.Term})
-	for !hints.Apply() {
+	for range 100 { // it may follow nobody any more, and then keeps the hint
+		hints.Apply()
 	}
 	d.ends(t)
 }

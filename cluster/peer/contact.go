@@ -13,8 +13,8 @@ import (
 // member hear each other in a term. So while rounds are acknowledged in time the master
 // sends no heartbeats of its own, and each round counts as one at both ends:
 //
-//   - at the master, AppendEntries answers Raft's next heartbeat when the member
-//     acknowledges a round (NoteAcked);
+//   - at the master, a round that the member has acknowledged since the last heartbeat
+//     answers Raft's next one, or else the next ack does (NoteAcked);
 //   - at the member, a round is given to Raft as a heartbeat (NoteRound).
 //
 // A round that is late brings the heartbeats back for a while, so a fault of the push
@@ -23,8 +23,7 @@ import (
 // not stay the master for ever. The heartbeats of hashicorp/raft also answer VerifyLeader,
 // which is not used; see package readindex.
 
-// acks has, for each member, the term of the newest acknowledged round that no heartbeat
-// was answered with yet.
+// acks has, for each member, its newest acknowledged round.
 type acks struct {
 	round time.Duration // the longest time between two acks while all is well
 	pause time.Duration // for how long heartbeats are sent after an ack was late, or a request failed
@@ -34,8 +33,16 @@ type acks struct {
 }
 
 type ack struct {
-	term       chan uint64
+	newest     atomic.Pointer[acked]
+	wake       chan struct{}             // has a value after newest has changed
+	used       atomic.Pointer[acked]     // the one that answered the last heartbeat
 	distrusted atomic.Pointer[time.Time] // since when heartbeats are sent; nil if none were. Two epochs may overlap
+}
+
+// acked is an acknowledged round: of which term, and when its ack came.
+type acked struct {
+	term uint64
+	at   time.Time // not affected by changes of the wall clock
 }
 
 func (a *acks) of(id raft.ServerID) *ack {
@@ -45,30 +52,32 @@ func (a *acks) of(id raft.ServerID) *ack {
 		a.from = map[raft.ServerID]*ack{}
 	}
 	if a.from[id] == nil {
-		a.from[id] = &ack{term: make(chan uint64, 1)}
+		a.from[id] = &ack{wake: make(chan struct{}, 1)}
 	}
 	return a.from[id]
 }
 
-// await waits for the next ack of a member in a term. It returns false if a heartbeat
-// must be sent.
+// await answers a heartbeat to a member in a term by an ack since the last heartbeat, or
+// else by the next one. It returns false if a heartbeat must be sent: no ack came within
+// the time of a round after the last one.
 func (a *acks) await(ctx context.Context, id raft.ServerID, term uint64) bool {
 	from := a.of(id)
-	if since := from.distrusted.Load(); a.round == 0 || since != nil && time.Since(*since) < a.pause {
+	if since := from.distrusted.Load(); since != nil && time.Since(*since) < a.pause {
 		return false
 	}
-	select {
-	case <-from.term: // it came before this heartbeat was due
-	default:
+	last := from.newest.Load()
+	if last == nil || last.term != term {
+		return false // no round of this term yet
 	}
-	late := time.NewTimer(a.round)
+	late := time.NewTimer(a.round - time.Since(last.at))
 	defer late.Stop()
 	for {
+		if last := from.newest.Load(); last.term == term && last != from.used.Load() && time.Since(last.at) < a.round {
+			from.used.Store(last)
+			return true
+		}
 		select {
-		case acked := <-from.term:
-			if acked == term {
-				return true
-			}
+		case <-from.wake:
 		case <-late.C:
 			a.distrust(id)
 			return false
@@ -86,9 +95,11 @@ func (a *acks) distrust(id raft.ServerID) {
 
 // NoteAcked notes that a member has acknowledged a round of this master in a term.
 func (t *Transport) NoteAcked(id raft.ServerID, term uint64) {
+	from := t.acks.of(id)
+	from.newest.Store(&acked{term, time.Now()})
 	select {
-	case t.acks.of(id).term <- term:
-	default: // nobody waits
+	case from.wake <- struct{}{}:
+	default: // nobody has looked since
 	}
 }
 

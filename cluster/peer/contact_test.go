@@ -17,15 +17,20 @@ func TestAcknowledgedRoundAnswersAHeartbeat(t *testing.T) {
 		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}}
 		began := time.Now()
 		h.NoteAcked("f2", 5) // before the heartbeat was due
+		if !h.acks.await(t.Context(), "f2", 5) || time.Since(began) != 0 {
+			t.Errorf("the ack before the heartbeat did not answer it, or only after %v", time.Since(began))
+		}
 		go func() {
 			time.Sleep(20 * time.Millisecond) // virtual
 			h.NoteAcked("f3", 5)
-			h.NoteAcked("f2", 4)
 			time.Sleep(20 * time.Millisecond)
 			h.NoteAcked("f2", 5)
 		}()
 		if !h.acks.await(t.Context(), "f2", 5) || time.Since(began) != 40*time.Millisecond {
-			t.Errorf("the heartbeat was not answered by the ack of its member in its term, after %v", time.Since(began))
+			t.Errorf("the heartbeat was not answered by the next ack of its member, after %v", time.Since(began))
+		}
+		if h.acks.await(t.Context(), "f2", 6) {
+			t.Error("an ack of another term answers a heartbeat")
 		}
 	})
 }
@@ -35,7 +40,7 @@ func TestAnswerByARoundSharesNoMemoryWithTheTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}, ctx: t.Context()}
 		h.Header = raft.RPCHeader{ID: []byte("f1"), Addr: []byte("f1:9000")}
-		go func() { time.Sleep(time.Millisecond); h.NoteAcked("f2", 5) }()
+		h.NoteAcked("f2", 5)
 		var answer raft.AppendEntriesResponse
 		if err := h.AppendEntries("f2", "f2:9000", &raft.AppendEntriesRequest{Term: 5}, &answer); err != nil {
 			t.Fatal(err)
@@ -51,15 +56,20 @@ func TestAnswerByARoundSharesNoMemoryWithTheTransport(t *testing.T) {
 func TestLateRoundBringsTheHeartbeatsBackForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &Transport{acks: acks{round: 75 * time.Millisecond, pause: time.Second}}
-		began := time.Now()
+		h.NoteAcked("f2", 5)
+		acked := time.Now()
+		if !h.acks.await(t.Context(), "f2", 5) {
+			t.Error("a round in time does not answer the heartbeat")
+		}
+		time.Sleep(40 * time.Millisecond) // virtual
 		for range 3 {
-			if h.acks.await(t.Context(), "f2", 5) || time.Since(began) != 75*time.Millisecond {
-				t.Errorf("without an ack the heartbeat was answered, or waited %v", time.Since(began))
+			if h.acks.await(t.Context(), "f2", 5) || time.Since(acked) != 75*time.Millisecond {
+				t.Errorf("without an ack the heartbeat was answered, or not sent %v after the last one", time.Since(acked))
 			}
 			h.NoteAcked("f2", 5) // it comes too late to trust the next one
 		}
-		time.Sleep(time.Second) // virtual
-		go func() { time.Sleep(time.Millisecond); h.NoteAcked("f2", 5) }()
+		time.Sleep(time.Second)
+		h.NoteAcked("f2", 5)
 		if !h.acks.await(t.Context(), "f2", 5) {
 			t.Error("after a while the ack does not answer a heartbeat")
 		}
@@ -86,10 +96,11 @@ func TestRequestThatFailsBringsTheHeartbeatsBackForAWhile(t *testing.T) {
 		defer rounds.Wait()
 		rounds.Go(func() {
 			for range 60 {
-				time.Sleep(50 * time.Millisecond) // virtual
 				h.NoteAcked("f2", 5)
+				time.Sleep(50 * time.Millisecond) // virtual
 			}
 		})
+		synctest.Wait()
 		var answer raft.AppendEntriesResponse
 		beat := func() error {
 			return h.AppendEntries("f2", "f2:9000", &raft.AppendEntriesRequest{Term: 5}, &answer)

@@ -247,7 +247,7 @@ const (
 	monitorInterval = 20 * time.Millisecond
 	monitorRest     = 200 * time.Millisecond
 	littleDelay     = 2 * time.Millisecond
-	// LateDelay is a third of the shortest election timeout.
+	// LateDelay is a quarter of the shortest election timeout.
 	LateDelay = 50 * time.Millisecond
 	// lateCount is how many delays in a row set or reset Control.late.
 	lateCount = 3
