@@ -17,7 +17,7 @@ import (
 const (
 	commitPause = time.Millisecond
 	commitTries = 40
-	commitRest  = 10 * time.Millisecond
+	commitRest  = 20 * time.Millisecond
 )
 
 // Commit identifies a committed log entry. A deposed master may have applied an entry of
