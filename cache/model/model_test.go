@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	searchTimeout = 100 * time.Second // the longest search took 30 s on one core
+	searchTimeout = 6 * time.Minute // the longest search took 30 s on one core
 	searchMemory  = 3500              // MiB
 	searchDepth   = 300_000           // steps; the deepest search went down 13,000
 )
