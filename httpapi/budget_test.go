@@ -91,7 +91,7 @@ func request(t testing.TB, addr, path string, headers ...string) (net.Conn, *buf
 	}
 	t.Cleanup(func() { c.Close() })
 	_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	head := "GET " + path + " HTTP/1.1\r\nHost: a\r\n"
 	for _, h := range headers {
 		head += h + "\r\n"
@@ -307,7 +307,6 @@ func TestAnEventSourceIsNotAnsweredWithAPassingProblem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // so that a budget that is used up stays so
 		g, a := newTestAPI(t, limited(admission.Limits{WatchersPerAddress: 1, ReadsPerAddress: 100}))
-		defer a.Close()
 		h := a.Handler()
 		g.unleased = true
 		const events = "Accept: text/event-stream"
