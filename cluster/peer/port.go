@@ -171,6 +171,7 @@ func (p *Port) add(c net.Conn) (*conn, error) {
 		c.Close()
 		return nil, net.ErrClosed
 	}
+	c = quick(c)
 	added := &conn{Conn: c, raw: c, port: p}
 	p.open[added] = struct{}{}
 	return added, nil
