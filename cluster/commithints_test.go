@@ -68,6 +68,30 @@ func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 	}
 }
 
+// Bards and readers come to any frontend with a grant that was just made.
+func TestGrantIsKnownEverywhereWithoutRaftsCommitMessage(t *testing.T) {
+	runScript(t, func(n *worldNode) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) { c.CommitTimeout = time.Hour }
+	}, func(s *script) {
+		if !s.post(3) || !s.mustAgree() {
+			return
+		}
+		change, began := grantTo(1, "bard/a"), time.Now()
+		if err := s.master().ChangeAccess(context.Background(), change); err != nil {
+			s.problemf("%v", err)
+			return
+		}
+		for _, m := range s.up() {
+			s.until(m.node.id+" knows the grant", func() bool {
+				return m.machine.Access().Grants[change.Grant.ID] != nil
+			})
+		}
+		if took := time.Since(began); took > time.Second {
+			s.problemf("it took %v until all members knew the grant", took)
+		}
+	})
+}
+
 // The log of a member that comes back has everything, and its state machine knows of none of it.
 func TestMemberThatComesBackLearnsFromItsStreamWhatIsCommitted(t *testing.T) {
 	t.Parallel()

@@ -140,7 +140,7 @@ func (m *Member) start() (err error) {
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
-		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen, HandshakeTimeout: m.opts.hooks.handshakeTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
