@@ -81,7 +81,12 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, lineage string, f
 // signature as the last members.
 func EventJSON(form []byte, lineage string, signature []byte) []byte {
 	const members = `,"lineage":"","signature":""}`
-	b := make([]byte, 0, len(form)+len(members)+len(lineage)+base64.StdEncoding.EncodedLen(len(signature)))
+	size := len(form) + len(members) + len(lineage) + base64.StdEncoding.EncodedLen(len(signature))
+	return AppendEventJSON(make([]byte, 0, size), form, lineage, signature)
+}
+
+// AppendEventJSON appends a signed event as EventJSON returns it.
+func AppendEventJSON(b, form []byte, lineage string, signature []byte) []byte {
 	b = append(append(b, form[:len(form)-1]...), `,"lineage":"`...)
 	b = append(append(b, lineage...), `","signature":"`...)
 	return append(base64.StdEncoding.AppendEncode(b, signature), `"}`...)
@@ -137,6 +142,20 @@ func (t tree) appendPath(b []byte, index int) []byte {
 		index /= 2
 	}
 	return b
+}
+
+// hasPath reports whether path is the audit path of a leaf.
+func (t tree) hasPath(index int, path []byte) bool {
+	for _, level := range t {
+		if sibling := index ^ 1; sibling < len(level) {
+			if len(path) < sha256.Size || hash(path) != level[sibling] {
+				return false
+			}
+			path = path[sha256.Size:]
+		}
+		index /= 2
+	}
+	return len(path) == 0
 }
 
 // unknownTree returns a tree of zeros, which stand for unknown hashes.

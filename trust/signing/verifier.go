@@ -1,7 +1,6 @@
 package signing
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"sync"
 
@@ -66,13 +65,16 @@ var formBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return 
 // the lineage. Nothing is signed for a store without one.
 func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
-	if err != nil || len(public) != ed25519.PublicKeySize || !score.ValidLineage(lineage) {
+	if err != nil || len(public) != ed25519.PublicKeySize {
 		return false
 	}
 	leaf, _ := leafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
+	}
+	if !score.ValidLineage(lineage) { // nor is it the lineage of a cached tree
+		return false
 	}
 	t := unknownTree(s.Size)
 	nodes, _ := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
@@ -95,11 +97,13 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	if t == nil {
 		return false, false
 	}
+	if t[0][s.Index] == leaf { // half of the leaves are siblings of one that was verified before
+		return t.hasPath(s.Index, s.Path), true
+	}
 	nodes, rest := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
 	top := len(nodes) - 1
 	index := s.Index >> top
-	want := t[top:].appendPath(make([]byte, 0, maxHeight*len(leaf)), index)
-	if nodes[top] != t[top][index] || !bytes.Equal(rest, want) {
+	if nodes[top] != t[top][index] || !t[top:].hasPath(index, rest) {
 		return false, true
 	}
 	t.add(nodes, s)
