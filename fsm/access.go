@@ -100,9 +100,6 @@ func inOneTree(a, b *entry.Event) bool {
 // checkSignature verifies that an event's signature was made with the key over the form
 // that the timeline would show. It uses scratch and returns it for reuse.
 func (m *Machine) checkSignature(e *entry.Event, public, scratch []byte) (*score.Problem, []byte) {
-	if p := e.ParseData(); p != nil {
-		return signing.Unsignable(&e.Event, p), scratch
-	}
 	form, err := e.AppendSignedForm(scratch[:0])
 	if err != nil {
 		return signing.Unsignable(&e.Event, err), scratch

@@ -154,17 +154,20 @@ func (e *Event) checkDecoded(seqGiven bool, text jsontext.Value) *Problem {
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
 // Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {
-	d, p := readData(t, b)
+	d, p := readData(t, b, nil)
 	if p != nil {
 		return nil, p
 	}
 	return d, nil
 }
 
-func readData(t Type, text []byte) (Data, *Problem) {
+func readData(t Type, text []byte, m *fastjson.Members) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
 		r := fastjson.NewReader(string(text))
-		if d := of.read(&r); d != nil && r.End() {
+		if d := of.read(&r, m); d != nil && r.End() {
+			if m != nil {
+				m.End(&r, of.order)
+			}
 			return d, nil
 		}
 	}
@@ -294,7 +297,7 @@ func fastEvent(text string) (e Event, ok bool) {
 			ok = r.Skip()
 		default:
 			if of = dataTypeOf(e.Type); of != nil {
-				e.Data = of.read(&r)
+				e.Data = of.read(&r, nil)
 			}
 			ok = e.Data != nil
 		}
@@ -309,7 +312,7 @@ func fastEvent(text string) (e Event, ok bool) {
 		if of = dataTypeOf(e.Type); of == nil {
 			return e, false
 		}
-		e.Data = of.read(&early)
+		e.Data = of.read(&early, nil)
 	}
 	e.Type = of.name // which holds no text in memory
 	e.IDGiven = e.ID != ""

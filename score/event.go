@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/fastjson"
 	"laurel/score/quote"
 )
 
@@ -149,7 +150,11 @@ func (e *Event) CheckEnvelope() *Problem {
 
 // ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.
 // CheckData checks the rules of the type.
-func (e *Event) ReadData(data []byte) *Problem {
+func (e *Event) ReadData(data []byte) *Problem { return e.ReadMembers(data, nil) }
+
+// ReadMembers is ReadData. If m is exact afterwards, then data is what AppendData would append,
+// and m.Append appends what AppendCanonical would.
+func (e *Event) ReadMembers(data []byte, m *fastjson.Members) *Problem {
 	if len(data) > MaxEventBytes {
 		return fieldProblem("data", "has %d bytes; the most is %d", len(data), MaxEventBytes)
 	}
@@ -157,7 +162,7 @@ func (e *Event) ReadData(data []byte) *Problem {
 		return fieldProblem("data", "is not a JSON object")
 	}
 	var p *Problem
-	e.Data, p = readData(e.Type, data)
+	e.Data, p = readData(e.Type, data, m)
 	return p
 }
 

@@ -18,7 +18,8 @@ import (
 // canonical form and the checks of single members all follow it.
 type layout struct {
 	fields []field // in the order of the struct, which is the order of the stored form
-	sorted []field // in the order of the canonical form
+	order  []uint8 // the indexes of fields in the order of the canonical form
+	needed uint64  // the bits of the required fields
 }
 
 // A table is the layout of one type of data with what its members do not tell.
@@ -136,9 +137,12 @@ func newLayout(data reflect.Type, offset uintptr, base string) (l layout) {
 			f.element = newLayout(f.of.Elem(), 0, "")
 		}
 	}
-	l.sorted = slices.SortedFunc(slices.Values(l.fields), func(a, b field) int {
-		return strings.Compare(a.name, b.name)
-	})
+	for i, f := range l.fields {
+		if l.order = append(l.order, uint8(i)); f.required {
+			l.needed |= 1 << i
+		}
+	}
+	slices.SortFunc(l.order, func(a, b uint8) int { return strings.Compare(l.fields[a].name, l.fields[b].name) })
 	return l
 }
 
@@ -197,16 +201,17 @@ func (f *field) at(d unsafe.Pointer) unsafe.Pointer { return unsafe.Add(d, f.off
 
 func (t *table) empty() Data { return t.as(reflect.New(t.data).UnsafePointer()) }
 
-// read reads data from JSON. It returns nil if that is not simple enough for the fast
-// reader.
-func (t *table) read(r *fastjson.Reader) Data {
+// read reads data from JSON, and notes its members unless m is nil. It returns nil if the
+// JSON is not simple enough for the fast reader.
+func (t *table) read(r *fastjson.Reader, m *fastjson.Members) Data {
 	d := reflect.New(t.room).UnsafePointer()
-	given, ok := t.layout.read(r, d, t.partial)
+	given, ok := t.layout.read(r, d, t.partial, m)
 	if !ok {
 		return nil
 	}
 	data := t.as(d)
 	if t.partial {
+		r.Loosen()
 		t.noteCleared(data.(partial), d, given)
 	}
 	return data
@@ -214,9 +219,12 @@ func (t *table) read(r *fastjson.Reader) Data {
 
 // read reads the struct at d. given has a bit for each field that was there. A null is
 // left to the caller if nulls is set.
-func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given uint64, ok bool) {
+func (l *layout) read(
+	r *fastjson.Reader, d unsafe.Pointer, nulls bool, m *fastjson.Members,
+) (given uint64, ok bool) {
 	next := 0 // the field to try first: stored data is in order
 	for r.Begin('{'); r.More('}'); next++ {
+		from := r.Pos()
 		if next = l.readName(r, next); next < 0 {
 			return given, false
 		}
@@ -225,6 +233,12 @@ func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given u
 			return given, false
 		}
 		given |= bit
+		if m != nil {
+			m.Note(r, next, from, f.required || !f.isZero(d))
+		}
+	}
+	if given&l.needed != l.needed {
+		r.Loosen()
 	}
 	return given, r.Ended()
 }
@@ -315,12 +329,13 @@ func (f *field) listAt(d unsafe.Pointer) reflect.Value { return reflect.NewAt(f.
 func element(list reflect.Value, i int) unsafe.Pointer { return list.Index(i).Addr().UnsafePointer() }
 
 func (f *field) readList(r *fastjson.Reader, to reflect.Value) bool {
+	r.Loosen() // the order of its members was not noted
 	to.Set(reflect.MakeSlice(f.of, 0, 0))
 	for r.Begin('['); r.More(']'); {
 		n := to.Len()
 		to.Grow(1)
 		to.SetLen(n + 1)
-		if _, ok := f.element.read(r, element(to, n), false); !ok {
+		if _, ok := f.element.read(r, element(to, n), false, nil); !ok {
 			return false
 		}
 	}

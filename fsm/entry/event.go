@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/score/fastjson"
 	"laurel/trust/signing"
 )
 
@@ -107,11 +108,20 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 	return data, err
 }
 
-// AppendSignedForm appends the form that the event's signature must cover. It fails if
-// the data, which must have been parsed, is not canonical JSON: the signed form sorts
-// members, so a corrupt master could otherwise reorder them and thereby make another
-// event for a bard that repeats it.
+// AppendSignedForm appends the form that the event's signature must cover. It parses JSON
+// into Data unless that has been done. It fails if the data is not canonical JSON: the
+// signed form sorts members, so a corrupt master could otherwise reorder them and thereby
+// make another event for a bard that repeats it.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
+	if e.Data == nil {
+		var m fastjson.Members
+		if p := e.ReadMembers(e.JSON, &m); p != nil {
+			return nil, p
+		}
+		if m.Exact() { // nearly always; then the data need not be written again
+			return signing.AppendFormWith(b, &e.Event, m.Append)
+		}
+	}
 	data, err := e.appendCanonical(b)
 	if err != nil {
 		return nil, err
