@@ -154,8 +154,8 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 
 // decode decodes an event, into a zero one, without judging its content, which
 // CheckEnvelope and ParseData do. The event shares the texts that are those of the previous
-// one, and its signature may be a delta. JSON and Signature may alias b.
-func (e *Event) decode(b []byte, previous *Event) error {
+// one, and its signature, in the room, may be a delta. JSON and Signature may alias b.
+func (e *Event) decode(b []byte, previous *Event, room *signatureRoom) error {
 	var seconds, offset int64
 	var nanos uint64
 	r := fieldReader{message: b}
@@ -188,7 +188,7 @@ func (e *Event) decode(b []byte, previous *Event) error {
 			e.Key = shared(r.bytes(), previous.Key)
 		case fieldSignature:
 			var ok bool
-			if e.Signature, ok = readDelta(previous.Signature, r.bytes()); !ok {
+			if e.Signature, ok = readDelta(room, previous.Signature, r.bytes()); !ok {
 				e.invalid = "signature"
 			}
 		case fieldToken:
@@ -247,7 +247,7 @@ var errStored = errors.New("the stored event is invalid")
 // DecodeStored decodes an event that AppendStored encoded. JSON aliases b.
 func DecodeStored(b []byte) (Event, error) {
 	var e Event
-	if err := e.decode(b, new(Event)); err != nil {
+	if err := e.decode(b, new(Event), new(signatureRoom)); err != nil {
 		return e, err
 	}
 	year := e.Time.Year()

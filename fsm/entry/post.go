@@ -157,6 +157,7 @@ func decodePost(wire []byte) (Post, error) {
 	}
 	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
 	previous := new(Event)
+	var room signatureRoom
 	r := fieldReader{message: wire}
 	for r.next(postNumbers) {
 		switch r.field {
@@ -171,7 +172,7 @@ func decodePost(wire []byte) (Post, error) {
 				p.Events = append(p.Events, Event{})
 			}
 			e := &p.Events[len(p.Events)-1]
-			if err := e.decode(r.bytes(), previous); err != nil {
+			if err := e.decode(r.bytes(), previous, &room); err != nil {
 				return p, err
 			}
 			if e.VoidedBy != 0 || e.Voids != 0 { // these are of stored events
