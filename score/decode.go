@@ -294,7 +294,13 @@ func fastEvent(text string) (e Event, ok bool) {
 			ok = f.readPlain(&r, f.at(unsafe.Pointer(&e)))
 		case e.Type == "":
 			early = r
-			ok = r.Skip()
+			if of = typeAhead(text[r.Pos():]); of != nil {
+				e.Data = of.read(&r, nil)
+			}
+			if ok = e.Data != nil; !ok {
+				of, r = nil, early
+				ok = r.Skip()
+			}
 		default:
 			if of = dataTypeOf(e.Type); of != nil {
 				e.Data = of.read(&r, nil)
@@ -314,7 +320,16 @@ func fastEvent(text string) (e Event, ok bool) {
 		}
 		e.Data = of.read(&early, nil)
 	}
+	ok = e.Data != nil && e.Type == of.name
 	e.Type = of.name // which holds no text in memory
 	e.IDGiven = e.ID != ""
-	return e, e.Data != nil
+	return e, ok
+}
+
+// typeAhead returns the table of what may be the type of an event, which comes after its data;
+// nil if there is none.
+func typeAhead(text string) *table {
+	_, rest, _ := strings.Cut(text, `"type":"`)
+	name, _, _ := strings.Cut(rest, `"`)
+	return dataTypeOf(Type(name))
 }

@@ -49,6 +49,10 @@ var fastSeeds = []string{
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","lineage":"rome","signature":"AAA"}`,
 	`{"type":"score.play","contest_id":"A/1"}`,
 	`{"type":"score.play","contest_id":"A/1","data":{}}`,
+	`{"contest_id":"A/1","data":{"competitors":[{"code":"GAU","type":"alert"}],"kind":"ranked"},"type":"contest.define"}`,
+	`{"contest_id":"A/1","data":{"text":"\"type\":\"score.play\""},"type":"alert"}`,
+	`{"contest_id":"A/1","data":{"text":"rain"},"id":"\"type\":\"alert\"","type":"contest.comment"}`,
+	`{"contest_id":"A/1","data":{"competitor":"GAU","delta":1}}`,
 	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"laurel/score/fastjson"
 	"laurel/score/mark"
+	"laurel/score/merkle"
 )
 
 // A layout lists the members of a struct that has a form in JSON. Reading, writing, the
@@ -19,6 +20,7 @@ import (
 type layout struct {
 	fields []field // in the order of the struct, which is the order of the stored form
 	order  []uint8 // the indexes of fields in the order of the canonical form
+	places []uint8 // of the fields in order, plus one
 	needed uint64  // the bits of the required fields
 }
 
@@ -143,6 +145,10 @@ func newLayout(data reflect.Type, offset uintptr, base string) (l layout) {
 		}
 	}
 	slices.SortFunc(l.order, func(a, b uint8) int { return strings.Compare(l.fields[a].name, l.fields[b].name) })
+	l.places = make([]uint8, len(l.order))
+	for place, i := range l.order {
+		l.places[i] = uint8(place) + 1
+	}
 	return l
 }
 
@@ -244,11 +250,21 @@ func (l *layout) read(
 }
 
 // readName reads the name of a member and returns the index of its field, -1 if it has
-// none. It tries next and the fields after it first.
+// none. It tries next and the fields after it first, and then those that come after next-1
+// in the canonical form, in which signed events are posted.
 func (l *layout) readName(r *fastjson.Reader, next int) int {
-	for i := next; i < min(next+4, len(l.fields)); i++ {
+	for i := next; i < min(next+2, len(l.fields)); i++ {
 		if r.Skips(l.fields[i].key) {
 			return i
+		}
+	}
+	place := 0
+	if next > 0 {
+		place = int(l.places[next-1])
+	}
+	for _, i := range l.order[place:min(place+4, len(l.order))] {
+		if r.Skips(l.fields[i].key) {
+			return int(i)
 		}
 	}
 	var name string
@@ -305,7 +321,7 @@ func (f *field) readPlain(r *fastjson.Reader, at unsafe.Pointer) bool {
 	case moment:
 		return r.Time((*time.Time)(at))
 	case base64:
-		return r.Base64((*[]byte)(at), 2*MaxSignature)
+		return r.Base64((*[]byte)(at), 2*merkle.MaxSignature)
 	}
 	return false
 }

@@ -9,6 +9,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/fastjson"
+	"laurel/score/merkle"
 	"laurel/trust/signing"
 )
 
@@ -64,7 +65,7 @@ func (e *Event) CheckEnvelope() *score.Problem {
 }
 
 func isSenderTooLong(e *score.Event) bool {
-	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature
+	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > merkle.MaxSignature
 }
 
 func checkForm(e *score.Event) *score.Problem {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/merkle"
 )
 
 // treeMessage returns the bytes that the key signs. The first line keeps the signature
@@ -22,7 +23,7 @@ func treeMessage(lineage string, size int, root *hash) []byte {
 }
 
 // Sign signs events for the store with the lineage and sets their Key, Lineage and
-// Signature. Up to [score.MaxTree] consecutive events share one tree. Every event must
+// Signature. Up to [merkle.MaxTree] consecutive events share one tree. Every event must
 // have an ID, a Source, a Seq and a Time.
 func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) error {
 	if len(private) != ed25519.PrivateKeySize {
@@ -51,7 +52,7 @@ func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) erro
 // the wrong length.
 func SignForms(private ed25519.PrivateKey, lineage string, forms [][]byte) [][]byte {
 	signatures := make([][]byte, 0, len(forms))
-	for tree := range slices.Chunk(forms, score.MaxTree) {
+	for tree := range slices.Chunk(forms, merkle.MaxTree) {
 		signatures = signTree(signatures, private, lineage, tree)
 	}
 	return signatures

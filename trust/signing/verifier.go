@@ -5,10 +5,11 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/score/merkle"
 )
 
 // maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree
-// of score.MaxTree events, much less for smaller ones.
+// of merkle.MaxTree events, much less for smaller ones.
 const maxTrees = 256
 
 // Verifier verifies the signatures of events. It caches the trees whose signature it has
@@ -64,7 +65,7 @@ var formBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return 
 // Verify reports whether signature is the signature of form by the key for the store with
 // the lineage. Nothing is signed for a store without one.
 func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
-	s, err := score.ParseSignature(signature)
+	s, err := merkle.ParseSignature(signature)
 	if err != nil || len(public) != ed25519.PublicKeySize {
 		return false
 	}
@@ -90,7 +91,7 @@ func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signat
 }
 
 // lookup verifies a leaf against a cached tree. known is false if the tree is not cached.
-func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, known bool) {
+func (v *Verifier) lookup(key *treeKey, leaf hash, s *merkle.Signature) (valid, known bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t := v.trees[*key]
@@ -119,7 +120,7 @@ func (v *Verifier) store(key *treeKey, t tree) {
 }
 
 // add makes the nodes above a valid leaf, and their siblings, known.
-func (t tree) add(nodes []hash, s *score.Signature) {
+func (t tree) add(nodes []hash, s *merkle.Signature) {
 	index, path := s.Index, s.Path
 	for i, node := range nodes[:len(nodes)-1] {
 		t[i][index] = node

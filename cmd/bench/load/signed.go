@@ -12,6 +12,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/mark"
+	"laurel/score/merkle"
 	"laurel/trust/signing"
 )
 
@@ -132,7 +133,7 @@ func (s *Signer) Until(ctx context.Context, end time.Time) func([]byte) ([]byte,
 	}
 	go func() {
 		defer close(trees)
-		events := s.makePlays(score.MaxTree)
+		events := s.makePlays(merkle.MaxTree)
 		for time.Now().Before(end) {
 			for i := range events {
 				s.makePlay(&events[i])
