@@ -43,6 +43,9 @@ type Event struct {
 	// which identifies the frontend's own retries; if the event has a seq, the seq is its
 	// identity.
 	IDGiven bool `json:"-"`
+	// VerifiedBy is the public key with which this process has verified the signature for the
+	// store Lineage; nil if it has not.
+	VerifiedBy ed25519.PublicKey `json:"-"`
 }
 
 // Competition returns the competition of the event's contest.

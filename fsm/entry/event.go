@@ -48,6 +48,7 @@ type Event struct {
 	JSON    []byte
 	invalid string // the field with a value that no encoder writes; "" if there is none
 
+	Expected bool   // the post is one whose signatures this process has verified
 	Verified bool   // the signature was verified; set by the state machine
 	Revision uint64 // of an applied event
 	VoidedBy uint64 // the revision of the event that voids this one; 0 if none does
@@ -114,20 +115,41 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 // signed form sorts members, so a corrupt master could otherwise reorder them and thereby
 // make another event for a bard that repeats it.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
-	if e.Data == nil {
-		var m fastjson.Members
-		if p := e.ReadMembers(e.JSON, &m); p != nil {
-			return nil, p
-		}
-		if m.Exact() { // nearly always; then the data need not be written again
-			return signing.AppendFormWith(b, &e.Event, m.Append)
-		}
+	var m fastjson.Members
+	exact, err := e.parseCanonical(&m)
+	if err != nil {
+		return nil, err
+	}
+	if exact {
+		return signing.AppendFormWith(b, &e.Event, m.Append)
 	}
 	data, err := e.appendCanonical(b)
 	if err != nil {
 		return nil, err
 	}
 	return signing.AppendForm(data[:len(b)], &e.Event)
+}
+
+// IsSignable parses the data and reports whether AppendSignedForm would accept them.
+func (e *Event) IsSignable() bool {
+	var m fastjson.Members
+	exact, err := e.parseCanonical(&m)
+	if err == nil && !exact {
+		_, err = e.appendCanonical(nil)
+	}
+	return err == nil
+}
+
+// parseCanonical parses JSON into Data unless that has been done. exact means that it is
+// canonical, as nearly always, and that m has its members: it need not be written again.
+func (e *Event) parseCanonical(m *fastjson.Members) (exact bool, err error) {
+	if e.Data != nil {
+		return false, nil
+	}
+	if p := e.ReadMembers(e.JSON, m); p != nil {
+		return false, p
+	}
+	return m.Exact(), nil
 }
 
 func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {

@@ -43,7 +43,7 @@ type treeKey struct {
 const maxHeight = 9
 
 // VerifyEvent returns why the signature of e is not one by the key for the store with the
-// lineage, or nil.
+// lineage, or nil. Then it sets e.VerifiedBy.
 func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem {
 	buf := formBuffers.Get().(*[]byte)
 	defer formBuffers.Put(buf)
@@ -57,6 +57,7 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *scor
 	case !v.Verify(public, e.Lineage, form, e.Signature):
 		return WrongSignature(e, form)
 	}
+	e.VerifiedBy = public
 	return nil
 }
 
