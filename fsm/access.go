@@ -22,9 +22,6 @@ func (b *batch) change(c *access.Change) score.Result {
 	if p != nil {
 		return score.Result{Problem: p}
 	}
-	if next.Settings.CacheMode != b.access.Settings.CacheMode {
-		b.m.changes.mode = true
-	}
 	b.access, b.accessChanged = next, true
 	if what != "" {
 		b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})

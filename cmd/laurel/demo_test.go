@@ -37,11 +37,12 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	_ = os.Setenv("LAUREL_PATIENCE", "2m") // of commands that are given none, for the machine may be busy
 	os.Exit(m.Run())
 }
 
 // patience bounds every wait.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // output collects the output of a program.
 type output struct {
