@@ -51,6 +51,21 @@ func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
 	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
 }
 
+// A voter whose log lags is never elected. As that with the lowest id it stands first.
+func TestVoterWhoseLogLagsHoldsNoOtherCandidateBack(t *testing.T) {
+	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) {
+		late := s.others(m.node)[0]
+		s.net.wire.observe(func(c *worldConn, frame byte, b []byte) {
+			if frame == callAppendEntries+1 && !isHeartbeat(b) && c.link.to == late.id {
+				c.far.in.hold()
+			}
+		})
+		s.post(1)
+		s.net.wire.observe(nil)
+		s.crash(m.node, false)
+	})
+}
+
 // The others hear nothing of the master, and nobody tells them why. One of six scripts takes
 // longer; if both had to wait for their timers, most would.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {

@@ -3,6 +3,7 @@ package peer
 import (
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -112,12 +113,21 @@ func TestRequestThatFailsBringsTheHeartbeatsBackForAWhile(t *testing.T) {
 		if err := h.AppendEntries("f2", "f2:9000", entry, &answer); err == nil {
 			t.Fatal("an entry is sent to nobody")
 		}
-		if beat() == nil {
-			t.Error("a heartbeat is answered by a round after a request failed")
+		snapshot := func() error {
+			q, data := &raft.InstallSnapshotRequest{Term: 5}, strings.NewReader("")
+			return h.InstallSnapshot("f2", "f2:9000", q, new(raft.InstallSnapshotResponse), data)
 		}
-		time.Sleep(c.Timeout)
-		if err := beat(); err != nil {
-			t.Errorf("after a while a round answers no heartbeat: %v", err)
+		for range 2 {
+			if beat() == nil {
+				t.Error("a heartbeat is answered by a round after a request failed")
+			}
+			time.Sleep(c.Timeout)
+			if err := beat(); err != nil {
+				t.Errorf("after a while a round answers no heartbeat: %v", err)
+			}
+			if snapshot() == nil {
+				t.Fatal("a snapshot is sent to nobody")
+			}
 		}
 	})
 }

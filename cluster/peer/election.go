@@ -18,7 +18,8 @@ import (
 //   - delivers a pre-vote when this member has heard nothing for an election timeout, and
 //     lets Raft look at its timer first;
 //   - holds the pre-votes of this member back for a while after those of another candidate,
-//     and so those that it got, if the two asked at the same time and the other has the lower id;
+//     and so those that it got, if the two asked at the same time and the other has the lower id.
+//     A pre-vote that Raft refuses, as that of a member whose log lags, holds nobody back;
 //   - lets Raft look at its timer as soon as a timeout has passed after the master closed its
 //     connection, as a process that is killed does: one member after the other, so that
 //     the first is elected before the next stands.
@@ -93,22 +94,30 @@ func (t *Transport) deliverPreVote(call raft.RPC) {
 		}
 		silent = t.silence()
 	}
-	if !t.follows() || silent >= timeout {
-		id := raft.ServerID(call.Command.(*raft.RequestPreVoteRequest).ID)
-		t.candidate.Store(&candidate{id, time.Now()})
+	if t.follows() && silent < timeout {
+		t.Deliver(call)
+		return
 	}
-	if t.follows() && silent >= timeout {
+	id := raft.ServerID(call.Command.(*raft.RequestPreVoteRequest).ID)
+	other := &candidate{id, time.Now(), make(chan struct{})}
+	t.candidate.Store(other)
+	if t.follows() {
 		t.checkTimer()
 		for n := 0; n < timerChecks && t.follows() && t.pause(timerPause); n++ {
 		}
 	}
-	t.Deliver(call)
+	answer, err := t.Call(raft.RPC{Command: call.Command})
+	if got, ok := answer.Response.(*raft.RequestPreVoteResponse); !ok || !got.Granted {
+		close(other.refused)
+	}
+	call.Respond(answer.Response, err)
 }
 
 // candidate is another member that has asked for a pre-vote that it may get.
 type candidate struct {
-	id raft.ServerID
-	at time.Time
+	id      raft.ServerID
+	at      time.Time
+	refused chan struct{} // closed when Raft has refused it, because the log of the other lags
 }
 
 // respectCandidate waits, before this member stands for election in a term, if another one
@@ -123,7 +132,11 @@ func (t *Transport) respectCandidate(term uint64, goesFirst func(raft.ServerID) 
 	if left <= 0 {
 		return nil
 	}
-	t.pause(left)
+	select {
+	case <-time.After(left):
+	case <-other.refused:
+	case <-t.ctx.Done():
+	}
 	if t.raft.CurrentTerm() >= term {
 		return errOtherCandidate
 	}

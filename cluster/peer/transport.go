@@ -293,7 +293,11 @@ func (t *Transport) InstallSnapshot(
 	id raft.ServerID, to raft.ServerAddress, q *raft.InstallSnapshotRequest, a *raft.InstallSnapshotResponse,
 	data io.Reader,
 ) error {
-	return t.checkAnswer(t.NetworkTransport.InstallSnapshot(id, Address(id, to), q, a, data), &a.Term)
+	err := t.checkAnswer(t.NetworkTransport.InstallSnapshot(id, Address(id, to), q, a, data), &a.Term)
+	if err != nil {
+		t.acks.distrust(id)
+	}
+	return err
 }
 
 // TimeoutNow makes another member stand for election at once.

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"testing"
 
-	"laurel/score"
+	"laurel/score/merkle"
 )
 
 // Leaves, and the roots of the trees of the first n leaves, from the tests of certificate
@@ -75,7 +75,7 @@ func splitOf(n int) int {
 }
 
 func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
-	leaves := make([]hash, score.MaxTree)
+	leaves := make([]hash, merkle.MaxTree)
 	for i := range leaves {
 		leaves[i], _ = leafHash(nil, []byte{byte(i)})
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/merkle"
 )
 
 // treeMessage returns the bytes that the key signs. The first line keeps the signature
@@ -22,7 +23,7 @@ func treeMessage(lineage string, size int, root *hash) []byte {
 }
 
 // Sign signs events for the store with the lineage and sets their Key, Lineage and
-// Signature. Up to [score.MaxTree] consecutive events share one tree. Every event must
+// Signature. Up to [merkle.MaxTree] consecutive events share one tree. Every event must
 // have an ID, a Source, a Seq and a Time.
 func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) error {
 	if len(private) != ed25519.PrivateKeySize {
@@ -51,7 +52,7 @@ func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) erro
 // the wrong length.
 func SignForms(private ed25519.PrivateKey, lineage string, forms [][]byte) [][]byte {
 	signatures := make([][]byte, 0, len(forms))
-	for tree := range slices.Chunk(forms, score.MaxTree) {
+	for tree := range slices.Chunk(forms, merkle.MaxTree) {
 		signatures = signTree(signatures, private, lineage, tree)
 	}
 	return signatures
@@ -81,7 +82,12 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, lineage string, f
 // signature as the last members.
 func EventJSON(form []byte, lineage string, signature []byte) []byte {
 	const members = `,"lineage":"","signature":""}`
-	b := make([]byte, 0, len(form)+len(members)+len(lineage)+base64.StdEncoding.EncodedLen(len(signature)))
+	size := len(form) + len(members) + len(lineage) + base64.StdEncoding.EncodedLen(len(signature))
+	return AppendEventJSON(make([]byte, 0, size), form, lineage, signature)
+}
+
+// AppendEventJSON appends a signed event as EventJSON returns it.
+func AppendEventJSON(b, form []byte, lineage string, signature []byte) []byte {
 	b = append(append(b, form[:len(form)-1]...), `,"lineage":"`...)
 	b = append(append(b, lineage...), `","signature":"`...)
 	return append(base64.StdEncoding.AppendEncode(b, signature), `"}`...)
@@ -137,6 +143,20 @@ func (t tree) appendPath(b []byte, index int) []byte {
 		index /= 2
 	}
 	return b
+}
+
+// hasPath reports whether path is the audit path of a leaf.
+func (t tree) hasPath(index int, path []byte) bool {
+	for _, level := range t {
+		if sibling := index ^ 1; sibling < len(level) {
+			if len(path) < sha256.Size || hash(path) != level[sibling] {
+				return false
+			}
+			path = path[sha256.Size:]
+		}
+		index /= 2
+	}
+	return len(path) == 0
 }
 
 // unknownTree returns a tree of zeros, which stand for unknown hashes.
