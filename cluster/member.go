@@ -140,7 +140,7 @@ func (m *Member) start() (err error) {
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
-		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen, HandshakeTimeout: m.opts.hooks.handshakeTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -193,7 +193,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
 	m.polls = poll.NewReader(m.pollConfig())
 
-	m.poller = status.NewPoller(status.Poller{
+	m.poller = status.NewPoller(&status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
 		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
@@ -311,6 +311,7 @@ func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
+	m.poller.Look()
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
 	return f
