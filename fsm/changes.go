@@ -16,9 +16,9 @@ import (
 // recorded, which is harmless.
 type changes struct {
 	contests  idSet
-	timelines idSet // contest ids
-	tables    idSet // competitions
-	boards    idSet // contest ids
+	timelines idSet         // contest ids
+	tables    idSet         // competitions
+	boards    idSet         // contest ids
 	wake      chan struct{} // receives a value when more entries have been applied
 }
 
