@@ -27,11 +27,11 @@ const contest = "OG50BC/CUR-M-GPA-01"
 // nobody is a URL at which nothing listens: no program is given this port by the system.
 const nobody = "http://127.0.0.1:1"
 
-// group starts n frontends, and a client that is given the URL of the first one.
-// group starts a group of n frontends. Its client waits long, for the machine may be busy.
+// group starts a group of n frontends, and a client that is given the URL of the first one.
+// It waits long, for the machine may be busy, but gives up an attempt much earlier than a stream.
 func group(t *testing.T, n int, o client.Options) (*testgroup.Group, *client.Client) {
 	t.Helper()
-	o.Timeout, o.AttemptTimeout = cmp.Or(o.Timeout, 2*time.Minute), cmp.Or(o.AttemptTimeout, 30*time.Second)
+	o.Timeout, o.AttemptTimeout = cmp.Or(o.Timeout, 2*time.Minute), cmp.Or(o.AttemptTimeout, 5*time.Second)
 	g := testgroup.Start(t, n)
 	return g, newClient(t, o, g.Frontends[0].URL)
 }
