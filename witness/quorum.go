@@ -284,15 +284,21 @@ func (n *Node) lookAtHistory() {
 	}
 }
 
-// say signs a statement of this frontend, which goes out with the next output.
+// say signs a statement of this frontend, which goes out with the next output. The time of
+// a cosignature is rule R6 too: what was applied after the round must not have waited for
+// long at that time.
 func (n *Node) say(kind byte, h Head, now time.Time) {
-	by := signer{n.self.identity(kind), n.key, uint64(max(now.Unix(), 0))}
-	signature, _ := by.Sign([]byte(h.text(n.policy.Origin(), kind)))
+	at := now
 	if kind == cosignatureType {
 		n.cosignedAt = now
+		if oldest := n.oldestWaiting(); !oldest.IsZero() && now.Sub(oldest) > maxWaiting {
+			at = oldest.Add(maxWaiting)
+		}
 	} else {
 		n.reportedAt = now
 	}
+	by := signer{n.self.identity(kind), n.key, uint64(max(at.Unix(), 0))}
+	signature, _ := by.Sign([]byte(h.text(n.policy.Origin(), kind)))
 	n.self.take(n.policy.Origin(), kind, h, signature)
 	n.count(kind, h)
 	n.news = true
@@ -340,19 +346,19 @@ func (n *Node) toReport(now time.Time) uint64 {
 // while nothing that was applied after it has waited for long.
 func (n *Node) mayRenew(now time.Time) bool {
 	return n.state.cosigned.Size > 0 && n.holds && n.Agrees() && !n.forgot &&
-		now.Sub(n.cosignedAt) >= renewAfter && !n.late(now)
+		now.Sub(n.cosignedAt) >= renewAfter &&
+		(n.oldestWaiting().IsZero() || now.Sub(n.oldestWaiting()) < maxWaiting)
 }
 
-// late reports whether an applied entry has waited too long for a round cosigned here.
-func (n *Node) late(now time.Time) bool {
-	oldest := n.unsealed
+// oldestWaiting returns when the oldest entry was applied that is in no round cosigned
+// here, or the zero time.
+func (n *Node) oldestWaiting() time.Time {
 	for _, r := range n.rounds {
 		if r.Size > n.state.cosigned.Size {
-			oldest = r.since
-			break
+			return r.since
 		}
 	}
-	return !oldest.IsZero() && now.Sub(oldest) >= maxWaiting
+	return n.unsealed
 }
 
 // wake returns when a rule may allow more, without further input.

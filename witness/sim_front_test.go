@@ -165,16 +165,13 @@ func (f *front) do(step func() Output) bool {
 	f.bend()
 	out := step()
 	if !w.calm && out.Send != nil && w.chance(w.crashes) {
-		switch { // it crashes before or after saving
-		case w.broken == breakSaving:
-			f.sent(out)
-		case w.chance(0.5) && out.Save != nil:
+		if w.chance(0.5) && out.Save != nil { // it crashes before or after saving
 			f.saved = out.Save
 		}
 		f.crash(w.between(0, w.down))
 		return false
 	}
-	if out.Save != nil {
+	if out.Save != nil && (w.broken != breakSaving || w.chance(0.1)) {
 		f.saved = bytes.Clone(out.Save)
 	}
 	f.sent(out)

@@ -2,7 +2,9 @@ package witness
 
 import (
 	"container/heap"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -89,7 +91,8 @@ type world struct {
 	// verified are the results of all signatures: each is verified once for all frontends.
 	verified map[[sha256.Size]byte]bool
 	logs     map[Head][]byte // for each head, what the rounds up to it had
-	// cosigned has, for each head, when each honest frontend first and last cosigned it.
+	// cosigned has, for each head and honest frontend, when it first cosigned it, and the
+	// newest time that it signed.
 	cosigned map[Head]map[*front][2]time.Time
 	certs    []simCert
 	crashes  float64       // the probability of a crash at a step
@@ -105,9 +108,9 @@ type simCert struct {
 }
 
 var simKeys = func() (keys []*Key) {
-	random := rand.NewChaCha8([32]byte{1})
 	for i := range simFrontends {
-		key, err := GenerateKey(random, fmt.Sprintf("f%d", i+1))
+		seed := sha256.Sum256([]byte{byte(i)})
+		key, err := NewKey(fmt.Sprintf("f%d", i+1), ed25519.NewKeyFromSeed(seed[:]))
 		if err != nil {
 			panic(err)
 		}
@@ -119,7 +122,8 @@ var simKeys = func() (keys []*Key) {
 func newWorld(seed uint64, rule broken) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 18)), broken: rule, now: time.Unix(1_800_000_000, 0),
-		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{}, cosigned: map[Head]map[*front][2]time.Time{},
+		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{},
+		cosigned: map[Head]map[*front][2]time.Time{},
 	}
 	w.loss = []float64{0, 0.05, 0.3}[w.rand.IntN(3)]
 	w.delay = []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond}[w.rand.IntN(3)]
@@ -131,7 +135,7 @@ func newWorld(seed uint64, rule broken) *world {
 	w.liar = &liar{front: w.fronts[w.rand.IntN(simFrontends)], world: w, mood: w.rand.IntN(5)}
 	w.crashes, w.down = 0.002, time.Second
 	if rule == breakSaving || rule == breakAmnesia {
-		w.crashes, w.down = 0.05, 100*time.Millisecond
+		w.crashes, w.down = 0.02, 300*time.Millisecond
 	}
 	for _, f := range w.honest() {
 		f.start()
@@ -145,13 +149,17 @@ func newWorld(seed uint64, rule broken) *world {
 }
 
 func (w *world) verify(by identity, message, signature []byte) bool {
-	signed := sha256.Sum256(fmt.Appendf(nil, "%v\n%q\n%q", by, message, signature))
+	signed := signedBy(by, message, signature)
 	valid, known := w.verified[signed]
 	if !known {
 		valid = by.Verify(message, signature)
 		w.verified[signed] = valid
 	}
 	return valid
+}
+
+func signedBy(by identity, message, signature []byte) [sha256.Size]byte {
+	return sha256.Sum256(slices.Concat([]byte{by.kind}, by.public, message, signature))
 }
 
 func (w *world) after(d time.Duration, f func()) {
@@ -305,13 +313,15 @@ func (w *world) noteCosigned(f *front, h Head) {
 	if !again {
 		first[0] = w.now
 	}
-	by[f] = [2]time.Time{first[0], w.now}
+	seconds := binary.BigEndian.Uint64(f.node.self.cosigned[h])
+	by[f] = [2]time.Time{first[0], time.Unix(int64(seconds), 0)}
 	w.checkTime(h)
 	needed := w.policy.Quorum - 1
 	if w.broken == breakReader || w.broken == breakTwoReports {
 		needed = 1
 	}
-	if again || len(by) != needed && w.broken != breakReader || slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h }) {
+	known := slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h })
+	if again || known || len(by) < needed {
 		return
 	}
 	for _, c := range w.certs {
