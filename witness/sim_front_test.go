@@ -142,6 +142,18 @@ func (f *front) follow(master *front) {
 	}
 }
 
+// rewrite is what happens if a corrupt master rewrites the log. Nothing that was cosigned is
+// given up for that, which belongs to R2.
+func (f *front) rewrite() {
+	kept := int(f.node.state.cosigned.Size)
+	if f.world.broken == breakHistory {
+		kept = 0
+	}
+	if len(f.log) > kept {
+		f.goBack(kept + f.world.rand.IntN(len(f.log)-kept))
+	}
+}
+
 // goBack discards what is behind a round, and starts again.
 func (f *front) goBack(size int) {
 	f.world.counts.goneBack++

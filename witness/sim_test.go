@@ -261,6 +261,9 @@ func (w *world) seal() {
 		if lie == 3 && w.chance(0.5) {
 			continue // it gives this one nothing, or does not seal
 		}
+		if f.up() && w.chance(0.1) {
+			f.rewrite()
+		}
 		f.feed(func() { f.entries() })
 		if lie < 3 || w.chance(0.5) {
 			w.after(SealInterval+w.someDelay(), func() { f.feed(func() { f.seal(mine) }) })
