@@ -252,3 +252,23 @@ func TestNotesOfOthersStoresAndJunkAreRefusedAndTheRestIsTaken(t *testing.T) {
 		t.Errorf("junk before good notes: %v, cosigned %d", err, g.nodes[0].state.cosigned.Size)
 	}
 }
+
+// Sizes that a frontend has reported it cannot report again, so a corrupt master must not
+// lead one far ahead of the others.
+func TestNoMasterLeadsOneFrontendFarAhead(t *testing.T) {
+	g, answers := newGroup(t), answersOf(someBodies)
+	for range 10 * maxAhead {
+		g.seal(answers, 0)
+		g.tick(2 * SealInterval)
+	}
+	if got := g.nodes[0].state.reported.Size; got != maxAhead {
+		t.Errorf("f1 alone has reported round %d; want %d", got, maxAhead)
+	}
+	for range 2 * maxAhead {
+		g.seal(answers, 1, 2)
+		g.tick(2 * SealInterval)
+	}
+	if got := g.certified(1); got < maxAhead {
+		t.Errorf("with the others: certificate %d; want %d or more", got, maxAhead)
+	}
+}

@@ -16,6 +16,8 @@ const (
 	maxWaiting = 2 * SealInterval
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
+	// maxAhead is how far a report may be ahead of what is proven and of others.
+	maxAhead = 8
 	// maxRounds is the number of own rounds that are kept from the newest proven one on.
 	maxRounds = 8192
 )
@@ -324,11 +326,13 @@ func (n *Node) mayReport(now time.Time) bool {
 // time. If it is not proven in time, frontends must come together on one size again: one
 // that waits joins a higher report of another before the longest waiting makes a new one.
 func (n *Node) toReport(now time.Time) uint64 {
-	newest, last, proven := n.newest().Size, n.state.reported.Size, n.top.Size
+	newest, last, proven := min(n.newest().Size, n.limit()), n.state.reported.Size, n.top.Size
 	switch waited := now.Sub(n.reportedAt); {
-	case proven > last:
+	case n.newest().Size <= proven && n.agreed != n.top:
+		return 0 // it is behind, or astray
+	case proven > last && n.agreed == n.top:
 		return proven // so that it can be cosigned here as well
-	case proven == last || waited >= 2*SealInterval:
+	case proven >= last || waited >= 2*SealInterval:
 		return newest
 	case waited >= SealInterval:
 		highest := uint64(0)
@@ -340,6 +344,24 @@ func (n *Node) toReport(now time.Time) uint64 {
 		return highest
 	}
 	return 0
+}
+
+// limit returns the largest size to report: little more than what is proven, or than what so
+// many others have reported that one of them is honest. Otherwise a corrupt master could
+// lead one frontend far ahead, which could report nothing until all others are there.
+func (n *Node) limit() uint64 {
+	var sizes []uint64
+	for _, s := range n.seats {
+		if s != n.self {
+			sizes = append(sizes, s.newest.Size)
+		}
+	}
+	slices.Sort(sizes)
+	others := uint64(0)
+	if i := len(sizes) - 1 - Corrupt(len(n.seats)); i >= 0 {
+		others = sizes[i]
+	}
+	return max(n.top.Size, others) + maxAhead
 }
 
 // mayRenew is the rules R5 and R6: a new time only for the largest size cosigned, and only

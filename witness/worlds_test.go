@@ -85,14 +85,14 @@ func (c *simCounts) add(o simCounts) {
 func TestNoWorldHasTwoCertificatesThatDisagree(t *testing.T) {
 	t.Parallel()
 	first, _ := strconv.ParseUint(os.Getenv("LAUREL_SEED"), 10, 64)
-	worlds, sum := worldCount(40), simCounts{}
+	worlds, sum := worldCount(20), simCounts{}
 	for seed := first; seed < first+uint64(worlds); seed++ {
 		w := runWorld(seed, breakNothing, "")
 		if w.fault != "" {
 			t.Fatalf("seed %d: %s", seed, w.fault)
 		}
 		sum.add(w.counts)
-		if done := seed + 1 - first; done%1000 == 0 {
+		if done := seed + 1 - first; done%100 == 0 {
 			t.Logf("%d worlds: %+v", done, sum)
 		}
 	}
