@@ -266,7 +266,7 @@ func TestNoMasterLeadsOneFrontendFarAhead(t *testing.T) {
 	}
 	for range 2 * maxAhead {
 		g.seal(answers, 1, 2)
-		g.tick(2 * SealInterval)
+		g.tick(SealInterval)
 	}
 	if got := g.certified(1); got < maxAhead {
 		t.Errorf("with the others: certificate %d; want %d or more", got, maxAhead)

@@ -42,6 +42,8 @@ type Node struct {
 	forgot   bool            // this key has signed more than the state knows of
 
 	reportedAt, cosignedAt time.Time
+	progress               Head // the last top that was seen
+	progressAt             time.Time
 	certificate            Certificate
 	logSignature           note.Signature // of the certificate's head
 	unsaved, news          bool
@@ -242,6 +244,9 @@ func (n *Node) certify(h Head) {
 
 // advance does what the rules allow now.
 func (n *Node) advance(now time.Time) Output {
+	if n.top != n.progress {
+		n.progress, n.progressAt = n.top, now
+	}
 	n.lookAtHistory()
 	for n.mayCosign() || n.mayReport(now) {
 		if n.mayCosign() { // before the next report, which would forbid it
@@ -327,7 +332,11 @@ func (n *Node) mayReport(now time.Time) bool {
 // that waits joins a higher report of another before the longest waiting makes a new one.
 func (n *Node) toReport(now time.Time) uint64 {
 	newest, last, proven := min(n.newest().Size, n.limit()), n.state.reported.Size, n.top.Size
-	switch waited := now.Sub(n.reportedAt); {
+	since := n.reportedAt
+	if n.progressAt.After(since) && proven < last {
+		since = n.progressAt // others come nearer
+	}
+	switch waited := now.Sub(since); {
 	case n.newest().Size <= proven && n.agreed != n.top:
 		return 0 // it is behind, or astray
 	case proven > last && n.agreed == n.top:
@@ -387,7 +396,8 @@ func (n *Node) oldestWaiting() time.Time {
 func (n *Node) wake(now time.Time) time.Time {
 	next := now.Add(renewAfter)
 	for _, at := range []time.Time{
-		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
+		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval),
+		n.progressAt.Add(SealInterval), n.progressAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
 	} {
 		if at.After(now) && at.Before(next) {
 			next = at
