@@ -17,7 +17,7 @@ const (
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
 	// maxAhead is how far a report may be ahead of what is proven and of others.
-	maxAhead = 8
+	maxAhead = 4
 	// maxRounds is the number of own rounds that are kept from the newest proven one on.
 	maxRounds = 8192
 )

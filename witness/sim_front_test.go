@@ -146,9 +146,6 @@ func (f *front) follow(master *front) {
 // given up for that, which belongs to R2.
 func (f *front) rewrite() {
 	kept := int(f.node.state.cosigned.Size)
-	if f.world.broken == breakHistory {
-		kept = 0
-	}
 	if len(f.log) > kept {
 		f.goBack(kept + f.world.rand.IntN(len(f.log)-kept))
 	}
@@ -260,8 +257,6 @@ func (f *front) bend() {
 			n.state.reported = n.state.cosigned
 			n.self.newest = Head{}
 		}
-	case breakHistory:
-		n.holds, n.cosignedAt = true, f.world.now.Add(-1) // but it renews no times
 	case breakWaiting:
 		for i := range n.rounds {
 			n.rounds[i].since = f.world.now
