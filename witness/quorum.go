@@ -16,6 +16,8 @@ const (
 	maxWaiting = 2 * SealInterval
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
+	// maxAhead is how far a report may be ahead of what is proven and of others.
+	maxAhead = 4
 	// maxRounds is the number of own rounds that are kept from the newest proven one on.
 	maxRounds = 8192
 )
@@ -40,6 +42,8 @@ type Node struct {
 	forgot   bool            // this key has signed more than the state knows of
 
 	reportedAt, cosignedAt time.Time
+	progress               Head // the last top that was seen
+	progressAt             time.Time
 	certificate            Certificate
 	logSignature           note.Signature // of the certificate's head
 	unsaved, news          bool
@@ -240,6 +244,9 @@ func (n *Node) certify(h Head) {
 
 // advance does what the rules allow now.
 func (n *Node) advance(now time.Time) Output {
+	if n.top != n.progress {
+		n.progress, n.progressAt = n.top, now
+	}
 	n.lookAtHistory()
 	for n.mayCosign() || n.mayReport(now) {
 		if n.mayCosign() { // before the next report, which would forbid it
@@ -324,11 +331,17 @@ func (n *Node) mayReport(now time.Time) bool {
 // time. If it is not proven in time, frontends must come together on one size again: one
 // that waits joins a higher report of another before the longest waiting makes a new one.
 func (n *Node) toReport(now time.Time) uint64 {
-	newest, last, proven := n.newest().Size, n.state.reported.Size, n.top.Size
-	switch waited := now.Sub(n.reportedAt); {
-	case proven > last:
+	newest, last, proven := min(n.newest().Size, n.limit()), n.state.reported.Size, n.top.Size
+	since := n.reportedAt
+	if n.progressAt.After(since) && proven < last {
+		since = n.progressAt // others come nearer
+	}
+	switch waited := now.Sub(since); {
+	case n.newest().Size <= proven && n.agreed != n.top:
+		return 0 // it is behind, or astray
+	case proven > last && n.agreed == n.top:
 		return proven // so that it can be cosigned here as well
-	case proven == last || waited >= 2*SealInterval:
+	case proven >= last || waited >= 2*SealInterval:
 		return newest
 	case waited >= SealInterval:
 		highest := uint64(0)
@@ -340,6 +353,24 @@ func (n *Node) toReport(now time.Time) uint64 {
 		return highest
 	}
 	return 0
+}
+
+// limit returns the largest size to report: little more than what is proven, or than what so
+// many others have reported that one of them is honest. Otherwise a corrupt master could
+// lead one frontend far ahead, which could report nothing until all others are there.
+func (n *Node) limit() uint64 {
+	var sizes []uint64
+	for _, s := range n.seats {
+		if s != n.self {
+			sizes = append(sizes, s.newest.Size)
+		}
+	}
+	slices.Sort(sizes)
+	others := uint64(0)
+	if i := len(sizes) - 1 - Corrupt(len(n.seats)); i >= 0 {
+		others = sizes[i]
+	}
+	return max(n.top.Size, others) + maxAhead
 }
 
 // mayRenew is the rules R5 and R6: a new time only for the largest size cosigned, and only
@@ -365,7 +396,8 @@ func (n *Node) oldestWaiting() time.Time {
 func (n *Node) wake(now time.Time) time.Time {
 	next := now.Add(renewAfter)
 	for _, at := range []time.Time{
-		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
+		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval),
+		n.progressAt.Add(SealInterval), n.progressAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
 	} {
 		if at.After(now) && at.Before(next) {
 			next = at

@@ -142,6 +142,15 @@ func (f *front) follow(master *front) {
 	}
 }
 
+// rewrite is what happens if a corrupt master rewrites the log. Nothing that was cosigned is
+// given up for that, which belongs to R2.
+func (f *front) rewrite() {
+	kept := int(f.node.state.cosigned.Size)
+	if len(f.log) > kept {
+		f.goBack(kept + f.world.rand.IntN(len(f.log)-kept))
+	}
+}
+
 // goBack discards what is behind a round, and starts again.
 func (f *front) goBack(size int) {
 	f.world.counts.goneBack++
@@ -248,8 +257,6 @@ func (f *front) bend() {
 			n.state.reported = n.state.cosigned
 			n.self.newest = Head{}
 		}
-	case breakHistory:
-		n.holds, n.cosignedAt = true, f.world.now.Add(-1) // but it renews no times
 	case breakWaiting:
 		for i := range n.rounds {
 			n.rounds[i].since = f.world.now

@@ -30,7 +30,6 @@ const (
 	breakSaving     broken = "sends before it saves"
 	breakAmnesia    broken = "forgets everything in a crash"
 	breakOnce       broken = "R1: reports a size twice"
-	breakHistory    broken = "R2: reports a history without what it cosigned"
 	breakTwoReports broken = "R3: two reports are a proof"
 	breakUnproven   broken = "R3: cosigns without a proof"
 	breakLate       broken = "R3: cosigns after a later report"
@@ -260,6 +259,9 @@ func (w *world) seal() {
 		}
 		if lie == 3 && w.chance(0.5) {
 			continue // it gives this one nothing, or does not seal
+		}
+		if f.up() && w.chance(0.1) {
+			f.rewrite()
 		}
 		f.feed(func() { f.entries() })
 		if lie < 3 || w.chance(0.5) {
