@@ -174,6 +174,18 @@ func (n *Node) Notes() [][]byte {
 // Certificate returns the newest certificate that is known.
 func (n *Node) Certificate() Certificate { return n.certificate }
 
+// WantsSeal reports whether a master should seal although nothing has changed. Sizes that were
+// reported in a history that was left cannot be reported again: at once if the newest own
+// round is such a one, and if it has waited for a certificate for long.
+func (n *Node) WantsSeal(now time.Time) bool {
+	if len(n.rounds) == 0 {
+		return false
+	}
+	newest := n.newest()
+	return newest.Size < n.state.reported.Size ||
+		newest.Size > n.certificate.Size && now.Sub(newest.since) >= maxWaiting
+}
+
 // Needs returns the number of the oldest round that the node may ask the own history for.
 func (n *Node) Needs() uint64 { return max(n.state.cosigned.Size, 1) }
 
