@@ -104,7 +104,7 @@ func (f *front) seal(content byte) { f.append(f.world.next(f.head(), content)) }
 // sealAll is the seal of a master, and of those that it makes because it must.
 func (f *front) sealAll(content byte) {
 	f.seal(content)
-	for f.up() && f.head().Size < f.node.state.reported.Size && f.node.WantsSeal(f.world.now) {
+	for f.up() && f.node.WantsSeal(f.world.now) {
 		f.seal(content)
 	}
 }
