@@ -249,6 +249,9 @@ func TestAFrontendThatWasDownBelievesANewKeyThatAnOperatorHasSigned(t *testing.T
 	away.start()
 	g.settle()
 	g.expectSame("the roster", func(m *Member) string { return score.KeyID(m.Access().KeyOf(changed.opts.ID)) })
+	if n := away.refusals(reasonWitness); n > 0 {
+		t.Errorf("it has refused %v connections", n)
+	}
 }
 
 // While a state machine is rebuilt it knows no roster.
