@@ -51,9 +51,9 @@
 // come together again. No report is far ahead of all others, so that a corrupt master
 // cannot lead one frontend to sizes which the others reach much later.
 //
-// A master seals when something has changed. It also seals when its newest round has not
-// been certified for two intervals: some frontend may have reported that size already, with
-// a history that it has left.
+// A master seals when something has changed. It also seals when its newest round cannot be
+// certified, or is not for two intervals, because some frontend has reported that size with
+// a history that it has left ([Node.WantsSeal]).
 //
 // # Going back
 //

@@ -253,6 +253,28 @@ func TestNotesOfOthersStoresAndJunkAreRefusedAndTheRestIsTaken(t *testing.T) {
 	}
 }
 
+func TestAMasterSealsAgainWhatCannotBeCertified(t *testing.T) {
+	g, answers := newGroup(t), answersOf(someBodies)
+	g.seal(answers, 0, 1)
+	if n := g.nodes[0]; n.WantsSeal(g.now) || !n.WantsSeal(g.now.Add(maxWaiting)) {
+		t.Error("a round without a certificate is not waited for, or for ever")
+	}
+	g.seal(answers, 2)
+	if g.certified(0) != 1 || g.nodes[0].WantsSeal(g.now.Add(maxWaiting)) {
+		t.Error("a certified round is sealed again")
+	}
+	g.tick(SealInterval)
+	edge := g.edge[0]
+	g.seal(answers, 0)
+	g.tick(2 * SealInterval)
+	g.seal(answers, 0)
+	g.tick(2 * SealInterval)
+	g.goBack(0, edge)
+	if n := g.nodes[0]; n.state.reported.Size != 3 || !n.WantsSeal(g.now) {
+		t.Errorf("it has reported round %d, and does not seal after round 1", n.state.reported.Size)
+	}
+}
+
 // Sizes that a frontend has reported it cannot report again, so a corrupt master must not
 // lead one far ahead of the others.
 func TestNoMasterLeadsOneFrontendFarAhead(t *testing.T) {

@@ -101,6 +101,14 @@ func (f *front) entries() {
 
 func (f *front) seal(content byte) { f.append(f.world.next(f.head(), content)) }
 
+// sealAll is the seal of a master, and of those that it makes because it must.
+func (f *front) sealAll(content byte) {
+	f.seal(content)
+	for f.up() && f.node.WantsSeal(f.world.now) {
+		f.seal(content)
+	}
+}
+
 func (f *front) append(h Head) {
 	since, ok := f.applied[h.Size]
 	if !ok {

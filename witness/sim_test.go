@@ -242,10 +242,11 @@ func (w *world) seal() {
 		if !w.master.up() {
 			return
 		}
-		w.master.feed(func() { w.master.entries() })
-		w.after(SealInterval, func() { w.master.feed(func() { w.master.seal(content) }) })
+		master := w.master
+		master.feed(func() { master.entries() })
+		w.after(SealInterval, func() { master.feed(func() { master.sealAll(content) }) })
 		for _, f := range w.honest() {
-			if master := w.master; f != master {
+			if f != master {
 				f.feed(func() { f.entries() })
 				w.after(SealInterval+w.someDelay(), func() { f.feed(func() { f.follow(master) }) })
 			}

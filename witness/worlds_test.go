@@ -45,7 +45,7 @@ func (w *world) settle() {
 		}
 	}
 	w.run(quiet)
-	for range maxAhead { // until sizes come that nobody has reported in a history that it has left
+	for range 2 * maxAhead { // until sizes come that nobody has reported in a history that it has left
 		if slices.ContainsFunc(w.honest(), func(f *front) bool {
 			return f.up() && int(f.node.state.reported.Size) > len(w.master.log)
 		}) {
