@@ -22,6 +22,7 @@ import (
 	"laurel/cluster/raftlog"
 	"laurel/cluster/readindex"
 	"laurel/cluster/status"
+	"laurel/cluster/sworn"
 	"laurel/fsm"
 	"laurel/fsm/database"
 	"laurel/score"
@@ -83,7 +84,7 @@ type Member struct {
 	polls      *poll.Reader
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
-	sworn      *swornKnowledge     // as auth
+	sworn      *sworn.Knowledge    // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -164,10 +165,14 @@ func (m *Member) start() (err error) {
 
 // startAuth makes what authenticates the members of a secure group.
 func (m *Member) startAuth() (err error) {
-	if m.witness, err = WitnessKey(m.opts.Dir); err != nil {
+	if m.witness, err = sworn.WitnessKey(m.opts.Dir); err != nil {
 		return err
 	}
-	if m.sworn, err = openSworn(m.replica); err != nil {
+	m.sworn, err = sworn.Open(sworn.Config{
+		Dir: m.opts.Dir, ID: m.opts.ID, Founder: m.opts.Sworn.Founder, Witness: m.witness, Access: m.machine.Access,
+		Every: m.scaled(recheckEvery), End: m.end, Logger: m.log,
+	})
+	if err != nil {
 		return err
 	}
 	m.auth = peer.NewAuthenticator(peer.AuthConfig{
@@ -284,7 +289,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
-		m.run(func() { m.sworn.run(m.ctx) })
+		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
+	"laurel/cluster/sworn"
 	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -50,7 +51,7 @@ type Options struct {
 	// it the members do not authenticate each other.
 	Identity *pki.Identity
 	// Sworn describes a sworn group. It needs an Identity.
-	Sworn SwornGroup
+	Sworn sworn.Group
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer

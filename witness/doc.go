@@ -48,7 +48,12 @@
 // One report is under way at a time. The next one is of the newest round, when the last is
 // proven or has waited for two intervals. A frontend that has waited for one interval joins
 // the size that another has reported. So frontends that are slow stretch the rounds, and
-// come together again.
+// come together again. No report is far ahead of all others, so that a corrupt master
+// cannot lead one frontend to sizes which the others reach much later.
+//
+// A master seals when something has changed. It also seals when its newest round cannot be
+// certified, or is not for two intervals, because some frontend has reported that size with
+// a history that it has left ([Node.WantsSeal]).
 //
 // # Going back
 //

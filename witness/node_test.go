@@ -252,3 +252,78 @@ func TestNotesOfOthersStoresAndJunkAreRefusedAndTheRestIsTaken(t *testing.T) {
 		t.Errorf("junk before good notes: %v, cosigned %d", err, g.nodes[0].state.cosigned.Size)
 	}
 }
+
+func TestAMasterSealsAgainWhatCannotBeCertified(t *testing.T) {
+	g, answers := newGroup(t), answersOf(someBodies)
+	g.seal(answers, 0, 1)
+	if n := g.nodes[0]; n.WantsSeal(g.now) || !n.WantsSeal(g.now.Add(maxWaiting)) {
+		t.Error("a round without a certificate is not waited for, or for ever")
+	}
+	g.seal(answers, 2)
+	if g.certified(0) != 1 || g.nodes[0].WantsSeal(g.now.Add(maxWaiting)) {
+		t.Error("a certified round is sealed again")
+	}
+	g.tick(SealInterval)
+	edge := g.edge[0]
+	g.seal(answers, 0)
+	g.tick(2 * SealInterval)
+	g.seal(answers, 0)
+	g.tick(2 * SealInterval)
+	g.goBack(0, edge)
+	if n := g.nodes[0]; n.state.reported.Size != 3 || !n.WantsSeal(g.now) {
+		t.Errorf("it has reported round %d, and does not seal after round 1", n.state.reported.Size)
+	}
+}
+
+// Sizes that a frontend has reported it cannot report again, so a corrupt master must not
+// lead one far ahead of the others.
+func TestNoMasterLeadsOneFrontendFarAhead(t *testing.T) {
+	g, answers := newGroup(t), answersOf(someBodies)
+	for range 10 * maxAhead {
+		g.seal(answers, 0)
+		g.tick(2 * SealInterval)
+	}
+	if got := g.nodes[0].state.reported.Size; got != maxAhead {
+		t.Errorf("f1 alone has reported round %d; want %d", got, maxAhead)
+	}
+	for range 2 * maxAhead {
+		g.seal(answers, 1, 2)
+		g.tick(SealInterval)
+	}
+	if got := g.certified(1); got < maxAhead {
+		t.Errorf("with the others: certificate %d; want %d or more", got, maxAhead)
+	}
+}
+
+func TestAFrontendReportsNoHistoryWithoutWhatItCosignedUnlessAQuorumHasIt(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	g.tick(SealInterval)
+	edge := g.edge[0]
+	g.boot(0)
+	n := g.nodes[0]
+	for size := uint64(2); size < 5; size++ {
+		g.took(0, n.Sealed(Head{size, Hash{byte(size)}}, g.now, g.now))
+		g.tick(2 * SealInterval)
+	}
+	if n.state.reported.Size != 2 || n.state.cosigned.Size != 2 {
+		t.Fatalf("another history than what it cosigned is reported: %v", n.state)
+	}
+	// The others prove a higher round of the true history, which it then takes.
+	for range 3 {
+		g.seal(answers, 1, 2, 3)
+		g.tick(2 * SealInterval)
+	}
+	if g.certified(1) != 5 {
+		t.Fatalf("round %d is certified; want 5", g.certified(1))
+	}
+	g.goBack(0, edge)
+	if _, err := g.nodes[0].Receive(g.nodes[1].Notes(), g.now); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		g.seal(answers, 0)
+	}
+	if got := g.nodes[0].state.cosigned.Size; got != 5 {
+		t.Errorf("with the true history it has cosigned round %d; want 5", got)
+	}
+}

@@ -199,7 +199,8 @@ func TestAReaderRemembersTheNewestCertificate(t *testing.T) {
 	}
 	g.tick(SealInterval)
 	g.seal(new(Answers), 0, 1, 2, 3)
-	if _, _, err := r.Verify(someKey, nil, g.proof(0, new(Answers), someKey).String(), g.now); err != nil || r.Seen.Size != 3 {
+	_, _, err = r.Verify(someKey, nil, g.proof(0, new(Answers), someKey).String(), g.now)
+	if err != nil || r.Seen.Size != 3 {
 		t.Errorf("the newer answer: %v, seen %d", err, r.Seen.Size)
 	}
 	if _, _, err := r.Verify(someKey, []byte(someBodies[someKey]), text, g.now); !errors.Is(err, ErrOlder) {

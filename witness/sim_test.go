@@ -30,7 +30,6 @@ const (
 	breakSaving     broken = "sends before it saves"
 	breakAmnesia    broken = "forgets everything in a crash"
 	breakOnce       broken = "R1: reports a size twice"
-	breakHistory    broken = "R2: reports a history without what it cosigned"
 	breakTwoReports broken = "R3: two reports are a proof"
 	breakUnproven   broken = "R3: cosigns without a proof"
 	breakLate       broken = "R3: cosigns after a later report"
@@ -243,10 +242,11 @@ func (w *world) seal() {
 		if !w.master.up() {
 			return
 		}
-		w.master.feed(func() { w.master.entries() })
-		w.after(SealInterval, func() { w.master.feed(func() { w.master.seal(content) }) })
+		master := w.master
+		master.feed(func() { master.entries() })
+		w.after(SealInterval, func() { master.feed(func() { master.sealAll(content) }) })
 		for _, f := range w.honest() {
-			if master := w.master; f != master {
+			if f != master {
 				f.feed(func() { f.entries() })
 				w.after(SealInterval+w.someDelay(), func() { f.feed(func() { f.follow(master) }) })
 			}
@@ -260,6 +260,9 @@ func (w *world) seal() {
 		}
 		if lie == 3 && w.chance(0.5) {
 			continue // it gives this one nothing, or does not seal
+		}
+		if f.up() && w.chance(0.1) {
+			f.rewrite()
 		}
 		f.feed(func() { f.entries() })
 		if lie < 3 || w.chance(0.5) {

@@ -52,7 +52,7 @@ func TestEveryBrokenRuleIsFoundInTheModel(t *testing.T) {
 		{"READER", "a reader takes three cosignatures", "agreement", nil},
 		{"REPORT", "a report is saved before it is sent", "honest", []string{"-DCRASHES"}},
 		{"COSIGN", "a cosignature is saved before it is sent", "agreement", []string{"-DCRASHES"}},
-		{"FORGET", "a frontend that forgot everything gets another key", "agreement", []string{"-DCRASHES"}},
+		{"FORGET", "a frontend that forgot everything gets another key", "agreement", []string{"-DCRASHES", "-DROUNDS=2"}},
 		{"OLDER", "R5: times only on the largest size cosigned", "fresh", []string{"-DTIMES"}},
 		{"WAIT", "R6: no new time while entries wait", "fresh", []string{"-DTIMES"}},
 	} {
