@@ -22,6 +22,7 @@ import (
 	"laurel/cluster/raftlog"
 	"laurel/cluster/readindex"
 	"laurel/cluster/status"
+	"laurel/cluster/sworn"
 	"laurel/fsm"
 	"laurel/fsm/database"
 	"laurel/score"
@@ -84,7 +85,7 @@ type Member struct {
 	polls      *poll.Reader
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
-	sworn      *swornKnowledge     // as auth
+	sworn      *sworn.Knowledge    // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -141,7 +142,7 @@ func (m *Member) start() (err error) {
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
-		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen, HandshakeTimeout: m.opts.hooks.handshakeTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -165,10 +166,14 @@ func (m *Member) start() (err error) {
 
 // startAuth makes what authenticates the members of a secure group.
 func (m *Member) startAuth() (err error) {
-	if m.witness, err = WitnessKey(m.opts.Dir); err != nil {
+	if m.witness, err = sworn.WitnessKey(m.opts.Dir); err != nil {
 		return err
 	}
-	if m.sworn, err = openSworn(m.replica); err != nil {
+	m.sworn, err = sworn.Open(sworn.Config{
+		Dir: m.opts.Dir, ID: m.opts.ID, Founder: m.opts.Sworn.Founder, Witness: m.witness, Access: m.machine.Access,
+		Every: m.scaled(recheckEvery), End: m.end, Logger: m.log,
+	})
+	if err != nil {
 		return err
 	}
 	m.auth = peer.NewAuthenticator(peer.AuthConfig{
@@ -195,7 +200,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
 	m.polls = poll.NewReader(m.pollConfig())
 
-	m.poller = status.NewPoller(status.Poller{
+	m.poller = status.NewPoller(&status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
 		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
@@ -286,7 +291,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
-		m.run(func() { m.sworn.run(m.ctx) })
+		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }
@@ -313,6 +318,7 @@ func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
+	m.poller.Look()
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
 	return f

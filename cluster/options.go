@@ -15,6 +15,7 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
+	"laurel/cluster/sworn"
 	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -50,7 +51,7 @@ type Options struct {
 	// it the members do not authenticate each other.
 	Identity *pki.Identity
 	// Sworn describes a sworn group. It needs an Identity.
-	Sworn SwornGroup
+	Sworn sworn.Group
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -60,14 +61,15 @@ type Options struct {
 
 // testHooks replaces parts of a member in tests. A zero field replaces nothing.
 type testHooks struct {
-	dial         peer.Dialer
-	listen       peer.Listener
-	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
-	logBounds    func(*raftlog.Bounds)
-	clock        func() time.Duration
-	raftConfig   func(*raft.Config)
-	roundTimeout time.Duration // in the place of roundTimeout
-	mutation     cache.Mutation
+	dial             peer.Dialer
+	listen           peer.Listener
+	wrapBackend      func(raftlog.Backend) raftlog.Backend // between Raft and the disk
+	logBounds        func(*raftlog.Bounds)
+	clock            func() time.Duration
+	raftConfig       func(*raft.Config)
+	roundTimeout     time.Duration // in the place of roundTimeout
+	handshakeTimeout time.Duration // in the place of peer.HandshakeTimeout, for connections that come in
+	mutation         cache.Mutation
 }
 
 // maxID bounds the length of a member's id.

@@ -17,6 +17,7 @@ import (
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
+	"laurel/cluster/sworn"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -54,7 +55,7 @@ func (g *secureGroup) addSworn(change ...func(*Options)) *node {
 // rosterKey has the operator sign in the key of a node.
 func (g *secureGroup) rosterKey(n *node) {
 	g.t.Helper()
-	key, err := WitnessKey(n.opts.Dir)
+	key, err := sworn.WitnessKey(n.opts.Dir)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestAFrontendThatWasDownBelievesANewKeyThatAnOperatorHasSigned(t *testing.T
 	away, changed := g.nodes[3], g.nodes[1]
 	away.stop()
 	// Three are left, which can commit the change while the key is exchanged.
-	if err := os.Remove(filepath.Join(changed.opts.Dir, witnessFile)); err != nil {
+	if err := os.Remove(filepath.Join(changed.opts.Dir, "witness.key")); err != nil {
 		t.Fatal(err)
 	}
 	g.rosterKey(changed)
@@ -248,6 +249,9 @@ func TestAFrontendThatWasDownBelievesANewKeyThatAnOperatorHasSigned(t *testing.T
 	away.start()
 	g.settle()
 	g.expectSame("the roster", func(m *Member) string { return score.KeyID(m.Access().KeyOf(changed.opts.ID)) })
+	if n := away.refusals(reasonWitness); n > 0 {
+		t.Errorf("it has refused %v connections", n)
+	}
 }
 
 // While a state machine is rebuilt it knows no roster.
@@ -290,7 +294,7 @@ func TestAFrontendDoesNotJoinAGroupOfAnotherFounder(t *testing.T) {
 	n.start()
 	select {
 	case err := <-n.member().Ended():
-		if _, ok := errors.AsType[*FounderError](err); !ok {
+		if _, ok := errors.AsType[*sworn.FounderError](err); !ok {
 			t.Errorf("it has ended with %v", err)
 		}
 	case <-time.After(patient):

@@ -167,9 +167,11 @@ func TestASignedChangeIsAppliedOnce(t *testing.T) {
 		applySigned(t, m, signedBy(t, 50, 8, access.Change{Note: "x"})), score.StatusConflict)
 	wantCode(t, "a lower number", applySigned(t, m, signedBy(t, 50, 3, access.Change{Note: "x"})), score.StatusConflict)
 	// What was refused is not applied some other day.
-	later := signedBy(t, 50, 9, access.Change{Revoke: "feed"})
+	second := access.Change{Sworn: &access.SwornChange{Operator: &access.Operator{Name: "getafix", Public: publicOf(51)}}}
+	mustSigned(t, m, signedBy(t, 50, 9, second))
+	later := signedBy(t, 50, 10, access.Change{Revoke: "feed"})
 	wantCode(t, "a revocation of nothing", applySigned(t, m, later), score.NotFound)
-	mustSigned(t, m, signedBy(t, 50, 10, access.Change{Grant: tokenGrant("feed", "feed", access.RoleReader)}))
+	mustSigned(t, m, signedBy(t, 51, 1, access.Change{Grant: tokenGrant("feed", "feed", access.RoleReader)}))
 	wantCode(t, "it again", applySigned(t, m, later), score.StatusConflict)
 	if g := m.Access().Grants; g["feed"].Revoked || !g["desk"].Revoked {
 		t.Errorf("the grants are %+v", g)

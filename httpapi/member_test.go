@@ -332,26 +332,8 @@ const testHost = "a"
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Limits.LateDelay = cmp.Or(o.Limits.LateDelay, time.Hour) // a busy machine refuses nothing
 	o.Verify, o.CallerOf, o.PublicHost = new(signing.Verifier).VerifyEvent, callerOf, testHost
-	a := New(groupOf(g), o)
-	a.releaseTimeout = time.Hour // a busy machine releases late
-	return g, a
-}
-
-// serve serves a handler over TCP.
-func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
-	s := httptest.NewUnstartedServer(h)
-	s.Config = a.Server(h)
-	s.Start()
-	t.Cleanup(s.Close)
-	return s
-}
-
-// start returns a fake group and a server of its API.
-func start(t testing.TB) (*testMember, *httptest.Server) {
-	g, a := newTestAPI(t, Options{})
-	return g, serve(t, a, a.Handler())
+	return g, newPatientAPI(t, groupOf(g), o)
 }
 
 // readResponse is a response whose body has been read.

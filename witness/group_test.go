@@ -1,8 +1,8 @@
 package witness
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -13,7 +13,7 @@ var start = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 func operatorKey(t testing.TB) *Key {
 	t.Helper()
-	key, err := GenerateKey(rand.NewChaCha8([32]byte{9}), "operator")
+	key, err := NewKey("operator", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +37,7 @@ type group struct {
 	saved [simFrontends][]byte
 	mute  [simFrontends]bool // what it says is lost
 	edge  [simFrontends]merkle.Edge
+	heads [simFrontends][]Head // of all rounds
 	// of the newest round of each
 	rounds [simFrontends]Round
 	paths  [simFrontends][]Hash
@@ -57,6 +58,16 @@ func (g *group) boot(i int) {
 		g.t.Fatal(err)
 	}
 	g.nodes[i] = node
+}
+
+// goBack starts a frontend again with the history that it had at an edge.
+func (g *group) goBack(i int, edge merkle.Edge) {
+	g.t.Helper()
+	g.edge[i], g.heads[i] = edge, g.heads[i][:edge.Size]
+	g.boot(i)
+	for _, h := range g.heads[i][g.nodes[i].Needs()-1:] {
+		g.took(i, g.nodes[i].Sealed(h, g.now, g.now))
+	}
 }
 
 // took saves and delivers an output of a node.
@@ -94,6 +105,7 @@ func (g *group) seal(answers *Answers, at ...int) {
 			g.t.Fatal(err)
 		}
 		g.edge[i], g.rounds[i], g.paths[i] = edge, round, path
+		g.heads[i] = append(g.heads[i][:number-1], head)
 		if g.nodes[i] != nil {
 			g.took(i, g.nodes[i].Sealed(head, g.now, g.now))
 		}

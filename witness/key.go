@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -28,18 +27,6 @@ type Key struct {
 	private ed25519.PrivateKey
 }
 
-// GenerateKey returns a new key with a name.
-func GenerateKey(random io.Reader, name string) (*Key, error) {
-	if !validName(name) {
-		return nil, fmt.Errorf("key name %q: %w", name, ErrMalformed)
-	}
-	_, private, err := ed25519.GenerateKey(random)
-	if err != nil {
-		return nil, err
-	}
-	return &Key{name, private}, nil
-}
-
 // NewKey returns a private key with a name.
 func NewKey(name string, private ed25519.PrivateKey) (*Key, error) {
 	if !validName(name) || len(private) != ed25519.PrivateKeySize {
@@ -48,28 +35,8 @@ func NewKey(name string, private ed25519.PrivateKey) (*Key, error) {
 	return &Key{name, private}, nil
 }
 
-// ParseKey returns the key that Private has written.
-func ParseKey(text string) (*Key, error) {
-	if _, err := note.NewSigner(text); err != nil {
-		return nil, fmt.Errorf("private key: %w", ErrMalformed)
-	}
-	fields := strings.SplitN(text, "+", 5) // PRIVATE, KEY, name, hash, key
-	seed, err := base64.StdEncoding.DecodeString(fields[4])
-	if err != nil || !validName(fields[2]) || len(seed) != 1+ed25519.SeedSize {
-		return nil, fmt.Errorf("private key: %w", ErrMalformed)
-	}
-	return &Key{fields[2], ed25519.NewKeyFromSeed(seed[1:])}, nil
-}
-
 // Name returns the name of the key.
 func (k *Key) Name() string { return k.name }
-
-// Private returns the private key in the form of signed notes, which must be kept secret.
-func (k *Key) Private() string {
-	seed := append([]byte{ed25519Type}, k.private.Seed()...)
-	hash := k.identity(ed25519Type).KeyHash()
-	return fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", k.name, hash, base64.StdEncoding.EncodeToString(seed))
-}
 
 // Verifier returns the public key as a verifier key of signed notes, type 0x01.
 func (k *Key) Verifier() string { return k.identity(ed25519Type).String() }

@@ -88,83 +88,122 @@ func TestReadersAcceptEachAnswerAndEachAbsenceAndNothingElse(t *testing.T) {
 	}
 }
 
-// Each is something that one corrupt frontend can give to a reader.
-func TestNoReaderAcceptsWhatOneCorruptFrontendCanGive(t *testing.T) {
+const someKey = "scores/c"
+
+// lie changes a good proof, or the reader that it is for.
+type lie func(p *Proof, r *Reader)
+
+// checkLies looks whether a reader refuses a good proof of the second round after each lie.
+// later is how long after the certificate the reader looks.
+func checkLies(t *testing.T, g *group, answers *Answers, later time.Duration, want error, lies map[string]lie) {
+	t.Helper()
+	second := *g.proof(0, answers, someKey)
+	for name, change := range lies {
+		p, r := second, &Reader{Policy: testPolicy()}
+		p.Leaves = answers.Prove(someKey)
+		change(&p, r)
+		if _, _, err := r.Verify(someKey, []byte(someBodies[someKey]), p.String(), g.now.Add(later)); !errors.Is(err, want) {
+			t.Errorf("%s: %v; want %v", name, err, want)
+		}
+	}
+}
+
+// without returns a note without the signatures of some.
+func without(signed []byte, names ...string) []byte {
+	var kept strings.Builder
+	for line := range strings.Lines(string(signed)) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "— "), " ")
+		if !slices.Contains(names, name) {
+			kept.WriteString(line)
+		}
+	}
+	return []byte(kept.String())
+}
+
+func TestNoReaderAcceptsACertificateWithTooFewSignatures(t *testing.T) {
 	g, answers := certifiedGroup(t)
-	const key = "scores/c"
-	body := []byte(someBodies[key])
-	oldNote := g.nodes[0].Certificate().Note
-	oldRound, oldPath, now := g.rounds[0], g.paths[0], g.now
-	newer := answers.With(map[string]Hash{key: sha256.Sum256([]byte("newer"))})
+	certificate, self := g.nodes[0].Certificate().Note, g.nodes[0].self
+	checkLies(t, g, answers, 0, ErrQuorum, map[string]lie{
+		"two frontends":            func(p *Proof, _ *Reader) { p.Note = without(certificate, "f1", "f2") },
+		"no log":                   func(p *Proof, _ *Reader) { p.Note = without(certificate, "laurel/5f3a") },
+		"one frontend":             func(p *Proof, _ *Reader) { p.Note = without(certificate, "f1", "f2", "f3") },
+		"one frontend of a policy": func(_ *Proof, r *Reader) { r.Policy.Frontends = r.Policy.Frontends[1:2] },
+	})
+	checkLies(t, g, answers, 0, ErrSignature, map[string]lie{
+		"nobody": func(p *Proof, _ *Reader) {
+			p.Note = without(certificate, "f1", "f2", "f3", "f4", "laurel/5f3a")
+		},
+		"a report": func(p *Proof, _ *Reader) {
+			p.Note = self.note("laurel/5f3a", ed25519Type, g.nodes[0].state.reported)
+		},
+		"signatures of another root": func(p *Proof, _ *Reader) {
+			root := encodeHash(g.nodes[0].state.cosigned.Root)
+			p.Note = []byte(strings.Replace(string(certificate), root, encodeHash(Hash{1}), 1))
+		},
+	})
+}
+
+func TestNoReaderAcceptsAnotherAnswerUnderAGoodCertificate(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	old := *g.proof(0, answers, someKey)
+	newer := answers.With(map[string]Hash{someKey: sha256.Sum256([]byte("newer"))})
 	g.tick(SealInterval)
 	g.seal(newer, 0, 1, 2, 3)
-	newest := g.nodes[0].Certificate().Note
-	without := func(note []byte, names ...string) []byte {
-		var kept strings.Builder
-		for line := range strings.Lines(string(note)) {
-			if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(line, "— "+name+" ") }) {
-				kept.WriteString(line)
+	newest := *g.proof(0, newer, someKey)
+	checkLies(t, g, answers, 0, ErrAnswer, map[string]lie{
+		"an old round under the newest note": func(p *Proof, _ *Reader) {
+			leaf, _ := merkle.LeafHash(nil, []byte(newest.Round.String()))
+			p.Round, p.Path = old.Round, append([]Hash{leaf}, old.Path...)
+		},
+		"the newest round with old leaves": func(p *Proof, _ *Reader) { p.Leaves = old.Leaves },
+		"a changed round":                  func(p *Proof, _ *Reader) { *p = old; p.Round.Revision++ },
+		"another contest's proof":          func(p *Proof, _ *Reader) { p.Leaves = newer.Prove("scores/a") },
+		"a cut path":                       func(p *Proof, _ *Reader) { p.Leaves[0].Path = p.Leaves[0].Path[:1] },
+		"a longer path":                    func(p *Proof, _ *Reader) { *p = old; p.Path = append(p.Path[:1:1], Hash{}) },
+		"no leaf":                          func(p *Proof, _ *Reader) { p.Leaves = nil },
+	})
+}
+
+func TestNoReaderAcceptsWhatIsNotFreshOrNotForIt(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	nothing := map[string]lie{"nothing changed": func(*Proof, *Reader) {}}
+	checkLies(t, g, answers, 2*MaxAge, ErrStale, nothing)
+	checkLies(t, g, answers, -2*MaxAge, ErrFuture, nothing)
+	checkLies(t, g, answers, 0, nil, nothing)
+	checkLies(t, g, answers, 0, ErrOlder, map[string]lie{
+		"a newer one was seen": func(_ *Proof, r *Reader) { r.Seen.Size = 3 },
+	})
+	checkLies(t, g, answers, 0, ErrExpired, map[string]lie{
+		"an expired policy": func(_ *Proof, r *Reader) { r.Policy.Until = start.Add(-1) },
+	})
+	checkLies(t, g, answers, 0, ErrSignature, map[string]lie{
+		"other frontends": func(_ *Proof, r *Reader) {
+			for i := range r.Policy.Frontends {
+				r.Policy.Frontends[i].Name += "x"
 			}
-		}
-		return []byte(kept.String())
-	}
-	forged := func(head Head, names int) []byte {
-		var seats []*seat
-		for i, k := range simKeys[:names] {
-			seats = append(seats, newSeat(k.Frontend()))
-			by := signer{seats[i].identity(cosignatureType), k, uint64(now.Unix())}
-			seats[i].cosigned[head], _ = by.Sign([]byte(head.checkpoint("laurel/5f3a")))
-		}
-		return formNote("laurel/5f3a", cosignatureType, head, seats)
-	}
-	second := Proof{oldRound, oldPath, oldNote, answers.Prove(key)}
-	for name, c := range map[string]struct {
-		change func(p *Proof, r *Reader)
-		now    time.Duration
-		want   error
-	}{
-		"one signature too few":  {func(p *Proof, _ *Reader) { p.Note = without(oldNote, "f1", "f2") }, 0, ErrQuorum},
-		"no log signature":       {func(p *Proof, _ *Reader) { p.Note = without(oldNote, "laurel/5f3a") }, 0, ErrQuorum},
-		"its own signature only": {func(p *Proof, _ *Reader) { p.Note = forged(Head{2, Hash{1}}, 1) }, 0, ErrQuorum},
-		"no signature":           {func(p *Proof, _ *Reader) { p.Note = without(oldNote, "f1", "f2", "f3", "f4", "laurel/5f3a") }, 0, ErrSignature},
-		"a report for a certificate": {func(p *Proof, _ *Reader) {
-			p.Note = g.nodes[0].self.note("laurel/5f3a", ed25519Type, g.nodes[0].state.reported)
-		}, 0, ErrSignature},
-		"an old round under the newest note": {func(p *Proof, _ *Reader) {
-			leaf, _ := merkle.LeafHash(nil, []byte(g.rounds[0].String()))
-			p.Note, p.Path = newest, append([]Hash{leaf}, oldPath...)
-		}, 0, ErrAnswer},
-		"the newest round with old leaves": {func(p *Proof, _ *Reader) { p.Round, p.Path, p.Note = g.rounds[0], g.paths[0], newest }, 0, ErrAnswer},
-		"a changed round":                  {func(p *Proof, _ *Reader) { p.Round.Revision++ }, 0, ErrAnswer},
-		"another contest's proof":          {func(p *Proof, _ *Reader) { p.Leaves = answers.Prove("scores/a") }, 0, ErrAnswer},
-		"a cut path":                       {func(p *Proof, _ *Reader) { p.Leaves[0].Path = p.Leaves[0].Path[:1] }, 0, ErrAnswer},
-		"a longer path":                    {func(p *Proof, _ *Reader) { p.Path = append(p.Path, Hash{}) }, 0, ErrAnswer},
-		"no leaf":                          {func(p *Proof, _ *Reader) { p.Leaves = nil }, 0, ErrAnswer},
-		"an old certificate":               {nil, 2 * MaxAge, ErrStale},
-		"a certificate of the future":      {nil, -2 * MaxAge, ErrFuture},
-		"an older one than was seen":       {func(_ *Proof, r *Reader) { r.Seen = Certificate{Head{3, Hash{}}, newest} }, 0, ErrOlder},
-		"a policy of another store":        {func(_ *Proof, r *Reader) { r.Policy.Store = "5f3b" }, 0, ErrMalformed},
-		"a policy of other frontends":      {func(_ *Proof, r *Reader) { r.Policy.Frontends = r.Policy.Frontends[1:2] }, 0, ErrQuorum},
-		"an expired policy":                {func(_ *Proof, r *Reader) { r.Policy.Until = start.Add(-1) }, 0, ErrExpired},
-	} {
-		p, r := second, &Reader{Policy: testPolicy()}
-		p.Leaves = answers.Prove(key)
-		if c.change != nil {
-			c.change(&p, r)
-		}
-		if _, _, err := r.Verify(key, body, p.String(), now.Add(c.now)); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v; want %v", name, err, c.want)
-		}
-	}
+			r.Policy.Store += "x"
+		},
+	})
+	checkLies(t, g, answers, 0, ErrMalformed, map[string]lie{
+		"another store": func(_ *Proof, r *Reader) { r.Policy.Store = "5f3b" },
+	})
+}
+
+func TestAReaderRemembersTheNewestCertificate(t *testing.T) {
+	g, answers := certifiedGroup(t)
 	r := &Reader{Policy: testPolicy()}
-	round, at, err := r.Verify(key, body, second.String(), now)
-	if err != nil || round.Number != 2 || !at.Equal(now.Truncate(time.Second)) || r.Seen.Size != 2 {
-		t.Errorf("the true answer: %v of %v, %v", round, at, err)
+	text := g.proof(0, answers, someKey).String()
+	round, at, err := r.Verify(someKey, []byte(someBodies[someKey]), text, g.now)
+	if err != nil || round.Number != 2 || !at.Equal(g.now.Truncate(time.Second)) || r.Seen.Size != 2 {
+		t.Errorf("%v as of %v, %v", round, at, err)
 	}
-	if _, _, err := r.Verify(key, []byte("newer"), g.proof(0, newer, key).String(), g.now); err != nil {
-		t.Errorf("the newer answer: %v", err)
+	g.tick(SealInterval)
+	g.seal(new(Answers), 0, 1, 2, 3)
+	_, _, err = r.Verify(someKey, nil, g.proof(0, new(Answers), someKey).String(), g.now)
+	if err != nil || r.Seen.Size != 3 {
+		t.Errorf("the newer answer: %v, seen %d", err, r.Seen.Size)
 	}
-	if _, _, err := r.Verify(key, body, second.String(), now); !errors.Is(err, ErrOlder) {
+	if _, _, err := r.Verify(someKey, []byte(someBodies[someKey]), text, g.now); !errors.Is(err, ErrOlder) {
 		t.Errorf("the old answer after the newer one: %v", err)
 	}
 }
@@ -192,7 +231,8 @@ func TestOneFrontendsClockDoesNotMakeACertificateNewer(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := Reader{Policy: testPolicy()}
-		if _, got, err := r.VerifyCertificate(g.nodes[0].Certificate().Note, g.now); err != nil || !got.Equal(g.now.Truncate(time.Second)) {
+		_, got, err := r.VerifyCertificate(g.nodes[0].Certificate().Note, g.now)
+		if err != nil || !got.Equal(g.now.Truncate(time.Second)) {
 			t.Errorf("with a time of %v: %v, %v", at, got, err)
 		}
 	}

@@ -16,6 +16,8 @@ const (
 	maxWaiting = 2 * SealInterval
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
+	// maxAhead is how far a report may be ahead of what is proven and of others.
+	maxAhead = 4
 	// maxRounds is the number of own rounds that are kept from the newest proven one on.
 	maxRounds = 8192
 )
@@ -40,6 +42,9 @@ type Node struct {
 	forgot   bool            // this key has signed more than the state knows of
 
 	reportedAt, cosignedAt time.Time
+	proof                  []byte // the note that shows that top is proven, for others
+	progress               Head   // the last top that was seen
+	progressAt             time.Time
 	certificate            Certificate
 	logSignature           note.Signature // of the certificate's head
 	unsaved, news          bool
@@ -91,6 +96,14 @@ func NewNode(key *Key, policy *Policy, saved []byte) (*Node, error) {
 	}
 	if n.top = n.state.cosigned; n.top.Size > 0 {
 		n.proven[n.top.Size] = n.top.Root
+	}
+	if kind, h, by, err := openStatement(policy, []byte(n.state.proof), nil); err == nil {
+		for _, s := range n.seats {
+			if signature, ok := by[s.Name]; ok {
+				s.take(policy.Origin(), kind, h, signature)
+			}
+		}
+		n.proof = []byte(n.state.proof)
 	}
 	if n.state.reported.Size > 0 {
 		n.say(ed25519Type, n.state.reported, time.Time{})
@@ -148,9 +161,12 @@ func (n *Node) Receive(notes [][]byte, now time.Time) (Output, error) {
 // Notes returns everything that another frontend should know of the newest rounds. It is
 // sent again from time to time, because messages are lost.
 func (n *Node) Notes() [][]byte {
-	reports := map[Head]bool{n.top: true}
+	reports := map[Head]bool{}
 	cosigned := map[Head]bool{n.certificate.Head: true}
 	var notes [][]byte
+	if n.proof != nil {
+		notes = append(notes, n.proof)
+	}
 	for _, s := range n.seats {
 		reports[s.newest] = true
 		cosigned[newestOf(s.cosigned)] = true
@@ -169,6 +185,18 @@ func (n *Node) Notes() [][]byte {
 
 // Certificate returns the newest certificate that is known.
 func (n *Node) Certificate() Certificate { return n.certificate }
+
+// WantsSeal reports whether a master should seal although nothing has changed. Sizes that were
+// reported in a history that was left cannot be reported again: at once if the newest own
+// round is such a one, and if it has waited for a certificate for long.
+func (n *Node) WantsSeal(now time.Time) bool {
+	if len(n.rounds) == 0 {
+		return false
+	}
+	newest := n.newest()
+	return newest.Size < max(n.state.reported.Size, n.others()) ||
+		newest.Size > n.certificate.Size && now.Sub(newest.since) >= maxWaiting
+}
 
 // Needs returns the number of the oldest round that the node may ask the own history for.
 func (n *Node) Needs() uint64 { return max(n.state.cosigned.Size, 1) }
@@ -208,7 +236,7 @@ func (n *Node) count(kind byte, h Head) {
 		return
 	}
 	if h.Size > n.top.Size {
-		n.top = h
+		n.top, n.proof = h, formNote(n.policy.Origin(), kind, h, n.seats)
 	}
 	for len(n.proven) > maxStatements {
 		delete(n.proven, slices.Min(slices.Collect(maps.Keys(n.proven))))
@@ -240,10 +268,13 @@ func (n *Node) certify(h Head) {
 
 // advance does what the rules allow now.
 func (n *Node) advance(now time.Time) Output {
+	if n.top != n.progress {
+		n.progress, n.progressAt = n.top, now
+	}
 	n.lookAtHistory()
 	for n.mayCosign() || n.mayReport(now) {
 		if n.mayCosign() { // before the next report, which would forbid it
-			n.state.cosigned = n.state.reported
+			n.state.cosigned, n.state.proof = n.state.reported, string(n.proof)
 			n.say(cosignatureType, n.state.cosigned, now)
 		} else {
 			n.state.reported, _ = n.own(n.toReport(now))
@@ -284,15 +315,21 @@ func (n *Node) lookAtHistory() {
 	}
 }
 
-// say signs a statement of this frontend, which goes out with the next output.
+// say signs a statement of this frontend, which goes out with the next output. The time of
+// a cosignature is rule R6 too: what was applied after the round must not have waited for
+// long at that time.
 func (n *Node) say(kind byte, h Head, now time.Time) {
-	by := signer{n.self.identity(kind), n.key, uint64(max(now.Unix(), 0))}
-	signature, _ := by.Sign([]byte(h.text(n.policy.Origin(), kind)))
+	at := now
 	if kind == cosignatureType {
 		n.cosignedAt = now
+		if oldest := n.oldestWaiting(); !oldest.IsZero() && now.Sub(oldest) > maxWaiting {
+			at = oldest.Add(maxWaiting)
+		}
 	} else {
 		n.reportedAt = now
 	}
+	by := signer{n.self.identity(kind), n.key, uint64(max(at.Unix(), 0))}
+	signature, _ := by.Sign([]byte(h.text(n.policy.Origin(), kind)))
 	n.self.take(n.policy.Origin(), kind, h, signature)
 	n.count(kind, h)
 	n.news = true
@@ -318,11 +355,17 @@ func (n *Node) mayReport(now time.Time) bool {
 // time. If it is not proven in time, frontends must come together on one size again: one
 // that waits joins a higher report of another before the longest waiting makes a new one.
 func (n *Node) toReport(now time.Time) uint64 {
-	newest, last, proven := n.newest().Size, n.state.reported.Size, n.top.Size
-	switch waited := now.Sub(n.reportedAt); {
-	case proven > last:
+	newest, last, proven := min(n.newest().Size, n.limit()), n.state.reported.Size, n.top.Size
+	since := n.reportedAt
+	if n.progressAt.After(since) && proven < last {
+		since = n.progressAt // others come nearer
+	}
+	switch waited := now.Sub(since); {
+	case n.newest().Size <= proven && n.agreed != n.top:
+		return 0 // it is behind, or astray
+	case proven > last && n.agreed == n.top:
 		return proven // so that it can be cosigned here as well
-	case proven == last || waited >= 2*SealInterval:
+	case proven >= last || waited >= 2*SealInterval:
 		return newest
 	case waited >= SealInterval:
 		highest := uint64(0)
@@ -336,30 +379,51 @@ func (n *Node) toReport(now time.Time) uint64 {
 	return 0
 }
 
+// limit returns the largest size to report: little more than what is proven, or than what
+// others have reported. Otherwise a corrupt master could lead one frontend far ahead, which
+// could report nothing until all others are there.
+func (n *Node) limit() uint64 { return max(n.top.Size, n.others()) + maxAhead }
+
+// others returns the largest size that so many others have reported that one is honest.
+func (n *Node) others() uint64 {
+	var sizes []uint64
+	for _, s := range n.seats {
+		if s != n.self {
+			sizes = append(sizes, s.newest.Size)
+		}
+	}
+	slices.Sort(sizes)
+	if i := len(sizes) - 1 - Corrupt(len(n.seats)); i >= 0 {
+		return sizes[i]
+	}
+	return 0
+}
+
 // mayRenew is the rules R5 and R6: a new time only for the largest size cosigned, and only
 // while nothing that was applied after it has waited for long.
 func (n *Node) mayRenew(now time.Time) bool {
 	return n.state.cosigned.Size > 0 && n.holds && n.Agrees() && !n.forgot &&
-		now.Sub(n.cosignedAt) >= renewAfter && !n.late(now)
+		now.Sub(n.cosignedAt) >= renewAfter &&
+		(n.oldestWaiting().IsZero() || now.Sub(n.oldestWaiting()) < maxWaiting)
 }
 
-// late reports whether an applied entry has waited too long for a round cosigned here.
-func (n *Node) late(now time.Time) bool {
-	oldest := n.unsealed
+// oldestWaiting returns when the oldest entry was applied that is in no round cosigned
+// here, or the zero time.
+func (n *Node) oldestWaiting() time.Time {
 	for _, r := range n.rounds {
 		if r.Size > n.state.cosigned.Size {
-			oldest = r.since
-			break
+			return r.since
 		}
 	}
-	return !oldest.IsZero() && now.Sub(oldest) >= maxWaiting
+	return n.unsealed
 }
 
 // wake returns when a rule may allow more, without further input.
 func (n *Node) wake(now time.Time) time.Time {
 	next := now.Add(renewAfter)
 	for _, at := range []time.Time{
-		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
+		n.reportedAt.Add(SealInterval), n.reportedAt.Add(2 * SealInterval),
+		n.progressAt.Add(SealInterval), n.progressAt.Add(2 * SealInterval), n.cosignedAt.Add(renewAfter),
 	} {
 		if at.After(now) && at.Before(next) {
 			next = at

@@ -101,6 +101,14 @@ func (f *front) entries() {
 
 func (f *front) seal(content byte) { f.append(f.world.next(f.head(), content)) }
 
+// sealAll is the seal of a master, and of those that it makes because it must.
+func (f *front) sealAll(content byte) {
+	f.seal(content)
+	for f.up() && f.node.WantsSeal(f.world.now) {
+		f.seal(content)
+	}
+}
+
 func (f *front) append(h Head) {
 	since, ok := f.applied[h.Size]
 	if !ok {
@@ -142,6 +150,15 @@ func (f *front) follow(master *front) {
 	}
 }
 
+// rewrite is what happens if a corrupt master rewrites the log. Nothing that was cosigned is
+// given up for that, which belongs to R2.
+func (f *front) rewrite() {
+	kept := int(f.node.state.cosigned.Size)
+	if len(f.log) > kept {
+		f.goBack(kept + f.world.rand.IntN(len(f.log)-kept))
+	}
+}
+
 // goBack discards what is behind a round, and starts again.
 func (f *front) goBack(size int) {
 	f.world.counts.goneBack++
@@ -165,16 +182,13 @@ func (f *front) do(step func() Output) bool {
 	f.bend()
 	out := step()
 	if !w.calm && out.Send != nil && w.chance(w.crashes) {
-		switch { // it crashes before or after saving
-		case w.broken == breakSaving:
-			f.sent(out)
-		case w.chance(0.5) && out.Save != nil:
+		if w.chance(0.5) && out.Save != nil { // it crashes before or after saving
 			f.saved = out.Save
 		}
 		f.crash(w.between(0, w.down))
 		return false
 	}
-	if out.Save != nil {
+	if out.Save != nil && (w.broken != breakSaving || w.chance(0.1)) {
 		f.saved = bytes.Clone(out.Save)
 	}
 	f.sent(out)
@@ -251,8 +265,6 @@ func (f *front) bend() {
 			n.state.reported = n.state.cosigned
 			n.self.newest = Head{}
 		}
-	case breakHistory:
-		n.holds, n.cosignedAt = true, f.world.now.Add(-1) // but it renews no times
 	case breakWaiting:
 		for i := range n.rounds {
 			n.rounds[i].since = f.world.now

@@ -120,9 +120,13 @@ func (l *liar) anyHead() Head {
 func (l *liar) sign(kind byte, h Head, at time.Time) []byte {
 	s := newSeat(l.key.Frontend())
 	by := signer{s.identity(kind), l.key, uint64(max(at.Unix(), 0))}
-	signature, err := by.Sign([]byte(h.text(l.world.policy.Origin(), kind)))
+	text := []byte(h.text(l.world.policy.Origin(), kind))
+	signature, err := by.Sign(text)
 	if err != nil {
 		l.world.failed("the corrupt one cannot sign: %v", err)
+	}
+	if l.world.verified != nil {
+		l.world.verified[signedBy(by.identity, text, signature)] = true
 	}
 	s.said(kind)[h] = slices.Clip(signature)
 	return s.note(l.world.policy.Origin(), kind, h)

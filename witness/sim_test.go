@@ -2,7 +2,9 @@ package witness
 
 import (
 	"container/heap"
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -28,7 +30,6 @@ const (
 	breakSaving     broken = "sends before it saves"
 	breakAmnesia    broken = "forgets everything in a crash"
 	breakOnce       broken = "R1: reports a size twice"
-	breakHistory    broken = "R2: reports a history without what it cosigned"
 	breakTwoReports broken = "R3: two reports are a proof"
 	breakUnproven   broken = "R3: cosigns without a proof"
 	breakLate       broken = "R3: cosigns after a later report"
@@ -89,7 +90,8 @@ type world struct {
 	// verified are the results of all signatures: each is verified once for all frontends.
 	verified map[[sha256.Size]byte]bool
 	logs     map[Head][]byte // for each head, what the rounds up to it had
-	// cosigned has, for each head, when each honest frontend first and last cosigned it.
+	// cosigned has, for each head and honest frontend, when it first cosigned it, and the
+	// newest time that it signed.
 	cosigned map[Head]map[*front][2]time.Time
 	certs    []simCert
 	crashes  float64       // the probability of a crash at a step
@@ -105,9 +107,9 @@ type simCert struct {
 }
 
 var simKeys = func() (keys []*Key) {
-	random := rand.NewChaCha8([32]byte{1})
 	for i := range simFrontends {
-		key, err := GenerateKey(random, fmt.Sprintf("f%d", i+1))
+		seed := sha256.Sum256([]byte{byte(i)})
+		key, err := NewKey(fmt.Sprintf("f%d", i+1), ed25519.NewKeyFromSeed(seed[:]))
 		if err != nil {
 			panic(err)
 		}
@@ -119,7 +121,8 @@ var simKeys = func() (keys []*Key) {
 func newWorld(seed uint64, rule broken) *world {
 	w := &world{
 		rand: rand.New(rand.NewPCG(seed, 18)), broken: rule, now: time.Unix(1_800_000_000, 0),
-		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{}, cosigned: map[Head]map[*front][2]time.Time{},
+		verified: map[[sha256.Size]byte]bool{}, parents: map[Head]Head{}, logs: map[Head][]byte{},
+		cosigned: map[Head]map[*front][2]time.Time{},
 	}
 	w.loss = []float64{0, 0.05, 0.3}[w.rand.IntN(3)]
 	w.delay = []time.Duration{time.Millisecond, 20 * time.Millisecond, 150 * time.Millisecond}[w.rand.IntN(3)]
@@ -131,7 +134,7 @@ func newWorld(seed uint64, rule broken) *world {
 	w.liar = &liar{front: w.fronts[w.rand.IntN(simFrontends)], world: w, mood: w.rand.IntN(5)}
 	w.crashes, w.down = 0.002, time.Second
 	if rule == breakSaving || rule == breakAmnesia {
-		w.crashes, w.down = 0.05, 100*time.Millisecond
+		w.crashes, w.down = 0.02, 300*time.Millisecond
 	}
 	for _, f := range w.honest() {
 		f.start()
@@ -145,13 +148,17 @@ func newWorld(seed uint64, rule broken) *world {
 }
 
 func (w *world) verify(by identity, message, signature []byte) bool {
-	signed := sha256.Sum256(fmt.Appendf(nil, "%v\n%q\n%q", by, message, signature))
+	signed := signedBy(by, message, signature)
 	valid, known := w.verified[signed]
 	if !known {
 		valid = by.Verify(message, signature)
 		w.verified[signed] = valid
 	}
 	return valid
+}
+
+func signedBy(by identity, message, signature []byte) [sha256.Size]byte {
+	return sha256.Sum256(slices.Concat([]byte{by.kind}, by.public, message, signature))
 }
 
 func (w *world) after(d time.Duration, f func()) {
@@ -235,10 +242,11 @@ func (w *world) seal() {
 		if !w.master.up() {
 			return
 		}
-		w.master.feed(func() { w.master.entries() })
-		w.after(SealInterval, func() { w.master.feed(func() { w.master.seal(content) }) })
+		master := w.master
+		master.feed(func() { master.entries() })
+		w.after(SealInterval, func() { master.feed(func() { master.sealAll(content) }) })
 		for _, f := range w.honest() {
-			if master := w.master; f != master {
+			if f != master {
 				f.feed(func() { f.entries() })
 				w.after(SealInterval+w.someDelay(), func() { f.feed(func() { f.follow(master) }) })
 			}
@@ -252,6 +260,9 @@ func (w *world) seal() {
 		}
 		if lie == 3 && w.chance(0.5) {
 			continue // it gives this one nothing, or does not seal
+		}
+		if f.up() && w.chance(0.1) {
+			f.rewrite()
 		}
 		f.feed(func() { f.entries() })
 		if lie < 3 || w.chance(0.5) {
@@ -305,13 +316,15 @@ func (w *world) noteCosigned(f *front, h Head) {
 	if !again {
 		first[0] = w.now
 	}
-	by[f] = [2]time.Time{first[0], w.now}
+	seconds := binary.BigEndian.Uint64(f.node.self.cosigned[h])
+	by[f] = [2]time.Time{first[0], time.Unix(int64(seconds), 0)}
 	w.checkTime(h)
 	needed := w.policy.Quorum - 1
 	if w.broken == breakReader || w.broken == breakTwoReports {
 		needed = 1
 	}
-	if again || len(by) != needed && w.broken != breakReader || slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h }) {
+	known := slices.ContainsFunc(w.certs, func(c simCert) bool { return c.Head == h })
+	if again || known || len(by) < needed {
 		return
 	}
 	for _, c := range w.certs {

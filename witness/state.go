@@ -9,6 +9,7 @@ import (
 type state struct {
 	reported Head   // its last report, which is its largest
 	cosigned Head   // its last cosignature, which is of its largest proven round
+	proof    string // the note that proves it, for others; a corrupt frontend may deny its part
 	left     uint64 // the size of the newest round for which it has left its history
 }
 
@@ -19,7 +20,7 @@ func (s *state) text(key *Key) string {
 	for _, line := range s.heads() {
 		fmt.Fprintf(&b, "%s %d %s\n", line.word, line.head.Size, encodeHash(line.head.Root))
 	}
-	fmt.Fprintf(&b, "left %d\n", s.left)
+	fmt.Fprintf(&b, "left %d\n\n%s", s.left, s.proof)
 	return b.String()
 }
 
@@ -34,9 +35,10 @@ func (s *state) heads() []headLine {
 
 // parseState takes only what text writes for the key.
 func parseState(key *Key, saved string) (s state, err error) {
-	lines := strings.SplitN(saved, "\n", 7)
+	text, proof, _ := strings.Cut(saved, "\n\n")
+	lines := strings.SplitN(text, "\n", 6)
 	malformed := fmt.Errorf("state of the key %s: %w", key.Verifier(), ErrMalformed)
-	if len(lines) != 6 {
+	if len(lines) != 5 {
 		return state{}, malformed
 	}
 	for i, line := range s.heads() {
@@ -47,6 +49,7 @@ func parseState(key *Key, saved string) (s state, err error) {
 		}
 		line.head.Root = decodeHash(root)
 	}
+	s.proof = proof
 	_, left, _ := strings.Cut(lines[4], " ")
 	if s.left, err = parseNumber("", "", left); err != nil || s.text(key) != saved {
 		return state{}, malformed

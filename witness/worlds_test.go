@@ -3,6 +3,7 @@ package witness
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func runWorld(seed uint64, rule broken, only string) *world {
 // settle lets the corrupt one fall silent and all others come up, and looks how many rounds
 // it takes until there is a certificate again.
 func (w *world) settle() {
-	if w.fault != "" || w.only != "" && w.only != noMore {
+	if w.fault != "" || w.broken != breakNothing && w.broken != breakAlone {
 		return
 	}
 	w.calm, w.loss, w.delay = true, 0, 5*time.Millisecond
@@ -44,6 +45,13 @@ func (w *world) settle() {
 		}
 	}
 	w.run(quiet)
+	for range 2 * maxAhead { // until sizes come that nobody has reported in a history that it has left
+		if slices.ContainsFunc(w.honest(), func(f *front) bool {
+			return f.up() && int(f.node.state.reported.Size) > len(w.master.log)
+		}) {
+			w.run(SealInterval)
+		}
+	}
 	before := len(w.certs)
 	for rounds := 1; rounds <= 3 && w.fault == ""; rounds++ {
 		w.run(SealInterval)
@@ -63,8 +71,9 @@ func (w *world) describe() (all string) {
 			continue
 		}
 		n := f.node
-		all += fmt.Sprintf("\n%s master=%t log %v reported %d cosigned %d %v top %d %v holds %t left %d goes back %v", f.key.name, w.master == f,
-			w.logs[f.head()], n.state.reported.Size, n.state.cosigned.Size, w.logs[n.state.cosigned], n.top.Size, w.logs[n.top], n.holds, n.state.left, n.leaving)
+		all += fmt.Sprintf("\n%s: master %t, log %v, reported %d, cosigned %v, proven %v, holds %t, left %d, leaving %t",
+			f.key.name, w.master == f, w.logs[f.head()], n.state.reported.Size, w.logs[n.state.cosigned], w.logs[n.top],
+			n.holds, n.state.left, n.leaving)
 	}
 	return all
 }
@@ -84,44 +93,63 @@ func (c *simCounts) add(o simCounts) {
 func TestNoWorldHasTwoCertificatesThatDisagree(t *testing.T) {
 	t.Parallel()
 	first, _ := strconv.ParseUint(os.Getenv("LAUREL_SEED"), 10, 64)
-	worlds, sum := worldCount(40), simCounts{}
+	worlds, sum := worldCount(20), simCounts{}
 	for seed := first; seed < first+uint64(worlds); seed++ {
 		w := runWorld(seed, breakNothing, "")
 		if w.fault != "" {
 			t.Fatalf("seed %d: %s", seed, w.fault)
 		}
 		sum.add(w.counts)
+		if done := seed + 1 - first; done%100 == 0 {
+			t.Logf("%d worlds: %+v", done, sum)
+		}
 	}
 	t.Logf("%d worlds: %+v", worlds, sum)
+	// A checker that sees nothing finds nothing: each case must have happened often.
+	for what, often := range map[string]bool{
+		"certificates":     sum.certificates > 10*worlds,
+		"convictions":      sum.convicted > worlds,
+		"frontends astray": sum.diverged > worlds,
+		"splits":           sum.split > worlds/4,
+		"silence":          sum.silent > worlds,
+		"crashes":          sum.crashes > worlds,
+		"going back":       sum.goneBack > worlds,
+		"recoveries":       sum.recovered == worlds,
+	} {
+		if !often && worlds >= 20 {
+			t.Errorf("too few: %s: %+v", what, sum)
+		}
+	}
 }
 
-// Each rule is broken on purpose, and the same checks must notice it in such worlds.
+// Each rule is broken on purpose, and the same checks must notice it in such worlds. A
+// broken R2 does harm too rarely for that; the model finds it.
 func TestEveryBrokenRuleIsFound(t *testing.T) {
+	const worlds = 1000 // most are found in the first ten
 	for _, one := range []struct {
-		rule   broken
-		worlds int
-		fault  string
+		rule  broken
+		fault string // or any
+		from  uint64 // the seed of the first world
 	}{
-		{breakSaving, 600, disagree},
-		{breakAmnesia, 600, disagree},
-		{breakOnce, 600, disagree},
-		{breakHistory, 600, disagree},
-		{breakTwoReports, 600, disagree},
-		{breakUnproven, 600, disagree},
-		{breakLate, 600, disagree},
-		{breakReader, 600, disagree},
-		{breakOlderTimes, 100, tooFresh},
-		{breakWaiting, 100, waited},
-		{breakAlone, 100, noMore},
+		{breakSaving, "", 0},
+		{breakAmnesia, "", 0},
+		{breakOnce, "convicted", 0},
+		{breakTwoReports, disagree, 0},
+		{breakUnproven, disagree, 80},
+		{breakLate, tooFresh, 0},
+		{breakReader, "", 0},
+		{breakOlderTimes, tooFresh, 0},
+		{breakWaiting, waited, 0},
+		{breakAlone, noMore, 0},
 	} {
 		t.Run(string(one.rule), func(t *testing.T) {
-			for seed := range uint64(one.worlds) {
+			for seed := one.from; seed < one.from+worlds; seed++ {
 				if w := runWorld(seed, one.rule, one.fault); w.fault != "" {
 					t.Logf("seed %d: %s", seed, w.fault)
 					return
 				}
 			}
-			t.Errorf("nothing was found in %d worlds", one.worlds)
+			t.Errorf("nothing was found in %d worlds", worlds)
 		})
 	}
 }

@@ -118,7 +118,8 @@ func TestAHelloIsForOneConnectionAndOneEndOfIt(t *testing.T) {
 	if _, err := receive(t, dials, atF1, relayed, own); err != errHello {
 		t.Errorf("the hello of another connection: %v", err)
 	}
-	// f2 sends it back.
+	// f2 sends it back, with a certificate in the name of f3.
+	dialed.peer.Member = f3.Member
 	if _, err := receive(t, accepts, dialed, accepted, own); err != errHello {
 		t.Errorf("the hello of the other end: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"laurel/client"
 	"laurel/cluster"
+	"laurel/cluster/sworn"
 	"laurel/internal/cli"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -48,7 +49,7 @@ frontend, as its user. It makes the key (DIR/witness.key) if there is none.`,
 		if *dir == "" {
 			return cli.Usagef("--data is missing; want the data directory of a frontend")
 		}
-		key, err := cluster.WitnessKey(*dir)
+		key, err := sworn.WitnessKey(*dir)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,6 @@
-package cluster
+// Package sworn has what a frontend keeps of its sworn group: the key by which the others
+// know it, and the operators and the roster as last known.
+package sworn
 
 import (
 	"context"
@@ -7,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -38,8 +41,8 @@ func WitnessKey(dir string) (ed25519.PrivateKey, error) {
 	return keyfile.Open(filepath.Join(dir, witnessFile))
 }
 
-// SwornGroup describes the sworn group that a member makes, or joins.
-type SwornGroup struct {
+// Group describes the sworn group that a member makes, or joins.
+type Group struct {
 	// Operator is the public key of the first operator, whose name is Name, of a group that
 	// this member makes; nil for a group that is not sworn.
 	Operator ed25519.PublicKey
@@ -55,77 +58,91 @@ type FounderError struct{ Want, Got string }
 
 func (e *FounderError) Error() string {
 	if e.Got == "" {
-		return fmt.Sprintf("the group is not sworn, but the join token is for one whose first operator has the key %s", e.Want)
+		return fmt.Sprintf("the group is not sworn, but the join token is for one whose first operator has the key %s",
+			e.Want)
 	}
-	return fmt.Sprintf("the first operator of the group has the key %s; the join token is for a group of %s", e.Got, e.Want)
+	return fmt.Sprintf("the first operator of the group has the key %s; the join token is for a group of %s",
+		e.Got, e.Want)
 }
 
-// swornKnowledge is what a member knows of its group's operators and roster.
-type swornKnowledge struct {
-	*replica
-	founder string // that the group must have; "" for any
-	stored  atomic.Pointer[access.State]
-	seen    *access.State // by run
-	warned  bool
+// Config configures a Knowledge.
+type Config struct {
+	Dir     string // the data directory
+	ID      string // of the frontend
+	Founder string // the fingerprint that the first operator's key must have; "" for any
+	Witness ed25519.PrivateKey
+	Access  func() *access.State // the applied access control
+	Every   time.Duration        // how often to look at it
+	End     func(error)          // ends the member
+	Logger  *slog.Logger
 }
 
-// swornRecord is the content of swornFile.
-type swornRecord struct {
+// Knowledge is what a member knows of its group's operators and roster. Its methods may be
+// called by any goroutine.
+type Knowledge struct {
+	Config
+	stored atomic.Pointer[access.State]
+	seen   *access.State // by Run
+	warned bool
+}
+
+// record is the content of swornFile.
+type record struct {
 	Founder string        `json:"founder,omitzero"` // that the join token names
 	State   *access.State `json:"state,omitzero"`   // without grants
 }
 
-// openSworn reads what the member knew of its group.
-func openSworn(r *replica) (*swornKnowledge, error) {
-	k := &swornKnowledge{replica: r, founder: r.opts.Sworn.Founder}
-	path := filepath.Join(r.opts.Dir, swornFile)
+// Open reads what the member knew of its group.
+func Open(c Config) (*Knowledge, error) {
+	k := &Knowledge{Config: c}
+	path := filepath.Join(c.Dir, swornFile)
 	text, err := os.ReadFile(path)
-	var record swornRecord
+	var known record
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return k, k.store(nil)
 	case err == nil:
-		err = json.Unmarshal(text, &record)
+		err = json.Unmarshal(text, &known)
 	}
-	if err == nil && record.State != nil && !record.State.Valid() {
+	if err == nil && known.State != nil && !known.State.Valid() {
 		err = errors.New("it is no state of a group")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w; delete it and start again: the group tells its content", path, err)
 	}
-	if record.Founder != "" {
-		k.founder = record.Founder
+	if known.Founder != "" {
+		k.Founder = known.Founder
 	}
-	k.stored.Store(record.State)
+	k.stored.Store(known.State)
 	return k, nil
 }
 
 // store writes what is known of a group to the disk. It writes nothing for a group that is
 // not sworn as far as anybody has said.
-func (k *swornKnowledge) store(s *access.State) error {
-	if s == nil && k.founder == "" {
+func (k *Knowledge) store(s *access.State) error {
+	if s == nil && k.Founder == "" {
 		return nil
 	}
-	record := swornRecord{Founder: k.founder}
+	known := record{Founder: k.Founder}
 	if s != nil {
-		record.State = access.NewState()
-		record.State.Settings = s.Settings
-		record.State.Operators, record.State.Roster, record.State.Founder = s.Operators, s.Roster, s.Founder
+		known.State = access.NewState()
+		known.State.Settings = s.Settings
+		known.State.Operators, known.State.Roster, known.State.Founder = s.Operators, s.Roster, s.Founder
 	}
-	text, err := json.Marshal(&record, json.Deterministic(true))
+	text, err := json.Marshal(&known, json.Deterministic(true))
 	if err == nil {
-		err = pki.WritePrivateFile(filepath.Join(k.opts.Dir, swornFile), text)
+		err = pki.WritePrivateFile(filepath.Join(k.Dir, swornFile), text)
 	}
 	if err == nil {
-		k.stored.Store(record.State)
+		k.stored.Store(known.State)
 	}
 	return err
 }
 
 // State returns the access control of a sworn group as far as this member has ever known
 // it; nil if the group is not sworn, or nothing is known.
-func (k *swornKnowledge) State() *access.State {
-	now, stored := k.machine.Access(), k.stored.Load()
+func (k *Knowledge) State() *access.State {
+	now, stored := k.Access(), k.stored.Load()
 	if !now.Settings.Sworn || stored != nil && signedChanges(stored) > signedChanges(now) {
 		return stored
 	}
@@ -140,14 +157,14 @@ func signedChanges(s *access.State) (sum uint64) {
 	return sum
 }
 
-// run keeps what the state machine learns, until ctx ends.
-func (k *swornKnowledge) run(ctx context.Context) {
-	tick := time.Tick(k.scaled(recheckEvery))
+// Run keeps what the state machine learns, until ctx ends.
+func (k *Knowledge) Run(ctx context.Context) {
+	tick := time.Tick(k.Every)
 	for {
-		if s := k.machine.Access(); s != k.seen {
+		if s := k.Access(); s != k.seen {
 			k.seen = s
 			if err := k.check(s); err != nil {
-				k.end(err)
+				k.End(err)
 				return
 			}
 		}
@@ -161,20 +178,20 @@ func (k *swornKnowledge) run(ctx context.Context) {
 
 // check stores a new state of a sworn group. It returns an error if that is another group
 // than the one that this member wants to be in.
-func (k *swornKnowledge) check(s *access.State) error {
+func (k *Knowledge) check(s *access.State) error {
 	stored := k.stored.Load()
 	switch {
 	case s.Settings.Incarnation == "": // it is being rebuilt, or founded
 		return nil
-	case k.founder != "" && s.Founder != k.founder:
-		return &FounderError{k.founder, s.Founder}
+	case k.Founder != "" && s.Founder != k.Founder:
+		return &FounderError{k.Founder, s.Founder}
 	case stored != nil && s.Founder != stored.Founder:
 		return &FounderError{stored.Founder, s.Founder}
 	case !s.Settings.Sworn:
 		return nil
 	case stored == nil || signedChanges(s) > signedChanges(stored):
 		if err := k.store(s); err != nil {
-			k.log.Warn("could not store the roster of the group", "err", err)
+			k.Logger.Warn("could not store the roster of the group", "err", err)
 		}
 	}
 	k.warnOfKey(s)
@@ -182,15 +199,15 @@ func (k *swornKnowledge) check(s *access.State) error {
 }
 
 // warnOfKey logs that the roster has another key than this member's.
-func (k *swornKnowledge) warnOfKey(s *access.State) {
-	own := k.witness.Public().(ed25519.PublicKey)
-	if own.Equal(ed25519.PublicKey(s.KeyOf(k.opts.ID))) {
+func (k *Knowledge) warnOfKey(s *access.State) {
+	own := k.Witness.Public().(ed25519.PublicKey)
+	if own.Equal(ed25519.PublicKey(s.KeyOf(k.ID))) {
 		k.warned = false
 		return
 	}
 	if !k.warned {
-		k.log.Warn("the roster does not have the key of this frontend, so the others refuse it; "+
-			"an operator must sign the key in", "member", k.opts.ID, "key", base64.StdEncoding.EncodeToString(own))
+		k.Logger.Warn("the roster does not have the key of this frontend, so the others refuse it; "+
+			"an operator must sign the key in", "member", k.ID, "key", base64.StdEncoding.EncodeToString(own))
 	}
 	k.warned = true
 }
