@@ -69,8 +69,8 @@ func (q *simQueue) Pop() any {
 }
 
 type simCounts struct {
-	certificates, convicted, diverged, split, silent, crashes, goneBack, forks int
-	recovered, slowest                                                         int // rounds after the liar fell silent
+	certificates, convicted, diverged, split, silent, crashes, goneBack int
+	recovered, slowest                                                  int // rounds after the liar fell silent
 }
 
 type world struct {
