@@ -36,7 +36,6 @@ const (
 	breakReader     broken = "a reader takes two cosignatures"
 	breakOlderTimes broken = "R5: renews the time of an older round"
 	breakWaiting    broken = "R6: renews while entries wait"
-	breakAlone      broken = "never joins the size of another"
 )
 
 // What the checks of a world find.
