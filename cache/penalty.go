@@ -7,23 +7,23 @@ import "time"
 // the master counts the time for which writes waited for one member alone. If this debt
 // is too large, the member's next lease comes after some timely acks of rounds in a row.
 //
-// A write counts as delayed by a member if it was released more than a beat after a
-// majority of the voters had acked it, and the member was the last that it waited for. So
-// nobody is charged while everybody is slow, the master included, and a member that is
-// silent while nothing is written delays nothing.
+// A write counts as delayed by a member if it was released more than half of AckTimeout
+// after a majority of the voters had acked it, and the member was the last that it waited
+// for. So nobody is charged while everybody is slow, the master included, and a member that
+// is silent while nothing is written delays nothing.
 //
 // Each timely ack of a round pays back a part of the debt. The first penalty lasts
 // firstStreak rounds, and each further one twice as many as the last, up to maxStreak,
 // until the debt is paid back. Withholding a lease is always safe: a member without one
 // forwards its reads to the master.
 const (
-	firstStreak = 5   // 100 ms at a time scale of 1
-	maxStreak   = 250 // 5 s
+	firstStreak = 2   // 100 ms at a time scale of 1
+	maxStreak   = 100 // 5 s
 	// payback is the inverse of the fraction of its time for which a member may delay
 	// writes for ever without a penalty.
 	payback = 32
 	// maxDebt bounds a member's debt, in beats: it is paid back within a minute.
-	maxDebt = 94
+	maxDebt = 37
 )
 
 // conduct is what the master remembers of a member across its streams. A new master knows
@@ -84,7 +84,7 @@ func (m *Master) chargeDelays(now time.Duration) {
 	left := dropWhile(m.awaited, func(p pending) bool { return p.revision <= m.released })
 	if len(left) < len(m.awaited) {
 		// Revisions that waited at the same time are one delay.
-		if delay := now - max(m.awaited[0].since, m.chargedUntil); delay > m.timings.Beat {
+		if delay := now - max(m.awaited[0].since, m.chargedUntil); delay > m.timings.AckTimeout/2 {
 			m.chargedUntil = now
 			m.each(func(mb *member) {
 				if mb.blocking {
@@ -115,14 +115,14 @@ func (m *Master) charge(mb *member, delay time.Duration) {
 }
 
 // countTimely notes an ack of a round. It continues the member's streak if it is timely:
-// it comes at most a beat after a majority of the voters has acked the round, and the
-// round is the one after the last that the member acked.
+// it comes at most half of AckTimeout after a majority of the voters has acked the round,
+// and the round is the one after the last that the member acked.
 func (m *Master) countTimely(mb *member, number uint64, now time.Duration) {
 	c := &mb.conduct
 	timely := false
 	for i := range m.rounds {
 		if r := &m.rounds[i]; r.number == number {
-			timely = r.quorumAt == 0 || now-r.quorumAt <= m.timings.Beat
+			timely = r.quorumAt == 0 || now-r.quorumAt <= m.timings.AckTimeout/2
 		}
 	}
 	if !timely || number != c.lastRound+1 {

@@ -37,7 +37,7 @@ const longStall = 300 * time.Millisecond
 
 func TestPenaltiesDoubleWithEachDelay(t *testing.T) {
 	g := servingGroup(t)
-	for _, rounds := range []int{5, 10, 20, 40, 80, 160, 250, 250} {
+	for _, rounds := range []int{2, 4, 8, 16, 32, 64, 100, 100} {
 		g.stall(longStall)
 		g.wantPenalty("after a stall", g.timeWithoutLease(), rounds)
 	}
@@ -83,7 +83,7 @@ func TestRareShortStallsHaveNoPenalty(t *testing.T) {
 func TestMemberThatIsAlwaysALittleSlowerHasNoPenalty(t *testing.T) {
 	g := servingGroup(t)
 	for range 300 {
-		g.stall(testTimings.Beat - time.Millisecond)
+		g.stall(testTimings.AckTimeout/2 - time.Millisecond)
 		g.wantLeased("c", true)
 	}
 	if list := g.master.NewPenalties(); len(list) > 0 {
@@ -139,7 +139,7 @@ func TestPenaltyOutlastsTheStream(t *testing.T) {
 	g.stall(longStall)
 	g.links["c"].Close()
 	g.connect("c", false)
-	g.pass(10 * testTimings.Beat)
+	g.pass(2 * firstStreak * testTimings.Beat)
 	g.links["c"].Close()
 	g.connect("c", false) // a streak does not continue on another stream
 	took = g.passUntil("c's next lease", time.Minute, func() bool { return g.leased("c") })

@@ -132,11 +132,11 @@ type Timings struct {
 	AckTimeout time.Duration
 }
 
-// DefaultTimings are for a local network and a time scale of 1. A lease lasts ten beats,
-// so a few lost moments cost nobody its lease. A write waits for a frontend that hangs
+// DefaultTimings are for a local network and a time scale of 1. A lease lasts four beats,
+// so a lost moment costs nobody its lease. A write waits for a frontend that hangs
 // for at most AckTimeout + Lease.
 var DefaultTimings = Timings{
-	Beat:       20 * time.Millisecond,
+	Beat:       50 * time.Millisecond,
 	Lease:      200 * time.Millisecond,
 	AckTimeout: 40 * time.Millisecond,
 }

@@ -2,7 +2,7 @@ package cache
 
 import "time"
 
-var testTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, AckTimeout: 40 * time.Millisecond}
+var testTimings = DefaultTimings
 
 // leadership is a node's time as master. It does what package cluster does around a
 // Master.

@@ -70,7 +70,7 @@ func TestTheReplacementsOfASignedStreamAreSigned(t *testing.T) {
 
 func TestAStreamWithReplacementsContinuesAfterFaults(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 3, client.Options{AttemptTimeout: 500 * time.Millisecond})
+	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	var count atomic.Int32
 	g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {

@@ -180,7 +180,7 @@ func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
 				if a.Result.Status != score.Applied {
 					t.Fatalf("got %+v", a)
 				}
-			case <-time.After(30 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatal("no answer comes while no further event is sent")
 			}
 		}

@@ -59,7 +59,7 @@ func streamAlerts(
 
 func TestStreamAnswersEveryEventInOrder(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 1, client.Options{AttemptTimeout: time.Minute})
+	g, c := group(t, 1, client.Options{})
 	if got := streamAlerts(t, g, c, client.StreamOptions{}, 5000); got != (client.StreamStats{}) {
 		t.Errorf("stats are %+v; want no failure", got)
 	}
@@ -77,7 +77,7 @@ func TestStreamContinuesAfterFaultsAndCountsOnce(t *testing.T) {
 		for _, n := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, %d frontends", name, n), func(t *testing.T) {
 				t.Parallel()
-				g, c := group(t, n, client.Options{AttemptTimeout: 200 * time.Millisecond})
+				g, c := group(t, n, client.Options{AttemptTimeout: 2 * time.Second})
 				learn(t, c)
 				var count atomic.Int32
 				g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {

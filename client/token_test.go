@@ -162,7 +162,7 @@ func TestAFalseFrontendsListGetsNoToken(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	c, err := New([]string{first.URL}, Options{Token: "secret", Timeout: 300 * time.Millisecond})
+	c, err := New([]string{first.URL}, Options{Token: "secret", Timeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

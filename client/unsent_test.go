@@ -87,7 +87,7 @@ func TestAChangeThatWasNotSentIsToldFromOneThatMayHaveBeenApplied(t *testing.T) 
 	}
 	t.Run("a connection that breaks after the request", func(t *testing.T) {
 		t.Parallel()
-		c := newClient(t, client.Options{Timeout: 2 * time.Second, TLS: trusted}, secure.URL)
+		c := newClient(t, client.Options{Timeout: 5 * time.Second, TLS: trusted}, secure.URL)
 		_, err := c.Post(t.Context(), []score.Event{alert("hail")})
 		if p := wantProblem(t, err, score.OutcomeUnknown); !strings.Contains(p.Detail, "same identity") {
 			t.Errorf("got %v; want it to say that the event counts once", p)
@@ -156,7 +156,7 @@ func TestAChangeThatTheGroupRefusesIsNotCutOffByTheDeadline(t *testing.T) {
 
 func TestAStreamWhoseFrontendsHangMayHaveBeenApplied(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 1, client.Options{AttemptTimeout: time.Second})
+	g, c := group(t, 1, client.Options{Timeout: 10 * time.Second, AttemptTimeout: 3 * time.Second})
 	g.Inject(always("f1", testgroup.Hang))
 	wantProblem(t, streamWithoutAnswer(t, c), score.OutcomeUnknown)
 }

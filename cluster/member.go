@@ -76,6 +76,7 @@ type Member struct {
 	*readiness
 	*poster
 	forwarder
+	voucher
 	*accessControl
 	*membership
 	*transfers
@@ -141,7 +142,7 @@ func (m *Member) start() (err error) {
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
-		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen, HandshakeTimeout: m.opts.hooks.handshakeTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -191,6 +192,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
+	m.voucher = voucher{r}
 	m.rounds = readindex.New(readindex.Config{
 		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
 		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
@@ -198,7 +200,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
 	m.polls = poll.NewReader(m.pollConfig())
 
-	m.poller = status.NewPoller(status.Poller{
+	m.poller = status.NewPoller(&status.Poller{
 		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
 		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
 		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
@@ -316,6 +318,7 @@ func (m *Member) Master() bool { return m.leadership() != nil }
 
 // Frontends returns the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
+	m.poller.Look()
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
 	return f

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +24,7 @@ import (
 const (
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
+	twinTimeout   = time.Second // for the first of two processes with the same data to answer
 )
 
 // chanMutex is a mutex for long waits. It is a channel, because virtual time
@@ -128,9 +130,17 @@ func (m *membership) checkTwin(ctx context.Context, joiner status.Status, n scor
 	if !in || string(known.Address) == n.Peer {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundTimeout))
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(twinTimeout))
 	defer cancel()
 	first, err := m.poller.Ask(ctx, string(known.Address))
+	for err != nil && !errors.Is(err, syscall.ECONNREFUSED) { // a busy frontend may answer the next time
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(m.scaled(catchUpPause)):
+		}
+		first, err = m.poller.Ask(ctx, string(known.Address))
+	}
 	if err != nil || first.Member != joiner.Member || first.Process == joiner.Process {
 		return nil
 	}

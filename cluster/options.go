@@ -61,14 +61,15 @@ type Options struct {
 
 // testHooks replaces parts of a member in tests. A zero field replaces nothing.
 type testHooks struct {
-	dial         peer.Dialer
-	listen       peer.Listener
-	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
-	logBounds    func(*raftlog.Bounds)
-	clock        func() time.Duration
-	raftConfig   func(*raft.Config)
-	roundTimeout time.Duration // in the place of roundTimeout
-	mutation     cache.Mutation
+	dial             peer.Dialer
+	listen           peer.Listener
+	wrapBackend      func(raftlog.Backend) raftlog.Backend // between Raft and the disk
+	logBounds        func(*raftlog.Bounds)
+	clock            func() time.Duration
+	raftConfig       func(*raft.Config)
+	roundTimeout     time.Duration // in the place of roundTimeout
+	handshakeTimeout time.Duration // in the place of peer.HandshakeTimeout, for connections that come in
+	mutation         cache.Mutation
 }
 
 // maxID bounds the length of a member's id.

@@ -86,6 +86,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 			return nil, problem
 		}
 	}
+	defer p.machine.Expect(encoded)()
 	timeout := p.startTimer(p.scaled(postTimeout))
 	defer p.stopTimer(timeout)
 	var outcome batch.Outcome

@@ -25,12 +25,17 @@ import (
 const (
 	// electionTimeout is the time without a message of the master after which an election
 	// begins, at a random time within one to two of it. A master steps down after the
-	// same time without a majority.
-	electionTimeout = 150 * time.Millisecond
-	// commitTimeout is half the longest time until followers learn that an entry is
-	// committed.
-	commitTimeout    = 20 * time.Millisecond
+	// same time without a majority. A shorter one gains little, because the next master
+	// waits for the leases of the old one, and costs the office of a master that is starved
+	// for a moment.
+	electionTimeout = 200 * time.Millisecond
+	// commitTimeout is half the longest time until followers learn from Raft that an entry
+	// is committed. The master's streams tell them at once; see push.CommitHints.
+	commitTimeout    = 200 * time.Millisecond
 	transportTimeout = 5 * time.Second // for one message of Raft
+	// roundPause is for how long Raft sends its own heartbeats after a round of the push
+	// protocol was late.
+	roundPause = time.Second
 	// approachPause is the shortest time between two steps towards a term that is far
 	// ahead: each costs an election.
 	approachPause = 10 * electionTimeout
@@ -111,20 +116,23 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 // return, but the member ends.
 func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
-		Port:          m.port,
-		Timeout:       m.scaled(transportTimeout),
-		ApproachPause: m.scaled(approachPause),
-		MaxEntry:      maxLogEntry,
-		Full:          func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
-		TermReported:  func(term uint64) bool { return reports.TermReported(m.raft, term) },
-		MayVote:       func() error { return m.source.Gate.Check() },
-		FirstTerm:     func() uint64 { return m.source.Gate.FirstTerm() },
-		Holds:         reports.Hold,
-		Go:            m.run,
-		Stopping:      m.stopping.Load,
-		Stopped:       m.stopped,
-		Refused:       m.metrics.RaftRefused,
-		Logger:        m.log,
+		Port:            m.port,
+		Timeout:         m.scaled(transportTimeout),
+		ApproachPause:   m.scaled(approachPause),
+		Round:           m.timings().Beat * 3 / 2,
+		RoundPause:      m.scaled(roundPause),
+		ElectionTimeout: config.HeartbeatTimeout,
+		MaxEntry:        maxLogEntry,
+		Full:            func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
+		TermReported:    func(term uint64) bool { return reports.TermReported(m.raft, term) },
+		MayVote:         func() error { return m.source.Gate.Check() },
+		FirstTerm:       func() uint64 { return m.source.Gate.FirstTerm() },
+		Holds:           reports.Hold,
+		Go:              m.run,
+		Stopping:        m.stopping.Load,
+		Stopped:         m.stopped,
+		Refused:         m.metrics.RaftRefused,
+		Logger:          m.log,
 	})
 	opened := make(chan error, 1)
 	go func() { opened <- m.openRaft(config, reports) }()

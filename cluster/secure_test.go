@@ -427,6 +427,10 @@ func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
+	f1.stop()
+	f1.opts.hooks.handshakeTimeout = time.Hour // so that nobody can wait for their end
+	f1.start()
+	g.settle()
 	for range 3 * peer.MaxHandshakes {
 		c, err := net.Dial("tcp", f1.member().Peer())
 		if err != nil {
@@ -434,13 +438,9 @@ func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	start := time.Now()
 	f2 := g.addSecure()
 	f2.start()
 	g.settle()
-	if took := time.Since(start); took > peer.HandshakeTimeout*4/5 {
-		t.Errorf("joining took %s beside half-open connections", took)
-	}
 	eventually(t, "no more than MaxHandshakes of them are open", func() error {
 		if closed := f1.refusals("crowded"); closed < 2*peer.MaxHandshakes {
 			return fmt.Errorf("only %v were closed", closed)

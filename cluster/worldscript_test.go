@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cluster/peer"
 	"laurel/fsm/view"
 	"laurel/score"
 )
@@ -175,10 +176,23 @@ func (s *script) healBoth(a, b string) {
 
 // loseDialed breaks the connections that a host has dialed.
 func (n *worldNet) loseDialed(host string) {
+	n.loseConns(func(c *worldConn) bool { return c.link.from == host })
+}
+
+// loseStreams breaks the streams of the push protocol.
+func (n *worldNet) loseStreams() {
+	n.loseConns(func(c *worldConn) bool {
+		n.wire.wireState.mu.Lock()
+		defer n.wire.wireState.mu.Unlock()
+		return c.carries == peer.ProtocolPush
+	})
+}
+
+func (n *worldNet) loseConns(which func(*worldConn) bool) {
 	n.mu.Lock()
 	var list []*worldConn
 	for c := range n.conns {
-		if c.link.from == host {
+		if which(c) {
 			list = append(list, c)
 		}
 	}

@@ -84,6 +84,9 @@ func TestCheckerFindsEachViolation(t *testing.T) {
 		}},
 		{"no leader", "has had no leader for", func(s *script, _, _ *worldMember) {
 			s.net.wire.observe(func(c *worldConn, _ byte, _ []byte) { c.far.in.hold() })
+			for _, p := range s.net.wire.openPipes() { // the rounds of the push protocol, too
+				p.hold()
+			}
 			time.Sleep(2 * time.Second)
 		}},
 	} {

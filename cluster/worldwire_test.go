@@ -49,6 +49,7 @@ const (
 
 // The counts of wire.
 const (
+	countWrites         = "writes"
 	countOvertaken      = "pieces overtaken by another connection"
 	countSlowPiece      = "pieces later than 100 ms"
 	countLost           = "packets lost"
@@ -148,6 +149,7 @@ func (c *worldConn) recognize(b []byte) (frame byte) {
 	s := c.net.wire.wireState
 	s.mu.Lock()
 	watch := s.watch
+	s.counts[countWrites]++
 	switch {
 	case len(b) == 0 || c.body:
 	case c.dialed && c.carries == 0:

@@ -33,9 +33,6 @@ func (b *batch) changed(c *access.Change, next *access.State, what string, p *sc
 	if next == nil {
 		return score.Result{Problem: p}
 	}
-	if next.Settings.CacheMode != b.access.Settings.CacheMode {
-		b.m.changes.mode = true
-	}
 	b.access, b.accessChanged = next, true
 	if what != "" {
 		b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
@@ -64,16 +61,19 @@ const minParallel = 16
 
 // verifySignatures verifies the signatures of an entry's events, except those by unknown
 // keys. Every state machine verifies every signature, so that a master that forges or
-// alters an event finds no frontend that shows it. Since an entry with events does not
+// alters an event finds no frontend that shows it. Only what this frontend itself has
+// verified is not verified again; see expected. Since an entry with events does not
 // change access control, its signatures are verified before it is applied, on all
 // processors. An entry does not name the store for which its events were signed: that must
 // be this one.
 func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 	var signed []*entry.Event
-	for _, p := range posts {
+	for i := range posts {
+		p := &posts[i]
+		isExpected := m.expected.has(p, access)
 		for i := range p.Events {
 			if e := &p.Events[i]; e.Key != "" {
-				e.Lineage = access.Settings.Lineage
+				e.Expected, e.Lineage = isExpected, access.Settings.Lineage
 				signed = append(signed, e)
 			}
 		}
@@ -81,7 +81,9 @@ func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 	verify := func(list []*entry.Event) {
 		scratch := make([]byte, 0, 1024)
 		for _, e := range list {
-			if g := access.Grants[e.Key]; g != nil && len(g.Public) > 0 {
+			if e.Expected {
+				e.Verified = e.IsSignable() // which asks for nothing that was not encoded here
+			} else if g := access.Grants[e.Key]; g != nil && len(g.Public) > 0 {
 				var p *score.Problem
 				p, scratch = m.checkSignature(e, g.Public, scratch)
 				e.Verified = p == nil
@@ -114,9 +116,6 @@ func inOneTree(a, b *entry.Event) bool {
 // checkSignature verifies that an event's signature was made with the key over the form
 // that the timeline would show. It uses scratch and returns it for reuse.
 func (m *Machine) checkSignature(e *entry.Event, public, scratch []byte) (*score.Problem, []byte) {
-	if p := e.ParseData(); p != nil {
-		return signing.Unsignable(&e.Event, p), scratch
-	}
 	form, err := e.AppendSignedForm(scratch[:0])
 	if err != nil {
 		return signing.Unsignable(&e.Event, err), scratch

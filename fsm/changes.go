@@ -16,11 +16,10 @@ import (
 // recorded, which is harmless.
 type changes struct {
 	contests  idSet
-	timelines idSet // contest ids
-	tables    idSet // competitions
-	boards    idSet // contest ids
-	mode      bool
-	wake      chan struct{} // receives a value when something has changed
+	timelines idSet         // contest ids
+	tables    idSet         // competitions
+	boards    idSet         // contest ids
+	wake      chan struct{} // receives a value when more entries have been applied
 }
 
 // idSet is a set of ids; nil if it does not collect any.
@@ -33,9 +32,6 @@ func (s idSet) add(id string) {
 }
 
 func (c *changes) notify() {
-	if len(c.timelines) == 0 && !c.mode {
-		return
-	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -43,8 +39,8 @@ func (c *changes) notify() {
 }
 
 // Track starts to collect what changes after the returned revision, and drops what was
-// collected before. The channel receives a value whenever there is something for Changes
-// to return.
+// collected before. The channel receives a value whenever more entries have been applied:
+// followers must learn soon that a change of the access is committed, too.
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -94,7 +90,6 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	clear(c.timelines)
 	clear(c.tables)
 	clear(c.boards)
-	c.mode = false
 	return taken
 }
 

@@ -51,6 +51,7 @@ type Machine struct {
 
 	head     atomic.Pointer[head]
 	verifier *signing.Verifier
+	expected *expected
 	progress progress
 	boards   *leaderboard.Boards
 	prepared atomic.Uint64 // counts the calls of Prepare
@@ -154,7 +155,7 @@ func (c *recordCache) trim() {
 // Applied then returns 0, and the caller must restore a snapshot or replay the log from
 // its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
+	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier), expected: newExpected()}
 	m.boards = leaderboard.New(m.readMarks)
 	db, err := database.Open(m.path(), log)
 	if err != nil {

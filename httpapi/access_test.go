@@ -156,7 +156,7 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	r := prometheus.NewRegistry()
 	g := &testMember{id: "f1", store: newStore(t)}
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a := New(groupOf(g), Options{Registry: r, Logger: logger})
+	a := newPatientAPI(t, groupOf(g), Options{Registry: r, Logger: logger})
 	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.Handler())
 	wrong := c.operator

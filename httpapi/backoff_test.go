@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"laurel/httpapi/admission"
@@ -65,26 +66,28 @@ func (h fastPosts) post(t *testing.T, under int, early bool) (r *fastpath.Reques
 }
 
 func TestRefusedPostIsToldHowLongItsConnectionIsPaused(t *testing.T) {
-	h := newFastPosts(t, Options{Options: admission.Options{Limits: admission.Limits{MaxPosts: 10}, Secure: true}})
-	longest := time.Duration(0)
-	for range 3 * returnsPerSecond {
-		// The invalid token is not looked at.
-		r, res := h.post(t, 10, false)
-		if res.StatusCode != http.StatusTooManyRequests {
-			t.Fatalf("got %d; want 429", res.StatusCode)
+	synctest.Test(t, func(t *testing.T) {
+		h := newFastPosts(t, Options{Options: admission.Options{Limits: admission.Limits{MaxPosts: 10}, Secure: true}})
+		longest := time.Duration(0)
+		for range 3 * returnsPerSecond {
+			// The invalid token is not looked at.
+			r, res := h.post(t, 10, false)
+			if res.StatusCode != http.StatusTooManyRequests {
+				t.Fatalf("got %d; want 429", res.StatusCode)
+			}
+			seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+			if told := time.Duration(seconds) * time.Second; err != nil || told != r.Wait || told < r.Pause || told >= r.Pause+time.Second {
+				t.Fatalf("Retry-After is %q (%v), and the connection is not read for %s", res.Header.Get("Retry-After"), err, r.Pause)
+			}
+			longest = max(longest, r.Pause)
 		}
-		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
-		if told := time.Duration(seconds) * time.Second; err != nil || told != r.Wait || told < r.Pause || told >= r.Pause+time.Second {
-			t.Fatalf("Retry-After is %q (%v), and the connection is not read for %s", res.Header.Get("Retry-After"), err, r.Pause)
+		if longest <= minPause {
+			t.Errorf("none was paused for longer than %s", longest)
 		}
-		longest = max(longest, r.Pause)
-	}
-	if longest <= minPause {
-		t.Errorf("none was paused for longer than %s", longest)
-	}
-	if r, res := h.post(t, 9, false); res.StatusCode != http.StatusUnauthorized || r.Pause != 0 {
-		t.Errorf("with a free place the invalid token gets %d and a pause of %s", res.StatusCode, r.Pause)
-	}
+		if r, res := h.post(t, 9, false); res.StatusCode != http.StatusUnauthorized || r.Pause != 0 {
+			t.Errorf("with a free place the invalid token gets %d and a pause of %s", res.StatusCode, r.Pause)
+		}
+	})
 }
 
 func TestPostBeforeItsRetryAfterIsRefusedUnderLoad(t *testing.T) {
@@ -102,27 +105,31 @@ func TestPostBeforeItsRetryAfterIsRefusedUnderLoad(t *testing.T) {
 }
 
 func TestPostBeforeItsRetryAfterIsRefusedWhileOthersAreQueued(t *testing.T) {
-	h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
-	if _, res := h.post(t, 1, true); res.StatusCode != http.StatusOK {
-		t.Errorf("without a queue: got %d", res.StatusCode)
-	}
-	for range returnsPerSecond {
-		h.post(t, 10, false)
-	}
-	if r, res := h.post(t, 1, true); res.StatusCode != http.StatusTooManyRequests || r.Pause < minPause {
-		t.Errorf("early: got %d and a pause of %s", res.StatusCode, r.Pause)
-	}
-	if r, res := h.post(t, 1, false); res.StatusCode != http.StatusOK || r.Pause != 0 {
-		t.Errorf("on time: got %d and a pause of %s", res.StatusCode, r.Pause)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
+		if _, res := h.post(t, 1, true); res.StatusCode != http.StatusOK {
+			t.Errorf("without a queue: got %d", res.StatusCode)
+		}
+		for range returnsPerSecond {
+			h.post(t, 10, false)
+		}
+		if r, res := h.post(t, 1, true); res.StatusCode != http.StatusTooManyRequests || r.Pause < minPause {
+			t.Errorf("early: got %d and a pause of %s", res.StatusCode, r.Pause)
+		}
+		if r, res := h.post(t, 1, false); res.StatusCode != http.StatusOK || r.Pause != 0 {
+			t.Errorf("on time: got %d and a pause of %s", res.StatusCode, r.Pause)
+		}
+	})
 }
 
 func TestIdleFrontendTakesPostsWhateverWasRefusedBefore(t *testing.T) {
-	h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
-	for range 2 * returnsPerSecond {
-		h.post(t, 10, false)
-	}
-	if r, res := h.post(t, 0, true); res.StatusCode != http.StatusOK || r.Pause != 0 {
-		t.Errorf("got %d and a pause of %s", res.StatusCode, r.Pause)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newFastPosts(t, limited(admission.Limits{MaxPosts: 10}))
+		for range 2 * returnsPerSecond {
+			h.post(t, 10, false)
+		}
+		if r, res := h.post(t, 0, true); res.StatusCode != http.StatusOK || r.Pause != 0 {
+			t.Errorf("got %d and a pause of %s", res.StatusCode, r.Pause)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"laurel/httpapi/admission"
@@ -90,7 +91,7 @@ func request(t testing.TB, addr, path string, headers ...string) (net.Conn, *buf
 	}
 	t.Cleanup(func() { c.Close() })
 	_ = c.(*net.TCPConn).SetReadBuffer(64 << 10)
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	head := "GET " + path + " HTTP/1.1\r\nHost: a\r\n"
 	for _, h := range headers {
 		head += h + "\r\n"
@@ -304,46 +305,48 @@ func TestWatchersOfOneAddressAreBounded(t *testing.T) {
 // An EventSource never reconnects after another status than 200.
 func TestAnEventSourceIsNotAnsweredWithAPassingProblem(t *testing.T) {
 	t.Parallel()
-	g, a := newTestAPI(t, limited(admission.Limits{WatchersPerAddress: 1, ReadsPerAddress: 100}))
-	h := a.Handler()
-	g.unleased = true
-	const events = "Accept: text/event-stream"
-	unavailable := func(what, addr, code string) {
-		t.Helper()
-		w := from(h, addr, "GET", "/v1/watch?contest="+contest, "", events)
-		body := w.Body.String()
-		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/event-stream" ||
-			w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" ||
-			!strings.HasPrefix(body, "retry: ") || !strings.Contains(body, "\n: ") ||
-			!strings.Contains(body, "\nevent: unavailable\ndata: {") || !strings.Contains(body, `"code":"`+code+`"`) ||
-			!strings.HasSuffix(body, "}\n\n") || strings.Contains(body, "\nid:") {
-			t.Errorf("%s: got %d %v %q", what, w.Code, w.Header(), body)
+	synctest.Test(t, func(t *testing.T) { // so that a budget that is used up stays so
+		g, a := newTestAPI(t, limited(admission.Limits{WatchersPerAddress: 1, ReadsPerAddress: 100}))
+		h := a.Handler()
+		g.unleased = true
+		const events = "Accept: text/event-stream"
+		unavailable := func(what, addr, code string) {
+			t.Helper()
+			w := from(h, addr, "GET", "/v1/watch?contest="+contest, "", events)
+			body := w.Body.String()
+			if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/event-stream" ||
+				w.Header().Get("Retry-After") == "" || w.Header().Get("Cache-Control") != "no-store" ||
+				!strings.HasPrefix(body, "retry: ") || !strings.Contains(body, "\n: ") ||
+				!strings.Contains(body, "\nevent: unavailable\ndata: {") || !strings.Contains(body, `"code":"`+code+`"`) ||
+				!strings.HasSuffix(body, "}\n\n") || strings.Contains(body, "\nid:") {
+				t.Errorf("%s: got %d %v %q", what, w.Code, w.Header(), body)
+			}
 		}
-	}
-	unavailable("without a lease", "192.0.2.1:1", "not_ready")
-	if w := from(h, "192.0.2.1:1", "GET", "/v1/watch?contest="+contest, ""); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("another client without a lease: got %d", w.Code)
-	}
-	g.unleased = false
-	place, problem := a.admission.ClientGate().EnterWatch(&handler.Caller{Peer: overTLS("192.0.2.2")})
-	if problem != nil {
-		t.Fatal(problem)
-	}
-	defer place.Leave()
-	unavailable("with too many watchers", "192.0.2.2:1", "rate_limited")
-	for range 300 {
-		from(h, "192.0.2.3:1", "GET", "/v1/scores", "")
-	}
-	unavailable("above its rate", "192.0.2.3:1", "rate_limited")
-	for path, want := range map[string]int{"/v1/watch?contest=//": 400, "/v1/watch?token=x": 400} {
-		if w := from(h, "192.0.2.4:1", "GET", path, "", events); w.Code != want {
-			t.Errorf("%s: got %d; want %d, which does not pass by itself", path, w.Code, want)
+		unavailable("without a lease", "192.0.2.1:1", "not_ready")
+		if w := from(h, "192.0.2.1:1", "GET", "/v1/watch?contest="+contest, ""); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("another client without a lease: got %d", w.Code)
 		}
-	}
-	for range 300 {
-		from(h, "192.0.2.5:1", "GET", "/v1/scores", "")
-	}
-	if w := from(h, "192.0.2.5:1", "GET", "/v1/scores", "", events); w.Code != http.StatusTooManyRequests {
-		t.Errorf("a read: got %d; want 429", w.Code)
-	}
+		g.unleased = false
+		place, problem := a.admission.ClientGate().EnterWatch(&handler.Caller{Peer: overTLS("192.0.2.2")})
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		defer place.Leave()
+		unavailable("with too many watchers", "192.0.2.2:1", "rate_limited")
+		for range 300 {
+			from(h, "192.0.2.3:1", "GET", "/v1/scores", "")
+		}
+		unavailable("above its rate", "192.0.2.3:1", "rate_limited")
+		for path, want := range map[string]int{"/v1/watch?contest=//": 400, "/v1/watch?token=x": 400} {
+			if w := from(h, "192.0.2.4:1", "GET", path, "", events); w.Code != want {
+				t.Errorf("%s: got %d; want %d, which does not pass by itself", path, w.Code, want)
+			}
+		}
+		for range 300 {
+			from(h, "192.0.2.5:1", "GET", "/v1/scores", "")
+		}
+		if w := from(h, "192.0.2.5:1", "GET", "/v1/scores", "", events); w.Code != http.StatusTooManyRequests {
+			t.Errorf("a read: got %d; want 429", w.Code)
+		}
+	})
 }

@@ -48,7 +48,7 @@ func (b *logBuffer) String() string {
 
 // serveWay serves with the fast path, or by net/http alone.
 func serveWay(t testing.TB, g Group, o Options, hot bool) string {
-	a := New(g, o)
+	a := newPatientAPI(t, g, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func (w *way) send(t *testing.T, raw string, n int) (answers string, lives bool)
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, raw); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestFastPostIsNotAnsweredAfterClose(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	o := Options{Registry: registry, Logger: slog.New(slog.DiscardHandler)}
 	o.PublicHost = testHost
-	a := New(groupOf(g), o)
+	a := newPatientAPI(t, groupOf(g), o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

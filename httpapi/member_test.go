@@ -27,6 +27,7 @@ import (
 	"laurel/trust/access"
 	"laurel/trust/pki"
 	"laurel/trust/signing"
+	"laurel/witness"
 )
 
 // testMember is a member of a group without Raft. It reads from a real state machine; what it is
@@ -51,6 +52,7 @@ type testMember struct {
 	store        *testStore
 	lease        *cache.LeaseCheck // of what Find and BoardNow return; nil: all is visible
 	board        func()            // called by Board, unless nil
+	witness      *witness.Key      // nil: the group is not sworn
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -186,6 +188,20 @@ func (g *testMember) Stale(f func(queries.View) error) (time.Duration, bool, err
 	return g.age, !g.unknown, g.store.view(f)
 }
 
+func (g *testMember) AppliedRevision() uint64 { return g.store.Revision() }
+
+func (g *testMember) AwaitApplied(ctx context.Context, revision uint64) error {
+	return g.store.Await(ctx, revision)
+}
+
+func (g *testMember) Vouch(q *witness.Question, s *witness.Statement) error {
+	if g.witness == nil {
+		return score.Problemf(score.NotFound, "the group is not sworn")
+	}
+	s.Store = "gaul"
+	return g.witness.Vouch(q, s)
+}
+
 func (g *testMember) CacheMode() score.CacheMode {
 	mode, _ := g.mode.Load().(score.CacheMode)
 	return cmp.Or(mode, score.Push)
@@ -275,6 +291,9 @@ func groupOf(m groupMember) Group {
 	if trust, ok := m.(admin.Trust); ok {
 		g.Trust = trust
 	}
+	if voucher, ok := m.(Voucher); ok {
+		g.Voucher = voucher
+	}
 	return g
 }
 
@@ -313,26 +332,8 @@ const testHost = "a"
 func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 	g := &testMember{id: "f1", store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Limits.LateDelay = cmp.Or(o.Limits.LateDelay, time.Hour) // a busy machine refuses nothing
 	o.Verify, o.CallerOf, o.PublicHost = new(signing.Verifier).VerifyEvent, callerOf, testHost
-	a := New(groupOf(g), o)
-	a.releaseTimeout = time.Hour // a busy machine releases late
-	return g, a
-}
-
-// serve serves a handler over TCP.
-func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
-	s := httptest.NewUnstartedServer(h)
-	s.Config = a.Server(h)
-	s.Start()
-	t.Cleanup(s.Close)
-	return s
-}
-
-// start returns a fake group and a server of its API.
-func start(t testing.TB) (*testMember, *httptest.Server) {
-	g, a := newTestAPI(t, Options{})
-	return g, serve(t, a, a.Handler())
+	return g, newPatientAPI(t, groupOf(g), o)
 }
 
 // readResponse is a response whose body has been read.

@@ -64,21 +64,23 @@ func TestTheMetricsAreMadeOnceASecondForAll(t *testing.T) {
 }
 
 func TestTheMetricsHaveARateOfTheirOwn(t *testing.T) {
-	_, a := newTestAPI(t, Options{})
-	h, refused := a.Handler(), 0
-	for range 100 {
-		if from(h, "192.0.2.1:1", "GET", "/metrics", "").Code == http.StatusTooManyRequests {
-			refused++
+	synctest.Test(t, func(t *testing.T) {
+		_, a := newTestAPI(t, Options{})
+		h, refused := a.Handler(), 0
+		for range 100 {
+			if from(h, "192.0.2.1:1", "GET", "/metrics", "").Code == http.StatusTooManyRequests {
+				refused++
+			}
 		}
-	}
-	if refused < 70 {
-		t.Errorf("%d of 100 requests for the metrics were refused; want all but about 20", refused)
-	}
-	for addr, path := range map[string]string{"192.0.2.1:1": "/v1/scores", "192.0.2.2:1": "/metrics", "127.0.0.1:1": "/metrics"} {
-		if w := from(h, addr, "GET", path, ""); w.Code != http.StatusOK {
-			t.Errorf("%s from %s: got %d", path, addr, w.Code)
+		if refused != 80 {
+			t.Errorf("%d of 100 requests for the metrics were refused; want all but 20", refused)
 		}
-	}
+		for addr, path := range map[string]string{"192.0.2.1:1": "/v1/scores", "192.0.2.2:1": "/metrics", "127.0.0.1:1": "/metrics"} {
+			if w := from(h, addr, "GET", path, ""); w.Code != http.StatusOK {
+				t.Errorf("%s from %s: got %d", path, addr, w.Code)
+			}
+		}
+	})
 }
 
 func TestTheMetricsCanBeHiddenFromClients(t *testing.T) {
@@ -100,15 +102,17 @@ func TestTheMetricsCanBeHiddenFromClients(t *testing.T) {
 
 // A route that is used as a spare for the metrics must not be free of a rate.
 func TestHiddenMetricsHaveARate(t *testing.T) {
-	_, a := newTestAPI(t, Options{HideMetrics: true, Options: admission.Options{
-		Limits: admission.Limits{RequestsPerAddress: 5}}})
-	h, refused := a.Handler(), 0
-	for range 40 {
-		if from(h, "192.0.2.1:1", "GET", "/metrics", "").Code == http.StatusTooManyRequests {
-			refused++
+	synctest.Test(t, func(t *testing.T) {
+		_, a := newTestAPI(t, Options{HideMetrics: true, Options: admission.Options{
+			Limits: admission.Limits{RequestsPerAddress: 5}}})
+		h, refused := a.Handler(), 0
+		for range 40 {
+			if from(h, "192.0.2.1:1", "GET", "/metrics", "").Code == http.StatusTooManyRequests {
+				refused++
+			}
 		}
-	}
-	if refused < 25 {
-		t.Errorf("%d of 40 requests were refused", refused)
-	}
+		if refused != 30 {
+			t.Errorf("%d of 40 requests were refused; want all but 10", refused)
+		}
+	})
 }

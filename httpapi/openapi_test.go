@@ -18,6 +18,7 @@ import (
 	"laurel/score/ranking"
 	"laurel/trust/access"
 	"laurel/trust/pki"
+	"laurel/witness"
 )
 
 func openAPI(t *testing.T) map[string]any {
@@ -128,7 +129,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"Issued":    pki.IssuedCertificate{},
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{},
 		"Key": access.KeyView{}, "Roster": access.RosterView{}, "Operator": access.OperatorView{},
-		"SignedChange": access.SignedChange{},
+		"SignedChange": access.SignedChange{}, "Question": witness.Question{}, "Statement": witness.Statement{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))

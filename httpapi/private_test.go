@@ -125,7 +125,7 @@ func watchStream(t *testing.T, url string, fields ...string) (lines <-chan strin
 // awaitLine waits for a line of a stream. It returns false at the end of the stream.
 func awaitLine(t *testing.T, lines <-chan string, want string) bool {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case got, ok := <-lines:

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"laurel/cache"
@@ -252,39 +253,42 @@ func TestInvalidMaxStaleIsRefused(t *testing.T) {
 
 func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 	t.Parallel()
-	g, s := start(t)
-	g.elsewhere = true
-	hang := func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-			t.Error("the group was asked for longer")
+	synctest.Test(t, func(t *testing.T) {
+		g, a := newTestAPI(t, Options{})
+		s := serveVirtually(t, a, a.Handler())
+		g.elsewhere = true
+		hang := func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Second):
+				t.Error("the group was asked for longer")
+			}
+			return score.Problemf(score.NoMaster, "none")
 		}
-		return score.Problemf(score.NoMaster, "none")
-	}
-	g.forward = func(w http.ResponseWriter, r *http.Request) error { return hang(r.Context()) }
-	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
-		t.Errorf("got %d %v", a.StatusCode, a.Header)
-	}
-	g.forward = func(w http.ResponseWriter, r *http.Request) error {
-		w.WriteHeader(http.StatusOK)
-		select {
-		case <-r.Context().Done():
-			t.Error("an answer that has begun was broken off")
-		case <-time.After(staleTimeout + 50*time.Millisecond):
+		g.forward = func(w http.ResponseWriter, r *http.Request) error { return hang(r.Context()) }
+		if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
+			t.Errorf("got %d %v", a.StatusCode, a.Header)
 		}
-		return nil
-	}
-	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.StatusCode != 200 ||
-		a.Header.Get("Laurel-Cache") != "forward" {
-		t.Errorf("got %d %v", a.StatusCode, a.Header)
-	}
-	g.elsewhere = false
-	g.mode.Store(score.Pull)
-	g.waits = hang
-	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
-		t.Errorf("in pull mode: got %d %v", a.StatusCode, a.Header)
-	}
+		g.forward = func(w http.ResponseWriter, r *http.Request) error {
+			w.WriteHeader(http.StatusOK)
+			select {
+			case <-r.Context().Done():
+				t.Error("an answer that has begun was broken off")
+			case <-time.After(staleTimeout + 50*time.Millisecond):
+			}
+			return nil
+		}
+		if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.StatusCode != 200 ||
+			a.Header.Get("Laurel-Cache") != "forward" {
+			t.Errorf("got %d %v", a.StatusCode, a.Header)
+		}
+		g.elsewhere = false
+		g.mode.Store(score.Pull)
+		g.waits = hang
+		if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
+			t.Errorf("in pull mode: got %d %v", a.StatusCode, a.Header)
+		}
+	})
 }
 
 func TestForwardedReadIsNotAnsweredFromStaleState(t *testing.T) {

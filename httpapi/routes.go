@@ -64,6 +64,7 @@ func (s *server) routes() []route {
 		list = append(list, route{http.MethodGet, r.Pattern, read, s.read(&r), hit, true})
 	}
 	return append(list,
+		on(http.MethodPost, "/v1/vouch", read, plain(s.vouch)),
 		get("/v1/keys", read, plain(s.admin.Keys)),
 		get("/v1/keys/{id}", read, plain(s.admin.Key)),
 		get("/v1/watch", watch, s.watch),

@@ -84,7 +84,7 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	}
 	defer leave()
 	a, err := e.handle(ctx, r)
-	if e.method == http.MethodGet && !a.IsWritten() && gate.Access() != before {
+	if (e.method == http.MethodGet || e.permit == admission.PermitRead) && !a.IsWritten() && gate.Access() != before {
 		if problem := gate.Admit(ctx, e.permit, r); problem != nil {
 			return handler.Response{}, problem
 		}
@@ -104,6 +104,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	out := &statusWriter{ResponseWriter: w}
 	// An error means that there is no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
+	defer dropDeadlines(w, hr)
 	shared := s.shared(e.permit, s.gate.Private(), hr.Method, hr.Header.Get("Origin"))
 	if shared.VaryOrigin {
 		shared.VaryOrigin = false
@@ -154,6 +155,16 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		out.body.AfterAnswer()
 	}
 	finish(ctx, e, hr.Method, hr.URL.Path, out.code(), start, r.Stream, err)
+}
+
+// dropDeadlines drops those of a stream of HTTP/2 that has ended. net/http starts a timer for
+// each that is set after the end, and that keeps the request in memory until it has passed:
+// a client that resets its streams at once could fill the memory.
+func dropDeadlines(w http.ResponseWriter, hr *http.Request) {
+	if hr.ProtoMajor > 1 && hr.Context().Err() != nil {
+		control := http.NewResponseController(w)
+		_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
+	}
 }
 
 // isPassing reports whether a problem can pass by itself.

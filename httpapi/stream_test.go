@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -87,7 +88,7 @@ func talk(
 ) (lines io.WriteCloser, answer func() (*http.Response, *bufio.Reader)) {
 	t.Helper()
 	out, in := io.Pipe()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, "POST", s.URL+"/v1/events", out)
 	if err != nil {
@@ -251,17 +252,20 @@ func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
 }
 
 func TestSilentStreamIsEndedWithAReason(t *testing.T) {
-	_, a := newTestAPI(t, limited(admission.Limits{StreamIdle: 50 * time.Millisecond}))
-	s := serve(t, a, a.Handler())
-	in, answer := talk(t, s)
-	send(t, in, alert("a", ""))
-	_, out := answer()
-	if r := line(t, out); r.ID != "a" {
-		t.Fatalf("got %+v", r)
-	}
-	if r := line(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, "silent") {
-		t.Errorf("got %+v", r)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		_, a := newTestAPI(t, limited(admission.Limits{StreamIdle: 10 * time.Second}))
+		s := serveVirtually(t, a, a.Handler())
+		in, answer := talk(t, s)
+		defer in.Close()
+		send(t, in, alert("a", ""))
+		_, out := answer()
+		if r := line(t, out); r.ID != "a" {
+			t.Fatalf("got %+v", r)
+		}
+		if r := line(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, "silent") {
+			t.Errorf("got %+v", r)
+		}
+	})
 }
 
 func TestEventThatBreaksOffIsDropped(t *testing.T) {
@@ -271,7 +275,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	whole, part := alert("a", "")+"\n", alert("b", "") // part would be an event, but its length says that more comes
 	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s%s", len(whole)+len(part)+10, whole, part)
 	_ = conn.(*net.TCPConn).CloseWrite()
@@ -289,7 +293,7 @@ func TestBytesAfterAStoppedStreamAreNotParsedAsARequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	smuggled := "POST /v1/cluster/transfer HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n%s\n", alert("a", "refuse"))
 	in := bufio.NewReader(conn)
@@ -363,7 +367,7 @@ func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	in := bufio.NewReader(conn)
 	for _, body := range []string{"", alert("a", "") + "\n", alert("a", "")} {
 		for _, request := range []string{

@@ -71,7 +71,7 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 			if line == "" {
 				t.Fatal("the stream ended")
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("no heartbeat came")
 		}
 	}
@@ -84,7 +84,7 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 	for _, cancel := range cancels {
 		cancel()
 	}
-	for end := time.Now().Add(10 * time.Second); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d watchers remain after their clients have left", a.hub.Count())
 		}
@@ -124,6 +124,41 @@ func TestStuckWatcherOverHTTP2EndsWhenTheHubDropsIt(t *testing.T) {
 	}
 	if n := a.hub.Count(); n != 0 {
 		t.Errorf("%d watchers remain", n)
+	}
+}
+
+// deadlines is a response that knows its deadlines.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read, write time.Time
+}
+
+func (w *deadlines) SetReadDeadline(t time.Time) error {
+	w.read = t
+	return nil
+}
+
+func (w *deadlines) SetWriteDeadline(t time.Time) error {
+	w.write = t
+	return nil
+}
+
+// net/http keeps a request in memory until the deadlines that are set after its stream has ended.
+func TestAStreamOfHTTP2ThatWasResetLeavesNoDeadline(t *testing.T) {
+	_, a := newTestAPI(t, Options{})
+	h := a.Handler()
+	reset, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, request := range [][3]string{{"GET", "/v1/scores", ""}, {"GET", "/v1/watch?contest=OG/1", ""},
+		{"POST", "/v1/events", alert("a", "")}, {"POST", "/v1/nothing", "{}"}} {
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		r := httptest.NewRequestWithContext(reset, request[0], request[1], strings.NewReader(request[2]))
+		r.Host, r.ProtoMajor = testHost, 2
+		r.Header.Set("Content-Type", "application/json")
+		h.ServeHTTP(w, r)
+		if !w.read.IsZero() || !w.write.IsZero() {
+			t.Errorf("%s %s: the deadlines %v and %v are left behind", request[0], request[1], w.read, w.write)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func newWatchedGroupAt(t *testing.T, public string, o Options) (*watchedGroup, *
 	}
 	g := &watchedGroup{testMember: testMember{id: "f1", store: store}, url: u.String()}
 	o.URL, o.Direct = u, public == ""
-	a := New(groupOf(g), o)
+	a := newPatientAPI(t, groupOf(g), o)
 	server.Config.Handler = a.Handler()
 	server.Start()
 	t.Cleanup(func() {
@@ -69,7 +69,7 @@ func newWatchedGroupAt(t *testing.T, public string, o Options) (*watchedGroup, *
 // readUntil reads a stream until it has sent all the words, and returns what it has read.
 func readUntil(t *testing.T, url string, words ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -379,7 +379,7 @@ func TestWatcherIsSentHomeWhenItsHomeIsBack(t *testing.T) {
 		event := "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}"
 		home <- readUntil(t, url+"/v1/watch?contest=OG/1&home=f2", event)
 	}()
-	for deadline := time.Now().Add(20 * time.Second); a.hub.Guests("f1")["f2"] != 1; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); a.hub.Guests("f1")["f2"] != 1; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the watcher did not connect")
 		}

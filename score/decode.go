@@ -154,17 +154,20 @@ func (e *Event) checkDecoded(seqGiven bool, text jsontext.Value) *Problem {
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
 // Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {
-	d, p := readData(t, b)
+	d, p := readData(t, b, nil)
 	if p != nil {
 		return nil, p
 	}
 	return d, nil
 }
 
-func readData(t Type, text []byte) (Data, *Problem) {
+func readData(t Type, text []byte, m *fastjson.Members) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
 		r := fastjson.NewReader(string(text))
-		if d := of.read(&r); d != nil && r.End() {
+		if d := of.read(&r, m); d != nil && r.End() {
+			if m != nil {
+				m.End(&r, of.order)
+			}
 			return d, nil
 		}
 	}
@@ -291,10 +294,16 @@ func fastEvent(text string) (e Event, ok bool) {
 			ok = f.readPlain(&r, f.at(unsafe.Pointer(&e)))
 		case e.Type == "":
 			early = r
-			ok = r.Skip()
+			if of = typeAhead(text[r.Pos():]); of != nil {
+				e.Data = of.read(&r, nil)
+			}
+			if ok = e.Data != nil; !ok {
+				of, r = nil, early
+				ok = r.Skip()
+			}
 		default:
 			if of = dataTypeOf(e.Type); of != nil {
-				e.Data = of.read(&r)
+				e.Data = of.read(&r, nil)
 			}
 			ok = e.Data != nil
 		}
@@ -309,9 +318,18 @@ func fastEvent(text string) (e Event, ok bool) {
 		if of = dataTypeOf(e.Type); of == nil {
 			return e, false
 		}
-		e.Data = of.read(&early)
+		e.Data = of.read(&early, nil)
 	}
+	ok = e.Data != nil && e.Type == of.name
 	e.Type = of.name // which holds no text in memory
 	e.IDGiven = e.ID != ""
-	return e, e.Data != nil
+	return e, ok
+}
+
+// typeAhead returns the table of what may be the type of an event, which comes after its data;
+// nil if there is none.
+func typeAhead(text string) *table {
+	_, rest, _ := strings.Cut(text, `"type":"`)
+	name, _, _ := strings.Cut(rest, `"`)
+	return dataTypeOf(Type(name))
 }

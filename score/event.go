@@ -3,7 +3,6 @@ package score
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/eventsig"
+	"laurel/score/fastjson"
 	"laurel/score/quote"
 )
 
@@ -42,6 +43,9 @@ type Event struct {
 	// which identifies the frontend's own retries; if the event has a seq, the seq is its
 	// identity.
 	IDGiven bool `json:"-"`
+	// VerifiedBy is the public key with which this process has verified the signature for the
+	// store Lineage; nil if it has not.
+	VerifiedBy ed25519.PublicKey `json:"-"`
 }
 
 // Competition returns the competition of the event's contest.
@@ -149,7 +153,11 @@ func (e *Event) CheckEnvelope() *Problem {
 
 // ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.
 // CheckData checks the rules of the type.
-func (e *Event) ReadData(data []byte) *Problem {
+func (e *Event) ReadData(data []byte) *Problem { return e.ReadMembers(data, nil) }
+
+// ReadMembers is ReadData. If m is exact afterwards, then data is what AppendData would append,
+// and m.Append appends what AppendCanonical would.
+func (e *Event) ReadMembers(data []byte, m *fastjson.Members) *Problem {
 	if len(data) > MaxEventBytes {
 		return fieldProblem("data", "has %d bytes; the most is %d", len(data), MaxEventBytes)
 	}
@@ -157,7 +165,7 @@ func (e *Event) ReadData(data []byte) *Problem {
 		return fieldProblem("data", "is not a JSON object")
 	}
 	var p *Problem
-	e.Data, p = readData(e.Type, data)
+	e.Data, p = readData(e.Type, data, m)
 	return p
 }
 
@@ -204,60 +212,10 @@ func (e *Event) checkSignature(c *Checker) {
 		c.Fail("time", "missing; %s", all)
 	}
 	if c.Problem == nil {
-		if _, err := ParseSignature(e.Signature); err != nil {
+		if _, err := eventsig.Parse(e.Signature); err != nil {
 			c.Fail("signature", "%s", err)
 		}
 	}
-}
-
-const (
-	// MaxTree is the largest number of events that one signature covers.
-	MaxTree = 256
-	// MaxSignature is the largest size of an event's signature in bytes.
-	MaxSignature = signatureHead + maxPath*sha256.Size
-
-	// A signature begins with an Ed25519 signature, the size of the tree, and the event's
-	// index, two bytes each.
-	signatureHead = ed25519.SignatureSize + 4
-	maxPath       = 8 // hashes in the audit path of a tree of MaxTree events
-)
-
-// Signature is the signature of an event, split into its parts. Package signing makes and
-// verifies signatures.
-type Signature struct {
-	Ed25519 []byte // the signature of the Merkle tree
-	Size    int    // events in the tree
-	Index   int    // the event's leaf, from 0
-	Path    []byte // the audit path: the hashes beside the way from the leaf to the root
-}
-
-// ParseSignature splits a signature and checks everything that can be checked without the
-// event.
-func ParseSignature(b []byte) (s Signature, err error) {
-	if len(b) < signatureHead || len(b) > MaxSignature {
-		return s, fmt.Errorf("has %d bytes; a signature has %d to %d", len(b), signatureHead, MaxSignature)
-	}
-	numbers := b[ed25519.SignatureSize:signatureHead]
-	s = Signature{
-		Ed25519: b[:ed25519.SignatureSize],
-		Size:    int(binary.BigEndian.Uint16(numbers)),
-		Index:   int(binary.BigEndian.Uint16(numbers[2:])),
-		Path:    b[signatureHead:],
-	}
-	if s.Size < 1 || s.Size > MaxTree || s.Index >= s.Size {
-		return s, fmt.Errorf(
-			"is for event %d of %d; one signature covers 1 to %d, counted from 0", s.Index, s.Size, MaxTree)
-	}
-	want := 0
-	for width, i := s.Size, s.Index; width > 1; width, i = (width+1)/2, i/2 {
-		if i^1 < width {
-			want += sha256.Size
-		}
-	}
-	if len(s.Path) != want {
-		return s, fmt.Errorf("has %d bytes for the path; event %d of %d has %d", len(s.Path), s.Index, s.Size, want)
-	}
-	return s, nil
 }
 
 // ValidLineage reports whether s can be the lineage of a store, which its events are

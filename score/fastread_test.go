@@ -1,8 +1,10 @@
 package score
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
+	"unicode/utf8"
 
 	"laurel/score/fastjson"
 )
@@ -47,6 +49,10 @@ var fastSeeds = []string{
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","lineage":"rome","signature":"AAA"}`,
 	`{"type":"score.play","contest_id":"A/1"}`,
 	`{"type":"score.play","contest_id":"A/1","data":{}}`,
+	`{"contest_id":"A/1","data":{"competitors":[{"code":"GAU","type":"alert"}],"kind":"ranked"},"type":"contest.define"}`,
+	`{"contest_id":"A/1","data":{"text":"\"type\":\"score.play\""},"type":"alert"}`,
+	`{"contest_id":"A/1","data":{"text":"rain"},"id":"\"type\":\"alert\"","type":"contest.comment"}`,
+	`{"contest_id":"A/1","data":{"competitor":"GAU","delta":1}}`,
 	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,
 }
 
@@ -84,12 +90,51 @@ func compareData(t *testing.T, b []byte) {
 	t.Helper()
 	for _, kind := range Types {
 		r := fastjson.NewReader(string(b))
-		d := dataTypeOf(kind).read(&r)
+		d := dataTypeOf(kind).read(&r, nil)
 		if d == nil || !r.End() {
 			continue
 		}
+		compareMembers(t, kind, b)
 		if general, p := readDataGeneral(kind, b); p != nil || !reflect.DeepEqual(d, general) {
 			t.Fatalf("%q is read fast as %+v, else %+v, %v", b, d, general, p)
+		}
+	}
+}
+
+// compareMembers checks that data which are exact as they were read are in the stored form,
+// and that their members, in order, are the canonical form.
+func compareMembers(t *testing.T, kind Type, b []byte) (exact bool) {
+	t.Helper()
+	var m fastjson.Members
+	d, p := readData(kind, b, &m)
+	if p != nil || !m.Exact() {
+		return false
+	}
+	stored, err := MarshalData(d)
+	if err != nil || string(stored) != string(b) {
+		t.Fatalf("%q of %s is exact, but its stored form is %q, %v", b, kind, stored, err)
+	}
+	canonical, err := AppendCanonical(nil, d)
+	if got := m.Append(nil); err != nil || string(got) != string(canonical) {
+		t.Fatalf("%q of %s has the members %q, but its canonical form is %q, %v", b, kind, got, canonical, err)
+	}
+	return true
+}
+
+// What bards post most is exact, so that its signed form is made of the text.
+func TestPlainDataAreExact(t *testing.T) {
+	for _, text := range fastSeeds[:4] {
+		e, p := Decode([]byte(text))
+		if p != nil {
+			t.Fatal(p)
+		}
+		stored, err := MarshalData(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := bytes.IndexFunc(stored, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+		if exact := compareMembers(t, e.Type, stored); exact != want {
+			t.Errorf("%s is exact: %t; want %t", stored, exact, want)
 		}
 	}
 }
@@ -120,7 +165,7 @@ func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
 func TestDataOfEveryTypeIsReadAndWrittenByItsTable(t *testing.T) {
 	for typ, data := range sampleData {
 		r := fastjson.NewReader(data)
-		d := dataTypeOf(typ).read(&r)
+		d := dataTypeOf(typ).read(&r, nil)
 		if d == nil || !r.End() {
 			t.Errorf("%s: %s was left to the general decoder", typ, data)
 			continue

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/score/eventsig"
 	"laurel/score/fastjson"
 	"laurel/score/mark"
 )
@@ -18,7 +19,9 @@ import (
 // canonical form and the checks of single members all follow it.
 type layout struct {
 	fields []field // in the order of the struct, which is the order of the stored form
-	sorted []field // in the order of the canonical form
+	order  []uint8 // the indexes of fields in the order of the canonical form
+	places []uint8 // of the fields in order, plus one
+	needed uint64  // the bits of the required fields
 }
 
 // A table is the layout of one type of data with what its members do not tell.
@@ -136,9 +139,16 @@ func newLayout(data reflect.Type, offset uintptr, base string) (l layout) {
 			f.element = newLayout(f.of.Elem(), 0, "")
 		}
 	}
-	l.sorted = slices.SortedFunc(slices.Values(l.fields), func(a, b field) int {
-		return strings.Compare(a.name, b.name)
-	})
+	for i, f := range l.fields {
+		if l.order = append(l.order, uint8(i)); f.required {
+			l.needed |= 1 << i
+		}
+	}
+	slices.SortFunc(l.order, func(a, b uint8) int { return strings.Compare(l.fields[a].name, l.fields[b].name) })
+	l.places = make([]uint8, len(l.order))
+	for place, i := range l.order {
+		l.places[i] = uint8(place) + 1
+	}
 	return l
 }
 
@@ -197,16 +207,17 @@ func (f *field) at(d unsafe.Pointer) unsafe.Pointer { return unsafe.Add(d, f.off
 
 func (t *table) empty() Data { return t.as(reflect.New(t.data).UnsafePointer()) }
 
-// read reads data from JSON. It returns nil if that is not simple enough for the fast
-// reader.
-func (t *table) read(r *fastjson.Reader) Data {
+// read reads data from JSON, and notes its members unless m is nil. It returns nil if the
+// JSON is not simple enough for the fast reader.
+func (t *table) read(r *fastjson.Reader, m *fastjson.Members) Data {
 	d := reflect.New(t.room).UnsafePointer()
-	given, ok := t.layout.read(r, d, t.partial)
+	given, ok := t.layout.read(r, d, t.partial, m)
 	if !ok {
 		return nil
 	}
 	data := t.as(d)
 	if t.partial {
+		r.Loosen()
 		t.noteCleared(data.(partial), d, given)
 	}
 	return data
@@ -214,9 +225,12 @@ func (t *table) read(r *fastjson.Reader) Data {
 
 // read reads the struct at d. given has a bit for each field that was there. A null is
 // left to the caller if nulls is set.
-func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given uint64, ok bool) {
+func (l *layout) read(
+	r *fastjson.Reader, d unsafe.Pointer, nulls bool, m *fastjson.Members,
+) (given uint64, ok bool) {
 	next := 0 // the field to try first: stored data is in order
 	for r.Begin('{'); r.More('}'); next++ {
+		from := r.Pos()
 		if next = l.readName(r, next); next < 0 {
 			return given, false
 		}
@@ -225,16 +239,32 @@ func (l *layout) read(r *fastjson.Reader, d unsafe.Pointer, nulls bool) (given u
 			return given, false
 		}
 		given |= bit
+		if m != nil {
+			m.Note(r, next, from, f.required || !f.isZero(d))
+		}
+	}
+	if given&l.needed != l.needed {
+		r.Loosen()
 	}
 	return given, r.Ended()
 }
 
 // readName reads the name of a member and returns the index of its field, -1 if it has
-// none. It tries next and the fields after it first.
+// none. It tries next and the fields after it first, and then those that come after next-1
+// in the canonical form, in which signed events are posted.
 func (l *layout) readName(r *fastjson.Reader, next int) int {
-	for i := next; i < min(next+4, len(l.fields)); i++ {
+	for i := next; i < min(next+2, len(l.fields)); i++ {
 		if r.Skips(l.fields[i].key) {
 			return i
+		}
+	}
+	place := 0
+	if next > 0 {
+		place = int(l.places[next-1])
+	}
+	for _, i := range l.order[place:min(place+4, len(l.order))] {
+		if r.Skips(l.fields[i].key) {
+			return int(i)
 		}
 	}
 	var name string
@@ -291,7 +321,7 @@ func (f *field) readPlain(r *fastjson.Reader, at unsafe.Pointer) bool {
 	case moment:
 		return r.Time((*time.Time)(at))
 	case base64:
-		return r.Base64((*[]byte)(at), 2*MaxSignature)
+		return r.Base64((*[]byte)(at), 2*eventsig.MaxSize)
 	}
 	return false
 }
@@ -315,12 +345,13 @@ func (f *field) listAt(d unsafe.Pointer) reflect.Value { return reflect.NewAt(f.
 func element(list reflect.Value, i int) unsafe.Pointer { return list.Index(i).Addr().UnsafePointer() }
 
 func (f *field) readList(r *fastjson.Reader, to reflect.Value) bool {
+	r.Loosen() // the order of its members was not noted
 	to.Set(reflect.MakeSlice(f.of, 0, 0))
 	for r.Begin('['); r.More(']'); {
 		n := to.Len()
 		to.Grow(1)
 		to.SetLen(n + 1)
-		if _, ok := f.element.read(r, element(to, n), false); !ok {
+		if _, ok := f.element.read(r, element(to, n), false, nil); !ok {
 			return false
 		}
 	}

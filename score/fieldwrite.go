@@ -36,12 +36,11 @@ func (t *table) write(b []byte, data Data, canonical bool) (_ []byte, ok bool) {
 
 // write writes the members of the struct at d. Those that are cleared are null.
 func (l *layout) write(w *fastjson.Writer, d unsafe.Pointer, clear []string, canonical bool) {
-	fields := l.fields
-	if canonical {
-		fields = l.sorted
-	}
-	for i := range fields {
-		f := &fields[i]
+	for i := range l.fields {
+		f := &l.fields[i]
+		if canonical {
+			f = &l.fields[l.order[i]]
+		}
 		zero := f.isZero(d)
 		switch {
 		case len(clear) > 0 && slices.Contains(clear, f.name), zero && f.required && f.isPointer():

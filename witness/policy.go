@@ -102,6 +102,21 @@ func ParsePolicy(signed []byte, operator string) (*Policy, error) {
 	return p, p.check()
 }
 
+// ReadPolicy returns the policy of a text that Sign has made, whoever has signed it: for a
+// reader that got the text itself in a way that it trusts.
+func ReadPolicy(signed []byte) (*Policy, error) {
+	text := strings.TrimSuffix(string(signed), "\n")
+	last := strings.LastIndexByte(text, '\n') + 1
+	if len(signed) > maxPolicySize {
+		return nil, fmt.Errorf("policy: over %d bytes: %w", maxPolicySize, ErrMalformed)
+	}
+	p, err := parsePolicy(text[:last])
+	if err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
 // parsePolicy takes only what String writes.
 func parsePolicy(text string) (*Policy, error) {
 	p := &Policy{}

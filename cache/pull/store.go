@@ -96,6 +96,13 @@ func (s *Store) Sums(keys []string) [][]byte {
 	return sums
 }
 
+// Empty reports whether no answer is held. Due need not be called meanwhile.
+func (s *Store) Empty() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.answers) == 0
+}
+
 // Due is Schedule.Due.
 func (s *Store) Due(now time.Duration) []string {
 	s.mu.Lock()

@@ -43,7 +43,7 @@ func TestAnOpenPeerPortTakesOnlyRequestsThatNameIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		fmt.Fprintf(c, "%cPOST /v1/cluster/transfer HTTP/1.1\r\nHost: %s\r\nContent-Length: 0\r\n\r\n", ProtocolHTTP, host)
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {

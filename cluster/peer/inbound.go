@@ -111,6 +111,9 @@ func (t *Transport) handle(
 	case *raft.InstallSnapshotRequest:
 		t.config.Go(func() { snapshot(call, request) })
 		return
+	case *raft.RequestPreVoteRequest:
+		t.config.Go(func() { t.deliverPreVote(call) })
+		return
 	case *raft.AppendEntriesRequest:
 		if len(request.Entries) > 0 && t.config.Full() {
 			t.config.Go(func() { t.handleLater(from, call, snapshot) })
@@ -207,12 +210,17 @@ func (t *Transport) answerHeartbeat(call raft.RPC) {
 	}
 	call.Respond(&raft.AppendEntriesResponse{RPCHeader: t.Header, Term: term, LastLog: last, Success: true}, nil)
 	copied := *beat
+	t.passHeartbeat(&copied)
+}
+
+// passHeartbeat gives Raft a heartbeat of the master that it follows when it is free.
+func (t *Transport) passHeartbeat(beat *raft.AppendEntriesRequest) {
 	select {
-	case <-t.beat: // the newer copy replaces it
+	case <-t.beat: // the newer one replaces it
 	default:
 	}
 	select {
-	case t.beat <- raft.RPC{Command: &copied, RespChan: make(chan raft.RPCResponse, 1)}:
+	case t.beat <- raft.RPC{Command: beat, RespChan: make(chan raft.RPCResponse, 1)}:
 	default:
 	}
 }

@@ -58,6 +58,8 @@ type Config struct {
 	Needs  map[byte]pki.Role
 	Dial   Dialer   // nil means a net.Dialer
 	Listen Listener // nil means net.Listen
+	// HandshakeTimeout is for the connections that come in. 0 means the constant.
+	HandshakeTimeout time.Duration
 }
 
 // Port is the one port between members. All methods are safe for concurrent use.
@@ -171,6 +173,7 @@ func (p *Port) add(c net.Conn) (*conn, error) {
 		c.Close()
 		return nil, net.ErrClosed
 	}
+	c = quick(c)
 	added := &conn{Conn: c, raw: c, port: p}
 	p.open[added] = struct{}{}
 	return added, nil
@@ -259,7 +262,7 @@ func (p *Port) route(c *conn) {
 // of the connection's protocol.
 func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	defer p.config.Auth.addPending(c)()
-	deadline := time.Now().Add(HandshakeTimeout)
+	deadline := time.Now().Add(cmp.Or(p.config.HandshakeTimeout, HandshakeTimeout))
 	if err := p.config.Auth.serverHandshake(p.ctx, c, deadline); err != nil {
 		return nil, err
 	}

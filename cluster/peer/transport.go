@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -31,8 +33,12 @@ type TransportConfig struct {
 	Port          *Port
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see approach
-	MaxEntry      int           // bounds the data of a log entry, in bytes
-	Full          func() bool   // reports whether the log has no room for entries now
+	// Round is the longest time between two acknowledged rounds while all is well, and
+	// RoundPause for how long heartbeats are sent after one was late; see acks.
+	Round, RoundPause time.Duration
+	ElectionTimeout   time.Duration // Raft's
+	MaxEntry          int           // bounds the data of a log entry, in bytes
+	Full              func() bool   // reports whether the log has no room for entries now
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
@@ -68,14 +74,17 @@ type Transport struct {
 	*raft.NetworkTransport                // sends; each accepted connection has another one, see serve
 	Header                 raft.RPCHeader // of this member's answers
 
-	config   TransportConfig
-	layer    raft.StreamLayer
-	ctx      context.Context
-	calls    chan raft.RPC // read by Raft's main goroutine
-	beat     chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
-	refusals *Refusals
-	steps    rate.Sometimes                                          // of approach
-	follow   func() (term uint64, leader raft.ServerID, last uint64) // see following
+	config    TransportConfig
+	layer     raft.StreamLayer
+	ctx       context.Context
+	calls     chan raft.RPC // read by Raft's main goroutine
+	beat      chan raft.RPC // a copy of the latest heartbeat that Raft has not taken yet
+	acks      acks
+	candidate atomic.Pointer[candidate] // the latest
+	reloading sync.Mutex                // see checkTimer
+	refusals  *Refusals
+	steps     rate.Sometimes                                          // of approach
+	follow    func() (term uint64, leader raft.ServerID, last uint64) // see following
 
 	opened chan struct{} // closed when raft is set
 	raft   *raft.Raft
@@ -91,6 +100,7 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
 			reasonForgot, reasonSender),
 		steps: rate.Sometimes{Interval: c.ApproachPause},
+		acks:  acks{round: c.Round, pause: c.RoundPause},
 	}
 	self := c.Port.config.ServerID
 	t.Header = raft.RPCHeader{
@@ -189,9 +199,17 @@ func (t *Transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddres
 func (t *Transport) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse,
 ) error {
+	if isHeartbeat(q) && t.acks.await(t.ctx, id, q.Term) {
+		// Raft decodes its next answer into this one, and so into the bytes of a header.
+		*a = raft.AppendEntriesResponse{Term: q.Term, Success: true}
+		return nil
+	}
 	shorten(q)
 	err := t.checkAnswer(t.NetworkTransport.AppendEntries(id, Address(id, to), q, a), &a.Term)
-	if err == nil && a.Success {
+	switch {
+	case err != nil:
+		t.acks.distrust(id)
+	case a.Success:
 		t.noteHeld(id, q)
 	}
 	return err
@@ -240,7 +258,15 @@ func (t *Transport) RequestPreVote(
 	if err := t.mayVote(q.Term); err != nil {
 		return err
 	}
-	return t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+	if err := t.respectCandidate(q.Term, func(raft.ServerID) bool { return true }); err != nil {
+		return err
+	}
+	err := t.checkAnswer(t.NetworkTransport.RequestPreVote(id, Address(id, to), q, a), &a.Term)
+	if err == nil && a.Granted {
+		self := t.config.Port.config.ServerID
+		err = t.respectCandidate(q.Term, func(other raft.ServerID) bool { return other < self })
+	}
+	return err
 }
 
 // mayVote returns why this member must not take part in an election of a term now, or
@@ -267,7 +293,11 @@ func (t *Transport) InstallSnapshot(
 	id raft.ServerID, to raft.ServerAddress, q *raft.InstallSnapshotRequest, a *raft.InstallSnapshotResponse,
 	data io.Reader,
 ) error {
-	return t.checkAnswer(t.NetworkTransport.InstallSnapshot(id, Address(id, to), q, a, data), &a.Term)
+	err := t.checkAnswer(t.NetworkTransport.InstallSnapshot(id, Address(id, to), q, a, data), &a.Term)
+	if err != nil {
+		t.acks.distrust(id)
+	}
+	return err
 }
 
 // TimeoutNow makes another member stand for election at once.

@@ -66,10 +66,13 @@ type Reader struct {
 	Config
 	flights singleflight.Group
 	store   *pull.Store
+	held    chan struct{} // has a value after the store got an answer that it did not hold
 }
 
 // NewReader returns a Reader.
-func NewReader(c Config) *Reader { return &Reader{Config: c, store: pull.NewStore(c.Bytes)} }
+func NewReader(c Config) *Reader {
+	return &Reader{Config: c, store: pull.NewStore(c.Bytes), held: make(chan struct{}, 1)}
+}
 
 // Pull returns the answer to key in pull mode, how it came about, and its age: the answer
 // was true at some moment within that time. It polls the master for an answer that is not
@@ -110,11 +113,21 @@ func (r *Reader) fetch(key string) (err error) {
 	return err
 }
 
-// Run polls for the answers that are due. In push mode it holds none.
+// Run polls for the answers that are due. In push mode it holds none. It waits while
+// there are none.
 func (r *Reader) Run() {
 	tick := time.NewTicker(pull.Tick)
 	defer tick.Stop()
 	for {
+		if r.store.Empty() {
+			tick.Stop()
+			select {
+			case <-r.Context.Done():
+				return
+			case <-r.held:
+				tick.Reset(pull.Tick)
+			}
+		}
 		select {
 		case <-r.Context.Done():
 			return
@@ -188,6 +201,11 @@ func (r *Reader) take(key string, a *answer, sent time.Duration) {
 	switch outcome {
 	case pull.Late:
 		return
+	case pull.New:
+		select {
+		case r.held <- struct{}{}:
+		default:
+		}
 	case pull.Changed:
 		name, _, _ := strings.Cut(key, "?")
 		r.Frontend.Invalidations().Add([]string{name}, false, 0)

@@ -11,11 +11,13 @@ import (
 	"laurel/fsm"
 )
 
-// A follower looks for the entry of a hint every commitPause, at a time scale of 1, and
-// at most commitTries times. After that it waits for Raft's own message.
+// A follower that cannot use a hint yet, because its log lacks the entry or its Raft does
+// not know the master, tries again every commitPause, at a time scale of 1, and after
+// commitTries times every commitRest.
 const (
 	commitPause = time.Millisecond
 	commitTries = 40
+	commitRest  = 20 * time.Millisecond
 )
 
 // Commit identifies a committed log entry. A deposed master may have applied an entry of
@@ -84,12 +86,13 @@ func (h *CommitHints) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for range commitTries {
-			if h.Apply() {
-				break
+		for tries := 0; !h.Apply(); tries++ {
+			pause := commitPause
+			if tries >= commitTries {
+				pause = commitRest
 			}
 			select {
-			case <-time.After(h.Scale(commitPause)):
+			case <-time.After(h.Scale(pause)):
 			case <-ctx.Done():
 				return
 			}
@@ -97,13 +100,16 @@ func (h *CommitHints) Run(ctx context.Context) {
 	}
 }
 
-// Apply passes the newest hint to Raft. It returns false if the entry is not in the log
-// yet.
+// Apply passes the newest hint to Raft. It returns false if that is too early: the entry
+// is not in the log yet, or Raft does not follow the master of the hint yet.
 func (h *CommitHints) Apply() bool {
 	epoch, c := h.Newest()
 	address, leader := h.Raft.LeaderWithID()
-	if c.Index <= h.Raft.CommitIndex() || h.Raft.CurrentTerm() != epoch || leader == "" || leader == h.Self {
-		return true // nothing new, or not from the master that Raft follows now
+	switch term := h.Raft.CurrentTerm(); {
+	case c.Index <= h.Raft.CommitIndex() || term > epoch || leader == h.Self:
+		return true // nothing new, or not from the master of now
+	case term < epoch || leader == "":
+		return false
 	}
 	var entry raft.Log
 	err := h.Log.GetLog(c.Index, &entry)

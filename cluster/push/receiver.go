@@ -36,23 +36,29 @@ func NewReceiver(ctx context.Context, c Config) *Receiver {
 // Serve passes the messages of a master to the frontend, and its answers to the master,
 // until the stream ends. It ignores a stream before it has admitted its Hello.
 func (r *Receiver) Serve(conn net.Conn) {
+	if master, epoch := r.serve(conn); epoch > 0 {
+		r.Transport.LostMaster(master, epoch)
+	}
+}
+
+// serve is Serve. It returns the master and the epoch of the admitted Hello.
+func (r *Receiver) serve(conn net.Conn) (master raft.ServerID, epoch uint64) {
 	defer conn.Close()
 	link := r.Frontend.Open(false)
 	defer link.Close()
-	epoch := uint64(0) // of the admitted Hello
 	in, answers := bufio.NewReaderSize(conn, 16<<10), []byte(nil)
 	for {
 		if in.Buffered() == 0 && len(answers) > 0 {
 			conn.SetWriteDeadline(time.Now().Add(r.Scale(streamTimeout)))
 			if _, err := conn.Write(answers); err != nil {
-				return
+				return master, epoch
 			}
 			answers = answers[:0]
 		}
 		conn.SetReadDeadline(time.Now().Add(r.Scale(streamTimeout)))
 		read, err := readFrame(in)
 		if err != nil {
-			return
+			return master, epoch
 		}
 		if commit, ok := read.(*Commit); ok && epoch != 0 {
 			r.Hints.Note(epoch, *commit)
@@ -60,7 +66,7 @@ func (r *Receiver) Serve(conn net.Conn) {
 		}
 		msg, ok := read.(cache.Message)
 		if !ok {
-			return
+			return master, epoch
 		}
 		hello, isHello := msg.(*cache.Hello)
 		if isHello {
@@ -76,14 +82,17 @@ func (r *Receiver) Serve(conn net.Conn) {
 		switch {
 		case err != nil && isHello:
 			r.Refuse(err)
-			return
+			return master, epoch
 		case err != nil:
 			if !errors.Is(err, cache.ErrStale) {
 				r.Logger.Warn("closed a push stream", "err", err)
 			}
-			return
+			return master, epoch
 		case isHello:
-			epoch = hello.Epoch
+			epoch, master = hello.Epoch, raft.ServerID(hello.Master)
+		}
+		if ack, ok := answer.(*cache.Ack); ok && ack.Round > 0 {
+			r.Transport.NoteRound(master, epoch)
 		}
 		if answer != nil {
 			answers = AppendMessage(answers, answer)

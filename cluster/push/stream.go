@@ -15,7 +15,7 @@ import (
 
 const (
 	// streamTimeout is, at a time scale of 1, the time without a message after which a
-	// stream is given up. The master sends one every 20 ms; TCP takes much longer to
+	// stream is given up. The master sends one every 50 ms; TCP takes much longer to
 	// notice a lost peer.
 	streamTimeout = time.Second
 	dialPause     = 25 * time.Millisecond // between two attempts, at a time scale of 1
@@ -138,6 +138,9 @@ func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
 		msg, err := ReadMessage(r)
 		if err != nil {
 			return err
+		}
+		if ack, ok := msg.(*cache.Ack); ok && ack.Round > 0 {
+			s.Transport.NoteAcked(id, s.epoch)
 		}
 		s.Update(func(m *cache.Master, now time.Duration) { err = m.Receive(string(id), opened.number, msg, now) })
 		if err != nil {

@@ -61,7 +61,7 @@ func diskBytes(t *testing.T, dir string) (total int64) {
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); {
+	for end := time.Now().Add(patience); !holds(); {
 		if time.Now().After(end) {
 			t.Fatal(what)
 		}
@@ -326,7 +326,7 @@ func TestCompactionAndASnapshotOfTheMasterDoNotMix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("entries are not removed")
 		}
 	}

@@ -75,7 +75,7 @@ func checkModes(t *testing.T, dir string) {
 			return nil
 		}
 		// raft-wal begins a file of the log in the background, and it gets its mode then.
-		limit := time.After(10 * time.Second)
+		limit := time.After(patience)
 		for info.Mode().Perm() != want {
 			select {
 			case <-limit:

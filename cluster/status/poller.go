@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,8 +21,13 @@ import (
 	"laurel/trust/pki"
 )
 
-// PollEvery is how often a member polls each other one, at a time scale of 1.
-const PollEvery = 250 * time.Millisecond
+// PollEvery is how often a member polls each other one, at a time scale of 1, while
+// something changes, is not as it should be, or is looked at. Otherwise only every
+// restPolls-th of these polls is made.
+const (
+	PollEvery = 250 * time.Millisecond
+	restPolls = 8
+)
 
 // Poller asks the other members for their status.
 type Poller struct {
@@ -36,13 +42,15 @@ type Poller struct {
 	Logger  *slog.Logger
 
 	wake    chan struct{}
+	looked  atomic.Bool
+	agreed  view                     // of all members at the last poll; zero if they did not agree
 	foreign map[raft.ServerID]string // who answered in the place of a member, as it was logged
 }
 
 // NewPoller returns p after setting it up.
-func NewPoller(p Poller) *Poller {
+func NewPoller(p *Poller) *Poller {
 	p.wake, p.foreign = make(chan struct{}, 1), map[raft.ServerID]string{}
-	return &p
+	return p
 }
 
 // PollNow makes Run poll without waiting for the next period.
@@ -58,28 +66,57 @@ func (p *Poller) Run(ctx context.Context, polled func()) {
 	tick := time.NewTicker(p.Every)
 	defer tick.Stop()
 	p.PollNow()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-p.wake:
+	for rested := 0; ; rested = 0 {
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				rested++
+				due = rested >= restPolls || p.looked.Swap(false) || p.agreed == view{} || p.view() != p.agreed
+			case <-p.wake:
+				due = true
+			}
 		}
 		p.poll(ctx)
 		polled()
 	}
 }
 
+// Look notes that somebody looks at the reports, and may look again soon.
+func (p *Poller) Look() { p.looked.Store(true) }
+
+// view is what the members of a group agree on while nothing happens.
+type view struct {
+	term    uint64
+	master  string
+	applied uint64
+	servers int
+}
+
+func (p *Poller) view() view {
+	s := p.Source
+	addr, _ := s.Raft.LeaderWithID()
+	return view{s.Raft.CurrentTerm(), string(addr), s.Machine.Applied(), len(peer.Servers(s.Raft))}
+}
+
 func (p *Poller) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.Every)
 	defer cancel()
+	now := p.view()
+	agreed := now.master != ""
 	var asking sync.WaitGroup
 	asking.Go(func() { p.askFormerAddress(ctx) })
 	p.Each(ctx, peer.Servers(p.Source.Raft), func(s raft.Server, status Status, err error) {
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
 			p.Reports.addRefused(s.ID)
 			p.Source.Gate.refused(s.ID)
+		case err != nil:
+			p.Reports.addMissed(s.ID)
 		}
+		agreed = agreed && err == nil && status.Member == s.ID && status.Term == now.term &&
+			status.Master == now.master && status.Applied == now.applied && status.Forgot == 0
 		p.noteForeign(s, status, err)
 		if status.Member != s.ID {
 			return
@@ -92,6 +129,10 @@ func (p *Poller) poll(ctx context.Context) {
 		}
 	})
 	asking.Wait()
+	p.agreed = view{}
+	if agreed {
+		p.agreed = now
+	}
 }
 
 // askFormerAddress asks the address that the group has for this member, if it is not this

@@ -12,7 +12,8 @@ import (
 
 // Reports stores what the other members last reported. It is safe for concurrent use.
 type Reports struct {
-	maxAge time.Duration // of a report that counts
+	maxAge time.Duration // of a report that counts, while its member answers
+	missed time.Duration // for how long it counts after its member has not answered
 
 	mu       sync.Mutex
 	last     map[raft.ServerID]report
@@ -26,7 +27,7 @@ type Reports struct {
 type report struct {
 	Status
 	before Status    // the report before it
-	at     time.Time // zero if a connection to the member was refused since: no process listens there
+	until  time.Time // when it is too old
 }
 
 // absence is a member's report that this one is not in its committed configuration.
@@ -35,10 +36,12 @@ type absence struct {
 	at    time.Time
 }
 
-// NewReports returns Reports whose entries count for four times PollEvery, scaled.
+// NewReports returns Reports whose entries count for four times PollEvery, scaled, after
+// their member was to answer.
 func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	return &Reports{
-		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
+		maxAge: scale((restPolls + 4) * PollEvery), missed: scale(4 * PollEvery),
+		last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
 		held: map[raft.ServerID]Held{}, logged: map[raft.ServerID]Held{}, listedAt: time.Now(),
 	}
 }
@@ -49,7 +52,7 @@ func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.last[id]
-	return last.Status, time.Since(last.at) < r.maxAge
+	return last.Status, time.Now().Before(last.until)
 }
 
 // states returns the last two states that a member reported lately.
@@ -57,7 +60,7 @@ func (r *Reports) states(id raft.ServerID) (list []fsm.State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.last[id]
-	if time.Since(last.at) >= r.maxAge {
+	if !time.Now().Before(last.until) {
 		return nil
 	}
 	for _, s := range []Status{last.before, last.Status} {
@@ -106,7 +109,7 @@ func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
 func (r *Reports) add(s Status, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last[s.Member] = report{Status: s, before: r.last[s.Member].Status, at: time.Now()}
+	r.last[s.Member] = report{Status: s, before: r.last[s.Member].Status, until: time.Now().Add(r.maxAge)}
 	if s.Leads && s.Asker != nil && s.Term >= term {
 		r.place = s.Asker
 	}
@@ -118,7 +121,18 @@ func (r *Reports) addRefused(id raft.ServerID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	last := r.last[id]
-	last.at = time.Time{}
+	last.until = time.Time{}
+	r.last[id] = last
+}
+
+// addMissed records that a member has not answered.
+func (r *Reports) addMissed(id raft.ServerID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.last[id]
+	if until := time.Now().Add(r.missed); until.Before(last.until) {
+		last.until = until
+	}
 	r.last[id] = last
 }
 

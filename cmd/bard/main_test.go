@@ -12,5 +12,6 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
+	_ = os.Setenv("LAUREL_PATIENCE", "2m") // of commands that are given none, for the machine may be busy
 	os.Exit(m.Run())
 }

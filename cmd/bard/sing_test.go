@@ -314,7 +314,7 @@ func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
 		g := group(t, 2)
 		g.Inject(every(1, testgroup.Unavailable))
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-",
-			"--patience", "2s"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
+			"--patience", "5s"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
 			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, cli.ExitFailed)
 		}
 	})

@@ -66,7 +66,7 @@ func (o *output) awaitText(t *testing.T, what string) {
 func openGames(t *testing.T, n int) (*testgroup.Group, *client.Client) {
 	t.Helper()
 	g := testgroup.Start(t, n)
-	c, err := client.New(g.URLs(), client.Options{})
+	c, err := client.New(g.URLs(), client.Options{Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestWatchTellsThatAContestIsGone(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"--competition", "D28"}, {"D28/1"}, {}} {
 		g := testgroup.Start(t, 1)
-		c, err := client.New(g.URLs(), client.Options{})
+		c, err := client.New(g.URLs(), client.Options{Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestWatchGivesUpIfItReachesNoFrontend(t *testing.T) {
 }
 
 func TestAWatchThatIsRefusedIsNotUnreachable(t *testing.T) {
-	code, _, errs, _ := run(t, answersProblem(503, "not_ready", "no place"), "watch", "--patience", "300ms")
+	code, _, errs, _ := run(t, answersProblem(503, "not_ready", "no place"), "watch", "--patience", "2s")
 	if code != cli.ExitFailed || errs != "laurel: not_ready: no place\n" && !strings.HasSuffix(errs, "\nlaurel: not_ready: no place\n") {
 		t.Errorf("exit code %d, stderr %q; want %d and why", code, errs, cli.ExitFailed)
 	}
@@ -259,7 +259,7 @@ func TestClientReportsHowSpectatorsWereServed(t *testing.T) {
 	var out bytes.Buffer
 	errs := &output{}
 	c := newLaurelCommand()
-	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " +
+	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 4s --watch --verbose --to " +
 		strings.Join(g.URLs(), ",")))
 	c.SetOut(&out)
 	c.SetErr(errs)
@@ -304,7 +304,7 @@ func TestAWatchReceivesEveryEventOnceWhenAFrontendDies(t *testing.T) {
 		return fmt.Errorf("f3 does not serve: %+v, %v", group, err)
 	})
 	const plays = 60
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var next uint64 = 1 // the next event
 	var latest uint64   // the last revision of the contest

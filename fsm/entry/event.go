@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/score/eventsig"
+	"laurel/score/fastjson"
 	"laurel/trust/signing"
 )
 
@@ -46,6 +48,7 @@ type Event struct {
 	JSON    []byte
 	invalid string // the field with a value that no encoder writes; "" if there is none
 
+	Expected bool   // the post is one whose signatures this process has verified
 	Verified bool   // the signature was verified; set by the state machine
 	Revision uint64 // of an applied event
 	VoidedBy uint64 // the revision of the event that voids this one; 0 if none does
@@ -63,7 +66,7 @@ func (e *Event) CheckEnvelope() *score.Problem {
 }
 
 func isSenderTooLong(e *score.Event) bool {
-	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature
+	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > eventsig.MaxSize
 }
 
 func checkForm(e *score.Event) *score.Problem {
@@ -107,16 +110,46 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 	return data, err
 }
 
-// AppendSignedForm appends the form that the event's signature must cover. It fails if
-// the data, which must have been parsed, is not canonical JSON: the signed form sorts
-// members, so a corrupt master could otherwise reorder them and thereby make another
-// event for a bard that repeats it.
+// AppendSignedForm appends the form that the event's signature must cover. It parses JSON
+// into Data unless that has been done. It fails if the data is not canonical JSON: the
+// signed form sorts members, so a corrupt master could otherwise reorder them and thereby
+// make another event for a bard that repeats it.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
+	var m fastjson.Members
+	exact, err := e.parseCanonical(&m)
+	if err != nil {
+		return nil, err
+	}
+	if exact {
+		return signing.AppendFormWith(b, &e.Event, m.Append)
+	}
 	data, err := e.appendCanonical(b)
 	if err != nil {
 		return nil, err
 	}
 	return signing.AppendForm(data[:len(b)], &e.Event)
+}
+
+// IsSignable parses the data and reports whether AppendSignedForm would accept them.
+func (e *Event) IsSignable() bool {
+	var m fastjson.Members
+	exact, err := e.parseCanonical(&m)
+	if err == nil && !exact {
+		_, err = e.appendCanonical(nil)
+	}
+	return err == nil
+}
+
+// parseCanonical parses JSON into Data unless that has been done. exact means that it is
+// canonical, as nearly always, and that m has its members: it need not be written again.
+func (e *Event) parseCanonical(m *fastjson.Members) (exact bool, err error) {
+	if e.Data != nil {
+		return false, nil
+	}
+	if p := e.ReadMembers(e.JSON, m); p != nil {
+		return false, p
+	}
+	return m.Exact(), nil
 }
 
 func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
@@ -144,8 +177,8 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 
 // decode decodes an event, into a zero one, without judging its content, which
 // CheckEnvelope and ParseData do. The event shares the texts that are those of the previous
-// one, and its signature may be a delta. JSON and Signature may alias b.
-func (e *Event) decode(b []byte, previous *Event) error {
+// one, and its signature, in the room, may be a delta. JSON and Signature may alias b.
+func (e *Event) decode(b []byte, previous *Event, room *signatureRoom) error {
 	var seconds, offset int64
 	var nanos uint64
 	r := fieldReader{message: b}
@@ -178,7 +211,7 @@ func (e *Event) decode(b []byte, previous *Event) error {
 			e.Key = shared(r.bytes(), previous.Key)
 		case fieldSignature:
 			var ok bool
-			if e.Signature, ok = readDelta(previous.Signature, r.bytes()); !ok {
+			if e.Signature, ok = readDelta(room, previous.Signature, r.bytes()); !ok {
 				e.invalid = "signature"
 			}
 		case fieldToken:
@@ -237,7 +270,7 @@ var errStored = errors.New("the stored event is invalid")
 // DecodeStored decodes an event that AppendStored encoded. JSON aliases b.
 func DecodeStored(b []byte) (Event, error) {
 	var e Event
-	if err := e.decode(b, new(Event)); err != nil {
+	if err := e.decode(b, new(Event), new(signatureRoom)); err != nil {
 		return e, err
 	}
 	year := e.Time.Year()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -110,7 +111,7 @@ func checkRoundTrip(t *testing.T, e *Event) {
 		encoded = AppendSignature(encoded, nil, e.Signature)
 	}
 	var again Event
-	if err := again.decode(encoded, new(Event)); err != nil {
+	if err := again.decode(encoded, new(Event), new(signatureRoom)); err != nil {
 		t.Fatalf("%+v was decoded and encoded, and cannot be decoded again: %v", e, err)
 	}
 	if again.ID != e.ID || again.Seq != e.Seq || !again.Time.Equal(e.Time) || again.ContestID != e.ContestID ||
@@ -128,10 +129,10 @@ func FuzzDelta(f *testing.F) {
 	f.Add([]byte(nil), events[4].Signature, []byte{0, 0})
 	f.Add(events[4].Signature, events[4].Signature[:70], []byte{0xff})
 	f.Fuzz(func(t *testing.T, previous, signature, delta []byte) {
-		if s, ok := readDelta(previous, delta); ok && len(s) > score.MaxSignature {
+		if s, ok := readDelta(new(signatureRoom), previous, delta); ok && len(s) > eventsig.MaxSize {
 			t.Fatalf("the restored signature has %d bytes", len(s))
 		}
-		if len(previous) > score.MaxSignature || len(signature) > score.MaxSignature {
+		if len(previous) > eventsig.MaxSize || len(signature) > eventsig.MaxSize {
 			return
 		}
 		list, ok := DecodeSignatures(AppendSignature(AppendSignature(nil, nil, previous), previous, signature))

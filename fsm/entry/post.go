@@ -1,9 +1,12 @@
 package entry
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -31,6 +34,17 @@ type EncodedPost struct {
 	// at any time without being applied twice. An id is not enough: a source may post a
 	// thousand other events in between. Repeatable is not transmitted.
 	Repeatable bool
+	// Signers are the keys of the signed events if this process has verified them all. They
+	// are not transmitted.
+	Signers []Signer
+
+	unverified bool // a signed event was not verified
+}
+
+// Signer is a key that signed events of a post, and the store for which it did.
+type Signer struct {
+	Key, Lineage string
+	Public       ed25519.PublicKey
 }
 
 // Size returns the number of bytes that the post takes in an entry.
@@ -65,6 +79,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		encoded.Repeatable = encoded.Repeatable && e.Seq != 0
+		encoded.addSigner(e)
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
 			scratch = protowire.AppendTag(scratch, fieldSignature, protowire.BytesType)
@@ -80,6 +95,22 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	}
 	encoded.wire = b
 	return encoded, nil
+}
+
+// addSigner takes in the key of an event.
+func (p *EncodedPost) addSigner(e *score.Event) {
+	switch {
+	case e.Key == "" || p.unverified:
+	case e.VerifiedBy == nil:
+		p.unverified, p.Signers = true, nil
+	default:
+		isSame := func(s Signer) bool {
+			return s.Key == e.Key && s.Lineage == e.Lineage && bytes.Equal(s.Public, e.VerifiedBy)
+		}
+		if !slices.ContainsFunc(p.Signers, isSame) {
+			p.Signers = append(p.Signers, Signer{e.Key, e.Lineage, e.VerifiedBy})
+		}
+	}
 }
 
 // setToken takes in the token that an event names.
@@ -145,11 +176,12 @@ func countFields(post []byte) (n int, err error) {
 type Post struct {
 	Mode   score.PostMode
 	Events []Event
+	Wire   []byte // the encoded post
 }
 
 // decodePost decodes a post. Its events alias wire.
 func decodePost(wire []byte) (Post, error) {
-	var p Post
+	p := Post{Wire: wire}
 	// Growing a slice of these large structs would copy them.
 	fields, err := countFields(wire)
 	if err != nil {
@@ -157,6 +189,7 @@ func decodePost(wire []byte) (Post, error) {
 	}
 	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
 	previous := new(Event)
+	var room signatureRoom
 	r := fieldReader{message: wire}
 	for r.next(postNumbers) {
 		switch r.field {
@@ -171,7 +204,7 @@ func decodePost(wire []byte) (Post, error) {
 				p.Events = append(p.Events, Event{})
 			}
 			e := &p.Events[len(p.Events)-1]
-			if err := e.decode(r.bytes(), previous); err != nil {
+			if err := e.decode(r.bytes(), previous, &room); err != nil {
 				return p, err
 			}
 			if e.VoidedBy != 0 || e.Voids != 0 { // these are of stored events

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"laurel/score"
+	"laurel/score/eventsig"
 )
 
 // The signatures of events that were signed in one tree resemble each other: they share
@@ -49,9 +48,26 @@ func AppendSignature(b, previous, signature []byte) []byte {
 	return append(b, own...)
 }
 
+// signatureRoom is memory for signatures, which are read many at a time. It grows with what
+// is read, up to someSignatures.
+type signatureRoom []byte
+
+const someSignatures = 32 * eventsig.MaxSize
+
+func (room *signatureRoom) concat(front, own, back []byte) []byte {
+	b := *room
+	if n := len(front) + len(own) + len(back); cap(b)-len(b) < n {
+		b = make([]byte, 0, max(n, min(2*cap(b), someSignatures)))
+	}
+	from := len(b)
+	b = append(append(append(b, front...), own...), back...)
+	*room = b
+	return b[from:len(b):len(b)]
+}
+
 // readDelta returns the signature that a delta, given without its length, makes of the
 // previous one. It may alias delta.
-func readDelta(previous, delta []byte) (signature []byte, ok bool) {
+func readDelta(room *signatureRoom, previous, delta []byte) (signature []byte, ok bool) {
 	front, n := protowire.ConsumeVarint(delta)
 	if n < 0 {
 		return nil, false
@@ -62,25 +78,26 @@ func readDelta(previous, delta []byte) (signature []byte, ok bool) {
 		return nil, false
 	}
 	own, all := delta[n:], uint64(len(previous))
-	if front > all || back > all || front+back+uint64(len(own)) > score.MaxSignature {
+	if front > all || back > all || front+back+uint64(len(own)) > eventsig.MaxSize {
 		return nil, false
 	}
 	if front+back == 0 {
 		return own, true
 	}
-	return slices.Concat(previous[:front], own, previous[all-back:]), true
+	return room.concat(previous[:front], own, previous[all-back:]), true
 }
 
 // DecodeSignatures decodes signatures that were appended, each as a delta to the one
 // before. They may alias b.
 func DecodeSignatures(b []byte) (signatures [][]byte, ok bool) {
 	var previous []byte
+	var room signatureRoom
 	for len(b) > 0 {
 		delta, n := protowire.ConsumeBytes(b)
 		if n < 0 {
 			return nil, false
 		}
-		if previous, ok = readDelta(previous, delta); !ok {
+		if previous, ok = readDelta(&room, previous, delta); !ok {
 			return nil, false
 		}
 		signatures, b = append(signatures, previous), b[n:]

@@ -72,6 +72,17 @@ func (g *Gate) withinRequests(n Permission, r *handler.Request) *score.Problem {
 	return g.limited(r, b.others, 1, "other requests", "")
 }
 
+// signatureCost is what a signed answer costs of the budget of reads, beyond the read.
+const signatureCost = 4
+
+// ChargeSignature takes from the budget of a caller what a signature costs.
+func (g *Gate) ChargeSignature(r *handler.Request) *score.Problem {
+	if b := g.requests(r.Caller); b != nil {
+		return g.limited(r, b.reads, signatureCost, "signed answers", "")
+	}
+	return nil
+}
+
 // limited takes the cost of a request from a budget. If too little is left, it returns the
 // problem, and has the fast path pause the connection.
 func (g *Gate) limited(r *handler.Request, budget *rate.Limiter, cost int, what, hint string) *score.Problem {
@@ -241,10 +252,13 @@ func (c *Control) PauseAfterHit() time.Duration {
 
 // Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines
 // that each waits long for a processor, masters are lost. So the frontend measures how
-// late a goroutine runs.
+// late a goroutine runs: rarely while goroutines run on time, and often as soon as one ran
+// a little late.
 const (
 	monitorInterval = 20 * time.Millisecond
-	// LateDelay is a third of the shortest election timeout.
+	monitorRest     = 200 * time.Millisecond
+	littleDelay     = 2 * time.Millisecond
+	// LateDelay is a quarter of the shortest election timeout.
 	LateDelay = 50 * time.Millisecond
 	// lateCount is how many delays in a row set or reset Control.late.
 	lateCount = 3
@@ -253,14 +267,14 @@ const (
 // MonitorScheduler measures how late goroutines run, until stop is closed.
 func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 	late, onTime := 0, 0
-	for {
+	for interval := monitorRest; ; {
 		start := time.Now()
 		select {
 		case <-stop:
 			return
-		case <-time.After(monitorInterval):
+		case <-time.After(interval):
 		}
-		delay := time.Since(start) - monitorInterval
+		delay := time.Since(start) - interval
 		c.delay.Set(delay.Seconds())
 		if delay >= c.Limits.LateDelay {
 			late, onTime = late+1, 0
@@ -272,6 +286,10 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 			c.late.Store(true)
 		case onTime >= lateCount:
 			c.late.Store(false)
+		}
+		interval = monitorRest
+		if delay >= littleDelay || c.late.Load() {
+			interval = monitorInterval
 		}
 	}
 }

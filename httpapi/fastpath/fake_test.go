@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,6 +129,13 @@ func (l *pipes) dial(t testing.TB) *client {
 	return newClient(t, here)
 }
 
+// connect returns a connection that comes from an address, as far as the server knows.
+func (l *pipes) connect(from string) net.Conn {
+	here, there := net.Pipe()
+	l.conns <- &placed{there, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+	return here
+}
+
 // client is a client that writes raw bytes and reads answers.
 type client struct {
 	net.Conn
@@ -137,7 +145,7 @@ type client struct {
 
 func newClient(t testing.TB, c net.Conn) *client {
 	t.Cleanup(func() { c.Close() })
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	return &client{c, t, bufio.NewReader(c)}
 }
 

@@ -1,6 +1,7 @@
 package fastpath
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,11 +17,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // headerTimeout is the time limit of handshakes and headers in these tests.
 const headerTimeout = time.Second
+
+// patience is how long a test waits for what must happen.
+const patience = time.Minute
 
 // certificate returns a certificate for 127.0.0.1 that only the pool trusts.
 func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
@@ -47,9 +52,9 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// secureServer serves HTTP and HTTPS on one port. Answers of net/http have the protocol and
+// secureServer serves HTTP and HTTPS at a listener. Answers of net/http have the protocol and
 // whether PeerOf reports TLS.
-func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.CertPool) {
+func secureServer(t testing.TB, l net.Listener, failed func(error)) *x509.CertPool {
 	t.Helper()
 	cert, pool := certificate(t)
 	f := &fake{}
@@ -71,20 +76,18 @@ func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.Cer
 	inner := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
 	choose := func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }
 	s.TLS(&tls.Config{GetConfigForClient: choose}, failed)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	go s.Serve(l)
 	t.Cleanup(func() { s.Close() })
-	return l.Addr().String(), pool
+	return pool
 }
 
-func fetch(t testing.TB, url string, pool *x509.CertPool, http2 bool) string {
+// fetch reads the page at a URL from a server at a listener in virtual time.
+func fetch(t testing.TB, l *pipes, url string, pool *x509.CertPool, http2 bool) string {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return l.connect("127.0.0.1:1"), nil }}
 	defer transport.CloseIdleConnections()
-	c := http.Client{Transport: transport, Timeout: 10 * time.Second}
+	c := http.Client{Transport: transport, Timeout: patience}
 	res, err := c.Get(url)
 	if err != nil {
 		t.Fatalf("%s: %v", url, err)
@@ -98,76 +101,64 @@ func fetch(t testing.TB, url string, pool *x509.CertPool, http2 bool) string {
 }
 
 func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
-	addr, pool := secureServer(t, func(error) {})
-	for _, c := range []struct {
-		url   string
-		http2 bool
-		want  string
-	}{
-		{"http://" + addr + "/hot", false, "hot"},
-		{"http://" + addr + "/else", false, "HTTP/1.1 in the clear"},
-		{"https://" + addr + "/hot", false, "hot"},
-		{"https://" + addr + "/else", false, "HTTP/1.1 over TLS"},
-		{"https://" + addr + "/hot", true, "HTTP/2.0 over TLS"},
-	} {
-		if got := fetch(t, c.url, pool, c.http2); got != c.want {
-			t.Errorf("%s: got %q; want %q", c.url, got, c.want)
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		pool := secureServer(t, l, func(error) {})
+		for _, c := range []struct {
+			url   string
+			http2 bool
+			want  string
+		}{
+			{"http://127.0.0.1/hot", false, "hot"},
+			{"http://127.0.0.1/else", false, "HTTP/1.1 in the clear"},
+			{"https://127.0.0.1/hot", false, "hot"},
+			{"https://127.0.0.1/else", false, "HTTP/1.1 over TLS"},
+			{"https://127.0.0.1/hot", true, "HTTP/2.0 over TLS"},
+		} {
+			if got := fetch(t, l, c.url, pool, c.http2); got != c.want {
+				t.Errorf("%s: got %q; want %q", c.url, got, c.want)
+			}
 		}
-	}
-	old := &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
-	if conn, err := tls.Dial("tcp", addr, old); err == nil {
-		conn.Close()
-		t.Error("an old TLS was spoken")
-	}
+		old := tls.Client(l.connect("127.0.0.1:1"), &tls.Config{RootCAs: pool, ServerName: "127.0.0.1",
+			MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10})
+		defer old.Close()
+		if err := old.Handshake(); err == nil {
+			t.Error("an old TLS was spoken")
+		}
+	})
 }
 
 func TestFailedHandshakeIsReportedAndBlocksNobody(t *testing.T) {
-	var mu sync.Mutex
-	var told []string
-	addr, pool := secureServer(t, func(err error) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []string
+		l := newPipes()
+		pool := secureServer(t, l, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, err.Error())
+		})
+		begun, broken := l.connect("127.0.0.1:1"), l.connect("127.0.0.1:1")
+		defer begun.Close()
+		defer broken.Close()
+		start := time.Now()
+		_, _ = begun.Write([]byte{tlsHandshake, 3, 1, 2, 0}) // and nothing more
+		_, _ = io.WriteString(broken, string([]byte{tlsHandshake})+strings.Repeat("no hello", 100))
+		go io.Copy(io.Discard, broken)
+		if got := fetch(t, l, "https://127.0.0.1/hot", pool, false); got != "hot" || time.Since(start) > 0 {
+			t.Errorf("got %q meanwhile, after %s", got, time.Since(start))
+		}
+		_, _ = io.Copy(io.Discard, begun) // until it is closed
+		if took := time.Since(start); took != headerTimeout {
+			t.Errorf("a handshake was given up after %s; want %s", took, headerTimeout)
+		}
+		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, err.Error())
+		if len(told) != 2 {
+			t.Errorf("told of %q; want two failures", told)
+		}
 	})
-	begun, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer begun.Close()
-	_, _ = begun.Write([]byte{tlsHandshake, 3, 1, 2, 0}) // and nothing more
-	broken, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broken.Close()
-	_, _ = io.WriteString(broken, string([]byte{tlsHandshake})+strings.Repeat("no hello", 100))
-	if got := fetch(t, "https://"+addr+"/hot", pool, false); got != "hot" {
-		t.Errorf("got %q meanwhile", got)
-	}
-	_ = begun.SetReadDeadline(time.Now().Add(headerTimeout + 3*time.Second))
-	start := time.Now()
-	for {
-		if _, err := begun.Read(make([]byte, 64)); err != nil {
-			if wait, ok := err.(net.Error); ok && wait.Timeout() {
-				t.Errorf("a handshake may last longer than %s", headerTimeout)
-			}
-			break
-		}
-	}
-	if took := time.Since(start); took > headerTimeout+2*time.Second {
-		t.Errorf("it took %s", took)
-	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		mu.Lock()
-		n := len(told)
-		mu.Unlock()
-		if n == 2 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("told of %q; want two failures", told)
-		}
-	}
 }
 
 // placed is a connection from a given address.
@@ -212,7 +203,7 @@ func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 		before := refused.Load()
 		here, there := net.Pipe()
 		l.conns <- there
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if refused.Load() > before {
 				if _, err := here.Read(make([]byte, 1)); err == nil {
 					t.Error("a connection too many was not closed")

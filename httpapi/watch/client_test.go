@@ -17,7 +17,7 @@ import (
 )
 
 // timeout bounds each wait of a test.
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // streamEvent is an event as a client receives it.
 type streamEvent struct {

@@ -40,7 +40,7 @@ const (
 	heartbeatInterval = 5 * time.Second
 	// heartbeatSlots is the number of groups that heartbeats are spread over, so that
 	// they are not sent in one burst.
-	heartbeatSlots = 50
+	heartbeatSlots = 20
 	// retryDelay is the delay before changes are dispatched again that the frontend
 	// could not answer for.
 	retryDelay = 20 * time.Millisecond

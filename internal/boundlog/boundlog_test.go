@@ -90,41 +90,47 @@ func TestLinesOfOneKindComeAtALimitedRate(t *testing.T) {
 }
 
 func TestAFloodForOneReasonHidesNoLineForAnother(t *testing.T) {
-	log, written := newLog(slog.LevelInfo)
-	for range 1000 {
-		log.Warn("refused a connection between members", "remote", "192.0.2.1:1", "reason", "handshake")
-	}
-	log.Warn("refused a connection between members", "remote", "192.0.2.2:1", "reason", "removed")
-	if text := written.String(); strings.Count(text, "reason=handshake") > MaxLines+1 || !strings.Contains(text, "reason=removed") {
-		t.Errorf("written are\n%s", text)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		log, written := newLog(slog.LevelInfo)
+		for range 1000 {
+			log.Warn("refused a connection between members", "remote", "192.0.2.1:1", "reason", "handshake")
+		}
+		log.Warn("refused a connection between members", "remote", "192.0.2.2:1", "reason", "removed")
+		if text := written.String(); strings.Count(text, "reason=handshake") > MaxLines+1 || !strings.Contains(text, "reason=removed") {
+			t.Errorf("written are\n%s", text)
+		}
+	})
 }
 
 func TestLinesWithoutNumberOfKindsShareABudget(t *testing.T) {
-	log, written := newLog(slog.LevelInfo)
-	for i := range 100_000 {
-		log.Warn(fmt.Sprintf("%024d", i))
-		log.Warn("refused", "reason", fmt.Sprint(i))
-	}
-	if n, most := strings.Count(written.String(), "\n"), maxKinds+MaxLines; n > most {
-		t.Errorf("%d lines are written; want at most %d", n, most)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		log, written := newLog(slog.LevelInfo)
+		for i := range 100_000 {
+			log.Warn(fmt.Sprintf("%024d", i))
+			log.Warn("refused", "reason", fmt.Sprint(i))
+		}
+		if n, most := strings.Count(written.String(), "\n"), maxKinds+MaxLines; n > most {
+			t.Errorf("%d lines are written; want at most %d", n, most)
+		}
+	})
 }
 
 func TestAtDebugEveryLineIsWritten(t *testing.T) {
-	log, written := newLog(slog.LevelDebug)
-	const many = 10 * MaxLines
-	for range many {
-		log.Debug("request")
-		log.Warn("join rejected: invalid token")
-	}
-	if n := strings.Count(written.String(), "\n"); n != 2*many {
-		t.Errorf("%d of %d lines are written", n, 2*many)
-	}
-	if n := strings.Count(written.String(), "level=WARN"); n != MaxLines {
-		t.Errorf("%d lines are warnings; want %d", n, MaxLines)
-	}
-	if New(slog.NewTextHandler(written, nil)).Enabled(context.Background(), slog.LevelDebug) {
-		t.Error("a level that is off is enabled")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		log, written := newLog(slog.LevelDebug)
+		const many = 10 * MaxLines
+		for range many {
+			log.Debug("request")
+			log.Warn("join rejected: invalid token")
+		}
+		if n := strings.Count(written.String(), "\n"); n != 2*many {
+			t.Errorf("%d of %d lines are written", n, 2*many)
+		}
+		if n := strings.Count(written.String(), "level=WARN"); n != MaxLines {
+			t.Errorf("%d lines are warnings; want %d", n, MaxLines)
+		}
+		if New(slog.NewTextHandler(written, nil)).Enabled(context.Background(), slog.LevelDebug) {
+			t.Error("a level that is off is enabled")
+		}
+	})
 }

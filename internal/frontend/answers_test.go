@@ -142,7 +142,7 @@ func shortened(raw string) string {
 // are the numbers of contests in a heartbeat, for which that waits for a moment only.
 func (w *answerWorld) send(t *testing.T, x exchange) string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		got := w.once(t, x)
 		if !strings.Contains(got, "Laurel-Cache: load") && !strings.Contains(got, "Laurel-Cache: wait") &&
 			!strings.Contains(got, "Laurel-Cache: forward") &&
@@ -160,7 +160,7 @@ func (w *answerWorld) once(t *testing.T, x exchange) string {
 		return ""
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	go io.WriteString(c, w.filled(x.raw)) //nolint:errcheck // an early answer ends the connection; the read tells
 	var all, out bytes.Buffer
 	in := bufio.NewReader(io.TeeReader(c, &all))

@@ -107,6 +107,7 @@ func Start(o Options) (*Frontend, error) {
 		Access:     member,
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
+		Voucher:    member,
 	}, o.API)
 	member.ServeForwarded(api.ForwardedHandler(), question.ByKey)
 	f := &Frontend{

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/client"
 	"laurel/internal/frontend"
 	"laurel/internal/testgroup"
 )
@@ -24,18 +25,27 @@ func get(t *testing.T, url string) {
 	}
 }
 
+// post posts events, one after the other. Each has an id, and is posted again while there is
+// no master, as on a busy machine.
 func post(t *testing.T, f *testgroup.Frontend, events ...string) {
 	t.Helper()
 	for _, e := range events {
-		r, err := http.Post(f.URL+"/v1/events", "application/json", strings.NewReader(e))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil || r.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d %s %v", e, r.StatusCode, body, err)
-		}
+		e = fmt.Sprintf(`{"id":%q,`, client.NewID()) + e[1:]
+		testgroup.Eventually(t, func() error {
+			r, err := http.Post(f.URL+"/v1/events", "application/json", strings.NewReader(e))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Body.Close()
+			body, err := io.ReadAll(r.Body)
+			if err == nil && r.StatusCode == http.StatusServiceUnavailable {
+				return fmt.Errorf("%s: %s", e, body)
+			}
+			if err != nil || r.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %d %s %v", e, r.StatusCode, body, err)
+			}
+			return nil
+		})
 	}
 }
 

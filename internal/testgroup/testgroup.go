@@ -21,8 +21,11 @@ import (
 )
 
 const (
-	startLimit = 30 * time.Second
-	poll       = 5 * time.Millisecond
+	patience = 2 * time.Minute
+	poll     = 5 * time.Millisecond
+	// timeScale stretches the timings of failover, so that a busy machine does not look like
+	// a lost master.
+	timeScale = 3
 )
 
 // TB is what a group needs of a testing.TB.
@@ -135,6 +138,7 @@ func (f *Frontend) Start() {
 		Peer:            f.peer,
 		Logger:          f.group.opts.Logger,
 		SnapshotEntries: f.group.opts.SnapshotEntries,
+		TimeScale:       timeScale,
 	}
 	if first := f.group.Frontends[0]; first == f {
 		o.Bootstrap = true
@@ -240,12 +244,12 @@ func (g *Group) WaitLeased() {
 // takes too long.
 func Eventually(tb TB, f func() error) {
 	tb.Helper()
-	deadline := time.NewTimer(startLimit)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	for err := f(); err != nil; err = f() {
 		select {
 		case <-deadline.C:
-			tb.Fatalf("still, after %s: %v", startLimit, err)
+			tb.Fatalf("still, after %s: %v", patience, err)
 		case <-time.After(poll):
 		}
 	}

@@ -2,14 +2,11 @@ package fastjson
 
 import (
 	"encoding/base64"
-	"errors"
 	"math/bits"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Reader reads JSON from its beginning. Its methods report whether they succeeded. After
@@ -20,6 +17,7 @@ type Reader struct {
 	copies bool
 	opened bool // an object or array has just begun
 	failed bool
+	loose  bool // see Loosen
 }
 
 // maxShared limits the texts whose memory is shared, so that a string that is kept holds
@@ -37,6 +35,7 @@ func (r *Reader) Space() byte {
 	for ; r.at < len(r.s); r.at++ {
 		switch c := r.s[r.at]; c {
 		case ' ', '\t', '\n', '\r':
+			r.loose = true
 		default:
 			return c
 		}
@@ -135,7 +134,7 @@ func (r *Reader) text(to *string) bool {
 		case r.s[i] < utf8.RuneSelf:
 			return false
 		}
-		ascii = false
+		ascii, r.loose = false, true
 	}
 }
 
@@ -206,9 +205,11 @@ func (r *Reader) Decimal() (thousandths int64, ok bool) {
 			return 0, false
 		}
 		v = v*[...]int64{1, 10, 100, 1000}[fraction] + f
+		r.loose = r.loose || f%10 == 0
 	}
 	v *= [...]int64{1000, 100, 10, 1}[fraction]
 	if negative {
+		r.loose = r.loose || v == 0
 		v = -v
 	}
 	return v, true
@@ -234,6 +235,7 @@ func (r *Reader) Count(to *uint64) bool {
 	s := r.Number()
 	n, err := strconv.ParseUint(s, 10, 64)
 	*to = n
+	r.loose = r.loose || len(s) > 15 // 64-bit floats do not hold all of them
 	return err == nil && len(s) <= 16 && s[0] != '0'
 }
 
@@ -249,6 +251,7 @@ func (r *Reader) Int(to *int) bool {
 // Time reads an RFC 3339 time.
 func (r *Reader) Time(to *time.Time) bool {
 	var s string
+	r.loose = true
 	return r.Text(&s) && plainTime(s) && to.UnmarshalText([]byte(s)) == nil
 }
 
@@ -296,107 +299,4 @@ func (r *Reader) Skip() bool {
 		}
 	}
 	return false
-}
-
-// Writer writes an object.
-type Writer struct {
-	B   []byte // what has been written
-	err error
-}
-
-// NewWriter returns a writer that has begun an object after b.
-func NewWriter(b []byte) Writer { return Writer{B: append(b, '{')} }
-
-// End ends the object. It returns what has been written, or the first error. In the place
-// of bytes that are not UTF-8 there are replacement characters.
-func (w *Writer) End() ([]byte, error) { return append(w.B, '}'), w.err }
-
-// Fail makes the result invalid.
-func (w *Writer) Fail() { w.err = errFailed }
-
-var errFailed = errors.New("not plain JSON")
-
-// Name writes the name of a member, which needs no escapes.
-func (w *Writer) Name(name string) {
-	if w.B[len(w.B)-1] != '{' {
-		w.B = append(w.B, ',')
-	}
-	w.B = append(append(append(w.B, '"'), name...), `":`...)
-}
-
-// Key writes the name of a member as it is in JSON: with quotes and a colon.
-func (w *Writer) Key(key string) {
-	b := w.B
-	if b[len(b)-1] != '{' {
-		b = append(b, ',')
-	}
-	w.B = append(b, key...)
-}
-
-// Text writes a member whose value is a string.
-func (w *Writer) Text(name, s string) {
-	w.Name(name)
-	w.Quote(s)
-}
-
-// OptionalText writes a member whose value is a string, unless that is empty.
-func (w *Writer) OptionalText(name, s string) {
-	if s != "" {
-		w.Text(name, s)
-	}
-}
-
-// Uint writes a member whose value is a number.
-func (w *Writer) Uint(name string, n uint64) {
-	w.Name(name)
-	w.B = strconv.AppendUint(w.B, n, 10)
-}
-
-// OptionalUint writes a member whose value is a number, unless that is 0.
-func (w *Writer) OptionalUint(name string, n uint64) {
-	if n != 0 {
-		w.Uint(name, n)
-	}
-}
-
-// Time writes a time.
-func (w *Writer) Time(t time.Time) {
-	b, err := t.AppendText(append(w.B, '"'))
-	if err != nil {
-		w.err = err
-		return
-	}
-	w.B = append(b, '"')
-}
-
-// Array writes a member whose value is an array of n elements. element appends one to B.
-func (w *Writer) Array(name string, n int, element func(i int)) {
-	w.Name(name)
-	w.Elements(n, element)
-}
-
-// Elements writes an array of n elements. element appends one to B.
-func (w *Writer) Elements(n int, element func(i int)) {
-	w.B = append(w.B, '[')
-	for i := range n {
-		if i > 0 {
-			w.B = append(w.B, ',')
-		}
-		element(i)
-	}
-	w.B = append(w.B, ']')
-}
-
-// Quote writes a string.
-func (w *Writer) Quote(s string) {
-	if plainLen(s) == len(s) {
-		b := append(w.B, '"')
-		b = append(b, s...)
-		w.B = append(b, '"')
-		return
-	}
-	var err error
-	if w.B, err = jsontext.AppendQuote(w.B, s); err != nil {
-		w.err = err
-	}
 }

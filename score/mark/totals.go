@@ -109,6 +109,9 @@ func (t *Totals) ReadFast(r *fastjson.Reader, room Totals) bool {
 		if _, repeated := room.Get(n.Code); repeated {
 			return false
 		}
+		if len(room) > 0 && n.Code < room[len(room)-1].Code {
+			r.Loosen() // the canonical form is in order
+		}
 		room = append(room, n)
 	}
 	if len(room) > 0 {

@@ -75,6 +75,20 @@ func (t Tree) AppendPath(b []byte, index int) []byte {
 	return b
 }
 
+// HasPath reports whether path is the audit path of a leaf.
+func (t Tree) HasPath(index int, path []byte) bool {
+	for _, level := range t {
+		if sibling := index ^ 1; sibling < len(level) {
+			if len(path) < sha256.Size || Hash(path) != level[sibling] {
+				return false
+			}
+			path = path[sha256.Size:]
+		}
+		index /= 2
+	}
+	return len(path) == 0
+}
+
 // With returns a tree that differs from t in some leaves, given by their index. It copies
 // the nodes and computes those above the leaves.
 func (t Tree) With(leaves map[int]Hash) Tree {

@@ -3,12 +3,12 @@ package signing
 import (
 	"testing"
 
-	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/trust/merkle"
 )
 
 func TestClimbingFromAnyLeafOfAnUnknownTreeEndsAtItsRoot(t *testing.T) {
-	leaves := make([]hash, score.MaxTree)
+	leaves := make([]hash, eventsig.MaxTree)
 	for i := range leaves {
 		leaves[i], _ = merkle.LeafHash(nil, []byte{byte(i)})
 	}

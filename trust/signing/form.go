@@ -23,6 +23,11 @@ func AppendForm(b []byte, e *score.Event) ([]byte, error) {
 	return appendForm(b, e, func(b []byte) ([]byte, error) { return score.AppendCanonical(b, e.Data) })
 }
 
+// AppendFormWith appends the form of e. appendData appends the data in the canonical form.
+func AppendFormWith(b []byte, e *score.Event, appendData func(b []byte) []byte) ([]byte, error) {
+	return appendForm(b, e, func(b []byte) ([]byte, error) { return appendData(b), nil })
+}
+
 // FormOf returns the form of e with data in the place of e.Data. It is an error if data
 // is written in another way than Laurel writes it, apart from the order of members.
 func FormOf(e *score.Event, data []byte) ([]byte, error) {

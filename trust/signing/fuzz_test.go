@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/trust/signing"
 )
 
@@ -20,7 +21,7 @@ func FuzzVerify(f *testing.F) {
 	private := keyOf("fuzz")
 	public := publicOf(private)
 	f.Fuzz(func(t *testing.T, size, index, at int, bits byte, ofSignature bool) {
-		size = 1 + abs(size)%score.MaxTree
+		size = 1 + abs(size)%eventsig.MaxTree
 		index = abs(index) % size
 		events := signed(t, private, size)
 		caching := new(signing.Verifier)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/trust/merkle"
 )
 
@@ -23,7 +24,7 @@ func treeMessage(lineage string, size int, root *hash) []byte {
 }
 
 // Sign signs events for the store with the lineage and sets their Key, Lineage and
-// Signature. Up to [score.MaxTree] consecutive events share one tree. Every event must
+// Signature. Up to [eventsig.MaxTree] consecutive events share one tree. Every event must
 // have an ID, a Source, a Seq and a Time.
 func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) error {
 	if len(private) != ed25519.PrivateKeySize {
@@ -52,7 +53,7 @@ func Sign(private ed25519.PrivateKey, lineage string, events []score.Event) erro
 // the wrong length.
 func SignForms(private ed25519.PrivateKey, lineage string, forms [][]byte) [][]byte {
 	signatures := make([][]byte, 0, len(forms))
-	for tree := range slices.Chunk(forms, score.MaxTree) {
+	for tree := range slices.Chunk(forms, eventsig.MaxTree) {
 		signatures = signTree(signatures, private, lineage, tree)
 	}
 	return signatures
@@ -82,7 +83,12 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, lineage string, f
 // signature as the last members.
 func EventJSON(form []byte, lineage string, signature []byte) []byte {
 	const members = `,"lineage":"","signature":""}`
-	b := make([]byte, 0, len(form)+len(members)+len(lineage)+base64.StdEncoding.EncodedLen(len(signature)))
+	size := len(form) + len(members) + len(lineage) + base64.StdEncoding.EncodedLen(len(signature))
+	return AppendEventJSON(make([]byte, 0, size), form, lineage, signature)
+}
+
+// AppendEventJSON appends a signed event as EventJSON returns it.
+func AppendEventJSON(b, form []byte, lineage string, signature []byte) []byte {
 	b = append(append(b, form[:len(form)-1]...), `,"lineage":"`...)
 	b = append(append(b, lineage...), `","signature":"`...)
 	return append(base64.StdEncoding.AppendEncode(b, signature), `"}`...)

@@ -1,16 +1,16 @@
 package signing
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"sync"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/trust/merkle"
 )
 
 // maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree
-// of score.MaxTree events, much less for smaller ones.
+// of eventsig.MaxTree events, much less for smaller ones.
 const maxTrees = 256
 
 // Verifier verifies the signatures of events. It caches the trees whose signature it has
@@ -44,7 +44,7 @@ type treeKey struct {
 const maxHeight = 9
 
 // VerifyEvent returns why the signature of e is not one by the key for the store with the
-// lineage, or nil.
+// lineage, or nil. Then it sets e.VerifiedBy.
 func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *score.Event) *score.Problem {
 	buf := formBuffers.Get().(*[]byte)
 	defer formBuffers.Put(buf)
@@ -58,22 +58,26 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *scor
 	case !v.Verify(public, e.Lineage, form, e.Signature):
 		return WrongSignature(e, form)
 	}
+	e.VerifiedBy = public
 	return nil
 }
 
 var formBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-// Verify reports whether signature is the signature of form by the key for the store with
+// Verify reports whether sig is the signature of form by the key for the store with
 // the lineage. Nothing is signed for a store without one.
-func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
-	s, err := score.ParseSignature(signature)
-	if err != nil || len(public) != ed25519.PublicKeySize || !score.ValidLineage(lineage) {
+func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, sig []byte) bool {
+	s, err := eventsig.Parse(sig)
+	if err != nil || len(public) != ed25519.PublicKeySize {
 		return false
 	}
 	leaf, _ := merkle.LeafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
+	}
+	if !score.ValidLineage(lineage) { // nor is it the lineage of a cached tree
+		return false
 	}
 	t := unknownTree(s.Size)
 	nodes, _ := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
@@ -89,18 +93,20 @@ func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signat
 }
 
 // lookup verifies a leaf against a cached tree. known is false if the tree is not cached.
-func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, known bool) {
+func (v *Verifier) lookup(key *treeKey, leaf hash, s *eventsig.Signature) (valid, known bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t := v.trees[*key]
 	if t == nil {
 		return false, false
 	}
+	if t[0][s.Index] == leaf { // half of the leaves are siblings of one that was verified before
+		return merkle.Tree(t).HasPath(s.Index, s.Path), true
+	}
 	nodes, rest := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
 	top := len(nodes) - 1
 	index := s.Index >> top
-	want := merkle.Tree(t[top:]).AppendPath(make([]byte, 0, maxHeight*len(leaf)), index)
-	if nodes[top] != t[top][index] || !bytes.Equal(rest, want) {
+	if nodes[top] != t[top][index] || !merkle.Tree(t[top:]).HasPath(index, rest) {
 		return false, true
 	}
 	t.add(nodes, s)
@@ -116,7 +122,7 @@ func (v *Verifier) store(key *treeKey, t knownTree) {
 }
 
 // add makes the nodes above a valid leaf, and their siblings, known.
-func (t knownTree) add(nodes []hash, s *score.Signature) {
+func (t knownTree) add(nodes []hash, s *eventsig.Signature) {
 	index, path := s.Index, s.Path
 	for i, node := range nodes[:len(nodes)-1] {
 		t[i][index] = node

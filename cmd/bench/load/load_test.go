@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -102,13 +103,16 @@ func TestWhatIsAckedIsInTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		m, err := ClosedLoop(t.Context(), []Writer{p}, soon(100*time.Millisecond))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Count() == 0 || posts.Load() < 4 {
-			t.Errorf("%d events measured, %d posts", m.Count(), posts.Load())
-		}
+		testgroup.Eventually(t, func() error { // on a busy machine in more than one span
+			m, err := ClosedLoop(t.Context(), []Writer{p}, soon(100*time.Millisecond))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Count() == 0 || posts.Load() < 4 {
+				return fmt.Errorf("%d events measured, %d posts", m.Count(), posts.Load())
+			}
+			return nil
+		})
 		expect(t, f, p.Source(), p.Acked())
 	})
 	t.Run("scheduled", func(t *testing.T) {
@@ -173,14 +177,20 @@ func TestWhatIsAckedIsInTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer flood.Close()
-		tally, err := flood.InTurn(t.Context(), 5, soon(100*time.Millisecond))
-		if err != nil || tally.Good == 0 {
-			t.Fatalf("in turn: %+v, %v", tally, err)
-		}
-		if tally, err = flood.Offer(t.Context(), 500, soon(200*time.Millisecond)); err != nil || tally.Offered < 90 ||
-			tally.Good == 0 {
-			t.Errorf("offered: %+v, %v", tally, err)
-		}
+		testgroup.Eventually(t, func() error { // on a busy machine not within the first span
+			tally, err := flood.InTurn(t.Context(), 5, soon(100*time.Millisecond))
+			if err != nil || tally.Good == 0 {
+				return fmt.Errorf("in turn: %+v, %v", tally, err)
+			}
+			return nil
+		})
+		testgroup.Eventually(t, func() error {
+			tally, err := flood.Offer(t.Context(), 500, soon(200*time.Millisecond))
+			if err != nil || tally.Offered < 90 || tally.Good == 0 {
+				return fmt.Errorf("offered: %+v, %v", tally, err)
+			}
+			return nil
+		})
 		sources := 0
 		err = flood.Acked(func(source string, seq uint64, unsure bool) error {
 			if seq > 0 && !unsure {
@@ -212,7 +222,7 @@ func TestEveryWatcherSeesEveryEvent(t *testing.T) {
 	if err := w.Publish(t.Context(), p, 200); err != nil {
 		t.Fatal(err)
 	}
-	seen, err := w.Wait(t.Context(), 20*time.Second)
+	seen, err := w.Wait(t.Context(), time.Minute)
 	if err != nil || seen.Told != watchers*events || seen.Latency.Count() != watchers*events {
 		t.Errorf("%+v, %v", seen, err)
 	}

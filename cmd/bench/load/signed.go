@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/score/mark"
 	"laurel/trust/signing"
 )
@@ -57,89 +58,112 @@ func (s *Signer) start(ctx context.Context) error {
 	if problem != nil {
 		return problem
 	}
-	lines, err := s.sign(events)
-	if err != nil {
+	var t signedTree
+	if err := s.sign(&t, events); err != nil {
 		return err
 	}
-	body := append(append([]byte("["), bytes.Join(lines, []byte(","))...), ']')
+	body := append(append([]byte("["), bytes.Join(t.lines, []byte(","))...), ']')
 	if err := s.post(ctx, body); err != nil {
 		return fmt.Errorf("start the contest %s: %w", s.plays.contest, err)
 	}
 	return nil
 }
 
-// sign returns events as JSON, signed together.
-func (s *Signer) sign(events []score.Event) ([][]byte, error) {
-	forms := make([][]byte, len(events))
+// signedTree is events that were signed together, as JSON. Its memory is used again.
+type signedTree struct {
+	lines        [][]byte
+	forms        [][]byte
+	text, signed []byte // which forms and lines are parts of
+	err          error
+}
+
+// sign signs events together.
+func (s *Signer) sign(t *signedTree, events []score.Event) error {
+	t.forms, t.lines, t.text, t.signed = t.forms[:0], t.lines[:0], t.text[:0], t.signed[:0]
 	for i := range events {
 		events[i].Key = s.id
+		from := len(t.text)
 		var err error
-		if forms[i], err = signing.Form(&events[i]); err != nil {
-			return nil, err
+		if t.text, err = signing.AppendForm(t.text, &events[i]); err != nil {
+			return err
+		}
+		t.forms = append(t.forms, t.text[from:])
+	}
+	for i, signature := range signing.SignForms(s.key, s.lineage, t.forms) {
+		from := len(t.signed)
+		t.signed = signing.AppendEventJSON(t.signed, t.forms[i], s.lineage, signature)
+		t.lines = append(t.lines, t.signed[from:])
+	}
+	return nil
+}
+
+// makePlays makes events of which makePlay sets what differs.
+func (s *Signer) makePlays(n int) []score.Event {
+	p := s.plays
+	events, delta := make([]score.Event, n), mark.Points(1)
+	for i := range events {
+		events[i] = score.Event{
+			Source: p.source, Type: score.TypeScorePlay, Time: s.begun, ContestID: p.contest,
+			Data: &score.ScorePlay{
+				Delta: &delta, Period: "END1", Action: "END", Clock: "07:41", Athlete: "Assurancetourix",
+				Result: score.Totals{{Code: competitors[0]}, {Code: competitors[1]}},
+			},
 		}
 	}
-	for i, signature := range signing.SignForms(s.key, s.lineage, forms) {
-		forms[i] = signing.EventJSON(forms[i], s.lineage, signature)
-	}
-	return forms, nil
+	return events
 }
 
-// next returns the next play, as Plays.Append writes it.
-func (s *Signer) next() score.Event {
-	p := s.plays
-	competitor := p.score()
+// makePlay makes e the next play, as Plays.Append writes it.
+func (s *Signer) makePlay(e *score.Event) {
+	p, play := s.plays, e.Data.(*score.ScorePlay)
+	play.Competitor = p.score()
 	p.seq++
-	delta := mark.Points(1)
-	return score.Event{
-		ID: p.id + strconv.FormatUint(p.seq, 10), Source: p.source, Seq: p.seq,
-		Type: score.TypeScorePlay, Time: s.begun, ContestID: p.contest,
-		Data: &score.ScorePlay{
-			Competitor: competitor, Delta: &delta,
-			Period: "END1", Action: "END", Clock: "07:41", Athlete: "Assurancetourix",
-			Result: score.Totals{
-				{Code: competitors[0], Value: mark.Points(int64(p.totals[0]))},
-				{Code: competitors[1], Value: mark.Points(int64(p.totals[1]))},
-			},
-		},
+	e.ID, e.Seq = p.id+strconv.FormatUint(p.seq, 10), p.seq
+	for i := range play.Result {
+		play.Result[i].Value = mark.Points(int64(p.totals[i]))
 	}
 }
 
-// Until is Plays.Until with signed plays. A goroutine signs one tree ahead.
+// Until is Plays.Until with signed plays. A goroutine signs up to two trees ahead.
 func (s *Signer) Until(ctx context.Context, end time.Time) func([]byte) ([]byte, error) {
-	type tree struct {
-		lines [][]byte
-		err   error
+	const ahead = 2
+	trees, free := make(chan *signedTree, ahead+1), make(chan *signedTree, ahead+1)
+	for range cap(free) {
+		free <- new(signedTree)
 	}
-	trees := make(chan tree, 1)
 	go func() {
 		defer close(trees)
+		events := s.makePlays(eventsig.MaxTree)
 		for time.Now().Before(end) {
-			events := make([]score.Event, score.MaxTree)
 			for i := range events {
-				events[i] = s.next()
+				s.makePlay(&events[i])
 			}
-			lines, err := s.sign(events)
 			select {
-			case trees <- tree{lines, err}:
+			case t := <-free:
+				t.err = s.sign(t, events)
+				trees <- t // which has room for all
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	var lines [][]byte
+	var t *signedTree
+	next := 0
 	return func(dst []byte) ([]byte, error) {
-		if len(lines) == 0 {
-			t, more := <-trees
-			if !more {
+		if t == nil || next == len(t.lines) {
+			if t != nil {
+				free <- t
+			}
+			next = 0
+			if t = <-trees; t == nil {
 				return dst, io.EOF
 			}
 			if t.err != nil {
 				return dst, t.err
 			}
-			lines = t.lines
 		}
-		dst = append(dst, lines[0]...)
-		lines = lines[1:]
+		dst = append(dst, t.lines[next]...)
+		next++
 		return dst, nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,8 +167,8 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	go func() {
 		done <- Run(ctx, Options{URLs: g.URLs(), Count: 30, Rate: 20, ScoreShare: 1, Watch: true,
 			Client: client.Options{Timeout: time.Minute}, Out: &out, // on a busy machine the master may be lost, too
-			Notify: func(int, client.Notice) {
-				if killed.Load() {
+			Notify: func(_ int, n client.Notice) {
+				if killed.Load() && n.Kind == client.NoticeFailover {
 					notes.Add(1)
 				}
 			}})
@@ -191,10 +192,14 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 		return n
 	}
 	wait("everybody watches", func() bool { return watchers(0) == 30 && len(g.Frontends[0].Watches()) > 0 })
-	g.Frontends[0].Detach()
+	wait("it answers reads", func() bool {
+		first := "GET " + g.Frontends[0].ID + " /v1/scores/"
+		return slices.ContainsFunc(g.Requests(), func(r string) bool { return strings.HasPrefix(r, first) })
+	})
 	killed.Store(true)
+	g.Frontends[0].Detach()
 	wait("the others have all watchers", func() bool { return watchers(1) == 30 })
-	wait("the clients report the change", func() bool { return notes.Load() > 0 })
+	wait("a client reports that it failed over", func() bool { return notes.Load() > 0 })
 	before := len(g.Requests())
 	wait("reads go on", func() bool { return len(g.Requests()) > before+100 })
 	cancel()
