@@ -15,7 +15,6 @@ type front struct {
 	node    *Node
 	wake    int // counts starts and outputs
 	fed     time.Time
-	left    int // times that it went back without agreeing since
 	said    map[uint64]Head
 }
 
@@ -30,6 +29,9 @@ func (f *front) head() Head {
 
 // better reports whether f rather than g is a master that others can follow.
 func (f *front) better(g *front) bool {
+	if f.node.holds != g.node.holds {
+		return f.node.holds
+	}
 	a, b := f.node.state.cosigned.Size, g.node.state.cosigned.Size
 	return a > b || a == b && len(f.log) > len(g.log)
 }
@@ -246,8 +248,8 @@ func (f *front) look() bool {
 		}
 	}
 	if size, must := f.node.GoBack(); must {
-		if f.left++; f.left > 1 && f.node.agreed.Size > size {
-			size = 0 // what it has cosigned is not what became of it
+		if !f.node.holds {
+			size = 0 // it has followed a higher proven round, away from what it cosigned
 		}
 		f.goBack(int(size))
 		return false
@@ -270,12 +272,6 @@ func (f *front) bend() {
 			n.rounds[i].since = f.world.now
 		}
 		n.unsealed = time.Time{}
-	case breakAlone:
-		for _, s := range n.seats {
-			if s != n.self {
-				s.newest.Size = max(s.newest.Size, 1<<40)
-			}
-		}
 	}
 }
 

@@ -36,7 +36,6 @@ const (
 	breakReader     broken = "a reader takes two cosignatures"
 	breakOlderTimes broken = "R5: renews the time of an older round"
 	breakWaiting    broken = "R6: renews while entries wait"
-	breakAlone      broken = "never joins the size of another"
 )
 
 // What the checks of a world find.
@@ -69,8 +68,8 @@ func (q *simQueue) Pop() any {
 }
 
 type simCounts struct {
-	certificates, convicted, diverged, split, silent, crashes, goneBack, forks int
-	recovered, slowest                                                         int // rounds after the liar fell silent
+	certificates, convicted, diverged, split, silent, crashes, goneBack int
+	recovered, slowest                                                  int // rounds after the liar fell silent
 }
 
 type world struct {

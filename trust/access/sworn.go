@@ -5,8 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -232,6 +230,17 @@ func (s *State) Announces(c *SignedChange, name string, key []byte) bool {
 	return refused == nil && f.Name == name && bytes.Equal(f.Key, key)
 }
 
+// NewerThan reports whether an operator has signed a change that s has and old does not
+// have. The numbers are compared one by one: a sum of them could be made to wrap around.
+func (s *State) NewerThan(old *State) bool {
+	for id, o := range s.Operators {
+		if before := old.Operators[id]; before == nil || o.Number > before.Number {
+			return true
+		}
+	}
+	return false
+}
+
 // Fresh reports whether nothing of the state was ever set.
 func (s *State) Fresh() bool {
 	return !s.Settings.Sworn && !s.Guarded && s.Settings.Lineage == "" && s.Settings.Incarnation == "" &&
@@ -389,7 +398,18 @@ func checkKey(k *score.Checker, field string, public []byte) {
 
 // validSworn reports whether the state of a sworn group has what it needs.
 func (s *State) validSworn() bool {
-	return !slices.Contains(slices.Collect(maps.Values(s.Operators)), nil) &&
-		!slices.Contains(slices.Collect(maps.Values(s.Roster)), nil) &&
-		s.Settings.Sworn == (len(s.Operators) > 0) && s.Settings.Sworn == (s.Founder != "")
+	k := score.Checker{}
+	for id, o := range s.Operators {
+		if o == nil || id != score.KeyID(o.Public) {
+			return false
+		}
+		checkKey(&k, "operators", o.Public) // ed25519.Verify panics if the length is another
+	}
+	for name, f := range s.Roster {
+		if f == nil || name != f.Name {
+			return false
+		}
+		checkKey(&k, "roster", f.Key)
+	}
+	return k.Problem == nil && s.Settings.Sworn == (len(s.Operators) > 0) && s.Settings.Sworn == (s.Founder != "")
 }
