@@ -152,6 +152,21 @@ func (k *Knowledge) State() *access.State {
 	return now
 }
 
+// CheckSnapshot returns an error if a state that a master has sent cannot be a later one of
+// the group that this member knows. A member that has just joined ends.
+func (k *Knowledge) CheckSnapshot(s *access.State) error {
+	known := k.State()
+	switch {
+	case known != nil && s.Founder != known.Founder:
+		return &FounderError{known.Founder, s.Founder}
+	case known == nil && k.Founder != "" && s.Founder != k.Founder:
+		err := &FounderError{k.Founder, s.Founder}
+		k.End(err)
+		return err
+	}
+	return s.CheckLater(k.Access())
+}
+
 // Run keeps what the state machine learns, until ctx ends.
 func (k *Knowledge) Run(ctx context.Context) {
 	tick := time.Tick(k.Every)

@@ -69,8 +69,8 @@ func TestAFrontendBelievesNothingOfAGroupThatIsNotTheOneOfItsFounder(t *testing.
 		events uint64
 		ends   bool
 	}{
-		"nothing applied":                         {open, 0, false},
-		"its own group":                           {swornState(1, 0), 5, false},
+		"nothing applied": {open, 0, false},
+		"its own group":   {swornState(1, 0), 5, false},
 		"an event before any entry made it sworn": {open, 1, true},
 		"a change before any entry made it sworn": {guarded, 0, true},
 		"another founder, without an incarnation": {other, 0, true},

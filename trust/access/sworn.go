@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -239,6 +240,33 @@ func (s *State) NewerThan(old *State) bool {
 		}
 	}
 	return false
+}
+
+// CheckLater returns an error unless s can be a later state of the sworn group with the
+// state old. What an operator has signed stays counted, and who is revoked stays revoked.
+func (s *State) CheckLater(old *State) error {
+	switch {
+	case !old.Settings.Sworn:
+		return nil
+	case s.Founder != old.Founder:
+		return errors.New("it is the state of a group with another founder")
+	case old.Settings.Lineage != "" && s.Settings.Lineage != old.Settings.Lineage:
+		return fmt.Errorf("it is the state of another store, %q", s.Settings.Lineage)
+	}
+	for id, o := range old.Operators {
+		switch now := s.Operators[id]; {
+		case now == nil, now.Number < o.Number:
+			return fmt.Errorf("it lacks what the operator %s has signed with the number %d", o.Name, o.Number)
+		case o.Revoked && !now.Revoked:
+			return fmt.Errorf("in it the operator %s, whose key %s was revoked, is one again", o.Name, id)
+		}
+	}
+	for id, g := range old.Grants {
+		if now := s.Grants[id]; g.Revoked && (now == nil || !now.Revoked) {
+			return fmt.Errorf("in it the %s %s of %s, which was revoked, is valid again", g.kind(), id, g.Name)
+		}
+	}
+	return nil
 }
 
 // Fresh reports whether nothing of the state was ever set.

@@ -40,3 +40,42 @@ func TestAStateWithAKeyThatIsNoneIsNotValid(t *testing.T) {
 		}
 	}
 }
+
+func TestALaterStateKeepsWhatOperatorsHaveSigned(t *testing.T) {
+	first, second := testKey(1).Public().(ed25519.PublicKey), testKey(2).Public().(ed25519.PublicKey)
+	state := func(change func(s *State)) *State {
+		s := NewState()
+		s.Settings.Sworn, s.Settings.Lineage, s.Founder = true, "l1", operator.Fingerprint(first)
+		s.Operators = map[string]*Operator{
+			score.KeyID(first):  {Name: "getafix", Public: first, Number: 5},
+			score.KeyID(second): {Name: "obelix", Public: second, Number: 7, Revoked: true},
+		}
+		s.Grants["g"] = &Grant{ID: "g", Name: "bard/x", Revoked: true}
+		s.Grants["h"] = &Grant{ID: "h", Name: "bard/y"}
+		change(s)
+		return s
+	}
+	old := state(func(*State) {})
+	for what, c := range map[string]struct {
+		change func(s *State)
+		later  bool
+	}{
+		"the same":             {func(*State) {}, true},
+		"another signed":       {func(s *State) { s.Operators[score.KeyID(first)].Number++ }, true},
+		"another revoked":      {func(s *State) { s.Grants["h"].Revoked = true }, true},
+		"not sworn":            {func(s *State) { s.Settings.Sworn, s.Founder = false, "" }, false},
+		"another founder":      {func(s *State) { s.Founder = operator.Fingerprint(second) }, false},
+		"another store":        {func(s *State) { s.Settings.Lineage = "l2" }, false},
+		"one signed less":      {func(s *State) { s.Operators[score.KeyID(first)].Number-- }, false},
+		"an operator less":     {func(s *State) { delete(s.Operators, score.KeyID(second)) }, false},
+		"an operator restored": {func(s *State) { s.Operators[score.KeyID(second)].Revoked = false }, false},
+		"a key restored":       {func(s *State) { s.Grants["g"].Revoked = false }, false},
+	} {
+		if err := state(c.change).CheckLater(old); (err == nil) != c.later {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := old.CheckLater(NewState()); err != nil {
+		t.Errorf("after a new state: %v", err)
+	}
+}
