@@ -130,5 +130,6 @@ func (s *server) ownAnswer(ctx context.Context, q *question.Question) (body stri
 			return "", before, q.Missing()
 		}
 	}
-	return "", 0, score.Problemf(score.NotReady, "the state changes too fast to tell of which revision this is true; retry")
+	return "", 0, score.Problemf(score.NotReady,
+		"the state changes too fast to tell of which revision this is true; retry")
 }

@@ -32,7 +32,8 @@ func (q *Question) Check() error {
 	case n < MinNonce || n > MaxNonce || !printable(q.Nonce):
 		return fmt.Errorf("nonce of %d bytes; want %d to %d printable ones: %w", n, MinNonce, MaxNonce, ErrMalformed)
 	case q.Question == "" || len(q.Question) > MaxQuestion || !printable(q.Question):
-		return fmt.Errorf("question of %d bytes; want up to %d printable ones: %w", len(q.Question), MaxQuestion, ErrMalformed)
+		return fmt.Errorf("question of %d bytes; want up to %d printable ones: %w",
+			len(q.Question), MaxQuestion, ErrMalformed)
 	}
 	return nil
 }

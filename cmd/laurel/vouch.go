@@ -74,7 +74,8 @@ func verifiableCommand(c *cobra.Command, ask readQuestion) *cobra.Command {
 
 // read returns an answer on which a quorum agrees, and writes who that is to notes.
 func (v *vouching) read(
-	ctx context.Context, notes io.Writer, c *client.Client, patience time.Duration, path string, query url.Values, asJSON bool,
+	ctx context.Context, notes io.Writer, c *client.Client, patience time.Duration,
+	path string, query url.Values, asJSON bool,
 ) ([]byte, error) {
 	p, err := v.load()
 	if err != nil {
