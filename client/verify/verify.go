@@ -349,10 +349,11 @@ func (p *poll) guess(o *Objector) {
 	}
 }
 
-// unnamed returns the URLs at which nobody has used the name of a frontend.
+// unnamed returns the URLs at which nobody has used the name of a frontend, unless that answers
+// elsewhere.
 func (p *poll) unnamed() (urls []string) {
 	for u, h := range p.heard {
-		if !h.verified && h.name == "" {
+		if !h.verified && (h.name == "" || p.urlOf(h.name) != "") {
 			urls = append(urls, u)
 		}
 	}
