@@ -171,7 +171,7 @@ func (m *Member) startAuth() (err error) {
 	}
 	m.sworn, err = sworn.Open(sworn.Config{
 		Dir: m.opts.Dir, ID: m.opts.ID, Founder: m.opts.Sworn.Founder, Witness: m.witness, Access: m.machine.Access,
-		Every: m.scaled(recheckEvery), End: m.end, Logger: m.log,
+		Revision: m.machine.Revision, Every: m.scaled(recheckEvery), End: m.end, Logger: m.log,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +108,42 @@ func TestASignedChangeNeedsNoTokenAndAnUnsignedOneFillsNoLog(t *testing.T) {
 	if got := ask(t, s, "GET", "/v1/roster", "", "Accept: text/plain"); got.StatusCode != 200 ||
 		!strings.Contains(got.body, "getafix") || !strings.Contains(got.body, "f1") {
 		t.Errorf("the roster is %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestWhatEverybodyCanSendFillsNoLog(t *testing.T) {
+	key := ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize)))
+	sworn, a := newSwornAPI(t, key)
+	open, b := newTestAPI(t, Options{})
+	swornServer, openServer := serve(t, a, a.Handler()), serve(t, b, b.Handler())
+	const path = "/v1/roster/changes"
+	enter := func(number uint64, name string) string {
+		entry := &access.RosterEntry{Name: name, Key: publicOf(ed25519.NewKeyFromSeed([]byte(strings.Repeat(name[1:], 32))))}
+		return signedText(t, key, number, access.Change{Sworn: &access.SwornChange{Frontend: entry}})
+	}
+	// The roster shows both to everybody, with their signatures.
+	before, last := enter(5, "f2"), enter(6, "f3")
+	for _, text := range []string{before, last} {
+		if got := ask(t, swornServer, "POST", path, text, isJSON); got.StatusCode != http.StatusOK {
+			t.Fatalf("got %d %s", got.StatusCode, got.body)
+		}
+	}
+	for what, c := range map[string]struct {
+		server *httptest.Server
+		of     *testMember
+		text   string
+		status int
+	}{
+		"an older change again":            {swornServer, sworn, before, http.StatusConflict},
+		"the last change again":            {swornServer, sworn, last, http.StatusOK},
+		"one to a group that is not sworn": {openServer, open, before, http.StatusConflict},
+	} {
+		applied := c.of.store.Applied()
+		if got := ask(t, c.server, "POST", path, c.text, isJSON); got.StatusCode != c.status {
+			t.Errorf("%s: got %d %s", what, got.StatusCode, got.body)
+		}
+		if n := c.of.store.Applied() - applied; n != 0 {
+			t.Errorf("%s: %d entries are in the log", what, n)
+		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
@@ -68,7 +67,8 @@ type Answer struct {
 	Objectors []Objector // in the order of the policy
 }
 
-// Objector is a frontend that did not agree with an answer, and why as far as it is known.
+// Objector is a frontend that did not agree with an answer, and why as far as it is known, or
+// a URL of which it is not known who answers there.
 // While scores change, an honest one can give another answer of an earlier or later revision.
 type Objector struct {
 	Frontend, URL string
@@ -76,11 +76,13 @@ type Objector struct {
 }
 
 func (o Objector) String() string {
-	name := o.Frontend
-	if o.URL != "" {
-		name += " (" + o.URL + ")"
+	switch {
+	case o.URL == "":
+		return fmt.Sprintf("%s: %v", o.Frontend, o.Err)
+	case o.Frontend == "":
+		return fmt.Sprintf("%s: %v", o.URL, o.Err)
 	}
-	return fmt.Sprintf("%s: %v", name, o.Err)
+	return fmt.Sprintf("%s (%s): %v", o.Frontend, o.URL, o.Err)
 }
 
 // The kinds of errors of objectors. A frontend that could not be reached, or refused to
@@ -323,25 +325,37 @@ func (p *poll) objectors(a *witness.Agreement) (list []Objector) {
 		}
 		list = append(list, o)
 	}
+	if left := p.unnamed(); len(left) > 1 {
+		for _, u := range left {
+			if err := p.heard[u].err; err != ErrSilent {
+				list = append(list, Objector{URL: u, Err: err})
+			}
+		}
+	}
 	return list
 }
 
 // guess finds where a silent frontend would answer: at the URL that used its name, or at the
 // one that is left over.
 func (p *poll) guess(o *Objector) {
-	var left []string
-	for _, u := range slices.Sorted(maps.Keys(p.heard)) {
-		h := p.heard[u]
-		switch {
-		case h.verified:
-		case h.name == o.Frontend:
+	for u, h := range p.heard {
+		if !h.verified && h.name == o.Frontend {
 			o.URL, o.Err = u, h.err
 			return
-		default:
-			left = append(left, u)
 		}
 	}
-	if len(left) == 1 {
+	if left := p.unnamed(); len(left) == 1 {
 		o.URL, o.Err = left[0], p.heard[left[0]].err
 	}
+}
+
+// unnamed returns the URLs at which nobody has used the name of a frontend.
+func (p *poll) unnamed() (urls []string) {
+	for u, h := range p.heard {
+		if !h.verified && h.name == "" {
+			urls = append(urls, u)
+		}
+	}
+	slices.Sort(urls)
+	return urls
 }

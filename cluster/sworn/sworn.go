@@ -72,9 +72,12 @@ type Config struct {
 	Founder string // the fingerprint that the first operator's key must have; "" for any
 	Witness ed25519.PrivateKey
 	Access  func() *access.State // the applied access control
-	Every   time.Duration        // how often to look at it
-	End     func(error)          // ends the member
-	Logger  *slog.Logger
+	// Revision returns the number of applied events. Each was applied in a state of Access
+	// that is at most as new as the one that Access returns afterwards.
+	Revision func() uint64
+	Every    time.Duration // how often to look at it
+	End      func(error)   // ends the member
+	Logger   *slog.Logger
 }
 
 // Knowledge is what a member knows of its group's operators and roster. Its methods may be
@@ -143,27 +146,35 @@ func (k *Knowledge) store(s *access.State) error {
 // it; nil if the group is not sworn, or nothing is known.
 func (k *Knowledge) State() *access.State {
 	now, stored := k.Access(), k.stored.Load()
-	if !now.Settings.Sworn || stored != nil && signedChanges(stored) > signedChanges(now) {
+	if !now.Settings.Sworn || stored != nil && stored.NewerThan(now) {
 		return stored
 	}
 	return now
 }
 
-// signedChanges returns a number that grows with each signed change.
-func signedChanges(s *access.State) (sum uint64) {
-	for _, o := range s.Operators {
-		sum += o.Number
+// CheckSnapshot returns an error if a state that a master has sent cannot be a later one of
+// the group that this member knows. A member that has just joined ends.
+func (k *Knowledge) CheckSnapshot(s *access.State) error {
+	known := k.State()
+	switch {
+	case known != nil && s.Founder != known.Founder:
+		return &FounderError{known.Founder, s.Founder}
+	case known == nil && k.Founder != "" && s.Founder != k.Founder:
+		err := &FounderError{k.Founder, s.Founder}
+		k.End(err)
+		return err
 	}
-	return sum
+	return s.CheckLater(k.Access())
 }
 
 // Run keeps what the state machine learns, until ctx ends.
 func (k *Knowledge) Run(ctx context.Context) {
 	tick := time.Tick(k.Every)
 	for {
-		if s := k.Access(); s != k.seen {
+		events := k.Revision() > 0 // asked first: what is applied meanwhile does not count
+		if s := k.Access(); s != k.seen || !s.Settings.Sworn {
 			k.seen = s
-			if err := k.check(s); err != nil {
+			if err := k.check(s, events); err != nil {
 				k.End(err)
 				return
 			}
@@ -177,19 +188,20 @@ func (k *Knowledge) Run(ctx context.Context) {
 }
 
 // check stores a new state of a sworn group. It returns an error if that is another group
-// than the one that this member wants to be in.
-func (k *Knowledge) check(s *access.State) error {
+// than the one that this member wants to be in. The first entry of a sworn group says so:
+// nothing of one that is not can be part of it. events is set if any were applied.
+func (k *Knowledge) check(s *access.State, events bool) error {
 	stored := k.stored.Load()
 	switch {
-	case s.Settings.Incarnation == "": // it is being rebuilt, or founded
+	case s.Fresh() && !events: // it is being rebuilt, or made
 		return nil
 	case k.Founder != "" && s.Founder != k.Founder:
 		return &FounderError{k.Founder, s.Founder}
 	case stored != nil && s.Founder != stored.Founder:
 		return &FounderError{stored.Founder, s.Founder}
-	case !s.Settings.Sworn:
+	case !s.Settings.Sworn, s.Settings.Incarnation == "": // or not founded yet
 		return nil
-	case stored == nil || signedChanges(s) > signedChanges(stored):
+	case stored == nil || s.NewerThan(stored):
 		if err := k.store(s); err != nil {
 			k.Logger.Warn("could not store the roster of the group", "err", err)
 		}

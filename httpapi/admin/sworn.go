@@ -49,9 +49,17 @@ func (h *Handlers) SignedChange(ctx context.Context, r *handler.Request) (handle
 	if err := r.Decode(c); err != nil {
 		return none, err
 	}
-	// What nobody has signed is refused here already, and fills no log.
-	if _, _, p := h.Control.Access().ApplySigned(c); p != nil && p.Code == score.Unsigned {
+	// What changes nothing is answered here already, and fills no log: everybody can send what
+	// no operator has signed, and once more what the roster shows as signed.
+	state := h.Control.Access()
+	next, _, p := state.ApplySigned(c)
+	switch {
+	case p != nil && p.Code == score.Unsigned:
 		return none, h.Gate.Refuse(admission.ReasonSignature, p)
+	case p != nil && next == nil:
+		return none, p
+	case next == state && c.Change.Setting == nil: // ChangeSigned waits until a setting holds
+		return h.Roster(ctx, r)
 	}
 	if err := h.Control.ChangeSigned(ctx, c); err != nil {
 		return none, err

@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -232,6 +231,44 @@ func (s *State) Announces(c *SignedChange, name string, key []byte) bool {
 	return refused == nil && f.Name == name && bytes.Equal(f.Key, key)
 }
 
+// NewerThan reports whether an operator has signed a change that s has and old does not
+// have. The numbers are compared one by one: a sum of them could be made to wrap around.
+func (s *State) NewerThan(old *State) bool {
+	for id, o := range s.Operators {
+		if before := old.Operators[id]; before == nil || o.Number > before.Number {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckLater returns an error unless s can be a later state of the sworn group with the
+// state old. What an operator has signed stays counted, and who is revoked stays revoked.
+func (s *State) CheckLater(old *State) error {
+	switch {
+	case !old.Settings.Sworn:
+		return nil
+	case s.Founder != old.Founder:
+		return errors.New("it is the state of a group with another founder")
+	case old.Settings.Lineage != "" && s.Settings.Lineage != old.Settings.Lineage:
+		return fmt.Errorf("it is the state of another store, %q", s.Settings.Lineage)
+	}
+	for id, o := range old.Operators {
+		switch now := s.Operators[id]; {
+		case now == nil, now.Number < o.Number:
+			return fmt.Errorf("it lacks what the operator %s has signed with the number %d", o.Name, o.Number)
+		case o.Revoked && !now.Revoked:
+			return fmt.Errorf("in it the operator %s, whose key %s was revoked, is one again", o.Name, id)
+		}
+	}
+	for id, g := range old.Grants {
+		if now := s.Grants[id]; g.Revoked && (now == nil || !now.Revoked) {
+			return fmt.Errorf("in it the %s %s of %s, which was revoked, is valid again", g.kind(), id, g.Name)
+		}
+	}
+	return nil
+}
+
 // Fresh reports whether nothing of the state was ever set.
 func (s *State) Fresh() bool {
 	return !s.Settings.Sworn && !s.Guarded && s.Settings.Lineage == "" && s.Settings.Incarnation == "" &&
@@ -389,7 +426,18 @@ func checkKey(k *score.Checker, field string, public []byte) {
 
 // validSworn reports whether the state of a sworn group has what it needs.
 func (s *State) validSworn() bool {
-	return !slices.Contains(slices.Collect(maps.Values(s.Operators)), nil) &&
-		!slices.Contains(slices.Collect(maps.Values(s.Roster)), nil) &&
-		s.Settings.Sworn == (len(s.Operators) > 0) && s.Settings.Sworn == (s.Founder != "")
+	k := score.Checker{}
+	for id, o := range s.Operators {
+		if o == nil || id != score.KeyID(o.Public) {
+			return false
+		}
+		checkKey(&k, "operators", o.Public) // ed25519.Verify panics if the length is another
+	}
+	for name, f := range s.Roster {
+		if f == nil || name != f.Name {
+			return false
+		}
+		checkKey(&k, "roster", f.Key)
+	}
+	return k.Problem == nil && s.Settings.Sworn == (len(s.Operators) > 0) && s.Settings.Sworn == (s.Founder != "")
 }

@@ -19,7 +19,7 @@ type swornGroup struct {
 }
 
 // newSwornGroup starts a sworn group of four frontends.
-func newSwornGroup(t *testing.T) *swornGroup {
+func newSwornGroup(t testing.TB) *swornGroup {
 	t.Helper()
 	g := &swornGroup{group: &group{t: t, dir: t.TempDir(), logs: logs(t)}}
 	g.key = filepath.Join(g.dir, "getafix.key")
