@@ -108,6 +108,13 @@ func TestAVouchWaitsForTheRevisionThatIsNamed(t *testing.T) {
 		}
 		done <- said
 	}()
+	for len(a.catchingUp) == 0 {
+		select {
+		case said := <-done:
+			t.Fatalf("it is answered at once: %+v", said)
+		case <-time.After(time.Millisecond):
+		}
+	}
 	g.store.setMark("12", 9000)
 	if said := <-done; said.Revision != now+1 || said.Status != http.StatusOK {
 		t.Errorf("got %+v; want revision %d", said, now+1)
