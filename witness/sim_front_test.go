@@ -2,6 +2,8 @@ package witness
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -275,12 +277,13 @@ func (f *front) bend() {
 	}
 }
 
-// extra returns what a frontend cosigns beside what the rules allow.
+// extra returns what a frontend cosigns beside what the rules allow. It is sorted, because a
+// world is determined by its seed.
 func (f *front) extra() (all []Head) {
 	n := f.node
 	switch f.world.broken {
 	case breakLate:
-		for h := range n.self.reports {
+		for _, h := range slices.SortedFunc(maps.Keys(n.self.reports), compareHeads) {
 			if root, ok := n.proven[h.Size]; ok && root == h.Root {
 				if _, done := n.self.cosigned[h]; !done {
 					all = append(all, h)
@@ -288,7 +291,7 @@ func (f *front) extra() (all []Head) {
 			}
 		}
 	case breakOlderTimes:
-		for h := range n.self.cosigned {
+		for _, h := range slices.SortedFunc(maps.Keys(n.self.cosigned), compareHeads) {
 			if h.Size < n.state.cosigned.Size {
 				all = append(all, h)
 			}
