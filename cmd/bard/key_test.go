@@ -13,7 +13,6 @@ import (
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
-	"laurel/trust/keyfile"
 	"laurel/trust/signing"
 )
 
@@ -37,7 +36,7 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 	if code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	key, err := keyfile.Read(file)
+	key, err := cli.ReadPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +170,7 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 // signedSong returns alerts that are signed with a key for a store.
 func signedSong(t *testing.T, file, lineage string, n int) (song string) {
 	t.Helper()
-	key, err := keyfile.Read(file)
+	key, err := cli.ReadPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}

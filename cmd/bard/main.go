@@ -15,7 +15,6 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/score"
-	"laurel/trust/keyfile"
 )
 
 func main() {
@@ -70,7 +69,7 @@ Keep the file secret: everybody who has it can post in your name until an operat
 	out := c.Flags().String("out", "bard.key", "the new `FILE`")
 	cli.NoEnvironment(c.Flags())
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		key, err := keyfile.New(*out)
+		key, err := cli.NewPrivateKey(*out)
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,6 @@ import (
 	"laurel/score"
 	"laurel/score/mark"
 	"laurel/trust/access"
-	"laurel/trust/keyfile"
 	"laurel/trust/signing"
 )
 
@@ -170,7 +169,7 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 	_, mine := keyOf("cacofonix")
 	_, other := keyOf("other")
 	file := filepath.Join(t.TempDir(), "bard.key")
-	key, err := keyfile.New(file)
+	key, err := cli.NewPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,14 +9,13 @@ import (
 	"testing"
 
 	"laurel/score"
-	"laurel/trust/keyfile"
 )
 
 // newSigner returns a target with a new key, and the key's id.
 func newSigner(t *testing.T, urls ...string) (signer *Target, id string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bard.key")
-	key, err := keyfile.New(file)
+	key, err := NewPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}
