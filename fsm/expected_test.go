@@ -133,7 +133,7 @@ func TestAnExpectedPostIsAppliedAsEverywhereElse(t *testing.T) {
 	}
 }
 
-// Data that are not in the stored form are refused by all, whoever has verified what.
+// Data that are not in the stored form are refused by all, also by the frontend that verified them.
 func TestAnExpectedPostMustBeCanonical(t *testing.T) {
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")
 	for _, text := range []string{`{"text":"rain"}`, `{"text":"rain" }`, `{"text":"ra\u0069n"}`} {
