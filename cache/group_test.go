@@ -2,6 +2,8 @@ package cache
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 )
@@ -62,7 +64,8 @@ func (g *group) deliver() {
 		for _, o := range g.master.Outbox() {
 			g.undelivered[o.Member] = append(g.undelivered[o.Member], o)
 		}
-		for id, list := range g.undelivered {
+		for _, id := range slices.Sorted(maps.Keys(g.undelivered)) { // a test is the same each time
+			list := g.undelivered[id]
 			if g.silent[id] || len(list) == 0 {
 				continue
 			}
