@@ -39,8 +39,8 @@ func AppliedCommit(machine *fsm.Machine, log raft.LogStore) Commit {
 // CommitHints passes the master's commit index to the local Raft before Raft's own
 // message does.
 //
-// A follower learns that an entry is committed from the next message of its leader, 20 to
-// 40 ms later if nothing else is written. A reader that was just told of a change would
+// A follower learns that an entry is committed from the next message of its leader, 200 to
+// 400 ms later if nothing else is written. A reader that was just told of a change would
 // wait that long for this frontend's state machine. So the master's stream has, with each
 // push, the last committed entry, and CommitHints gives it to the local Raft as an empty
 // AppendEntries request, as the leader's next heartbeat would.

@@ -99,7 +99,7 @@ func (g *Gate) grantOf(
 
 const (
 	// grantTimeout is how long a request waits for a grant that is not known here. A
-	// frontend applies a new grant some 20 to 40 ms after the master.
+	// frontend applies a new grant soon after the master: push.CommitHints names its entry.
 	grantTimeout = 300 * time.Millisecond
 	grantPoll    = 10 * time.Millisecond
 	// maxAwaiting is how many requests wait for a grant at once. Others do not wait.
