@@ -50,9 +50,9 @@ worlds:
 power:
     LAUREL_CI=full go test -count=1 -timeout 20m -v -run '^TestPowerLoss$' ./cluster
 
-# the model of the push protocol, exhaustively (needs spin and gcc)
+# the models of the push protocol and of certificates, exhaustively (needs spin and gcc)
 model:
-    LAUREL_CI=full go test -count=1 -v -timeout 20m ./cache/model
+    LAUREL_CI=full go test -count=1 -v -timeout 20m ./cache/model ./witness/model
 
 # durable events a second and their latency, beside etcd
 bench *args:

@@ -18,6 +18,7 @@ const (
 	raft   = "github.com/hashicorp/raft"
 	json   = "github.com/go-json-experiment/json"
 	norm   = "golang.org/x/text/unicode/norm"
+	note   = "golang.org/x/mod/sumdb/note"
 )
 
 // rule is what the packages under one directory may import. Tests may import more of ours, but
@@ -49,21 +50,28 @@ var layout = map[string]rule{
 	"fsm/view": {ours: []string{
 		"score", "trust/access", "fsm/database", "fsm/identity", "fsm/index", "fsm/ranked", "fsm/timeline",
 	}},
-	"trust/signing": {ours: []string{"score"}, strict: true, others: []string{json}},
-	"trust/access":  {ours: []string{"score"}, strict: true},
-	"trust/pki":     {ours: []string{"internal/address"}, strict: true},
-	"cluster":       {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
+	"trust/signing": {ours: []string{"score", "trust/merkle"}, strict: true, others: []string{json}},
+	"trust/merkle":  {strict: true},
+	"trust/access":  {ours: []string{"score", "trust/operator"}, strict: true, others: []string{json}},
+	// What operators sign.
+	"trust/operator": {ours: []string{"score"}, strict: true},
+	"trust/keyfile":  {strict: true},
+	"trust/pki":      {ours: []string{"internal/address"}, strict: true},
+	"witness":        {ours: []string{"trust/merkle"}, strict: true, others: []string{note}},
+	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "witness", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},
 	"cluster/poll":       {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},
+	"cluster/sworn":      {ours: []string{"trust/access", "trust/keyfile", "trust/pki"}},
 	"cluster/readindex":  {ours: []string{"cluster/peer"}},
-	"httpapi":            {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
+	"httpapi":            {ours: []string{"score", "cache", "trust/access", "witness", "internal"}, never: []string{raft}},
 	"client":             {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
 	"client/eventstream": {strict: true},
-	"cmd":                {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
+	"client/verify":      {ours: []string{"score", "client", "witness"}, strict: true, others: []string{json}},
+	"cmd":                {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "witness", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
-	"internal":         {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
+	"internal":         {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "witness", "internal"}},
 	"internal/address": {strict: true},
 }
 

@@ -302,3 +302,15 @@ func (c *Client) Revoke(ctx context.Context, id string) error {
 func (c *Client) Audit(ctx context.Context, p Page) (access.AuditPage, error) {
 	return get[access.AuditPage](ctx, c, "/v1/audit", p.Query())
 }
+
+// Roster returns the operators and the frontends of a sworn group, as a frontend reports
+// them.
+func (c *Client) Roster(ctx context.Context) (access.RosterView, error) {
+	return get[access.RosterView](ctx, c, "/v1/roster", nil)
+}
+
+// ChangeSigned makes a change that an operator of a sworn group has signed; see
+// access.Sign. Repeating an operator's last change is harmless.
+func (c *Client) ChangeSigned(ctx context.Context, change *access.SignedChange) error {
+	return c.request(ctx, call{method: http.MethodPost, path: "/v1/roster/changes"}, change, nil)
+}

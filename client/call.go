@@ -182,7 +182,7 @@ func (r *call) settle(a *response, mayHaveApplied bool) (body []byte, err error)
 	case !mayHaveApplied || r.method == http.MethodGet:
 	case r.removes && hasCode(err, score.NotFound):
 		return nil, nil
-	case r.path == eventsPath && !hasCode(err, score.Unauthorized, score.Forbidden):
+	case r.path == eventsPath && !hasCode(err, score.Unauthorized, score.Forbidden, score.Unsigned):
 		// An event that was applied would be a duplicate, whatever else is wrong with it.
 	default:
 		err = r.unknown(err)

@@ -167,6 +167,17 @@ func (c *Client) Close() {
 	}
 }
 
+// URLs returns the URLs of the frontends that the client uses: those that New was given, and
+// then those that the group lists, which is what one frontend says.
+func (c *Client) URLs() []string { return c.frontends.urls() }
+
+// PostAt posts a JSON body to one frontend, without another attempt, and returns its response
+// of any status.
+func (c *Client) PostAt(ctx context.Context, url, path string, body []byte) (status int, response []byte, err error) {
+	a, err := c.attempt(ctx, url, call{method: http.MethodPost, path: path, body: body})
+	return a.status, a.body, err
+}
+
 // NoticeKind is the kind of a Notice.
 type NoticeKind string
 

@@ -299,7 +299,7 @@ func (s *Stream) exhausted(quiet time.Duration, last error) error {
 // may have had it when the events were sent before.
 func (s *Stream) refused(err error) error {
 	unknown := s.unknown(err)
-	if unknown != nil && hasCode(err, score.Unauthorized, score.Forbidden) {
+	if unknown != nil && hasCode(err, score.Unauthorized, score.Forbidden, score.Unsigned) {
 		return unknown
 	}
 	return err

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 	"laurel/trust/signing"
 
 	"github.com/go-json-experiment/json"
@@ -337,9 +337,9 @@ func (s *Stream) prepare(l *Line) (err error) {
 
 // signable returns how many unready events to sign now. The stream must be locked.
 func (s *Stream) signable() int {
-	n := min(len(s.queue)-s.ready, merkle.MaxTree)
+	n := min(len(s.queue)-s.ready, eventsig.MaxTree)
 	busy := s.ready >= min(busyEvents, (s.o.Window+1)/2)
-	if busy && n < merkle.MaxTree && !s.closed {
+	if busy && n < eventsig.MaxTree && !s.closed {
 		return 0
 	}
 	return n

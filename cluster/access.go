@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"slices"
@@ -41,14 +42,36 @@ func (a *accessControl) ChangeAccess(ctx context.Context, change access.Change) 
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
 	}
+	encoded, err := entry.EncodeChange(change)
+	if err != nil {
+		return score.Problemf(score.InvalidEvent, "%v", err)
+	}
+	return a.propose(ctx, &change, encoded)
+}
+
+// ChangeSigned is ChangeAccess for a change that an operator of a sworn group has signed.
+// Repeating the last one of an operator is harmless.
+func (a *accessControl) ChangeSigned(ctx context.Context, c *access.SignedChange) error {
+	if sworn := c.Change.Sworn; sworn != nil && sworn.Found != nil {
+		return score.Problemf(score.InvalidEvent, "only the frontend that makes a group founds it").At("change.sworn")
+	}
+	encoded, err := entry.EncodeSigned(c)
+	if err != nil {
+		return score.Problemf(score.InvalidEvent, "%v", err)
+	}
+	return a.propose(ctx, &c.Change, encoded)
+}
+
+// propose makes an encoded change, and waits until it holds.
+func (a *accessControl) propose(ctx context.Context, change *access.Change, encoded []byte) error {
 	lead := a.leadership()
 	if lead == nil {
 		return peer.NotMaster()
 	}
-	if p := checkAccessChange(&change); p != nil {
+	if p := checkAccessChange(change); p != nil {
 		return p
 	}
-	if err := a.commit(ctx, change); err != nil {
+	if err := a.commit(ctx, change, encoded); err != nil {
 		return err
 	}
 	if change.Setting != nil && change.Setting.Name == access.SettingCacheMode {
@@ -93,11 +116,7 @@ func checkAccessChange(c *access.Change) *score.Problem {
 	return nil
 }
 
-func (a *accessControl) commit(ctx context.Context, change access.Change) error {
-	encoded, err := entry.EncodeChange(change)
-	if err != nil {
-		return score.Problemf(score.InvalidEvent, "%v", err)
-	}
+func (a *accessControl) commit(ctx context.Context, change *access.Change, encoded []byte) error {
 	response, err := a.proposer.propose(ctx, encoded)
 	if err != nil {
 		return changeProblem("access", err)
@@ -120,6 +139,24 @@ func (a *accessControl) commit(ctx context.Context, change access.Change) error 
 func (a *accessControl) founded() bool {
 	state := a.machine.Access()
 	return state.Settings.Incarnation != "" && (state.Guarded || !a.opts.Guarded)
+}
+
+// foundingEntry returns the next entry that a store needs which is not founded. The one that
+// makes the store sworn comes first: only the first entry can.
+func (a *accessControl) foundingEntry() (*access.Change, []byte, error) {
+	next := a.founding()
+	if a.opts.Sworn.Operator == nil || !a.machine.Access().Fresh() {
+		encoded, err := entry.EncodeChange(next)
+		return &next, encoded, err
+	}
+	found := &access.SignedChange{Change: access.Change{At: next.At, By: next.By, Sworn: &access.SwornChange{
+		Found: &access.Founding{
+			Operator: a.opts.Sworn.Operator, Name: a.opts.Sworn.Name,
+			Frontend: access.RosterEntry{Name: a.opts.ID, Key: a.witness.Public().(ed25519.PublicKey)},
+		},
+	}}}
+	encoded, err := entry.EncodeSigned(found)
+	return &found.Change, encoded, err
 }
 
 // founding returns the next change that a store needs which is not founded. The
@@ -145,9 +182,14 @@ func (a *accessControl) founding() access.Change {
 // event. It retries until ctx ends.
 func (a *accessControl) found(ctx context.Context) {
 	for !a.founded() && ctx.Err() == nil {
-		next := a.founding()
-		err := a.commit(ctx, next)
+		next, encoded, err := a.foundingEntry()
 		if err == nil {
+			err = a.commit(ctx, next, encoded)
+		}
+		if err == nil {
+			if next.Sworn != nil {
+				a.log.Info("the store is sworn: an operator must sign changes", "operator", a.opts.Sworn.Name)
+			}
 			if next.Guard {
 				a.log.Info("the store is guarded: events must be signed or come with a token")
 			}

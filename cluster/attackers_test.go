@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +38,20 @@ type attacker struct {
 	raft *raft.NetworkTransport
 }
 
+// newWitness returns the key of a frontend that no roster has.
+func newWitness(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func newAttacker(t *testing.T, who *pki.Identity) *attacker {
 	t.Helper()
 	auth := peer.NewAuthenticator(peer.AuthConfig{
-		Identity: who, Access: access.NewState, Logger: testLog(t),
+		Identity: who, Access: access.NewState, Logger: testLog(t), Witness: newWitness(t),
 		Servers: func() []raft.Server { return nil }, Leader: func() raft.ServerID { return "" },
 		Refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "refused"}, []string{"reason"}),
 	})
@@ -405,7 +416,7 @@ func TestAJoinersCertificateAtAVotersAddressIsSentNoMessageOfRaft(t *testing.T) 
 	who.Dir = t.TempDir()
 	thief := g.enroll(who, access.Terms{Nonvoter: true})
 	auth := peer.NewAuthenticator(peer.AuthConfig{
-		Identity: thief, Access: access.NewState, Logger: testLog(t),
+		Identity: thief, Access: access.NewState, Logger: testLog(t), Witness: newWitness(t),
 		Servers: func() []raft.Server { return nil }, Leader: func() raft.ServerID { return "" },
 		Refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "refused"}, []string{"reason"}),
 	})

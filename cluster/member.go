@@ -22,6 +22,7 @@ import (
 	"laurel/cluster/raftlog"
 	"laurel/cluster/readindex"
 	"laurel/cluster/status"
+	"laurel/cluster/sworn"
 	"laurel/fsm"
 	"laurel/fsm/database"
 	"laurel/score"
@@ -75,6 +76,7 @@ type Member struct {
 	*readiness
 	*poster
 	forwarder
+	voucher
 	*accessControl
 	*membership
 	*transfers
@@ -83,6 +85,7 @@ type Member struct {
 	polls      *poll.Reader
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
+	sworn      *sworn.Knowledge    // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -133,10 +136,9 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	if m.opts.Identity != nil {
-		m.auth = peer.NewAuthenticator(peer.AuthConfig{
-			Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-			Refused: m.metrics.PeerRefused, Logger: m.log,
-		})
+		if err = m.startAuth(); err != nil {
+			return err
+		}
 	}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
@@ -162,6 +164,25 @@ func (m *Member) start() (err error) {
 	return nil
 }
 
+// startAuth makes what authenticates the members of a secure group.
+func (m *Member) startAuth() (err error) {
+	if m.witness, err = sworn.WitnessKey(m.opts.Dir); err != nil {
+		return err
+	}
+	m.sworn, err = sworn.Open(sworn.Config{
+		Dir: m.opts.Dir, ID: m.opts.ID, Founder: m.opts.Sworn.Founder, Witness: m.witness, Access: m.machine.Access,
+		Revision: m.machine.Revision, Every: m.scaled(recheckEvery), End: m.end, Logger: m.log,
+	})
+	if err != nil {
+		return err
+	}
+	m.auth = peer.NewAuthenticator(peer.AuthConfig{
+		Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
+		Witness: m.witness, Sworn: m.sworn.State, Refused: m.metrics.PeerRefused, Logger: m.log,
+	})
+	return nil
+}
+
 // wire creates the parts of the member and connects them.
 func (m *Member) wire(reports *status.Reports) {
 	r := m.replica
@@ -171,6 +192,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
+	m.voucher = voucher{r}
 	m.rounds = readindex.New(readindex.Config{
 		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
 		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
@@ -269,6 +291,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	if m.opts.Identity != nil {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
+		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
+	"laurel/cluster/sworn"
 	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -49,6 +50,8 @@ type Options struct {
 	// Identity is the member's certificate, for the name that ServerID returns. Without
 	// it the members do not authenticate each other.
 	Identity *pki.Identity
+	// Sworn describes a sworn group. It needs an Identity.
+	Sworn sworn.Group
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -88,6 +91,9 @@ func CheckID(id string) error {
 func (o *Options) check() error {
 	if err := CheckID(o.ID); err != nil {
 		return err
+	}
+	if len(o.Sworn.Operator) > 0 && (!o.Guarded || o.Identity == nil) {
+		return errors.New("a group that authenticates nobody cannot be sworn")
 	}
 	if o.Private && !o.Guarded {
 		return errors.New("a group that authenticates nobody cannot be private")

@@ -154,6 +154,9 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 		Received:  m.metrics.SnapshotsReceived,
 		Logger:    m.log,
 	}
+	if m.sworn != nil {
+		receiver.Check = m.sworn.CheckSnapshot
+	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
 	if m.opts.Bootstrap && !s.Existing {
 		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type replica struct {
 	machine  *fsm.Machine
 	frontend *cache.Frontend
 	port     *peer.Port
+	witness  ed25519.PrivateKey // this member's key in a roster; nil in an insecure group
 	raft     *raft.Raft
 	leader   *status.LeaderWatch
 	elected  atomic.Pointer[leadership] // since Raft elected this member

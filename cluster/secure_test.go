@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
@@ -32,6 +33,8 @@ func (a *fakeCalendar) advance(d time.Duration) { a.ahead.Add(int64(d)) }
 type secureGroup struct {
 	*group
 	fakeCalendar fakeCalendar
+	operator     ed25519.PrivateKey // of a sworn group
+	number       uint64             // of the operator's last change
 }
 
 func newSecureGroup(t *testing.T, size int) *secureGroup {
@@ -72,7 +75,12 @@ func (g *secureGroup) enroll(who pki.Options, terms access.Terms) *pki.Identity 
 	var issued *pki.IssuedCertificate
 	eventually(g.t, "a join token is used", func() error {
 		issuer := g.master().member().issuer
-		text, err := issuer.NewJoinToken(context.Background(), "operator", time.Hour, 1, terms)
+		var text string
+		if g.operator != nil {
+			text, err = g.signedToken(terms)
+		} else {
+			text, err = issuer.NewJoinToken(context.Background(), "operator", time.Hour, 1, terms)
+		}
 		if err == nil {
 			issued, err = issuer.Enroll(context.Background(), text, csr, who.Member)
 		}

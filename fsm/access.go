@@ -19,12 +19,26 @@ const maxAudit = 10_000 // lines
 // change applies a change of the access control or of a setting.
 func (b *batch) change(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
-	if p != nil {
+	return b.changed(c, next, what, p)
+}
+
+// signedChange applies a change that an operator has signed.
+func (b *batch) signedChange(c *access.SignedChange) score.Result {
+	next, what, p := b.access.ApplySigned(c)
+	return b.changed(&c.Change, next, what, p)
+}
+
+// changed stores the state after a change, unless that is nil.
+func (b *batch) changed(c *access.Change, next *access.State, what string, p *score.Problem) score.Result {
+	if next == nil {
 		return score.Result{Problem: p}
 	}
 	b.access, b.accessChanged = next, true
 	if what != "" {
 		b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
+	}
+	if p != nil {
+		return score.Result{Problem: p}
 	}
 	return score.Result{Status: score.Applied}
 }

@@ -159,6 +159,9 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	if command.Change != nil {
 		return [][]score.Result{{b.change(command.Change)}}, b.tx.Err()
 	}
+	if command.Signed != nil {
+		return [][]score.Result{{b.signedChange(command.Signed)}}, b.tx.Err()
+	}
 	b.m.verifySignatures(b.access, command.Posts)
 	outcome := make([][]score.Result, len(command.Posts))
 	for i, p := range command.Posts {

@@ -189,6 +189,9 @@ func (b *batch) flush() error {
 	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {
 		b.tx.PutJSON(database.Meta, accessKey, b.access)
+		if b.access.Settings.Sworn {
+			b.tx.PutJSON(database.Meta, database.SwornKey, true)
+		}
 	}
 	return b.tx.Flush()
 }

@@ -13,7 +13,7 @@ import (
 
 	"laurel/fsm/entry"
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 )
 
 // invalidEvent is an event that no frontend encodes: its message can be decoded, but its
@@ -138,7 +138,7 @@ func invalidEvents(t tester) map[string]invalidEvent {
 	addEvent("offset of 30 s", "time", func(e *score.Event) { e.Time = e.Time.In(time.FixedZone("", 30)) })
 	addEvent("long key", "signature", func(e *score.Event) { e.Key = strings.Repeat("a", 65) })
 	addEvent("long token", "signature", func(e *score.Event) { e.Token = strings.Repeat("a", 65) })
-	addEvent("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, merkle.MaxSignature+1) })
+	addEvent("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, eventsig.MaxSize+1) })
 	wire := encodeEvent(&good, []byte(`{"text":"x"}`))
 	addNumber := func(name string, field protowire.Number, n uint64) {
 		tagged := protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType)
@@ -155,7 +155,7 @@ func invalidEvents(t tester) map[string]invalidEvent {
 	addDelta("delta from nothing", []byte{9, 0})
 	addDelta("truncated delta", []byte{0x80})
 	addDelta("empty delta", nil)
-	addDelta("too long a delta", append([]byte{0, 0}, make([]byte, merkle.MaxSignature+1)...))
+	addDelta("too long a delta", append([]byte{0, 0}, make([]byte, eventsig.MaxSize+1)...))
 	return all
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"laurel/fsm/view"
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -349,7 +349,7 @@ func TestEachTreeIsCheckedOnceAtEachFrontend(t *testing.T) {
 	}
 	signEvents(t, 1, events[:100])
 	trees := 1
-	for tree := range slices.Chunk(events[100:], merkle.MaxTree) {
+	for tree := range slices.Chunk(events[100:], eventsig.MaxTree) {
 		signEvents(t, 1, tree)
 		trees++
 	}

@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/trust/access"
 )
 
 // Snapshot is the state at one moment. It implements raft.FSMSnapshot.
@@ -48,6 +49,9 @@ type Prepared struct {
 	*head
 	db atomic.Pointer[bolt.DB]
 }
+
+// Access returns the access control of the prepared state.
+func (p *Prepared) Access() *access.State { return p.head.access }
 
 var errUsed = errors.New("the prepared state has already been installed or discarded")
 

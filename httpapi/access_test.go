@@ -134,7 +134,7 @@ func TestEveryRouteHasAPermission(t *testing.T) {
 			if anonymous != http.StatusUnauthorized {
 				t.Errorf("%s: without a token: got %d; want 401", name, anonymous)
 			}
-		case admission.PermitPost, admission.PermitEnroll:
+		case admission.PermitPost, admission.PermitEnroll, admission.PermitSigned:
 			if anonymous == http.StatusOK {
 				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}

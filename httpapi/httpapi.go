@@ -32,6 +32,7 @@ import (
 	"laurel/internal/address"
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/witness"
 )
 
 // What the HTTP port takes of one connection.
@@ -83,6 +84,7 @@ type API struct {
 	admission   *admission.Control
 	hub         *watch.Hub
 	balancer    *balancer
+	catchingUp  chan struct{} // has a token for each vouch that waits for a revision
 	stop        context.CancelFunc
 	// releaseTimeout is the constant of this name, but longer in tests.
 	releaseTimeout time.Duration
@@ -100,6 +102,7 @@ func New(g Group, o Options) *API {
 		metrics:     newMetrics(o.Registry),
 		metricsPage: newMetricsPage(o.Registry),
 		stop:        stop,
+		catchingUp:  make(chan struct{}, maxCatchingUp),
 
 		releaseTimeout: releaseTimeout,
 	}
@@ -192,6 +195,7 @@ type Group struct {
 	Access     admin.AccessControl
 	Membership admin.Membership
 	Trust      admin.Trust
+	Voucher    Voucher
 }
 
 // Status describes this frontend and the group.
@@ -255,6 +259,17 @@ type Reader interface {
 	// Invalidations returns the queue of what has changed for readers of this frontend.
 	// It has one consumer.
 	Invalidations() *cache.Invalidations
+}
+
+// Voucher signs what this frontend says of its own state, in a sworn group.
+type Voucher interface {
+	// AppliedRevision returns the revision of this frontend's own state.
+	AppliedRevision() uint64
+	// AwaitApplied waits until this frontend's own state has a revision.
+	AwaitApplied(ctx context.Context, revision uint64) error
+	// Vouch completes and signs a statement. The error is a *score.Problem in a group that
+	// is not sworn.
+	Vouch(q *witness.Question, s *witness.Statement) error
 }
 
 // Forwarder forwards requests to the master.

@@ -27,6 +27,7 @@ import (
 	"laurel/trust/access"
 	"laurel/trust/pki"
 	"laurel/trust/signing"
+	"laurel/witness"
 )
 
 // testMember is a member of a group without Raft. It reads from a real state machine; what it is
@@ -51,6 +52,7 @@ type testMember struct {
 	store        *testStore
 	lease        *cache.LeaseCheck // of what Find and BoardNow return; nil: all is visible
 	board        func()            // called by Board, unless nil
+	witness      *witness.Key      // nil: the group is not sworn
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -186,6 +188,20 @@ func (g *testMember) Stale(f func(queries.View) error) (time.Duration, bool, err
 	return g.age, !g.unknown, g.store.view(f)
 }
 
+func (g *testMember) AppliedRevision() uint64 { return g.store.Revision() }
+
+func (g *testMember) AwaitApplied(ctx context.Context, revision uint64) error {
+	return g.store.Await(ctx, revision)
+}
+
+func (g *testMember) Vouch(q *witness.Question, s *witness.Statement) error {
+	if g.witness == nil {
+		return score.Problemf(score.NotFound, "the group is not sworn")
+	}
+	s.Store = "gaul"
+	return g.witness.Vouch(q, s)
+}
+
 func (g *testMember) CacheMode() score.CacheMode {
 	mode, _ := g.mode.Load().(score.CacheMode)
 	return cmp.Or(mode, score.Push)
@@ -274,6 +290,9 @@ func groupOf(m groupMember) Group {
 	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}}
 	if trust, ok := m.(admin.Trust); ok {
 		g.Trust = trust
+	}
+	if voucher, ok := m.(Voucher); ok {
+		g.Voucher = voucher
 	}
 	return g
 }

@@ -18,6 +18,7 @@ import (
 	"laurel/score/ranking"
 	"laurel/trust/access"
 	"laurel/trust/pki"
+	"laurel/witness"
 )
 
 func openAPI(t *testing.T) map[string]any {
@@ -127,7 +128,8 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{},
 		"Issued":    pki.IssuedCertificate{},
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{},
-		"Key": access.KeyView{},
+		"Key": access.KeyView{}, "Roster": access.RosterView{}, "Operator": access.OperatorView{},
+		"SignedChange": access.SignedChange{}, "Question": witness.Question{}, "Statement": witness.Statement{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))

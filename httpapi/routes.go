@@ -44,6 +44,7 @@ func (s *server) routes() []route {
 		all, read, watch    = admission.PermitAll, admission.PermitRead, admission.PermitWatch
 		post, enroll, leave = admission.PermitPost, admission.PermitEnroll, admission.PermitLeave
 		operate, join       = admission.PermitOperate, admission.PermitJoin
+		signed              = admission.PermitSigned
 	)
 	metrics := admission.PermitMetrics
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
@@ -63,6 +64,7 @@ func (s *server) routes() []route {
 		list = append(list, route{http.MethodGet, r.Pattern, read, s.read(&r), hit, true})
 	}
 	return append(list,
+		on(http.MethodPost, "/v1/vouch", read, plain(s.vouch)),
 		get("/v1/keys", read, plain(s.admin.Keys)),
 		get("/v1/keys/{id}", read, plain(s.admin.Key)),
 		get("/v1/watch", watch, s.watch),
@@ -77,6 +79,8 @@ func (s *server) routes() []route {
 		on(http.MethodPost, "/v1/cluster/enroll", enroll, atMaster(plain(s.admin.Enroll))),
 		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
 		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(plain(s.admin.ChangeAuthority))),
+		get("/v1/roster", all, plain(s.admin.Roster)),
+		on(http.MethodPost, "/v1/roster/changes", signed, atMaster(plain(s.admin.SignedChange))),
 		get("/v1/access", operate, atMaster(plain(s.admin.Access))),
 		on(http.MethodPost, "/v1/access/grants", operate, atMaster(plain(s.admin.NewGrant))),
 		on(http.MethodDelete, "/v1/access/grants/{id}", operate, atMaster(plain(s.admin.Revoke))),

@@ -84,7 +84,7 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	}
 	defer leave()
 	a, err := e.handle(ctx, r)
-	if e.method == http.MethodGet && !a.IsWritten() && gate.Access() != before {
+	if (e.method == http.MethodGet || e.permit == admission.PermitRead) && !a.IsWritten() && gate.Access() != before {
 		if problem := gate.Admit(ctx, e.permit, r); problem != nil {
 			return handler.Response{}, problem
 		}

@@ -259,3 +259,14 @@ func (g *testMember) ChangeAccess(_ context.Context, c access.Change) error {
 	}
 	return nil
 }
+
+func (g *testMember) ChangeSigned(_ context.Context, c *access.SignedChange) error {
+	data, err := entry.EncodeSigned(c)
+	if err != nil {
+		return err
+	}
+	if p := g.store.apply(data)[0].Problem; p != nil {
+		return p
+	}
+	return nil
+}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/score/eventsig"
 	"laurel/score/fastjson"
-	"laurel/score/merkle"
 	"laurel/score/quote"
 )
 
@@ -212,7 +212,7 @@ func (e *Event) checkSignature(c *Checker) {
 		c.Fail("time", "missing; %s", all)
 	}
 	if c.Problem == nil {
-		if _, err := merkle.ParseSignature(e.Signature); err != nil {
+		if _, err := eventsig.Parse(e.Signature); err != nil {
 			c.Fail("signature", "%s", err)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/score/eventsig"
 	"laurel/score/fastjson"
 	"laurel/score/mark"
-	"laurel/score/merkle"
 )
 
 // A layout lists the members of a struct that has a form in JSON. Reading, writing, the
@@ -321,7 +321,7 @@ func (f *field) readPlain(r *fastjson.Reader, at unsafe.Pointer) bool {
 	case moment:
 		return r.Time((*time.Time)(at))
 	case base64:
-		return r.Base64((*[]byte)(at), 2*merkle.MaxSignature)
+		return r.Base64((*[]byte)(at), 2*eventsig.MaxSize)
 	}
 	return false
 }

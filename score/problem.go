@@ -26,6 +26,7 @@ const (
 	InvalidEvent   Code = "invalid_event"
 	Unauthorized   Code = "unauthorized"
 	Forbidden      Code = "forbidden"
+	Unsigned       Code = "unsigned" // what a sworn group takes only with a signature
 	NotFound       Code = "not_found"
 	SeqGap         Code = "seq_gap"
 	IDConflict     Code = "id_conflict"
@@ -45,6 +46,7 @@ var codes = map[Code]struct {
 	InvalidEvent:   {http.StatusBadRequest, "Invalid request"},
 	Unauthorized:   {http.StatusUnauthorized, "Authentication required"},
 	Forbidden:      {http.StatusForbidden, "Permission denied"},
+	Unsigned:       {http.StatusForbidden, "Signature required"},
 	NotFound:       {http.StatusNotFound, "Not found"},
 	SeqGap:         {http.StatusConflict, "Gap in the sequence"},
 	IDConflict:     {http.StatusConflict, "Identity already in use"},

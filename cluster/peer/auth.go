@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -46,8 +47,13 @@ type AuthConfig struct {
 	Servers  func() []raft.Server // the latest configuration; first called after Open
 	Leader   func() raft.ServerID // that Raft follows, or this member if it leads; "" for none
 	Access   func() *access.State // the applied access control
-	Refused  *prometheus.CounterVec
-	Logger   *slog.Logger
+	// Witness is this member's own key, with which it says hello; nil for a member without.
+	Witness ed25519.PrivateKey
+	// Sworn returns the access control of a sworn group, as far as this member has ever known
+	// it; nil for another group.
+	Sworn   func() *access.State
+	Refused *prometheus.CounterVec
+	Logger  *slog.Logger
 }
 
 // Authenticator checks the certificates of connections between members, in both
@@ -71,7 +77,7 @@ func NewAuthenticator(c AuthConfig) *Authenticator {
 		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger,
 			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember, pki.WrongRole,
-			reasonRemoved, reasonHandshake, reasonCrowded),
+			reasonRemoved, reasonHandshake, reasonCrowded, reasonWitness),
 	}
 }
 
@@ -252,7 +258,9 @@ func (p *Port) Recheck() (pending bool) {
 	now := time.Now()
 	for _, c := range open {
 		reason, err := reasonRemoved, errRemoved
-		if !auth.Removed(raft.ServerID(c.peer.Member)) {
+		if strange := auth.checkWitness(c.peer, c.witness); strange != nil {
+			reason, err = reasonWitness, strange
+		} else if !auth.Removed(raft.ServerID(c.peer.Member)) {
 			if _, err = auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {
 				continue
 			}

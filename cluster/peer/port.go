@@ -158,6 +158,8 @@ type conn struct {
 	// connection.
 	tls  *tls.Conn
 	peer pki.Holder
+	// witness is what the peer has said in its hello; nil for nothing.
+	witness *hello
 	// rejectedSince is the time in ns since which the peer's certificate is no longer
 	// accepted; 0 while it is.
 	rejectedSince atomic.Int64
@@ -206,6 +208,9 @@ func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, pream
 		return nil, err
 	}
 	err = p.config.Auth.clientHandshake(ctx, c, to)
+	if err == nil {
+		err = p.config.Auth.dialHello(ctx, c)
+	}
 	if err == nil {
 		err = p.checkReceiver(ctx, c, preamble[0])
 	}
@@ -263,6 +268,9 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	}
 	c.SetReadDeadline(deadline)
 	protocol, err := p.readPreamble(c)
+	if err == nil && c.witness == nil {
+		err = p.config.Auth.admitWitness(c, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -298,6 +306,14 @@ func (p *Port) readPreamble(r io.Reader) (protocol byte, err error) {
 	var b [256]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
 		return 0, err
+	}
+	if c, ok := r.(*conn); ok && b[0] == protocolHello && p.config.Auth.answersHello(c) {
+		if err := p.config.Auth.acceptHello(c); err != nil {
+			return 0, err
+		}
+		if _, err := io.ReadFull(r, b[:1]); err != nil {
+			return 0, err
+		}
 	}
 	switch protocol = b[0]; protocol {
 	case ProtocolHTTP:

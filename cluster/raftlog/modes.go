@@ -12,11 +12,11 @@ import (
 )
 
 // owned are the patterns of the files and directories that Laurel keeps in a data
-// directory. Package cmd/laurel makes trust, with the member's keys, and internal/frontend
-// the files about operators.
+// directory. Package cmd/laurel makes trust, with the member's keys, internal/frontend the
+// files about operators, and package sworn those about the keys of frontends.
 var owned = []string{
 	identityFile, removedFile, divergedFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*", "trust",
-	"operator.token", "operator.recovery",
+	"operator.token", "operator.recovery", "witness.key", "sworn.json",
 }
 
 // Modes of what a data directory holds: only the owner has access.

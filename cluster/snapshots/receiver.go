@@ -17,6 +17,7 @@ import (
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/peer"
 	"laurel/fsm"
+	"laurel/trust/access"
 )
 
 // Outcomes of receiving a snapshot.
@@ -48,6 +49,9 @@ type Receiver struct {
 	Fail      func(error)            // ends the member after an error of its disk
 	Received  *prometheus.CounterVec // receptions, by outcome
 	Logger    *slog.Logger
+	// Check returns an error for the state of a snapshot that this member does not believe;
+	// nil believes each.
+	Check func(*access.State) error
 
 	mu      sync.Mutex
 	current *reception // nil if there is none
@@ -220,6 +224,11 @@ func (r *Receiver) install(one *reception, request *raft.InstallSnapshotRequest)
 	// A later state contains everything that was applied here.
 	if here := r.Machine.Revision(); one.prepared.Revision < here {
 		return Failed, fmt.Errorf("it would set revision %d back to %d", here, one.prepared.Revision)
+	}
+	if r.Check != nil {
+		if err := r.Check(one.prepared.Access()); err != nil {
+			return Failed, fmt.Errorf("it is false: %w", err)
+		}
 	}
 	if err := r.follow(request); err != nil {
 		return Failed, err

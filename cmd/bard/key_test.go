@@ -13,6 +13,7 @@ import (
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
+	"laurel/trust/keyfile"
 	"laurel/trust/signing"
 )
 
@@ -36,7 +37,7 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 	if code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	key, err := cli.ReadPrivateKey(file)
+	key, err := keyfile.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 // signedSong returns alerts that are signed with a key for a store.
 func signedSong(t *testing.T, file, lineage string, n int) (song string) {
 	t.Helper()
-	key, err := cli.ReadPrivateKey(file)
+	key, err := keyfile.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/keyfile"
 )
 
 func main() {
@@ -69,7 +70,7 @@ Keep the file secret: everybody who has it can post in your name until an operat
 	out := c.Flags().String("out", "bard.key", "the new `FILE`")
 	cli.NoEnvironment(c.Flags())
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		key, err := cli.NewPrivateKey(*out)
+		key, err := keyfile.New(*out)
 		if err != nil {
 			return err
 		}

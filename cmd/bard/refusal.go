@@ -51,7 +51,8 @@ func isTaken(p *score.Problem) bool {
 // concernsAll reports whether an event was refused for a reason that is not in its content.
 func concernsAll(reason error) bool {
 	p, ok := errors.AsType[*score.Problem](reason)
-	return ok && (isTaken(p) || p.Code == score.SeqGap || p.Code == score.Unauthorized || p.Code == score.Forbidden)
+	return ok && (isTaken(p) || p.Code == score.SeqGap || p.Code == score.Unauthorized || p.Code == score.Forbidden ||
+		p.Code == score.Unsigned)
 }
 
 // note notes an event that is about to be sent. If its contest is not valid, an alert in its

@@ -73,7 +73,7 @@ its hash.`,
 		"largest number of events per second at each frontend; 0 is the frontend's own limit")
 	flags.StringVar(&expires, "expires", "",
 		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
 		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
 			g.Types = append(g.Types, score.Type(t))
@@ -93,7 +93,7 @@ its hash.`,
 		if g.Expires, err = parseExpiry(expires); err != nil {
 			return cli.Usagef("--expires: %w", err)
 		}
-		return grant(cmd, c, g)
+		return grant(cmd, c, k, g)
 	})
 }
 
@@ -110,14 +110,20 @@ func notEmpty(flags *pflag.FlagSet, names ...string) error {
 }
 
 // grant makes a grant and prints its id, or its token.
-func grant(cmd *cobra.Command, c *client.Client, g access.GrantRequest) error {
+func grant(cmd *cobra.Command, c *client.Client, k *operatorKey, g access.GrantRequest) error {
 	already := ""
-	if had, err := hasGrant(cmd.Context(), c, &g); err != nil {
-		return err
-	} else if had {
-		already = " already"
+	var made access.GrantResponse
+	var err error
+	if k.given() {
+		made, err = signedGrant(cmd.Context(), c, k, g)
+	} else {
+		if had, err := hasGrant(cmd.Context(), c, &g); err != nil {
+			return err
+		} else if had {
+			already = " already"
+		}
+		made, err = c.Grant(cmd.Context(), g)
 	}
-	made, err := c.Grant(cmd.Context(), g)
 	if err != nil {
 		return err
 	}
@@ -172,10 +178,14 @@ The last operator's token that does not expire cannot be revoked.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
+		revoke := c.Revoke
+		if k.given() {
+			revoke = func(ctx context.Context, id string) error { return k.change(ctx, c, access.Change{Revoke: id}) }
+		}
 		for _, arg := range args {
 			id := tokenID(arg)
-			if err := c.Revoke(cmd.Context(), id); err != nil {
+			if err := revoke(cmd.Context(), id); err != nil {
 				return fmt.Errorf("revoke %s: %w", id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", id)

@@ -216,7 +216,8 @@ func newSettingsCommand() *cobra.Command {
                they are read. Posts wait for no frontend, and the header Age says how old an answer can be.
   incarnation  names the store's revisions; the ids of watchers begin with it
   lineage      names the store; signatures name it
-  private      true: scores are shown only to callers with a reader's token`,
+  private      true: scores are shown only to callers with a reader's token
+  sworn        true: changes must be signed by an operator, and events by bards`,
 		Example: `  laurel cluster settings
   laurel cluster settings --json`,
 		Args: cobra.NoArgs,
@@ -236,7 +237,7 @@ frontend ends the watchers that have no reader's token.`,
   laurel cluster set cache_mode=pull --to http://127.0.0.1:8002`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
 		var wanted []access.Setting
 		for _, arg := range args {
 			name, value, ok := strings.Cut(arg, "=")
@@ -249,8 +250,12 @@ frontend ends the watchers that have no reader's token.`,
 		if err != nil {
 			return err
 		}
+		set := func(ctx context.Context, s access.Setting) error { return c.ChangeSetting(ctx, s.Name, s.Value) }
+		if k.given() {
+			set = func(ctx context.Context, s access.Setting) error { return k.change(ctx, c, access.Change{Setting: &s}) }
+		}
 		for _, s := range wanted {
-			if err := c.ChangeSetting(cmd.Context(), s.Name, s.Value); err != nil {
+			if err := set(cmd.Context(), s); err != nil {
 				return fmt.Errorf("change %s: %w", s.Name, err)
 			}
 			already := ""
@@ -315,11 +320,21 @@ Keep it secret: everybody who has it can add a frontend to the group.`,
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
 	flags := c.Flags()
-	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
+	return withOperator(c, func(cmd *cobra.Command, _ []string, c *client.Client, k *operatorKey) error {
 		if err := notEmpty(flags, "host"); err != nil {
-			return "", err
+			return err
 		}
-		return c.NewJoinToken(ctx, ttl, uses, terms)
+		make := c.NewJoinToken
+		if k.given() {
+			make = func(ctx context.Context, ttl time.Duration, uses int, terms access.Terms) (string, error) {
+				return signedJoinToken(ctx, c, k, ttl, uses, terms)
+			}
+		}
+		text, err := make(cmd.Context(), ttl, uses, terms)
+		if err == nil {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+		}
+		return err
 	})
 }
 

@@ -212,7 +212,8 @@ func TestWrongUsageSendsNoRequest(t *testing.T) {
 	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard",
 		"leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2",
 		"cluster join --id f4", "cluster join --id f4 --peer p:1 --url h:2", "cluster join --id f4 --peer p:1 --url h",
-		"cluster join --id f4 --peer p:1 --url ftp://h", "cluster transfer a b", "cluster set", "cluster set private", "cluster set =x"} {
+		"cluster join --id f4 --peer p:1 --url ftp://h", "cluster transfer a b", "cluster set", "cluster set private", "cluster set =x",
+		"scores A/1 --verify=now", "scores A/1 --verify=soon --policy x", "scores A/1 --verify=now --policy /no/such/file"} {
 		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage ||
 			len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)

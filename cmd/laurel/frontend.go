@@ -35,6 +35,10 @@ type frontendFlags struct {
 	joinToken string
 	certFile  string // with the certificate for clients
 	keyFile   string // of that certificate
+
+	sworn        bool
+	operatorKey  string // the public key of the first operator of a sworn group, or a file with it
+	operatorName string
 }
 
 // Values of --metrics.
@@ -133,6 +137,12 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.BoolVar(&m.Private, "private", false,
 		"with --bootstrap: the new group shows scores only to callers with a reader's token; "+
 			"later, laurel cluster set private=true or false changes that")
+	flags.BoolVar(&f.sworn, "sworn", false,
+		"with --bootstrap: an operator must sign the changes of the new group, and a bard its events; of use with four "+
+			"voters, of which one may then be corrupt")
+	flags.StringVar(&f.operatorKey, "operator-key", "",
+		"with --sworn: the `PUBLIC` key of the first operator, as laurel operator key new prints it, or a file with it")
+	flags.StringVar(&f.operatorName, "operator-name", "operator", "with --sworn: the name of the first operator")
 	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
 		"origins whose web pages may read, such as https://scores.example (default all, unless the group is private); "+
 			"none may make changes")
@@ -194,6 +204,9 @@ func (f *frontendFlags) check() error {
 			return cli.Usagef("--cors-origin: %w", err)
 		}
 		f.API.Origins[i] = origin
+	}
+	if err := f.checkSworn(); err != nil {
+		return err
 	}
 	return f.checkAddresses()
 }

@@ -16,12 +16,12 @@ import (
 	"laurel/score"
 )
 
-// question returns the path and the query of the read that a command line asks for.
-type question func(args []string) (path string, query url.Values, err error)
+// readQuestion returns the path and the query of the read that a command line asks for.
+type readQuestion func(args []string) (path string, query url.Values, err error)
 
 // readCommand makes c print the answer to one read, followed by notes if it is text, and
 // adds the flags for it.
-func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command {
+func readCommand(c *cobra.Command, ask readQuestion, notes ...string) *cobra.Command {
 	asJSON := jsonFlag(c)
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		path, query, err := ask(args)
@@ -88,7 +88,7 @@ func newScoresCommand() *cobra.Command {
 		"only contests that are `live, next or finished`, in the order of their start, or the last finished first")
 	flags.IntVar(&page.Limit, "limit", 0, "largest number of contests; 0 is the frontend's default")
 	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")
-	return readCommand(c, func(args []string) (string, url.Values, error) {
+	return verifiableCommand(c, func(args []string) (string, url.Values, error) {
 		if len(args) == 0 {
 			return client.ScorePath(""), client.ScoresQuery(f, page), nil
 		}
@@ -102,7 +102,7 @@ func newScoresCommand() *cobra.Command {
 }
 
 func newMedalsCommand() *cobra.Command {
-	return readCommand(&cobra.Command{
+	return verifiableCommand(&cobra.Command{
 		Use:   "medals COMPETITION [ORGANISATION]",
 		Short: "Show a medal table, or one row of it",
 		Example: `  laurel medals OG50BC
@@ -130,7 +130,7 @@ func newLeaderboardCommand() *cobra.Command {
 	flags.IntVar(&p.Limit, "limit", 0, "largest number of rows; 0 is the frontend's default")
 	flags.StringVar(&p.After, "after", "", "continue after the `next` of the page before")
 	flags.StringVar(&p.Around, "around", "", "the `competitor` in the middle of the page")
-	return readCommand(c, func(args []string) (string, url.Values, error) {
+	return verifiableCommand(c, func(args []string) (string, url.Values, error) {
 		if p.After != "" && p.Around != "" {
 			return "", nil, cli.Usagef("--after does not go with --around: each says where the page begins")
 		}

@@ -54,6 +54,10 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 			"peer", o.Peer)
 	}
 	o.Guarded = true
+	if err := f.swornOptions(); err != nil {
+		return err
+	}
+	o.Sworn.Founder = founderOf(f.joinToken)
 	o.Identity, err = f.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: f.hosts()})
 	return err
 }

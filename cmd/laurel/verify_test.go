@@ -18,6 +18,7 @@ import (
 	"laurel/score"
 	"laurel/score/mark"
 	"laurel/trust/access"
+	"laurel/trust/keyfile"
 	"laurel/trust/signing"
 )
 
@@ -169,7 +170,7 @@ func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 	_, mine := keyOf("cacofonix")
 	_, other := keyOf("other")
 	file := filepath.Join(t.TempDir(), "bard.key")
-	key, err := cli.NewPrivateKey(file)
+	key, err := keyfile.New(file)
 	if err != nil {
 		t.Fatal(err)
 	}

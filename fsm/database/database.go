@@ -35,22 +35,32 @@ import (
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
 
-const cleanMark = "clean " + string(rune('0'+formatVersion)) + " "
+const (
+	cleanMark      = "clean " + string(rune('0'+formatVersion)) + " "
+	swornCleanMark = "clean " + string(rune('0'+swornVersion)) + " "
+)
 
 // formatVersion is the version of the format of the database and its snapshots. It must
 // change with the buckets, their keys and their values, so that no version of Laurel reads
 // the records of another one.
 const formatVersion = 3
 
+// swornVersion is the version of the format of a database that has SwornKey. It keeps
+// versions of Laurel that know nothing of sworn groups from reading its state as that of
+// another group, in which nothing must be signed.
+const swornVersion = 4
+
+func isSworn(r Reader) bool { return r.Bucket(Meta).Get(SwornKey) != nil }
+
 func markerPath(path string) string { return path + ".mark" }
 
 // writeMarker durably writes the marker of the file at path.
-func writeMarker(path, checksum string) error {
+func writeMarker(path, mark, checksum string) error {
 	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(cleanMark + checksum + "\n")
+	_, err = f.WriteString(mark + checksum + "\n")
 	if err == nil {
 		err = f.Sync()
 	}
@@ -157,7 +167,11 @@ func distrust(path string) string {
 	if err != nil {
 		return fmt.Sprintf("its marker cannot be read: %v", err)
 	}
-	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), cleanMark)
+	text := strings.TrimSpace(string(marker))
+	want, clean := strings.CutPrefix(text, cleanMark)
+	if !clean {
+		want, clean = strings.CutPrefix(text, swornCleanMark)
+	}
 	switch words := strings.Fields(string(marker)); {
 	case clean:
 	case len(words) == 3 && words[0] == "clean":
@@ -215,12 +229,19 @@ func create(path string) (*bolt.DB, error) {
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.
 func Close(path string, db *bolt.DB) error {
-	if err := errors.Join(db.Sync(), db.Close()); err != nil {
+	mark := cleanMark
+	err := db.View(func(tx *bolt.Tx) error {
+		if isSworn(tx) {
+			mark = swornCleanMark
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return &DiskError{path, err}
 	}
 	sum, err := checksum(path)
 	if err == nil {
-		err = writeMarker(path, sum)
+		err = writeMarker(path, mark, sum)
 	}
 	if err != nil {
 		// If the marker survived this, it would still be true: the file was synced.

@@ -33,6 +33,9 @@ var buckets = [][]byte{
 	Audit, Awards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
 
+// SwornKey, in Meta, marks the state of a sworn group; see swornVersion.
+var SwornKey = []byte("sworn")
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrDamaged reports a record whose checksum or content is wrong.

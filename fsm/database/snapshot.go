@@ -22,8 +22,11 @@ import (
 // then a zero byte, the number of records, and a CRC-32C (Castagnoli) of everything
 // before it. The number of a bucket is a byte, its place in buckets counted from 1. The
 // other numbers have 4 bytes, big-endian, the number of records 8. Equal states have
-// equal snapshots, byte for byte.
-const snapshotMagic = "LAURELSN" + string(rune(formatVersion))
+// equal snapshots, byte for byte. The version of a sworn group is another one.
+const (
+	snapshotMagic = "LAURELSN" + string(rune(formatVersion))
+	swornMagic    = "LAURELSN" + string(rune(swornVersion))
+)
 
 // maxValue is more than any record has. The largest is the access control: its limits in package
 // access allow some 20 MB.
@@ -37,7 +40,11 @@ func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
 	sum := crc32.New(castagnoli)
 	buffer := bufio.NewWriterSize(w, 1<<16) // keeps its first error
 	out := io.MultiWriter(sum, buffer)
-	out.Write([]byte(snapshotMagic))
+	magic := snapshotMagic
+	if isSworn(tx) {
+		magic = swornMagic
+	}
+	out.Write([]byte(magic))
 	var scratch []byte
 	records := uint64(0)
 	for i, name := range buckets {
@@ -125,7 +132,7 @@ func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
 	buffer, sum := bufio.NewReaderSize(snapshot, 1<<16), crc32.New(castagnoli)
 	in := io.TeeReader(buffer, sum)
 	magic, err := readBytes(in, len(snapshotMagic))
-	if err != nil || string(magic) != snapshotMagic {
+	if err != nil || string(magic) != snapshotMagic && string(magic) != swornMagic {
 		return errSnapshot
 	}
 	records, lastBucket, lastKey := uint64(0), byte(0), []byte(nil)

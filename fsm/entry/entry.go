@@ -21,7 +21,7 @@ import (
 
 // A log entry is a version byte followed by a message in the protobuf wire format:
 //
-//	entry  { repeated post = 1; change = 2 }
+//	entry  { repeated post = 1; change = 2; signed_change = 3 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7;
 //	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15 }
@@ -31,7 +31,9 @@ import (
 // of an event and a change are canonical JSON. The golden files in testdata/format freeze
 // the format.
 //
-// An entry holds either posts, or one change of the access control or of a setting.
+// An entry holds either posts, or one change of the access control or of a setting. The
+// changes of a sworn group are signed_change, and so is its founding; see
+// access.SignedChange.
 //
 // A frontend stops at an entry that it cannot parse, because skipping the entry would
 // make its state differ from the others'. That is an entry of an unknown version, with an
@@ -55,6 +57,7 @@ const version = 3 // versions 1 and 2 were never released
 const (
 	fieldPost   = 1
 	fieldChange = 2
+	fieldSigned = 3
 
 	fieldPostMode  = 1
 	fieldPostEvent = 2
@@ -128,9 +131,38 @@ func decodeChange(text []byte) (*access.Change, *score.Problem) {
 		return nil, score.Problemf(score.InvalidEvent, "the change is not valid JSON for this version")
 	}
 	canonical, err := json.Marshal(c)
-	if err != nil || c.Actions() != 1 || !bytes.Equal(canonical, text) {
+	if err != nil || c.Actions() != 1 || c.Sworn != nil || !bytes.Equal(canonical, text) {
 		return nil, score.Problemf(score.InvalidEvent,
 			"the change does not do exactly one thing, or is not canonical JSON")
+	}
+	return c, nil
+}
+
+// EncodeSigned encodes a signed change as a log entry.
+func EncodeSigned(c *access.SignedChange) ([]byte, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode the signed change: %w", err)
+	}
+	if _, p := decodeSigned(text); p != nil {
+		return nil, fmt.Errorf("the encoded change cannot be decoded: %w", p)
+	}
+	return appendText([]byte{version}, fieldSigned, text), nil
+}
+
+// Every version refuses what decodeSigned refuses (see above).
+func decodeSigned(text []byte) (*access.SignedChange, *score.Problem) {
+	if len(text) > maxChange {
+		return nil, score.Problemf(score.TooLarge, "the change has %d bytes; the limit is %d", len(text), maxChange)
+	}
+	c := new(access.SignedChange)
+	if err := json.Unmarshal(text, c, json.RejectUnknownMembers(true)); err != nil {
+		return nil, score.Problemf(score.InvalidEvent, "the signed change is not valid JSON for this version")
+	}
+	canonical, err := json.Marshal(c)
+	if err != nil || c.Change.Actions() != 1 || !bytes.Equal(canonical, text) {
+		return nil, score.Problemf(score.InvalidEvent,
+			"the signed change does not do exactly one thing, or is not canonical JSON")
 	}
 	return c, nil
 }
@@ -138,8 +170,9 @@ func decodeChange(text []byte) (*access.Change, *score.Problem) {
 // Command is the decoded content of a log entry.
 type Command struct {
 	Posts   []Post
-	Change  *access.Change // nil if the entry holds posts, or an invalid change
-	Refused *score.Problem // the reason why the change is invalid, or nil
+	Change  *access.Change       // nil if the entry holds no such change, or an invalid one
+	Signed  *access.SignedChange // as well
+	Refused *score.Problem       // the reason why the change is invalid, or nil
 }
 
 // Decode decodes a log entry. The posts alias b. The error is ErrFormat.
@@ -153,6 +186,9 @@ func Decode(b []byte) (c Command, err error) {
 		switch r.field {
 		case fieldChange:
 			c.Change, c.Refused = decodeChange(r.bytes())
+			changes++
+		case fieldSigned:
+			c.Signed, c.Refused = decodeSigned(r.bytes())
 			changes++
 		case fieldPost:
 			p, err := decodePost(r.bytes())

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/score/fastjson"
-	"laurel/score/merkle"
 	"laurel/trust/signing"
 )
 
@@ -66,7 +66,7 @@ func (e *Event) CheckEnvelope() *score.Problem {
 }
 
 func isSenderTooLong(e *score.Event) bool {
-	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > merkle.MaxSignature
+	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > eventsig.MaxSize
 }
 
 func checkForm(e *score.Event) *score.Problem {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -54,6 +54,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(encoded)
 	}
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	for _, c := range []access.Change{
+		{At: at, By: "getafix", Revoke: "feed"},
+		{At: at, By: "getafix", Sworn: &access.SwornChange{Frontend: &access.RosterEntry{Name: "f2", Key: make([]byte, 32)}}},
+	} {
+		signed, err := access.Sign(key, "games", 1, c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		encoded, err := EncodeSigned(signed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxFuzzInput {
 			return
@@ -65,6 +80,15 @@ func FuzzDecode(f *testing.F) {
 		for _, p := range command.Posts {
 			for i := range p.Events {
 				checkRoundTrip(t, &p.Events[i])
+			}
+		}
+		if command.Signed != nil {
+			encoded, err := EncodeSigned(command.Signed)
+			if err != nil {
+				t.Fatalf("%+v was decoded and cannot be encoded: %v", command.Signed, err)
+			}
+			if again, err := Decode(encoded); err != nil || !reflect.DeepEqual(again.Signed, command.Signed) {
+				t.Fatalf("%+v became %+v: %v", command.Signed, again.Signed, err)
 			}
 		}
 		if command.Change == nil {
@@ -105,10 +129,10 @@ func FuzzDelta(f *testing.F) {
 	f.Add([]byte(nil), events[4].Signature, []byte{0, 0})
 	f.Add(events[4].Signature, events[4].Signature[:70], []byte{0xff})
 	f.Fuzz(func(t *testing.T, previous, signature, delta []byte) {
-		if s, ok := readDelta(new(signatureRoom), previous, delta); ok && len(s) > merkle.MaxSignature {
+		if s, ok := readDelta(new(signatureRoom), previous, delta); ok && len(s) > eventsig.MaxSize {
 			t.Fatalf("the restored signature has %d bytes", len(s))
 		}
-		if len(previous) > merkle.MaxSignature || len(signature) > merkle.MaxSignature {
+		if len(previous) > eventsig.MaxSize || len(signature) > eventsig.MaxSize {
 			return
 		}
 		list, ok := DecodeSignatures(AppendSignature(AppendSignature(nil, nil, previous), previous, signature))

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 )
 
 // The signatures of events that were signed in one tree resemble each other: they share
@@ -52,7 +52,7 @@ func AppendSignature(b, previous, signature []byte) []byte {
 // is read, up to someSignatures.
 type signatureRoom []byte
 
-const someSignatures = 32 * merkle.MaxSignature
+const someSignatures = 32 * eventsig.MaxSize
 
 func (room *signatureRoom) concat(front, own, back []byte) []byte {
 	b := *room
@@ -78,7 +78,7 @@ func readDelta(room *signatureRoom, previous, delta []byte) (signature []byte, o
 		return nil, false
 	}
 	own, all := delta[n:], uint64(len(previous))
-	if front > all || back > all || front+back+uint64(len(own)) > merkle.MaxSignature {
+	if front > all || back > all || front+back+uint64(len(own)) > eventsig.MaxSize {
 		return nil, false
 	}
 	if front+back == 0 {

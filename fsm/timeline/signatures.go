@@ -9,7 +9,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 )
 
 // The signatures of events are stored as runs of events with consecutive revisions. The
@@ -24,7 +24,7 @@ const runSize = 4 << 10
 type run struct {
 	first, next uint64 // the revision of its first event, and the one after its last
 	data        []byte // as entry.AppendSignature encodes them
-	last        [merkle.MaxSignature]byte
+	last        [eventsig.MaxSize]byte
 	size        int // of last
 	changed     bool
 }

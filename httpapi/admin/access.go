@@ -25,9 +25,12 @@ func (h *Handlers) Access(_ context.Context, r *handler.Request) (handler.Respon
 }
 
 func accessText(b *bytes.Buffer, v access.View) {
-	if v.Guarded {
+	switch {
+	case v.Sworn:
+		b.WriteString("events must be signed, and an operator must sign changes\n\n")
+	case v.Guarded:
 		b.WriteString("events must be signed, or come with a token\n\n")
-	} else {
+	default:
 		b.WriteString("the store is open: anybody may do anything\n\n")
 	}
 	t := textfmt.NewTable("ID", "NAME", "ROLE", "BY", "COMPETITIONS", "TYPES", "RATE", "EXPIRES", "STATE")
@@ -105,26 +108,9 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 		return none, handler.FieldProblem("expires",
 			"%s has passed; want a time in the future, or none", formatTime(body.Expires))
 	}
-	g := access.Grant{
-		Name:         body.Name,
-		Role:         body.Role,
-		Public:       body.Public,
-		Competitions: body.Competitions,
-		Types:        body.Types,
-		Rate:         body.Rate,
-		Expires:      body.Expires.UTC(),
-		Created:      now,
-	}
-	answer := access.GrantResponse{}
-	if len(g.Public) > 0 {
-		g.ID = score.KeyID(g.Public)
-	} else {
-		token := access.NewBearerToken()
-		g.SetToken(token)
-		answer.Token = token.Text()
-	}
-	answer.ID = g.ID
-	if err := h.changeAccess(ctx, r, access.Change{Grant: &g}); err != nil {
+	g, token := body.Grant(now)
+	answer := access.GrantResponse{ID: g.ID, Token: token}
+	if err := h.changeAccess(ctx, r, access.Change{Grant: g}); err != nil {
 		return none, err
 	}
 	return r.Result(answer, func(b *bytes.Buffer) {

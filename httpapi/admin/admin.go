@@ -34,6 +34,9 @@ type AccessControl interface {
 	Access() *access.State
 	// ChangeAccess makes a change. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error
+	// ChangeSigned makes a change that an operator of a sworn group has signed. Only the
+	// master can.
+	ChangeSigned(ctx context.Context, c *access.SignedChange) error
 }
 
 // AuditTrail gives access to the audit trail.

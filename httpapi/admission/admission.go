@@ -51,6 +51,8 @@ const (
 	PermitLeave
 	// PermitEnroll permits everybody; the body has a join token.
 	PermitEnroll
+	// PermitSigned permits everybody; the body has the signature of an operator.
+	PermitSigned
 )
 
 // Reads reports whether n is for answers that a page of another origin may read.
@@ -83,7 +85,7 @@ const (
 	reasonInURL     Reason = "token_in_url"
 	reasonUnknowns  Reason = "unknown_grants"
 	reasonEvent     Reason = "event_forbidden"
-	reasonSignature Reason = "signature"
+	ReasonSignature Reason = "signature"
 	reasonUnsigned  Reason = "unsigned"
 	reasonRate      Reason = "caller_rate"
 	reasonAddress   Reason = "address_rate"
@@ -95,7 +97,7 @@ const (
 // reasons are all of them, so that each has a metric from the start.
 var reasons = []Reason{
 	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
-	reasonUnknowns, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
+	reasonUnknowns, ReasonRole, reasonEvent, ReasonSignature, reasonUnsigned, ReasonOrigin, reasonHost, reasonRate,
 	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, reasonWatchers, reasonUnread, ReasonHandshake,
 	ReasonConnection,
 }
@@ -251,7 +253,7 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 
 func (g *Gate) public(n Permission) bool {
 	switch n {
-	case PermitAll, PermitEnroll:
+	case PermitAll, PermitEnroll, PermitSigned:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
 		return !g.Private()

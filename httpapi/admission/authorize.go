@@ -238,7 +238,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 	refused = state.Authorize(e, func(grant *access.Grant) *score.Problem {
 		problem := g.options.Verify(grant.Public, state.Settings.Lineage, e)
 		if problem != nil {
-			reason = reasonSignature
+			reason = ReasonSignature
 		}
 		return problem
 	})

@@ -72,6 +72,17 @@ func (g *Gate) withinRequests(n Permission, r *handler.Request) *score.Problem {
 	return g.limited(r, b.others, 1, "other requests", "")
 }
 
+// signatureCost is what a signed answer costs of the budget of reads, beyond the read.
+const signatureCost = 4
+
+// ChargeSignature takes from the budget of a caller what a signature costs.
+func (g *Gate) ChargeSignature(r *handler.Request) *score.Problem {
+	if b := g.requests(r.Caller); b != nil {
+		return g.limited(r, b.reads, signatureCost, "signed answers", "")
+	}
+	return nil
+}
+
 // limited takes the cost of a request from a budget. If too little is left, it returns the
 // problem, and has the fast path pause the connection.
 func (g *Gate) limited(r *handler.Request, budget *rate.Limiter, cost int, what, hint string) *score.Problem {

@@ -64,6 +64,11 @@ func Parse(path, query string) (Question, error) {
 	case "sections":
 		return Sections(), nil
 	}
+	return ParseRead(path, query)
+}
+
+// ParseRead is Parse for the questions that have a route.
+func ParseRead(path, query string) (Question, error) {
 	full := "/v1/" + path
 	for _, r := range Routes {
 		if p := ParsePattern(r.Pattern); p.Matches([]byte(full)) {

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"laurel/client"
+	"laurel/client/verify"
 )
 
 // Exit codes. Those from ExitDisk on are for frontends only: see FrontendExitCodes.
@@ -26,7 +27,7 @@ const (
 	ExitOK            = 0
 	ExitFailed        = 1 // refused, failed, or perhaps done
 	ExitUsage         = 2 // wrong usage
-	ExitUnreachable   = 3 // no frontend could be reached, and what was not reported as done was not sent
+	ExitUnreachable   = 3 // no frontend could be reached, or too few agree; what was not reported as done was not sent
 	ExitDisk          = 4 // the disk failed, is full or hangs
 	ExitRemoved       = 5 // the frontend was removed from the group
 	ExitContradiction = 6 // the data directory contradicts the group
@@ -99,7 +100,7 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[*ExitError](err); ok {
 		return e.Code
 	}
-	if errors.As(err, new(*client.UnreachableError)) {
+	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*verify.NoQuorumError)) {
 		return ExitUnreachable
 	}
 	return ExitFailed

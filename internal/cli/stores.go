@@ -30,7 +30,12 @@ func (t *Target) trustLineage(lineage string) error {
 	if err != nil {
 		return err
 	}
-	s := stores{t.keyFile + storesSuffix, score.KeyID(key.Public().(ed25519.PublicKey))}
+	return t.TrustLineage(t.keyFile, key.Public().(ed25519.PublicKey), lineage)
+}
+
+// TrustLineage is trustLineage for the key of a file.
+func (t *Target) TrustLineage(keyFile string, public ed25519.PublicKey, lineage string) error {
+	s := stores{keyFile + storesSuffix, score.KeyID(public)}
 	for range 2 { // what was appended is read again: another program may have been first
 		known, torn, err := s.read()
 		if err != nil {

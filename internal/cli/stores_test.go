@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/trust/keyfile"
 )
 
 // newSigner returns a target with a new key, and the key's id.
 func newSigner(t *testing.T, urls ...string) (signer *Target, id string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bard.key")
-	key, err := NewPrivateKey(file)
+	key, err := keyfile.New(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
+	"laurel/trust/keyfile"
 )
 
 // DefaultURL is the default of the flag --to.
@@ -70,7 +71,7 @@ func (t *Target) Key() (ed25519.PrivateKey, error) {
 	if t.keyFile == "" {
 		return nil, nil
 	}
-	key, err := ReadPrivateKey(t.keyFile)
+	key, err := keyfile.Read(t.keyFile)
 	if err != nil {
 		return nil, Usagef("--key: %w", err)
 	}

@@ -107,6 +107,7 @@ func Start(o Options) (*Frontend, error) {
 		Access:     member,
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
+		Voucher:    member,
 	}, o.API)
 	member.ServeForwarded(api.ForwardedHandler(), question.ByKey)
 	f := &Frontend{
@@ -226,8 +227,29 @@ func (f *Frontend) logReady(ctx context.Context) {
 			f.options.Logger.Warn("the group is not private, and everybody may read: --private is only for a " +
 				"new group; to hide the scores, run laurel cluster set private=true")
 		}
+		f.warnOfVoters()
 		return true
 	})
+}
+
+// swornVoters is the number of voters of which one may be corrupt.
+const swornVoters = 4
+
+// warnOfVoters logs that a sworn group is too small to be of use.
+func (f *Frontend) warnOfVoters() {
+	if !f.member.Access().Settings.Sworn {
+		return
+	}
+	voters := 0
+	for _, m := range f.member.Frontends().Frontends {
+		if m.Voter {
+			voters++
+		}
+	}
+	if voters < swornVoters {
+		f.options.Logger.Warn("the group is sworn, which is of use with four voters: with fewer, one corrupt frontend "+
+			"is enough to deceive or to stop the others", "voters", voters)
+	}
 }
 
 func (f *Frontend) close() error {

@@ -31,6 +31,9 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 		if !f.member.Master() {
 			return false
 		}
+		if f.member.Access().Settings.Sworn { // an operator signs the grants of tokens
+			return true
+		}
 		for _, g := range f.member.Access().Grants {
 			if g.Role == access.RoleOperator {
 				return true
@@ -159,7 +162,7 @@ func readRecovery(file string) (r access.Recovery, err error) {
 // isRefusal reports whether the group has refused, and would refuse again.
 func isRefusal(err error) bool {
 	switch score.CodeOf(err) {
-	case score.InvalidEvent, score.IDConflict, score.StatusConflict, score.Forbidden:
+	case score.InvalidEvent, score.IDConflict, score.StatusConflict, score.Forbidden, score.Unsigned:
 		return true
 	}
 	return false

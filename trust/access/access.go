@@ -180,6 +180,8 @@ type Change struct {
 	HeldKeys     bool     `json:"held_keys,omitzero"` // RemoveMember is a voter, with the authorities' private keys
 	Setting      *Setting `json:"setting,omitzero"`   // the new value
 	Note         string   `json:"note,omitzero"`      // an operator's change of the group
+	// Sworn is for sworn groups. It stands in signed entries only.
+	Sworn *SwornChange `json:"sworn,omitzero"`
 }
 
 // AuditEntry is one line of the audit trail of changes.
@@ -205,6 +207,11 @@ type State struct {
 	// removed members that have its private key, the last 100.
 	Exposed  map[string][]string `json:"exposed,omitzero"`
 	Settings Settings            `json:"settings"`
+	// Operators, by the ids of their keys, and Roster, by the ids of the frontends, are those
+	// of a sworn group. Founder is the fingerprint of its first operator's key.
+	Operators map[string]*Operator    `json:"operators,omitzero"`
+	Roster    map[string]*RosterEntry `json:"roster,omitzero"`
+	Founder   string                  `json:"founder,omitzero"`
 }
 
 // KeyHolders returns the ids of the removed members that hold the private key of a trusted
@@ -243,6 +250,10 @@ func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) 
 		return s.authorizeSigned(e, verify)
 	case len(e.Signature) > 0:
 		return unauthorized(e, "signature", "has no key beside it; send the id of the key that signed")
+	case s.Settings.Sworn:
+		p := score.Problemf(score.Unsigned, "the group is sworn, so events must be signed; no token replaces a signature")
+		p.ID = e.ID
+		return p
 	case e.Token != "":
 		g := s.Grants[e.Token]
 		// The id of a key is not secret: if it were accepted here, no signature would be

@@ -57,7 +57,7 @@ func (s *State) Valid() bool {
 		!slices.Contains(slices.Collect(maps.Values(s.Grants)), nil) &&
 		!slices.Contains(slices.Collect(maps.Values(s.JoinTokens)), nil) &&
 		!slices.Contains(slices.Collect(maps.Values(s.Enrolments)), nil) &&
-		s.Settings.valid()
+		s.Settings.valid() && s.validSworn()
 }
 
 // Actions returns the number of actions of the change, which must be 1.
@@ -68,6 +68,7 @@ func (c *Change) Actions() int {
 		c.JoinToken != nil, c.UseJoinToken != "",
 		len(c.AddAuthority) > 0, c.DropAuthority != "",
 		c.RemoveMember != "", c.Setting != nil, c.Note != "",
+		c.Sworn != nil,
 	} {
 		if set {
 			n++
@@ -83,6 +84,14 @@ func (c *Change) Actions() int {
 // clock, parses no certificates, and accepts unknown event types; the proposer of a
 // change checks those.
 func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Problem) {
+	if c.Sworn != nil || s.Settings.Sworn && !s.unsigned(c) {
+		return nil, "", unsignedChange()
+	}
+	return s.apply(c)
+}
+
+// apply is Apply for a change that needs no signature, or has one.
+func (s *State) apply(c *Change) (next *State, summary string, refused *score.Problem) {
 	if p := c.checkOrigin(); p != nil {
 		return nil, "", p
 	}
@@ -111,6 +120,8 @@ func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Pr
 		summary = after.removeMember(c.RemoveMember, c.At, c.HeldKeys)
 	case c.Setting != nil:
 		summary, refused = after.set(c.Setting)
+	case c.Sworn != nil:
+		summary, refused = after.changeSworn(c.Sworn)
 	default:
 		summary = c.Note
 	}

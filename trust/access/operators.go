@@ -16,9 +16,10 @@ func (g *Grant) operatesForever() bool {
 }
 
 // onlyOperator reports whether nobody but the holder of g operates for ever. Operators
-// whose tokens end do not count, or the group would be without one some day.
+// whose tokens end do not count, or the group would be without one some day. The operators
+// of a sworn group have keys, so it needs no token.
 func (s *State) onlyOperator(g *Grant) bool {
-	if !g.operatesForever() {
+	if s.Settings.Sworn || !g.operatesForever() {
 		return false
 	}
 	for _, other := range s.Grants {

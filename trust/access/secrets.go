@@ -4,7 +4,7 @@ import "strings"
 
 // tokenMarks are how the texts of tokens begin: those of grants, and those with which
 // frontends join.
-var tokenMarks = [...]string{bearerPrefix, "laurel-join-1."}
+var tokenMarks = [...]string{bearerPrefix, "laurel-join-1.", "laurel-join-2."}
 
 // WithoutToken returns a text up to the token in it, if there is one: what may be logged.
 func WithoutToken(text string) string {

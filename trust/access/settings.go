@@ -21,6 +21,7 @@ const (
 	SettingPrivate     = "private"
 	SettingLineage     = "lineage"
 	SettingIncarnation = "incarnation"
+	SettingSworn       = "sworn"
 )
 
 // Settings are the settings of the group. The names of its members are part of the
@@ -34,6 +35,8 @@ type Settings struct {
 	// Incarnation names one course of the store's revisions. A restored store has another
 	// one. The ids of watchers name it.
 	Incarnation string `json:"incarnation"`
+	// Sworn groups take only what is signed; see SwornChange.
+	Sworn bool `json:"sworn,omitzero"`
 }
 
 // settingRule describes a setting.
@@ -82,6 +85,20 @@ var settingRules = []settingRule{
 			return s.Private || value == "false"
 		},
 	},
+	{
+		// It is set when the group is made. A group that is not sworn does not show it.
+		name: SettingSworn, want: "true", fixed: true,
+		get: func(s *Settings) string {
+			if s.Sworn {
+				return "true"
+			}
+			return ""
+		},
+		set: func(s *Settings, value string) bool {
+			s.Sworn = value == "true"
+			return s.Sworn
+		},
+	},
 }
 
 // List returns all settings that have a value, by name.
@@ -109,7 +126,7 @@ func (s Settings) valid() bool {
 // set changes one setting. A setting that has the value already is not changed.
 func (s *State) set(c *Setting) (summary string, refused *score.Problem) {
 	i := slices.IndexFunc(settingRules, func(r settingRule) bool { return r.name == c.Name })
-	if i < 0 {
+	if i < 0 || c.Name == SettingSworn { // no entry of the first format can make a group sworn
 		return "", score.Problemf(score.InvalidEvent, "there is no setting %.40q; want one of %s", c.Name,
 			settingNames()).At("setting.name")
 	}
@@ -134,9 +151,11 @@ func (s *State) set(c *Setting) (summary string, refused *score.Problem) {
 }
 
 func settingNames() string {
-	names := make([]string, len(settingRules))
-	for i, r := range settingRules {
-		names[i] = r.name
+	var names []string
+	for _, r := range settingRules {
+		if r.name != SettingSworn {
+			names = append(names, r.name)
+		}
 	}
 	return strings.Join(names, ", ")
 }

@@ -12,6 +12,7 @@ import (
 // View is the part of a State that operators see: everything but the hashes of secrets.
 type View struct {
 	Guarded     bool            `json:"guarded"`
+	Sworn       bool            `json:"sworn,omitzero"`
 	Grants      []Grant         `json:"grants"`      // by name
 	JoinTokens  []JoinTokenView `json:"join_tokens"` // by time of expiry
 	Authorities []AuthorityView `json:"authorities"` // the last one issues
@@ -58,6 +59,22 @@ type GrantRequest struct {
 	Expires      time.Time    `json:"expires,omitzero"`
 }
 
+// Grant returns the grant that is asked for, made at the time now, with the text of its
+// token; "" for the grant of a key.
+func (r *GrantRequest) Grant(now time.Time) (g *Grant, token string) {
+	g = &Grant{
+		Name: r.Name, Role: r.Role, Public: r.Public, Competitions: r.Competitions, Types: r.Types, Rate: r.Rate,
+		Expires: r.Expires.UTC(), Created: now,
+	}
+	if len(g.Public) > 0 {
+		g.ID = score.KeyID(g.Public)
+		return g, ""
+	}
+	t := NewBearerToken()
+	g.SetToken(t)
+	return g, t.Text()
+}
+
 // GrantResponse is the answer to a GrantRequest. It is the only place that ever holds the
 // token's text.
 type GrantResponse struct {
@@ -97,7 +114,7 @@ type AuditPage struct {
 // View returns the part of s that operators see.
 func (s *State) View() View {
 	v := View{
-		Guarded: s.Guarded, Grants: []Grant{}, JoinTokens: []JoinTokenView{}, Authorities: []AuthorityView{},
+		Guarded: s.Guarded, Sworn: s.Settings.Sworn, Grants: []Grant{}, JoinTokens: []JoinTokenView{}, Authorities: []AuthorityView{},
 		KeyHolders: s.KeyHolders(),
 	}
 	for _, g := range s.Grants {
@@ -138,4 +155,41 @@ func (s *State) Key(id string) (k KeyView, ok bool) {
 		return KeyView{}, false
 	}
 	return KeyView{g.ID, g.Name, g.Public, g.Competitions, g.Types, g.Expires, g.Created, g.Revoked}, true
+}
+
+// RosterView is what everybody sees of a sworn group: only public keys.
+type RosterView struct {
+	Sworn     bool           `json:"sworn"`
+	Lineage   string         `json:"lineage,omitzero"` // of the store, which signatures name
+	Founder   string         `json:"founder,omitzero"` // the fingerprint of the first operator's key
+	Operators []OperatorView `json:"operators"`        // by name
+	Frontends []RosterEntry  `json:"frontends"`        // by name
+}
+
+// OperatorView is an operator who signs changes.
+type OperatorView struct {
+	ID      string `json:"id"` // of the key
+	Name    string `json:"name"`
+	Public  []byte `json:"public"`
+	Number  uint64 `json:"number"` // of the last change
+	Revoked bool   `json:"revoked,omitzero"`
+}
+
+// RosterView returns the part of s that everybody sees.
+func (s *State) RosterView() RosterView {
+	v := RosterView{
+		Sworn: s.Settings.Sworn, Lineage: s.Settings.Lineage, Founder: s.Founder,
+		Operators: []OperatorView{}, Frontends: []RosterEntry{},
+	}
+	for id, o := range s.Operators {
+		v.Operators = append(v.Operators, OperatorView{id, o.Name, o.Public, o.Number, o.Revoked})
+	}
+	slices.SortFunc(v.Operators, func(x, y OperatorView) int {
+		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
+	})
+	for _, e := range s.Roster {
+		v.Frontends = append(v.Frontends, *e)
+	}
+	slices.SortFunc(v.Frontends, func(x, y RosterEntry) int { return cmp.Compare(x.Name, y.Name) })
+	return v
 }

@@ -25,10 +25,12 @@ import (
 var errJoinToken = errors.New("not a join token; want the whole text, which begins with \"laurel-join-1.\"")
 
 // JoinToken admits a frontend to a group and names the authority that the frontend
-// trusts. Its text is laurel-join-1.FINGERPRINT.ID.SECRET. Only the maker and the holder
-// know the secret; the group stores its hash.
+// trusts. Its text is laurel-join-1.FINGERPRINT.ID.SECRET or, for a sworn group,
+// laurel-join-2.FINGERPRINT.FOUNDER.ID.SECRET. Only the maker and the holder know the
+// secret; the group stores its hash.
 type JoinToken struct {
 	Fingerprint string // of the authority, in hexadecimal
+	Founder     string // the fingerprint of the first operator's key of a sworn group; else ""
 	ID          string
 	Secret      string `json:"-"`
 }
@@ -39,11 +41,16 @@ func NewJoinToken(fingerprint string) JoinToken {
 	var secret [32]byte
 	rand.Read(id[:]) // never returns an error
 	rand.Read(secret[:])
-	return JoinToken{fingerprint, hex.EncodeToString(id[:]), base64.RawURLEncoding.EncodeToString(secret[:])}
+	return JoinToken{
+		Fingerprint: fingerprint, ID: hex.EncodeToString(id[:]), Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
+	}
 }
 
 // Text returns the text of the token, with the secret.
 func (t JoinToken) Text() string {
+	if t.Founder != "" {
+		return "laurel-join-2." + t.Fingerprint + "." + t.Founder + "." + t.ID + "." + t.Secret
+	}
 	return "laurel-join-1." + t.Fingerprint + "." + t.ID + "." + t.Secret
 }
 
@@ -59,7 +66,8 @@ func (t JoinToken) Hash() []byte {
 	return sum[:]
 }
 
-var joinToken = regexp.MustCompile(`^laurel-join-1\.([0-9a-f]{64})\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$`)
+var joinToken = regexp.MustCompile(
+	`^laurel-join-(?:1\.([0-9a-f]{64})|2\.([0-9a-f]{64})\.([0-9a-f]{64}))\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$`)
 
 // ParseJoinToken parses the text of a token. The error does not quote it.
 func ParseJoinToken(text string) (JoinToken, error) {
@@ -67,7 +75,7 @@ func ParseJoinToken(text string) (JoinToken, error) {
 	if parts == nil {
 		return JoinToken{}, errJoinToken
 	}
-	return JoinToken{parts[1], parts[2], parts[3]}, nil
+	return JoinToken{parts[1] + parts[2], parts[3], parts[4], parts[5]}, nil
 }
 
 // EnrollPath is the URL path at which a joining frontend requests its certificate.

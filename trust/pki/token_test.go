@@ -47,7 +47,11 @@ func TestParseErrorsDoNotQuoteTheJoinToken(t *testing.T) {
 
 func FuzzParseJoinToken(f *testing.F) {
 	f.Add(NewJoinToken(strings.Repeat("0f", 32)).Text())
+	sworn := NewJoinToken(strings.Repeat("0f", 32))
+	sworn.Founder = strings.Repeat("a0", 32)
+	f.Add(sworn.Text())
 	f.Add("laurel-join-1...")
+	f.Add("laurel-join-2....")
 	f.Fuzz(func(t *testing.T, text string) {
 		if j, err := ParseJoinToken(text); err == nil && j.Text() != strings.TrimSpace(text) {
 			t.Errorf("%q is read as %q", text, j.Text())

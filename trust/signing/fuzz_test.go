@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
 	"laurel/trust/signing"
 )
 
@@ -21,7 +21,7 @@ func FuzzVerify(f *testing.F) {
 	private := keyOf("fuzz")
 	public := publicOf(private)
 	f.Fuzz(func(t *testing.T, size, index, at int, bits byte, ofSignature bool) {
-		size = 1 + abs(size)%merkle.MaxTree
+		size = 1 + abs(size)%eventsig.MaxTree
 		index = abs(index) % size
 		events := signed(t, private, size)
 		caching := new(signing.Verifier)

@@ -5,11 +5,12 @@ import (
 	"sync"
 
 	"laurel/score"
-	"laurel/score/merkle"
+	"laurel/score/eventsig"
+	"laurel/trust/merkle"
 )
 
 // maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree
-// of merkle.MaxTree events, much less for smaller ones.
+// of eventsig.MaxTree events, much less for smaller ones.
 const maxTrees = 256
 
 // Verifier verifies the signatures of events. It caches the trees whose signature it has
@@ -20,7 +21,7 @@ type Verifier struct {
 	mu sync.Mutex
 	// trees holds the trees whose signatures are valid. If a node is known, then so are
 	// its sibling and all nodes above it, with their siblings.
-	trees  map[treeKey]tree
+	trees  map[treeKey]knownTree
 	checks int
 }
 
@@ -63,14 +64,14 @@ func (v *Verifier) VerifyEvent(public ed25519.PublicKey, lineage string, e *scor
 
 var formBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
-// Verify reports whether signature is the signature of form by the key for the store with
+// Verify reports whether sig is the signature of form by the key for the store with
 // the lineage. Nothing is signed for a store without one.
-func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signature []byte) bool {
-	s, err := merkle.ParseSignature(signature)
+func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, sig []byte) bool {
+	s, err := eventsig.Parse(sig)
 	if err != nil || len(public) != ed25519.PublicKeySize {
 		return false
 	}
-	leaf, _ := leafHash(make([]byte, 0, 512), form)
+	leaf, _ := merkle.LeafHash(make([]byte, 0, 512), form)
 	key := treeKey{hash(public), lineage, [ed25519.SignatureSize]byte(s.Ed25519), s.Size}
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
@@ -92,7 +93,7 @@ func (v *Verifier) Verify(public ed25519.PublicKey, lineage string, form, signat
 }
 
 // lookup verifies a leaf against a cached tree. known is false if the tree is not cached.
-func (v *Verifier) lookup(key *treeKey, leaf hash, s *merkle.Signature) (valid, known bool) {
+func (v *Verifier) lookup(key *treeKey, leaf hash, s *eventsig.Signature) (valid, known bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	t := v.trees[*key]
@@ -100,12 +101,12 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *merkle.Signature) (valid, 
 		return false, false
 	}
 	if t[0][s.Index] == leaf { // half of the leaves are siblings of one that was verified before
-		return t.hasPath(s.Index, s.Path), true
+		return merkle.Tree(t).HasPath(s.Index, s.Path), true
 	}
 	nodes, rest := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
 	top := len(nodes) - 1
 	index := s.Index >> top
-	if nodes[top] != t[top][index] || !t[top:].hasPath(index, rest) {
+	if nodes[top] != t[top][index] || !merkle.Tree(t[top:]).HasPath(index, rest) {
 		return false, true
 	}
 	t.add(nodes, s)
@@ -113,15 +114,15 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *merkle.Signature) (valid, 
 }
 
 // store caches a tree. v.mu must be held.
-func (v *Verifier) store(key *treeKey, t tree) {
+func (v *Verifier) store(key *treeKey, t knownTree) {
 	if v.trees == nil || len(v.trees) >= maxTrees {
-		v.trees = make(map[treeKey]tree) // it costs little to verify the trees in use once more
+		v.trees = make(map[treeKey]knownTree) // it costs little to verify the trees in use once more
 	}
 	v.trees[*key] = t
 }
 
 // add makes the nodes above a valid leaf, and their siblings, known.
-func (t tree) add(nodes []hash, s *merkle.Signature) {
+func (t knownTree) add(nodes []hash, s *eventsig.Signature) {
 	index, path := s.Index, s.Path
 	for i, node := range nodes[:len(nodes)-1] {
 		t[i][index] = node

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/eventsig"
 	"laurel/score/mark"
-	"laurel/score/merkle"
 	"laurel/trust/signing"
 )
 
@@ -133,7 +133,7 @@ func (s *Signer) Until(ctx context.Context, end time.Time) func([]byte) ([]byte,
 	}
 	go func() {
 		defer close(trees)
-		events := s.makePlays(merkle.MaxTree)
+		events := s.makePlays(eventsig.MaxTree)
 		for time.Now().Before(end) {
 			for i := range events {
 				s.makePlay(&events[i])

@@ -1,6 +1,6 @@
-// Package merkle splits the signature of an event into its parts. Package signing makes and
+// Package eventsig splits the signature of an event into its parts. Package signing makes and
 // verifies signatures.
-package merkle
+package eventsig
 
 import (
 	"crypto/ed25519"
@@ -12,8 +12,8 @@ import (
 const (
 	// MaxTree is the largest number of events that one signature covers.
 	MaxTree = 256
-	// MaxSignature is the largest size of an event's signature in bytes.
-	MaxSignature = signatureHead + maxPath*sha256.Size
+	// MaxSize is the largest size of an event's signature in bytes.
+	MaxSize = signatureHead + maxPath*sha256.Size
 
 	// A signature begins with an Ed25519 signature, the size of the tree, and the event's
 	// index, two bytes each.
@@ -29,11 +29,11 @@ type Signature struct {
 	Path    []byte // the audit path: the hashes beside the way from the leaf to the root
 }
 
-// ParseSignature splits a signature and checks everything that can be checked without the
+// Parse splits a signature and checks everything that can be checked without the
 // event.
-func ParseSignature(b []byte) (s Signature, err error) {
-	if len(b) < signatureHead || len(b) > MaxSignature {
-		return s, fmt.Errorf("has %d bytes; a signature has %d to %d", len(b), signatureHead, MaxSignature)
+func Parse(b []byte) (s Signature, err error) {
+	if len(b) < signatureHead || len(b) > MaxSize {
+		return s, fmt.Errorf("has %d bytes; a signature has %d to %d", len(b), signatureHead, MaxSize)
 	}
 	numbers := b[ed25519.SignatureSize:signatureHead]
 	s = Signature{

@@ -1,0 +1,125 @@
+package witness
+
+// Fault is what a frontend, or the master of a round, is found to be.
+type Fault string
+
+const (
+	// Convicted frontends have signed two roots of one size. The evidence is two notes.
+	Convicted Fault = "convicted"
+	// Diverged frontends have reported another history than a quorum. They may be honest and
+	// misled, and are so until they report what a quorum reports.
+	Diverged Fault = "diverged"
+	// Silent frontends have reported nothing for some rounds.
+	Silent Fault = "silent"
+	// Forgot is the fault of this frontend: its key has signed more than its state knows of.
+	// It signs nothing any more, and needs another key.
+	Forgot Fault = "forgot"
+	// Split is the fault of the master of the round: no quorum can agree on it, although no
+	// more frontends are missing or corrupt than the quorum allows for.
+	Split Fault = "split"
+)
+
+const silentRounds = 3 // proven without a report of a frontend, which then is silent
+
+// Verdict is what is known against a frontend.
+type Verdict struct {
+	Frontend string // empty for a split
+	Fault    Fault
+	Size     uint64   // of the round, if it is of one
+	Evidence [][]byte // of a conviction; see [Evidence]
+}
+
+// Verdicts returns all verdicts that stand, in the order of the policy. That of this
+// frontend is among them: if it is diverged it must go back.
+func (n *Node) Verdicts() []Verdict {
+	var all []Verdict
+	for _, s := range n.seats {
+		switch {
+		case s == n.self && n.forgot:
+			all = append(all, Verdict{s.Name, Forgot, s.newest.Size, s.evidence})
+		case s.evidence != nil:
+			all = append(all, Verdict{s.Name, Convicted, 0, s.evidence})
+		case s == n.self && n.diverged():
+			all = append(all, Verdict{s.Name, Diverged, n.top.Size, nil})
+		case s != n.self && s.diverged > 0:
+			all = append(all, Verdict{s.Name, Diverged, s.diverged, nil})
+		case s != n.self && s.missed >= silentRounds:
+			all = append(all, Verdict{s.Name, Silent, s.newest.Size, nil})
+		}
+	}
+	if n.split > 0 {
+		all = append(all, Verdict{"", Split, n.split, nil})
+	}
+	return all
+}
+
+// GoBack reports whether this frontend must leave its history, because a quorum has another
+// one or none can agree. It then discards everything after the round of the given size,
+// which it has cosigned, and starts again with a new node.
+func (n *Node) GoBack() (size uint64, must bool) { return n.state.cosigned.Size, n.leaving }
+
+// leave begins to leave the own history because of a round. That helps once: if it comes
+// out the same, there is no better one to be had.
+func (n *Node) leave(size uint64) { n.leaving, n.state.left, n.unsaved = true, size, true }
+
+// diverged reports whether the own history contradicts the newest proven round.
+func (n *Node) diverged() bool {
+	own, ok := n.own(n.top.Size)
+	return ok && own != n.top
+}
+
+// missing counts the frontends that have not reported a round which has become proven.
+func (n *Node) missing(proven Head) {
+	for _, s := range n.seats {
+		if s.newest.Size < proven.Size {
+			s.missed++
+		}
+	}
+}
+
+// judge compares all reports of a size with the round that is proven.
+func (n *Node) judge(proven Head) {
+	for _, s := range n.seats {
+		for h := range s.reports {
+			switch {
+			case h.Size != proven.Size:
+			case h.Root != proven.Root:
+				s.diverged = max(s.diverged, h.Size)
+			case h.Size > s.diverged:
+				s.diverged = 0
+			}
+		}
+	}
+}
+
+// lookForSplit looks whether no quorum can agree on the own last report: for each root that
+// was reported, too many have reported another one for all of these to be corrupt. A
+// history that was left because of this is not left again.
+func (n *Node) lookForSplit() {
+	size := n.state.reported.Size
+	own, ok := n.own(size)
+	if size <= max(n.top.Size, n.state.left) || !ok || n.state.reported != own {
+		return
+	}
+	votes, reporters, missing := map[Hash]int{}, 0, 0
+	for _, s := range n.seats {
+		said := 0
+		for h := range s.reports {
+			if h.Size == size {
+				votes[h.Root]++
+				said = 1
+			}
+		}
+		reporters += said
+		if s.newest.Size < size {
+			missing++
+		}
+	}
+	for _, count := range votes {
+		if reporters-count <= Corrupt(len(n.seats)) || count+missing >= n.policy.Quorum {
+			return
+		}
+	}
+	n.split = size
+	n.leave(size)
+}
