@@ -61,6 +61,7 @@ var layout = map[string]rule{
 	"witness":        {ours: []string{"trust/merkle"}, strict: true, others: []string{note}},
 	"cluster":        {ours: []string{"score", "fsm", "cache", "trust", "witness", "internal"}},
 	// The parts of a member do not know the member, and each other only as listed.
+	"cluster/certify":    {ours: []string{"score", "fsm", "trust/access", "witness", "cluster/peer"}},
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},
 	"cluster/poll":       {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"laurel/cmd/laurel/operator"
 	"laurel/internal/cli"
 )
 
@@ -37,8 +38,8 @@ reached, and what was not reported as done was not sent, or nothing that can be 
 	c.AddCommand(
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
-		newClusterCommand(), newAccessCommand(), newAuditCommand(), newOperatorCommand(), newRosterCommand(),
-		newPolicyCommand(),
+		newClusterCommand(), newAccessCommand(), newAuditCommand(), operator.NewCommand(), newRosterCommand(),
+		operator.NewPolicyCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c
