@@ -130,6 +130,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": access.KeyPage{},
 		"Key": access.KeyView{}, "Roster": access.RosterView{}, "Operator": access.OperatorView{},
 		"SignedChange": access.SignedChange{}, "Question": witness.Question{}, "Statement": witness.Statement{},
+		"Proven": witness.Proven{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))
