@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"laurel/cmd/laurel/page"
 	"laurel/internal/cli"
 )
 
@@ -38,7 +39,7 @@ reached, and what was not reported as done was not sent, or nothing that can be 
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
 		newClusterCommand(), newAccessCommand(), newAuditCommand(), newOperatorCommand(), newRosterCommand(),
-		newPolicyCommand(),
+		newPolicyCommand(), page.New(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c
