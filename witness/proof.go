@@ -191,7 +191,7 @@ func (r *Reader) VerifyCertificate(signed []byte, now time.Time) (Head, time.Tim
 	case at.Sub(now) > MaxAge:
 		return Head{}, time.Time{}, fmt.Errorf("%w: of %s", ErrFuture, at.UTC().Format(time.RFC3339))
 	}
-	r.Seen = Certificate{head, bytes.Clone(signed)}
+	r.Seen = Certificate{head, bytes.Clone(signed), at}
 	return head, at, nil
 }
 
@@ -217,6 +217,11 @@ func (r *Reader) open(signed []byte) (Head, time.Time, error) {
 	if quorum := r.Policy.Quorum; len(times) < quorum || len(times) == len(opened.Sigs) {
 		return Head{}, time.Time{}, fmt.Errorf("%w: %d of %d", ErrQuorum, len(times), quorum)
 	}
+	return head, quorumTime(times, r.Policy.Quorum), nil
+}
+
+// quorumTime returns the earliest of the best times, in seconds, that make a quorum.
+func quorumTime(times []int64, quorum int) time.Time {
 	slices.Sort(times)
-	return head, time.Unix(times[len(times)-r.Policy.Quorum], 0), nil
+	return time.Unix(times[len(times)-quorum], 0)
 }

@@ -211,7 +211,7 @@ func TestAReaderRemembersTheNewestCertificate(t *testing.T) {
 func TestTwoCertificatesOfOneSizeAreShownToTheReader(t *testing.T) {
 	g, _ := certifiedGroup(t)
 	note := g.nodes[0].Certificate().Note
-	r := &Reader{Policy: testPolicy(), Seen: Certificate{Head{2, Hash{7}}, []byte("seen before")}}
+	r := &Reader{Policy: testPolicy(), Seen: Certificate{Head: Head{2, Hash{7}}, Note: []byte("seen before")}}
 	_, _, err := r.VerifyCertificate(note, g.now)
 	var fork *ForkError
 	if !errors.As(err, &fork) || string(fork.Seen) != "seen before" || string(fork.Other) != string(note) {

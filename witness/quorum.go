@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,6 +69,7 @@ type Output struct {
 type Certificate struct {
 	Head
 	Note []byte
+	At   time.Time // the earliest of the best times that make a quorum
 }
 
 // NewNode returns the node of a key. saved is the last Save of this key's nodes; it is nil
@@ -256,13 +258,15 @@ func (n *Node) certify(h Head) {
 		n.logSignature = noteSignature(log, signature)
 	}
 	all := note.Note{Text: text, Sigs: []note.Signature{n.logSignature}}
+	var times []int64
 	for _, s := range n.seats {
 		if signature, ok := s.cosigned[h]; ok {
 			all.Sigs = append(all.Sigs, noteSignature(s.identity(cosignatureType), signature))
+			times = append(times, int64(binary.BigEndian.Uint64(signature)))
 		}
 	}
 	if signed, err := note.Sign(&all); err == nil {
-		n.certificate = Certificate{h, signed}
+		n.certificate = Certificate{h, signed, quorumTime(times, n.policy.Quorum)}
 	}
 }
 

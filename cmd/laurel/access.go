@@ -18,6 +18,7 @@ import (
 
 	"laurel/client"
 	"laurel/cluster"
+	"laurel/cmd/laurel/operator"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/score"
@@ -73,7 +74,7 @@ its hash.`,
 		"largest number of events per second at each frontend; 0 is the frontend's own limit")
 	flags.StringVar(&expires, "expires", "",
 		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
-	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
+	return operator.Command(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operator.Key) error {
 		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
 			g.Types = append(g.Types, score.Type(t))
@@ -110,12 +111,12 @@ func notEmpty(flags *pflag.FlagSet, names ...string) error {
 }
 
 // grant makes a grant and prints its id, or its token.
-func grant(cmd *cobra.Command, c *client.Client, k *operatorKey, g access.GrantRequest) error {
+func grant(cmd *cobra.Command, c *client.Client, k *operator.Key, g access.GrantRequest) error {
 	already := ""
 	var made access.GrantResponse
 	var err error
-	if k.given() {
-		made, err = signedGrant(cmd.Context(), c, k, g)
+	if k.Given() {
+		made, err = k.Grant(cmd.Context(), c, g)
 	} else {
 		if had, err := hasGrant(cmd.Context(), c, &g); err != nil {
 			return err
@@ -178,10 +179,10 @@ The last operator's token that does not expire cannot be revoked.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
+	return operator.Command(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operator.Key) error {
 		revoke := c.Revoke
-		if k.given() {
-			revoke = func(ctx context.Context, id string) error { return k.change(ctx, c, access.Change{Revoke: id}) }
+		if k.Given() {
+			revoke = func(ctx context.Context, id string) error { return k.Change(ctx, c, access.Change{Revoke: id}) }
 		}
 		for _, arg := range args {
 			id := tokenID(arg)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/cmd/laurel/operator"
 	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/score"
@@ -237,7 +238,7 @@ frontend ends the watchers that have no reader's token.`,
   laurel cluster set cache_mode=pull --to http://127.0.0.1:8002`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
+	return operator.Command(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operator.Key) error {
 		var wanted []access.Setting
 		for _, arg := range args {
 			name, value, ok := strings.Cut(arg, "=")
@@ -251,8 +252,8 @@ frontend ends the watchers that have no reader's token.`,
 			return err
 		}
 		set := func(ctx context.Context, s access.Setting) error { return c.ChangeSetting(ctx, s.Name, s.Value) }
-		if k.given() {
-			set = func(ctx context.Context, s access.Setting) error { return k.change(ctx, c, access.Change{Setting: &s}) }
+		if k.Given() {
+			set = func(ctx context.Context, s access.Setting) error { return k.Change(ctx, c, access.Change{Setting: &s}) }
 		}
 		for _, s := range wanted {
 			if err := set(cmd.Context(), s); err != nil {
@@ -320,14 +321,14 @@ Keep it secret: everybody who has it can add a frontend to the group.`,
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
 	flags := c.Flags()
-	return withOperator(c, func(cmd *cobra.Command, _ []string, c *client.Client, k *operatorKey) error {
+	return operator.Command(c, func(cmd *cobra.Command, _ []string, c *client.Client, k *operator.Key) error {
 		if err := notEmpty(flags, "host"); err != nil {
 			return err
 		}
 		make := c.NewJoinToken
-		if k.given() {
+		if k.Given() {
 			make = func(ctx context.Context, ttl time.Duration, uses int, terms access.Terms) (string, error) {
-				return signedJoinToken(ctx, c, k, ttl, uses, terms)
+				return k.JoinToken(ctx, c, ttl, uses, terms)
 			}
 		}
 		text, err := make(cmd.Context(), ttl, uses, terms)

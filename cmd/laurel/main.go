@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"laurel/cmd/laurel/operator"
 	"laurel/cmd/laurel/page"
 	"laurel/internal/cli"
 )
@@ -38,8 +39,8 @@ reached, and what was not reported as done was not sent, or nothing that can be 
 	c.AddCommand(
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
-		newClusterCommand(), newAccessCommand(), newAuditCommand(), newOperatorCommand(), newRosterCommand(),
-		newPolicyCommand(), page.New(),
+		newClusterCommand(), newAccessCommand(), newAuditCommand(), operator.NewCommand(), newRosterCommand(),
+		operator.NewPolicyCommand(), page.NewCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"os"
 	"path/filepath"
@@ -14,18 +15,18 @@ import (
 
 func witnessKey(t *testing.T, name string, seed byte) *witness.Key {
 	t.Helper()
-	k, err := witness.NewKey(name, seededKey(seed))
+	k, err := witness.NewKey(name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-// writePolicy writes a policy with one frontend, that the holder of seededKey(9) has signed.
+// writePolicy writes a policy with one frontend, that the key of the seed 9 has signed.
 func writePolicy(t *testing.T, until time.Time) (file string) {
 	t.Helper()
 	p := &witness.Policy{Store: "games", Until: until.Truncate(time.Second), Quorum: 1,
-		Frontends: []witness.Frontend{{Name: "f1", Public: seededKey(1).Public().(ed25519.PublicKey)}}}
+		Frontends: []witness.Frontend{witnessKey(t, "f1", 1).Frontend()}}
 	text, err := p.Sign(witnessKey(t, "getafix", 9))
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 	"laurel/witness"
 )
 
-// New returns the command.
-func New() *cobra.Command {
+// NewCommand returns the command.
+func NewCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "page",
 		Short: "Print the live page as one file, which verifies what frontends say by a policy",

@@ -43,7 +43,7 @@ func policyFile(t *testing.T, until time.Time) string {
 func run(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	var b bytes.Buffer
-	c := New()
+	c := NewCommand()
 	c.SetArgs(args)
 	c.SetOut(&b)
 	c.SetErr(&b)

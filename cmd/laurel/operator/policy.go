@@ -1,4 +1,4 @@
-package main
+package operator
 
 import (
 	"bytes"
@@ -21,7 +21,8 @@ import (
 
 const policyLife = 90 * 24 * time.Hour
 
-func newPolicyCommand() *cobra.Command {
+// NewPolicyCommand returns laurel policy.
+func NewPolicyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy [ID=KEY...]",
 		Short: "Print the policy for readers of a sworn group, signed by an operator",
@@ -38,7 +39,7 @@ list on standard error: a frontend that lies could leave out a newer change.`,
 	var quorum int
 	c.Flags().DurationVar(&life, "life", policyLife, "time until readers refuse it")
 	c.Flags().IntVar(&quorum, "quorum", 0, "number of frontends that must agree; 0 is the least that is safe, 3 of 4")
-	return withOperator(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operatorKey) error {
+	return Command(c, func(cmd *cobra.Command, args []string, c *client.Client, k *Key) error {
 		if err := k.needed(); err != nil {
 			return err
 		}

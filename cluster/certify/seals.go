@@ -1,0 +1,152 @@
+package certify
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"laurel/witness"
+)
+
+const (
+	// maxUnsealed is how many answers may have changed before the master seals.
+	maxUnsealed = 500
+	// sealTimeout bounds the wait for a seal to be applied.
+	sealTimeout = 5 * time.Second
+	// sealPause is the pause after a seal that was not applied.
+	sealPause = 100 * time.Millisecond
+	// keptTimes bounds the rounds of which the first change is known: those that Run has
+	// not seen yet.
+	keptTimes = 1024
+)
+
+// seals knows when the first change of each round was applied, and when to seal.
+type seals struct {
+	wake   chan struct{} // of propose
+	wanted atomic.Bool   // the node wants a seal although nothing has changed
+
+	mu    sync.Mutex
+	first map[uint64]time.Time // by the number of the round
+	next  uint64               // the number of the next seal
+	many  bool                 // so many answers have changed that it is due
+}
+
+// watch notes when changes are applied, at once: Run may be waiting for the disk.
+func (c *Certifier) watch(ctx context.Context) {
+	for {
+		progress := c.Machine.Progress()
+		changed, next := c.Machine.Unsealed()
+		if c.seals.note(changed, next, time.Now()) {
+			ping(c.wake)
+			ping(c.seals.wake)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-progress:
+		}
+	}
+}
+
+func ping(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// note reports whether the goroutines that wait must look.
+func (s *seals) note(changed int, next uint64, now time.Time) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next != s.next {
+		s.next, s.many, news = next, false, true
+		for number := range s.first {
+			if number+keptTimes < next || number > next {
+				delete(s.first, number)
+			}
+		}
+	}
+	if _, known := s.first[next]; !known && changed > 0 {
+		s.first[next] = now
+		news = true
+	}
+	if !s.many && changed >= maxUnsealed {
+		s.many, news = true, true
+	}
+	return news
+}
+
+// since returns when the first change of a round was applied.
+func (s *seals) since(number uint64) (t time.Time, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, known = s.first[number]
+	return t, known
+}
+
+// want tells whether the node wants a seal.
+func (s *seals) want(wanted bool) {
+	if s.wanted.Swap(wanted) != wanted || wanted {
+		ping(s.wake)
+	}
+}
+
+// due returns the number of the next seal, and how long to wait with it; ok is false if
+// there is nothing to seal.
+func (s *seals) due(now time.Time) (number uint64, wait time.Duration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, changed := s.first[s.next]
+	switch {
+	case s.next == 0:
+		return 0, 0, false
+	case s.many, s.wanted.Load():
+		return s.next, 0, true
+	case changed:
+		return s.next, max(first.Add(witness.SealInterval).Sub(now), 0), true
+	}
+	return 0, 0, false
+}
+
+// propose seals while this frontend is the master. A seal that is lost, or that comes after
+// one of another master, does nothing: the state machine takes each number once, in order.
+func (c *Certifier) propose(ctx context.Context) {
+	for {
+		number, wait, ok := c.seals.due(time.Now())
+		if ok && wait == 0 && c.Leads() {
+			if c.seal(ctx, number) {
+				continue
+			}
+			wait = sealPause
+		}
+		if ok && wait == 0 {
+			wait = witness.SealInterval // it may become the master
+		}
+		var timer <-chan time.Time
+		if ok {
+			timer = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer:
+		case <-c.seals.wake:
+		}
+	}
+}
+
+// seal proposes a seal, and reports whether there is a next one.
+func (c *Certifier) seal(ctx context.Context, number uint64) bool {
+	c.seals.wanted.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
+	defer cancel()
+	if err := c.Propose(ctx, number); err != nil {
+		c.Logger.Debug("a round was not sealed", "round", number, "err", err)
+		return false
+	}
+	changed, next := c.Machine.Unsealed()
+	c.seals.note(changed, next, time.Now())
+	return next > number
+}
