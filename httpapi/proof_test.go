@@ -131,7 +131,7 @@ func TestProofsOfAPrivateGroupAreForItsReaders(t *testing.T) {
 		if got := get(""); !strings.HasPrefix(got, "HTTP/1.1 401 ") {
 			t.Errorf("%s: anybody got %.300s", path, got)
 		}
-		if got := get(bearer(c.reader)+"\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "no-cache, private") {
+		if got := get(bearer(c.reader) + "\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "no-cache, private") {
 			t.Errorf("%s: a reader got %.300s", path, got)
 		}
 	}
