@@ -46,11 +46,14 @@ func TestAWrittenPageHasEverythingInIt(t *testing.T) {
 		name, _, _ := strings.Cut(element, " ")
 		content := regexp.MustCompile(`(?s)<` + element + `>(.*?)</` + name + `>`).FindStringSubmatch(html)[1]
 		sum := sha256.Sum256([]byte(content))
-		if want := fmt.Sprintf("%s-src 'sha256-%s';", name, base64.StdEncoding.EncodeToString(sum[:])); !strings.Contains(security, want) {
+		want := fmt.Sprintf("%s-src 'sha256-%s';", name, base64.StdEncoding.EncodeToString(sum[:]))
+		if !strings.Contains(security, want) {
 			t.Errorf("the policy %q lacks %s", security, want)
 		}
 	}
-	for _, want := range []string{"default-src 'none'", "connect-src https://f1.example https://f1.example:444;", "base-uri 'none'"} {
+	for _, want := range []string{
+		"default-src 'none'", "connect-src https://f1.example https://f1.example:444;", "base-uri 'none'",
+	} {
 		if !strings.Contains(security, want) {
 			t.Errorf("the policy %q lacks %s", security, want)
 		}
@@ -62,7 +65,7 @@ func TestTheScriptOfAWrittenPageGetsThePolicyAndTheFrontends(t *testing.T) {
 	html := writtenPage(t, policy, "https://f1.example/live", "http://[::1]:8001")
 	var served struct {
 		Policy   string `json:"policy"`
-		ServedAt int64 `json:"served_at"`
+		ServedAt int64  `json:"served_at"`
 		Data
 	}
 	text := regexp.MustCompile(`(?s)id="served">(.*?)</script>`).FindStringSubmatch(html)[1]

@@ -27,7 +27,8 @@ func key(t *testing.T, name string, seed byte) *witness.Key {
 func policyFile(t *testing.T, until time.Time) string {
 	t.Helper()
 	p := witness.Policy{
-		Store: "5f3a", Until: until.Truncate(time.Second), Quorum: 1, Frontends: []witness.Frontend{key(t, "f1", 1).Frontend()},
+		Store: "5f3a", Until: until.Truncate(time.Second), Quorum: 1,
+		Frontends: []witness.Frontend{key(t, "f1", 1).Frontend()},
 	}
 	text, err := p.Sign(key(t, "getafix", 9))
 	if err != nil {

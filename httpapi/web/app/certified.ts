@@ -112,7 +112,8 @@ export class Certified {
       if (!record || s.recent.at(-1)?.record === record) continue
       const now = Date.now()
       if (!s.recent.length) s.since = now
-      s.recent = [...s.recent.filter((r, i) => i === s.recent.length - 1 || r.at > now - patienceMS), { record, at: now }]
+      const lately = s.recent.filter((r, i) => i === s.recent.length - 1 || r.at > now - patienceMS)
+      s.recent = [...lately, { record, at: now }]
       this.schedule(s, firstAskMS + Math.random() * spreadMS)
     }
   }
@@ -139,11 +140,10 @@ export class Certified {
     if (this.fork.length)
       return { tone: 'warning', text: 'Two certificates contradict each other: believe no score of this page' }
     const { certified } = s
-    if (Date.now() - s.since > patienceMS)
-      return {
-        tone: 'warning',
-        text: `Not certified${certified ? ' since ' + localSeconds(certified.at) : ''}: ${s.why || 'no frontend answers'}`,
-      }
+    if (Date.now() - s.since > patienceMS) {
+      const since = certified ? ' since ' + localSeconds(certified.at) : ''
+      return { tone: 'warning', text: `Not certified${since}: ${s.why || 'no frontend answers'}` }
+    }
     return certified?.record === record
       ? { tone: 'certified', text: `certified ${localSeconds(certified.at)} by ${certified.by.join(', ')}` }
       : { tone: 'waiting', text: 'not certified yet' }
@@ -189,9 +189,9 @@ export class Certified {
     for (const [id, why] of refused)
       if (proven || !isLate(why)) this.doubted.set(id, { why, times: (this.doubted.get(id)?.times ?? 0) + 1 })
     s.asking = false
-    const shown = s.recent.at(-1)!.record
-    if (shown !== asked) s.tries = 0
-    this.schedule(s, s.tries ? Math.min(retryMS * 2 ** s.tries * (0.5 + Math.random()), renewMS) : shown === asked ? renewMS : firstAskMS)
+    if (s.recent.at(-1)!.record !== asked) this.schedule(s, firstAskMS)
+    else if (!s.tries) this.schedule(s, renewMS)
+    else this.schedule(s, Math.min(retryMS * 2 ** s.tries * (0.5 + Math.random()), renewMS))
     this.changed()
   }
 

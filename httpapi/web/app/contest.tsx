@@ -18,7 +18,18 @@ import {
 import type { Leaderboard } from './leaderboard'
 import { resultText, seconds } from './marks'
 import type { Contest, Competitor, TimelineEvent } from './model'
-import { Badges, CertifiedMark, Clock, CorrectedBadge, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
+import {
+  Badges,
+  CertifiedMark,
+  Clock,
+  CorrectedBadge,
+  Headline,
+  HiddenHeader,
+  Isolated,
+  Sprig,
+  State,
+  Value,
+} from './parts'
 import { Ranking } from './ranking'
 import { toScores } from './route'
 import { isolated } from './text'

@@ -85,7 +85,9 @@ export function StatusBar({
         {certified && (
           <div>
             <dt>certificates</dt>
-            <dd data-of="certificates">{certified.unable ? `not verified: ${certified.unable}` : certified.quorum || '\u2013'}</dd>
+            <dd data-of="certificates">
+              {certified.unable ? `not verified: ${certified.unable}` : certified.quorum || '\u2013'}
+            </dd>
           </div>
         )}
       </dl>

@@ -198,7 +198,10 @@ export class Stream {
         if (name === 'leaderboard' || name === 'snapshot') boardReceived = true
         const data = JSON.parse(e.data)
         // A frontend with too many watchers redirects new ones; the heartbeat names the frontend that serves.
-        if (name === 'heartbeat') this.directory.markReachable((id = this.directory.named(id, (data as Heartbeat).frontend)))
+        if (name === 'heartbeat') {
+          id = this.directory.named(id, (data as Heartbeat).frontend)
+          this.directory.markReachable(id)
+        }
         this.onMessage(source, id, board, { name, data, position: this.position, kind })
       })
     }

@@ -56,7 +56,8 @@ const proofForm = new RegExp(
   `^c2sp\\.org/tlog-proof@v1\nextra ${bytesForm}\nindex ${numberForm}\n((?:${hashForm}\n){0,${maxPath}})\n([^]*)$`,
 )
 const roundForm = new RegExp(
-  `^laurel round 1\nnumber ${numberForm}\nindex ${numberForm}\nrevision ${numberForm} ${hashForm}\nanswers ${numberForm} ${hashForm}\n`,
+  `^laurel round 1\nnumber ${numberForm}\nindex ${numberForm}\nrevision ${numberForm} ${hashForm}\n` +
+    `answers ${numberForm} ${hashForm}\n`,
 )
 const leafForm = new RegExp(`leaf ${numberForm} ${hashForm} ([^\n]*)\n((?:${hashForm}\n)*)`, 'y')
 
@@ -132,8 +133,8 @@ async function open(policy: Policy, note: string): Promise<[text: string, signat
   const split = note.lastIndexOf('\n\n')
   const text = note.slice(0, split + 1)
   const signed = lines(note.slice(split + 2))
-  // No control characters, and nothing that is not UTF-8.
-  if (split < 0 || !note.endsWith('\n') || /[\0-\x09\x0b-\x1f]|\p{Surrogate}/u.test(note) || signed.length > maxSignatures)
+  const odd = /[\0-\x09\x0b-\x1f]|\p{Surrogate}/u // control characters, and what is not UTF-8
+  if (split < 0 || !note.endsWith('\n') || odd.test(note) || signed.length > maxSignatures)
     throw new Refused('signature', 'the certificate is no signed note')
   const signatures: Signature[] = []
   for (const line of signed) {
@@ -207,7 +208,7 @@ export class Reader {
     this.load()
     const { size, root, note } = this.seen
     if (head.size === size && head.root !== root)
-      throw new Refused('fork', 'two certificates contradict each other: several frontends are corrupt', [note, head.note])
+      throw new Refused('fork', 'two certificates contradict each other', [note, head.note])
     if (head.size < size) throw new Refused('older', 'the certificate is older than one seen before')
   }
 

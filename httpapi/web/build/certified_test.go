@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"laurel/internal/testwitness"
+	"laurel/witness"
 )
 
 const (
@@ -86,9 +88,9 @@ func TestAWrittenPageAsksAnotherFrontendAndNamesWhoseProofDoesNotVerify(t *testi
 	at := b.status("frontend")
 	for _, l := range n.proxies {
 		if strings.HasSuffix(l.url, at) {
-			l.lie(func(answer, _ *string) int {
-				*answer = strings.Replace(*answer, `"result":3`, `"result":4`, 1)
-				return http.StatusOK
+			l.lie(func(p *witness.Proven) {
+				lie := strings.Replace(*p.Answer, `"result":3`, `"result":4`, 1)
+				p.Answer = &lie
 			}, [2]string{`"result":3`, `"result":4`})
 		}
 	}
@@ -108,7 +110,9 @@ func TestAPageWithoutEd25519SaysSoOnceAndShowsScores(t *testing.T) {
 	s.Post(defineMatch(match)...)
 	n := newNotarized(t, s, "scores/"+match)
 	for name, c := range map[string]struct{ script, says string }{
-		"no Ed25519":         {`SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('', 'NotSupportedError'))`, "no Ed25519"},
+		"no Ed25519": {
+			`SubtleCrypto.prototype.importKey = () => Promise.reject(new DOMException('', 'NotSupportedError'))`, "no Ed25519",
+		},
 		"not secure context": {`Object.defineProperty(Crypto.prototype, 'subtle', { value: undefined })`, "https"},
 	} {
 		b := newTab(t, desktop, nil)
@@ -130,12 +134,11 @@ func TestAPageThatAFrontendServesMarksNothing(t *testing.T) {
 	s.Post(defineMatch(match)...)
 	n := newNotarized(t, s, "scores/"+match)
 	asked := make(chan struct{}, 1)
-	n.proxies[0].lie(func(_, _ *string) int {
+	n.proxies[0].lie(func(*witness.Proven) {
 		select {
 		case asked <- struct{}{}:
 		default:
 		}
-		return http.StatusOK
 	}, [2]string{})
 	b := newTab(t, desktop, nil).open(n.proxies[0].url + matchView).live()
 	s.Post(play(match, "GAU", 3))
@@ -159,17 +162,26 @@ func TestAWrittenPageBelievesNothingAfterTwoHistories(t *testing.T) {
 	b := n.openFile(newTab(t, desktop, nil), matchView)
 	b.until("the mark", certifiedMark)
 	n.stop(true)
-	forked := newCertificates(t, n.policy.Store)
-	bodies := map[string]string{"scores/" + match: "{}\n"}
-	forked.seal(bodies, time.Now())
-	for forked.edge.Size < n.edge.Size {
-		forked.seal(bodies, time.Now())
+	forked := testwitness.New(t, n.Policy.Store)
+	for key := "scores/" + match; ; {
+		forked.Certify(map[string]string{key: "{}\n"})
+		mine, _, err := forked.Proof(key)
+		good, _, errGood := n.Proof(key)
+		if err != nil || errGood != nil {
+			t.Fatal(err, errGood)
+		}
+		if mine.Round.Number == good.Round.Number {
+			break
+		}
 	}
-	n.proxies[0].lie(func(answer, proof *string) int {
-		forked.renew(time.Now())
-		body, _, p := forked.prove("scores/" + match)
-		*answer, *proof = body, p.String()
-		return http.StatusOK
+	n.proxies[0].lie(func(p *witness.Proven) {
+		body, proof, err := forked.Prove(t.Context(), "scores/"+match)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		text := string(body)
+		p.Answer, p.Proof = &text, proof
 	}, [2]string{})
 	b.until("the warning", doubtfulMark+` && `+warns("contradict each other"))
 	b.until("both certificates", `document.querySelectorAll('details pre').length === 2`)
@@ -223,7 +235,7 @@ func TestMarksFitAndAreAccessible(t *testing.T) {
 			}
 		}
 		check(certifiedMark, 1, 2, 4)
-		n.proxies[0].lie(func(_, proof *string) int { *proof += "x"; return http.StatusOK }, [2]string{})
+		n.proxies[0].lie(func(p *witness.Proven) { p.Proof += "x" }, [2]string{})
 		n.stop(true)
 		check(doubtfulMark, 1, 4)
 		n.stop(i == 1)

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"crypto/rand"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,30 +17,33 @@ import (
 
 	"laurel/httpapi/web"
 	"laurel/internal/address"
+	"laurel/internal/testwitness"
+	"laurel/witness"
 )
 
 // notarized is a group whose answers are certified, by proxies before its frontends. Each can
 // lie to readers.
 type notarized struct {
-	*certificates
+	*testwitness.Group
+	t       testing.TB
 	site    *site
 	proxies []*liar
-	keys    []string // that are certified
+	keys    []string          // that are certified
+	bodies  map[string]string // that are certified
 	mu      sync.Mutex
 	stopped bool // nothing is certified any longer
 }
 
 // liar is a proxy before a frontend.
 type liar struct {
-	url string
-	mu  sync.Mutex
-	// prove changes what GET /v1/proof answers, or returns a status that is not 200.
-	prove func(answer *string, proof *string) (status int)
+	url   string
+	mu    sync.Mutex
+	prove func(p *witness.Proven) // changes what GET /v1/proof answers, if it is not nil
 	// replace is a text that is replaced in streams and answers, and the other one.
 	replace [2]string
 }
 
-func (l *liar) lie(prove func(answer, proof *string) int, replace [2]string) {
+func (l *liar) lie(prove func(p *witness.Proven), replace [2]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.prove, l.replace = prove, replace
@@ -48,7 +51,9 @@ func (l *liar) lie(prove func(answer, proof *string) int, replace [2]string) {
 
 func newNotarized(t testing.TB, s *site, keys ...string) *notarized {
 	t.Helper()
-	n := &notarized{certificates: newCertificates(t, fmt.Sprint("store", time.Now().UnixNano())), site: s, keys: keys}
+	n := &notarized{
+		Group: testwitness.New(t, rand.Text()), t: t, site: s, keys: keys, bodies: map[string]string{},
+	}
 	for i := range s.Frontends {
 		l := &liar{}
 		target, err := url.Parse(s.URL(i))
@@ -102,7 +107,7 @@ func (n *notarized) certify() {
 	if n.isStopped() {
 		return
 	}
-	bodies, same := map[string]string{}, n.edge.Size > 0
+	changed := map[string]string{}
 	for _, key := range n.keys {
 		answer, err := http.Get(n.site.URL(0) + "/v1/" + key)
 		if err != nil {
@@ -110,18 +115,15 @@ func (n *notarized) certify() {
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err != nil {
+		if err != nil || answer.StatusCode != http.StatusOK {
 			return
 		}
-		if answer.StatusCode == http.StatusOK {
-			bodies[key] = string(body)
+		if n.bodies[key] != string(body) {
+			changed[key], n.bodies[key] = string(body), string(body)
 		}
-		same = same && bodies[key] == n.bodies[key]
 	}
-	if same {
-		n.renew(time.Now())
-	} else {
-		n.seal(bodies, time.Now())
+	if len(changed) > 0 {
+		n.Certify(changed)
 	}
 }
 
@@ -135,26 +137,31 @@ func (n *notarized) isStopped() bool {
 func (n *notarized) stop(stopped bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.stopped = stopped
+	if n.stopped = stopped; stopped {
+		n.SkewClocks(-time.Hour) // nobody signs an earlier time
+	} else {
+		n.SkewClocks(0)
+	}
 }
 
 func (n *notarized) serveProof(l *liar, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	body, ok, p := n.prove(strings.TrimPrefix(r.URL.Path, "/v1/proof/"))
-	answer, proof := &body, p.String()
+	body, proof, err := n.Prove(r.Context(), strings.TrimPrefix(r.URL.Path, "/v1/proof/"))
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	proven := witness.Proven{Proof: proof}
+	if body != nil {
+		text := string(body)
+		proven.Answer = &text
+	}
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.prove != nil {
-		if status := l.prove(answer, &proof); status != http.StatusOK {
-			l.mu.Unlock()
-			w.WriteHeader(status)
-			return
-		}
+		l.prove(&proven)
 	}
-	l.mu.Unlock()
-	if !ok {
-		answer = nil
-	}
-	_ = json.MarshalWrite(w, map[string]any{"answer": answer, "proof": proof}) // an error means that the client is gone
+	_ = json.MarshalWrite(w, &proven) // an error means that the client is gone
 }
 
 // altered replaces the text of a lie.
@@ -199,7 +206,7 @@ func (n *notarized) urls() (urls []address.URL) {
 func (n *notarized) page() []byte {
 	n.t.Helper()
 	var b bytes.Buffer
-	if err := web.Write(&b, n.policyText(), n.urls()); err != nil {
+	if err := web.Write(&b, policyText(n.t, n.Group), n.urls()); err != nil {
 		n.t.Fatal(err)
 	}
 	return b.Bytes()
