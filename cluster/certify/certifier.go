@@ -20,13 +20,14 @@ type Machine interface {
 	// Unsealed returns how many answers have changed since the newest seal, and the number
 	// of the next seal; 0 and 0 in a store that is not sworn.
 	Unsealed() (changed int, next uint64)
-	// Progress returns a channel that has a value, or is closed, when entries have been
-	// applied since the call.
-	Progress() <-chan struct{}
-	// Seals returns the rounds from a number on that are in memory, in order.
-	Seals(from uint64) []*Sealed
-	// Heads returns the heads of the rounds from a number on, as far as the store has them.
-	Heads(from uint64) ([]witness.Head, error)
+	// Wake returns the channel that receives a value when what Unsealed returns has changed.
+	// It has one consumer.
+	Wake() <-chan struct{}
+	// Sealed returns the rounds with a number or a larger one that are in memory, in order.
+	Sealed(from uint64) []*Sealed
+	// Heads returns the heads of the rounds with a number or a larger one, in order, as far
+	// as the store has them.
+	Heads(from uint64) []witness.Head
 	// Answer returns the present answer to a key, as it is sealed; nil if there is none.
 	Answer(key string) ([]byte, error)
 	// Certified tells that no round before that of a number is asked for any more.
