@@ -38,7 +38,7 @@ var layout = map[string]rule{
 	"cache":         {strict: true},
 	"cache/pull":    {ours: []string{"cache"}, strict: true},
 	"cache/queries": {ours: []string{"score", "trust/access"}, strict: true, others: []string{json}},
-	"fsm":           {ours: []string{"score", "trust/access", "trust/signing"}},
+	"fsm":           {ours: []string{"score", "cache/queries", "trust/access", "trust/signing", "witness"}},
 	// The parts of the state machine do not know the machine, and each other only as listed.
 	"fsm/entry":       {ours: []string{"score", "trust/access", "trust/signing"}},
 	"fsm/database":    {},
@@ -46,6 +46,7 @@ var layout = map[string]rule{
 	"fsm/index":       {ours: []string{"score", "fsm/database"}},
 	"fsm/leaderboard": {ours: []string{"score"}},
 	"fsm/ranked":      {ours: []string{"score", "fsm/database", "fsm/index", "fsm/leaderboard"}},
+	"fsm/rounds":      {ours: []string{"fsm/database", "trust/merkle", "witness"}},
 	"fsm/timeline":    {ours: []string{"score", "fsm/database", "fsm/entry"}},
 	"fsm/view": {ours: []string{
 		"score", "trust/access", "fsm/database", "fsm/identity", "fsm/index", "fsm/ranked", "fsm/timeline",

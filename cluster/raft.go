@@ -18,6 +18,7 @@ import (
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/entry"
+	"laurel/trust/access"
 )
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond, but
@@ -115,7 +116,7 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 // startRaft starts Raft, which writes to the disk. If the disk hangs Raft does not
 // return, but the member ends.
 func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
-	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
+	c := peer.TransportConfig{
 		Port:            m.port,
 		Timeout:         m.scaled(transportTimeout),
 		ApproachPause:   m.scaled(approachPause),
@@ -133,7 +134,11 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Stopped:         m.stopped,
 		Refused:         m.metrics.RaftRefused,
 		Logger:          m.log,
-	})
+	}
+	if m.sworn != nil {
+		c.Signed = m.sworn.Signed
+	}
+	m.transport = peer.NewTransport(m.ctx, c)
 	opened := make(chan error, 1)
 	go func() { opened <- m.openRaft(config, reports) }()
 	select {
@@ -155,7 +160,13 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 		Logger:    m.log,
 	}
 	if m.sworn != nil {
-		receiver.Check = m.sworn.CheckSnapshot
+		receiver.Check = func(s *access.State, c raft.Configuration) error {
+			if err := m.sworn.CheckSnapshot(s); err != nil {
+				return err
+			}
+			signed := func(name string) bool { return !s.Settings.Sworn || s.KeyOf(name) != nil }
+			return peer.CheckServers(c, m.servers(), signed)
+		}
 	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
 	if m.opts.Bootstrap && !s.Existing {

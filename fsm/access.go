@@ -9,6 +9,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/rounds"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -34,6 +35,8 @@ func (b *batch) changed(c *access.Change, next *access.State, what string, p *sc
 		return score.Result{Problem: p}
 	}
 	b.access, b.accessChanged = next, true
+	b.answerChanged(rounds.Keys, "")
+	b.answerChanged(rounds.Roster, "")
 	if what != "" {
 		b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
 	}

@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/fsm/identity"
+	"laurel/fsm/rounds"
 	"laurel/score"
 )
 
@@ -63,7 +64,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		} else if err != nil {
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
-		b.digest, b.events = b.hash.add(b.events), b.events[:0]
+		b.digest, b.events = b.hash.Add(b.events), b.events[:0]
 		m.recent.add(point{e.Index, b.Revision, b.digest})
 		// After a start Raft passes on the whole log at once. In one transaction every
 		// event would cost more than the one before it.
@@ -93,6 +94,7 @@ func (m *Machine) publish(b *batch, index uint64) {
 	h := b.head
 	h.Applied = index
 	m.head.Store(&h)
+	m.rounds.Publish()
 	m.progress.notify()
 	m.changes.notify()
 }
@@ -161,6 +163,9 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	}
 	if command.Signed != nil {
 		return [][]score.Result{{b.signedChange(command.Signed)}}, b.tx.Err()
+	}
+	if command.Seal > 0 {
+		return [][]score.Result{{b.seal(command.Seal, e.Index)}}, b.tx.Err()
 	}
 	b.m.verifySignatures(b.access, command.Posts)
 	outcome := make([][]score.Result, len(command.Posts))
@@ -249,6 +254,7 @@ func refusal(e *entry.Event, p *score.Problem) score.Result {
 // timeline.
 func (b *batch) recordEvent(s *identity.Source, e *entry.Event, digest score.Digest) {
 	b.identities.Record(s, e, digest)
+	b.answerChanged(rounds.Bards, e.Source)
 	stored := b.timeline.Append(e)
 	b.bytes += len(stored)
 	b.events = append(binary.AppendUvarint(b.events, uint64(len(stored))), stored...)

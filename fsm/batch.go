@@ -10,6 +10,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/fsm/ranked"
+	"laurel/fsm/rounds"
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/fold"
@@ -145,6 +146,7 @@ func (b *batch) contestChanged(id string) {
 	b.m.changes.contests.add(id)
 	b.touch(changedRecord{id: id})
 	b.markChanged(b.contests, id)
+	b.answerChanged(rounds.Scores, id)
 }
 
 // touch notes a changed record for those who ask later what has changed.
@@ -184,7 +186,7 @@ func (b *batch) flush() error {
 	b.ranked.Flush()
 	h := *b.m.head.Load()
 	if h.Revision > 0 {
-		h.Hash = h.hash.state()
+		h.Hash = h.hash.State()
 	}
 	b.tx.PutJSON(database.Meta, headKey, &h)
 	if b.accessChanged {

@@ -6,6 +6,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/rounds"
 	"laurel/score"
 	"laurel/score/fold"
 	"laurel/score/medal"
@@ -221,6 +222,7 @@ func (b *batch) tableChanged(t *medal.Table, e *entry.Event) {
 	b.m.changes.tables.add(t.Competition)
 	b.touch(changedRecord{id: t.Competition, table: true})
 	b.markChanged(b.tables, t.Competition)
+	b.answerChanged(rounds.Medals, t.Competition)
 }
 
 // findAward returns the award that has an id; the zero award if there is none.

@@ -14,9 +14,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/rounds"
 	"laurel/fsm/timeline"
 	"laurel/fsm/view"
 	"laurel/score"
@@ -54,17 +56,19 @@ type Machine struct {
 	expected *expected
 	progress progress
 	boards   *leaderboard.Boards
+	rounds   rounds.Log
 	prepared atomic.Uint64 // counts the calls of Prepare
 }
 
 // head is the part of the state that is always in memory. It is immutable.
 type head struct {
-	Applied  uint64            `json:"applied"`       // the index of the last log entry applied
-	Revision uint64            `json:"revision"`      // the number of events applied
-	Hash     []byte            `json:"hash,omitzero"` // the state of hash, in the database only
-	hash     *runningHash      // of all applied events; it changes, and m.applying guards it
-	digest   [sha256.Size]byte // of hash
+	Applied  uint64             `json:"applied"`       // the index of the last log entry applied
+	Revision uint64             `json:"revision"`      // the number of events applied
+	Hash     []byte             `json:"hash,omitzero"` // the state of hash, in the database only
+	hash     *entry.RunningHash // of all applied events; it changes, and m.applying guards it
+	digest   [sha256.Size]byte  // of hash
 	access   *access.State
+	rounds   *rounds.Saved // until restart
 }
 
 // The keys of the Meta bucket.
@@ -82,11 +86,13 @@ func loadHead(db *bolt.DB) (*head, error) {
 		if err2 == nil && !h.access.Valid() {
 			err2 = database.ErrDamaged
 		}
-		var err3 error
-		if h.hash, err3 = newRunningHash(h.Hash); (h.Hash == nil) != (h.Revision == 0) {
-			err3 = database.ErrDamaged
+		var ok bool
+		if h.hash, ok = entry.NewRunningHash(h.Hash); !ok || (h.Hash == nil) != (h.Revision == 0) {
+			return database.ErrDamaged
 		}
-		h.digest, h.Hash = h.hash.add(nil), nil
+		h.digest, h.Hash = h.hash.Add(nil), nil
+		var err3 error
+		h.rounds, err3 = rounds.Load(tx)
 		return cmp.Or(err1, err2, err3)
 	})
 	if err != nil {

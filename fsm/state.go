@@ -2,19 +2,14 @@ package fsm
 
 import (
 	"crypto/sha256"
-	"encoding"
-	"hash"
 	"slices"
-
-	"laurel/fsm/database"
 )
 
 // State identifies the state after an entry of the log.
 type State struct {
 	Applied  uint64 // the index of the entry
 	Revision uint64 // the number of events applied
-	// Digest is the SHA-256 of all applied events in the order of their revisions: of each
-	// its length, as a varint, and then the event as the timeline stores it at first.
+	// Digest is that of all applied events: entry.RunningHash.
 	Digest [sha256.Size]byte
 }
 
@@ -39,39 +34,10 @@ func (m *Machine) StateAt(index uint64) (s State, known bool) {
 	return State{index, p.revision, p.digest}, true
 }
 
-// runningHash is the hash of the applied events; see State.
-//
-// The root of a Merkle tree of the events would also serve to prove single events, which
-// nobody asks for, and costs more (docs/benchmarks.md).
-type runningHash struct{ sha256 hash.Hash }
-
-// newRunningHash returns the hash that had a state; the one of no events for nil.
-func newRunningHash(state []byte) (*runningHash, error) {
-	h := &runningHash{sha256.New()}
-	if state != nil && h.sha256.(encoding.BinaryUnmarshaler).UnmarshalBinary(state) != nil {
-		return h, database.ErrDamaged
-	}
-	return h, nil
-}
-
-// add adds events and returns the digest of all of them.
-func (h *runningHash) add(events []byte) (digest [sha256.Size]byte) {
-	h.sha256.Write(events)
-	h.sha256.Sum(digest[:0])
-	return digest
-}
-
-// state returns what newRunningHash needs to go on.
-func (h *runningHash) state() []byte {
-	state, err := h.sha256.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		panic(err) // the hashes of crypto/sha256 return none
-	}
-	return state
-}
-
 // restart continues with the head of a database. m.applying must be held.
 func (m *Machine) restart(h *head) {
+	m.rounds.Reset(h.rounds)
+	h.rounds = nil
 	m.head.Store(h)
 	m.history.reset(h.Revision)
 	m.recent = recent{}

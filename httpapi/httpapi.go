@@ -85,6 +85,7 @@ type API struct {
 	hub         *watch.Hub
 	balancer    *balancer
 	catchingUp  chan struct{} // has a token for each vouch that waits for a revision
+	proofs      provenAnswers
 	stop        context.CancelFunc
 	// releaseTimeout is the constant of this name, but longer in tests.
 	releaseTimeout time.Duration
@@ -196,6 +197,7 @@ type Group struct {
 	Membership admin.Membership
 	Trust      admin.Trust
 	Voucher    Voucher
+	Certifier  Certifier // nil for a member that has no part in certificates
 }
 
 // Status describes this frontend and the group.
@@ -270,6 +272,18 @@ type Voucher interface {
 	// Vouch completes and signs a statement. The error is a *score.Problem in a group that
 	// is not sworn.
 	Vouch(q *witness.Question, s *witness.Statement) error
+}
+
+// Certifier has the certificates of a sworn group. An error is a *score.Problem: the group is
+// not sworn, or this frontend has no certificate that it may show.
+type Certifier interface {
+	// Prove returns the answer for a key as of the newest certified round, as GET of
+	// /v1/ and the key answers it, and the text of its proof. body is nil if there is none.
+	// If the answer has changed since and is not known any more, Prove waits for the next
+	// certificate.
+	Prove(ctx context.Context, key string) (body []byte, proof string, err error)
+	// Checkpoint returns the newest certificate; changed is closed when there is another one.
+	Checkpoint() (note []byte, changed <-chan struct{}, err error)
 }
 
 // Forwarder forwards requests to the master.

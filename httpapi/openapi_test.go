@@ -127,9 +127,10 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{},
 		"JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{},
 		"Issued":    pki.IssuedCertificate{},
-		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{},
+		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": access.KeyPage{},
 		"Key": access.KeyView{}, "Roster": access.RosterView{}, "Operator": access.OperatorView{},
 		"SignedChange": access.SignedChange{}, "Question": witness.Question{}, "Statement": witness.Statement{},
+		"Proven": witness.Proven{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))

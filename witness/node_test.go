@@ -177,11 +177,11 @@ func TestTwoReportsOfOneSizeConvictWithEvidenceForAnybody(t *testing.T) {
 	if v == nil || v.Frontend != "f4" {
 		t.Fatalf("f2 found %v", g.nodes[1].Verdicts())
 	}
-	if name, err := Evidence(testPolicy(), v.Evidence[0], v.Evidence[1]); name != "f4" || err != nil {
-		t.Errorf("the evidence is against %q: %v", name, err)
+	if names, err := Evidence(testPolicy(), v.Evidence[0], v.Evidence[1]); !slices.Equal(names, []string{"f4"}) || err != nil {
+		t.Errorf("the evidence is against %q: %v", names, err)
 	}
-	if name, err := Evidence(testPolicy(), one, one); !errors.Is(err, ErrSignature) {
-		t.Errorf("one note twice convicts %q", name)
+	if names, err := Evidence(testPolicy(), one, one); !errors.Is(err, ErrSignature) {
+		t.Errorf("one note twice convicts %q", names)
 	}
 	if _, err := g.nodes[2].Receive(g.nodes[1].Notes(), g.now); err != nil || g.verdictOf(2, Convicted) == nil {
 		t.Errorf("f3 is told by f2: %v, %v", g.nodes[2].Verdicts(), err)

@@ -174,21 +174,3 @@ type remembering struct {
 func (r remembering) Verify(message, signature []byte) bool {
 	return bytes.Equal(signature, r.valid) || r.verify(r.identity, message, signature)
 }
-
-// Evidence returns which frontend two notes convict: it has signed two roots of one size.
-func Evidence(p *Policy, a, b []byte) (frontend string, err error) {
-	_, first, byFirst, err := openStatement(p, a, nil)
-	if err != nil {
-		return "", err
-	}
-	_, second, bySecond, err := openStatement(p, b, nil)
-	if err != nil {
-		return "", err
-	}
-	for _, f := range p.Frontends {
-		if byFirst[f.Name] != nil && bySecond[f.Name] != nil && first.Size == second.Size && first.Root != second.Root {
-			return f.Name, nil
-		}
-	}
-	return "", fmt.Errorf("the notes contradict each other by nobody: %w", ErrSignature)
-}

@@ -230,9 +230,9 @@ func (f *front) look() bool {
 		switch v.Fault {
 		case Convicted:
 			w.counts.convicted++
-			name, err := Evidence(w.policy, v.Evidence[0], v.Evidence[1])
-			if err != nil || name != v.Frontend {
-				w.failed("the evidence against %s is of %q: %v", v.Frontend, name, err)
+			names, err := Evidence(w.policy, v.Evidence[0], v.Evidence[1])
+			if err != nil || len(names) != 1 || names[0] != v.Frontend {
+				w.failed("the evidence against %s is of %q: %v", v.Frontend, names, err)
 			}
 			if v.Frontend != w.liar.front.key.name {
 				w.failed("%s convicted %s, which is honest", f.key.name, v.Frontend)

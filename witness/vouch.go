@@ -43,6 +43,13 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
+// Proven is an answer of a certified round, and the text of its Proof.
+type Proven struct {
+	// Answer is what GET answers, byte for byte; nil if there is nothing.
+	Answer *string `json:"answer"`
+	Proof  string  `json:"proof"`
+}
+
 // Statement is a frontend's answer to a question: that its state at Revision gives Body with
 // Status. Who signs it says so for one question with one nonce.
 type Statement struct {

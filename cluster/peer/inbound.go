@@ -119,6 +119,10 @@ func (t *Transport) handle(
 			t.config.Go(func() { t.handleLater(from, call, snapshot) })
 			return
 		}
+		if n, err := t.unsigned(request.Entries); err != nil {
+			t.config.Go(func() { t.deliverBefore(call, n, err) })
+			return
+		}
 		// Raft commits up to the leader's commit index or the end of its own log,
 		// whichever comes first (v1.8.0, appendEntries). But a request proves that the
 		// two logs are the same only up to its own last entry. Behind it this member may

@@ -48,6 +48,9 @@ type TransportConfig struct {
 	// FirstTerm returns the first term in which this member may take part in an election: in
 	// an earlier one it may have voted already, and have forgotten it.
 	FirstTerm func() uint64
+	// Signed reports whether an operator has signed in a frontend; nil in a group whose
+	// members know nobody else.
+	Signed func(name string) bool
 	// Holds is called when a message shows that another member's log holds an entry, before
 	// Raft learns of it.
 	Holds func(id raft.ServerID, index, term uint64)

@@ -49,9 +49,9 @@ type Receiver struct {
 	Fail      func(error)            // ends the member after an error of its disk
 	Received  *prometheus.CounterVec // receptions, by outcome
 	Logger    *slog.Logger
-	// Check returns an error for the state of a snapshot that this member does not believe;
-	// nil believes each.
-	Check func(*access.State) error
+	// Check returns an error for the state of a snapshot that this member does not believe, or
+	// for its configuration; nil believes each.
+	Check func(*access.State, raft.Configuration) error
 
 	mu      sync.Mutex
 	current *reception // nil if there is none
@@ -221,12 +221,18 @@ func (r *Receiver) install(one *reception, request *raft.InstallSnapshotRequest)
 	if r.known(request) {
 		return Known, nil
 	}
+	// What was applied here was committed, and only another history has something else in its
+	// place.
+	if applied := r.Machine.Applied(); request.LastLogIndex <= applied {
+		return Failed, fmt.Errorf("it ends at entry %d of another history, and entry %d was applied",
+			request.LastLogIndex, applied)
+	}
 	// A later state contains everything that was applied here.
 	if here := r.Machine.Revision(); one.prepared.Revision < here {
 		return Failed, fmt.Errorf("it would set revision %d back to %d", here, one.prepared.Revision)
 	}
 	if r.Check != nil {
-		if err := r.Check(one.prepared.Access()); err != nil {
+		if err := r.Check(one.prepared.Access(), one.meta.Configuration); err != nil {
 			return Failed, fmt.Errorf("it is false: %w", err)
 		}
 	}

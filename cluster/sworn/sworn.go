@@ -152,6 +152,14 @@ func (k *Knowledge) State() *access.State {
 	return now
 }
 
+// Signed reports whether an operator has signed in a frontend, as far as this member has
+// ever known. A state machine that is rebuilt applies old entries: they may have a frontend
+// that has been dropped since. In a group that is not sworn, or not yet, everybody is in.
+func (k *Knowledge) Signed(name string) bool {
+	now, known := k.Access(), k.State()
+	return !now.Settings.Sworn || now.KeyOf(name) != nil || known != nil && known.KeyOf(name) != nil
+}
+
 // CheckSnapshot returns an error if a state that a master has sent cannot be a later one of
 // the group that this member knows. A member that has just joined ends.
 func (k *Knowledge) CheckSnapshot(s *access.State) error {

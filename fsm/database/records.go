@@ -26,12 +26,21 @@ var (
 	Index      = []byte("index")      // kind, value, contest_id -> nothing (package index)
 	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
+
+	// In a sworn group only; see package rounds.
+	Rounds  = []byte("rounds")  // number -> nodes of the edge before it, and the text of the witness.Round
+	Answers = []byte("answers") // key of an answer -> SHA-256 of its body at the last seal
+	Changed = []byte("changed") // key of an answer that has changed since -> nothing
 )
 
-// buckets are all buckets, sorted by name.
+// buckets are all buckets. Their places are their numbers in snapshots. The first plainBuckets
+// are those of every group.
 var buckets = [][]byte{
 	Audit, Awards, Contests, Entrants, Index, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
+	Rounds, Answers, Changed,
 }
+
+const plainBuckets = 13
 
 // SwornKey, in Meta, marks the state of a sworn group; see swornVersion.
 var SwornKey = []byte("sworn")

@@ -135,6 +135,10 @@ func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
 	if err != nil || string(magic) != snapshotMagic && string(magic) != swornMagic {
 		return errSnapshot
 	}
+	last := len(buckets)
+	if string(magic) == snapshotMagic {
+		last = plainBuckets
+	}
 	records, lastBucket, lastKey := uint64(0), byte(0), []byte(nil)
 	for {
 		number, err := readBytes(in, 1)
@@ -154,7 +158,7 @@ func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
 			return err
 		}
 		order := cmp.Or(cmp.Compare(lastBucket, bucket), bytes.Compare(lastKey, key))
-		if order >= 0 || int(bucket) > len(buckets) || len(key) == 0 {
+		if order >= 0 || int(bucket) > last || len(key) == 0 {
 			return errSnapshot
 		}
 		if err := f(Record{buckets[bucket-1], key, value}); err != nil {

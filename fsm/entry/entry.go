@@ -21,7 +21,8 @@ import (
 
 // A log entry is a version byte followed by a message in the protobuf wire format:
 //
-//	entry  { repeated post = 1; change = 2; signed_change = 3 }
+//	entry  { repeated post = 1; change = 2; signed_change = 3; seal = 4 }
+//	seal   { number = 1 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7;
 //	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15 }
@@ -31,9 +32,10 @@ import (
 // of an event and a change are canonical JSON. The golden files in testdata/format freeze
 // the format.
 //
-// An entry holds either posts, or one change of the access control or of a setting. The
-// changes of a sworn group are signed_change, and so is its founding; see
-// access.SignedChange.
+// An entry holds either posts, or one change of the access control or of a setting, or a
+// seal. The changes of a sworn group are signed_change, and so is its founding; see
+// access.SignedChange. A seal makes the round with the number in a sworn group; see
+// package rounds.
 //
 // A frontend stops at an entry that it cannot parse, because skipping the entry would
 // make its state differ from the others'. That is an entry of an unknown version, with an
@@ -53,11 +55,14 @@ import (
 // changes must be written exactly as this encoder writes them.
 const version = 3 // versions 1 and 2 were never released
 
-// The field numbers of an entry and of a post.
+// The field numbers of an entry, of a seal and of a post.
 const (
 	fieldPost   = 1
 	fieldChange = 2
 	fieldSigned = 3
+	fieldSeal   = 4
+
+	fieldSealNumber = 1
 
 	fieldPostMode  = 1
 	fieldPostEvent = 2
@@ -65,6 +70,7 @@ const (
 
 // The fields that hold numbers, as bit sets. All other fields hold bytes.
 const (
+	sealNumbers  = 1 << fieldSealNumber
 	postNumbers  = 1 << fieldPostMode
 	eventNumbers = 1<<fieldSeq | 1<<fieldSeconds | 1<<fieldNanos | 1<<fieldOffset | 1<<fieldGiven |
 		1<<fieldVoidedBy | 1<<fieldVoids
@@ -167,12 +173,33 @@ func decodeSigned(text []byte) (*access.SignedChange, *score.Problem) {
 	return c, nil
 }
 
+// EncodeSeal encodes the seal of the round with a number, from 1, as a log entry. Whether
+// that is the next round is decided when it is applied.
+func EncodeSeal(number uint64) []byte {
+	return appendText([]byte{version}, fieldSeal, appendNumber(nil, fieldSealNumber, number))
+}
+
+func decodeSeal(b []byte) (number uint64, refused *score.Problem, err error) {
+	r := fieldReader{message: b}
+	for r.next(sealNumbers) {
+		if r.field != fieldSealNumber {
+			return 0, nil, ErrFormat
+		}
+		number = r.number
+	}
+	if number == 0 {
+		refused = score.Problemf(score.InvalidEvent, "a seal names its round, counted from 1")
+	}
+	return number, refused, r.err()
+}
+
 // Command is the decoded content of a log entry.
 type Command struct {
 	Posts   []Post
 	Change  *access.Change       // nil if the entry holds no such change, or an invalid one
 	Signed  *access.SignedChange // as well
-	Refused *score.Problem       // the reason why the change is invalid, or nil
+	Seal    uint64               // the number of the round; 0 if the entry is no seal
+	Refused *score.Problem       // the reason why the change or the seal is invalid, or nil
 }
 
 // Decode decodes a log entry. The posts alias b. The error is ErrFormat.
@@ -189,6 +216,11 @@ func Decode(b []byte) (c Command, err error) {
 			changes++
 		case fieldSigned:
 			c.Signed, c.Refused = decodeSigned(r.bytes())
+			changes++
+		case fieldSeal:
+			if c.Seal, c.Refused, err = decodeSeal(r.bytes()); err != nil {
+				return c, err
+			}
 			changes++
 		case fieldPost:
 			p, err := decodePost(r.bytes())

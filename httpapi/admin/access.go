@@ -172,15 +172,10 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	})
 }
 
-// KeyPage is the answer to a question for all keys.
-type KeyPage struct {
-	Keys []access.KeyView `json:"keys"`
-}
-
 // Keys shows the public keys with which the signatures of events can be verified. A
 // frontend knows a new key a moment after the master.
 func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response, error) {
-	page := KeyPage{h.Control.Access().Keys()}
+	page := access.KeyPage{Keys: h.Control.Access().Keys()}
 	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
 }
 

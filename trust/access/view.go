@@ -47,6 +47,11 @@ type KeyView struct {
 	Revoked      bool         `json:"revoked,omitzero"`
 }
 
+// KeyPage is the answer to a question for all keys.
+type KeyPage struct {
+	Keys []KeyView `json:"keys"` // by id
+}
+
 // GrantRequest is an operator's request for a grant: for the holder of Public, or for a
 // new token if Public is empty.
 type GrantRequest struct {

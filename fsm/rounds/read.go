@@ -1,0 +1,86 @@
+package rounds
+
+import (
+	"cmp"
+	"slices"
+
+	"laurel/witness"
+)
+
+// Publish makes what has changed visible to Unsealed, and wakes those who wait.
+func (l *Log) Publish() {
+	n := len(l.changed)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n != l.published {
+		l.published = n
+		l.notify()
+	}
+}
+
+// notify wakes who waits for Wake. l.mu must be held.
+func (l *Log) notify() {
+	if l.wake != nil {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Wake returns the channel that receives a value when a round was made, when the number of
+// answers that have changed since is another one, or when other rounds were read from a
+// snapshot. It is one channel, for one goroutine.
+func (l *Log) Wake() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wake == nil {
+		l.wake = make(chan struct{}, 1)
+	}
+	return l.wake
+}
+
+// Unsealed returns how many answers may have changed since the last seal, and the number
+// of the next round.
+func (l *Log) Unsealed() (changed int, next uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next = 1
+	if n := len(l.heads); n > 0 {
+		next = l.heads[n-1].Number + 1
+	}
+	return l.published, next
+}
+
+// Sealed returns the rounds in memory with this number or a larger one, in order. After a
+// start there is the last one only.
+func (l *Log) Sealed(from uint64) []*Sealed {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(l.sealed, from, func(s *Sealed, from uint64) int {
+		return cmp.Compare(s.Round.Number, from)
+	})
+	return slices.Clone(l.sealed[i:])
+}
+
+// Heads returns the heads of the rounds with this number or a larger one, in order, as far
+// as they are known: those of the newest 1,024 rounds at least.
+func (l *Log) Heads(from uint64) []witness.Head {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(l.heads, from, func(h *head, from uint64) int { return cmp.Compare(h.Number, from) })
+	list := make([]witness.Head, 0, len(l.heads)-i)
+	for _, h := range l.heads[i:] {
+		list = append(list, h.Head)
+	}
+	return list
+}
+
+// Certified allows to forget the rounds before one. That one stays in memory until a later
+// one is certified.
+func (l *Log) Certified(number uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.certified = number
+	l.forget()
+}

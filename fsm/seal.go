@@ -1,0 +1,62 @@
+package fsm
+
+import (
+	"strings"
+
+	"laurel/cache/queries"
+	"laurel/fsm/rounds"
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/witness"
+)
+
+// Rounds returns the rounds that seals of the log have made. A group that is not sworn has
+// none.
+func (m *Machine) Rounds() *rounds.Log { return &m.rounds }
+
+// answerChanged notes that an answer that rounds have may have changed.
+func (b *batch) answerChanged(kind, name string) {
+	if b.access.Settings.Sworn {
+		b.m.rounds.Change(b.tx, kind, name)
+	}
+}
+
+// seal makes the round with a number. Two masters may have sealed the same one: then the
+// second seal does nothing.
+func (b *batch) seal(number, index uint64) score.Result {
+	switch next := b.m.rounds.Next(); {
+	case !b.access.Settings.Sworn:
+		return score.Result{Problem: score.Problemf(score.StatusConflict, "the group is not sworn, so it has no rounds")}
+	case number != next:
+		return score.Result{Problem: score.Problemf(score.StatusConflict, "the next round is %d, not %d", next, number)}
+	}
+	round := witness.Round{Number: number, Index: index, Revision: b.Revision, History: b.digest}
+	b.tx.Fail(b.m.rounds.Seal(b.tx, round, b.answer))
+	return score.Result{Status: score.Applied}
+}
+
+// answer returns the body that GET gives for a key of rounds, or nil if that is not found.
+// TestRoundsHaveTheBodiesOfGET compares them.
+func (b *batch) answer(key string) []byte {
+	var value any
+	kind, name, _ := strings.Cut(key, "/")
+	switch kind + key[len(kind):len(key)-len(name)] {
+	case rounds.Scores:
+		c := b.contest(name)
+		if c == nil {
+			return nil
+		}
+		value = c.Record()
+	case rounds.Medals:
+		value = b.readTable(name).Standings()
+	case rounds.Bards:
+		value = b.identities.Source(name).Bard
+	case rounds.Keys:
+		value = access.KeyPage{Keys: b.access.Keys()}
+	case rounds.Roster:
+		value = b.access.RosterView()
+	}
+	body, err := queries.Encode(value)
+	b.tx.Fail(err)
+	return body
+}
