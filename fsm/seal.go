@@ -14,6 +14,21 @@ import (
 // none.
 func (m *Machine) Rounds() *rounds.Log { return &m.rounds }
 
+// Answer returns the present body of the answer to a key of rounds; nil if there is none.
+func (m *Machine) Answer(key string) ([]byte, error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if m.failed != nil {
+		return nil, m.failed
+	}
+	b, err := m.openBatch() // which has what was applied last in memory
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	body := b.answer(key)
+	return body, b.tx.Err()
+}
+
 // answerChanged notes that an answer that rounds have may have changed.
 func (b *batch) answerChanged(kind, name string) {
 	if b.access.Settings.Sworn {
@@ -48,13 +63,23 @@ func (b *batch) answer(key string) []byte {
 		}
 		value = c.Record()
 	case rounds.Medals:
-		value = b.readTable(name).Standings()
+		t := b.readTable(name)
+		if t.Revision == 0 {
+			return nil
+		}
+		value = t.Standings()
 	case rounds.Bards:
-		value = b.identities.Source(name).Bard
+		s := b.identities.Source(name)
+		if s.LastSeq == 0 {
+			return nil
+		}
+		value = s.Bard
 	case rounds.Keys:
 		value = access.KeyPage{Keys: b.access.Keys()}
 	case rounds.Roster:
 		value = b.access.RosterView()
+	default:
+		return nil
 	}
 	body, err := queries.Encode(value)
 	b.tx.Fail(err)

@@ -41,13 +41,15 @@ func (l *Log) Wake() <-chan struct{} {
 }
 
 // Unsealed returns how many answers may have changed since the last seal, and the number
-// of the next round.
+// of the next round; 0 and 0 in a group that is not sworn.
 func (l *Log) Unsealed() (changed int, next uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next = 1
-	if n := len(l.heads); n > 0 {
+	switch n := len(l.heads); {
+	case n > 0:
 		next = l.heads[n-1].Number + 1
+	case l.published > 0: // the roster at least, since the group was founded
+		next = 1
 	}
 	return l.published, next
 }
