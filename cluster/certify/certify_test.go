@@ -255,13 +255,13 @@ func TestAReaderIsToldWhyThereIsNoProof(t *testing.T) {
 		if err := f.reads("roster", ""); score.CodeOf(err) != score.NotReady || !strings.Contains(err.Error(), "no round") {
 			t.Errorf("before the first certificate: %v", err)
 		}
-		if note, _ := f.Checkpoint(); note != nil {
-			t.Errorf("the checkpoint is %s", note)
+		note, changed, err := f.Checkpoint()
+		if score.CodeOf(err) != score.NotReady {
+			t.Errorf("the checkpoint is %s, %v", note, err)
 		}
-		_, changed := f.Checkpoint()
 		w.change("roster", "body")
 		<-changed
-		if note, _ := f.Checkpoint(); !strings.HasPrefix(string(note), "laurel/store\n1\n") {
+		if note, _, err := f.Checkpoint(); err != nil || !strings.HasPrefix(string(note), "laurel/store\n1\n") {
 			t.Errorf("the checkpoint is %s", note)
 		}
 		plain := newWorld(t, 4)
@@ -308,7 +308,7 @@ func TestMalformedNotesAreCountedAndRefused(t *testing.T) {
 		w.change("roster", "1")
 		w.expect(soon, "roster", "1")
 		f := w.fronts["f1"]
-		note, _ := f.Checkpoint()
+		note, _, _ := f.Checkpoint()
 		for _, text := range []string{
 			`["junk"]`, `["laurel report 1\nlaurel/store\n9\n"]`, `["` + strings.Repeat("x", 9000) + `"]`,
 			`["` + strings.ReplaceAll(strings.ReplaceAll(string(note), "\n1\n", "\n2\n"), "\n", `\n`) + `"]`,

@@ -12,8 +12,8 @@ func (l *Log) Publish() {
 	n := len(l.changed)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n != l.published {
-		l.published = n
+	if n != l.published || l.made {
+		l.published, l.made = n, false
 		l.notify()
 	}
 }
