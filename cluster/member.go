@@ -49,6 +49,7 @@ type (
 	StorageError       = raftlog.StorageError
 	ContradictionError = raftlog.ContradictionError
 	EmptyError         = raftlog.EmptyError
+	GoBackError        = raftlog.GoBackError
 )
 
 // ErrRemoved is the error of a member that was removed from its group.
@@ -371,7 +372,7 @@ func (m *Member) Certifier() *certify.Certifier { return m.certifier }
 func (m *Member) Issuer() *enroll.Issuer { return m.issuer }
 
 // Ended returns a channel that gets one error when the member cannot go on: ErrRemoved, a
-// *StorageError, a *ContradictionError, or the refusal of the group that it wants to
+// *StorageError, a *ContradictionError, a *GoBackError, or the refusal of the group that it wants to
 // join. The program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 

@@ -51,7 +51,7 @@ type Log struct {
 
 	mu        sync.Mutex
 	published int       // how many have changed, as of Publish
-	made      bool      // a round was made after that
+	made      bool      // a round was made since
 	heads     []*head   // the newest, in order of their numbers
 	sealed    []*Sealed // as well
 	certified uint64    // the number of a round
