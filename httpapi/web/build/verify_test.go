@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -231,8 +236,29 @@ func TestThePageRefusesWhatGoRefuses(t *testing.T) {
 	for range 5 {
 		forked.Certify(map[string]string{verifiedKey: "another history"})
 	}
+	// clocked has frontends sign the certificate at a time by their own clocks, in seconds after now.
+	clocked := func(later int64, frontends ...int) func(*proofCase) {
+		return func(p *proofCase) {
+			head, signed, _ := strings.Cut(p.Proof, "\n\n")
+			checkpoint, _, _ := strings.Cut(signed, "\n\n")
+			for _, i := range frontends {
+				without(g.Policy.Frontends[i].Name)(p)
+				p.Proof += cosign(t, g.Keys[i], byte(i+1), checkpoint+"\n", uint64(p.Now/1000+later))
+			}
+			if !strings.HasPrefix(p.Proof, head) {
+				t.Error("the proof is torn")
+			}
+		}
+	}
 	cases := []proofCase{
 		with("good", func(*proofCase) {}),
+		with("one clock is ahead", clocked(3600, 3)),
+		with("one clock is ahead, and the others stand", func(p *proofCase) { clocked(3600, 3)(p); clocked(-8, 0, 1, 2)(p) }),
+		with("two clocks are ahead", clocked(3600, 2, 3)),
+		with("three clocks are ahead", clocked(3600, 1, 2, 3)),
+		with("one clock is behind", clocked(-3600, 0)),
+		with("two clocks are behind", clocked(-3600, 0, 1)),
+		with("a time that is too large", clocked(-1<<63, 0)),
 		with("another body", func(p *proofCase) { body := *p.Body + " "; p.Body = &body }),
 		with("no body", func(p *proofCase) { p.Body = nil }),
 		with("another key", func(p *proofCase) { p.Key = "scores/a" }),
@@ -277,9 +303,22 @@ func TestThePageRefusesWhatGoRefuses(t *testing.T) {
 			p.Proof = was.String()
 		}),
 	}
-	if n := compareVerdicts(t, b, cases); n != 4 {
-		t.Errorf("%d cases are accepted; want 4", n)
+	if n := compareVerdicts(t, b, cases); n != 7 {
+		t.Errorf("%d cases are accepted; want 7", n)
 	}
+}
+
+// cosign returns the line of a cosignature by the key that testwitness makes of a seed.
+func cosign(t *testing.T, key *witness.Key, seed byte, checkpoint string, seconds uint64) string {
+	t.Helper()
+	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+	id, err := strconv.ParseUint(strings.Split(key.Cosigner(), "+")[1], 16, 32)
+	if err != nil || !key.Frontend().Public.Equal(private.Public()) {
+		t.Fatal("testwitness makes keys otherwise: ", err)
+	}
+	signature := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, uint32(id)), seconds)
+	signed := ed25519.Sign(private, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", seconds, checkpoint))
+	return "\u2014 " + key.Name() + " " + base64.StdEncoding.EncodeToString(append(signature, signed...)) + "\n"
 }
 
 // Whatever is altered in a proof or a policy, the page takes it only if Go does. In Go a
