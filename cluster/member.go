@@ -163,11 +163,6 @@ func (m *Member) start() (err error) {
 	m.auth.Open()
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
-	if m.witness != nil {
-		if m.certifier, err = m.newCertifier(); err != nil {
-			return err
-		}
-	}
 	m.registerGauges()
 	m.runAll(elected)
 	return nil
@@ -189,7 +184,8 @@ func (m *Member) startAuth() (err error) {
 		Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
 		Witness: m.witness, Sworn: m.sworn.State, Refused: m.metrics.PeerRefused, Logger: m.log,
 	})
-	return nil
+	m.certifier, err = m.newCertifier()
+	return err
 }
 
 // wire creates the parts of the member and connects them.
