@@ -15,8 +15,8 @@ import (
 // directory. Package cmd/laurel makes trust, with the member's keys, internal/frontend the
 // files about operators, and package sworn those about the keys of frontends.
 var owned = []string{
-	identityFile, removedFile, divergedFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*", "trust",
-	"operator.token", "operator.recovery", "witness.key", "sworn.json",
+	identityFile, removedFile, divergedFile, gobackFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*",
+	"trust", "operator.token", "operator.recovery", "witness.key", "witness.state", "sworn.json",
 }
 
 // Modes of what a data directory holds: only the owner has access.

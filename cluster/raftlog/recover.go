@@ -29,7 +29,9 @@ func (s *Store) OpenMachine() (*fsm.Machine, error) {
 	if err != nil {
 		return nil, openFailure(s.dir, err)
 	}
-	err = s.catchUp(m)
+	if err = s.discardState(m); err == nil {
+		err = s.catchUp(m)
+	}
 	if err == nil {
 		s.Log.opened, err = s.backend.LastIndex()
 	}

@@ -74,6 +74,7 @@ type Store struct {
 	logger   *slog.Logger
 	identity identity
 	joinedAt atomic.Uint64 // identity.JoinedAt, now
+	returned atomic.Pointer[Return]
 	votes    *raftboltdb.BoltStore
 	wal      *walLog
 	backend  Backend // below the watchdog: recovery gets its errors back
@@ -114,6 +115,9 @@ func Open(o Options) (s *Store, err error) {
 	}
 	s.wrap(o)
 	if err := s.openSnapshots(); err != nil {
+		return s, err
+	}
+	if err := s.goBack(); err != nil {
 		return s, err
 	}
 	if _, err := protect(s.dir); err != nil { // what the libraries have just made

@@ -76,6 +76,28 @@ func (s *Store) SetAside(id string) error {
 	return os.Rename(path, path+damagedSuffix)
 }
 
+// RemoveAfter removes the snapshots that end after the entry at index.
+func (s *Store) RemoveAfter(index uint64) error {
+	for {
+		list, err := s.List() // the newest ones
+		if err != nil {
+			return err
+		}
+		removed := false
+		for _, meta := range list {
+			if meta.Index > index {
+				if err := os.RemoveAll(filepath.Join(s.dir, meta.ID)); err != nil {
+					return err
+				}
+				removed = true
+			}
+		}
+		if !removed {
+			return durable.SyncDir(s.dir)
+		}
+	}
+}
+
 // Newest returns the size of the newest snapshot and when it was stored; 0 and the zero
 // time if there is none.
 func (s *Store) Newest() (size int64, stored time.Time) {

@@ -95,6 +95,10 @@ func (s *Source) HeldBy(id raft.ServerID) *Held {
 // It takes part in no election of a term that one of them had heard of when it answered: it
 // may have voted in it, and a vote that counted was heard of by somebody.
 //
+// A member of a sworn group that has gone back has left entries on purpose, and does not
+// count them; see raftlog.Return. One that kept nothing takes part in no election until that
+// is settled.
+//
 // A member that forgot waits for a master, which the others must elect without it. The
 // word of one voter is enough, because often only one knows. So a voter that lies can
 // keep a voter that has just started out of elections, but no other one.
@@ -164,9 +168,10 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 	if g.settle() {
 		return entry, by
 	}
+	left := g.source.Store.Return()
 	for _, id := range slices.Sorted(maps.Keys(g.claims)) {
 		c := g.claims[id]
-		if _, votes := peer.Find(voters, id); votes && c.Index > g.lost.Index && !g.source.holds(c) {
+		if _, votes := peer.Find(voters, id); votes && c.Index > g.lost.Index && !g.source.holds(c) && !left.Left(c.Index) {
 			g.lost, g.lostBy = c, id
 		}
 	}
@@ -202,10 +207,14 @@ func (s *Source) holds(h Held) bool {
 // Check returns why this member must not take part in elections now, or nil.
 func (g *VoteGate) Check() error {
 	servers := peer.Voters(g.source.Raft)
+	left := g.source.Store.Return()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	entry, by := g.forgotten(servers)
 	switch {
+	case left.Forgetful():
+		return fmt.Errorf("this member has forgotten what it has certified (%s); "+
+			"it takes part in elections when its history is the certified one again", left.Reason)
 	case entry.Index > 0:
 		return fmt.Errorf("this member has forgotten entry %d of term %d, which %s heard it hold; "+
 			"it takes part in elections when a master has given it back", entry.Index, entry.Term, peer.MemberID(by))
@@ -226,6 +235,7 @@ func (g *VoteGate) Check() error {
 // each poll, by one goroutine.
 func (g *VoteGate) Run() {
 	entry, by := g.Forgotten()
+	g.settleReturn()
 	switch {
 	case entry.Index == g.logged:
 		return
@@ -237,4 +247,17 @@ func (g *VoteGate) Run() {
 		g.logger.Info("this frontend has everything again, and votes", "entry", cmp.Or(g.goal, g.logged))
 	}
 	g.logged = entry.Index
+}
+
+// settleReturn ends the exception for a member that has gone back, when it has everything
+// again that was committed before.
+func (g *VoteGate) settleReturn() {
+	g.mu.Lock()
+	settled := g.settle()
+	g.mu.Unlock()
+	if left := g.source.Store.Return(); settled && !left.Forgetful() {
+		if err := g.source.Store.SettleReturn(); err != nil {
+			g.logger.Warn("could not record that this frontend is back", "err", err)
+		}
+	}
 }

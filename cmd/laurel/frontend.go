@@ -279,6 +279,8 @@ func frontendError(err error) error {
 		return &cli.ExitError{Code: cli.ExitContradiction, Err: err}
 	case errors.Is(err, cluster.ErrRemoved):
 		return &cli.ExitError{Code: cli.ExitRemoved, Err: err}
+	case is[*cluster.GoBackError](err):
+		return &cli.ExitError{Code: cli.ExitGoBack, Err: err}
 	case is[*cluster.StorageError](err):
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case is[*cluster.EmptyError](err):

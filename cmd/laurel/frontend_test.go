@@ -41,6 +41,7 @@ func TestAFrontendEndsWithTheExitCodeOfItsError(t *testing.T) {
 		"a removal, and a close that failed":       {errors.Join(cluster.ErrRemoved, storage), 5},
 		"a contradiction":                          {contradiction, 6},
 		"a contradiction, and a close that failed": {errors.Join(storage, contradiction), 6},
+		"a history that is not certified":          {&cluster.GoBackError{Dir: "d", Index: 7, Reason: "it is another"}, 8},
 		"a directory where there is nothing":       {&cluster.EmptyError{Dir: "d"}, 2},
 		"a voter that is to have no vote":          {errors.Join(cluster.ErrHasVote, nil), 2},
 		"a port that is taken":                     {other, 1},
@@ -70,7 +71,7 @@ func TestTheHelpOfAFrontendExplainsItsExitCodes(t *testing.T) {
 	if code := cli.Run(t.Context(), root); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	for _, code := range []int{cli.ExitDisk, cli.ExitRemoved, cli.ExitContradiction} {
+	for _, code := range []int{cli.ExitDisk, cli.ExitRemoved, cli.ExitContradiction, cli.ExitGoBack} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("the help does not explain exit code %d:\n%s", code, &out)
 		}

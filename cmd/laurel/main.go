@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cmd/laurel/operator"
+	"laurel/cmd/laurel/page"
 	"laurel/internal/cli"
 )
 
@@ -28,7 +29,8 @@ twice.
 You can set flags by environment variables, too: the help of a command names them.
 
 Exit codes: 0 done; 1 refused, failed, or perhaps done (outcome_unknown); 2 wrong usage; 3 no frontend could be
-reached, and what was not reported as done was not sent, or nothing that can be verified. A frontend also ends with 4, 5 and 6: see laurel frontend --help.`,
+reached, and what was not reported as done was not sent, or nothing that can be verified. A frontend also ends with 4, 5, 6
+and 8: see laurel frontend --help.`,
 		Example: `  laurel demo
   laurel frontend --id f1 --data /var/lib/laurel --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   laurel scores --competition OG50BC
@@ -39,7 +41,7 @@ reached, and what was not reported as done was not sent, or nothing that can be 
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
 		newClusterCommand(), newAccessCommand(), newAuditCommand(), operator.NewCommand(), newRosterCommand(),
-		operator.NewPolicyCommand(),
+		operator.NewPolicyCommand(), page.NewCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

@@ -12,8 +12,8 @@ func (l *Log) Publish() {
 	n := len(l.changed)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n != l.published {
-		l.published = n
+	if n != l.published || l.made {
+		l.published, l.made = n, false
 		l.notify()
 	}
 }
@@ -83,6 +83,6 @@ func (l *Log) Heads(from uint64) []witness.Head {
 func (l *Log) Certified(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.certified = number
+	l.certified = max(l.certified, number)
 	l.forget()
 }

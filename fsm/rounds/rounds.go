@@ -51,6 +51,7 @@ type Log struct {
 
 	mu        sync.Mutex
 	published int       // how many have changed, as of Publish
+	made      bool      // a round was made since
 	heads     []*head   // the newest, in order of their numbers
 	sealed    []*Sealed // as well
 	certified uint64    // the number of a round
@@ -212,6 +213,7 @@ func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string)
 func (l *Log) add(h *head, bodies map[string][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.published, l.made = 0, true
 	l.heads = append(l.heads, h)
 	if len(l.heads) >= 2*maxHeads {
 		l.heads = append(l.heads[:0:0], l.heads[len(l.heads)-maxHeads:]...)

@@ -31,6 +31,7 @@ const (
 	ExitDisk          = 4 // the disk failed, is full or hangs
 	ExitRemoved       = 5 // the frontend was removed from the group
 	ExitContradiction = 6 // the data directory contradicts the group
+	ExitGoBack        = 8 // the frontend of a sworn group must go back, and does so when it is started again
 )
 
 // FrontendExitCodes explains the exit codes of a frontend in its help.
@@ -43,8 +44,11 @@ const FrontendExitCodes = `Exit codes:
   5  it was removed from its group. It can come back only as a new member, with an empty data directory;
   6  its data directory contradicts what the group has committed: something is missing, damaged or rolled
      back, or the majority of the voters has another state after the same entry. Remove the
-     frontend from the group, empty the directory and let it join again.
-A service manager may restart it after 1 and 4, but not after 5 and 6; with systemd:
+     frontend from the group, empty the directory and let it join again;
+  8  its history is not the one that the frontends of its sworn group have certified. Started again, it goes
+     back to what is certified, and takes the rest from the others. The third time within an hour it ends
+     with 6.
+A service manager must restart it after 8, and may after 1 and 4, but not after 5 and 6; with systemd:
 RestartPreventExitStatus=5 6.`
 
 // ExitError is an error that ends the program with an exit code.
