@@ -158,8 +158,8 @@ type conn struct {
 	// connection.
 	tls  *tls.Conn
 	peer pki.Holder
-	// witness is what the peer has said in its hello; nil for nothing.
-	witness *hello
+	// witness is what the peer has said in its hello; nil until it has been admitted or refused.
+	witness atomic.Pointer[hello]
 	// rejectedSince is the time in ns since which the peer's certificate is no longer
 	// accepted; 0 while it is.
 	rejectedSince atomic.Int64
@@ -268,8 +268,8 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	}
 	c.SetReadDeadline(deadline)
 	protocol, err := p.readPreamble(c)
-	if err == nil && c.witness == nil {
-		err = p.config.Auth.admitWitness(c, nil)
+	if err == nil && c.witness.Load() == nil {
+		err = p.config.Auth.admitWitness(c, new(hello))
 	}
 	if err != nil {
 		return nil, err
