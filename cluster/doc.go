@@ -12,7 +12,8 @@
 // The sub-packages hold what can be read alone: raftlog and snapshots store Raft's data,
 // peer is the port between members, batch is the group commit, push carries the push
 // protocol, poll answers reads in pull mode, readindex proves that a member is the master,
-// join asks to join the group, enroll issues certificates, status is what members know of
+// join asks to join the group, enroll issues certificates of TLS, certify makes those of
+// answers in a sworn group, status is what members know of
 // each other, and metrics counts.
 //
 // Start reading at member.go, then follow a post from post.go.

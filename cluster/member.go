@@ -13,7 +13,9 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/certify"
 	"laurel/cluster/enroll"
+	"laurel/cluster/internal/boottime"
 	"laurel/cluster/join"
 	"laurel/cluster/metrics"
 	"laurel/cluster/peer"
@@ -77,7 +79,7 @@ type Member struct {
 	*readiness
 	*poster
 	forwarder
-	voucher
+	*certify.Voucher
 	*accessControl
 	*membership
 	*transfers
@@ -87,6 +89,7 @@ type Member struct {
 	transport  *peer.Transport
 	auth       *peer.Authenticator // nil in an insecure group
 	sworn      *sworn.Knowledge    // as auth
+	certifier  *certify.Certifier  // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -111,7 +114,7 @@ func Start(opts Options) (*Member, error) {
 		stopped: make(chan struct{}), ended: make(chan error, 1),
 	}
 	if r.clock == nil {
-		r.clock = clock
+		r.clock = boottime.Now
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	m := &Member{replica: r}
@@ -160,6 +163,11 @@ func (m *Member) start() (err error) {
 	m.auth.Open()
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
+	if m.witness != nil {
+		if m.certifier, err = m.newCertifier(); err != nil {
+			return err
+		}
+	}
 	m.registerGauges()
 	m.runAll(elected)
 	return nil
@@ -193,7 +201,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
 	m.forwarder = forwarder{r}
 	m.reader = reader{r}
-	m.voucher = voucher{r}
+	m.Voucher = certify.NewVoucher(m.machine, m.opts.ID, m.witness)
 	m.rounds = readindex.New(readindex.Config{
 		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
 		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
@@ -293,6 +301,7 @@ func (m *Member) runAll(elected <-chan bool) {
 		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { m.sworn.Run(m.ctx) })
+		m.run(func() { m.certifier.Run(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }
@@ -355,6 +364,9 @@ func (m *Member) CallerOf(c *x509.Certificate) (name string, joins bool, err err
 
 // Verifier returns the verifier of signatures, for events that are about to be posted.
 func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
+
+// Certifier returns this member's part in certificates; nil in an insecure group.
+func (m *Member) Certifier() *certify.Certifier { return m.certifier }
 
 // Issuer returns the issuer of the group's certificates.
 func (m *Member) Issuer() *enroll.Issuer { return m.issuer }

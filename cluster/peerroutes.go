@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/certify"
 	"laurel/cluster/enroll"
 	"laurel/cluster/join"
 	"laurel/cluster/peer"
@@ -44,6 +45,7 @@ var peerRoutes = []peerRoute{
 	{"GET " + readindex.TermPath, pki.Nonvoter},
 	{"GET " + readyPath, pki.Nonvoter},
 	{"POST " + removedPath, pki.Nonvoter},
+	{"POST " + certify.Path, pki.Nonvoter},
 	{"GET " + status.Path, pki.Joiner},
 	{"POST " + join.MembersPath, pki.Joiner},
 	{"POST " + pki.EnrollPath, pki.Joiner},
@@ -79,6 +81,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		"POST " + enroll.KeysPath:        m.issuer.ServeKeys,
 		"POST " + enroll.PromotePath:     m.issuer.ServePromote,
 		"POST " + enroll.OperatorPath:    m.issuer.ServeOperator,
+		"POST " + certify.Path:           m.certifier.Serve,
 		"POST " + removedPath: func(http.ResponseWriter, *http.Request) error {
 			m.poller.PollNow()
 			return nil

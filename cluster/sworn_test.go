@@ -94,6 +94,17 @@ func (g *secureGroup) signedToken(terms access.Terms) (string, error) {
 	return token.Text(), err
 }
 
+// swornBard returns a bard whose key the operator has granted.
+func (g *secureGroup) swornBard(source string) *bardClient {
+	g.t.Helper()
+	bard := &bardClient{t: g.t, private: newWitness(g.t), lineage: g.master().member().Lineage(), source: source}
+	key := bard.private.Public().(ed25519.PublicKey)
+	g.mustSign(access.Change{Grant: &access.Grant{
+		ID: score.KeyID(key), Name: source, Role: access.RoleBard, Public: key,
+	}})
+	return bard
+}
+
 // proposeEntry appends an entry to the log of the master, as a corrupt one can.
 func proposeEntry(t *testing.T, master *node, data []byte) *score.Problem {
 	t.Helper()
@@ -157,11 +168,7 @@ func TestACorruptMasterCannotGrantAKeyInASwornGroup(t *testing.T) {
 	if now := len(master.member().Access().Grants); now != before {
 		t.Errorf("there are %d grants after %d", now, before)
 	}
-	bard := &bardClient{t: t, private: newWitness(t), lineage: master.member().Lineage(), source: "bard/cacofonix"}
-	key := bard.private.Public().(ed25519.PublicKey)
-	g.mustSign(access.Change{Grant: &access.Grant{
-		ID: score.KeyID(key), Name: bard.source, Role: access.RoleBard, Public: key,
-	}})
+	bard := g.swornBard("bard/cacofonix")
 	mustPost(t, g.master(), bard.signedPost(score.TypeAlert, &score.Alert{Text: "rain"}))
 }
 

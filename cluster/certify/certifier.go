@@ -14,35 +14,6 @@ import (
 	"laurel/witness"
 )
 
-// Machine is a frontend's state machine, which makes the rounds. Its methods may be called
-// by any goroutine.
-type Machine interface {
-	// Unsealed returns how many answers have changed since the newest seal, and the number
-	// of the next seal; 0 and 0 in a store that is not sworn.
-	Unsealed() (changed int, next uint64)
-	// Progress returns a channel that has a value, or is closed, when entries have been
-	// applied since the call.
-	Progress() <-chan struct{}
-	// Seals returns the rounds from a number on that are in memory, in order.
-	Seals(from uint64) []*Sealed
-	// Heads returns the heads of the rounds from a number on, as far as the store has them.
-	Heads(from uint64) ([]witness.Head, error)
-	// Answer returns the present answer to a key, as it is sealed; nil if there is none.
-	Answer(key string) ([]byte, error)
-	// Certified tells that no round before that of a number is asked for any more.
-	Certified(number uint64)
-}
-
-// Sealed is what the state machine keeps of a round.
-type Sealed struct {
-	Round   witness.Round
-	Head    witness.Head   // with the round
-	Path    []witness.Hash // of the round in the tree of rounds
-	Answers *witness.Answers
-	// Body returns the body of an answer in this round, if that is kept.
-	Body func(key string) (body []byte, known bool)
-}
-
 // State keeps what a key has signed, as far as that binds its frontend.
 type State interface {
 	// Load returns what was saved last; nil if the key has never signed anything. With an

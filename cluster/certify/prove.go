@@ -63,11 +63,14 @@ func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof s
 	}
 }
 
-// Checkpoint returns the newest certificate, nil if there is none, and a channel that is
-// closed when there is another one.
-func (c *Certifier) Checkpoint() (note []byte, changed <-chan struct{}) {
+// Checkpoint returns the newest certificate, and a channel that is closed when there is
+// another one. The error is a *score.Problem: nothing is certified, as for Prove.
+func (c *Certifier) Checkpoint() (note []byte, changed <-chan struct{}, err error) {
 	s := c.shown.Load()
-	return s.note, s.changed
+	if s.sealed == nil {
+		return nil, s.changed, c.nothingShown(s)
+	}
+	return s.note, s.changed, nil
 }
 
 // Newest returns the number of the newest certified round, 0 if there is none, and the time

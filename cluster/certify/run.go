@@ -38,7 +38,7 @@ func (c *Certifier) Run(ctx context.Context) {
 func (c *Certifier) step(ctx context.Context) {
 	now := time.Now()
 	c.nextAt = now.Add(restPause)
-	c.follow(now)
+	c.follow()
 	if c.node == nil {
 		c.inbox.clear()
 		return
@@ -75,11 +75,11 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // follow makes a node for the roster of the group, if it has changed.
-func (c *Certifier) follow(now time.Time) {
+func (c *Certifier) follow() {
 	state := c.Access()
 	if state != c.access {
 		c.access = state
-		if p := policyOf(state, now); c.policy == nil || p.String() != c.policy.String() {
+		if p := policyOf(state); c.policy == nil || p.String() != c.policy.String() {
 			c.policy, c.node = p, nil
 			c.start()
 		}
@@ -91,7 +91,7 @@ func (c *Certifier) follow(now time.Time) {
 }
 
 // policyOf returns the policy of the frontends in a roster among themselves: it never ends.
-func policyOf(s *access.State, now time.Time) *witness.Policy {
+func policyOf(s *access.State) *witness.Policy {
 	p := &witness.Policy{Quorum: witness.LeastQuorum(len(s.Roster)), Until: time.Unix(1<<35, 0)}
 	if s.Settings.Sworn {
 		p.Store = s.Settings.Lineage
@@ -140,12 +140,7 @@ func (c *Certifier) load() (err error) {
 
 // feed gives the node the rounds that were made since.
 func (c *Certifier) feed(ctx context.Context) {
-	heads, err := c.newHeads()
-	if err != nil {
-		c.Logger.Warn("could not read the rounds of the state", "err", err)
-		return
-	}
-	for _, h := range heads {
+	for _, h := range c.newHeads() {
 		now := time.Now()
 		since, known := c.seals.since(h.Size)
 		if !known {
@@ -160,19 +155,19 @@ func (c *Certifier) feed(ctx context.Context) {
 }
 
 // newHeads returns the heads of the rounds that the node was not given yet.
-func (c *Certifier) newHeads() (heads []witness.Head, err error) {
+func (c *Certifier) newHeads() (heads []witness.Head) {
 	_, next := c.Machine.Unsealed()
 	if next <= c.fed+1 {
-		return nil, nil
+		return nil
 	}
-	sealed := c.Machine.Seals(c.fed + 1)
+	sealed := c.Machine.Sealed(c.fed + 1)
 	if len(sealed) == 0 || sealed[0].Head.Size != c.fed+1 {
 		return c.Machine.Heads(c.fed + 1)
 	}
 	for _, s := range sealed {
 		heads = append(heads, s.Head)
 	}
-	return heads, nil
+	return heads
 }
 
 // receive gives the node the notes that have come.
@@ -234,7 +229,7 @@ func (c *Certifier) show() {
 	case now.sealed != nil && now.sealed.Head.Size > certificate.Size:
 		return // the node is new, and does not know the newest one yet
 	default:
-		sealed := c.Machine.Seals(certificate.Size)
+		sealed := c.Machine.Sealed(certificate.Size)
 		if len(sealed) == 0 || sealed[0].Head.Size != certificate.Size {
 			return // this frontend is behind
 		}

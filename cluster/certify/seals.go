@@ -35,7 +35,6 @@ type seals struct {
 // watch notes when changes are applied, at once: Run may be waiting for the disk.
 func (c *Certifier) watch(ctx context.Context) {
 	for {
-		progress := c.Machine.Progress()
 		changed, next := c.Machine.Unsealed()
 		if c.seals.note(changed, next, time.Now()) {
 			ping(c.wake)
@@ -44,7 +43,7 @@ func (c *Certifier) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-progress:
+		case <-c.Machine.Wake():
 		}
 	}
 }
@@ -68,7 +67,11 @@ func (s *seals) note(changed int, next uint64, now time.Time) (news bool) {
 			}
 		}
 	}
-	if _, known := s.first[next]; !known && changed > 0 {
+	switch _, known := s.first[next]; {
+	case known && changed == 0: // nothing has changed after all
+		delete(s.first, next)
+		news = true
+	case !known && changed > 0:
 		s.first[next] = now
 		news = true
 	}

@@ -18,28 +18,13 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/trust/access"
-	"laurel/trust/keyfile"
 	"laurel/trust/pki"
 )
 
-const (
-	// witnessFile, in the data directory, has the key by which a frontend is known in the
-	// roster of a sworn group. It is not the key of its certificate, and in no log.
-	witnessFile = "witness.key"
-	// swornFile, in the data directory, has what this member last knew of the operators and
-	// the roster. A state machine that is rebuilt knows none of it at first, and by then a
-	// certificate must not be enough.
-	swornFile = "sworn.json"
-)
-
-// WitnessKey returns the key of the frontend with a data directory, which is made if the
-// directory has none.
-func WitnessKey(dir string) (ed25519.PrivateKey, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	return keyfile.Open(filepath.Join(dir, witnessFile))
-}
+// swornFile, in the data directory, has what this member last knew of the operators and the
+// roster. A state machine that is rebuilt knows none of it at first, and by then a
+// certificate must not be enough.
+const swornFile = "sworn.json"
 
 // Group describes the sworn group that a member makes, or joins.
 type Group struct {

@@ -213,7 +213,7 @@ func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string)
 func (l *Log) add(h *head, bodies map[string][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.made = true
+	l.published, l.made = 0, true
 	l.heads = append(l.heads, h)
 	if len(l.heads) >= 2*maxHeads {
 		l.heads = append(l.heads[:0:0], l.heads[len(l.heads)-maxHeads:]...)

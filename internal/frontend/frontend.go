@@ -99,7 +99,7 @@ func Start(o Options) (*Frontend, error) {
 	o.API.Secure, o.API.Verify, o.API.CallerOf = secure, member.Verifier().VerifyEvent, member.CallerOf
 	o.API.Sender, o.API.PublicHost = peer.FromContext, o.URL.Hostname()
 	o.API.Logger, o.API.Registry = o.Member.Logger, registry
-	api := httpapi.New(httpapi.Group{
+	group := httpapi.Group{
 		Status:     member,
 		Reader:     member,
 		Poster:     member,
@@ -108,7 +108,11 @@ func Start(o Options) (*Frontend, error) {
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
 		Voucher:    member,
-	}, o.API)
+	}
+	if c := member.Certifier(); c != nil {
+		group.Certifier = c
+	}
+	api := httpapi.New(group, o.API)
 	member.ServeForwarded(api.ForwardedHandler(), question.ByKey)
 	f := &Frontend{
 		options: o.Member,

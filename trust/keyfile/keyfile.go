@@ -18,26 +18,34 @@ const privateBlock = "PRIVATE KEY"
 // New makes a key and writes it to a new file that only the owner can read.
 func New(file string) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err == nil {
+		err = Write(file, key)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return key, nil
+}
+
+// Write writes a key to a new file that only the owner can read.
+func Write(file string, key ed25519.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s exists, and a lost key cannot be restored; name another file", file)
+		return fmt.Errorf("%s exists, and a lost key cannot be restored; name another file", file)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
 	// Sync: a key that was granted a role must not be lost in a crash.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, errors.Join(err, os.Remove(file))
+		return errors.Join(err, os.Remove(file))
 	}
-	return key, nil
+	return nil
 }
 
 // Read reads a private key.

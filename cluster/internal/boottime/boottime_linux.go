@@ -1,4 +1,5 @@
-package cluster
+// Package boottime is the clock of leases.
+package boottime
 
 import (
 	"syscall"
@@ -8,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clock reads a clock that advances while the machine is suspended, so that a lease has
+// Now reads a clock that advances while the machine is suspended, so that a lease has
 // expired when the machine wakes. Go's own monotonic clock stops meanwhile, and the lease
 // would seem valid. The system call does not block, so the scheduler need not learn of it:
 // in an idle process that would wake the runtime's monitor.
-func clock() time.Duration {
+func Now() time.Duration {
 	var t unix.Timespec
 	_, _, err := syscall.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&t)), 0)
 	if err != 0 {
