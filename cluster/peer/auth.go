@@ -56,8 +56,8 @@ type AuthConfig struct {
 	// begins, and Shuns why it is not spoken with at all; nil if it is. Both are nil in a
 	// group in which nobody is put out.
 	Distrusts, Shuns func(name string) error
-	Refused *prometheus.CounterVec
-	Logger  *slog.Logger
+	Refused          *prometheus.CounterVec
+	Logger           *slog.Logger
 }
 
 // Authenticator checks the certificates of connections between members, in both
