@@ -25,6 +25,7 @@ func FuzzApplyEntry(f *testing.F) {
 		score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{3})
 	f.Add([]byte{3, 2 << 3, 2})
+	f.Add(entry.EncodeSeal(1))
 	for _, c := range allChanges() {
 		f.Add(encodeChange(f, c))
 	}

@@ -51,7 +51,7 @@ func (b *batch) seal(number, index uint64) score.Result {
 }
 
 // answer returns the body that GET gives for a key of rounds, or nil if that is not found.
-// TestRoundsHaveTheBodiesOfGET compares them.
+// TestRoundsHaveTheBodiesOfGET of httpapi compares them.
 func (b *batch) answer(key string) []byte {
 	var value any
 	kind, name, _ := strings.Cut(key, "/")

@@ -307,10 +307,23 @@ func TestSignedChangesKeepTheFormat(t *testing.T) {
 				setting(access.SettingLineage, swornLineage), setting(access.SettingIncarnation, "i1"))
 		}
 	}
+	seal := golden(t, "entry-seal-v3.hex", entry.EncodeSeal(1))
+	if e, err := entry.Decode(seal); err != nil || e.Seal != 1 {
+		t.Fatalf("the seal was decoded as %+v: %v", e, err)
+	}
+	mustSeal(t, m)
+	last := mustSeal(t, m)
+	mustSigned(t, m, signedBy(t, 50, 50, setting(access.SettingPrivate, "false")))
 	snapshot := golden(t, "snapshot-sworn-v4.hex", snapshotOf(t, m))
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
 		t.Fatal(err)
+	}
+	if list := restored.Rounds().Sealed(0); len(list) != 1 || list[0].Round != last.Round || list[0].Head != last.Head {
+		t.Errorf("the last round is %+v, want %+v", list, last)
+	}
+	if changed, next := restored.Rounds().Unsealed(); changed != 2 || next != 3 {
+		t.Errorf("%d answers have changed, and the next round is %d", changed, next)
 	}
 	wantAccess(t, restored, m.Access())
 	a := restored.Access()

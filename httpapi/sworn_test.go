@@ -22,16 +22,21 @@ import (
 // signedText returns the body of a request with a change that the holder of a key has signed.
 func signedText(t *testing.T, key ed25519.PrivateKey, number uint64, c access.Change) string {
 	t.Helper()
+	text, err := json.Marshal(signedChange(t, key, number, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func signedChange(t *testing.T, key ed25519.PrivateKey, number uint64, c access.Change) *access.SignedChange {
+	t.Helper()
 	c.At, c.By = time.Now().UTC(), "getafix"
 	signed, err := access.Sign(key, testLineage, number, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(signed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return signed
 }
 
 // newSwornAPI returns the interface of a sworn group whose operator has the key.

@@ -143,7 +143,7 @@ func TestWhenNoThreeCanAgreeItIsTheMastersFaultAndAllGoBackOnce(t *testing.T) {
 			t.Fatalf("f%d found %v", i+1, g.nodes[i].Verdicts())
 		}
 		if to, must := g.nodes[i].GoBack(); !must || to.Size != 2 {
-			t.Errorf("f%d must go back %t, to %d", i+1, must, size)
+			t.Errorf("f%d must go back %t, to %d", i+1, must, to.Size)
 		}
 	}
 	for i := range 3 {

@@ -263,7 +263,11 @@ func (p *Port) Recheck() (pending bool) {
 	now := time.Now()
 	for _, c := range open {
 		reason, err := reasonRemoved, errRemoved
-		if strange := auth.checkWitness(c.peer, c.witness); strange != nil {
+		var strange error
+		if h := c.witness.Load(); h != nil { // otherwise admitWitness will look at it
+			strange = auth.checkWitness(c.peer, h)
+		}
+		if strange != nil {
 			reason, err = reasonWitness, strange
 		} else if !auth.Removed(raft.ServerID(c.peer.Member)) {
 			if _, err = auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {

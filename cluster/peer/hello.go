@@ -84,7 +84,8 @@ func (a *Authenticator) appendHello(b []byte, end string, c *tls.Conn) ([]byte, 
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(announcement))), announcement...), nil
 }
 
-// hello is what the other end of a connection has proven and said.
+// hello is what the other end of a connection has proven and said; the zero value is that of
+// one that has said none.
 type hello struct {
 	key          ed25519.PublicKey
 	announcement *access.SignedChange // nil for none
@@ -192,14 +193,12 @@ func (a *Authenticator) sworn() *access.State {
 }
 
 // admitWitness stores the key of the other end, or returns an error if the roster of a
-// sworn group has another one for it. h is nil if there was no hello.
+// sworn group has another one for it.
 func (a *Authenticator) admitWitness(c *conn, h *hello) error {
 	if a == nil {
 		return nil
 	}
-	if h != nil {
-		c.witness = h
-	}
+	c.witness.Store(h)
 	err := a.checkWitness(c.peer, h)
 	if err != nil {
 		a.refuse(reasonWitness, c.raw.RemoteAddr(), err)
@@ -216,7 +215,7 @@ func (a *Authenticator) checkWitness(peer pki.Holder, h *hello) error {
 	}
 	name := MemberID(raft.ServerID(peer.Member))
 	switch {
-	case h == nil:
+	case h.key == nil:
 		return fmt.Errorf("%q has not proven that it has a key of the roster", name)
 	case bytes.Equal(s.KeyOf(name), h.key), h.announcement != nil && s.Announces(h.announcement, name, h.key):
 		return nil

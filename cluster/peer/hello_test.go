@@ -182,7 +182,7 @@ func TestOnlyTheKeyOfTheRosterSpeaksForAFrontend(t *testing.T) {
 	}{
 		"the founder":                       {"f1", &hello{publicKey(1), nil}, true},
 		"one that was signed in":            {"f2", &hello{publicKey(2), nil}, true},
-		"without a hello":                   {"f1", nil, false},
+		"without a hello":                   {"f1", new(hello), false},
 		"another frontend's key":            {"f1", &hello{publicKey(2), nil}, false},
 		"an unknown frontend":               {"f3", &hello{publicKey(7), nil}, false},
 		"a newer word of the operator":      {"f1", announces(signedIn(t, 9, 6, "f1", 7)), true},
@@ -199,7 +199,7 @@ func TestOnlyTheKeyOfTheRosterSpeaksForAFrontend(t *testing.T) {
 		}
 	}
 	a.Sworn = func() *access.State { return nil }
-	if err := a.checkWitness(pki.Holder{Member: "f3@x"}, nil); err != nil {
+	if err := a.checkWitness(pki.Holder{Member: "f3@x"}, new(hello)); err != nil {
 		t.Errorf("in a group that is not sworn: %v", err)
 	}
 }

@@ -158,8 +158,8 @@ type conn struct {
 	// connection.
 	tls  *tls.Conn
 	peer pki.Holder
-	// witness is what the peer has said in its hello; nil for nothing.
-	witness *hello
+	// witness is what the peer has said in its hello; nil until it has been admitted or refused.
+	witness atomic.Pointer[hello]
 	// protocol and dialed say what the connection is for, once that is known.
 	protocol byte
 	dialed   bool
@@ -274,8 +274,8 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	}
 	c.SetReadDeadline(deadline)
 	protocol, err := p.readPreamble(c)
-	if err == nil && c.witness == nil {
-		err = p.config.Auth.admitWitness(c, nil)
+	if err == nil && c.witness.Load() == nil {
+		err = p.config.Auth.admitWitness(c, new(hello))
 	}
 	if err != nil {
 		return nil, err

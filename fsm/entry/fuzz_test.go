@@ -41,6 +41,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode([]EncodedPost{encodePost(f, signedAlerts(f, 2)...)}))
 	f.Add([]byte{version})
 	f.Add([]byte{version, fieldChange << 3, 2})
+	f.Add(EncodeSeal(1))
+	f.Add(EncodeSeal(1 << 40))
+	f.Add([]byte{version, fieldSeal<<3 | 2, 0})
 	at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 	for _, c := range []access.Change{
 		{At: at, By: "getafix", Guard: true},
@@ -80,6 +83,11 @@ func FuzzDecode(f *testing.F) {
 		for _, p := range command.Posts {
 			for i := range p.Events {
 				checkRoundTrip(t, &p.Events[i])
+			}
+		}
+		if command.Seal > 0 {
+			if again, err := Decode(EncodeSeal(command.Seal)); err != nil || !reflect.DeepEqual(again, command) {
+				t.Fatalf("%+v became %+v: %v", command, again, err)
 			}
 		}
 		if command.Signed != nil {
