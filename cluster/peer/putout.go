@@ -34,7 +34,7 @@ func (a *Authenticator) admitStanding(c *conn, protocol byte, dialed bool) error
 	c.protocol, c.dialed = protocol, dialed
 	c.port.mu.Unlock()
 	err := a.putOut(c.peer, protocol, dialed)
-	if err != nil {
+	if err != nil && !dialed { // else nobody has asked
 		a.refuse(reasonPutOut, c.raw.RemoteAddr(), err)
 	}
 	return err
