@@ -16,7 +16,8 @@ import (
 func (m *Member) newCertifier() (*certify.Certifier, error) {
 	return certify.New(certify.Config{
 		ID: m.opts.ID, Key: m.witness, State: sworn.StateOf(m.opts.Dir, m.witness),
-		Machine: certify.MachineOf(m.machine), Access: m.machine.Access, Leads: m.Master, Propose: m.proposer.seal,
+		Machine: certify.MachineOf(m.machine), Access: m.machine.Access, Leads: m.Master,
+		Propose: func(ctx context.Context, number uint64) error { return m.proposer.seal(ctx, number) },
 		Peers: func() map[string]string {
 			peers := map[string]string{}
 			for _, s := range m.servers() {

@@ -11,10 +11,10 @@ import (
 	"laurel/cache"
 )
 
-// replacements plays scripts in which the master is lost, and checks that in half of them
+// replacements plays scripts in which the master is lost, and checks that in all but late of them
 // another member serves as the master within a time, which is virtual. Raft's timers are
 // random, so a single election may take longer, even if all is well.
-func replacements(t *testing.T, times int, within time.Duration, lose func(*script, *worldMember)) {
+func replacements(t *testing.T, times, late int, within time.Duration, lose func(*script, *worldMember)) {
 	t.Helper()
 	var took []time.Duration
 	for range times {
@@ -41,19 +41,20 @@ func replacements(t *testing.T, times int, within time.Duration, lose func(*scri
 			}
 		})
 	}
-	if slices.Sort(took); len(took) == 0 || took[len(took)/2] > within {
-		t.Errorf("in more than half of the scripts it took longer than %v: %v", within, took)
+	if slices.Sort(took); len(took) == 0 || took[max(len(took)-late-1, 0)] > within {
+		t.Errorf("in more than %d of the scripts it took longer than %v: %v", late, within, took)
 	}
 }
 
 // A process that is killed closes its connections.
 func TestMasterThatIsKilledIsReplacedOnceItsLeasesAreOver(t *testing.T) {
-	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
+	replacements(t, 30, 15, 260*time.Millisecond, func(s *script, m *worldMember) { s.crash(m.node, false) })
 }
 
-// A voter whose log lags is never elected. As that with the lowest id it stands first.
+// A voter whose log lags is never elected. As that with the lowest id it stands first. In
+// a third of the scripts it then takes longer; if it held the others back, in all but one or two.
 func TestVoterWhoseLogLagsHoldsNoOtherCandidateBack(t *testing.T) {
-	replacements(t, 30, 260*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 30, 22, 260*time.Millisecond, func(s *script, m *worldMember) {
 		late := s.others(m.node)[0]
 		s.net.wire.observe(func(c *worldConn, frame byte, b []byte) {
 			if frame == callAppendEntries+1 && !isHeartbeat(b) && c.link.to == late.id {
@@ -69,7 +70,7 @@ func TestVoterWhoseLogLagsHoldsNoOtherCandidateBack(t *testing.T) {
 // The others hear nothing of the master, and nobody tells them why. One of six scripts takes
 // longer; if both had to wait for their timers, most would.
 func TestMasterThatIsCutOffIsReplacedAfterTheFirstTimerOfTheOthers(t *testing.T) {
-	replacements(t, 60, 350*time.Millisecond, func(s *script, m *worldMember) {
+	replacements(t, 60, 30, 350*time.Millisecond, func(s *script, m *worldMember) {
 		for _, o := range s.others(m.node) {
 			s.cutBoth(m.node.id, o.id)
 		}

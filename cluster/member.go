@@ -166,12 +166,6 @@ func (m *Member) start() (err error) {
 	m.auth.Open()
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
-	if m.witness != nil {
-		if m.certifier, err = m.newCertifier(); err != nil {
-			return err
-		}
-		m.putOut.certifier.Store(m.certifier)
-	}
 	m.registerGauges()
 	m.runAll(elected)
 	return nil
@@ -195,7 +189,9 @@ func (m *Member) startAuth() (err error) {
 		Witness: m.witness, Sworn: m.sworn.State, Distrusts: m.putOut.keeper.Distrusts,
 		Shuns: m.putOut.keeper.Shuns, Refused: m.metrics.PeerRefused, Logger: m.log,
 	})
-	return nil
+	m.certifier, err = m.newCertifier()
+	m.putOut.certifier = m.certifier
+	return err
 }
 
 // wire creates the parts of the member and connects them.

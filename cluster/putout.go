@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -27,7 +26,7 @@ const (
 // them: others are put out, and this one goes back.
 type putOut struct {
 	*replica
-	certifier atomic.Pointer[certify.Certifier] // nil before the member has started
+	certifier *certify.Certifier
 	keeper    *standing.Keeper
 
 	mu      sync.Mutex
@@ -55,7 +54,7 @@ func (p *putOut) weigh() {
 	p.noteMaster()
 	access := p.machine.Access()
 	p.keeper.Weigh(standing.Bench{
-		Self: p.opts.ID, Now: time.Now(), Verdicts: p.certifier.Load().Verdicts(), Key: access.KeyOf, Master: p.masterOf,
+		Self: p.opts.ID, Now: time.Now(), Verdicts: p.certifier.Verdicts(), Key: access.KeyOf, Master: p.masterOf,
 	})
 }
 
@@ -89,7 +88,7 @@ func (p *putOut) masterOf(number uint64) string {
 func (p *putOut) goBack(to witness.Head) {
 	p.weigh() // what lasts must be on the disk
 	reason, proven := "a quorum of frontends has certified another history", true
-	for _, v := range p.certifier.Load().Verdicts() {
+	for _, v := range p.certifier.Verdicts() {
 		if v.Fault == witness.Split {
 			reason, proven = fmt.Sprintf("no quorum of frontends can agree on round %d", v.Size), false
 		}
@@ -132,10 +131,10 @@ func (p *putOut) rewritten(err error) error {
 // cosigned returns the last round that this member has cosigned; the zero value in a group
 // that is not sworn.
 func (p *putOut) cosigned() witness.Head {
-	if p == nil || p.certifier.Load() == nil {
+	if p == nil {
 		return witness.Head{}
 	}
-	return p.certifier.Load().Cosigned()
+	return p.certifier.Cosigned()
 }
 
 // settleReturn lets a member take part in elections again that has forgotten what it had
@@ -144,7 +143,7 @@ func (p *putOut) settleReturn() {
 	if !p.storage.Return().Forgetful() {
 		return
 	}
-	if round, _ := p.certifier.Load().Newest(); round > 0 && round >= p.cosigned().Size {
+	if round, _ := p.certifier.Newest(); round > 0 && round >= p.cosigned().Size {
 		if err := p.storage.SettleReturn(); err != nil {
 			p.log.Warn("could not record that this frontend is back", "err", err)
 		}

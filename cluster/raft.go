@@ -199,7 +199,7 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 	m.source = &status.Source{
 		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Raft: m.raft, Machine: m.machine,
 		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,
-		Committed: m.committed,
+		Committed: m.committed, Certified: func() (uint64, time.Time) { return m.certifier.Newest() },
 	}
 	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)

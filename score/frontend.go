@@ -16,7 +16,11 @@ type Frontend struct {
 	Revision uint64 `json:"revision"`
 	Pushed   uint64 `json:"pushed"`   // P: its cache holds all changes up to this revision
 	Released uint64 `json:"released"` // R: its readers see changes up to this revision
-	LeaseMS  int64  `json:"lease_ms"` // remaining time of its lease in milliseconds
+	// Certified is its newest certified round, in a sworn group, and CertifiedMS how long
+	// ago a quorum has signed that it is the newest, in milliseconds.
+	Certified   uint64 `json:"certified_round,omitzero"`
+	CertifiedMS int64  `json:"certified_age_ms,omitzero"`
+	LeaseMS     int64  `json:"lease_ms"` // remaining time of its lease in milliseconds
 	// Forgotten is the newest log entry that it was heard to hold and lacks; 0 if there is
 	// none. It gives no vote meanwhile.
 	Forgotten uint64 `json:"forgotten_entry,omitzero"`

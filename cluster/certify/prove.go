@@ -74,8 +74,12 @@ func (c *Certifier) Checkpoint() (note []byte, changed <-chan struct{}, err erro
 }
 
 // Newest returns the number of the newest certified round, 0 if there is none, and the time
-// of its certificate: it has every round that was certified before.
+// of its certificate: it has every round that was certified before. A nil Certifier has
+// none.
 func (c *Certifier) Newest() (round uint64, at time.Time) {
+	if c == nil {
+		return 0, time.Time{}
+	}
 	s := c.shown.Load()
 	if s.sealed == nil {
 		return 0, time.Time{}

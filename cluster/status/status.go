@@ -63,12 +63,15 @@ type Status struct {
 	AppliedTerm uint64 `json:"applied_term"`
 	Digest      Digest `json:"digest"`
 	// LogIndex and LogTerm are of the last entry of its log.
-	LogIndex uint64     `json:"log_index"`
-	LogTerm  uint64     `json:"log_term"`
-	Pushed   uint64     `json:"pushed"`
-	Released uint64     `json:"released"`
-	LeaseMS  int64      `json:"lease_ms"` // the rest of the lease; 0 without one
-	Load     score.Load `json:"load"`
+	LogIndex uint64 `json:"log_index"`
+	LogTerm  uint64 `json:"log_term"`
+	Pushed   uint64 `json:"pushed"`
+	Released uint64 `json:"released"`
+	LeaseMS  int64  `json:"lease_ms"` // the rest of the lease; 0 without one
+	// Certified is the newest certified round, and CertifiedMS the age of its certificate.
+	Certified   uint64     `json:"certified,omitzero"`
+	CertifiedMS int64      `json:"certified_ms,omitzero"`
+	Load        score.Load `json:"load"`
 	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
 	enroll.Certificates
@@ -122,6 +125,9 @@ type Source struct {
 	// Committed looks a server up in the committed configuration that this member knows
 	// as the master. leads is false if it is not the master.
 	Committed func(raft.ServerID) (s raft.Server, in, leads bool)
+	// Certified returns the newest certified round, 0 without one, and the time of its
+	// certificate.
+	Certified func() (round uint64, at time.Time)
 
 	load atomic.Pointer[func() score.Load]
 }
@@ -146,6 +152,9 @@ func (s *Source) Status(from raft.ServerID) Status {
 	status.LogTerm, status.AppliedTerm = s.termAt(status.LogIndex), s.termAt(status.Applied)
 	forgotten, _ := s.Gate.Forgotten()
 	status.Forgot = forgotten.Index
+	if round, at := s.Certified(); round > 0 {
+		status.Certified, status.CertifiedMS = round, max(time.Since(at), 0).Milliseconds()
+	}
 	if addr == "" {
 		status.State = score.Starting
 	}
@@ -226,6 +235,7 @@ func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Fronten
 
 func (s Status) fill(e *score.Frontend) {
 	e.URL, e.State, e.Revision, e.Pushed, e.Released = s.URL, s.State, s.Revision, s.Pushed, s.Released
+	e.Certified, e.CertifiedMS = s.Certified, s.CertifiedMS
 	e.LeaseMS, e.Leased, e.Forgotten = s.LeaseMS, s.LeaseMS > 0, s.Forgot
 	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cmd/laurel/operator"
+	"laurel/cmd/laurel/page"
 	"laurel/internal/cli"
 )
 
@@ -40,7 +41,7 @@ and 8: see laurel frontend --help.`,
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
 		newClusterCommand(), newAccessCommand(), newAuditCommand(), operator.NewCommand(), newRosterCommand(),
-		operator.NewPolicyCommand(),
+		operator.NewPolicyCommand(), page.NewCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

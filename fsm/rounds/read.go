@@ -94,6 +94,6 @@ func (l *Log) Round(number uint64) (round witness.Round, of witness.Head, known 
 func (l *Log) Certified(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.certified = max(l.certified, number)
+	l.certified = number
 	l.forget()
 }

@@ -53,6 +53,14 @@ func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string)
 	return to
 }
 
+// AddURLs adds the flag --to alone, for a command that names frontends and asks none.
+func AddURLs(cmd *cobra.Command) (urls *[]string) {
+	urls = cmd.Flags().StringSlice("to", []string{DefaultURL}, "`URL` of a frontend, or several separated by commas: all "+
+		"that there are")
+	setVariable(cmd.Flags().Lookup("to"), "LAUREL_URL")
+	return urls
+}
+
 // AddRequestTarget is AddTarget for a command that makes one request.
 func AddRequestTarget(cmd *cobra.Command) *Target {
 	return AddTarget(cmd, client.DefaultTimeout,

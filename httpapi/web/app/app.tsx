@@ -1,4 +1,5 @@
 import type { Directory } from './directory'
+import type { Certified } from './certified'
 import { Cluster } from './cluster'
 import { ContestView } from './contest'
 import { headline } from './format'
@@ -7,7 +8,7 @@ import type { Leaderboard } from './leaderboard'
 import type { Lookup } from './lookup'
 import { MedalTable, type Names } from './medals'
 import type { StreamStatus, Medals } from './model'
-import { Notice } from './notice'
+import { Doubts, Notice } from './notice'
 import { Sprig } from './parts'
 import { toCluster, toMedals, toScores, type Route } from './route'
 import { Scores } from './scores'
@@ -21,6 +22,8 @@ export interface Page {
   lookup: Lookup
   status: StreamStatus
   currentStatus(): StreamStatus
+  /** Verifies what is shown, if the page has a policy. */
+  certified: Certified | null
   signedIn: boolean
   signOutFailed: boolean
   onSignOut(): void
@@ -50,6 +53,12 @@ function organisations(store: Store): Names {
 const latestFirst = (store: Store): Medals[] =>
   [...store.medals.values()].sort((a, b) => b.revision! - a.revision!)
 
+/** tablesOf returns the medal tables of the page for medals; none on another page. */
+export const tablesOf = ({ route, store }: Page): Medals[] =>
+  route.view === 'medals'
+    ? latestFirst(store).filter((m) => !route.competition || m.competition === route.competition)
+    : []
+
 export function titleOf(p: Page): string {
   const contest = p.route.view === 'contest' && p.store.scores.get(p.route.id)
   const name = contest
@@ -69,7 +78,15 @@ function View(p: Page) {
     case 'contest': {
       const contest = p.store.scores.get(route.id)
       if (contest && p.timeline)
-        return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
+        return (
+          <ContestView
+            key={route.id}
+            contest={contest}
+            timeline={p.timeline}
+            board={p.board}
+            mark={p.certified?.mark('scores/' + route.id)}
+          />
+        )
       if (!p.lookup.missing)
         return (
           <>
@@ -85,9 +102,7 @@ function View(p: Page) {
       )
     }
     case 'medals': {
-      const tables = latestFirst(p.store).filter(
-        (m) => !route.competition || m.competition === route.competition,
-      )
+      const tables = tablesOf(p)
       return (
         <>
           <h1>Medals</h1>
@@ -98,6 +113,7 @@ function View(p: Page) {
                 medals={m}
                 names={names}
                 corrected={p.store.corrected.organisations(m.competition)}
+                mark={p.certified?.mark('medals/' + m.competition)}
               />
             ))}
           </div>
@@ -183,10 +199,11 @@ export function App(p: Page) {
         </div>
       )}
       <Notice status={p.status} directory={p.directory} />
+      {p.certified && <Doubts certified={p.certified} />}
       <main id="main" tabIndex={-1}>
         <View {...p} />
       </main>
-      <StatusBar status={p.currentStatus} revision={p.store.revision} />
+      <StatusBar status={p.currentStatus} revision={p.store.revision} certified={p.certified} />
       <Help open={p.helping} close={() => p.onHelp(false)} />
     </>
   )

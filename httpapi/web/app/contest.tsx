@@ -1,4 +1,5 @@
 import { useState } from 'preact/hooks'
+import type { Mark } from './certified'
 import { isCorrected, type Corrections } from './corrections'
 import {
   hasTiebreak,
@@ -17,7 +18,18 @@ import {
 import type { Leaderboard } from './leaderboard'
 import { resultText, seconds } from './marks'
 import type { Contest, Competitor, TimelineEvent } from './model'
-import { Badges, Clock, CorrectedBadge, Headline, HiddenHeader, Isolated, Sprig, State, Value } from './parts'
+import {
+  Badges,
+  CertifiedMark,
+  Clock,
+  CorrectedBadge,
+  Headline,
+  HiddenHeader,
+  Isolated,
+  Sprig,
+  State,
+  Value,
+} from './parts'
 import { Ranking } from './ranking'
 import { toScores } from './route'
 import { isolated } from './text'
@@ -375,10 +387,12 @@ export function ContestView({
   contest: c,
   timeline,
   board,
+  mark,
 }: {
   contest: Contest
   timeline: Timeline
   board: Leaderboard | null
+  mark?: Mark
 }) {
   const duel = c.kind !== 'ranked' && c.competitors.length === 2
   const corrections: Corrections = timeline.corrections
@@ -408,6 +422,7 @@ export function ContestView({
         )}
       </p>
       {duel && <Board contest={c} />}
+      {mark && <CertifiedMark mark={mark} without={board ? 'standing and the timeline' : 'timeline'} />}
       <div class="columns even">
         <div>
           {board ? (

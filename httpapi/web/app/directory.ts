@@ -8,7 +8,8 @@ export const prefix = new URL('.', location.href).pathname.replace(/\/$/, '')
 /** Where the page came from: the frontend that served it, or a proxy before several. */
 export const servedAt = location.origin + prefix
 
-const homeKey = 'laurel.home' + prefix
+/** What pages share by the browser has this in its name. A page in a file has its own. */
+export const sharedName = (written: boolean) => (written ? location.pathname : prefix)
 
 function stored(key: string): string {
   try {
@@ -36,8 +37,11 @@ const deprioritizeUntriedMS = 30_000
 
 /** Directory lists the frontends and chooses which to use. */
 export class Directory {
-  home = stored(homeKey)
   group: Frontends
+  home: string
+  private homeKey: string
+  /** The frontends that a written page asks, whatever the group lists. */
+  private given: Frontend[] | null
   private failed = new Map<string, number>()
   /** Those that have answered this page, and those that it could not reach and that never have. */
   private answered: Set<string>
@@ -48,15 +52,29 @@ export class Directory {
   /**
    * servedBy is the frontend that served the page. It is reached where the page came
    * from, whatever URL the group lists. A page that is signed in is that at its own origin
-   * only.
+   * only. No frontend has served a page that was written: it asks those that it was given, by
+   * their hosts, because what frontends say of each other may be a lie.
    */
   constructor(
     group: Frontends,
     private servedBy: string,
     private signedIn: boolean,
+    readonly written: boolean,
   ) {
     this.group = { ...group, frontends: group.frontends ?? [] }
+    this.given = written ? [...this.group.frontends] : null
+    this.homeKey = 'laurel.home' + sharedName(written)
+    this.home = stored(this.homeKey)
     this.answered = new Set([servedBy])
+  }
+
+  private get list(): Frontend[] {
+    return this.given ?? this.group.frontends
+  }
+
+  /** named returns the id of the frontend that serves a stream to id, and says so. */
+  named(id: string, says: string): string {
+    return this.given ? id : says || id
   }
 
   update(group: Frontends) {
@@ -84,14 +102,14 @@ export class Directory {
   }
 
   urlOf(id: string): string {
-    if (id === this.servedBy || !id) return servedAt
-    const url = this.group.frontends.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
-    return reachable(url) ? url : ''
+    if (!this.given && (id === this.servedBy || !id)) return servedAt
+    const url = this.list.find((f) => f.id === id)?.url.replace(/\/+$/, '') ?? ''
+    return this.given || reachable(url) ? url : ''
   }
 
   /** loadHome reads the home again: another tab may have set it. */
   loadHome() {
-    this.home = stored(homeKey) || this.home
+    this.home = stored(this.homeKey) || this.home
   }
 
   /** retryAt returns until when a frontend comes after those that have not failed; 0 for one that has not. */
@@ -126,7 +144,7 @@ export class Directory {
 
   /** needSignIn lists the frontends that answer readers only. */
   needSignIn(): string[] {
-    const known = this.group.frontends.map((f) => f.id)
+    const known = this.list.map((f) => f.id)
     return [...new Set([this.servedBy, ...known])].filter((id) => this.denied.has(this.urlOf(id))).sort()
   }
 
@@ -143,7 +161,7 @@ export class Directory {
 
   /** others lists the frontends with a certificate that the page's own origin has not shown. */
   private others(): Frontend[] {
-    return this.group.frontends.filter((f) => {
+    return this.list.filter((f) => {
       const url = this.urlOf(f.id)
       return url.startsWith('https:') && new URL(url).origin !== location.origin
     })
@@ -160,7 +178,7 @@ export class Directory {
   setHome(id: string) {
     this.home = id
     try {
-      localStorage.setItem(homeKey, id)
+      localStorage.setItem(this.homeKey, id)
     } catch {
       // storage is disabled
     }
@@ -177,8 +195,8 @@ export class Directory {
    * considers serving, and those with few watchers.
    */
   candidates(): string[] {
-    const known = this.group.frontends.filter((f) => this.urlOf(f.id))
-    if (!known.some((f) => f.id === this.servedBy))
+    const known = this.list.filter((f) => this.urlOf(f.id))
+    if (!this.given && !known.some((f) => f.id === this.servedBy))
       known.push({ id: this.servedBy, state: 'serving', watchers: 0 } as Frontend)
     const chance = new Map(known.map((f) => [f.id, f.id === this.servedBy ? -1 : Math.random()]))
     const key = (f: Frontend) => [
@@ -213,6 +231,13 @@ export class Directory {
     })
     this.markAnswered(id, answer.status !== 401)
     return answer
+  }
+
+  /** fetchFrom fetches from one frontend. */
+  async fetchFrom<T>(id: string, path: string): Promise<T> {
+    const answer = await this.ask(id, path)
+    if (!answer.ok) throw new Error(`${id} answered ${answer.status}`)
+    return (await answer.json()) as T
   }
 
   /** fetchJSON fetches from the frontend named first, or from any other that answers. */

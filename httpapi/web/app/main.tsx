@@ -2,8 +2,9 @@
 
 import { render } from 'preact'
 import { Announcer } from './announce'
-import { App, titleOf, type Page } from './app'
-import { Directory } from './directory'
+import { App, tablesOf, titleOf, type Page } from './app'
+import { Certified, maxMarks } from './certified'
+import { Directory, sharedName } from './directory'
 import { listen } from './keys'
 import { Leaderboard } from './leaderboard'
 import { Lookup } from './lookup'
@@ -19,7 +20,8 @@ import { Timeline } from './timeline'
 const served = JSON.parse(document.getElementById('served')!.textContent!) as Served
 const root = document.getElementById('app')!
 const announcer = new Announcer(document.getElementById('said')!)
-const directory = new Directory(served.frontends, served.frontend, served.signed_in ?? false)
+const written = !!served.policy
+const directory = new Directory(served.frontends, served.frontend, served.signed_in ?? false, written)
 
 /** The pending render; if it includes a resync, nothing flashes. */
 let pending: ChangeKind | null = null
@@ -33,7 +35,15 @@ function renderPage() {
   rendering.flash = pending === 'live'
   pending = null
   document.title = titleOf(page)
+  page.certified?.show(certifiable())
   render(<App {...page} />, root)
+}
+
+/** certifiable lists the records on the screen whose mark says whether they are certified. */
+function certifiable(): string[] {
+  const now = page.route
+  if (now.view === 'contest') return ['scores/' + now.id]
+  return tablesOf(page).slice(0, maxMarks).map((m) => 'medals/' + m.competition)
 }
 
 const store = new Store((kind, contest, before) => {
@@ -78,6 +88,16 @@ const page: Page = {
   lookup,
   status,
   currentStatus: () => page.status,
+  certified: served.policy
+    ? new Certified(
+        served.policy,
+        directory,
+        store,
+        () => page.status.frontend,
+        () => scheduleRender('live'),
+        (frontend) => tabs.leave(frontend),
+      )
+    : null,
   signedIn: served.signed_in ?? false,
   signOutFailed: false,
   onSignOut() {
@@ -282,6 +302,7 @@ window.addEventListener('hashchange', () => {
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return
   page.board?.scheduleRefresh()
+  page.certified?.wake()
   pending = 'resync'
   renderPage()
 })
@@ -305,7 +326,7 @@ const tabs = new Tabs(stream, {
   status: onStatus,
   snapshot,
   all: () => store.all(),
-})
+}, sharedName(written))
 
 store.served(served)
 navigate()

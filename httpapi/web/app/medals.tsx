@@ -1,6 +1,7 @@
+import type { Mark } from './certified'
 import { rank } from './format'
 import type { MedalRow, Medals } from './model'
-import { CorrectedBadge, Isolated, Value } from './parts'
+import { CertifiedMark, CorrectedBadge, Isolated, Value } from './parts'
 import { toMedals } from './route'
 
 function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) {
@@ -43,11 +44,13 @@ export function MedalTable({
   names,
   corrected,
   most,
+  mark,
 }: {
   medals: Medals
   names: Names
   corrected: Map<string, string>
   most?: number
+  mark?: Mark
 }) {
   const rows = most ? m.rows.slice(0, most) : m.rows
   const name = (r: MedalRow) => nameIn(m, r, names)
@@ -107,6 +110,7 @@ export function MedalTable({
           </tbody>
         )}
       </table>
+      {mark && <CertifiedMark mark={mark} />}
       {most && m.rows.length + m.outside.length > rows.length && (
         <p class="more">
           <a href={toMedals(m.competition)}>The whole medal table</a>

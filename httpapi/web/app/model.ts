@@ -218,6 +218,11 @@ export interface Served {
   incarnation?: string
   /** The page is that of a session, which can be ended. */
   signed_in?: boolean
+  /**
+   * The policy by which the page verifies what it shows. Such a page comes from no frontend:
+   * laurel page has written it, with the frontends that it may ask.
+   */
+  policy?: string
   served_at: number
 }
 

@@ -1,3 +1,4 @@
+import type { Certified } from './certified'
 import { servedAt, type Directory } from './directory'
 import type { StreamStatus } from './model'
 import { isStale } from './statusbar'
@@ -11,6 +12,29 @@ export const distrust = (ids: string[]) =>
   `This browser cannot use ${names(ids)}, although the group says that ${ids.length < 2 ? 'it serves' : 'they serve'}: ` +
   `it probably does not trust ${ids.length < 2 ? 'its certificate' : 'their certificates'}. ` +
   'An operator mends that with certificates that browsers trust: laurel frontend --tls-cert and --tls-key.'
+
+/** Doubts says which frontends gave what cannot be believed. */
+export function Doubts({ certified }: { certified: Certified }) {
+  const warnings = certified.warnings()
+  if (!warnings.length && !certified.fork.length) return null
+  return (
+    <div class="notices">
+      {warnings.map((text) => (
+        <p key={text} class="warning" role="alert">
+          {text}
+        </p>
+      ))}
+      {certified.fork.length > 0 && (
+        <details class="warning">
+          <summary>Several frontends are corrupt. These two certificates prove it:</summary>
+          {certified.fork.map((note) => (
+            <pre key={note}>{note}</pre>
+          ))}
+        </details>
+      )}
+    </div>
+  )
+}
 
 /** Notice tells the user of a page without a stream what can be done about that. */
 export function Notice({ status, directory }: { status: StreamStatus; directory: Directory }) {

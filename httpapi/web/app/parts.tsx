@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useRef } from 'preact/hooks'
+import type { Mark } from './certified'
 import { decisionWord, headlineParts, isLive, resultWord, statusWord } from './format'
 import type { Contest } from './model'
 import { isolated, plain } from './text'
@@ -94,6 +95,18 @@ export function State({ contest: c }: { contest: Contest }) {
     </>
   )
 }
+
+/**
+ * CertifiedMark says whether what is shown is certified, without the part of the page that never
+ * is. Only a warning is read out by itself.
+ */
+export const CertifiedMark = ({ mark, without }: { mark: Mark; without?: string }) => (
+  <p class={'certified ' + mark.tone} role={mark.tone === 'warning' ? 'alert' : undefined}>
+    {mark.tone === 'certified' && <span aria-hidden="true">{'\u2713'} </span>}
+    {mark.text}
+    {mark.tone === 'certified' && without && `, but not the ${without}`}
+  </p>
+)
 
 /** HiddenHeader is a table header for screen readers only. */
 export function HiddenHeader({ of }: { of: string[] }) {

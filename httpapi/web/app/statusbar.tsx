@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
+import type { Certified } from './certified'
 import type { StreamStatus } from './model'
 import { silenceMS } from './stream'
 import { localTime } from './time'
@@ -37,9 +38,11 @@ function age(l: StreamStatus, now: number): string {
 export function StatusBar({
   status: currentStatus,
   revision,
+  certified,
 }: {
   status: () => StreamStatus
   revision: number
+  certified: Certified | null
 }) {
   const [now, tick] = useState(Date.now())
   useEffect(() => {
@@ -79,6 +82,14 @@ export function StatusBar({
           <dt>epoch</dt>
           <dd data-of="epoch">{status.epoch || '\u2013'}</dd>
         </div>
+        {certified && (
+          <div>
+            <dt>certificates</dt>
+            <dd data-of="certificates">
+              {certified.unable ? `not verified: ${certified.unable}` : certified.quorum || '\u2013'}
+            </dd>
+          </div>
+        )}
       </dl>
     </footer>
   )

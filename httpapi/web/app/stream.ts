@@ -98,6 +98,11 @@ export class Stream {
     this.connect()
   }
 
+  /** leave moves the stream to another frontend, if it comes from this one. */
+  leave(frontend: string) {
+    if (this.running && this.status.frontend === frontend) this.onLost(frontend)
+  }
+
   /** watch has the stream carry the window of a query, or none for ''. */
   watch(board: string) {
     this.board = board
@@ -147,7 +152,7 @@ export class Stream {
   private address(id: string, board: string): string {
     const query = new URLSearchParams(board)
     query.set('scope', 'now')
-    if (this.directory.home) query.set('home', this.directory.home)
+    if (this.directory.home && !this.directory.written) query.set('home', this.directory.home)
     // A frontend that failed may have redirected the page to one that this browser cannot use.
     if (this.directory.hasFailed(id)) query.set('moved', '1')
     if (this.position) query.set('last_event_id', this.position)
@@ -193,7 +198,10 @@ export class Stream {
         if (name === 'leaderboard' || name === 'snapshot') boardReceived = true
         const data = JSON.parse(e.data)
         // A frontend with too many watchers redirects new ones; the heartbeat names the frontend that serves.
-        if (name === 'heartbeat') this.directory.markReachable((id = (data as Heartbeat).frontend || id))
+        if (name === 'heartbeat') {
+          id = this.directory.named(id, (data as Heartbeat).frontend)
+          this.directory.markReachable(id)
+        }
         this.onMessage(source, id, board, { name, data, position: this.position, kind })
       })
     }

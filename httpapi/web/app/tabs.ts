@@ -1,4 +1,3 @@
-import { prefix } from './directory'
 import type { StreamStatus, Snapshot } from './model'
 import { silenceMS, Stream, type Message } from './stream'
 
@@ -8,9 +7,9 @@ type TabMessage =
   | { kind: 'hello' } // a tab is new or visible again: it asks for everything
   | { kind: 'all'; all: Snapshot; status: StreamStatus; position: string }
   | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
+  | { kind: 'leave'; frontend: string } // a tab has found this frontend lying
   | { kind: 'sign-out' } // the session of the browser ends
 
-const lockName = 'laurel-stream' + prefix
 /**
  * A visible tab takes the stream over after this long without a message from the leader,
  * which may be frozen.
@@ -38,7 +37,13 @@ export class Tabs {
   constructor(
     private stream: Stream,
     private listener: TabListener,
+    /** What tabs that share a stream have in common. */
+    private name: string,
   ) {}
+
+  private get lockName() {
+    return 'laurel-stream' + this.name
+  }
 
   start() {
     // Without a secure context (plain HTTP from another machine) there are no locks: each tab has its own stream.
@@ -47,7 +52,7 @@ export class Tabs {
       this.stream.watch(this.board)
       this.stream.start()
     } else {
-      this.channel = new BroadcastChannel('laurel' + prefix)
+      this.channel = new BroadcastChannel('laurel' + this.name)
       this.channel.onmessage = (e) => this.onPost(e.data as TabMessage)
       void this.acquireLock()
       this.post({ kind: 'hello' })
@@ -71,6 +76,12 @@ export class Tabs {
     this.board = board
     if (this.leading) this.setBoard(board, previous)
     else this.post({ kind: 'watch', board, previous })
+  }
+
+  /** leave has the stream come from another frontend than this one. */
+  leave(frontend: string) {
+    if (this.leading) this.stream.leave(frontend)
+    else this.post({ kind: 'leave', frontend })
   }
 
   private setBoard(board: string, previous: string) {
@@ -114,7 +125,7 @@ export class Tabs {
    */
   private async acquireLock(): Promise<void> {
     for (;;) {
-      await navigator.locks.request(lockName, () => this.lead()).catch(() => this.follow())
+      await navigator.locks.request(this.lockName, () => this.lead()).catch(() => this.follow())
       // Another waiting tab gets the lock first; a hidden page asks again when it is shown.
       if (document.visibilityState !== 'visible')
         await new Promise((shown) => document.addEventListener('visibilitychange', shown, { once: true }))
@@ -144,7 +155,7 @@ export class Tabs {
     if (this.leading || document.visibilityState !== 'visible' || Date.now() - this.heard < leaderTimeoutMS)
       return
     this.heard = Date.now()
-    navigator.locks.request(lockName, { steal: true }, () => this.lead()).catch(() => this.follow())
+    navigator.locks.request(this.lockName, { steal: true }, () => this.lead()).catch(() => this.follow())
   }
 
   private onPost(m: TabMessage) {
@@ -160,6 +171,10 @@ export class Tabs {
     }
     if (m.kind === 'sign-out') {
       location.reload()
+      return
+    }
+    if (m.kind === 'leave') {
+      if (this.leading) this.stream.leave(m.frontend)
       return
     }
     if (m.kind === 'watch') {

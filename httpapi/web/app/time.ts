@@ -49,3 +49,7 @@ export function localTime(ms: number): string {
   const d = new Date(ms)
   return String(d.getHours()).padStart(2, '0') + ':' + String(d.getMinutes()).padStart(2, '0')
 }
+
+/** localSeconds is localTime with seconds. */
+export const localSeconds = (ms: number) =>
+  localTime(ms) + ':' + String(new Date(ms).getSeconds()).padStart(2, '0')
