@@ -20,7 +20,7 @@ const soon = 3 * witness.SealInterval
 func TestAChangedAnswerIsCertifiedWithinThreeIntervals(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := newWorld(t, 4)
-		for i := range 20 {
+		for i := range 8 {
 			body := fmt.Sprintf(`{"home":%d}`, i)
 			w.change("scores/A/1", body)
 			w.change(fmt.Sprintf("scores/A/%d", 2+i), body)
@@ -44,13 +44,13 @@ func TestCertificatesGoOnWithOneFrontendDownAndMessagesLost(t *testing.T) {
 		}
 		w.fronts["f4"].kill()
 		up := []string{"f1", "f2", "f3"}
-		for i := range 20 {
+		for i := range 10 {
 			body := fmt.Sprint("body ", i)
 			w.change("roster", body)
 			w.expect(4*soon, "roster", body, up...)
 		}
 		w.fronts["f4"].start()
-		w.expect(4*soon, "roster", "body 19")
+		w.expect(4*soon, "roster", "body 9")
 	})
 }
 
@@ -59,12 +59,12 @@ func TestCertificatesAreRenewedAndTheLogIsIdleWhileNothingChanges(t *testing.T) 
 		w := newWorld(t, 4)
 		w.change("roster", "body")
 		w.expect(soon, "roster", "body")
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Second)
 		w.mu.Lock()
 		entries := len(w.log)
 		clear(w.sent)
 		w.mu.Unlock()
-		const idle = 30
+		const idle = 10
 		for range idle {
 			time.Sleep(time.Second)
 			w.expect(0, "roster", "body") // not stale
