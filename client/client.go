@@ -178,6 +178,13 @@ func (c *Client) PostAt(ctx context.Context, url, path string, body []byte) (sta
 	return a.status, a.body, err
 }
 
+// GetAt asks one frontend for the JSON at a path, without another attempt, and returns its
+// response of any status.
+func (c *Client) GetAt(ctx context.Context, url, path string) (status int, response []byte, err error) {
+	a, err := c.attempt(ctx, url, call{method: http.MethodGet, path: path})
+	return a.status, a.body, err
+}
+
 // NoticeKind is the kind of a Notice.
 type NoticeKind string
 

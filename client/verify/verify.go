@@ -1,11 +1,15 @@
-// Package verify reads from a sworn group without believing any single frontend. A Reader
-// asks all frontends of a policy the same question side by side, and returns an answer once
-// a quorum of them has signed it: three of four, of which one may be corrupt, and be the
-// master. Who says otherwise, or nothing, is named.
+// Package verify reads from a sworn group without believing any single frontend.
+//
+// A Certified asks one frontend for an answer with its certificate, which has the signatures
+// of a quorum: three of four, of which one may be corrupt, and be the master. It reads
+// contests and medal tables, up to a second old. A Reader asks all frontends of a policy the
+// same question side by side, and returns an answer once a quorum of them has signed it: any
+// answer, as of now. Who says otherwise, or nothing, is named.
 //
 //	p, err := witness.ParsePolicy(text, operatorsKey)
-//	r := verify.New(c, p)
-//	a, err := r.Get(ctx, client.ScorePath("OG50BC/CUR-M-GPA-01"), nil)
+//	file, err := verify.SeenFile(p)
+//	a, err := verify.NewCertified(c, p, file).Get(ctx, client.ScorePath("OG50BC/CUR-M-GPA-01"), nil)
+//	b, err := verify.New(c, p).Get(ctx, client.ScorePath(""), nil)
 package verify
 
 import (
@@ -275,11 +279,7 @@ func (r *Reader) ask(ctx context.Context, at string, q witness.Question) (*witne
 		return nil, err
 	}
 	if status != http.StatusOK {
-		problem := new(score.Problem)
-		if json.Unmarshal(answer, problem) == nil && problem.Code != "" {
-			return nil, problem
-		}
-		return nil, fmt.Errorf("answered with status %d, which nobody has signed", status)
+		return nil, refusal(status, answer)
 	}
 	said := new(witness.Statement)
 	if err := json.Unmarshal(answer, said); err != nil {

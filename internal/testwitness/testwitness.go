@@ -7,9 +7,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -68,11 +71,15 @@ func New(t testing.TB, store string) *Group {
 // Key returns the key of a seed.
 func Key(t testing.TB, name string, seed byte) *witness.Key {
 	t.Helper()
-	k, err := witness.NewKey(name, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
+	k, err := witness.NewKey(name, private(seed))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
+}
+
+func private(seed byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
 }
 
 // Certify changes answers, "" for none, and has the round certified.
@@ -139,6 +146,29 @@ func (g *Group) took(from int, out witness.Output) {
 		}
 		g.took(to, reply)
 	}
+}
+
+// Cosign replaces the time of one frontend's cosignature in a certificate, as a corrupt one
+// may at any time.
+func (g *Group) Cosign(i int, certificate []byte, at time.Time) []byte {
+	text, _, _ := strings.Cut(string(certificate), "\n\n")
+	key := g.Keys[i]
+	_, rest, _ := strings.Cut(key.Cosigner(), "+")
+	hash, err := strconv.ParseUint(rest[:8], 16, 32)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	signature := ed25519.Sign(private(byte(i+1)), fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", at.Unix(), text))
+	line := binary.BigEndian.AppendUint32(nil, uint32(hash))
+	line = append(binary.BigEndian.AppendUint64(line, uint64(at.Unix())), signature...)
+	var b strings.Builder
+	for l := range strings.Lines(string(certificate)) {
+		if !strings.HasPrefix(l, "— "+key.Name()+" ") {
+			b.WriteString(l)
+		}
+	}
+	fmt.Fprintf(&b, "— %s %s\n", key.Name(), base64.StdEncoding.EncodeToString(line))
+	return []byte(b.String())
 }
 
 var errNothing = errors.New("nothing is certified")
