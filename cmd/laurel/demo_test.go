@@ -168,12 +168,19 @@ func kill(t *testing.T, pid string, out *output) {
 	}
 }
 
-func TestTheDemoEndsWithSuccessOnASignalAndRefusesSpeedZero(t *testing.T) {
+func TestTheDemoEndsWithSuccessOnASignalAndRefusesWhatItCannotDo(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
 	cmd, out := laurel(temp, "demo", "--speed", "0")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != cli.ExitUsage {
 		t.Errorf("--speed 0: %v\n%s", err, out)
+	}
+	if !hasSpies {
+		cmd, out = laurel(temp, "demo", "--spy")
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != cli.ExitUsage ||
+			!strings.Contains(out.String(), "go run -tags spy ./cmd/laurel demo --spy") {
+			t.Errorf("--spy: %v\n%s", err, out)
+		}
 	}
 	if runtime.GOOS == "windows" {
 		return

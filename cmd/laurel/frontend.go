@@ -232,11 +232,10 @@ func (f *frontendFlags) run(ctx context.Context) error {
 		defer stop()
 	}
 	f.API.HideMetrics = f.metrics == metricsAtDebug
-	started, err := frontend.Start(f.Options)
+	started, err := startFrontend(f.Options, debug)
 	if err != nil {
 		return err
 	}
-	debug.Handle("/metrics", started.Metrics())
 	return started.Run(ctx)
 }
 

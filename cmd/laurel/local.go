@@ -157,6 +157,7 @@ func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
 
 func newDemoCommand() *cobra.Command {
 	var o demo.Options
+	var spy bool
 	var run *pidfile.DirFlag
 	c := &cobra.Command{
 		Use:   "demo",
@@ -191,11 +192,16 @@ demo and removes everything.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(),
 				os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
+			if spy {
+				return runSpyDemo(ctx, o)
+			}
 			return demo.Run(ctx, o)
 		},
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "rate of events: 1 is a few a second, 2 twice as many")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "print only what happens to frontends and clients, not the events")
+	c.Flags().BoolVar(&spy, "spy", false,
+		"four frontends, of which the master falls to a spy; needs go run -tags spy ./cmd/laurel demo --spy")
 	cli.NoEnvironment(c.Flags())
 	run = pidfile.AddDirFlag(c)
 	return c

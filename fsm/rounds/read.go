@@ -83,6 +83,6 @@ func (l *Log) Heads(from uint64) []witness.Head {
 func (l *Log) Certified(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.certified = max(l.certified, number)
+	l.certified = number
 	l.forget()
 }

@@ -41,6 +41,11 @@ type Options struct {
 	RunDir   string   // the directory of their pid files
 	Detached bool     // the frontends outlive this process and its terminal
 
+	// Enter makes the group a secure one. It is called for one frontend after the other, when
+	// those before it are ready, and returns what to add to the arguments and to the environment
+	// of that one. nil: the frontends are started with --insecure.
+	Enter func(ctx context.Context, f Frontend) (args, env []string, err error)
+
 	// RestartAfter is the pause before a child that died is started again. 0: it is not.
 	RestartAfter time.Duration
 	// Notify, if not nil, is called when something happens to a child after Start. It is
@@ -77,6 +82,8 @@ type Frontend struct {
 	Log   string `json:"-"` // file
 	PID   int    `json:"-"` // of the current or last process; 0 if there is none
 	State State  `json:"-"`
+
+	Secure bool `json:"-"` // it has a certificate
 }
 
 // State is what Start found or did.
@@ -90,7 +97,12 @@ const (
 )
 
 // URL returns the address for clients.
-func (f Frontend) URL() string { return "http://" + f.HTTP }
+func (f Frontend) URL() string {
+	if f.Secure {
+		return "https://" + f.HTTP
+	}
+	return "http://" + f.HTTP
+}
 
 // Args returns the arguments of laurel that run the frontend, followed by more.
 func (f Frontend) Args(more ...string) []string {
@@ -200,6 +212,9 @@ func (g *Group) addMember() (m *member, claim net.Listener, err error) {
 
 // start starts the frontends that do not run and waits for all.
 func (g *Group) start(ctx context.Context) error {
+	if g.o.Enter != nil {
+		return g.startSecure(ctx)
+	}
 	if !g.formed {
 		// The others join the first one, so it must be ready before them.
 		if err := g.startAll(ctx, g.members[:1]); err != nil {
@@ -213,6 +228,20 @@ func (g *Group) start(ctx context.Context) error {
 		}
 	}
 	return g.startAll(ctx, g.members)
+}
+
+// startSecure starts one frontend after the other.
+func (g *Group) startSecure(ctx context.Context) (err error) {
+	for i, m := range g.members {
+		if m.args, m.env, err = g.o.Enter(ctx, m.frontend()); err != nil {
+			return fmt.Errorf("what frontend %s needs to enter the group: %w", m.f.ID, err)
+		}
+		if err := g.startAll(ctx, g.members[i:i+1]); err != nil {
+			return err
+		}
+		g.formed = true
+	}
+	return nil
 }
 
 // startAll starts the frontends of a list that do not run, concurrently: when all of a

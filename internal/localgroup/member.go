@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,7 +21,8 @@ import (
 )
 
 type member struct {
-	group *Group
+	group     *Group
+	args, env []string // see Options.Enter
 
 	mu   sync.Mutex
 	f    Frontend
@@ -28,7 +30,7 @@ type member struct {
 }
 
 func (g *Group) newMember(id, http, peer string) *member {
-	m := &member{group: g, f: Frontend{ID: id, HTTP: http, Peer: peer}}
+	m := &member{group: g, f: Frontend{ID: id, HTTP: http, Peer: peer, Secure: g.o.Enter != nil}}
 	m.f.Dir, m.f.Log = filepath.Join(g.o.Dir, m.f.ID), filepath.Join(g.o.Dir, m.f.ID+".log")
 	return m
 }
@@ -47,9 +49,13 @@ func (m *member) startFirst() error {
 
 func (m *member) start() error {
 	g := m.group
-	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
+	args := append(m.f.Args("--run-dir", g.o.RunDir), m.entryFlags()...)
+	if !m.f.Secure {
+		args = append(args, "--insecure")
+	}
+	args = append(args, m.args...)
 	cmd := exec.Command(g.o.Program, args...)
-	cmd.Env = g.o.Env
+	cmd.Env = slices.Concat(g.o.Env, m.env)
 	if g.o.Detached {
 		cmd.Dir = g.o.Dir // the current directory may be unmounted later
 		// In a session of its own, no Ctrl-C or hangup of the terminal reaches it.
@@ -156,11 +162,12 @@ func (f Frontend) ready(ctx context.Context) error {
 }
 
 // Get returns the body and the header of an answer of this frontend. ok is true if it has the status 200.
-// Unlike package client, it goes on to no other frontend.
+// Unlike package client, it goes on to no other frontend. It asks in the clear: a frontend answers so
+// on its own machine.
 func (f Frontend) Get(ctx context.Context, path string) (body []byte, h http.Header, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.URL()+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+f.HTTP+path, nil)
 	if err != nil {
 		return nil, nil, false
 	}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"crypto/tls"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	// audienceSize is the number of clients. Each frontend is the home of a third of
+	// audienceSize is the number of clients. Each frontend is the home of its share of
 	// them; half of those watch.
 	audienceSize = 30
 	// readsPerSecond is how often one of the other half reads, on average.
@@ -32,6 +33,7 @@ const (
 type audience struct {
 	urls []string
 	ids  map[string]string // of the frontends, by their URLs
+	tls  *tls.Config       // nil if they have no certificates
 
 	competition atomic.Value // a string: the one that they follow
 
@@ -68,6 +70,7 @@ func newAudience(frontends []localgroup.Frontend) *audience {
 // run runs the clients until ctx ends.
 func (a *audience) run(ctx context.Context) error {
 	transport := client.NewTransport(audienceSize)
+	transport.TLSClientConfig = a.tls
 	defer transport.CloseIdleConnections()
 	all, ctx := errgroup.WithContext(ctx)
 	for i, s := range a.spectators {

@@ -3,7 +3,8 @@
 // what happens.
 //
 // Begin reading at demo.go. games.go has the events, audience.go the clients and how they
-// move from one frontend to another; printer.go formats everything.
+// move from one frontend to another; printer.go formats everything. spy.go, which only the
+// build tag spy has, is the demo with a corrupt master.
 package demo
 
 import (
@@ -43,23 +44,16 @@ type Options struct {
 
 // Run runs the demo until ctx ends, which is no error.
 func Run(ctx context.Context, o Options) error {
-	o.Group.RestartAfter = cmp.Or(o.Group.RestartAfter, defaultRestartAfter)
-	dir, err := os.MkdirTemp(o.TempDir, "laurel-demo-")
-	if err != nil {
-		return err
-	}
-	d := demo{o: o, out: newPrinter(o.Out), seqs: make(map[string]uint64)}
-	err = errors.Join(d.run(ctx, dir), os.RemoveAll(dir))
-	if err == nil {
-		d.out.println("Done; nothing is left behind.")
-	}
-	return err
+	d := newDemo(o, frontends)
+	return d.inTempDir(func(dir string) error { return d.run(ctx, dir) })
 }
 
 type demo struct {
 	o        Options
+	size     int // frontends
 	out      *printer
 	group    *localgroup.Group
+	options  client.Options // of all clients
 	client   *client.Client
 	audience *audience
 	seqs     map[string]uint64 // the last durable seq of each source
@@ -75,51 +69,98 @@ const (
 	compareEvery = 25
 )
 
+func newDemo(o Options, size int) *demo {
+	o.Group.RestartAfter = cmp.Or(o.Group.RestartAfter, defaultRestartAfter)
+	return &demo{o: o, size: size, out: newPrinter(o.Out), seqs: make(map[string]uint64)}
+}
+
+// inTempDir calls run with a new directory, and removes that.
+func (d *demo) inTempDir(run func(dir string) error) error {
+	dir, err := os.MkdirTemp(d.o.TempDir, "laurel-demo-")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(run(dir), os.RemoveAll(dir)); err != nil {
+		return err
+	}
+	d.out.println("Done; nothing is left behind.")
+	return nil
+}
+
 // run keeps all files in dir. When it returns, all frontends have ended.
 func (d *demo) run(ctx context.Context, dir string) error {
-	d.out.println("Starting three frontends ...")
 	work, ctx := errgroup.WithContext(ctx)
-	notices := make(chan localgroup.Notice, 16)
-	options := d.o.Group
-	options.Dir, options.Size = dir, frontends
-	options.Notify = func(n localgroup.Notice) {
-		select {
-		case notices <- n:
-		case <-ctx.Done():
-		}
-	}
-	group, err := localgroup.Start(ctx, options)
+	notices, err := d.start(ctx, dir)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	d.group = group
-	defer func() {
-		d.out.println("\nStopping the three frontends ...")
-		group.Close()
-	}()
-
-	var urls []string
-	for _, f := range group.Frontends() {
-		urls = append(urls, f.URL())
-	}
-	d.client, err = client.New(urls, client.Options{})
-	if err != nil {
+	defer d.stop()
+	if err := d.connect(ctx); err != nil {
 		return err
 	}
 	defer d.client.Close()
+	d.out.intro(d.o, d.group.Frontends(), d.master, dir)
+	d.play(ctx, work, notices)
+	return work.Wait()
+}
+
+// start starts the frontends, and returns what will happen to them. stop must be called.
+func (d *demo) start(ctx context.Context, dir string) (<-chan localgroup.Notice, error) {
+	d.out.println("Starting %s frontends ...", inWords(d.size))
+	notices := make(chan localgroup.Notice, 16)
+	options := d.o.Group
+	options.Dir, options.Size = dir, d.size
+	options.Notify = func(n localgroup.Notice) {
+		select {
+		case notices <- n:
+		case <-ctx.Done():
+		}
+	}
+	var err error
+	d.group, err = localgroup.Start(ctx, options)
+	return notices, err
+}
+
+func (d *demo) stop() {
+	d.out.println("\nStopping the %s frontends ...", inWords(d.size))
+	d.group.Close()
+}
+
+func inWords(n int) string {
+	if n == frontends {
+		return "three"
+	}
+	return "four"
+}
+
+// connect makes the client, and asks for the master.
+func (d *demo) connect(ctx context.Context) (err error) {
+	if d.client, err = client.New(urlsOf(d.group.Frontends()), d.options); err != nil {
+		return err
+	}
 	if now, err := d.client.Frontends(ctx); err == nil {
 		d.master = now.Master
 	}
-	d.out.intro(d.o, group.Frontends(), d.master, dir)
+	return nil
+}
 
-	d.audience = newAudience(group.Frontends())
+func urlsOf(list []localgroup.Frontend) (urls []string) {
+	for _, f := range list {
+		urls = append(urls, f.URL())
+	}
+	return urls
+}
+
+// play begins the Games, with clients that follow them.
+func (d *demo) play(ctx context.Context, work *errgroup.Group, notices <-chan localgroup.Notice) {
+	d.audience = newAudience(d.group.Frontends())
+	d.audience.tls = d.options.TLS
 	work.Go(func() error { return d.audience.run(ctx) })
 	work.Go(func() error { d.report(ctx, notices); return nil })
 	work.Go(func() error { d.postGames(ctx); return nil })
-	return work.Wait()
 }
 
 // postGames posts one event after the other until ctx ends.

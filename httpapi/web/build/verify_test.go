@@ -231,8 +231,29 @@ func TestThePageRefusesWhatGoRefuses(t *testing.T) {
 	for range 5 {
 		forked.Certify(map[string]string{verifiedKey: "another history"})
 	}
+	// clocked has frontends sign the certificate at a time by their own clocks, in seconds after now.
+	clocked := func(later int64, frontends ...int) func(*proofCase) {
+		return func(p *proofCase) {
+			head, signed, _ := strings.Cut(p.Proof, "\n\n")
+			checkpoint, _, _ := strings.Cut(signed, "\n\n")
+			for _, i := range frontends {
+				without(g.Policy.Frontends[i].Name)(p)
+				p.Proof += cosign(t, g.Keys[i], byte(i+1), checkpoint+"\n", uint64(p.Now/1000+later))
+			}
+			if !strings.HasPrefix(p.Proof, head) {
+				t.Error("the proof is torn")
+			}
+		}
+	}
 	cases := []proofCase{
 		with("good", func(*proofCase) {}),
+		with("one clock is ahead", clocked(3600, 3)),
+		with("one clock is ahead, and the others stand", func(p *proofCase) { clocked(3600, 3)(p); clocked(-8, 0, 1, 2)(p) }),
+		with("two clocks are ahead", clocked(3600, 2, 3)),
+		with("three clocks are ahead", clocked(3600, 1, 2, 3)),
+		with("one clock is behind", clocked(-3600, 0)),
+		with("two clocks are behind", clocked(-3600, 0, 1)),
+		with("a time that is too large", clocked(-1<<63, 0)),
 		with("another body", func(p *proofCase) { body := *p.Body + " "; p.Body = &body }),
 		with("no body", func(p *proofCase) { p.Body = nil }),
 		with("another key", func(p *proofCase) { p.Key = "scores/a" }),
@@ -277,8 +298,8 @@ func TestThePageRefusesWhatGoRefuses(t *testing.T) {
 			p.Proof = was.String()
 		}),
 	}
-	if n := compareVerdicts(t, b, cases); n != 4 {
-		t.Errorf("%d cases are accepted; want 4", n)
+	if n := compareVerdicts(t, b, cases); n != 7 {
+		t.Errorf("%d cases are accepted; want 7", n)
 	}
 }
 
@@ -329,7 +350,8 @@ func TestThePageTakesNoAlteredProofThatGoRefuses(t *testing.T) {
 func TestThePageTakesPoliciesOfAnySafeNumberOfFrontends(t *testing.T) {
 	t.Parallel()
 	b := verifier(t)
-	text := policyText(t, testwitness.New(t, "5f3a"))
+	g := testwitness.New(t, "5f3a")
+	text := policyText(t, g)
 	var cases []proofCase
 	for n := 1; n <= 4; n++ {
 		for quorum := range n + 2 {
@@ -340,7 +362,19 @@ func TestThePageTakesPoliciesOfAnySafeNumberOfFrontends(t *testing.T) {
 			}
 		}
 	}
+	for name, change := range map[string]func(*witness.Policy){
+		"a name twice": func(p *witness.Policy) { p.Frontends[1].Name = "f1" },
+		"a key twice":  func(p *witness.Policy) { p.Frontends[1].Public = p.Frontends[0].Public },
+		"that name":    func(p *witness.Policy) { p.Frontends[1].Name = "laurel" },
+		"a short key":  func(p *witness.Policy) { p.Frontends[1].Public = p.Frontends[1].Public[:31] },
+	} {
+		p := *testwitness.New(t, "5f3a").Policy
+		change(&p)
+		cases = append(cases, proofCase{Name: name, Policy: p.String() + "# \u2014 x y\n"})
+	}
+	until := g.Policy.Until.UTC().Format(time.RFC3339)
 	for _, change := range [][2]string{
+		{until, "2027-02-30T12:00:00Z"}, {until, "2027-02-20T24:00:00Z"}, {until, "2027-02-20T12:00:00+00:00"},
 		{"laurel 3", "laurel 2"}, {"laurel 3", "laurel 5"}, {"laurel 3", "laurel 03"}, {"version 1", "version 01"},
 		{"f1 f2", "f2 f1"}, {"store 5f3a", "store 5f+a"}, {"quorum laurel", "quorum any"}, {"until 20", "until 99"},
 	} {

@@ -1,0 +1,5 @@
+//go:build !spy
+
+package main
+
+const hasSpies = false // in this program
