@@ -92,6 +92,15 @@ func (c *Certifier) Newest() (round uint64, at time.Time) {
 	return s.sealed.Head.Size, s.at
 }
 
+// Cosigned returns the newest round that this frontend has cosigned. It is the zero value
+// before the first one, and before Run has read it.
+func (c *Certifier) Cosigned() witness.Head {
+	if h := c.cosigned.Load(); h != nil {
+		return *h
+	}
+	return witness.Head{}
+}
+
 // Verdicts returns what is known against frontends.
 func (c *Certifier) Verdicts() []witness.Verdict {
 	if v := c.verdicts.Load(); v != nil {
