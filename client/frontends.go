@@ -93,7 +93,10 @@ func preferred(list []frontend, urls ...string) string {
 }
 
 // serves reports whether a frontend serves, as far as the client knows.
-func (k frontend) serves() bool { return k.failed.IsZero() && k.State == score.Serving }
+// serves reports whether a frontend answers, and is believed by the one that sent the list.
+func (k frontend) serves() bool {
+	return k.failed.IsZero() && k.State == score.Serving && k.PutOut == nil
+}
 
 // best returns the best of some frontends: the least loaded of those that serve, else one
 // of unknown state, else one that does not serve, else the one that failed first.

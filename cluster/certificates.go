@@ -28,7 +28,7 @@ func (m *Member) newCertifier() (*certify.Certifier, error) {
 		Send: func(ctx context.Context, addr string, message []byte) error {
 			return m.port.Call(ctx, addr, http.MethodPost, certify.Path, bytes.NewReader(message), nil)
 		},
-		Metrics: m.opts.Metrics, Logger: m.log,
+		GoBack: m.putOut.goBack, Metrics: m.opts.Metrics, Logger: m.log,
 	})
 }
 

@@ -90,6 +90,7 @@ type Member struct {
 	auth       *peer.Authenticator // nil in an insecure group
 	sworn      *sworn.Knowledge    // as auth
 	certifier  *certify.Certifier  // as auth
+	putOut     *putOut             // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
 	source     *status.Source
@@ -129,7 +130,9 @@ func Start(opts Options) (*Member, error) {
 }
 
 func (m *Member) start() (err error) {
-	if m.storage, err = raftlog.Open(m.storeOptions()); err != nil {
+	o := m.storeOptions()
+	o.Rewritten = func(err error) error { return m.putOut.rewritten(err) }
+	if m.storage, err = raftlog.Open(o); err != nil {
 		return err
 	}
 	m.self = m.storage.ServerID()
@@ -180,11 +183,14 @@ func (m *Member) startAuth() (err error) {
 	if err != nil {
 		return err
 	}
+	m.putOut = m.newPutOut()
 	m.auth = peer.NewAuthenticator(peer.AuthConfig{
 		Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-		Witness: m.witness, Sworn: m.sworn.State, Refused: m.metrics.PeerRefused, Logger: m.log,
+		Witness: m.witness, Sworn: m.sworn.State, Distrusts: m.putOut.keeper.Distrusts,
+		Shuns: m.putOut.keeper.Shuns, Refused: m.metrics.PeerRefused, Logger: m.log,
 	})
 	m.certifier, err = m.newCertifier()
+	m.putOut.certifier = m.certifier
 	return err
 }
 
@@ -213,7 +219,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.readiness = &readiness{replica: r, rounds: m.rounds, roster: m.roster, poller: m.poller}
 	m.divergence = &status.DivergenceCheck{
 		Source: m.source, Reports: reports, Logger: m.log,
-		Diverged: func(reason string) { m.end(m.storage.MarkDiverged(reason)) },
+		Diverged: func(reason string) { m.end(m.diverged(reason)) },
 	}
 	m.transfers = &transfers{r, m.poller, m.proposer}
 	m.issuer = m.newIssuer(reports)
@@ -298,6 +304,7 @@ func (m *Member) runAll(elected <-chan bool) {
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { m.certifier.Run(m.ctx) })
+		m.run(m.putOut.run)
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }
@@ -327,6 +334,7 @@ func (m *Member) Frontends() score.Frontends {
 	m.poller.Look()
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
+	m.putOut.show(&f)
 	return f
 }
 

@@ -12,6 +12,6 @@
 // voids, in replayer.apply; TestEveryEventTypeHasAnEffect fails without them. The
 // sub-packages hold the format of log entries (entry), the file (database), what recognizes
 // repeated events (identity), the timeline (timeline), the marks and start lists (ranked)
-// and the index of contests in it (index), how it is read (view), and the leaderboards in
-// memory (leaderboard).
+// and the index of contests in it (index), how it is read (view), the leaderboards in
+// memory (leaderboard), and the rounds of a sworn group (rounds).
 package fsm

@@ -57,28 +57,23 @@ func (b *batch) answer(key string) []byte {
 	kind, name, _ := strings.Cut(key, "/")
 	switch kind + key[len(kind):len(key)-len(name)] {
 	case rounds.Scores:
-		c := b.contest(name)
-		if c == nil {
-			return nil
+		if c := b.contest(name); c != nil {
+			value = c.Record()
 		}
-		value = c.Record()
 	case rounds.Medals:
-		t := b.readTable(name)
-		if t.Revision == 0 {
-			return nil
+		if t := b.readTable(name); t.Revision > 0 {
+			value = t.Standings()
 		}
-		value = t.Standings()
 	case rounds.Bards:
-		s := b.identities.Source(name)
-		if s.LastSeq == 0 {
-			return nil
+		if s := b.identities.Source(name); s.LastSeq > 0 {
+			value = s.Bard
 		}
-		value = s.Bard
 	case rounds.Keys:
 		value = access.KeyPage{Keys: b.access.Keys()}
 	case rounds.Roster:
 		value = b.access.RosterView()
-	default:
+	}
+	if value == nil {
 		return nil
 	}
 	body, err := queries.Encode(value)

@@ -1,5 +1,7 @@
 package score
 
+import "time"
+
 // Frontend is one member of the group, as the answering frontend sees it.
 type Frontend struct {
 	ID       string `json:"id"`
@@ -22,6 +24,16 @@ type Frontend struct {
 	// Forgotten is the newest log entry that it was heard to hold and lacks; 0 if there is
 	// none. It gives no vote meanwhile.
 	Forgotten uint64 `json:"forgotten_entry,omitzero"`
+	// PutOut is set while the frontend that was asked takes nothing that this one begins.
+	PutOut *PutOut `json:"put_out,omitzero"`
+}
+
+// PutOut is what a frontend of a sworn group holds against another one.
+type PutOut struct {
+	Reason  string    `json:"reason"`   // convicted, diverged or split
+	Text    string    `json:"text"`     // the reason for people, such as "reported another history"
+	Since   time.Time `json:"since"`    // by the clock of the frontend that was asked
+	ForGood bool      `json:"for_good"` // until an operator has given it another key
 }
 
 // Load is the load of a frontend.

@@ -116,8 +116,8 @@ func TestAFrontendThatReportsOtherwiseIsDivergedUntilItIsRight(t *testing.T) {
 	if v := g.verdictOf(0, Diverged); v == nil || v.Frontend != "f4" || v.Size != 3 {
 		t.Fatalf("f1 found %v", g.nodes[0].Verdicts())
 	}
-	if size, must := g.nodes[3].GoBack(); !must || size != 2 || g.verdictOf(3, Diverged) == nil || g.nodes[3].Agrees() {
-		t.Fatalf("f4 must go back %t, to %d; %v", must, size, g.nodes[3].Verdicts())
+	if to, must := g.nodes[3].GoBack(); !must || to.Size != 2 || g.verdictOf(3, Diverged) == nil || g.nodes[3].Agrees() {
+		t.Fatalf("f4 must go back %t, to %d; %v", must, to.Size, g.nodes[3].Verdicts())
 	}
 	g.goBack(3, edge)
 	g.seal(answers, 3)
@@ -142,8 +142,8 @@ func TestWhenNoThreeCanAgreeItIsTheMastersFaultAndAllGoBackOnce(t *testing.T) {
 		if v := g.verdictOf(i, Split); v == nil || v.Size != 3 || v.Frontend != "" {
 			t.Fatalf("f%d found %v", i+1, g.nodes[i].Verdicts())
 		}
-		if size, must := g.nodes[i].GoBack(); !must || size != 2 {
-			t.Errorf("f%d must go back %t, to %d", i+1, must, size)
+		if to, must := g.nodes[i].GoBack(); !must || to.Size != 2 {
+			t.Errorf("f%d must go back %t, to %d", i+1, must, to.Size)
 		}
 	}
 	for i := range 3 {

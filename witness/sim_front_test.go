@@ -249,11 +249,11 @@ func (f *front) look() bool {
 			w.counts.silent++
 		}
 	}
-	if size, must := f.node.GoBack(); must {
+	if to, must := f.node.GoBack(); must {
 		if !f.node.holds {
-			size = 0 // it has followed a higher proven round, away from what it cosigned
+			to.Size = 0 // it has followed a higher proven round, away from what it cosigned
 		}
-		f.goBack(int(size))
+		f.goBack(int(to.Size))
 		return false
 	}
 	return true

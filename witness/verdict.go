@@ -54,9 +54,10 @@ func (n *Node) Verdicts() []Verdict {
 }
 
 // GoBack reports whether this frontend must leave its history, because a quorum has another
-// one or none can agree. It then discards everything after the round of the given size,
-// which it has cosigned, and starts again with a new node.
-func (n *Node) GoBack() (size uint64, must bool) { return n.state.cosigned.Size, n.leaving }
+// one or none can agree. It then discards everything after the given round, which it
+// has cosigned, and starts again with a new node. It discards all if its history does not
+// have that round.
+func (n *Node) GoBack() (to Head, must bool) { return n.state.cosigned, n.leaving }
 
 // leave begins to leave the own history because of a round. That helps once: if it comes
 // out the same, there is no better one to be had.

@@ -37,9 +37,9 @@ type Config struct {
 	Leads func() bool // reports whether this frontend is the master
 	// Propose appends the seal of a number to the log, and returns when it is applied.
 	Propose func(ctx context.Context, number uint64) error
-	// GoBack is called when this frontend must leave its history after the round of a size;
-	// see witness.Node.GoBack. It may be called again.
-	GoBack  func(size uint64)
+	// GoBack is called when this frontend must leave its history after a round; see
+	// witness.Node.GoBack. It may be called again.
+	GoBack  func(to witness.Head)
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
 }
@@ -56,6 +56,7 @@ type Certifier struct {
 
 	shown    atomic.Pointer[shown]
 	verdicts atomic.Pointer[[]witness.Verdict]
+	cosigned atomic.Pointer[witness.Head]
 
 	// The rest belongs to the goroutine of Run.
 	key      *witness.Key

@@ -23,9 +23,10 @@ const (
 	maxMessage = 256 << 10
 	// sendTimeout bounds the delivery of a message. The next one has everything.
 	sendTimeout = time.Second
-	// shareOfNotes is how many times as long as the notes of a member took to verify the
-	// next ones of it wait: a corrupt one cannot take all the time.
-	shareOfNotes = 9
+	// restFactor is how many times as long as the notes of a member took to verify the next
+	// ones of it wait, for maxRest at most: a corrupt one cannot take all the time.
+	restFactor = 3
+	maxRest    = 100 * time.Millisecond
 )
 
 // outbox has the newest message for a member.
@@ -118,7 +119,9 @@ func (b *inbox) take() (from string, notes [][]byte, wait time.Duration) {
 			continue
 		}
 		if rest := m.after.Sub(now); rest > 0 {
-			wait = max(wait, rest)
+			if wait == 0 || rest < wait {
+				wait = rest
+			}
 			continue
 		}
 		notes, m.notes = m.notes, nil
@@ -132,7 +135,7 @@ func (b *inbox) rest(from string, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if m := b.mail[from]; m != nil {
-		m.after = time.Now().Add(shareOfNotes * took)
+		m.after = time.Now().Add(min(restFactor*took, maxRest))
 	}
 }
 

@@ -39,8 +39,7 @@ type shown struct {
 // seconds, if nothing is certified yet, if this frontend's history is not the certified
 // one, or if the group is not sworn.
 func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
-	defer cancel()
+	waits := false
 	for {
 		s := c.shown.Load()
 		if s.sealed == nil {
@@ -52,6 +51,12 @@ func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof s
 		}
 		if p != nil {
 			return p.body, p.proof + string(s.note), nil
+		}
+		if !waits { // a context with a timeout costs more than a proof that is known
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, proveTimeout)
+			defer cancel()
+			waits = true
 		}
 		select {
 		case <-s.changed:
@@ -85,6 +90,15 @@ func (c *Certifier) Newest() (round uint64, at time.Time) {
 		return 0, time.Time{}
 	}
 	return s.sealed.Head.Size, s.at
+}
+
+// Cosigned returns the newest round that this frontend has cosigned. It is the zero value
+// before the first one, and before Run has read it.
+func (c *Certifier) Cosigned() witness.Head {
+	if h := c.cosigned.Load(); h != nil {
+		return *h
+	}
+	return witness.Head{}
 }
 
 // Verdicts returns what is known against frontends.

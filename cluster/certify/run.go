@@ -57,12 +57,14 @@ func (c *Certifier) step(ctx context.Context) {
 	c.show()
 	verdicts := c.node.Verdicts()
 	c.verdicts.Store(&verdicts)
-	if size, must := c.node.GoBack(); must && !c.leaving {
+	to, must := c.node.GoBack()
+	c.cosigned.Store(&to)
+	if must && !c.leaving {
 		c.leaving = true
 		c.Logger.Error("the history of this frontend is not the one that a quorum has; it certifies nothing any more",
-			"round", size)
+			"round", to.Size)
 		if c.GoBack != nil {
-			c.GoBack(size)
+			c.GoBack(to)
 		}
 	}
 }

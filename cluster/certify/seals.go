@@ -151,5 +151,6 @@ func (c *Certifier) seal(ctx context.Context, number uint64) bool {
 	}
 	changed, next := c.Machine.Unsealed()
 	c.seals.note(changed, next, time.Now())
+	c.seals.wanted.Store(false) // Run says so again once it has seen the round
 	return next > number
 }

@@ -33,6 +33,7 @@ type Metrics struct {
 	LeasesWithheld    *prometheus.CounterVec
 	HellosRefused     *prometheus.CounterVec
 	MembersUp         *prometheus.GaugeVec
+	MemberPutOut      *prometheus.GaugeVec
 	ForeignAnswers    *prometheus.CounterVec
 }
 
@@ -93,6 +94,10 @@ func New(r prometheus.Registerer) *Metrics {
 			Name: "laurel_member_up",
 			Help: "1 if another member of the group answers this frontend, else 0, by member.",
 		}, []string{"member"}),
+		MemberPutOut: register.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "laurel_member_put_out",
+			Help: "1 while this frontend takes nothing that another one of its sworn group begins, by member and reason.",
+		}, []string{"member", "reason"}),
 		ForeignAnswers: counters("laurel_foreign_answers_total", "member",
 			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}

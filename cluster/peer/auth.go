@@ -51,9 +51,13 @@ type AuthConfig struct {
 	Witness ed25519.PrivateKey
 	// Sworn returns the access control of a sworn group, as far as this member has ever known
 	// it; nil for another group.
-	Sworn   func() *access.State
-	Refused *prometheus.CounterVec
-	Logger  *slog.Logger
+	Sworn func() *access.State
+	// Distrusts returns why nothing of Raft and of the push protocol is taken that a member
+	// begins, and Shuns why it is not spoken with at all; nil if it is. Both are nil in a
+	// group in which nobody is put out.
+	Distrusts, Shuns func(name string) error
+	Refused          *prometheus.CounterVec
+	Logger           *slog.Logger
 }
 
 // Authenticator checks the certificates of connections between members, in both
@@ -77,7 +81,7 @@ func NewAuthenticator(c AuthConfig) *Authenticator {
 		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
 		refusals: NewRefusals(c.Refused, c.Logger,
 			pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember, pki.WrongRole,
-			reasonRemoved, reasonHandshake, reasonCrowded, reasonWitness),
+			reasonRemoved, reasonHandshake, reasonCrowded, reasonWitness, reasonPutOut),
 	}
 }
 
@@ -238,7 +242,7 @@ func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 		"remote", remote, "err", err)
 }
 
-// Recheck closes the connections of members that were removed, and those whose
+// Recheck closes the connections of members that were removed or put out, and those whose
 // certificates are no longer accepted. It reports whether some of the latter stay open
 // for recheckGrace.
 func (p *Port) Recheck() (pending bool) {
@@ -247,6 +251,7 @@ func (p *Port) Recheck() (pending bool) {
 		return false
 	}
 	auth.UpdateTrust()
+	p.putOutConns()
 	p.mu.Lock()
 	open := make([]*conn, 0, len(p.open))
 	for c := range p.open {

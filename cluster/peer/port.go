@@ -160,6 +160,9 @@ type conn struct {
 	peer pki.Holder
 	// witness is what the peer has said in its hello; nil until it has been admitted or refused.
 	witness atomic.Pointer[hello]
+	// protocol and dialed say what the connection is for, once that is known.
+	protocol byte
+	dialed   bool
 	// rejectedSince is the time in ns since which the peer's certificate is no longer
 	// accepted; 0 while it is.
 	rejectedSince atomic.Int64
@@ -213,6 +216,9 @@ func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, pream
 	}
 	if err == nil {
 		err = p.checkReceiver(ctx, c, preamble[0])
+	}
+	if err == nil {
+		err = p.config.Auth.admitStanding(c, preamble[0], true)
 	}
 	if err != nil {
 		c.Close()
@@ -281,6 +287,9 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	}
 	if err := p.checkSender(c, protocol); err != nil {
 		p.config.Auth.refuse(pki.WrongRole, c.raw.RemoteAddr(), err)
+		return nil, err
+	}
+	if err := p.config.Auth.admitStanding(c, protocol, false); err != nil {
 		return nil, err
 	}
 	switch protocol {

@@ -65,11 +65,14 @@ func contradiction(dir, format string, args ...any) error {
 }
 
 // Failure returns the error with which a member ends after an error of its storage under
-// dir: a *ContradictionError if err is one or reports a damaged log, else a
-// *StorageError.
+// dir: a *GoBackError or a *ContradictionError if err is one, a *ContradictionError if it
+// reports a damaged log, else a *StorageError.
 func Failure(dir string, err error) error {
 	var c *ContradictionError
+	var back *GoBackError
 	switch {
+	case errors.As(err, &back):
+		return back
 	case errors.As(err, &c):
 		return c
 	case errors.Is(err, wal.ErrCorrupt):

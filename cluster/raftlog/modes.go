@@ -16,7 +16,7 @@ import (
 // files about operators, and package sworn those about the keys of frontends.
 var owned = []string{
 	identityFile, removedFile, divergedFile, gobackFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*",
-	"trust", "operator.token", "operator.recovery", "witness.key", "witness.state", "sworn.json",
+	"trust", "operator.token", "operator.recovery", "witness.key", "witness.state", "putout.json", "evidence", "sworn.json",
 }
 
 // Modes of what a data directory holds: only the owner has access.

@@ -32,7 +32,10 @@ type Options struct {
 	Logger          *slog.Logger
 	// Fatal is called with every error of the disk, and every contradiction, that ends
 	// the member. The call of the store that met it does not return before Release.
-	Fatal        func(error)
+	Fatal func(error)
+	// Rewritten returns the error with which the member ends, instead of a contradiction,
+	// because Raft is to remove entries that were applied; it may return nil, and be nil.
+	Rewritten    func(error) error
 	ObserveWrite func(time.Duration) // called with the duration of each write; may be nil
 	// Wrap, if not nil, puts a test's store between the watchdog and the disk.
 	Wrap func(Backend) Backend
@@ -175,10 +178,20 @@ func (s *Store) wrap(o Options) {
 	s.Stable = s.watchdog
 	s.Log = &Log{
 		recentLog:    &recentLog{logStore: s.watchdog, maxBytes: o.Bounds.Recent},
-		contradicted: func(err error) { s.watchdog.fail(&ContradictionError{s.dir, err}) },
+		contradicted: func(err error) { s.watchdog.fail(s.rewritten(o, err)) },
 		bounds:       o.Bounds,
 		sizes:        &s.wal.segments.sizes,
 	}
+}
+
+// rewritten returns the error with which the member ends rather than remove entries.
+func (s *Store) rewritten(o Options, err error) error {
+	if o.Rewritten != nil {
+		if other := o.Rewritten(err); other != nil {
+			return other
+		}
+	}
+	return &ContradictionError{s.dir, err}
 }
 
 func (s *Store) openSnapshots() (err error) {

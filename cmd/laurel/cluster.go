@@ -49,6 +49,7 @@ its lease, and these revisions:
   REVISION  its database has applied every event up to this revision
 
 A frontend without a lease (-) asks the master for each answer. In pull mode no frontend has a lease.
+In a sworn group a line below says which frontends the asked one has put out, and why.
 
 Exit code 1 means that the group has no master, too.`,
 		Example: `  laurel cluster status

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,11 +16,12 @@ import (
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
+	"laurel/witness"
 )
 
 func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "verify CONTEST",
+		Use:   "verify CONTEST | --evidence FILE",
 		Short: "Check the signatures of a contest's events",
 		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted each event and
 that it was not changed. It prints for each event one of these:
@@ -34,10 +36,13 @@ that the frontends list. If you do not trust the frontends, get them from the ba
 --key and --lineage: then only these count. A missing event cannot be seen in one contest,
 but the seq of a source has no gaps over all of its contests.
 
-Exit code 1 means that something is false.`,
+Exit code 1 means that something is false.
+
+With --evidence it prints instead which frontends of --policy the two notes in a file convict: they have signed
+two roots of one round. Such a file is proof to anybody who has the policy.`,
 		Example: `  laurel verify OG50BC/CUR-M-GPA-01
-  laurel verify OG50BC/CUR-M-GPA-01 --key cacofonix.pub --lineage 5gxmhd2ovpnqtjzkw7bcye3rau --summary`,
-		Args: cobra.ExactArgs(1),
+  laurel verify OG50BC/CUR-M-GPA-01 --key cacofonix.pub --lineage 5gxmhd2ovpnqtjzkw7bcye3rau --summary
+  laurel verify --evidence f4-4711.txt --policy policy`,
 	}
 	v := verification{}
 	keys := c.Flags().StringArray("key", nil,
@@ -45,7 +50,18 @@ Exit code 1 means that something is false.`,
 	c.Flags().StringVar(&v.lineage, "lineage", "",
 		"trust only signatures for the store with this `LINEAGE` (default the one that the frontends name)")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) (err error) {
+	evidence := c.Flags().String("evidence", "", "print whom the two notes in `FILE` convict")
+	var policy *cli.Policy
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if *evidence != "" {
+			return cobra.NoArgs(cmd, args)
+		}
+		return cobra.ExactArgs(1)(cmd, args)
+	}
+	withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) (err error) {
+		if *evidence != "" {
+			return printConvicted(cmd, policy, *evidence)
+		}
 		if v.keys, err = trustedKeys(cmd.Context(), c, *keys); err != nil {
 			return err
 		}
@@ -57,6 +73,8 @@ Exit code 1 means that something is false.`,
 		v.contest, v.keysGiven, v.lastSeq = args[0], len(*keys) > 0, map[string]uint64{}
 		return v.run(cmd.Context(), c, cmd.OutOrStdout())
 	})
+	policy = cli.AddPolicy(c)
+	return c
 }
 
 // trustedKeys returns the keys by id: those given, or else those that the frontends list.
@@ -81,6 +99,35 @@ func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[str
 		keys[score.KeyID(k.Public)] = k
 	}
 	return keys, nil
+}
+
+// printConvicted prints whom the notes in a file convict.
+func printConvicted(cmd *cobra.Command, policy *cli.Policy, file string) error {
+	p, err := policy.Load("--evidence")
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return cli.Usagef("--evidence: %w", err)
+	}
+	notes := witness.SplitNotes(text)
+	if len(notes) != 2 {
+		return fmt.Errorf("%s has %d signed notes; evidence is two", file, len(notes))
+	}
+	names, err := witness.Evidence(p, notes[0], notes[1])
+	if err != nil {
+		return fmt.Errorf("%s convicts nobody of the policy: %w", file, err)
+	}
+	head, _, err := witness.Signers(p, notes[0])
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is convicted: it has signed two roots of round %d of the store %s\n",
+			name, head.Size, p.Store)
+	}
+	return err
 }
 
 type verification struct {

@@ -3,133 +3,139 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"laurel/client"
 	"laurel/client/verify"
 	"laurel/httpapi/question"
 	"laurel/internal/cli"
-	"laurel/witness"
 )
 
-// verifyNow is the value of --verify for an answer on which a quorum of frontends agrees now.
-const verifyNow = "now"
+// The values of --verify.
+const (
+	// verifyNow is for an answer on which a quorum of frontends agrees now.
+	verifyNow = "now"
+	// verifyCertificate is for an answer under a certificate, and what the flag means without
+	// a value.
+	verifyCertificate = "certificate"
+)
 
-// vouching is what the flags say about whom to believe.
-type vouching struct {
-	how    string // verifyNow, or "" to believe one frontend
-	policy string // a file
-	key    string // the operator's; "" to believe the file
+// addVerify adds the flag --verify.
+func addVerify(flags *pflag.FlagSet, how *string, usage string) {
+	flags.StringVar(how, "verify", "", usage)
+	flags.Lookup("verify").NoOptDefVal = verifyCertificate
 }
 
-// verifiableCommand is readCommand for an answer that a sworn group can vouch for.
+// verifiableCommand is readCommand for an answer that a sworn group can vouch for, or certify.
 func verifiableCommand(c *cobra.Command, ask readQuestion) *cobra.Command {
-	var v vouching
-	c.Flags().StringVar(&v.how, "verify", "",
-		"`now`: ask all frontends, and print only what a quorum of those of --policy has signed")
+	var how string
+	addVerify(c.Flags(), &how, "print only what a quorum of the frontends of --policy has signed: an answer that is certified, "+
+		"up to a second old, for a contest or a medal table; or with =`now` any answer, for which all frontends are asked")
 	asJSON := jsonFlag(c)
 	cli.NoEnvironment(c.Flags())
 	to := cli.AddRequestTarget(c)
-	c.Flags().StringVar(&v.policy, "policy", "",
-		"`FILE` with the policy for readers, as laurel policy prints it; get it from the operator, not from a frontend")
-	c.Flags().StringVar(&v.key, "policy-key", "",
-		"verifier `KEY` of the operator who has signed the policy (default: the file is believed as it is)")
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		path, query, err := ask(args)
-		if err != nil {
+	v := reading{policy: cli.AddPolicy(c)}
+	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if v.path, v.query, err = ask(args); err != nil {
 			return err
-		}
-		if v.how != "" && v.how != verifyNow {
-			return cli.Usagef("--verify is %q; want now", v.how)
 		}
 		c, err := to.Client()
 		if err != nil {
 			return err
 		}
 		defer c.Close()
+		v.notes, v.client, v.patience = cmd.ErrOrStderr(), c, to.Patience
 		var body []byte
 		switch {
-		case v.how != "":
-			body, err = v.read(cmd.Context(), cmd.ErrOrStderr(), c, to.Patience, path, query, *asJSON)
+		case how == verifyNow:
+			body, err = v.now(cmd.Context())
+		case how == verifyCertificate:
+			body, err = v.certified(cmd.Context())
+		case how != "":
+			return cli.Usagef("--verify is %q; want no value, or now", how)
 		case *asJSON:
-			body, err = c.Get(cmd.Context(), path, query, client.JSON)
+			body, err = c.Get(cmd.Context(), v.path, v.query, client.JSON)
 		default:
-			body, err = c.Get(cmd.Context(), path, query, client.Text)
+			body, err = c.Get(cmd.Context(), v.path, v.query, client.Text)
+		}
+		if err == nil && how != "" && !*asJSON {
+			body, err = v.text(body)
 		}
 		if err != nil {
-			return err
+			return v.policy.Explain(err)
 		}
 		return printAnswer(cmd, body)
 	}
 	return c
 }
 
-// read returns an answer on which a quorum agrees, and writes who that is to notes.
-func (v *vouching) read(
-	ctx context.Context, notes io.Writer, c *client.Client, patience time.Duration,
-	path string, query url.Values, asJSON bool,
-) ([]byte, error) {
-	p, err := v.load()
+// reading is one read, and whom to believe.
+type reading struct {
+	policy   *cli.Policy
+	client   *client.Client
+	patience time.Duration
+	path     string
+	query    url.Values
+	notes    io.Writer
+}
+
+// now returns an answer on which a quorum agrees, and writes who that is to the notes.
+func (v *reading) now(ctx context.Context) ([]byte, error) {
+	p, err := v.policy.Load("--verify")
 	if err != nil {
 		return nil, err
 	}
-	r := verify.New(c, p)
-	r.Timeout = patience
-	a, err := r.Get(ctx, path, query)
-	if errors.Is(err, witness.ErrExpired) {
-		err = &cli.ExitError{Code: cli.ExitUnreachable, Err: fmt.Errorf("nothing that can be verified: %w", err)}
+	r := verify.New(v.client, p)
+	r.Timeout = v.patience
+	a, err := r.Get(ctx, v.path, v.query)
+	if a == nil {
+		return nil, err
 	}
-	if a != nil {
-		fmt.Fprintf(notes, "%s agree, at revision %d\n", strings.Join(a.Agreed, ", "), a.Revision)
-		for _, o := range a.Objectors {
-			fmt.Fprintf(notes, "%s\n", o)
-		}
+	fmt.Fprintf(v.notes, "%s agree, at revision %d\n", strings.Join(a.Agreed, ", "), a.Revision)
+	v.name(a.Objectors)
+	return a.Body, err
+}
+
+// certified returns an answer under a certificate, and writes whose that is to the notes.
+func (v *reading) certified(ctx context.Context) ([]byte, error) {
+	if _, err := verify.Key(v.path, v.query); err != nil {
+		return nil, err
 	}
-	if err != nil || asJSON {
-		return bodyOf(a), err
+	r, err := v.policy.Certified(v.client, "--verify", v.patience)
+	if err != nil {
+		return nil, err
 	}
-	// The frontends sign JSON. The table is made here, as they make it.
-	q, err := question.Parse(strings.TrimPrefix(path, "/v1/"), query.Encode())
+	a, err := r.Get(ctx, v.path, v.query)
+	if a == nil {
+		return nil, err
+	}
+	fmt.Fprintf(v.notes, "certified by %s, round %d, as of %s\n",
+		strings.Join(a.Frontends, ", "), a.Round.Number, a.At.Local().Format(time.TimeOnly))
+	v.name(a.Objectors)
+	return a.Body, err
+}
+
+func (v *reading) name(objectors []verify.Objector) {
+	for _, o := range objectors {
+		fmt.Fprintf(v.notes, "%s\n", o)
+	}
+}
+
+// text returns an answer as a table. The frontends sign JSON; the table is made here, as they
+// make it.
+func (v *reading) text(body []byte) ([]byte, error) {
+	q, err := question.Parse(strings.TrimPrefix(v.path, "/v1/"), v.query.Encode())
 	if err != nil {
 		return nil, err
 	}
 	var text bytes.Buffer
-	err = q.Text(&text, a.Body)
+	err = q.Text(&text, body)
 	return text.Bytes(), err
-}
-
-// load reads the policy.
-func (v *vouching) load() (*witness.Policy, error) {
-	if v.policy == "" {
-		return nil, cli.Usagef("--verify needs --policy FILE or LAUREL_POLICY: whom to believe; see laurel policy")
-	}
-	text, err := os.ReadFile(v.policy)
-	if err != nil {
-		return nil, cli.Usagef("--policy: %w", err)
-	}
-	var p *witness.Policy
-	if v.key == "" {
-		p, err = witness.ReadPolicy(text)
-	} else {
-		p, err = witness.ParsePolicy(text, v.key)
-	}
-	if err != nil {
-		return nil, cli.Usagef("--policy %s: %w", v.policy, err)
-	}
-	return p, nil
-}
-
-func bodyOf(a *verify.Answer) []byte {
-	if a == nil {
-		return nil
-	}
-	return a.Body
 }

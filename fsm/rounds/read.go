@@ -78,11 +78,22 @@ func (l *Log) Heads(from uint64) []witness.Head {
 	return list
 }
 
+// Round returns the round with a number, and its head, if it is known.
+func (l *Log) Round(number uint64) (round witness.Round, of witness.Head, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i, known := slices.BinarySearchFunc(l.heads, number, func(h *head, n uint64) int { return cmp.Compare(h.Number, n) })
+	if !known {
+		return round, of, false
+	}
+	return l.heads[i].Round, l.heads[i].Head, true
+}
+
 // Certified allows to forget the rounds before one. That one stays in memory until a later
 // one is certified.
 func (l *Log) Certified(number uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.certified = max(l.certified, number)
+	l.certified = number
 	l.forget()
 }

@@ -178,10 +178,14 @@ func (l *Log) Next() uint64 { return l.edge.Size + 1 }
 // Seal makes a round, which has the next number. Its answers are what answer returns for
 // the keys that have changed; nil for none.
 func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string) []byte) error {
-	bodies, hashes := make(map[string][]byte, len(l.changed)), make(map[string]witness.Hash, len(l.changed))
+	bodies, hashes, size := map[string][]byte{}, make(map[string]witness.Hash, len(l.changed)), 0
 	for _, key := range slices.Sorted(maps.Keys(l.changed)) {
 		body := answer(key)
-		bodies[key] = body
+		if size += len(key) + len(body); size > maxKeptBytes {
+			bodies = nil
+		} else {
+			bodies[key] = body
+		}
 		if body == nil {
 			hashes[key] = witness.Hash{}
 			tx.Delete(database.Answers, []byte(key))
@@ -209,7 +213,8 @@ func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string)
 	return nil
 }
 
-// add keeps a new round in memory, and forgets old ones.
+// add keeps a new round in memory, and forgets old ones. bodies is nil if they are too many
+// to keep.
 func (l *Log) add(h *head, bodies map[string][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -219,7 +224,7 @@ func (l *Log) add(h *head, bodies map[string][]byte) {
 		l.heads = append(l.heads[:0:0], l.heads[len(l.heads)-maxHeads:]...)
 	}
 	var before *Sealed
-	if n := len(l.sealed); n > 0 {
+	if n := len(l.sealed); n > 0 && bodies != nil {
 		before = l.sealed[n-1]
 	}
 	l.sealed = append(l.sealed, newSealed(h, l.answers, bodies, before))

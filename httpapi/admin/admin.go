@@ -115,10 +115,26 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease, m.Pushed, m.Released, m.Revision, m.Watchers)
 	}
 	t.Write(b)
+	putOutText(b, f.Frontends)
 	if len(f.KeyHolders) > 0 {
 		fmt.Fprintf(b, "\nthe private key of the group's authority left with %s; "+
 			"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n",
 			textfmt.OneLine(strings.Join(f.KeyHolders, ", ")))
+	}
+}
+
+// putOutText says who is put out, and until when.
+func putOutText(b *bytes.Buffer, frontends []score.Frontend) {
+	for _, m := range frontends {
+		if m.PutOut == nil {
+			continue
+		}
+		end := ""
+		if m.PutOut.ForGood {
+			end = ", for good: laurel roster drop and laurel cluster leave remove it"
+		}
+		fmt.Fprintf(b, "\n%s was put out at %s: %s%s\n", textfmt.OneLine(m.ID), m.PutOut.Since.Format("15:04:05 MST"),
+			textfmt.OneLine(m.PutOut.Text), end)
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 	"laurel/client/verify"
 )
 
-// Exit codes. Those from ExitDisk on are for frontends only: see FrontendExitCodes.
+// Exit codes. ExitDisk, ExitRemoved and ExitContradiction are for frontends only: see
+// FrontendExitCodes.
 const (
 	ExitOK            = 0
 	ExitFailed        = 1 // refused, failed, or perhaps done
@@ -31,6 +32,7 @@ const (
 	ExitDisk          = 4 // the disk failed, is full or hangs
 	ExitRemoved       = 5 // the frontend was removed from the group
 	ExitContradiction = 6 // the data directory contradicts the group
+	ExitFork          = 7 // certificates contradict each other: several frontends are corrupt
 	ExitGoBack        = 8 // the frontend of a sworn group must go back, and does so when it is started again
 )
 
@@ -104,7 +106,8 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[*ExitError](err); ok {
 		return e.Code
 	}
-	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*verify.NoQuorumError)) {
+	if errors.As(err, new(*client.UnreachableError)) || errors.As(err, new(*verify.NoQuorumError)) ||
+		errors.As(err, new(*verify.UnverifiedError)) {
 		return ExitUnreachable
 	}
 	return ExitFailed

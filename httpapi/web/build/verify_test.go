@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,19 +303,6 @@ func TestThePageRefusesWhatGoRefuses(t *testing.T) {
 	}
 }
 
-// cosign returns the line of a cosignature by the key that testwitness makes of a seed.
-func cosign(t *testing.T, key *witness.Key, seed byte, checkpoint string, seconds uint64) string {
-	t.Helper()
-	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
-	id, err := strconv.ParseUint(strings.Split(key.Cosigner(), "+")[1], 16, 32)
-	if err != nil || !key.Frontend().Public.Equal(private.Public()) {
-		t.Fatal("testwitness makes keys otherwise: ", err)
-	}
-	signature := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, uint32(id)), seconds)
-	signed := ed25519.Sign(private, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", seconds, checkpoint))
-	return "\u2014 " + key.Name() + " " + base64.StdEncoding.EncodeToString(append(signature, signed...)) + "\n"
-}
-
 // Whatever is altered in a proof or a policy, the page takes it only if Go does. In Go a
 // signature has more than one spelling.
 func TestThePageTakesNoAlteredProofThatGoRefuses(t *testing.T) {
@@ -368,7 +350,8 @@ func TestThePageTakesNoAlteredProofThatGoRefuses(t *testing.T) {
 func TestThePageTakesPoliciesOfAnySafeNumberOfFrontends(t *testing.T) {
 	t.Parallel()
 	b := verifier(t)
-	text := policyText(t, testwitness.New(t, "5f3a"))
+	g := testwitness.New(t, "5f3a")
+	text := policyText(t, g)
 	var cases []proofCase
 	for n := 1; n <= 4; n++ {
 		for quorum := range n + 2 {
@@ -379,7 +362,19 @@ func TestThePageTakesPoliciesOfAnySafeNumberOfFrontends(t *testing.T) {
 			}
 		}
 	}
+	for name, change := range map[string]func(*witness.Policy){
+		"a name twice": func(p *witness.Policy) { p.Frontends[1].Name = "f1" },
+		"a key twice":  func(p *witness.Policy) { p.Frontends[1].Public = p.Frontends[0].Public },
+		"that name":    func(p *witness.Policy) { p.Frontends[1].Name = "laurel" },
+		"a short key":  func(p *witness.Policy) { p.Frontends[1].Public = p.Frontends[1].Public[:31] },
+	} {
+		p := *testwitness.New(t, "5f3a").Policy
+		change(&p)
+		cases = append(cases, proofCase{Name: name, Policy: p.String() + "# \u2014 x y\n"})
+	}
+	until := g.Policy.Until.UTC().Format(time.RFC3339)
 	for _, change := range [][2]string{
+		{until, "2027-02-30T12:00:00Z"}, {until, "2027-02-20T24:00:00Z"}, {until, "2027-02-20T12:00:00+00:00"},
 		{"laurel 3", "laurel 2"}, {"laurel 3", "laurel 5"}, {"laurel 3", "laurel 03"}, {"version 1", "version 01"},
 		{"f1 f2", "f2 f1"}, {"store 5f3a", "store 5f+a"}, {"quorum laurel", "quorum any"}, {"until 20", "until 99"},
 	} {
