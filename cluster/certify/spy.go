@@ -21,7 +21,7 @@ type Spy struct {
 	first   atomic.Pointer[[]byte] // the first message of those that are replayed
 	send    func(ctx context.Context, addr string, message []byte) error
 	propose func(ctx context.Context, number uint64) error
-	goBack  func(size uint64)
+	goBack  func(to witness.Head)
 }
 
 // The lies of a Spy.
@@ -113,8 +113,8 @@ func (s *Spy) lieOfPropose(ctx context.Context, number uint64) error {
 	return s.propose(ctx, number)
 }
 
-func (s *Spy) lieOfGoBack(size uint64) {
+func (s *Spy) lieOfGoBack(to witness.Head) {
 	if *s.lie.Load() != LieStay && s.goBack != nil {
-		s.goBack(size)
+		s.goBack(to)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	laurel "laurel/client"
 	"laurel/client/verify"
+	"laurel/internal/cli"
 	"laurel/score"
 	"laurel/score/mark"
 	"laurel/witness"
@@ -110,6 +111,11 @@ type spyRow struct {
 	master bool
 	// objects is true if a reader who asks all names the liar.
 	objects bool
+	// putOut is true if all honest frontends then put the liar out.
+	putOut bool
+	// goesBack is true if the spy is gone as soon as it has lied, so that the frontend finds
+	// by itself that its history is another one.
+	goesBack bool
 	// fault is the verdict of all honest frontends; "" for none.
 	fault witness.Fault
 	// stops is true if there may be no certificates meanwhile.
@@ -120,9 +126,11 @@ type spyRow struct {
 
 var spyRows = []spyRow{
 	{what: "another result in memory", lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10},
-		quick: true, master: true, objects: true, fault: witness.Diverged},
+		quick: true, master: true, objects: true, fault: witness.Diverged, putOut: true},
 	{what: "another result in memory of a follower", lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10},
-		objects: true, fault: witness.Diverged},
+		objects: true, fault: witness.Diverged, putOut: true},
+	{what: "another result, of which the frontend knows nothing",
+		lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10}, quick: true, goesBack: true},
 	{what: "another record with a right checksum", lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9},
 		quick: true, objects: true},
 	{what: "an event dropped, and said to be applied", lie: map[string]any{"lie": "drop"}, quick: true, master: true,
@@ -138,8 +146,10 @@ var spyRows = []spyRow{
 	{what: "seals out of turn", lie: map[string]any{"lie": "seals"}, master: true},
 	{what: "cosignatures of the future", lie: map[string]any{"lie": "future"}, quick: true},
 	// A frontend that is convicted stays so.
-	{what: "two rounds of one number", lie: map[string]any{"lie": "equivocate"}, quick: true, fault: witness.Convicted},
-	{what: "a cosignature of what nobody has proven", lie: map[string]any{"lie": "cosign"}, fault: witness.Convicted},
+	{what: "two rounds of one number", lie: map[string]any{"lie": "equivocate"}, quick: true, fault: witness.Convicted,
+		putOut: true},
+	{what: "a cosignature of what nobody has proven", lie: map[string]any{"lie": "cosign"}, fault: witness.Convicted,
+		putOut: true},
 }
 
 func TestNoSpyInAFrontendHasAReaderAcceptAWrongAnswer(t *testing.T) {
@@ -179,10 +189,22 @@ func (g *spiedGroup) row(row *spyRow, contest string) {
 		lie[k] = v
 	}
 	told := time.Now()
+	if row.objects {
+		g.liar.order(t, map[string]any{"lie": "stay"})
+	}
 	g.liar.order(t, lie)
 	g.goal("OG50BC/LOAD", 1)
 	if row.dropped {
 		g.seq-- // it is not
+	}
+	if row.goesBack {
+		if code := g.liar.exit(t); code != cli.ExitGoBack {
+			t.Fatalf("%s ended with exit code %d; want %d", g.liar.id, code, cli.ExitGoBack)
+		}
+		g.liar.start().waitReady()
+		if body := get(t, g.liar.url+path).body; body != truth {
+			t.Fatalf("%s is back with\n%s\nand it is\n%s", g.liar.id, body, truth)
+		}
 	}
 	g.readNow(row, path, truth)
 	if row.fault != "" {
@@ -191,6 +213,9 @@ func (g *spiedGroup) row(row *spyRow, contest string) {
 				g.goal("OG50BC/LOAD", 1) // a frontend is silent only while others are not
 				return names(f, g.liar, row.fault)
 			})
+		}
+		if row.putOut {
+			g.expectPutOut(row.fault)
 		}
 		t.Logf("%s: named by all after %.1f s", row.what, time.Since(told).Seconds())
 	}
@@ -206,6 +231,31 @@ func (g *spiedGroup) row(row *spyRow, contest string) {
 	g.goal("OG50BC/LOAD", 1)
 	g.readNow(&spyRow{}, path, truth)
 	g.readCertified(laurel.ScorePath("OG50BC/LOAD"), g.settled(laurel.ScorePath("OG50BC/LOAD")), false)
+}
+
+// expectPutOut waits until the honest frontends have put the liar out, and have a master.
+func (g *spiedGroup) expectPutOut(fault witness.Fault) {
+	g.t.Helper()
+	for _, f := range g.honest {
+		eventually(g.t, f.id+" puts the liar out", func() error {
+			s, err := f.status()
+			if err != nil {
+				return err
+			}
+			for _, m := range s.Frontends {
+				switch {
+				case m.ID != g.liar.id && m.PutOut != nil:
+					g.t.Fatalf("%s puts %s out: %+v", f.id, m.ID, m.PutOut)
+				case m.ID == g.liar.id && (m.PutOut == nil || m.PutOut.Reason != string(fault)):
+					return fmt.Errorf("it is %+v", m.PutOut)
+				}
+			}
+			if s.Master == "" || s.Master == g.liar.id {
+				return fmt.Errorf("its master is %q", s.Master)
+			}
+			return nil
+		})
+	}
 }
 
 // lead makes a frontend the master.
