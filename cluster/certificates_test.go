@@ -24,14 +24,17 @@ func (g *secureGroup) reader() *witness.Reader {
 	return &witness.Reader{Policy: p}
 }
 
-// expectProof waits until a reader has verified the answer of a node to a key, with a round
-// from least on, and returns the round.
+// expectProof waits until a reader has verified that a node has an answer to a key, with a
+// round from least on, and returns the round.
 func expectProof(t *testing.T, r *witness.Reader, n *node, key string, least uint64) (round *witness.Round) {
 	t.Helper()
 	eventually(t, n.opts.ID+" proves "+key, func() error {
 		body, proof, err := n.member().Certifier().Prove(t.Context(), key)
 		if err != nil {
 			return err
+		}
+		if body == nil {
+			return errors.New("there is no answer yet")
 		}
 		one := witness.Reader{Policy: r.Policy} // without memory: the nodes are not at one round
 		if round, _, err = one.Verify(key, body, proof, time.Now()); err != nil {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,14 +114,34 @@ func (p *putOut) leave(to witness.Head, reason string, proven bool) error {
 	if round, head, known := p.machine.Rounds().Round(to.Size); known && head == to {
 		index = round.Index
 	}
+	if !proven && p.storage.Return().Lately(time.Now()) {
+		p.distrustMaster()
+	}
 	return p.storage.GoBack(index, reason, proven)
 }
 
+// distrustMaster distrusts the present master as one in whose term no quorum could agree.
+// A member that has gone back has a certified history, and an honest master does not make it
+// leave that again. A corrupt one could bring all others down so, and have the master of
+// another term blamed: it sends the terms of the entries, too.
+func (p *putOut) distrustMaster() {
+	_, id := p.raft.LeaderWithID()
+	split := witness.Verdict{Fault: witness.Split, Size: p.cosigned().Size + 1}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keeper.Weigh(standing.Bench{
+		Self: p.opts.ID, Now: time.Now(), Verdicts: append(slices.Clone(p.certifier.Verdicts()), split),
+		Key:    p.machine.Access().KeyOf,
+		Master: func(uint64) string { return peer.MemberID(id) },
+	})
+}
+
 // diverged returns the error with which this member ends because most voters report another
-// state than it has.
+// state than it has. They have signed nothing, and may all differ: after a master that has
+// told each of them something else.
 func (m *Member) diverged(reason string) error {
 	if to := m.putOut.cosigned(); to.Size > 0 {
-		return m.putOut.leave(to, reason, true)
+		return m.putOut.leave(to, reason, false)
 	}
 	return m.storage.MarkDiverged(reason)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 
+	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/standing"
 	"laurel/fsm"
@@ -271,5 +272,30 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	g.agree(1)
 	if answer, err := n.member().machine.Answer("bards/bard/a"); err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
 		t.Errorf("the answer is %s, %v", answer, err)
+	}
+}
+
+// A corrupt master can give each of the others another history. Then each hears from all
+// that they have another state, which nobody has signed.
+func TestWhatVotersSayUnsignedMakesNoFrontendForgetWhatWasCertified(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 4)
+	r := g.reader()
+	bard := g.swornBard("bard/a")
+	bard.post(g)
+	n := g.others(g.master())[0]
+	for _, distrusted := range []bool{false, true} { // the master that makes it go back again
+		expectProof(t, r, n, "bards/bard/a", 1)
+		master := peer.MemberID(n.member().followed())
+		m := n.member()
+		m.end(m.diverged("the majority of the voters has another state"))
+		if back, ok := errors.AsType[*GoBackError](<-m.Ended()); !ok || back.Index == 0 {
+			t.Fatalf("it has ended with %v", back)
+		}
+		n.stop()
+		n.start()
+		if err := n.member().putOut.keeper.Distrusts(master); (err != nil) != distrusted {
+			t.Fatalf("of the master %s: %v", master, err)
+		}
 	}
 }

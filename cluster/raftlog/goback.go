@@ -49,6 +49,12 @@ func (r Return) Forgetful() bool { return len(r.Times) > 0 && !r.Settled && r.In
 // Left reports whether the member has left an entry on purpose, and is not past that yet.
 func (r Return) Left(index uint64) bool { return len(r.Times) > 0 && !r.Settled && index > r.Index }
 
+// Lately reports whether the member has gone back not long before now.
+func (r Return) Lately(now time.Time) bool {
+	n := len(r.Times)
+	return n > 0 && now.Sub(r.Times[n-1]).Abs() < returnsWithin
+}
+
 // GoBackError is the error of a member that leaves its history. It goes back when it is
 // started again.
 type GoBackError struct {
