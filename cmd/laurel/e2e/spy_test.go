@@ -131,6 +131,8 @@ var spyRows = []spyRow{
 		objects: true, fault: witness.Diverged, putOut: true},
 	{what: "another result, of which the frontend knows nothing",
 		lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10}, quick: true, goesBack: true},
+	{what: "another record, of which the frontend knows nothing",
+		lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9}, goesBack: true},
 	{what: "another record with a right checksum", lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9},
 		quick: true, objects: true},
 	{what: "an event dropped, and said to be applied", lie: map[string]any{"lie": "drop"}, quick: true, master: true,
