@@ -35,8 +35,7 @@ type seals struct {
 // watch notes when changes are applied, at once: Run may be waiting for the disk.
 func (c *Certifier) watch(ctx context.Context) {
 	for {
-		changed, next := c.Machine.Unsealed()
-		if c.seals.note(changed, next, time.Now()) {
+		if c.seals.look(c.Machine, time.Now()) {
 			ping(c.wake)
 			ping(c.seals.wake)
 		}
@@ -55,10 +54,12 @@ func ping(wake chan<- struct{}) {
 	}
 }
 
-// note reports whether the goroutines that wait must look.
-func (s *seals) note(changed int, next uint64, now time.Time) (news bool) {
+// look looks at what is not sealed, and reports whether there are news for goroutines that
+// wait.
+func (s *seals) look(m Machine, now time.Time) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	changed, next := m.Unsealed() // under the lock: nobody notes what was seen before
 	if next != s.next {
 		s.next, s.many, news = next, false, true
 		for number := range s.first {
@@ -149,8 +150,8 @@ func (c *Certifier) seal(ctx context.Context, number uint64) bool {
 		c.Logger.Debug("a round was not sealed", "round", number, "err", err)
 		return false
 	}
-	changed, next := c.Machine.Unsealed()
-	c.seals.note(changed, next, time.Now())
+	c.seals.look(c.Machine, time.Now())
+	_, next := c.Machine.Unsealed()
 	c.seals.wanted.Store(false) // Run says so again once it has seen the round
 	return next > number
 }
