@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +19,6 @@ import (
 	laurel "laurel/client"
 	certified "laurel/client/verify"
 	"laurel/cmd/bench/load"
-	"laurel/internal/localgroup"
-	"laurel/trust/access"
 	"laurel/trust/keyfile"
 	"laurel/witness"
 )
@@ -116,10 +111,8 @@ func (s *sworn) experiment() *experiment[*rivals, swornCell] {
 			ratioTo("sworn : secure", perSecond, func(c swornCell) (swornCell, bool) {
 				return swornCell{c.work, secureGroup}, c.group == swornGroup
 			})),
-		start: s.start,
-		measure: func(ctx context.Context, both *rivals, c swornCell) (figures, error) {
-			return s.measure(ctx, both, c)
-		},
+		start:   s.start,
+		measure: s.measure,
 	}
 	for _, w := range swornWorks {
 		if !slices.Contains(s.works, w.name) {
@@ -190,45 +183,6 @@ func (s *sworn) start(ctx context.Context, dir string, _ swornCell) (_ *rivals, 
 	return both, err
 }
 
-// startRival starts the contest that is read.
-func startRival(ctx context.Context, g *frontends) (_ *rival, err error) {
-	r := &rival{frontends: g}
-	if r.order, err = g.order(ctx); err == nil {
-		var writers []load.Writer
-		if writers, err = r.signers(ctx, 1); err == nil {
-			r.bard = writers[0].(*load.Signer)
-			r.path = "/v1/scores/" + r.bard.Contest()
-			for i := 0; i < 100 && err == nil; i++ {
-				err = r.bard.Write(ctx)
-			}
-		}
-	}
-	if err == nil && g.key != "" {
-		err = r.writePolicy(ctx)
-	}
-	if err != nil {
-		g.stop()
-		return nil, err
-	}
-	return r, nil
-}
-
-// signers returns n bards that sign with one key and post to the master.
-func (g *frontends) signers(ctx context.Context, n int) ([]load.Writer, error) {
-	addrs, err := g.targets(ctx, toMaster, n)
-	if err != nil {
-		return nil, err
-	}
-	private, lineage, err := g.grantBard(ctx, "bard")
-	if err != nil {
-		return nil, err
-	}
-	run := load.NewRun()
-	return load.OpenAll(n, func(i int) (load.Writer, error) {
-		return load.NewSigner(ctx, addrs[i], load.NewPlays(run, i+1), private, lineage, false)
-	})
-}
-
 // signed measures n writers, each of which signs and posts one event after another.
 func (s *sworn) signed(ctx context.Context, r *rival, n int) (figures, error) {
 	writers, err := r.signers(ctx, n)
@@ -256,56 +210,69 @@ func (s *sworn) certificates(ctx context.Context, r *rival, pause time.Duration)
 	}
 	defer c.Close()
 	reader := certified.NewCertified(c, policy, "")
-	type post struct {
-		sent     time.Time
-		revision uint64
-	}
-	var mu sync.Mutex
-	var waiting []post // in the order of their revisions
 	span := s.span()
 	return measured(ctx, span, r.list, func(ctx context.Context) (figures, error) {
-		m := load.NewMeter(span)
+		w := waiting{meter: load.NewMeter(span)}
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error {
-			for time.Now().Before(span.Until) {
-				p := post{sent: time.Now()}
-				if err := r.bard.Write(ctx); err != nil {
-					return err
-				}
-				p.revision = r.bard.Revision()
-				mu.Lock()
-				waiting = append(waiting, p)
-				mu.Unlock()
-				if err := load.Sleep(ctx, pause/2+rand.N(pause)); err != nil {
-					return err
-				}
-			}
-			return nil
+			return repeat(ctx, span, func() time.Duration { return pause/2 + rand.N(pause) }, func() error {
+				sent := time.Now()
+				err := r.bard.Write(ctx)
+				w.add(sent, r.bard.Revision())
+				return err
+			})
 		})
 		both.Go(func() error {
-			for time.Now().Before(span.Until) {
+			return repeat(ctx, span, func() time.Duration { return 10 * time.Millisecond }, func() error {
 				a, err := reader.Get(ctx, r.path, nil)
-				if err != nil {
-					return err
+				if err == nil {
+					w.certified(a.Round.Revision)
 				}
-				now := time.Now()
-				mu.Lock()
-				for len(waiting) > 0 && waiting[0].revision <= a.Round.Revision {
-					m.Record(waiting[0].sent, now)
-					waiting = waiting[1:]
-				}
-				mu.Unlock()
-				if err := load.Sleep(ctx, 10*time.Millisecond); err != nil {
-					return err
-				}
-			}
-			return nil
+				return err
+			})
 		})
 		err := both.Wait()
-		f := rates(m, span)
+		f := rates(w.meter, span)
 		delete(f, perSecond) // as many as were posted
 		return f, err
 	})
+}
+
+// repeat calls a function, with pauses, until the span ends.
+func repeat(ctx context.Context, span load.Span, pause func() time.Duration, do func() error) error {
+	for time.Now().Before(span.Until) {
+		if err := do(); err != nil {
+			return err
+		}
+		if err := load.Sleep(ctx, pause()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waiting is the posts that no certificate covers yet, in the order of their revisions.
+type waiting struct {
+	mu        sync.Mutex
+	sent      []time.Time
+	revisions []uint64
+	meter     *load.Meter
+}
+
+func (w *waiting) add(sent time.Time, revision uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent, w.revisions = append(w.sent, sent), append(w.revisions, revision)
+}
+
+// certified records the posts up to a revision.
+func (w *waiting) certified(revision uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.sent) > 0 && w.revisions[0] <= revision {
+		w.meter.Record(w.sent[0], time.Now())
+		w.sent, w.revisions = w.sent[1:], w.revisions[1:]
+	}
 }
 
 // commands measures the command that shows a contest, from its start to its end.
@@ -328,60 +295,4 @@ func (s *sworn) commands(ctx context.Context, r *rival, more ...string) (figures
 		return rates(m, load.Span{From: from, Until: time.Now()}), used, nil
 	})
 	return f, err
-}
-
-// command returns laurel with arguments, in the name of the group's operator if it has one.
-func (g *frontends) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, g.program, args...)
-	cmd.Env = []string{"HOME=" + g.dir, "LAUREL_URL=" + strings.Join(g.urls, ",")}
-	if g.key != "" && args[0] != "scores" {
-		cmd.Env = append(cmd.Env, "LAUREL_OPERATOR_KEY="+g.key)
-	}
-	return cmd
-}
-
-// laurel runs laurel with arguments and returns what it prints.
-func (g *frontends) laurel(ctx context.Context, args ...string) (string, error) {
-	cmd := g.command(ctx, args...)
-	var told strings.Builder
-	cmd.Stderr = &told
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("%s: %w: %s", cmd, err, told.String())
-	}
-	return strings.TrimSpace(string(out)), err
-}
-
-// swearIn has the operator sign the key of a frontend, and returns a token with which it may
-// join.
-func (g *frontends) swearIn(ctx context.Context, f localgroup.Frontend) (string, error) {
-	key, err := g.laurel(ctx, "roster", "key", "--data", f.Dir)
-	if err != nil {
-		return "", err
-	}
-	if _, err := g.laurel(ctx, "roster", "set", f.ID, key); err != nil {
-		return "", err
-	}
-	return g.laurel(ctx, "cluster", "token")
-}
-
-func (g *frontends) grantSigned(ctx context.Context, r access.GrantRequest) error {
-	_, err := g.laurel(ctx, "access", "grant", r.Name, "--role", string(r.Role), "--rate",
-		strconv.FormatFloat(r.Rate, 'f', 0, 64), "--key", base64.StdEncoding.EncodeToString(r.Public))
-	return err
-}
-
-// policyFile is the file with the policy for readers.
-func (g *frontends) policyFile() string { return filepath.Join(g.dir, "policy") }
-
-func (r *rival) writePolicy(ctx context.Context) error {
-	key, err := r.laurel(ctx, "roster", "key", "--data", filepath.Join(r.dir, "f1"))
-	if err != nil {
-		return err
-	}
-	text, err := r.laurel(ctx, "policy", "f1="+key)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(r.policyFile(), []byte(text+"\n"), 0o600)
 }
