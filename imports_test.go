@@ -65,6 +65,7 @@ var layout = map[string]rule{
 	"cluster/join":       {ours: []string{"score", "trust/pki", "cluster/peer", "cluster/status"}},
 	"cluster/metrics":    {ours: []string{"score", "cluster/snapshots"}},
 	"cluster/poll":       {ours: []string{"score", "cache", "fsm", "cluster/peer", "cluster/readindex", "cluster/status"}},
+	"cluster/standing":   {ours: []string{"trust/pki", "witness"}},
 	"cluster/sworn":      {ours: []string{"trust/access", "trust/keyfile", "trust/pki"}},
 	"cluster/readindex":  {ours: []string{"cluster/peer"}},
 	"httpapi":            {ours: []string{"score", "cache", "trust/access", "witness", "internal"}, never: []string{raft}},

@@ -200,3 +200,18 @@ func TestAFrontendThatWasMisledGoesBackAndIsCertifiedAgain(t *testing.T) {
 		return nil
 	})
 }
+
+func TestAFrontendWhoseMasterRemovesWhatItAppliedGoesBack(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 4)
+	n := g.others(g.master())[0]
+	expectProof(t, g.reader(), n, "roster", 1)
+	m := n.member()
+	go m.storage.Log.DeleteRange(m.machine.Applied(), entries(m)) // does not return
+	if back, ok := errors.AsType[*GoBackError](<-m.Ended()); !ok || back.Index == 0 {
+		t.Fatalf("it has ended with %v", back)
+	}
+	n.stop()
+	n.start()
+	g.settle()
+}

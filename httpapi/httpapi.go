@@ -28,6 +28,7 @@ import (
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/posts"
+	"laurel/httpapi/proofs"
 	"laurel/httpapi/watch"
 	"laurel/internal/address"
 	"laurel/score"
@@ -85,7 +86,7 @@ type API struct {
 	hub         *watch.Hub
 	balancer    *balancer
 	catchingUp  chan struct{} // has a token for each vouch that waits for a revision
-	proofs      provenAnswers
+	proofs      *proofs.Handlers
 	stop        context.CancelFunc
 	// releaseTimeout is the constant of this name, but longer in tests.
 	releaseTimeout time.Duration
@@ -102,6 +103,7 @@ func New(g Group, o Options) *API {
 		options:     o,
 		metrics:     newMetrics(o.Registry),
 		metricsPage: newMetricsPage(o.Registry),
+		proofs:      &proofs.Handlers{Certifier: g.Certifier},
 		stop:        stop,
 		catchingUp:  make(chan struct{}, maxCatchingUp),
 
@@ -197,7 +199,7 @@ type Group struct {
 	Membership admin.Membership
 	Trust      admin.Trust
 	Voucher    Voucher
-	Certifier  Certifier // nil for a member that has no part in certificates
+	Certifier  proofs.Certifier // nil for a member that has no part in certificates
 }
 
 // Status describes this frontend and the group.
@@ -272,18 +274,6 @@ type Voucher interface {
 	// Vouch completes and signs a statement. The error is a *score.Problem in a group that
 	// is not sworn.
 	Vouch(q *witness.Question, s *witness.Statement) error
-}
-
-// Certifier has the certificates of a sworn group. An error is a *score.Problem: the group is
-// not sworn, or this frontend has no certificate that it may show.
-type Certifier interface {
-	// Prove returns the answer for a key as of the newest certified round, as GET of
-	// /v1/ and the key answers it, and the text of its proof. body is nil if there is none.
-	// If the answer has changed since and is not known any more, Prove waits for the next
-	// certificate.
-	Prove(ctx context.Context, key string) (body []byte, proof string, err error)
-	// Checkpoint returns the newest certificate; changed is closed when there is another one.
-	Checkpoint() (note []byte, changed <-chan struct{}, err error)
 }
 
 // Forwarder forwards requests to the master.

@@ -18,7 +18,7 @@ func newCertifier(t testing.TB, keys ...string) (*testMember, *API, *testwitness
 	t.Helper()
 	certified := testwitness.New(t, "gaul")
 	g, a := newTestAPI(t, Options{})
-	a.group.Certifier = certified
+	a.proofs.Certifier = certified
 	bodies := map[string]string{}
 	s := serve(t, a, a.Handler())
 	for _, key := range keys {
@@ -133,28 +133,6 @@ func TestProofsOfAPrivateGroupAreForItsReaders(t *testing.T) {
 		}
 		if got := get(bearer(c.reader) + "\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") || !strings.Contains(got, "no-cache, private") {
 			t.Errorf("%s: a reader got %.300s", path, got)
-		}
-	}
-}
-
-// Proofs change each second, so what is kept of old ones must not add up.
-func TestKeptProofsAreBounded(t *testing.T) {
-	var p provenAnswers
-	big := []byte(strings.Repeat("x", maxProven/4))
-	for i := range 6 {
-		for _, proof := range []string{"a", "b"} {
-			body, tag, err := p.encode(string(rune('a'+i)), big, proof)
-			again, same, _ := p.encode(string(rune('a'+i)), big, proof)
-			if err != nil || &body[0] != &again[0] || tag != same {
-				t.Fatalf("a proof is encoded twice: %v", err)
-			}
-		}
-		kept := 0
-		for _, a := range p.byKey {
-			kept += len(a.body)
-		}
-		if kept != p.size || kept > maxProven {
-			t.Fatalf("%d bytes are kept; it counts %d", kept, p.size)
 		}
 	}
 }

@@ -65,8 +65,8 @@ func (s *server) routes() []route {
 	}
 	return append(list,
 		on(http.MethodPost, "/v1/vouch", read, plain(s.vouch)),
-		get("/v1/proof/{key:.+}", read, plain(s.proof)),
-		get("/v1/checkpoint", read, plain(s.checkpoint)),
+		get("/v1/proof/{key:.+}", read, plain(s.proofs.Proof)),
+		get("/v1/checkpoint", read, plain(s.proofs.Checkpoint)),
 		get("/v1/keys", read, plain(s.admin.Keys)),
 		get("/v1/keys/{id}", read, plain(s.admin.Key)),
 		get("/v1/watch", watch, s.watch),

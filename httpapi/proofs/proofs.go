@@ -1,11 +1,12 @@
-package httpapi
+// Package proofs answers readers of a sworn group with what a quorum of its frontends has
+// certified, and with the proof.
+package proofs
 
 import (
 	"context"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
@@ -14,26 +15,37 @@ import (
 	"laurel/witness"
 )
 
-// proofTimeout is how long a proof may wait for the next certificate.
-const proofTimeout = 3 * time.Second
+// Certifier has the certificates of a sworn group. An error is a *score.Problem: the group is
+// not sworn, or this frontend has no certificate that it may show.
+type Certifier interface {
+	// Prove returns the answer for a key as of the newest certified round, as GET of
+	// /v1/ and the key answers it, and the text of its proof. body is nil if there is none.
+	// If the answer has changed since and is not known any more, Prove waits for the next
+	// certificate, for a bounded time.
+	Prove(ctx context.Context, key string) (body []byte, proof string, err error)
+	// Checkpoint returns the newest certificate; changed is closed when there is another one.
+	Checkpoint() (note []byte, changed <-chan struct{}, err error)
+}
 
-// proof answers with what a key had in the newest certified round, and with the proof. Its
+// Handlers answer requests for proofs and certificates.
+type Handlers struct {
+	Certifier Certifier // nil for a member that has no part in certificates
+
+	kept kept
+}
+
+// Proof answers with what a key had in the newest certified round, and with the proof. Its
 // readers trust neither this frontend nor its master, so it is never forwarded.
-func (s *server) proof(ctx context.Context, r *handler.Request) (handler.Response, error) {
+func (h *Handlers) Proof(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	key, err := provableKey(r.Name)
 	if err != nil {
 		return handler.Response{}, err
 	}
-	if s.group.Certifier == nil {
+	if h.Certifier == nil {
 		return handler.Response{}, notCertified()
 	}
-	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
-	defer cancel()
-	body, proof, err := s.group.Certifier.Prove(ctx, key)
+	body, proof, err := h.Certifier.Prove(ctx, key)
 	if err != nil {
-		if ctx.Err() != nil && score.CodeOf(err) == "" {
-			err = score.Problemf(score.NotReady, "no certificate within %s; retry, or ask another frontend", proofTimeout)
-		}
 		return handler.Response{}, err
 	}
 	a := handler.Response{Type: handler.TypeText, Body: []byte(proof)}
@@ -41,7 +53,7 @@ func (s *server) proof(ctx context.Context, r *handler.Request) (handler.Respons
 		a.ETag = handler.ETag(a.Body)
 	} else {
 		a.Type = handler.TypeJSON
-		if a.Body, a.ETag, err = s.proofs.encode(key, body, proof); err != nil {
+		if a.Body, a.ETag, err = h.kept.encode(key, body, proof); err != nil {
 			return handler.Response{}, err
 		}
 	}
@@ -49,12 +61,12 @@ func (s *server) proof(ctx context.Context, r *handler.Request) (handler.Respons
 	return unlessMatched(r, a), nil
 }
 
-// checkpoint answers with the newest certificate.
-func (s *server) checkpoint(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if s.group.Certifier == nil {
+// Checkpoint answers with the newest certificate.
+func (h *Handlers) Checkpoint(_ context.Context, r *handler.Request) (handler.Response, error) {
+	if h.Certifier == nil {
 		return handler.Response{}, notCertified()
 	}
-	note, _, err := s.group.Certifier.Checkpoint()
+	note, _, err := h.Certifier.Checkpoint()
 	if err != nil {
 		return handler.Response{}, err
 	}
@@ -95,27 +107,27 @@ func provableKey(name string) (string, error) {
 // maxProven bounds the answers that are kept with their proofs, in bytes.
 const maxProven = 16 << 20
 
-// provenAnswers keeps encoded answers with proofs, because many readers ask for the same
+// kept keeps encoded answers with proofs, because many readers ask for the same
 // one. The zero value is empty.
-type provenAnswers struct {
+type kept struct {
 	mu    sync.Mutex
-	byKey map[string]provenAnswer
+	byKey map[string]encoded
 	size  int
 }
 
-type provenAnswer struct {
+type encoded struct {
 	proof string
 	body  []byte
 	etag  string
 }
 
 // encode returns the body of a response, and its tag.
-func (p *provenAnswers) encode(key string, answer []byte, proof string) (body []byte, etag string, err error) {
-	p.mu.Lock()
-	kept := p.byKey[key]
-	p.mu.Unlock()
-	if kept.proof == proof {
-		return kept.body, kept.etag, nil
+func (k *kept) encode(key string, answer []byte, proof string) (body []byte, etag string, err error) {
+	k.mu.Lock()
+	known := k.byKey[key]
+	k.mu.Unlock()
+	if known.proof == proof {
+		return known.body, known.etag, nil
 	}
 	proven := witness.Proven{Proof: proof}
 	if answer != nil {
@@ -126,11 +138,11 @@ func (p *provenAnswers) encode(key string, answer []byte, proof string) (body []
 		return nil, "", err
 	}
 	etag = handler.ETag(body)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.size += len(body) - len(p.byKey[key].body); p.byKey == nil || p.size > maxProven {
-		p.byKey, p.size = map[string]provenAnswer{}, len(body)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.size += len(body) - len(k.byKey[key].body); k.byKey == nil || k.size > maxProven {
+		k.byKey, k.size = map[string]encoded{}, len(body)
 	}
-	p.byKey[key] = provenAnswer{proof, body, etag}
+	k.byKey[key] = encoded{proof, body, etag}
 	return body, etag, nil
 }
