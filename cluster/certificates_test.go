@@ -81,7 +81,7 @@ func TestASwornGroupCertifiesItsAnswersAndGoesOnWithoutAFrontend(t *testing.T) {
 	}
 }
 
-func TestTheMasterSealsNothingWhileNothingChanges(t *testing.T) {
+func TestCertificatesAreRenewedWhileNothingChanges(t *testing.T) {
 	t.Parallel()
 	g := newSwornGroup(t, 4)
 	r := g.reader()

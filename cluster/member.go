@@ -305,6 +305,7 @@ func (m *Member) runAll(elected <-chan bool) {
 		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { m.certifier.Run(m.ctx) })
 		m.run(m.putOut.run)
+		m.run(m.putOut.scrub)
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }

@@ -18,6 +18,10 @@ const (
 	// putOutEvery is how often, at a time scale of 1, a member weighs what is known against
 	// others.
 	putOutEvery = 50 * time.Millisecond
+	// scrubTime is the time in which all answers are compared with the newest round, and
+	// scrubEvery how often some are, at a time scale of 1.
+	scrubTime  = 2 * time.Minute
+	scrubEvery = time.Second
 	// maxMasters is the number of terms whose masters are remembered.
 	maxMasters = 64
 )
@@ -35,13 +39,15 @@ type putOut struct {
 
 // run weighs what is known until the member is closed.
 func (p *putOut) run() {
-	tick := time.NewTicker(p.scaled(putOutEvery))
-	defer tick.Stop()
 	for {
+		pause := p.scaled(putOutEvery)
+		if !p.machine.Access().Settings.Sworn {
+			pause = p.scaled(time.Second) // nobody can be put out
+		}
 		select {
 		case <-p.ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 		p.weigh()
 		p.settleReturn()
@@ -126,6 +132,48 @@ func (p *putOut) rewritten(err error) error {
 		return p.leave(to, err.Error(), false)
 	}
 	return nil
+}
+
+// scrub compares all answers of the state with those of the newest round, again and again.
+// An answer that is not sealed anew does not show otherwise that its record has changed in
+// memory or on the disk. It returns when it has found one: this member goes back then.
+func (p *putOut) scrub() {
+	tick := time.NewTicker(p.scaled(scrubEvery))
+	defer tick.Stop()
+	for next := uint64(0); ; {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for checked, most := uint64(0), uint64(1); checked < most; checked++ {
+			answers, wrong, err := p.machine.CheckAnswer(next)
+			switch {
+			case err != nil:
+				p.failApply(err)
+				return
+			case wrong != "":
+				p.damaged(wrong)
+				return
+			}
+			most = answers/uint64(scrubTime/scrubEvery) + 1
+			if next++; next >= answers {
+				next = 0
+				break
+			}
+		}
+	}
+}
+
+// damaged ends this member, whose state is not what it has certified.
+func (p *putOut) damaged(key string) {
+	reason := fmt.Sprintf("its answer to %s is not the one of the newest round, although nothing has changed it", key)
+	to := p.cosigned()
+	if to.Size == 0 {
+		p.log.Error("the state of this frontend is damaged, and no round was certified yet to go back to", "err", reason)
+		return
+	}
+	p.end(p.leave(to, reason, true))
 }
 
 // cosigned returns the last round that this member has cosigned; the zero value in a group

@@ -1,16 +1,21 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 
 	"laurel/cluster/raftlog"
 	"laurel/cluster/standing"
+	"laurel/fsm"
+	"laurel/fsm/database"
 	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/witness"
@@ -214,4 +219,57 @@ func TestAFrontendWhoseMasterRemovesWhatItAppliedGoesBack(t *testing.T) {
 	n.stop()
 	n.start()
 	g.settle()
+}
+
+// flipRecord changes what the state of a node, which is stopped, says of a source. The
+// checksums are right.
+func flipRecord(t *testing.T, n *node, source string) {
+	t.Helper()
+	path := filepath.Join(n.opts.Dir, fsm.File)
+	db, err := database.Open(path, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		bucket, key := tx.Bucket(database.Sources), []byte(source)
+		record, err := database.Unseal(key, bucket.Get(key))
+		if err != nil {
+			return err
+		}
+		flipped := bytes.Replace(record, []byte(`"last_seq":1`), []byte(`"last_seq":3`), 1)
+		if bytes.Equal(flipped, record) {
+			return fmt.Errorf("the record is %s", record)
+		}
+		return bucket.Put(key, database.Seal(key, flipped))
+	})
+	if err := errors.Join(err, database.Close(path, db)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 4)
+	bard := g.swornBard("bard/a")
+	bard.post(g)
+	n := g.others(g.master())[0]
+	expectProof(t, g.reader(), n, "bards/bard/a", 1)
+	n.stop()
+	flipRecord(t, n, "bard/a")
+	m := n.start()
+	select {
+	case err := <-m.Ended():
+		if back, ok := errors.AsType[*GoBackError](err); !ok || back.Index == 0 || !strings.Contains(back.Reason, "bards/bard/a") {
+			t.Fatalf("it has ended with %v", err)
+		}
+	case <-time.After(patient):
+		t.Fatal("it goes on")
+	}
+	n.stop()
+	n.start()
+	g.settle()
+	g.agree(1)
+	if answer, err := n.member().machine.Answer("bards/bard/a"); err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
+		t.Errorf("the answer is %s, %v", answer, err)
+	}
 }

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"crypto/sha256"
 	"strings"
 
 	"laurel/cache/queries"
@@ -27,6 +28,33 @@ func (m *Machine) Answer(key string) ([]byte, error) {
 	}
 	body := b.answer(key)
 	return body, b.tx.Err()
+}
+
+// CheckAnswer compares the present answer to a key of the newest round, in the order of keys
+// from 0, with that round, and returns how many answers there are. wrong is that key if it
+// has another answer although nothing has changed it.
+func (m *Machine) CheckAnswer(i uint64) (answers uint64, wrong string, err error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if m.failed != nil {
+		return 0, "", m.failed
+	}
+	key, sealed, answers, changed := m.rounds.At(i)
+	if changed {
+		return answers, "", nil
+	}
+	b, err := m.openBatch()
+	if err != nil {
+		return answers, "", m.fail(err)
+	}
+	body := b.answer(key)
+	if err := b.tx.Err(); err != nil {
+		return answers, "", err
+	}
+	if witness.Hash(sha256.Sum256(body)) != sealed {
+		return answers, key, nil
+	}
+	return answers, "", nil
 }
 
 // answerChanged notes that an answer that rounds have may have changed.

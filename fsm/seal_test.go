@@ -373,3 +373,59 @@ func TestDamagedRoundsAreNotLoaded(t *testing.T) {
 		}
 	}
 }
+
+// wrongAnswers returns the keys of the newest round that have another answer now.
+func wrongAnswers(t *testing.T, m *Machine) (wrong []string) {
+	t.Helper()
+	for i := uint64(0); ; i++ {
+		answers, key, err := m.CheckAnswer(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key != "" {
+			wrong = append(wrong, key)
+		}
+		if i >= answers {
+			return wrong
+		}
+	}
+}
+
+func TestARecordThatHasChangedByItselfIsFound(t *testing.T) {
+	m, post := roundsHistory(t)
+	post(defineOfMatch)
+	post(startOfMatch)
+	mustSeal(t, m)
+	if wrong := wrongAnswers(t, m); wrong != nil {
+		t.Errorf("%q are wrong in a good state", wrong)
+	}
+	post(playOfMatch)
+	if wrong := wrongAnswers(t, m); wrong != nil {
+		t.Errorf("%q are wrong after an event that is not sealed", wrong)
+	}
+	mustSeal(t, m)
+	flip := func(onDisk bool) {
+		m.applying.Lock()
+		defer m.applying.Unlock()
+		b, err := m.openBatch()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := b.contest("G/1")
+		c.Period += "x"
+		if onDisk { // with the checksum of the record
+			b.tx.PutJSON(database.Contests, []byte("G/1"), c)
+			clear(m.cache.contests)
+		}
+	}
+	for _, onDisk := range []bool{false, true} {
+		flip(onDisk)
+		if wrong := wrongAnswers(t, m); !slices.Equal(wrong, []string{"scores/G/1"}) {
+			t.Errorf("on the disk %t: %q are wrong", onDisk, wrong)
+		}
+	}
+	plain := openMachine(t, t.TempDir())
+	if answers, wrong, err := plain.CheckAnswer(0); answers != 0 || wrong != "" || err != nil {
+		t.Errorf("a store without rounds: %d answers, %q, %v", answers, wrong, err)
+	}
+}

@@ -79,6 +79,9 @@ func leafOf(key string, body Hash) Hash {
 // Size returns the number of answers.
 func (a *Answers) Size() uint64 { return uint64(len(a.keys)) }
 
+// At returns the key and the SHA-256 of the body of an answer, in the order of keys from 0.
+func (a *Answers) At(i uint64) (key string, body Hash) { return a.keys[i], a.bodies[i] }
+
 // Root returns the root of the tree.
 func (a *Answers) Root() Hash {
 	if len(a.keys) == 0 {

@@ -172,6 +172,20 @@ func (l *Log) Change(tx *database.Tx, kind, name string) {
 	tx.Put(database.Changed, []byte(key), nil)
 }
 
+// At returns an answer of the newest round, in the order of keys from 0, and how many there
+// are. changed is set if that answer may have changed since, or if there is none. It is
+// called as Change is.
+func (l *Log) At(i uint64) (key string, body witness.Hash, size uint64, changed bool) {
+	if l.answers != nil {
+		size = l.answers.Size()
+	}
+	if i >= size {
+		return "", body, size, true
+	}
+	key, body = l.answers.At(i)
+	return key, body, size, l.changed[key]
+}
+
 // Next returns the number of the next round.
 func (l *Log) Next() uint64 { return l.edge.Size + 1 }
 

@@ -197,8 +197,8 @@ export class Reader {
     this.compare({ size, root: root!, note })
     const age = now - at
     if (now > until) throw new Refused('expired', 'the policy has expired')
-    if (age > maxAgeMS) throw new Refused('stale', 'the certificate is too old')
-    if (-age > maxAgeMS) throw new Refused('future', 'the certificate is of the future')
+    if (age > maxAgeMS) throw new Refused('stale', 'the certificate is too old, or the clock of this device is wrong')
+    if (-age > maxAgeMS) throw new Refused('future', 'the certificate is of the future; look at the clock of this device')
     this.accept({ size, root: root!, note })
     return { size, root: root!, at, by }
   }

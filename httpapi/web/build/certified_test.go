@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,6 +186,29 @@ func TestAWrittenPageBelievesNothingAfterTwoHistories(t *testing.T) {
 	}, [2]string{})
 	b.until("the warning", doubtfulMark+` && `+warns("contradict each other"))
 	b.until("both certificates", `document.querySelectorAll('details pre').length === 2`)
+}
+
+// What frontends say of each other may be a lie, which hides the honest ones.
+func TestAWrittenPageAsksOnlyTheFrontendsThatItWasGiven(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3)
+	s.Post(defineMatch(match)...)
+	n := newNotarized(t, s, "scores/"+match)
+	b := n.openFile(newTab(t, desktop, nil), "/#/cluster")
+	b.until("what the frontends say", `document.querySelectorAll('.cluster tbody tr').length === 3`)
+	at := b.status("frontend")
+	for i, l := range n.proxies {
+		if strings.HasSuffix(l.url, at) {
+			s.Kill(i)
+		}
+	}
+	b.until("another one that it was given", isLive+` && document.querySelector('[data-of=frontend]').textContent !== '`+at+`'`)
+	asked := eval[[]string](b, `performance.getEntriesByType('resource').map((e) => new URL(e.name).host)`)
+	for _, host := range asked {
+		if !slices.ContainsFunc(n.proxies, func(l *liar) bool { return strings.HasSuffix(l.url, host) }) {
+			t.Errorf("the page asks %s", host)
+		}
+	}
 }
 
 // A page on a host for files is one of another origin.
