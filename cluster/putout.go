@@ -39,13 +39,15 @@ type putOut struct {
 
 // run weighs what is known until the member is closed.
 func (p *putOut) run() {
-	tick := time.NewTicker(p.scaled(putOutEvery))
-	defer tick.Stop()
 	for {
+		pause := p.scaled(putOutEvery)
+		if !p.machine.Access().Settings.Sworn {
+			pause = p.scaled(time.Second) // nobody can be put out
+		}
 		select {
 		case <-p.ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 		p.weigh()
 		p.settleReturn()

@@ -3,15 +3,17 @@
 package fsm
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"laurel/fsm/rounds"
 	"laurel/score/mark"
 )
 
 // CorruptResult gives a competitor of a head-to-head contest points that nobody has
-// posted, in memory and, with a right checksum, in the database. Readers see them with the
-// next event of any contest. If sealed is false, the rounds do not learn that the answer
+// posted, in memory and, with a right checksum, in the database. Readers see them with one
+// of the next events of any contest. If sealed is false, the rounds do not learn that the answer
 // has changed, as with a disk or a memory that errs.
 func (m *Machine) CorruptResult(contestID, competitor string, points int64, sealed bool) error {
 	m.applying.Lock()
@@ -35,7 +37,7 @@ func (m *Machine) CorruptResult(contestID, competitor string, points int64, seal
 		w.Result, _ = w.Result.Add(mark.Points(points))
 		b.markChanged(b.contests, contestID)
 		b.touch(changedRecord{id: contestID})
-		m.changes.contests.add(contestID)
+		go m.spread(contestID, b.Revision)
 		if sealed {
 			b.answerChanged(rounds.Scores, contestID)
 			m.rounds.Publish()
@@ -43,4 +45,20 @@ func (m *Machine) CorruptResult(contestID, competitor string, points int64, seal
 		return b.tx.Err()
 	}
 	return fmt.Errorf("%q does not compete in %s", competitor, contestID)
+}
+
+// spread names a contest as changed, with events that have not changed it: answers that are
+// in memory are then made anew.
+func (m *Machine) spread(contestID string, revision uint64) {
+	const events = 20 // an answer may be made meanwhile of the state before
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for next := revision; next < revision+events; next++ {
+		if m.Await(ctx, next) != nil {
+			return
+		}
+		m.applying.Lock()
+		m.changes.contests.add(contestID)
+		m.applying.Unlock()
+	}
 }

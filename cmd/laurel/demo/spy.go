@@ -239,20 +239,40 @@ func (d *spyDemo) tell(ctx context.Context) error {
 	if !await(ctx, found) {
 		return nil
 	}
-	if err := d.corrupt(ctx, master); err != nil {
+	d.out.printlnIn(red, "\n  ** A Roman spy has got into %s, the master: in its memory Rome has %d more boars", master.ID, gift)
+	// The frontend would otherwise find by itself that its state is another one.
+	err := d.order(ctx, master, spyOrder{Lie: "stay"})
+	if err == nil {
+		err = d.order(ctx, master, spyOrder{"record", lied, roman, gift})
+	}
+	if err != nil {
 		return err
 	}
-	if !d.showLie(ctx, master) || !d.showVerified(ctx) ||
-		!spectators.Sleep(ctx, time.Duration(float64(liePause)/d.o.Speed)) {
+	pause := time.Duration(float64(liePause) / d.o.Speed)
+	if !d.showLie(ctx, master) || !d.showVerified(ctx, "--verify=now") || !spectators.Sleep(ctx, pause) {
+		return nil
+	}
+	d.out.printlnIn(red, "  ** The spy gives Rome another boar, and has it in the next round")
+	if err := d.order(ctx, master, spyOrder{"result", lied, roman, 1}); err != nil {
+		return err
+	}
+	if !d.showPutOut(ctx, master) || !d.showVerified(ctx, "--verify") || !spectators.Sleep(ctx, pause) {
 		return nil
 	}
 	return d.end(ctx, master)
 }
 
-// corrupt lets the spy into a frontend.
-func (d *spyDemo) corrupt(ctx context.Context, f localgroup.Frontend) error {
-	d.out.printlnIn(red, "\n  ** A Roman spy has got into %s, the master: in its memory Rome has %d more boars", f.ID, gift)
-	lie, err := json.Marshal(map[string]any{"lie": "result", "contest_id": lied, "competitor": roman, "points": gift})
+// spyOrder is what the spy is told to do.
+type spyOrder struct {
+	Lie        string `json:"lie"`
+	ContestID  string `json:"contest_id"`
+	Competitor string `json:"competitor"`
+	Points     int64  `json:"points"`
+}
+
+// order tells the spy in a frontend what to do.
+func (d *spyDemo) order(ctx context.Context, f localgroup.Frontend, o spyOrder) error {
+	lie, err := json.Marshal(&o)
 	if err != nil {
 		return err
 	}
@@ -309,9 +329,9 @@ func (d *spyDemo) showLie(ctx context.Context, liar localgroup.Frontend) bool {
 	return true
 }
 
-// showVerified shows what a reader accepts who asks all.
-func (d *spyDemo) showVerified(ctx context.Context) bool {
-	args := []string{"scores", lied, "--verify=now"}
+// showVerified shows what a reader accepts: what a quorum says now, or has certified.
+func (d *spyDemo) showVerified(ctx context.Context, how string) bool {
+	args := []string{"scores", lied, how}
 	var out, notes string
 	// Answers differ for a moment while a frontend comes or goes.
 	accepted := await(ctx, func() (ok bool) {
@@ -328,6 +348,35 @@ func (d *spyDemo) showVerified(ctx context.Context) bool {
 			d.out.println("    %s", strings.TrimRight(line, "\n"))
 		}
 	}
+	return true
+}
+
+// showPutOut waits until another frontend has put the corrupt one out, and is served by
+// another master.
+func (d *spyDemo) showPutOut(ctx context.Context, liar localgroup.Frontend) bool {
+	told, master := "", ""
+	look := func() bool {
+		for _, f := range d.group.Frontends() {
+			body, _, ok := f.Get(ctx, "/v1/frontends")
+			var s score.Frontends
+			if f.ID == liar.ID || !ok || json.Unmarshal(body, &s) != nil {
+				continue
+			}
+			master = s.Master
+			for _, m := range s.Frontends {
+				if p := m.PutOut; m.ID == liar.ID && p != nil {
+					told = fmt.Sprintf("%s was put out at %s by %s: it %s", m.ID, p.Since.Format(time.TimeOnly), f.ID, p.Text)
+				}
+			}
+			break
+		}
+		return told != "" && master != "" && master != liar.ID
+	}
+	if !await(ctx, look) {
+		return false
+	}
+	d.out.printlnIn(green, "  ** %s", told)
+	d.out.printlnIn(green, "  ** %s is the master now, and the Games go on", master)
 	return true
 }
 
@@ -351,7 +400,7 @@ func (d *spyDemo) end(ctx context.Context, liar localgroup.Frontend) error {
 		now, err := d.client.Frontends(ctx)
 		return err == nil && now.Master != "" && now.Master != liar.ID
 	}
-	if !await(ctx, succeeded) || !d.showVerified(ctx) {
+	if !await(ctx, succeeded) || !d.showVerified(ctx, "--verify=now") {
 		return nil
 	}
 	back := func() bool {

@@ -26,6 +26,7 @@ type frontend struct {
 	secure                    bool     // it has a certificate; otherwise it is started with --insecure
 	within                    []string // a command that starts it in another network
 	more                      []string // arguments
+	debug                     string   // host:port of the debug server, where a spy takes its orders; "" without one
 	group                     *group
 }
 
@@ -36,6 +37,7 @@ type group struct {
 	logs      string
 	env       []string
 	open      bool // the frontends listen at all addresses for clients
+	spied     bool // a spy is in every frontend
 	frontends []*frontend
 }
 
@@ -55,6 +57,9 @@ func (g *group) add() *frontend {
 	id := "f" + strconv.Itoa(len(g.frontends)+1)
 	f := &frontend{id: id, data: filepath.Join(g.dir, id), entry: []string{"--bootstrap"}, group: g}
 	f.move(freePort(g.t), freePort(g.t))
+	if g.spied {
+		f.debug = freePort(g.t)
+	}
 	if len(g.frontends) > 0 {
 		f.entry = []string{"--join", urls(g.frontends)}
 	}
@@ -83,7 +88,12 @@ func (f *frontend) start() *frontend {
 		args = append(args, "--insecure")
 	}
 	args = append(args, f.more...)
-	args = slices.Concat(f.within, []string{program(f.group.t, "laurel")}, args)
+	name := "laurel"
+	if f.debug != "" {
+		name = spiedLaurel
+		args = append(args, "--debug", f.debug)
+	}
+	args = slices.Concat(f.within, []string{program(f.group.t, name)}, args)
 	f.process = start(f.group.t, f.group.logs, f.id, f.group.env, args[0], args[1:]...)
 	return f
 }

@@ -41,7 +41,11 @@ const patience = 60 * time.Second
 var programs struct {
 	dir   string
 	build func() error
+	spy   func() error // builds spiedLaurel
 }
+
+// spiedLaurel is laurel with the build tag spy.
+const spiedLaurel = "spy/laurel"
 
 // parallelTests is the number of tests that run at the same time, unless -parallel says
 // otherwise. The tests wait most of the time, so it is more than the number of
@@ -74,16 +78,17 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	programs.dir, programs.build = dir, sync.OnceValue(func() error { return build(dir) })
+	programs.dir, programs.build = dir, sync.OnceValue(func() error { return build(dir, "./cmd/laurel", "./cmd/bard") })
+	programs.spy = sync.OnceValue(func() error { return build(filepath.Join(dir, "spy"), "-tags", "spy", "./cmd/laurel") })
 	return m.Run()
 }
 
-func build(dir string) error {
+func build(dir string, what ...string) error {
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if raced {
 		args = append(args, "-race")
 	}
-	c := exec.Command("go", append(args, "./cmd/laurel", "./cmd/bard")...)
+	c := exec.Command("go", append(args, what...)...)
 	c.Dir = repository
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the programs: %w\n%s", err, out)
@@ -94,7 +99,11 @@ func build(dir string) error {
 // program returns the path of one of the programs under test.
 func program(t testing.TB, name string) string {
 	t.Helper()
-	if err := programs.build(); err != nil {
+	make := programs.build
+	if name == spiedLaurel {
+		make = programs.spy
+	}
+	if err := make(); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(programs.dir, name)

@@ -21,7 +21,13 @@ type swornGroup struct {
 // newSwornGroup starts a sworn group of four frontends.
 func newSwornGroup(t testing.TB) *swornGroup {
 	t.Helper()
-	g := &swornGroup{group: &group{t: t, dir: t.TempDir(), logs: logs(t)}}
+	return swear(&group{t: t, dir: t.TempDir(), logs: logs(t)})
+}
+
+// swear starts the four frontends of a sworn group.
+func swear(unsworn *group) *swornGroup {
+	unsworn.t.Helper()
+	g := &swornGroup{group: unsworn}
 	g.key = filepath.Join(g.dir, "getafix.key")
 	public := g.cli(0, "", "operator", "key", "new", g.key)
 	first := g.add()

@@ -29,7 +29,13 @@ type vouchedGroup struct {
 
 func newVouchedGroup(t testing.TB) *vouchedGroup {
 	t.Helper()
-	g := &vouchedGroup{swornGroup: newSwornGroup(t)}
+	return vouch(newSwornGroup(t))
+}
+
+// vouch makes the policy and the bard of a sworn group.
+func vouch(sworn *swornGroup) *vouchedGroup {
+	sworn.t.Helper()
+	g, t := &vouchedGroup{swornGroup: sworn}, sworn.t
 	f1 := g.cli(0, "", "roster", "key", "--data", g.frontends[0].data)
 	text := g.cli(0, g.key, "policy", "f1="+f1) + "\n"
 	g.policyFile = filepath.Join(g.dir, "policy")
