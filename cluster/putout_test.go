@@ -259,7 +259,8 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	m := n.start()
 	select {
 	case err := <-m.Ended():
-		if back, ok := errors.AsType[*GoBackError](err); !ok || back.Index == 0 || !strings.Contains(back.Reason, "bards/bard/a") {
+		back, ok := errors.AsType[*GoBackError](err)
+		if !ok || back.Index == 0 || !strings.Contains(back.Reason, "bards/bard/a") {
 			t.Fatalf("it has ended with %v", err)
 		}
 	case <-time.After(patient):
@@ -269,7 +270,8 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	n.start()
 	g.settle()
 	g.agree(1)
-	if answer, err := n.member().machine.Answer("bards/bard/a"); err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
+	answer, err := n.member().machine.Answer("bards/bard/a")
+	if err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
 		t.Errorf("the answer is %s, %v", answer, err)
 	}
 }

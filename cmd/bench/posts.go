@@ -255,7 +255,10 @@ func (g *frontends) grantBard(ctx context.Context, source string) (private ed255
 	if g.key != "" {
 		err = g.grantSigned(ctx, grant)
 	} else {
-		err = g.operate(ctx, "/v1/access/grants", grant, nil)
+		// A second grant to the same key replaces the first.
+		err = await(ctx, g.list[0], func(ctx context.Context) error {
+			return g.operate(ctx, "/v1/access/grants", grant, nil)
+		})
 	}
 	if err != nil {
 		return nil, "", err
