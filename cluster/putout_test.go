@@ -247,6 +247,8 @@ func flipRecord(t *testing.T, n *node, source string) {
 	}
 }
 
+// The record is found at rest. If the answer is sealed again before, as after a post that was
+// repeated, the certificate shows it.
 func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	t.Parallel()
 	g := newSwornGroup(t, 4)
@@ -260,7 +262,8 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	select {
 	case err := <-m.Ended():
 		back, ok := errors.AsType[*GoBackError](err)
-		if !ok || back.Index == 0 || !strings.Contains(back.Reason, "bards/bard/a") {
+		if !ok || back.Index == 0 ||
+			!strings.Contains(back.Reason, "bards/bard/a") && !strings.Contains(back.Reason, "certified another history") {
 			t.Fatalf("it has ended with %v", err)
 		}
 	case <-time.After(patient):

@@ -115,6 +115,22 @@ func TestARestartedFrontendGoesOnWithWhatItHasSigned(t *testing.T) {
 	})
 }
 
+// Whoever must go back right after a start is told where to.
+func TestWhatWasCosignedIsKnownFromTheStart(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := newWorld(t, 4)
+		w.change("roster", "1")
+		w.expect(soon, "roster", "1")
+		f := w.fronts["f2"]
+		f.kill()
+		want := f.Cosigned()
+		f.start()
+		if got := f.Cosigned(); got.Size == 0 || got != want {
+			t.Errorf("got %v; want %v", got, want)
+		}
+	})
+}
+
 func TestAFrontendWithoutItsStateSignsNothing(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := newWorld(t, 4)
