@@ -62,6 +62,7 @@ type Answer struct {
 	Line   Line
 	Result score.Result  // it has a Problem if the line was refused
 	Took   time.Duration // since the line was first sent, over all attempts
+	URL    string        // of the frontend that answered
 }
 
 // RefusedError ends a stream: the event was refused, so no event after it was applied.

@@ -238,7 +238,7 @@ func (v *streamConn) answered(r score.Result) error {
 	s.mu.Unlock()
 	s.c.frontends.markOK(v.url)
 	s.c.refreshInBackground(false)
-	s.o.Answered(Answer{Line: e, Result: r, Took: now.Sub(e.firstSent)})
+	s.o.Answered(Answer{Line: e, Result: r, Took: now.Sub(e.firstSent), URL: v.url})
 	if r.Problem != nil {
 		return s.refuse(e, r.Problem)
 	}

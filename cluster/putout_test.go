@@ -248,6 +248,8 @@ func flipRecord(t *testing.T, n *node, source string) {
 	}
 }
 
+// The record is found at rest. If the answer is sealed again before, as after a post that was
+// repeated, the certificate shows it.
 func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	t.Parallel()
 	g := newSwornGroup(t, 4)
@@ -260,7 +262,9 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	m := n.start()
 	select {
 	case err := <-m.Ended():
-		if back, ok := errors.AsType[*GoBackError](err); !ok || back.Index == 0 || !strings.Contains(back.Reason, "bards/bard/a") {
+		back, ok := errors.AsType[*GoBackError](err)
+		if !ok || back.Index == 0 ||
+			!strings.Contains(back.Reason, "bards/bard/a") && !strings.Contains(back.Reason, "certified another history") {
 			t.Fatalf("it has ended with %v", err)
 		}
 	case <-time.After(patient):
@@ -270,7 +274,8 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	n.start()
 	g.settle()
 	g.agree(1)
-	if answer, err := n.member().machine.Answer("bards/bard/a"); err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
+	answer, err := n.member().machine.Answer("bards/bard/a")
+	if err != nil || !bytes.Contains(answer, []byte(`"last_seq":1`)) {
 		t.Errorf("the answer is %s, %v", answer, err)
 	}
 }

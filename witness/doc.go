@@ -9,7 +9,7 @@
 //
 // # Rounds
 //
-// The master puts a seal into the log, some half a second after the first change. At a seal
+// The master puts a seal into the log, at most half a second after the first change. At a seal
 // each frontend makes the same round: the root of a Merkle tree over all answers, and one
 // over all events so far. The round is the next leaf in an append-only tree of rounds, whose
 // head stands for all rounds up to it. A frontend signs two kinds of statements about a

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// SealInterval is the time from an entry to the seal of its round (S).
+	// SealInterval is the longest time from an entry to the seal of its round (S).
 	SealInterval = 500 * time.Millisecond
 	// maxWaiting is how long an entry may be in no cosigned round before times stop.
 	maxWaiting = 2 * SealInterval

@@ -24,6 +24,16 @@ func (s *state) text(key *Key) string {
 	return b.String()
 }
 
+// Cosigned returns the newest head that a key has cosigned, by what a node of it has saved
+// last; the zero value for none.
+func Cosigned(key *Key, saved []byte) (Head, error) {
+	if saved == nil {
+		return Head{}, nil
+	}
+	s, err := parseState(key, string(saved))
+	return s.cosigned, err
+}
+
 type headLine struct {
 	word string
 	head *Head

@@ -85,6 +85,11 @@ func New(config Config) (*Certifier, error) {
 		inbox: inbox{mail: map[string]*mail{}},
 	}
 	c.shown.Store(&shown{changed: make(chan struct{})})
+	if saved, err := c.State.Load(); err == nil { // otherwise Run says that it is lost
+		if cosigned, err := witness.Cosigned(key, saved); err == nil {
+			c.cosigned.Store(&cosigned)
+		}
+	}
 	c.register()
 	return c, nil
 }

@@ -115,6 +115,22 @@ func TestARestartedFrontendGoesOnWithWhatItHasSigned(t *testing.T) {
 	})
 }
 
+// Whoever must go back right after a start is told where to.
+func TestWhatWasCosignedIsKnownFromTheStart(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := newWorld(t, 4)
+		w.change("roster", "1")
+		w.expect(soon, "roster", "1")
+		f := w.fronts["f2"]
+		f.kill()
+		want := f.Cosigned()
+		f.start()
+		if got := f.Cosigned(); got.Size == 0 || got != want {
+			t.Errorf("got %v; want %v", got, want)
+		}
+	})
+}
+
 func TestAFrontendWithoutItsStateSignsNothing(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := newWorld(t, 4)
@@ -211,13 +227,31 @@ func TestALostSealIsHarmless(t *testing.T) {
 func TestManyChangesAreSealedAtOnce(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := newWorld(t, 4)
-		for i := range 500 {
+		for i := range maxUnsealed {
 			w.change(fmt.Sprintf("scores/A/%d", i), "body")
 		}
 		time.Sleep(witness.SealInterval / 5)
 		if w.seals() == 0 {
 			t.Error("there is no seal yet")
 		}
+	})
+}
+
+func TestAChangeAfterARestIsSealedAtOnceAndTheNextOneAfterAnInterval(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := newWorld(t, 4)
+		w.change("medals/A", "1")
+		w.expect(soon, "medals/A", "1")
+		time.Sleep(2 * witness.SealInterval)
+		before := w.seals()
+		w.change("medals/A", "2")
+		w.expect(witness.SealInterval/2, "medals/A", "2")
+		w.change("medals/A", "3")
+		time.Sleep(witness.SealInterval / 4)
+		if n := w.seals() - before; n != 1 {
+			t.Errorf("%d seals in less than an interval", n)
+		}
+		w.expect(soon, "medals/A", "3")
 	})
 }
 

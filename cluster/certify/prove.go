@@ -93,7 +93,7 @@ func (c *Certifier) Newest() (round uint64, at time.Time) {
 }
 
 // Cosigned returns the newest round that this frontend has cosigned. It is the zero value
-// before the first one, and before Run has read it.
+// before the first one, and if it is not known what the key has signed.
 func (c *Certifier) Cosigned() witness.Head {
 	if h := c.cosigned.Load(); h != nil {
 		return *h

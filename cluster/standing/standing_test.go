@@ -64,7 +64,8 @@ func (c *court) expect(what string, shunned, distrusted []string) {
 		}
 	}
 	if !slices.Equal(gotShunned, shunned) || !slices.Equal(gotDistrusted, distrusted) {
-		c.t.Errorf("%s: %q are shunned and %q distrusted; want %q and %q", what, gotShunned, gotDistrusted, shunned, distrusted)
+		c.t.Errorf("%s: %q are shunned and %q distrusted; want %q and %q", what, gotShunned, gotDistrusted,
+			shunned, distrusted)
 	}
 }
 
@@ -104,7 +105,8 @@ func contradiction(t *testing.T) (*witness.Policy, [][]byte) {
 		t.Fatal(err)
 	}
 	p := &witness.Policy{
-		Store: "store", Version: 1, Until: time.Unix(1_900_000_000, 0), Quorum: 1, Frontends: []witness.Frontend{key.Frontend()},
+		Store: "store", Version: 1, Until: time.Unix(1_900_000_000, 0), Quorum: 1,
+		Frontends: []witness.Frontend{key.Frontend()},
 	}
 	var notes [][]byte
 	for root := range byte(2) {

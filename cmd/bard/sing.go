@@ -56,6 +56,10 @@ file of signed events.
 With --speed N, events are sent when they are due, N times as fast as their own times say, and late ones
 catch up. With --speed max they are sent as fast as the frontends accept them.
 
+With --certified, an acknowledgement is not the end: bard keeps each event until a quorum of the frontends of --policy
+has certified its source past it. What is not certified after 5 s it posts again at other frontends, and says who had
+acknowledged it. It sends again what the store has already, because a frontend could say so of an event that is lost.
+
 At the end, also after a failure, bard prints the number of events, their rate and the latency of the
 answers.`
 
@@ -86,6 +90,8 @@ func newSingCommand() *cobra.Command {
 	to := cli.AddTarget(c, client.DefaultPatience,
 		"how long to continue without an acknowledgement, at one frontend after the other")
 	to.AddKey(c)
+	policy := cli.AddPolicy(c)
+	certified := c.Flags().Bool("certified", false, "keep each event until the frontends of --policy have certified it")
 	c.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if s.source != "" && !score.ValidPath(s.source) {
 			return cli.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
@@ -118,7 +124,12 @@ func newSingCommand() *cobra.Command {
 			return err
 		}
 		s.client, s.patience = client, to.Patience
-		return s.run(cmd)
+		if *certified {
+			if s.keeper, err = newKeeper(client, policy, s.patience); err != nil {
+				return err
+			}
+		}
+		return policy.Explain(s.run(cmd))
 	}
 	return c
 }
@@ -182,7 +193,8 @@ type singer struct {
 	last    inputEvent // the latest that was sent, or acknowledged before
 	// madeSource is the source of the events that were numbered here; "" if there are none.
 	madeSource string
-	abort      func() // ends follow; nil: the singer is no standby
+	abort      func()  // ends follow; nil: the singer is no standby
+	keeper     *keeper // nil: an acknowledgement is enough
 
 	mu         sync.Mutex
 	refusals   refusals
@@ -204,6 +216,10 @@ func (s *singer) sing(ctx context.Context) error {
 	s.compressed, s.posted.client = in.compressed, s.client
 	s.began = time.Now()
 	stop := s.progress.run(s.state)
+	if s.keeper != nil {
+		s.keeper.println = s.progress.println
+		defer s.keeper.begin(ctx)()
+	}
 	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.answer,
 		Refused: func(l client.Line, p *score.Problem) (client.Line, bool) { return s.refused(ctx, l, p) },
 		Trouble: func(url string, err error) {
@@ -218,6 +234,9 @@ func (s *singer) sing(ctx context.Context) error {
 	// An error of the stream comes first: it is about an earlier line.
 	if e := stream.Close(); e != nil {
 		err = s.explain(ctx, e)
+	}
+	if err == nil && s.keeper != nil {
+		err = s.keeper.wait(ctx, 0)
 	}
 	s.took, s.stats = time.Since(s.began), stream.Stats()
 	stop()
@@ -259,7 +278,7 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 // isAcked reports whether the store has an event of the input under its seq. One that is
 // another event there is posted again, and refused.
 func (s *singer) isAcked(ctx context.Context, e *inputEvent) (bool, error) {
-	if e.Seq == 0 || !score.ValidPath(e.source) {
+	if e.Seq == 0 || !score.ValidPath(e.source) || s.keeper != nil {
 		return false, nil
 	}
 	had, ok, err := s.posted.find(ctx, e.source, e.Seq)
@@ -277,12 +296,20 @@ func (s *singer) send(ctx context.Context, e *inputEvent, invalid error, stream 
 		}
 	}
 	s.last = *e
+	if s.keeper != nil {
+		if err := s.keeper.expect(ctx, line.Number, e.source); err != nil {
+			return err
+		}
+	}
 	return stream.SendLine(line)
 }
 
 func (s *singer) answer(a client.Answer) {
 	if a.Result.Problem != nil {
 		return
+	}
+	if s.keeper != nil {
+		s.keeper.keep(a)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

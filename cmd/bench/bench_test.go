@@ -81,6 +81,8 @@ func TestEveryExperimentMeasuresRealServers(t *testing.T) {
 		{"boards --players 1000 --write-rate 1000", []string{"wrk", "redis-server"},
 			[]string{"| rank | redis |", "| around | laurel-master |"}},
 		{"overload --connections 60 --peak 8 --factors 2 --pin=false", nil, []string{"| 2x |"}},
+		{"sworn --works posters64,certificate-loaded,scores --write-rate 100", []string{"wrk"},
+			[]string{"| posters64 | sworn |", "| certificate-loaded | sworn |", "| scores | secure |"}},
 		{"failover", nil, []string{"| SIGKILL of the master |"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -108,7 +110,7 @@ func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
 		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
 		"posts --frontends 99", "posts --duration 1h", "idle --with music", "sing --runners 0", "sing --bard a,b,c",
 		"boards --ask me", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
-		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --rounds 5000",
+		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "sworn --works gold", "failover --rounds 5000",
 	} {
 		command := newCommand()
 		command.SetArgs(append(strings.Fields(args), "--laurel", "/bin/false"))

@@ -22,17 +22,22 @@ import (
 type frontends struct {
 	members
 	urls     []string
-	operator string // token; "" in an insecure group
+	operator string // token; "" in an insecure group, and in a sworn one
+	key      string // file with the key of the operator of a sworn group; "" in others
 }
 
 // startFrontends starts a group with new data directories, with certificates if it is to
 // be secure, and waits until all of it serves.
 func (b *bench) startFrontends(ctx context.Context, dir string, size int, secure bool) (*frontends, error) {
-	g := &frontends{members: members{program: b.programs[b.program], dir: dir}}
+	return b.startGroup(ctx, &frontends{members: members{program: b.programs[b.program], dir: dir}}, size, secure)
+}
+
+// startGroup starts the frontends of a group that has none yet.
+func (b *bench) startGroup(ctx context.Context, g *frontends, size int, secure bool) (*frontends, error) {
 	ports, err := freePorts(2 * size)
 	for i := 0; i < size && err == nil; i++ {
 		f := localgroup.Frontend{ID: fmt.Sprintf("f%d", i+1), HTTP: ports[2*i], Peer: ports[2*i+1]}
-		f.Dir = filepath.Join(dir, f.ID)
+		f.Dir = filepath.Join(g.dir, f.ID)
 		err = g.startNext(ctx, f, secure, b.frontendArgs)
 	}
 	if err == nil {
@@ -58,18 +63,16 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 	}
 	first := len(g.list) == 0
 	switch {
+	case first && g.key != "":
+		args = append(args, "--bootstrap", "--sworn", "--operator-key", g.key, "--operator-name", "getafix")
 	case first:
 		args = append(args, "--bootstrap")
 	case secure:
-		var token access.JoinTokenResponse
-		err := await(ctx, g.list[0], func(ctx context.Context) error {
-			// The token is in its file a moment before the group knows it.
-			return g.operate(ctx, "/v1/cluster/tokens", access.JoinTokenRequest{}, &token)
-		})
+		token, err := g.admit(ctx, f)
 		if err != nil {
 			return err
 		}
-		args = append(args, "--join", strings.Replace(g.urls[0], "http://", "https://", 1), "--join-token", token.Token)
+		args = append(args, "--join", strings.Replace(g.urls[0], "http://", "https://", 1), "--join-token", token)
 	default:
 		args = append(args, "--join", g.urls[0])
 	}
@@ -82,7 +85,7 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 	if err := await(ctx, p, func(ctx context.Context) error { return getJSON(ctx, f.URL()+"/readyz", nil) }); err != nil {
 		return err
 	}
-	if !first || !secure {
+	if !first || !secure || g.key != "" {
 		return nil
 	}
 	return await(ctx, p, func(context.Context) error {
@@ -92,6 +95,19 @@ func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure
 		}
 		return err
 	})
+}
+
+// admit returns a token with which a frontend may join a group with certificates.
+func (g *frontends) admit(ctx context.Context, f localgroup.Frontend) (string, error) {
+	if g.key != "" {
+		return g.swearIn(ctx, f)
+	}
+	var token access.JoinTokenResponse
+	err := await(ctx, g.list[0], func(ctx context.Context) error {
+		// The token is in its file a moment before the group knows it.
+		return g.operate(ctx, "/v1/cluster/tokens", access.JoinTokenRequest{}, &token)
+	})
+	return token.Token, err
 }
 
 // view returns what a frontend knows of the group.
@@ -280,6 +296,11 @@ func (g *frontends) operate(ctx context.Context, path string, what, v any) error
 
 // lineage returns the lineage of the store, for which events are signed.
 func (g *frontends) lineage(ctx context.Context) (string, error) {
+	if g.key != "" {
+		var roster access.RosterView
+		err := getJSON(ctx, g.urls[0]+"/v1/roster", &roster)
+		return roster.Lineage, err
+	}
 	var list access.SettingList
 	if err := callJSON(ctx, http.MethodGet, g.urls[0]+"/v1/cluster/settings", g.operator, nil, &list); err != nil {
 		return "", err

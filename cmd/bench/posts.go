@@ -122,6 +122,11 @@ func (b *bench) post(ctx context.Context, s system, to string, n int) (figures, 
 	if err != nil {
 		return nil, err
 	}
+	return b.closedLoop(ctx, s, writers)
+}
+
+// closedLoop measures writers, each of which writes one event after another, and closes them.
+func (b *bench) closedLoop(ctx context.Context, s system, writers []load.Writer) (figures, error) {
 	defer load.CloseAll(writers)
 	span := b.span()
 	f, err := measured(ctx, span, s.processes(), func(ctx context.Context) (figures, error) {
@@ -228,15 +233,7 @@ func newBard(ctx context.Context, g *frontends, c streamCell) (
 		p, err := load.NewPoster(ctx, addrs[0], plays)
 		return p, func(_ context.Context, end time.Time) func([]byte) ([]byte, error) { return plays.Until(end) }, err
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	grant := access.GrantRequest{Name: plays.Source(), Role: access.RoleBard, Public: public, Rate: unlimited}
-	if err := g.operate(ctx, "/v1/access/grants", grant, nil); err != nil {
-		return nil, nil, err
-	}
-	lineage, err := g.lineage(ctx)
+	private, lineage, err := g.grantBard(ctx, plays.Source())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -245,4 +242,27 @@ func newBard(ctx context.Context, g *frontends, c streamCell) (
 		return nil, nil, err
 	}
 	return s.Poster, s.Until, nil
+}
+
+// grantBard gives a new key the right to post as a source and those below it. It returns the
+// key, and the lineage of the store.
+func (g *frontends) grantBard(ctx context.Context, source string) (private ed25519.PrivateKey, lineage string, err error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	grant := access.GrantRequest{Name: source, Role: access.RoleBard, Public: public, Rate: unlimited}
+	if g.key != "" {
+		err = g.grantSigned(ctx, grant)
+	} else {
+		// A second grant to the same key replaces the first.
+		err = await(ctx, g.list[0], func(ctx context.Context) error {
+			return g.operate(ctx, "/v1/access/grants", grant, nil)
+		})
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	lineage, err = g.lineage(ctx)
+	return private, lineage, err
 }

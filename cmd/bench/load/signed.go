@@ -25,6 +25,9 @@ type Signer struct {
 	begun time.Time
 
 	lineage string // of the store
+
+	one  signedTree // of Write
+	next []score.Event
 }
 
 // NewSigner connects to a frontend and starts a contest there. The key must be registered
@@ -122,6 +125,21 @@ func (s *Signer) makePlay(e *score.Event) {
 	for i := range play.Result {
 		play.Result[i].Value = mark.Points(int64(p.totals[i]))
 	}
+}
+
+// Contest returns the id of the contest.
+func (s *Signer) Contest() string { return s.plays.contest }
+
+// Write signs and posts the next play.
+func (s *Signer) Write(ctx context.Context) error {
+	if s.next == nil {
+		s.next = s.makePlays(1)
+	}
+	s.makePlay(&s.next[0])
+	if err := s.sign(&s.one, s.next); err != nil {
+		return err
+	}
+	return s.post(ctx, s.one.lines[0])
 }
 
 // Until is Plays.Until with signed plays. A goroutine signs up to two trees ahead.

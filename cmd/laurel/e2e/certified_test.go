@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -224,4 +225,29 @@ func TestNoLieAboutACertificateIsAcceptedAndAnotherFrontendIsAsked(t *testing.T)
 		}
 		return nil
 	})
+}
+
+func TestABardEndsWhenItsEventsAreCertified(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	g := newVouchedGroup(t)
+	var events strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&events, `{"source":"bard/desk","seq":%d,"type":"alert","time":"2026-02-09T10:00:00Z","contest_id":"OG50BC/CUR-1","data":{"text":"%d"}}`+"\n", i+1, i)
+	}
+	file := filepath.Join(g.dir, "events")
+	if err := os.WriteFile(file, []byte(events.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"LAUREL_URL=" + strings.Join(g.urls(), ","), "LAUREL_POLICY=" + g.policyFile, "XDG_CACHE_HOME=" + t.TempDir()}
+	for range 2 { // what the store has already is sent again
+		sung := commandEnv(t, env, "bard", "sing", "--certified", "--key", filepath.Join(g.dir, "bard.key"), file)
+		if sung.code != 0 || !strings.Contains(sung.out, "events 300") {
+			t.Fatalf("exit code %d\n%s%s", sung.code, sung.out, sung.err)
+		}
+	}
+	answer, _, err := g.verified(g.frontends[2], "bards/bard/desk")
+	if err != nil || !strings.Contains(answer, `"last_seq":300`) {
+		t.Errorf("certified is %s, %v", answer, err)
+	}
 }

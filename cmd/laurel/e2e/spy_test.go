@@ -131,6 +131,8 @@ var spyRows = []spyRow{
 		objects: true, fault: witness.Diverged, putOut: true},
 	{what: "another result, of which the frontend knows nothing",
 		lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10}, quick: true, goesBack: true},
+	{what: "another record, of which the frontend knows nothing",
+		lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9}, goesBack: true},
 	{what: "another record with a right checksum", lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9},
 		quick: true, objects: true},
 	{what: "an event dropped, and said to be applied", lie: map[string]any{"lie": "drop"}, quick: true, master: true,
@@ -221,7 +223,7 @@ func (g *spiedGroup) row(row *spyRow, contest string) {
 	}
 	g.readCertified(path, truth, row.stops)
 	g.readNow(row, laurel.ScorePath("OG50BC/LOAD"), g.settled(laurel.ScorePath("OG50BC/LOAD")))
-	g.readByCommand(contest, truth)
+	g.readByCommand(contest, truth, row.stops)
 
 	g.liar.order(t, map[string]any{"lie": ""})
 	if row.objects { // its state is false, and is made anew from the log
@@ -354,20 +356,30 @@ func isOlder(body, truth string) bool {
 	return true
 }
 
-// readByCommand reads by the command.
-func (g *spiedGroup) readByCommand(contest, truth string) {
+// readByCommand reads by the command, both ways.
+func (g *spiedGroup) readByCommand(contest, truth string, stops bool) {
 	g.t.Helper()
-	env := []string{"LAUREL_URL=" + strings.Join(g.urls(), ","), "LAUREL_POLICY=" + g.policyFile}
-	eventually(g.t, "laurel scores --verify=now", func() error {
-		o := commandEnv(g.t, env, "laurel", "scores", contest, "--verify=now", "--json", "--policy-key", g.policyKey)
-		switch {
-		case o.code != 0:
-			return errors.New(o.String())
-		case o.out != truth:
-			g.t.Fatalf("it prints\n%s\nand it is\n%s", o.out, truth)
+	env := []string{
+		"LAUREL_URL=" + strings.Join(g.urls(), ","), "LAUREL_POLICY=" + g.policyFile, "XDG_CACHE_HOME=" + g.dir,
+	}
+	for _, how := range []string{"--verify=now", "--verify"} {
+		args := []string{"scores", contest, how, "--json", "--patience", "3s", "--policy-key", g.policyKey}
+		read := func() error {
+			o := commandEnv(g.t, env, "laurel", args...)
+			switch {
+			case o.code == 3: // nothing that can be verified
+				return errors.New(o.String())
+			case o.code != 0 || o.out != truth:
+				g.t.Fatalf("laurel %s: %s\nand it is\n%s", strings.Join(args, " "), o, truth)
+			}
+			return nil
 		}
-		return nil
-	})
+		if stops && how == "--verify" {
+			_ = read() // there may be nothing
+			continue
+		}
+		eventually(g.t, "laurel scores "+how, read)
+	}
 }
 
 // names returns an error unless f has a verdict on the liar, and none on anybody else.
