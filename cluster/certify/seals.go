@@ -21,6 +21,10 @@ const (
 	sealTimeout = 5 * time.Second
 	// sealPause is the pause after a seal that was not applied.
 	sealPause = 100 * time.Millisecond
+	// sealRest is how many times as long as a seal took the next one waits at least, for
+	// SealInterval at most, however many answers have changed: new keys make the tree of all
+	// answers anew, and bards who bring many must not take all the time of a large store.
+	sealRest = 3
 	// keptTimes bounds the rounds of which the first change is known: those that Run has
 	// not seen yet.
 	keptTimes = 1024
@@ -36,6 +40,7 @@ type seals struct {
 	next  uint64               // the number of the next seal
 	last  time.Time            // when that became the next one
 	many  bool                 // so many answers have changed that it is due
+	after time.Time            // until when it waits although many have
 }
 
 // watch notes when changes are applied, at once: Run may be waiting for the disk.
@@ -112,8 +117,10 @@ func (s *seals) due(now time.Time) (number uint64, wait time.Duration, ok bool) 
 	switch {
 	case s.next == 0:
 		return 0, 0, false
-	case s.many, s.wanted.Load():
+	case s.wanted.Load():
 		return s.next, 0, true
+	case s.many:
+		return s.next, max(s.after.Sub(now), 0), true
 	case changed:
 		at := first.Add(gatherPause)
 		if regular := s.last.Add(witness.SealInterval); regular.After(at) {
@@ -122,6 +129,13 @@ func (s *seals) due(now time.Time) (number uint64, wait time.Duration, ok bool) 
 		return s.next, max(at.Sub(now), 0), true
 	}
 	return 0, 0, false
+}
+
+// rest lets the next seal wait, after one that has ended and took so long.
+func (s *seals) rest(ended time.Time, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = ended.Add(min(sealRest*took, witness.SealInterval))
 }
 
 // propose seals while this frontend is the master. A seal that is lost, or that comes after
@@ -156,7 +170,11 @@ func (c *Certifier) seal(ctx context.Context, number uint64) bool {
 	c.seals.wanted.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()
-	if err := c.Propose(ctx, number); err != nil {
+	start := time.Now()
+	err := c.Propose(ctx, number)
+	ended := time.Now()
+	c.seals.rest(ended, ended.Sub(start))
+	if err != nil {
 		c.Logger.Debug("a round was not sealed", "round", number, "err", err)
 		return false
 	}

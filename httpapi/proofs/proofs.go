@@ -108,7 +108,8 @@ func provableKey(name string) (string, error) {
 const maxProven = 16 << 20
 
 // kept keeps encoded answers with proofs, because many readers ask for the same
-// one. The zero value is empty.
+// one. It keeps none of what there is not: of that somebody can ask for ever more. The zero
+// value is empty.
 type kept struct {
 	mu    sync.Mutex
 	byKey map[string]encoded
@@ -137,12 +138,21 @@ func (k *kept) encode(key string, answer []byte, proof string) (body []byte, eta
 	if body, err = queries.Encode(&proven); err != nil {
 		return nil, "", err
 	}
-	etag = handler.ETag(body)
+	if etag = handler.ETag(body); answer == nil {
+		return body, etag, nil
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.size += len(body) - len(k.byKey[key].body); k.byKey == nil || k.size > maxProven {
-		k.byKey, k.size = map[string]encoded{}, len(body)
+	next := encoded{proof, body, etag}
+	before, had := k.byKey[key]
+	if had {
+		k.size -= before.bytes()
 	}
-	k.byKey[key] = encoded{proof, body, etag}
+	if k.size += next.bytes(); k.byKey == nil || k.size > maxProven {
+		k.byKey, k.size = map[string]encoded{}, next.bytes()
+	}
+	k.byKey[key] = next
 	return body, etag, nil
 }
+
+func (e *encoded) bytes() int { return len(e.body) + len(e.proof) }

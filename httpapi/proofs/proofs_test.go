@@ -1,6 +1,7 @@
 package proofs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -19,10 +20,28 @@ func TestKeptProofsAreBounded(t *testing.T) {
 		}
 		kept := 0
 		for _, a := range p.byKey {
-			kept += len(a.body)
+			kept += a.bytes()
 		}
 		if kept != p.size || kept > maxProven {
 			t.Fatalf("%d bytes are kept; it counts %d", kept, p.size)
 		}
+	}
+}
+
+// Whoever asks for what there is not does not drive out what many ask for.
+func TestProofsOfAbsenceAreNotKept(t *testing.T) {
+	var p kept
+	first, _, err := p.encode("scores/there", []byte("{}"), "proof")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := strings.Repeat("x", maxProven/16)
+	for i := range 32 {
+		if _, _, err := p.encode(fmt.Sprint("scores/none/", i), nil, proof); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again, _, _ := p.encode("scores/there", []byte("{}"), "proof"); &again[0] != &first[0] || len(p.byKey) != 1 {
+		t.Errorf("%d proofs are kept", len(p.byKey))
 	}
 }
