@@ -13,7 +13,7 @@ import (
 // waitingTests is the number of tests that run at a time. Most tests spend their time
 // waiting for elections, so it is more than the number of CPUs. A test is not parallel if
 // it needs all CPUs, as simulated worlds do, or if its timings are short.
-const waitingTests = 10
+const waitingTests = 7
 
 func TestMain(m *testing.M) {
 	flag.Parse()
