@@ -184,13 +184,23 @@ func (b *tab) run(steps ...chromedp.Action[chromedp.Void]) {
 // get runs an action and returns its value.
 func get[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, within)
-	defer cancel()
-	v, err := chromedp.Run(ctx, action)
+	v, err := try(b, action)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return v
+}
+
+func try[T any](b *tab, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, within)
+	defer cancel()
+	return chromedp.Run(ctx, action)
+}
+
+// hasLeft reports whether a script had no value because the tab went to another page
+// meanwhile, as when the script sends a form.
+func hasLeft(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Inspected target navigated or closed")
 }
 
 func (b *tab) open(url string) *tab {
@@ -211,10 +221,13 @@ func eval[T any](b *tab, expression string) T {
 	return get(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
-// do runs a script in the page.
+// do runs a script in the page, which may lead to another page.
 func (b *tab) do(script string) {
 	b.t.Helper()
-	eval[chromedp.Void](b, script)
+	_, err := try(b, chromedp.Evaluate[chromedp.Void](script, chromedp.EvalAwaitPromise))
+	if err != nil && !hasLeft(err) {
+		b.t.Fatal(err)
+	}
 }
 
 // until waits until an expression is true in the page.
@@ -234,7 +247,11 @@ func (b *tab) untilWithin(d time.Duration, what, expression string) {
 func (b *tab) becomesTrue(d time.Duration, expression string) bool {
 	b.t.Helper()
 	for deadline := time.Now().Add(d); ; time.Sleep(30 * time.Millisecond) {
-		if eval[bool](b, "Boolean("+expression+")") {
+		is, err := try(b, chromedp.Evaluate[bool]("Boolean("+expression+")", chromedp.EvalAwaitPromise))
+		switch {
+		case err != nil && !hasLeft(err):
+			b.t.Fatal(err)
+		case is:
 			return true
 		}
 		if time.Now().After(deadline) {
