@@ -115,7 +115,7 @@ func TestARestartedFrontendGoesOnWithWhatItHasSigned(t *testing.T) {
 	})
 }
 
-// Whoever must go back right after a start is told where to.
+// A frontend that must go back right after a start knows where to.
 func TestWhatWasCosignedIsKnownFromTheStart(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := newWorld(t, 4)

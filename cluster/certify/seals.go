@@ -101,7 +101,7 @@ func (s *seals) since(number uint64) (t time.Time, known bool) {
 	return t, known
 }
 
-// want tells whether the node wants a seal.
+// want notes that the node wants a seal, or wants none any longer.
 func (s *seals) want(wanted bool) {
 	if s.wanted.Swap(wanted) != wanted || wanted {
 		ping(s.wake)
