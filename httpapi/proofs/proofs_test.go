@@ -28,7 +28,7 @@ func TestKeptProofsAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever asks for what there is not does not drive out what many ask for.
+// Questions for answers that do not exist do not drive out proofs that many ask for.
 func TestProofsOfAbsenceAreNotKept(t *testing.T) {
 	var p kept
 	first, _, err := p.encode("scores/there", []byte("{}"), "proof")
