@@ -29,7 +29,7 @@ const (
 )
 
 // patience bounds every wait.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	part, dir := os.Getenv(role), os.Getenv(where)

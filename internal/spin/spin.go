@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"laurel/internal/checked"
 )
 
 const (
@@ -19,9 +21,24 @@ const (
 	searchDepth   = 300_000         // steps; the deepest search went down 13,000
 )
 
-// Full reports whether all searches run, which takes minutes: with LAUREL_CI=full, but
-// without -short. Otherwise only the quick ones run.
-func Full() bool { return os.Getenv("LAUREL_CI") == "full" && !testing.Short() }
+// searchedFile has the digests of the files of a model, and of this one, when it was searched whole.
+const searchedFile = "searched.sha256"
+
+// TakesMinutes skips the test unless the model is searched whole: with LAUREL_LONG=1, and with
+// LAUREL_CI=full if it is another one than was searched whole already, because what comes of a
+// search depends on the model and on how it is searched alone.
+func TakesMinutes(t *testing.T) {
+	t.Helper()
+	if !whole() {
+		t.Skip("this search takes long, and the model is the one of " + searchedFile + ", which was searched; " +
+			"LAUREL_LONG=1 searches it again")
+	}
+}
+
+func whole() bool {
+	full := os.Getenv("LAUREL_CI") == "full" && !testing.Short()
+	return os.Getenv("LAUREL_LONG") != "" || full && !checked.Unchanged(searchedFile)
+}
 
 // Search lets spin search all that can happen in a model with the flags, and returns pan's
 // report. The file is in the directory of the test.
@@ -44,7 +61,7 @@ func Search(t *testing.T, file string, flags []string) string {
 	}
 	run(t, dir, "spin", append(flags, "-a", file)...)
 	optimize := "-O2"
-	if !Full() {
+	if !whole() {
 		optimize = "-O1" // for a quick search the compiler takes longer than the search
 	}
 	memory := fmt.Sprintf("-DMEMLIM=%d", searchMemory)
