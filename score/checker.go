@@ -79,7 +79,8 @@ func (c *Checker) Path(field, s string, limit int) {
 		var segment string
 		if segment, rest, more = strings.Cut(rest, "/"); !ValidSegment(segment) {
 			c.Fail(field,
-				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", quote.Clip(s))
+				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..",
+				quote.Clip(s))
 			return
 		}
 	}

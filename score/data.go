@@ -365,7 +365,8 @@ func checkResultSet(d *ResultSet, c *Checker) {
 		c.Fail("data.mark2", "got %s without a mark; mark2 orders equal marks", d.Mark2)
 	case d.Mark == nil && d.Place != nil:
 		c.Fail("data.place", "got %s without a mark; place orders equal marks", d.Place)
-	case d.Place != nil && (*d.Place < mark.Points(1) || *d.Place > mark.Points(maxPlace) || *d.Place%mark.Points(1) != 0):
+	case d.Place != nil &&
+		(*d.Place < mark.Points(1) || *d.Place > mark.Points(maxPlace) || *d.Place%mark.Points(1) != 0):
 		c.Fail("data.place", "got %s; want a whole number, 1 to %d", d.Place, maxPlace)
 	}
 }

@@ -41,7 +41,8 @@ func checkContestDecide(d *ContestDecide, c *Checker) {
 	case d.Winner != "" && d.Decision == "":
 		c.Fail("data.decision", "missing beside a winner; want how it has won, such as REGULAR or RETIRED")
 	case d.Winner != "" && slices.Contains(drawnDecisions, d.Decision):
-		c.Fail("data.winner", "got %q beside %s, which nobody wins; leave the winner out", quote.Clip(d.Winner), d.Decision)
+		c.Fail("data.winner", "got %q beside %s, which nobody wins; leave the winner out",
+			quote.Clip(d.Winner), d.Decision)
 	case d.Winner == "" && slices.Contains(wonDecisions, d.Decision):
 		c.Fail("data.winner", "missing; %s has a winner (if nobody has won, use DRAWN)", d.Decision)
 	}

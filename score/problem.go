@@ -32,31 +32,36 @@ const (
 	IDConflict     Code = "id_conflict"
 	TotalMismatch  Code = "total_mismatch"
 	StatusConflict Code = "status_conflict"
-	TooLarge       Code = "too_large"
-	RateLimited    Code = "rate_limited"
-	NoMaster       Code = "no_master"
-	OutcomeUnknown Code = "outcome_unknown"
-	NotReady       Code = "not_ready"
+	// UnsupportedFormat is for what a member cannot read; see access.FormatError.
+	UnsupportedFormat Code = "unsupported_format"
+	TooLarge          Code = "too_large"
+	RateLimited       Code = "rate_limited"
+	NoSpace           Code = "no_space"
+	NoMaster          Code = "no_master"
+	OutcomeUnknown    Code = "outcome_unknown"
+	NotReady          Code = "not_ready"
 )
 
 var codes = map[Code]struct {
 	status int
 	title  string
 }{
-	InvalidEvent:   {http.StatusBadRequest, "Invalid request"},
-	Unauthorized:   {http.StatusUnauthorized, "Authentication required"},
-	Forbidden:      {http.StatusForbidden, "Permission denied"},
-	Unsigned:       {http.StatusForbidden, "Signature required"},
-	NotFound:       {http.StatusNotFound, "Not found"},
-	SeqGap:         {http.StatusConflict, "Gap in the sequence"},
-	IDConflict:     {http.StatusConflict, "Identity already in use"},
-	TotalMismatch:  {http.StatusConflict, "Totals do not match"},
-	StatusConflict: {http.StatusConflict, "Conflict with the current state"},
-	TooLarge:       {http.StatusRequestEntityTooLarge, "Too large"},
-	RateLimited:    {http.StatusTooManyRequests, "Too many requests"},
-	NoMaster:       {http.StatusServiceUnavailable, "No master"},
-	OutcomeUnknown: {http.StatusServiceUnavailable, "Outcome unknown"},
-	NotReady:       {http.StatusServiceUnavailable, "Not ready"},
+	InvalidEvent:      {http.StatusBadRequest, "Invalid request"},
+	Unauthorized:      {http.StatusUnauthorized, "Authentication required"},
+	Forbidden:         {http.StatusForbidden, "Permission denied"},
+	Unsigned:          {http.StatusForbidden, "Signature required"},
+	NotFound:          {http.StatusNotFound, "Not found"},
+	SeqGap:            {http.StatusConflict, "Gap in the sequence"},
+	IDConflict:        {http.StatusConflict, "Identity already in use"},
+	TotalMismatch:     {http.StatusConflict, "Totals do not match"},
+	StatusConflict:    {http.StatusConflict, "Conflict with the current state"},
+	UnsupportedFormat: {http.StatusConflict, "Format not supported by all members"},
+	TooLarge:          {http.StatusRequestEntityTooLarge, "Too large"},
+	RateLimited:       {http.StatusTooManyRequests, "Too many requests"},
+	NoSpace:           {http.StatusInsufficientStorage, "No room for events"},
+	NoMaster:          {http.StatusServiceUnavailable, "No master"},
+	OutcomeUnknown:    {http.StatusServiceUnavailable, "Outcome unknown"},
+	NotReady:          {http.StatusServiceUnavailable, "Not ready"},
 }
 
 // HTTPStatus returns the HTTP status of c, or 500 if c is not one of Laurel's codes.
@@ -159,7 +164,8 @@ func jsonProblem(base string, err error) *Problem {
 }
 
 // ownTypes read themselves and name what is wrong.
-var ownTypes = []reflect.Type{reflect.TypeFor[mark.Decimal](), reflect.TypeFor[mark.Measure](), reflect.TypeFor[Totals]()}
+var ownTypes = []reflect.Type{reflect.TypeFor[mark.Decimal](), reflect.TypeFor[mark.Measure](),
+	reflect.TypeFor[Totals]()}
 
 func wanted(t reflect.Type) string {
 	if t == nil {

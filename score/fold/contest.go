@@ -254,9 +254,11 @@ func (c *Contest) checkOpen(kind string, instead score.Type, mode Mode, reason s
 	case c.WasOfficial:
 		return conflict("",
 			"the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
-	case c.ScheduleStatus == score.Postponed, c.ScheduleStatus == score.Rescheduled, c.ScheduleStatus == score.Cancelled:
+	case c.ScheduleStatus == score.Postponed, c.ScheduleStatus == score.Rescheduled,
+		c.ScheduleStatus == score.Cancelled:
 		return conflict("",
-			"the contest is %s and takes no plays and marks; post a contest.status with RUNNING first", c.ScheduleStatus)
+			"the contest is %s and takes no plays and marks; post a contest.status with RUNNING first",
+			c.ScheduleStatus)
 	case !c.Started:
 		return conflict("",
 			"the contest has not started (schedule_status is %s); post a contest.status with RUNNING first",

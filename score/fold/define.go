@@ -93,9 +93,10 @@ func (c *Contest) missingFrom(list []Competitor) *Competitor {
 	return nil
 }
 
-// define applies a contest.define. Once the contest has begun, a new event may not change
-// what plays and marks amount to, nor, once it is settled who competes, leave out a competitor. With a reason it may, and
-// the caller must then fold all events again (Replay), the definitions first.
+// define applies a contest.define. Once the contest has begun, a new event may not change what
+// plays and marks amount to, nor, once it is settled who competes, leave out a competitor. With
+// a reason it may, and the caller must then fold all events again (Replay), the definitions
+// first.
 func (c *Contest) define(d *score.ContestDefine, marks Marks, mode Mode) *score.Problem {
 	next := Contest{ID: c.ID, Definition: c.Definition, Competitors: c.Competitors, Entered: c.Entered}
 	whole := (*score.ContestDefine)(&next.Definition)
@@ -269,8 +270,8 @@ func (c *Contest) enter(d *score.CompetitorDefine, marks Marks, mode Mode) *scor
 	player := c.competitor(d.Competitor)
 	if player == nil {
 		if len(c.Competitors) >= score.MaxEntrants {
-			return score.Problemf(score.TooLarge, "the contest has %d competitors, which is the most", score.MaxEntrants).
-				At("data.competitor")
+			return score.Problemf(score.TooLarge,
+				"the contest has %d competitors, which is the most", score.MaxEntrants).At("data.competitor")
 		}
 		if p := c.checkNumbers(len(c.Periods), mode); p != nil {
 			return p
@@ -305,7 +306,8 @@ func (c *Contest) updateEntrant(code string, marks Marks) {
 		listed.Amended = e
 	}
 	shown := func(f score.Entrant) bool { return f.Code == code }
-	if n := len(c.Entrants); n < MaxLeaders || e.Compare(c.Entrants[n-1]) < 0 || slices.ContainsFunc(c.Entrants, shown) {
+	if n := len(c.Entrants); n < MaxLeaders || e.Compare(c.Entrants[n-1]) < 0 ||
+		slices.ContainsFunc(c.Entrants, shown) {
 		c.Entrants = marks.FirstEntrants(MaxLeaders)
 	}
 	if slices.ContainsFunc(c.Leaders, func(m ranking.Mark) bool { return m.Competitor == code }) {

@@ -29,7 +29,8 @@ func plus(t score.Totals, field string, delta score.Totals) (score.Totals, *scor
 		old, _ := sum.Get(n.Code)
 		total, ok := old.Add(n.Value)
 		if !ok {
-			return nil, invalid(field, "%q would be more than a number can hold (%s)", quote.Clip(n.Code), mark.MaxDecimal)
+			return nil, invalid(field,
+				"%q would be more than a number can hold (%s)", quote.Clip(n.Code), mark.MaxDecimal)
 		}
 		if sum = set(sum, n.Code, total); len(sum) > maxPlayed {
 			return nil, invalid(field,

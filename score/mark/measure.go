@@ -133,7 +133,8 @@ func (m Measure) In(unit string, isTime bool, needed string) (Decimal, error) {
 	}
 	factor, known := secondsPerUnit[unit]
 	if !known {
-		return 0, fmt.Errorf("the contest measures times in %q; define it with the unit %s", quote.Clip(unit), TimeUnits)
+		return 0, fmt.Errorf("the contest measures times in %q; define it with the unit %s",
+			quote.Clip(unit), TimeUnits)
 	}
 	if m.value > MaxDecimal/factor || m.value < -MaxDecimal/factor {
 		return 0, fmt.Errorf("got %s %s; the largest is %s s", m.value, unit, MaxDecimal)
