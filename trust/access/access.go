@@ -114,6 +114,8 @@ type Terms struct {
 	// Hosts are names and addresses, besides the one at which the master reaches the
 	// frontend, that its certificate has.
 	Hosts []string `json:"hosts,omitzero"`
+	// Replace is the id of a dead member, whose place they may take.
+	Replace string `json:"replace,omitzero"`
 }
 
 // Enrolment is the use of a join token by a frontend. Only a frontend with one becomes a
@@ -207,6 +209,9 @@ type State struct {
 	// removed members that have its private key, the last 100.
 	Exposed  map[string][]string `json:"exposed,omitzero"`
 	Settings Settings            `json:"settings"`
+	// Former are the incarnations that the store had before, the last maxFormer: who still has
+	// one of them is told that it has ended.
+	Former []string `json:"former,omitzero"`
 	// Operators, by the ids of their keys, and Roster, by the ids of the frontends, are those
 	// of a sworn group. Founder is the fingerprint of its first operator's key.
 	Operators map[string]*Operator    `json:"operators,omitzero"`
@@ -251,7 +256,8 @@ func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) 
 	case len(e.Signature) > 0:
 		return unauthorized(e, "signature", "has no key beside it; send the id of the key that signed")
 	case s.Settings.Sworn:
-		p := score.Problemf(score.Unsigned, "the group is sworn, so events must be signed; no token replaces a signature")
+		p := score.Problemf(score.Unsigned,
+			"the group is sworn, so events must be signed; no token replaces a signature")
 		p.ID = e.ID
 		return p
 	case e.Token != "":

@@ -58,7 +58,7 @@ func (a *accessTest) stamp(c Change) *Change {
 
 func (a *accessTest) change(c Change) (summary string) {
 	a.t.Helper()
-	next, summary, p := a.State.Apply(a.stamp(c))
+	next, summary, p := a.State.Apply(a.stamp(c), OldestFormat)
 	if p != nil {
 		a.t.Fatal(p)
 	}
@@ -70,7 +70,7 @@ func (a *accessTest) change(c Change) (summary string) {
 func (a *accessTest) wantRefused(code score.Code, words string, c Change) {
 	a.t.Helper()
 	before := text(a.t, a.State)
-	next, _, p := a.State.Apply(a.stamp(c))
+	next, _, p := a.State.Apply(a.stamp(c), OldestFormat)
 	if p == nil || p.Code != code || !strings.Contains(p.Error(), words) || next != nil {
 		a.t.Errorf("got %v, want %s with %q", p, code, words)
 	}
@@ -137,7 +137,7 @@ func TestInvalidGrantsAreRefused(t *testing.T) {
 	a.wantRefused(score.InvalidEvent, "grant.id", Change{Grant: long})
 	a.wantRefused(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
 	a.wantRefused(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
-	if _, _, p := a.State.Apply(&Change{By: "a", Note: "x"}); p == nil || p.Field != "at" {
+	if _, _, p := a.State.Apply(&Change{By: "a", Note: "x"}, OldestFormat); p == nil || p.Field != "at" {
 		t.Errorf("a change without a time: %v", p)
 	}
 }

@@ -115,7 +115,7 @@ func TestAKeyWithANonCanonicalEncodingIsNotGranted(t *testing.T) {
 
 func wantWeak(t *testing.T, key []byte) {
 	t.Helper()
-	_, _, p := NewState().Apply(&Change{At: accessDay, By: "operator", Grant: grantOf(key)})
+	_, _, p := NewState().Apply(&Change{At: accessDay, By: "operator", Grant: grantOf(key)}, OldestFormat)
 	if p == nil || p.Field != "grant.public" || !strings.Contains(p.Detail, "small order") {
 		t.Errorf("the key %x was granted: %v", key, p)
 	}
@@ -142,7 +142,7 @@ func TestAnOrdinaryKeyIsGranted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, p := NewState().Apply(&Change{At: accessDay, By: "operator", Grant: grantOf(public)}); p != nil {
+		if _, _, p := NewState().Apply(&Change{At: accessDay, By: "operator", Grant: grantOf(public)}, OldestFormat); p != nil {
 			t.Errorf("%x: %v", public, p)
 		}
 	}

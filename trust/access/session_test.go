@@ -17,7 +17,7 @@ func readerOf(t testing.TB, token BearerToken, change func(*Grant)) *State {
 	if change != nil {
 		change(g)
 	}
-	s, _, refused := NewState().Apply(&Change{At: time.Now(), By: "test", Grant: g})
+	s, _, refused := NewState().Apply(&Change{At: time.Now(), By: "test", Grant: g}, OldestFormat)
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -49,7 +49,7 @@ func TestASessionPermitsToReadUntilItsTimeIsOver(t *testing.T) {
 	if _, err := s.Session(text, before.Add(time.Second)); err != ErrExpiredToken {
 		t.Errorf("after its token has expired: got %v", err)
 	}
-	s, _, refused := s.Apply(&Change{At: now, By: "test", Revoke: token.ID})
+	s, _, refused := s.Apply(&Change{At: now, By: "test", Revoke: token.ID}, OldestFormat)
 	if refused != nil {
 		t.Fatal(refused)
 	}
@@ -105,7 +105,7 @@ func TestOnlyTokensHaveKeysOfSessions(t *testing.T) {
 		g := &Grant{Name: "press", Role: RoleReader}
 		g.SetToken(NewBearerToken())
 		change(g)
-		if _, _, refused := NewState().Apply(&Change{At: time.Now(), By: "test", Grant: g}); refused == nil {
+		if _, _, refused := NewState().Apply(&Change{At: time.Now(), By: "test", Grant: g}, OldestFormat); refused == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -56,3 +56,40 @@ func TestAnOpenStoreCannotBePrivate(t *testing.T) {
 	a.change(Change{Guard: true})
 	a.change(private)
 }
+
+func TestTheSettingsOfTheAutopilotHaveOneFormAndBounds(t *testing.T) {
+	a := newAccessTest(t)
+	a.State.Settings.Raised = 2
+	set := func(s Setting, format uint64) *score.Problem {
+		next, _, p := a.State.Apply(a.stamp(Change{Setting: &s}), format)
+		if p == nil {
+			a.State = next
+		}
+		return p
+	}
+	for _, good := range []Setting{
+		{SettingCleanUpAfter, "0s"}, {SettingCleanUpAfter, "1m"}, {SettingCleanUpAfter, "72h"}, {SettingCleanUpAfter, "1h30m"},
+		{SettingMinVoters, "3"}, {SettingMinVoters, "99"}, {SettingMinVoters, "0"},
+		{SettingStabilize, "5s"}, {SettingStabilize, "1h"},
+	} {
+		if p := set(good, 1); p == nil || p.Code != score.InvalidEvent || !strings.HasPrefix(p.Detail, "there is no setting") {
+			t.Errorf("the first format: %v: %v", good, p)
+		}
+		if p := set(good, 2); p != nil {
+			t.Errorf("%v: %v", good, p)
+		}
+	}
+	for _, bad := range []Setting{
+		{SettingCleanUpAfter, ""}, {SettingCleanUpAfter, "59s"}, {SettingCleanUpAfter, "8761h"}, {SettingCleanUpAfter, "90m"},
+		{SettingCleanUpAfter, "-1h"}, {SettingCleanUpAfter, "72h0m0s"}, {SettingCleanUpAfter, "72"},
+		{SettingMinVoters, ""}, {SettingMinVoters, "1"}, {SettingMinVoters, "2"}, {SettingMinVoters, "100"}, {SettingMinVoters, "03"},
+		{SettingStabilize, "0s"}, {SettingStabilize, "4s"}, {SettingStabilize, "1h1m"}, {SettingStabilize, "60m"},
+	} {
+		if p := set(bad, 2); p == nil || p.Code != score.InvalidEvent {
+			t.Errorf("%v: %v", bad, p)
+		}
+	}
+	if got := a.Settings; got.CleanUpAfter != "1h30m" || got.MinVoters != 0 || got.Stabilize != "1h" || !got.valid() {
+		t.Errorf("the settings are %+v", got)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -38,35 +37,6 @@ type Operator struct {
 	// refused.
 	Last    []byte `json:"last,omitzero"`
 	Revoked bool   `json:"revoked,omitzero"`
-}
-
-// RosterEntry names the key by which others know a frontend, whatever certificate it has.
-type RosterEntry struct {
-	Name string `json:"name"` // the id of the frontend
-	Key  []byte `json:"key"`  // Ed25519
-	// Proof is set in the state, but for the frontend that founded the group.
-	Proof *Proof `json:"proof,omitzero"`
-}
-
-// Proof is what Signed needs to restore the change that an operator has signed.
-type Proof struct {
-	At        time.Time `json:"at"`
-	By        string    `json:"by"`
-	Number    uint64    `json:"number"`
-	Key       string    `json:"key"`
-	Signature []byte    `json:"signature"`
-}
-
-// Signed returns the change that has put a frontend into the roster; nil for none.
-func (e *RosterEntry) Signed() *SignedChange {
-	if e == nil || e.Proof == nil {
-		return nil
-	}
-	p := e.Proof
-	return &SignedChange{
-		Change: Change{At: p.At, By: p.By, Sworn: &SwornChange{Frontend: &RosterEntry{Name: e.Name, Key: e.Key}}},
-		Number: p.Number, Key: p.Key, Signature: p.Signature,
-	}
 }
 
 // Founding makes a new store sworn. It is the first entry of its log, and the only one
@@ -140,10 +110,10 @@ func unsignedChange() *score.Problem {
 		"the group is sworn, so an operator must sign this change")
 }
 
-// ApplySigned returns the state after a signed change, and a line for the audit trail. If
-// the change is refused and next is not nil, next has the change's number as used: what
-// was refused today must not be applied some other day.
-func (s *State) ApplySigned(c *SignedChange) (next *State, summary string, refused *score.Problem) {
+// ApplySigned returns the state after a signed change, in an entry of a format, and a line
+// for the audit trail. If the change is refused and next is not nil, next has the change's
+// number as used: what was refused today must not be applied some other day.
+func (s *State) ApplySigned(c *SignedChange, format uint64) (next *State, summary string, refused *score.Problem) {
 	if c.Change.Sworn != nil && c.Change.Sworn.Found != nil {
 		return s.found(c)
 	}
@@ -165,12 +135,13 @@ func (s *State) ApplySigned(c *SignedChange) (next *State, summary string, refus
 	case c.Number == by.Number && bytes.Equal(digest, by.Last):
 		return s, "", nil // sent again, because the answer was lost
 	case c.Number <= by.Number:
-		return nil, "", score.Problemf(score.StatusConflict, "the change has the number %d, and the operator %s has used "+
-			"%d already; sign it again with a higher one", c.Number, by.Name, by.Number).At("number")
+		return nil, "", score.Problemf(score.StatusConflict,
+			"the change has the number %d, and the operator %s has used "+
+				"%d already; sign it again with a higher one", c.Number, by.Name, by.Number).At("number")
 	case c.Change.By != by.Name:
 		p = score.Problemf(score.InvalidEvent, "got %.40q; the key is that of %q", c.Change.By, by.Name).At("change.by")
 	default:
-		next, summary, p = s.apply(&c.Change)
+		next, summary, p = s.apply(&c.Change, format)
 	}
 	if p != nil {
 		next, digest = new(*s), nil
@@ -208,27 +179,6 @@ func (o *Operator) verify(c *SignedChange, lineage string) (digest []byte, refus
 func (c *SignedChange) SignedBy(public ed25519.PublicKey, lineage string) bool {
 	_, refused := (&Operator{Public: public}).verify(c, lineage)
 	return refused == nil
-}
-
-// KeyOf returns the key by which the roster knows a frontend; nil for none.
-func (s *State) KeyOf(name string) []byte {
-	if e := s.Roster[name]; e != nil {
-		return e.Key
-	}
-	return nil
-}
-
-// Announces reports whether a change, which may be newer than this state, is an operator's
-// word that a frontend has a key.
-func (s *State) Announces(c *SignedChange, name string, key []byte) bool {
-	by := s.Operators[c.Key]
-	if by == nil || by.Revoked || c.Number <= by.Number || c.Change.By != by.Name || c.Change.Actions() != 1 ||
-		c.Change.Sworn == nil || c.Change.Sworn.actions() != 1 || c.Change.Sworn.Frontend == nil {
-		return false
-	}
-	f := c.Change.Sworn.Frontend
-	_, refused := by.verify(c, s.Settings.Lineage)
-	return refused == nil && f.Name == name && bytes.Equal(f.Key, key)
 }
 
 // NewerThan reports whether an operator has signed a change that s has and old does not
@@ -368,51 +318,6 @@ func (s *State) dropOperator(id string) (summary string, refused *score.Problem)
 	revoked.Revoked = true
 	s.Operators = with(s.Operators, id, &revoked)
 	return fmt.Sprintf("revoked the key %s of the operator %s", id, o.Name), nil
-}
-
-func (s *State) setFrontend(f *RosterEntry) (summary string, refused *score.Problem) {
-	k := score.Checker{}
-	f.check(&k, "frontend")
-	if k.Problem != nil {
-		return "", k.Problem
-	}
-	for _, other := range s.Roster {
-		if other.Name != f.Name && bytes.Equal(other.Key, f.Key) {
-			return "", idTaken("frontend.key", score.KeyID(f.Key), "the frontend "+other.Name)
-		}
-	}
-	old := s.Roster[f.Name]
-	switch {
-	case old != nil && bytes.Equal(old.Key, f.Key):
-		return "", nil
-	case old == nil && len(s.Roster) >= MaxRoster:
-		return "", score.Problemf(score.TooLarge, "the roster has %d frontends, which is the most", MaxRoster)
-	}
-	s.Roster = with(s.Roster, f.Name, f)
-	if old != nil {
-		return fmt.Sprintf("the key of the frontend %s was %s; now it is %s",
-			f.Name, score.KeyID(old.Key), score.KeyID(f.Key)), nil
-	}
-	return fmt.Sprintf("the roster has the frontend %s with the key %s", f.Name, score.KeyID(f.Key)), nil
-}
-
-func (s *State) dropFrontend(name string) (summary string, refused *score.Problem) {
-	switch {
-	case s.Roster[name] == nil:
-		return "", score.Problemf(score.NotFound, "the roster has no frontend %.40q", name)
-	case len(s.Roster) == 1:
-		return "", score.Problemf(score.StatusConflict, "%q is the only frontend of the roster; add another first", name)
-	}
-	s.Roster = with(s.Roster, name, nil)
-	return fmt.Sprintf("the roster has the frontend %s no more", name), nil
-}
-
-func (f *RosterEntry) check(k *score.Checker, field string) {
-	if f.Proof != nil {
-		k.Fail(field+".proof", "has no effect: the signature of the change is the proof")
-	}
-	checkID(k, field+".name", f.Name)
-	checkKey(k, field+".key", f.Key)
 }
 
 func checkKey(k *score.Checker, field string, public []byte) {

@@ -119,8 +119,8 @@ type AuditPage struct {
 // View returns the part of s that operators see.
 func (s *State) View() View {
 	v := View{
-		Guarded: s.Guarded, Sworn: s.Settings.Sworn, Grants: []Grant{}, JoinTokens: []JoinTokenView{}, Authorities: []AuthorityView{},
-		KeyHolders: s.KeyHolders(),
+		Guarded: s.Guarded, Sworn: s.Settings.Sworn, Grants: []Grant{}, JoinTokens: []JoinTokenView{},
+		Authorities: []AuthorityView{}, KeyHolders: s.KeyHolders(),
 	}
 	for _, g := range s.Grants {
 		public := *g

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 )
 
 // privateBlock is the type of a PEM block with a private key.
@@ -27,28 +29,39 @@ func New(file string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// Write writes a key to a new file that only the owner can read.
+// Write writes a key to a new file that only the owner can read. The file is there only when it
+// is whole and on the disk: a key that was granted a role must not be lost in a crash.
 func Write(file string, key ed25519.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, os.ErrExist) {
+	dir := filepath.Dir(file)
+	f, err := os.CreateTemp(dir, ".new-*") // with mode 0600
+	if err != nil {
+		return fmt.Errorf("make %s: %w", file, err)
+	}
+	defer os.Remove(f.Name())
+	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	err = os.Link(f.Name(), file) // unlike a rename, it replaces nothing
+	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists, and a lost key cannot be restored; name another file", file)
 	}
 	if err != nil {
 		return err
 	}
-	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
-	// Sync: a key that was granted a role must not be lost in a crash.
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(file))
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	return errors.Join(d.Sync(), d.Close())
 }
 
-// Read reads a private key.
+// Read reads a private key. As with ssh, nobody else may have access to a file that this user
+// owns.
 func Read(file string) (ed25519.PrivateKey, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -62,8 +75,12 @@ func Read(file string) (ed25519.PrivateKey, error) {
 	if block == nil || block.Type != privateBlock {
 		return nil, fmt.Errorf("%s has no private key in PEM, as bard key new makes it", file)
 	}
-	if info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, "+
+	others := fs.FileMode(0o077)
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		others = 0o007 // the owner lets the group have it, as service managers do
+	}
+	if info.Mode().Perm()&others != 0 {
+		return nil, fmt.Errorf("%s: other users of this machine can read or change it (mode %04o); chmod 600 it, "+
 			"and make a new key if somebody may have read it", file, info.Mode().Perm())
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -75,13 +92,4 @@ func Read(file string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%s: a key of another type (%T); want Ed25519", file, key)
 	}
 	return private, nil
-}
-
-// Open reads a private key, or makes one if there is no such file.
-func Open(file string) (ed25519.PrivateKey, error) {
-	key, err := Read(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return New(file)
-	}
-	return key, err
 }

@@ -42,7 +42,8 @@ func NewJoinToken(fingerprint string) JoinToken {
 	rand.Read(id[:]) // never returns an error
 	rand.Read(secret[:])
 	return JoinToken{
-		Fingerprint: fingerprint, ID: hex.EncodeToString(id[:]), Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
+		Fingerprint: fingerprint, ID: hex.EncodeToString(id[:]),
+		Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
 	}
 }
 

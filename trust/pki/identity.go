@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,9 +38,15 @@ type state struct {
 	keys        map[string]*Authority // by fingerprint
 }
 
+// DirName is the name, in the data directory of a member, of the directory of its identity.
+const DirName = "trust"
+
+// DirIn returns the directory of the identity in the data directory of a member.
+func DirIn(data string) string { return filepath.Join(data, DirName) }
+
 // Options are the options of an Identity.
 type Options struct {
-	Dir    string           // created if missing
+	Dir    string           // created if missing; see DirIn
 	Member string           // id@instance
 	Hosts  []string         // names and addresses for its certificates
 	Now    func() time.Time // by which certificates are verified; time.Now if nil
@@ -86,15 +94,61 @@ func ReadHolder(dir string) (Holder, error) {
 
 // Bootstrap makes the group's first authority and the identity of its first member.
 func Bootstrap(o Options) (*Identity, error) {
+	a, err := NewAuthority(nil, o.new().Now())
+	if err != nil {
+		return nil, err
+	}
+	return Found(o, a)
+}
+
+// Found makes the identity of the first member of a group with an authority.
+func Found(o Options, a *Authority) (*Identity, error) {
 	i, err := o.withoutCertificate()
 	if err != nil {
 		return nil, err
 	}
-	a, err := NewAuthority(nil, i.Now())
+	if err := i.AddKey(a); err != nil {
+		return nil, err
+	}
+	return i, i.issue(a, Holder{i.Member, Voter, i.Hosts})
+}
+
+// Rename gives the identity in a directory another name, as the first voter of a group that
+// trusts authorities, the last of which issues. If the directory lacks the key of that
+// one, the identity has a new authority; IssuedBy tells which. The certificate that it had
+// gives the hosts, beside those of the options. Renaming again changes nothing.
+func Rename(o Options, authorities [][]byte) (*Identity, error) {
+	before, err := ReadHolder(o.Dir)
+	if err == nil && before.Member == o.Member {
+		return Open(o)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	i, err := o.withoutCertificate()
 	if err != nil {
 		return nil, err
 	}
-	if err := i.AddKey(a); err != nil {
+	var a *Authority
+	if n := len(authorities); n > 0 {
+		sum := sha256.Sum256(authorities[n-1])
+		a = i.Authority(hex.EncodeToString(sum[:]))
+	}
+	if a == nil {
+		if a, err = NewAuthority(nil, i.Now()); err != nil {
+			return nil, err
+		}
+		if err := i.AddKey(a); err != nil {
+			return nil, err
+		}
+		authorities = [][]byte{a.Certificate.Raw}
+	}
+	for _, host := range before.Hosts {
+		if !slices.Contains(i.Hosts, host) && len(i.Hosts) < MaxHosts {
+			i.Hosts = append(slices.Clip(i.Hosts), host)
+		}
+	}
+	if err := i.SetTrusted(authorities); err != nil {
 		return nil, err
 	}
 	return i, i.issue(a, Holder{i.Member, Voter, i.Hosts})

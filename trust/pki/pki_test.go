@@ -324,6 +324,13 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 	if s, c := handshake(t, serves, f2.PeerClientConfig("")); s != nil || c != nil {
 		t.Errorf("a member: %v, %v", s, c)
 	}
+	for host, right := range map[string]bool{"f.example": true, "127.0.0.1": true, "g.example": false} {
+		reads := f2.PublicClientConfig()
+		reads.ServerName = host
+		if _, c := handshake(t, serves, reads); (c == nil) != right {
+			t.Errorf("a member that reads from %s: %v", host, c)
+		}
+	}
 	out = true
 	if s, _ := handshake(t, serves, f2.PeerClientConfig("")); s == nil {
 		t.Error("one who was removed was let in")

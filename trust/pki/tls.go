@@ -57,6 +57,20 @@ func (i *Identity) check(chain []*x509.Certificate, want string) error {
 	return nil
 }
 
+// PublicClientConfig returns the configuration for a connection to the port for clients of
+// another member: as clients connect, with the group's present authorities beside those of
+// the system.
+func (i *Identity) PublicClientConfig() *tls.Config {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	for _, authority := range i.state.Load().roots() {
+		roots.AddCert(authority)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Time: i.Now}
+}
+
 // PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or
 // later. files is the certificate for them; if nil, the member's own. Members, which ask
 // for ServerName, always get the member's own. A client that sends a certificate must be
