@@ -42,8 +42,9 @@ func (a *Answers) With(changed map[string]Hash) *Answers {
 
 // merge makes the tree anew, with keys that came and without those that went.
 func (a *Answers) merge(changed map[string]Hash) *Answers {
-	next := &Answers{}
-	var leaves []Hash
+	most := len(a.keys) + len(changed)
+	next := &Answers{keys: make([]string, 0, most), bodies: make([]Hash, 0, most)}
+	leaves := make([]Hash, 0, most)
 	add := func(key string, body, leaf Hash) {
 		next.keys, next.bodies = append(next.keys, key), append(next.bodies, body)
 		leaves = append(leaves, leaf)

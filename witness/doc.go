@@ -62,4 +62,7 @@
 // has cosigned last, and replays the log. It does so once for each size: if the history
 // comes out the same, there may be no other one, because those who reported it have left it
 // too. It is not bound by a proof of what it has not cosigned.
+//
+// It leaves everything if a quorum with its own history has reported another [Digest] of the
+// whole state: what no round covers has changed where it is kept ([Node.Altered]).
 package witness

@@ -54,6 +54,7 @@ func FuzzParsePolicy(f *testing.F) {
 // Whatever a frontend is told, it does not panic, and believes only what is signed.
 func FuzzReceive(f *testing.F) {
 	g, _ := certifiedGroup(&testing.T{})
+	g.nodes[1].Digested(Digest{g.heads[1][0], 4, Hash{1}}, g.now)
 	for _, n := range g.nodes[1].Notes() {
 		f.Add(n)
 	}
@@ -94,6 +95,18 @@ func FuzzParseState(f *testing.F) {
 		}
 		if n, err := NewNode(simKeys[0], testPolicy(), []byte(text)); err == nil {
 			n.Tick(start.Add(time.Second))
+		}
+	})
+}
+
+func FuzzParseDigest(f *testing.F) {
+	d := Digest{Head{7200, Hash{1}}, 4, Hash{2}}
+	f.Add(d.text("laurel/5f3a"))
+	f.Fuzz(func(t *testing.T, text string) {
+		if d, err := parseDigest("laurel/5f3a", text); err == nil && d.text("laurel/5f3a") != text {
+			t.Errorf("%q is written as %q", text, d.text("laurel/5f3a"))
+		} else if err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("%v is not of the kind malformed", err)
 		}
 	})
 }

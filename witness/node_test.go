@@ -138,6 +138,13 @@ func TestWhenNoThreeCanAgreeItIsTheMastersFaultAndAllGoBackOnce(t *testing.T) {
 	for i, body := range []string{"x", "y", "z"} {
 		g.seal(answersOf(map[string]string{"scores/a": body}), i)
 	}
+	g.tick(splitTime - time.Second)
+	for i := range 3 {
+		if v := g.verdictOf(i, Split); v != nil {
+			t.Fatalf("f%d found %v, although others may have left theirs", i+1, v)
+		}
+	}
+	g.tick(time.Second)
 	for i := range 3 {
 		if v := g.verdictOf(i, Split); v == nil || v.Size != 3 || v.Frontend != "" {
 			t.Fatalf("f%d found %v", i+1, g.nodes[i].Verdicts())
@@ -325,5 +332,57 @@ func TestAFrontendReportsNoHistoryWithoutWhatItCosignedUnlessAQuorumHasIt(t *tes
 	}
 	if got := g.nodes[0].state.cosigned.Size; got != 5 {
 		t.Errorf("with the true history it has cosigned round %d; want 5", got)
+	}
+}
+
+// f1 has cosigned a round of a history that was left. f2 and f3 have cosigned a higher round
+// of theirs, and then reported a third history beside f4, which was left as well. Nobody but f2
+// and f3 can tell f1 that it may follow them.
+func TestAFrontendIsToldWhyItMayLeaveWhatItCosigned(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	g.nodes[0] = nil
+	for range 3 {
+		g.tick(SealInterval)
+		g.seal(answers, 0, 1, 2, 3)
+	}
+	edge, cosigned := g.edge[1], g.certified(1)
+	g.mute = [simFrontends]bool{true, true, true, true}
+	for range 2 {
+		g.seal(answersOf(map[string]string{"scores/a": "another"}), 1, 2, 3)
+		g.tick(2 * SealInterval)
+	}
+	var third [][]byte
+	for _, n := range g.nodes[1:] {
+		third = append(third, n.self.note(n.policy.Origin(), ed25519Type, n.state.reported))
+	}
+	g.nodes[3] = nil
+	lost := Head{cosigned - 1, Hash{1}}
+	g.saved[0] = []byte((&state{reported: lost, cosigned: lost}).text(simKeys[0]))
+	again := func() { // all start again, and hear of the third history first
+		g.mute = [simFrontends]bool{true, true, true, true}
+		for i := range 3 {
+			g.goBack(i, edge)
+			out, err := g.nodes[i].Receive(third, g.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.took(i, out)
+		}
+		g.mute = [simFrontends]bool{}
+	}
+	again()
+	for range 6 * maxAhead {
+		g.seal(answers, 0, 1, 2)
+		g.tick(SealInterval)
+		for i, n := range g.nodes[:3] {
+			if _, must := n.GoBack(); must {
+				again()
+				break
+			}
+			g.took(i, Output{Send: n.Notes()})
+		}
+	}
+	if left := g.nodes[1].state.left; left <= cosigned || g.certified(0) <= left {
+		t.Errorf("f2 has left round %d, and f1 has certificate %d", left, g.certified(0))
 	}
 }

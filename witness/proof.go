@@ -151,7 +151,8 @@ func (r *Reader) Verify(key string, body []byte, proof string, now time.Time) (*
 	leaf, _ := merkle.LeafHash(nil, []byte(p.Round.String()))
 	root, ok := merkle.RootFrom(leaf, head.Size-1, head.Size, p.Path)
 	if !ok || root != head.Root || p.Round.Number != head.Size {
-		return nil, time.Time{}, fmt.Errorf("round %d is not the newest of the certificate: %w", p.Round.Number, ErrAnswer)
+		return nil, time.Time{}, fmt.Errorf("round %d is not the newest of the certificate: %w",
+			p.Round.Number, ErrAnswer)
 	}
 	return &p.Round, at, nil
 }

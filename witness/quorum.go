@@ -1,6 +1,8 @@
 package witness
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -15,6 +17,9 @@ const (
 	SealInterval = 500 * time.Millisecond
 	// maxWaiting is how long an entry may be in no cosigned round before times stop.
 	maxWaiting = 2 * SealInterval
+	// splitTime is how long no quorum could agree before a history is left because of it. A
+	// master without a certificate has sealed again meanwhile.
+	splitTime = 2 * maxWaiting
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
 	// maxAhead is how far a report may be ahead of what is proven and of others.
@@ -39,13 +44,17 @@ type Node struct {
 	holds    bool            // the own history has the last round cosigned here, if there is one
 	proven   map[uint64]Hash // the roots, by size
 	split    uint64          // a size at which no quorum can agree
+	doubted  uint64          // the first such size since a quorum has agreed, which may be in time; 0 for none
 	leaving  bool            // the own history must be left
+	intact   Digest          // the newest one that a quorum has reported
+	digest   []byte          // the note with the own one; nil if there is none yet
 	forgot   bool            // this key has signed more than the state knows of
 
 	reportedAt, cosignedAt time.Time
 	proof                  []byte // the note that shows that top is proven, for others
 	progress               Head   // the last top that was seen
 	progressAt             time.Time
+	doubtedAt              time.Time
 	certificate            Certificate
 	logSignature           note.Signature // of the certificate's head
 	unsaved, news          bool
@@ -140,6 +149,10 @@ func (n *Node) Receive(notes [][]byte, now time.Time) (Output, error) {
 		notes, failed = nil, fmt.Errorf("over %d notes: %w", maxNotes, ErrMalformed)
 	}
 	for _, signed := range notes {
+		if bytes.HasPrefix(signed, []byte(digestPrefix)) {
+			failed = cmp.Or(n.receiveDigest(signed), failed)
+			continue
+		}
 		kind, h, by, err := openStatement(n.policy, signed, n.seats)
 		if err != nil {
 			failed = err
@@ -166,8 +179,13 @@ func (n *Node) Notes() [][]byte {
 	reports := map[Head]bool{}
 	cosigned := map[Head]bool{n.certificate.Head: true}
 	var notes [][]byte
-	if n.proof != nil {
-		notes = append(notes, n.proof)
+	for _, proof := range []string{string(n.proof), n.state.proof} {
+		if proof != "" {
+			notes = append(notes, []byte(proof))
+		}
+	}
+	if n.digest != nil {
+		notes = append(notes, n.digest)
 	}
 	for _, s := range n.seats {
 		reports[s.newest] = true
@@ -182,7 +200,7 @@ func (n *Node) Notes() [][]byte {
 		}
 	}
 	slices.SortFunc(notes, slices.Compare)
-	return notes
+	return slices.CompactFunc(notes, slices.Equal)
 }
 
 // Certificate returns the newest certificate that is known.
@@ -275,7 +293,7 @@ func (n *Node) advance(now time.Time) Output {
 	if n.top != n.progress {
 		n.progress, n.progressAt = n.top, now
 	}
-	n.lookAtHistory()
+	n.lookAtHistory(now)
 	for n.mayCosign() || n.mayReport(now) {
 		if n.mayCosign() { // before the next report, which would forbid it
 			n.state.cosigned, n.state.proof = n.state.reported, string(n.proof)
@@ -285,7 +303,7 @@ func (n *Node) advance(now time.Time) Output {
 			n.say(ed25519Type, n.state.reported, now)
 		}
 		n.unsaved = true
-		n.lookAtHistory()
+		n.lookAtHistory(now)
 	}
 	if n.mayRenew(now) {
 		n.say(cosignatureType, n.state.cosigned, now)
@@ -303,17 +321,19 @@ func (n *Node) advance(now time.Time) Output {
 
 // lookAtHistory compares the own history with what has become known, and forgets the rounds
 // that no rule asks for any more.
-func (n *Node) lookAtHistory() {
-	switch own, ok := n.own(n.top.Size); {
-	case ok && own == n.top:
-		n.agreed = own
-	case ok && n.top.Size > n.state.left:
+func (n *Node) lookAtHistory(now time.Time) {
+	for size, root := range n.proven {
+		if own, ok := n.own(size); ok && size > n.agreed.Size && own.Root == root {
+			n.agreed = own
+		}
+	}
+	if own, ok := n.own(n.top.Size); ok && own != n.top && n.top.Size > n.state.left {
 		n.leave(n.top.Size)
 	}
 	if own, ok := n.own(n.state.cosigned.Size); ok || n.state.cosigned.Size == 0 {
 		n.holds = own == n.state.cosigned
 	}
-	n.lookForSplit()
+	n.lookForSplit(now)
 	for len(n.rounds) > 1 && (n.rounds[1].Size <= n.state.cosigned.Size || len(n.rounds) > maxRounds) {
 		n.rounds = n.rounds[1:]
 	}

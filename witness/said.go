@@ -28,6 +28,8 @@ type seat struct {
 	newest   Head            // the largest report
 	missed   int             // rounds proven since a new report
 	diverged uint64          // the size of a proven round that it reported otherwise
+	digest   Digest          // its newest one
+	altered  uint64          // the size of a round of which it reported another digest than a quorum
 }
 
 func newSeat(f Frontend) *seat {

@@ -69,7 +69,9 @@ func (q *simQueue) Pop() any {
 
 type simCounts struct {
 	certificates, convicted, diverged, split, silent, crashes, goneBack int
-	recovered, slowest                                                  int // rounds after the liar fell silent
+	recovered, slowest                                                  int           // rounds to a certificate when one can be; see ready
+	waited                                                              int           // rounds until one can be, at most
+	longest                                                             time.Duration // from the liar's silence to the next certificate
 }
 
 type world struct {

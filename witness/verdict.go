@@ -1,5 +1,7 @@
 package witness
 
+import "time"
+
 // Fault is what a frontend, or the master of a round, is found to be.
 type Fault string
 
@@ -9,6 +11,10 @@ const (
 	// Diverged frontends have reported another history than a quorum. They may be honest and
 	// misled, and are so until they report what a quorum reports.
 	Diverged Fault = "diverged"
+	// Altered frontends have reported another state than a quorum with the same history. They
+	// may be honest, with a disk or a memory that errs, and are so until they report the state of
+	// a quorum.
+	Altered Fault = "altered"
 	// Silent frontends have reported nothing for some rounds.
 	Silent Fault = "silent"
 	// Forgot is the fault of this frontend: its key has signed more than its state knows of.
@@ -43,6 +49,8 @@ func (n *Node) Verdicts() []Verdict {
 			all = append(all, Verdict{s.Name, Diverged, n.top.Size, nil})
 		case s != n.self && s.diverged > 0:
 			all = append(all, Verdict{s.Name, Diverged, s.diverged, nil})
+		case s.altered > 0:
+			all = append(all, Verdict{s.Name, Altered, s.altered, nil})
 		case s != n.self && s.missed >= silentRounds:
 			all = append(all, Verdict{s.Name, Silent, s.newest.Size, nil})
 		}
@@ -93,14 +101,29 @@ func (n *Node) judge(proven Head) {
 	}
 }
 
-// lookForSplit looks whether no quorum can agree on the own last report: for each root that
-// was reported, too many have reported another one for all of these to be corrupt. A
+// lookForSplit looks whether no quorum can agree on the own last report, and has not for
+// splitTime: a frontend that has left the history of a report may be about to report the next
+// round, on which a quorum does agree. Sizes that were left are not reported again. A
 // history that was left because of this is not left again.
-func (n *Node) lookForSplit() {
-	size := n.state.reported.Size
+func (n *Node) lookForSplit(now time.Time) {
+	switch size := n.state.reported.Size; {
+	case n.top.Size >= n.doubted:
+		n.doubted = 0
+		if n.isSplit(size) {
+			n.doubted, n.doubtedAt = size, now
+		}
+	case now.Sub(n.doubtedAt) >= splitTime && n.isSplit(size):
+		n.split = size
+		n.leave(size)
+	}
+}
+
+// isSplit reports whether no quorum can agree on the own report of a round: for each root that
+// was reported, too many have reported another one for all of these to be corrupt.
+func (n *Node) isSplit(size uint64) bool {
 	own, ok := n.own(size)
 	if size <= max(n.top.Size, n.state.left) || !ok || n.state.reported != own {
-		return
+		return false
 	}
 	votes, reporters, missing := map[Hash]int{}, 0, 0
 	for _, s := range n.seats {
@@ -118,9 +141,8 @@ func (n *Node) lookForSplit() {
 	}
 	for _, count := range votes {
 		if reporters-count <= Corrupt(len(n.seats)) || count+missing >= n.policy.Quorum {
-			return
+			return false
 		}
 	}
-	n.split = size
-	n.leave(size)
+	return true
 }

@@ -12,8 +12,8 @@ const file = "certificates.pml"
 
 func search(t *testing.T, quick bool, flags ...string) string {
 	t.Helper()
-	if !spin.Full() && !quick {
-		t.Skip("this search takes too long without LAUREL_CI=full")
+	if !quick {
+		spin.TakesMinutes(t)
 	}
 	report := spin.Search(t, file, flags)
 	t.Log(spin.Summary(report))
