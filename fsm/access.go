@@ -15,17 +15,15 @@ import (
 	"laurel/trust/signing"
 )
 
-const maxAudit = 10_000 // lines
-
 // change applies a change of the access control or of a setting.
-func (b *batch) change(c *access.Change) score.Result {
-	next, what, p := b.access.Apply(c)
+func (b *batch) change(c *access.Change, format uint64) score.Result {
+	next, what, p := b.access.Apply(c, format)
 	return b.changed(c, next, what, p)
 }
 
 // signedChange applies a change that an operator has signed.
-func (b *batch) signedChange(c *access.SignedChange) score.Result {
-	next, what, p := b.access.ApplySigned(c)
+func (b *batch) signedChange(c *access.SignedChange, format uint64) score.Result {
+	next, what, p := b.access.ApplySigned(c, format)
 	return b.changed(&c.Change, next, what, p)
 }
 
@@ -46,17 +44,20 @@ func (b *batch) changed(c *access.Change, next *access.State, what string, p *sc
 	return score.Result{Status: score.Applied}
 }
 
-// audit appends a line to the audit trail, which has at most maxAudit.
+// audit appends a line to the audit trail, which has at most access.MaxAudit.
 func (b *batch) audit(line access.AuditEntry) {
 	line.Number = 1
 	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {
 		line.Number = binary.BigEndian.Uint64(last) + 1
 	}
-	if line.Number > maxAudit {
-		b.tx.Delete(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number-maxAudit))
+	if line.Number > access.MaxAudit {
+		b.tx.Delete(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number-access.MaxAudit))
 	}
 	b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
 }
+
+// Expect takes in a post that this frontend is about to enter into the log. Own.Forget ends that.
+func (m *Machine) Expect(p entry.EncodedPost) *entry.Own { return m.expected.Add(p) }
 
 // minParallel is the number of signatures per goroutine below which more goroutines do
 // not help.
@@ -64,16 +65,16 @@ const minParallel = 16
 
 // verifySignatures verifies the signatures of an entry's events, except those by unknown
 // keys. Every state machine verifies every signature, so that a master that forges or
-// alters an event finds no frontend that shows it. Only what this frontend itself has
-// verified is not verified again; see expected. Since an entry with events does not
-// change access control, its signatures are verified before it is applied, on all
-// processors. An entry does not name the store for which its events were signed: that must
-// be this one.
+// alters an event finds no frontend that shows it. Only what this frontend itself has verified
+// is not verified again; see entry.Own. Since an entry with events does not change access
+// control, its signatures are verified before it is applied, on all processors. An entry does
+// not name the store for which its events were signed: that must be this one.
 func (m *Machine) verifySignatures(access *access.State, posts []entry.Post) {
 	var signed []*entry.Event
 	for i := range posts {
 		p := &posts[i]
-		isExpected := m.expected.has(p, access)
+		p.Own = m.expected.Find(p)
+		isExpected := p.Own.Verified(access)
 		for i := range p.Events {
 			if e := &p.Events[i]; e.Key != "" {
 				e.Expected, e.Lineage = isExpected, access.Settings.Lineage

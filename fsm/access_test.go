@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -299,7 +300,7 @@ func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	if none, next := audit(1000, 2); len(none) != 0 || next != 0 {
 		t.Errorf("after the end: %+v, next %d", none, next)
 	}
-	for first := uint64(len(list)); first < maxAudit+5; {
+	for first := uint64(len(list)); first < access.MaxAudit+5; {
 		var entries []Entry
 		for range 500 {
 			first++
@@ -310,31 +311,34 @@ func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	list, _ = audit(0, 2*maxAudit)
+	list, _ = audit(0, 2*access.MaxAudit)
 	last := list[len(list)-1]
-	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) ||
-		list[0].Number != last.Number-maxAudit+1 {
+	if len(list) != access.MaxAudit || last.What != fmt.Sprint("note ", last.Number) ||
+		list[0].Number != last.Number-access.MaxAudit+1 {
 		t.Errorf("%d lines, from %d to %+v", len(list), list[0].Number, last)
 	}
 }
 
+// In virtual time the transaction stays open: nothing waits here for commitDelay.
 func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
-	m := newMachine(t)
-	before := m.Access()
-	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
-	if len(before.Grants) != 0 || len(m.Access().Grants) != 1 {
-		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
-	}
-	if m.open == nil {
-		t.Error("the change was committed to the file at once, which is unnecessary")
-	}
-	// If an entry stops the machine, the other entries of the call have no effect.
-	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})},
-		{index + 1, []byte("garbage")}}, index+1)
-	if err == nil || len(m.Access().Grants) != 1 {
-		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		before := m.Access()
+		mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
+		if len(before.Grants) != 0 || len(m.Access().Grants) != 1 {
+			t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
+		}
+		if m.open == nil {
+			t.Error("the change was committed to the file at once, which is unnecessary")
+		}
+		// If an entry stops the machine, the other entries of the call have no effect.
+		index := m.Applied() + 1
+		_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})},
+			{index + 1, []byte("garbage")}}, index+1)
+		if err == nil || len(m.Access().Grants) != 1 {
+			t.Errorf("%d grants, %v", len(m.Access().Grants), err)
+		}
+	})
 }
 
 func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"laurel/fsm/identity"
 	"laurel/fsm/rounds"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Entry is one command of the Raft log.
@@ -36,14 +37,23 @@ func (e *EntryError) Error() string {
 // Unwrap returns the cause.
 func (e *EntryError) Unwrap() error { return e.Err }
 
+// entryError returns the error for an entry that cannot be parsed.
+func entryError(e Entry) error {
+	if format := entry.FormatOf(e.Data); format > access.NewestFormat {
+		return &access.FormatError{What: fmt.Sprintf("log entry %d", e.Index), Format: format}
+	}
+	return &EntryError{e.Index, entry.ErrFormat}
+}
+
 // Apply applies entries. They must be passed in the order of the log, up to the index
 // last, with nothing left out but entries that are not commands. Entries that were
 // applied before are skipped and have a nil outcome. For each of the others Apply returns
 // the results of its posts, in order. A change has one result.
 //
 // An error means that the entries can never be applied here: the database failed, or this
-// version cannot decode an entry (*EntryError). The frontend must then stop. The content
-// of an entry never causes an error; an event that breaks a rule is refused.
+// version cannot decode an entry (*EntryError, *access.FormatError). The frontend must
+// then stop. The content of an entry never causes an error; an event that breaks a rule
+// is refused.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -59,8 +69,9 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		if e.Index <= m.Applied() {
 			continue
 		}
+		next := m.rounds.Next()
 		if outcome[i], err = b.applyEntry(e); errors.Is(err, entry.ErrFormat) {
-			return nil, m.fail(&EntryError{e.Index, err})
+			return nil, m.fail(entryError(e))
 		} else if err != nil {
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
@@ -68,10 +79,15 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		m.recent.add(point{e.Index, b.Revision, b.digest})
 		// After a start Raft passes on the whole log at once. In one transaction every
 		// event would cost more than the one before it.
-		if b.isFull() && i < len(entries)-1 {
+		if due := m.isDue(next); due || b.isFull() && i < len(entries)-1 {
 			m.publish(b, e.Index)
 			if err := m.commit(); err != nil {
 				return nil, err
+			}
+			if due {
+				if err := m.passOn(next); err != nil {
+					return nil, err
+				}
 			}
 			if b, err = m.openBatch(); err != nil {
 				return nil, m.fail(err)
@@ -89,7 +105,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 // m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
-	m.history.add(b.Revision, b.touched)
+	m.past.Add(b.Revision, b.touched)
 	b.touched = b.touched[:0]
 	h := b.head
 	h.Applied = index
@@ -109,6 +125,7 @@ func (m *Machine) openBatch() (*batch, error) {
 	if err != nil {
 		return nil, &database.DiskError{Path: m.path(), Err: fmt.Errorf("begin a transaction: %w", err)}
 	}
+	m.room.keep(m.path(), tx.Size())
 	m.open = m.newBatch(tx)
 	m.commitTimer = time.AfterFunc(commitDelay, func() { m.Commit() })
 	return m.open, nil
@@ -155,24 +172,38 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if command.Refused != nil {
-		return [][]score.Result{{{Problem: command.Refused}}}, b.tx.Err()
+	if p := b.refuses(&command); p != nil {
+		outcome := [][]score.Result{{{Problem: p}}}
+		for len(outcome) < len(command.Posts) {
+			outcome = append(outcome, outcome[0])
+		}
+		return outcome, b.tx.Err()
 	}
 	if command.Change != nil {
-		return [][]score.Result{{b.change(command.Change)}}, b.tx.Err()
+		return [][]score.Result{{b.change(command.Change, command.Format)}}, b.tx.Err()
 	}
 	if command.Signed != nil {
-		return [][]score.Result{{b.signedChange(command.Signed)}}, b.tx.Err()
+		return [][]score.Result{{b.signedChange(command.Signed, command.Format)}}, b.tx.Err()
 	}
 	if command.Seal > 0 {
-		return [][]score.Result{{b.seal(command.Seal, e.Index)}}, b.tx.Err()
+		return [][]score.Result{{b.seal(&command, e.Index)}}, b.tx.Err()
 	}
 	b.m.verifySignatures(b.access, command.Posts)
 	outcome := make([][]score.Result, len(command.Posts))
 	for i, p := range command.Posts {
 		outcome[i] = b.applyPost(p)
+		p.Own.Note(outcome[i])
 	}
 	return outcome, b.tx.Err()
+}
+
+// refuses returns the problem of an entry that is refused as a whole.
+func (b *batch) refuses(c *entry.Command) *score.Problem {
+	change := c.Change
+	if c.Signed != nil {
+		change = &c.Signed.Change
+	}
+	return cmp.Or(c.Refused, b.access.CheckFormat(c.Format, change))
 }
 
 func (b *batch) applyPost(p entry.Post) []score.Result {

@@ -6,15 +6,18 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	stored "laurel/fsm/head"
 	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/past"
 	"laurel/fsm/ranked"
 	"laurel/fsm/rounds"
 	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/score/fold"
 	"laurel/score/medal"
+	"laurel/trust/access"
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
@@ -35,7 +38,7 @@ type batch struct {
 
 	contests      map[string]bool // the ids of changed contests
 	tables        map[string]bool // the competitions of changed medal tables
-	touched       []changedRecord // since the last publish
+	touched       []past.Record   // since the last publish
 	accessChanged bool
 	sections      score.Sections // by how much the numbers of contests changed, set by flush
 	boardUpdates  leaderboard.Updates
@@ -144,13 +147,13 @@ func (b *batch) putContest(id string, c *fold.Contest) {
 // contestChanged notes that a contest has changed, or is deleted.
 func (b *batch) contestChanged(id string) {
 	b.m.changes.contests.add(id)
-	b.touch(changedRecord{id: id})
+	b.touch(past.Record{ID: id})
 	b.markChanged(b.contests, id)
 	b.answerChanged(rounds.Scores, id)
 }
 
 // touch notes a changed record for those who ask later what has changed.
-func (b *batch) touch(r changedRecord) {
+func (b *batch) touch(r past.Record) {
 	if n := len(b.touched); n == 0 || b.touched[n-1] != r {
 		b.touched = append(b.touched, r)
 	}
@@ -184,15 +187,19 @@ func (b *batch) flush() error {
 	b.timeline.Flush()
 	b.identities.Flush()
 	b.ranked.Flush()
-	h := *b.m.head.Load()
+	now := b.m.head.Load()
+	h := now.Head
 	if h.Revision > 0 {
-		h.Hash = h.hash.State()
+		h.Hash = now.hash.State()
 	}
-	b.tx.PutJSON(database.Meta, headKey, &h)
+	b.tx.PutJSON(database.Meta, stored.Key, &h)
 	if b.accessChanged {
-		b.tx.PutJSON(database.Meta, accessKey, b.access)
+		b.tx.PutJSON(database.Meta, stored.AccessKey, b.access)
 		if b.access.Settings.Sworn {
 			b.tx.PutJSON(database.Meta, database.SwornKey, true)
+		}
+		if format := b.access.Settings.Format(); format > access.OldestFormat {
+			b.tx.PutJSON(database.Meta, database.FormatKey, format)
 		}
 	}
 	return b.tx.Flush()

@@ -3,10 +3,12 @@ package fsm
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"laurel/fsm/rounds"
 	"laurel/score"
 )
 
@@ -71,6 +73,48 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkApplyBesideAnswers measures applying while many ask for present answers.
+func BenchmarkApplyBesideAnswers(b *testing.B) {
+	events := readStream(b, "worldcup", noLimit)
+	entries := encodeAll(b, events, 64)
+	for _, readers := range []int{0, 1, 64} {
+		b.Run(fmt.Sprint(readers), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				m := openMachine(b, b.TempDir())
+				stop := make(chan struct{})
+				var asking sync.WaitGroup
+				for i := range readers {
+					asking.Go(func() {
+						for ; ; i++ {
+							select {
+							case <-stop:
+								return
+							default:
+							}
+							if _, err := m.Answer(rounds.Scores + events[i%len(events)].ContestID); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				b.StartTimer()
+				for i, data := range entries {
+					if _, err := m.Apply([]Entry{{uint64(i) + 1, data}}, uint64(i)+1); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StopTimer()
+				close(stop)
+				asking.Wait()
+				m.Close()
+				b.StartTimer()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N*len(entries)), "us/entry")
+		})
+	}
 }
 
 // BenchmarkVoid measures voiding one mark of the marathon, which takes a scan of all

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"runtime"
@@ -33,6 +34,7 @@ func BenchmarkMillion(b *testing.B) {
 		report(b, "apply-us/mark", time.Duration(marks/2)*time.Second, func() { applyMarks(b, m, marks/2, marks/2) })
 		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10}) })
 		report(b, "apply-kept-us/mark", time.Duration(marks/10)*time.Second, func() { applyMarks(b, m, marks/10, 0) })
+		report(b, "digest-s", time.Second, func() { digestOf(b, m) })
 		snapshot := snapshotOf(b, m)
 		if err := m.Close(); err != nil {
 			b.Fatal(err)
@@ -83,6 +85,21 @@ func BenchmarkMillionOpen(b *testing.B) {
 		}
 		m.Close()
 	}
+}
+
+// digestOf returns the digest of the state, as frontends of a sworn group compare it.
+func digestOf(b *testing.B, m *Machine) []byte {
+	b.Helper()
+	s, err := m.Snapshot()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Release()
+	sum := sha256.New()
+	if err := s.Write(sum); err != nil {
+		b.Fatal(err)
+	}
+	return sum.Sum(nil)
 }
 
 func applyMarks(b *testing.B, m *Machine, n, from int) {

@@ -51,7 +51,10 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 		})
 	}
 	rounds := 150
-	if fullRun() {
+	switch {
+	case testing.Short(): // the race detector makes readers many times slower
+		rounds = 60
+	case fullRun():
 		rounds = 300
 	}
 	for i := range rounds {

@@ -38,6 +38,13 @@ func (c *changes) notify() {
 	}
 }
 
+// ChangedSince returns the ids of the contests and the competitions of the medal tables
+// that have changed since a revision, deleted ones too, and perhaps some others. known is
+// false if that is too long ago.
+func (m *Machine) ChangedSince(revision uint64) (contests, tables []string, known bool) {
+	return m.past.Since(revision)
+}
+
 // Track starts to collect what changes after the returned revision, and drops what was
 // collected before. The channel receives a value whenever more entries have been applied:
 // followers must learn soon that a change of the access is committed, too.

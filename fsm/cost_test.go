@@ -181,16 +181,17 @@ func TestAnUndonePostCostsTheSameHoweverMuchIsHeldBack(t *testing.T) {
 	}
 }
 
-// allocatedBy returns the bytes that a new machine allocates to apply entries at once.
+// allocatedBy returns the bytes that a new machine allocates to apply entries at once, and to commit
+// them: if it takes more than commitDelay, they are committed before the count is read.
 func allocatedBy(t *testing.T, entries []Entry) int64 {
 	m := newMachine(t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	outcome, err := m.Apply(entries, uint64(len(entries)))
-	runtime.ReadMemStats(&after)
 	if err == nil {
 		err = m.Commit()
 	}
+	runtime.ReadMemStats(&after)
 	for _, posts := range outcome {
 		if last := posts[0][len(posts[0])-1]; last.Problem != nil {
 			err = last.Problem

@@ -6,6 +6,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/past"
 	"laurel/fsm/rounds"
 	"laurel/score"
 	"laurel/score/fold"
@@ -220,7 +221,7 @@ func (b *batch) checkOrganisations(e *entry.Event) *score.Problem {
 func (b *batch) tableChanged(t *medal.Table, e *entry.Event) {
 	t.Revision, t.UpdatedAt = e.Revision, e.Time
 	b.m.changes.tables.add(t.Competition)
-	b.touch(changedRecord{id: t.Competition, table: true})
+	b.touch(past.Record{ID: t.Competition, Table: true})
 	b.markChanged(b.tables, t.Competition)
 	b.answerChanged(rounds.Medals, t.Competition)
 }

@@ -56,9 +56,9 @@ func TestOnlyThePostThatWasVerifiedHereIsNotVerifiedAgain(t *testing.T) {
 		"for another store": {forStore(forged, "rehearsal"), forged, false, string(score.Unauthorized)},
 	} {
 		m := guardedMachine(t)
-		forget := m.Expect(encodePost(t, singlePost(c.expected)))
+		own := m.Expect(encodePost(t, singlePost(c.expected)))
 		if c.forget {
-			forget()
+			own.Forget()
 		}
 		r := applyBytes(t, m, encodePost(t, singlePost(c.applied)))[0]
 		got := r.Status
@@ -95,7 +95,7 @@ func TestAPostThatWasVerifiedInPartIsVerifiedAgain(t *testing.T) {
 	events = verified(t, m, events)
 	events[1].Data, events[1].VerifiedBy = &score.Alert{Text: "hail"}, nil
 	post := encodePost(t, score.Post{Events: events, Mode: score.UntilRefused})
-	defer m.Expect(post)()
+	defer m.Expect(post).Forget()
 	results := applyBytes(t, m, post)
 	if results[0].Status != score.Applied || results[1].Problem == nil || results[1].Problem.Code != score.Unauthorized {
 		t.Errorf("got %+v", results)
@@ -121,9 +121,9 @@ func TestAnExpectedPostIsAppliedAsEverywhereElse(t *testing.T) {
 		if len(post.Signers) != 1 {
 			t.Fatalf("the post has the signers %v", post.Signers)
 		}
-		forget := here.Expect(post)
+		own := here.Expect(post)
 		a, b := applyBytes(t, here, post), applyBytes(t, elsewhere, post)
-		forget()
+		own.Forget()
 		if len(a) != len(part) || len(b) != len(part) || a[len(a)-1].Status != score.Applied {
 			t.Fatalf("%d and %d of %d events have results: %+v", len(a), len(b), len(part), a[len(a)-1])
 		}

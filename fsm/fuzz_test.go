@@ -8,6 +8,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	stored "laurel/fsm/head"
 	"laurel/fsm/view"
 	"laurel/score"
 )
@@ -54,7 +55,12 @@ func FuzzApplyEntry(f *testing.F) {
 // same snapshot, or not at all.
 func FuzzRestore(f *testing.F) {
 	m := openMachine(f, f.TempDir())
-	f.Add(snapshotOf(f, m))
+	empty := snapshotOf(f, m)
+	f.Add(empty)
+	other := bytes.Clone(empty)
+	other[versionAt]++
+	fixChecksum(other)
+	f.Add(other)
 	mustApply(f, m, alert, 1, 1, "one")
 	mustApply(f, m, `{"id":"d","type":"contest.define","contest_id":"G/1",`+
 		`"data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
@@ -68,11 +74,11 @@ func FuzzRestore(f *testing.F) {
 		if len(b) < len("LAURELSN")+4 || len(b) > fuzzLimit {
 			return
 		}
-		wantRestored(t, m, b)
+		wantRestored(t, m, b, empty[versionAt])
 		// With a valid checksum more of it is read.
 		b = bytes.Clone(b)
 		fixChecksum(b)
-		if !wantRestored(t, m, b) {
+		if !wantRestored(t, m, b, empty[versionAt]) {
 			return
 		}
 		// Reading and applying do not panic, whatever the snapshot contains.
@@ -99,15 +105,20 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
+// versionAt is where the version is in a snapshot.
+const versionAt = len("LAURELSN")
+
 // wantRestored restores b if it is a snapshot. The state must then have the same records.
-func wantRestored(t *testing.T, m *Machine, b []byte) bool {
+// version is that of a store without settings.
+func wantRestored(t *testing.T, m *Machine, b []byte, version byte) bool {
 	if err := database.ReadSnapshot(bytes.NewReader(b), func(database.Record) error { return nil }); err != nil {
 		return false
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Restoring reads only the head and the access control.
-		read := bytes.Contains(b, headKey) || bytes.Contains(b, accessKey)
+		// Restoring reads only the head, the access control, and whether the version is that of
+		// its settings, of which there are none.
+		read := bytes.Contains(b, stored.Key) || bytes.Contains(b, stored.AccessKey) || b[versionAt] != version
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {
 			t.Fatalf("the snapshot can be read, but not restored: %v", err)
 		}

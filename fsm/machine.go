@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -15,9 +14,11 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	stored "laurel/fsm/head"
 	"laurel/fsm/identity"
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
+	"laurel/fsm/past"
 	"laurel/fsm/rounds"
 	"laurel/fsm/timeline"
 	"laurel/fsm/view"
@@ -26,6 +27,7 @@ import (
 	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/signing"
+	"laurel/witness"
 )
 
 // Machine is the state machine with its database. One goroutine applies entries. Any
@@ -41,19 +43,24 @@ type Machine struct {
 	db       *bolt.DB
 	replaced sync.WaitGroup // the databases that were replaced and are still read
 
+	asking sync.Mutex // held by Answer while it waits for applying
+
 	applying    sync.Mutex // guards the following fields
 	cache       recordCache
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
 	changes     changes
 	recent      recent
-	history     changeHistory // has a lock of its own
+	past        past.Changes // has a lock of its own
 	failed      error
 	onFail      func(error)
+	room        room
+	every       uint64 // rounds; see AtRounds
+	atRound     func(round witness.Head, s *Snapshot)
 
 	head     atomic.Pointer[head]
 	verifier *signing.Verifier
-	expected *expected
+	expected *entry.Expected
 	progress progress
 	boards   *leaderboard.Boards
 	rounds   rounds.Log
@@ -62,38 +69,27 @@ type Machine struct {
 
 // head is the part of the state that is always in memory. It is immutable.
 type head struct {
-	Applied  uint64             `json:"applied"`       // the index of the last log entry applied
-	Revision uint64             `json:"revision"`      // the number of events applied
-	Hash     []byte             `json:"hash,omitzero"` // the state of hash, in the database only
-	hash     *entry.RunningHash // of all applied events; it changes, and m.applying guards it
-	digest   [sha256.Size]byte  // of hash
-	access   *access.State
-	rounds   *rounds.Saved // until restart
+	stored.Head                    // its Hash is in the database only
+	hash        *entry.RunningHash // of all applied events; it changes, and m.applying guards it
+	digest      [sha256.Size]byte  // of hash
+	access      *access.State
+	rounds      *rounds.Saved // until restart
 }
 
-// The keys of the Meta bucket.
-var (
-	headKey   = []byte("head")
-	accessKey = []byte("access") // access.State; none if nothing was ever changed
-)
-
 func loadHead(db *bolt.DB) (*head, error) {
-	h := &head{access: access.NewState()}
-	err := db.View(func(tx *bolt.Tx) error {
+	h := new(head)
+	err := db.View(func(tx *bolt.Tx) (err error) {
 		database.DropPages(tx)
-		_, err1 := database.GetJSON(tx.Bucket(database.Meta), headKey, h)
-		_, err2 := database.GetJSON(tx.Bucket(database.Meta), accessKey, h.access)
-		if err2 == nil && !h.access.Valid() {
-			err2 = database.ErrDamaged
+		if h.Head, h.access, err = stored.Load(tx); err != nil {
+			return err
 		}
 		var ok bool
-		if h.hash, ok = entry.NewRunningHash(h.Hash); !ok || (h.Hash == nil) != (h.Revision == 0) {
+		if h.hash, ok = entry.NewRunningHash(h.Hash); !ok {
 			return database.ErrDamaged
 		}
 		h.digest, h.Hash = h.hash.Add(nil), nil
-		var err3 error
-		h.rounds, err3 = rounds.Load(tx)
-		return cmp.Or(err1, err2, err3)
+		h.rounds, err = rounds.Load(tx)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the head of the state in %s: %w", db.Path(), err)
@@ -161,7 +157,8 @@ func (c *recordCache) trim() {
 // Applied then returns 0, and the caller must restore a snapshot or replay the log from
 // its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier), expected: newExpected()}
+	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier),
+		expected: entry.NewExpected()}
 	m.boards = leaderboard.New(m.readMarks)
 	db, err := database.Open(m.path(), log)
 	if err != nil {
@@ -184,7 +181,7 @@ func (m *Machine) path() string { return filepath.Join(m.dir, File) }
 // Applied returns the index of the last log entry applied.
 func (m *Machine) Applied() uint64 { return m.head.Load().Applied }
 
-// Revision returns the number of events applied.
+// Revision returns the revision of the last event applied.
 func (m *Machine) Revision() uint64 { return m.head.Load().Revision }
 
 // Lineage returns the lineage of the store, which signatures name; "" if it does not have
@@ -206,20 +203,36 @@ func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 // CacheMode returns the cache mode of the group.
 func (m *Machine) CacheMode() score.CacheMode { return m.Access().Settings.CacheMode }
 
-// Close waits for the readers, syncs the database and closes it. After a
-// *database.DiskError the next Open does not trust the database.
+// Close syncs the database and closes it, for which it waits for the readers. After a
+// *database.DiskError, or if a snapshot has met a damaged record, the next Open does not
+// trust the database.
 func (m *Machine) Close() error {
+	// Nothing is applied afterwards, and nothing replaces m.db. So no lock is held while Close
+	// waits: a snapshot may need applying and dbMu before its owner releases it.
+	if err := m.end(); err != nil {
+		return errors.Join(err, m.db.Close())
+	}
+	m.replaced.Wait()
+	return database.Close(m.path(), m.db, func() error {
+		m.applying.Lock()
+		defer m.applying.Unlock()
+		if m.failed != errClosed {
+			return m.failed
+		}
+		return nil
+	})
+}
+
+// end commits what was applied, and has all later calls fail.
+func (m *Machine) end() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if err := m.commit(); err != nil {
-		return errors.Join(err, m.db.Close())
+		return err
 	}
 	m.failed = errClosed
 	m.boards.Close(errClosed)
-	m.replaced.Wait()
-	m.dbMu.Lock()
-	defer m.dbMu.Unlock()
-	return database.Close(m.path(), m.db)
+	return nil
 }
 
 var errClosed = errors.New("the state machine is closed")
@@ -262,7 +275,7 @@ func (m *Machine) replace(open func() (*bolt.DB, *head, error)) error {
 			m.log.Warn("cannot close the replaced database", "err", err)
 		}
 	})
-	m.db, m.cache = db, newRecordCache()
+	m.db, m.cache, m.room.kept = db, newRecordCache(), 0
 	m.restart(s)
 	m.boards.Open()
 	m.progress.notify()
@@ -281,12 +294,15 @@ func (m *Machine) rollback() {
 // onFail and returned by all later calls. m.applying must be held.
 func (m *Machine) fail(err error) error {
 	m.rollback()
-	if m.failed == nil {
+	switch m.failed {
+	case nil:
 		m.failed = err
 		m.boards.Close(err)
 		if m.onFail != nil {
 			m.onFail(err)
 		}
+	case errClosed: // Close, which waits for the reader that met err, returns it
+		m.failed = err
 	}
 	return m.failed
 }
@@ -299,8 +315,8 @@ func (m *Machine) View(f func(*view.View) error) error {
 		return err
 	}
 	defer tx.Rollback()
-	var h head
-	if _, err := database.GetJSON(tx.Bucket(database.Meta), headKey, &h); err != nil {
+	var h stored.Head
+	if _, err := database.GetJSON(tx.Bucket(database.Meta), stored.Key, &h); err != nil {
 		return err
 	}
 	return f(view.New(tx, h.Revision, incarnation))

@@ -475,8 +475,11 @@ func TestATransactionHasABoundedNumberOfDecodedRecords(t *testing.T) {
 		if m.Revision() != events {
 			t.Errorf("%s: %d events are applied", name, m.Revision())
 		}
+		m.applying.Lock() // the timer may commit
 		c := &m.cache
-		if n := max(len(c.contests), len(c.tables), len(c.sources)); n >= 2*maxCached+perEntry {
+		n := max(len(c.contests), len(c.tables), len(c.sources))
+		m.applying.Unlock()
+		if n >= 2*maxCached+perEntry {
 			t.Errorf("%s: %d records are decoded", name, n)
 		}
 	}

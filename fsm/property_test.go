@@ -406,7 +406,7 @@ func (h *randomHistory) die(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := database.Close(db.Path(), db); err != nil {
+	if err := database.Close(db.Path(), db, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.dir, h.m = dir, h.reopen(t, dir)

@@ -29,7 +29,8 @@ func NewRaft(m *Machine, fatal func(error)) *Raft {
 }
 
 // Outcome is the response of a Raft future: the results of each post of the entry, in
-// order. It is nil for an entry that was skipped because it had been applied before.
+// order. It is nil for an entry that was skipped because it had been applied before. Nobody
+// may change the results: entry.Own has them as well, and posts of one entry may share them.
 type Outcome [][]score.Result
 
 // Apply applies one entry.

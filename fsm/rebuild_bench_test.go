@@ -19,9 +19,9 @@ const entriesBehind = 8192
 // BenchmarkRebuild measures a start without a trusted database: restoring a snapshot with
 // a million marks from a file, and applying the log after it.
 func BenchmarkRebuild(b *testing.B) {
-	marks := 1_000_000
+	marks, behind := 1_000_000, entriesBehind
 	if testing.Short() {
-		marks = 50_000
+		marks, behind = 10_000, 256
 	}
 	file := filepath.Join(b.TempDir(), "snapshot")
 	m := openMachine(b, b.TempDir())
@@ -34,7 +34,7 @@ func BenchmarkRebuild(b *testing.B) {
 	m.Close()
 	for _, size := range []int{1, 16, 64} {
 		var log []Entry
-		for i := range entriesBehind {
+		for i := range behind {
 			log = append(log, Entry{first + 1 + uint64(i), encodeEntry(b, moreMarks(i*size, size))})
 		}
 		b.Run(fmt.Sprintf("entry=%d", size), func(b *testing.B) {

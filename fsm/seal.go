@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"laurel/cache/queries"
+	"laurel/fsm/entry"
 	"laurel/fsm/rounds"
 	"laurel/score"
 	"laurel/trust/access"
@@ -16,7 +17,10 @@ import (
 func (m *Machine) Rounds() *rounds.Log { return &m.rounds }
 
 // Answer returns the present body of the answer to a key of rounds; nil if there is none.
+// However many ask, applying waits for one of them at most.
 func (m *Machine) Answer(key string) ([]byte, error) {
+	m.asking.Lock()
+	defer m.asking.Unlock()
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if m.failed != nil {
@@ -32,7 +36,8 @@ func (m *Machine) Answer(key string) ([]byte, error) {
 
 // CheckAnswer compares the present answer to a key of the newest round, in the order of keys
 // from 0, with that round, and returns how many answers there are. wrong is that key if it
-// has another answer although nothing has changed it.
+// has another answer although nothing has changed it. While the newest round has another
+// format than the answers that this version makes, none is wrong.
 func (m *Machine) CheckAnswer(i uint64) (answers uint64, wrong string, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -40,7 +45,7 @@ func (m *Machine) CheckAnswer(i uint64) (answers uint64, wrong string, err error
 		return 0, "", m.failed
 	}
 	key, sealed, answers, changed := m.rounds.At(i)
-	if changed {
+	if changed || m.rounds.Format() != entry.AnswersFormat {
 		return answers, "", nil
 	}
 	b, err := m.openBatch()
@@ -57,6 +62,13 @@ func (m *Machine) CheckAnswer(i uint64) (answers uint64, wrong string, err error
 	return answers, "", nil
 }
 
+// Outdated reports whether the newest round has an older format than the answers that this
+// version makes. A seal by this version makes the next one of all answers anew.
+func (m *Machine) Outdated() bool {
+	format := m.rounds.Format()
+	return format > 0 && format < entry.AnswersFormat
+}
+
 // answerChanged notes that an answer that rounds have may have changed.
 func (b *batch) answerChanged(kind, name string) {
 	if b.access.Settings.Sworn {
@@ -66,20 +78,23 @@ func (b *batch) answerChanged(kind, name string) {
 
 // seal makes the round with a number. Two masters may have sealed the same one: then the
 // second seal does nothing.
-func (b *batch) seal(number, index uint64) score.Result {
+func (b *batch) seal(command *entry.Command, index uint64) score.Result {
+	number := command.Seal
 	switch next := b.m.rounds.Next(); {
 	case !b.access.Settings.Sworn:
-		return score.Result{Problem: score.Problemf(score.StatusConflict, "the group is not sworn, so it has no rounds")}
+		return score.Result{Problem: score.Problemf(score.StatusConflict,
+			"the group is not sworn, so it has no rounds")}
 	case number != next:
 		return score.Result{Problem: score.Problemf(score.StatusConflict, "the next round is %d, not %d", next, number)}
 	}
 	round := witness.Round{Number: number, Index: index, Revision: b.Revision, History: b.digest}
-	b.tx.Fail(b.m.rounds.Seal(b.tx, round, b.answer))
+	b.tx.Fail(b.m.rounds.Seal(b.tx, round, command.Answers, b.answer))
 	return score.Result{Status: score.Applied}
 }
 
 // answer returns the body that GET gives for a key of rounds, or nil if that is not found.
-// TestRoundsHaveTheBodiesOfGET of httpapi compares them.
+// TestRoundsHaveTheBodiesOfGET of httpapi compares them. See entry.AnswersFormat before you
+// change any: now there is one format.
 func (b *batch) answer(key string) []byte {
 	var value any
 	kind, name, _ := strings.Cut(key, "/")

@@ -286,13 +286,3 @@ func TestChangedSinceHasWhatHasChanged(t *testing.T) {
 		t.Error("a state from a snapshot does not know that nothing has changed since")
 	}
 }
-
-func TestChangesThatAreLongAgoAreForgotten(t *testing.T) {
-	var h changeHistory
-	for i := range 2*maxHistory + 10 {
-		h.add(uint64(i+1), []changedRecord{{id: "G/1"}})
-	}
-	if n := len(h.changes); n > 2*maxHistory || h.from == 0 || h.changes[0].revision != h.from+1 {
-		t.Errorf("%d changes after revision %d are remembered", n, h.from)
-	}
-}

@@ -124,16 +124,7 @@ func TestAChangeOfASettingIsInTheAuditTrail(t *testing.T) {
 		setting("cache_mode", "push"), setting("cache_mode", "pull"), setting("private", "false"))
 	applyChange(t, m, setting("lineage", "rome"))
 	applyChange(t, m, setting("crown", "true"))
-	var lines []string
-	if err := m.View(func(v *view.View) error {
-		list, _, err := v.Audit(0, 100)
-		for _, line := range list {
-			lines = append(lines, line.By+": "+line.What)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	lines := auditOf(t, m)
 	want := []string{
 		"f1: events must be signed, or come with a token, from now on",
 		"getafix: the setting lineage is gaul",
@@ -144,4 +135,19 @@ func TestAChangeOfASettingIsInTheAuditTrail(t *testing.T) {
 	if !slices.Equal(lines, want) {
 		t.Errorf("the audit trail is %q, want %q", lines, want)
 	}
+}
+
+// auditOf returns the lines of the audit trail with their authors.
+func auditOf(t *testing.T, m *Machine) (lines []string) {
+	t.Helper()
+	if err := m.View(func(v *view.View) error {
+		list, _, err := v.Audit(0, 100)
+		for _, line := range list {
+			lines = append(lines, line.By+": "+line.What)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return lines
 }

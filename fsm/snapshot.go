@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync/atomic"
@@ -9,11 +10,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
+	stored "laurel/fsm/head"
 	"laurel/trust/access"
+	"laurel/witness"
 )
 
 // Snapshot is the state at one moment. It implements raft.FSMSnapshot.
 type Snapshot struct {
+	Head   stored.Head
+	Access *access.State
+
 	tx      *bolt.Tx
 	machine *Machine
 }
@@ -25,7 +31,16 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{tx, m}, nil
+	return m.newSnapshot(tx)
+}
+
+// newSnapshot returns the snapshot that tx sees, or ends tx.
+func (m *Machine) newSnapshot(tx *bolt.Tx) (*Snapshot, error) {
+	h, state, err := stored.Load(tx)
+	if err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return &Snapshot{h, state, tx, m}, nil
 }
 
 // Release releases the state.
@@ -39,8 +54,56 @@ func (s *Snapshot) isStale() bool {
 	return s.tx.DB() != s.machine.db
 }
 
-// Write writes the snapshot. It fails if a record is damaged.
-func (s *Snapshot) Write(w io.Writer) error { return database.WriteSnapshot(s.tx, w) }
+// Write writes the snapshot. It reads all records, also those that nobody asks for: one that
+// is damaged stops the machine, whose state is made anew at the next start.
+func (s *Snapshot) Write(w io.Writer) error {
+	err := database.WriteSnapshot(s.tx, w)
+	if errors.Is(err, database.ErrDamaged) {
+		s.machine.applying.Lock()
+		defer s.machine.applying.Unlock()
+		if !s.isStale() { // and the state cannot be replaced now
+			s.machine.fail(err)
+		}
+	}
+	return err
+}
+
+// Version returns the version of the snapshot. In one version equal states have equal
+// snapshots.
+func (s *Snapshot) Version() (uint64, error) {
+	version, err := database.VersionOf(s.tx)
+	return uint64(version), err
+}
+
+// AtRounds has f called with a snapshot at each seal that makes a round whose number is a
+// multiple of every. f must not block, because nothing is applied meanwhile, and it must have
+// the snapshot released.
+func (m *Machine) AtRounds(every uint64, f func(round witness.Head, s *Snapshot)) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.every, m.atRound = every, f
+}
+
+// isDue reports whether a snapshot is due after an entry. next is the number that the next
+// round had before.
+func (m *Machine) isDue(next uint64) bool {
+	return m.atRound != nil && m.rounds.Next() > next && next%m.every == 0
+}
+
+// passOn passes on a snapshot of what was committed, at the seal of a round.
+func (m *Machine) passOn(round uint64) error {
+	tx, err := m.db.Begin(false)
+	if err != nil {
+		return m.fail(&database.DiskError{Path: m.path(), Err: fmt.Errorf("begin a transaction: %w", err)})
+	}
+	s, err := m.newSnapshot(tx)
+	if err != nil {
+		return m.fail(err)
+	}
+	_, head, _ := m.rounds.Round(round)
+	m.atRound(head, s)
+	return nil
+}
 
 // Prepared is a complete database that was built from a snapshot beside the machine's
 // own. Its owner calls Install or Discard, once.

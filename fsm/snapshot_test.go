@@ -82,7 +82,7 @@ func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 		spoilt[at] ^= 1 << random.IntN(8)
 		try(fmt.Sprintf("a snapshot with byte %d changed", at), bytes.NewReader(spoilt))
 	}
-	for _, version := range []byte{1, 2, 5} {
+	for _, version := range []byte{1, 2, 5, 7, 255} {
 		other := bytes.Clone(good)
 		other[len("LAURELSN")] = version
 		fixChecksum(other)

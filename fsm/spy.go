@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"laurel/fsm/past"
 	"laurel/fsm/rounds"
 	"laurel/score/mark"
 )
@@ -36,7 +37,7 @@ func (m *Machine) CorruptResult(contestID, competitor string, points int64, seal
 		}
 		w.Result, _ = w.Result.Add(mark.Points(points))
 		b.markChanged(b.contests, contestID)
-		b.touch(changedRecord{id: contestID})
+		b.touch(past.Record{ID: contestID})
 		go m.spread(contestID, b.Revision)
 		if sealed {
 			b.answerChanged(rounds.Scores, contestID)
@@ -61,4 +62,23 @@ func (m *Machine) spread(contestID string, revision uint64) {
 		m.changes.contests.add(contestID)
 		m.applying.Unlock()
 	}
+}
+
+// HideChanges has Changes name nothing, or begin to name what changes again. A master that
+// hides changes pushes none, and says that it has.
+func (m *Machine) HideChanges(hide bool) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	wake := m.changes.wake
+	m.changes = changes{wake: wake}
+	if !hide && wake != nil {
+		m.changes = changes{contests: idSet{}, timelines: idSet{}, tables: idSet{}, boards: idSet{}, wake: wake}
+	}
+}
+
+// SpoilTree changes a node beside the leaf of a key in the tree of the answers.
+func (m *Machine) SpoilTree(key string) error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	return m.rounds.Spoil(key)
 }

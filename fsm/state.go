@@ -8,7 +8,7 @@ import (
 // State identifies the state after an entry of the log.
 type State struct {
 	Applied  uint64 // the index of the entry
-	Revision uint64 // the number of events applied
+	Revision uint64 // of the last event applied
 	// Digest is that of all applied events: entry.RunningHash.
 	Digest [sha256.Size]byte
 }
@@ -38,8 +38,9 @@ func (m *Machine) StateAt(index uint64) (s State, known bool) {
 func (m *Machine) restart(h *head) {
 	m.rounds.Reset(h.rounds)
 	h.rounds = nil
+	m.expected.Lose()
 	m.head.Store(h)
-	m.history.reset(h.Revision)
+	m.past.Reset(h.Revision)
 	m.recent = recent{}
 	m.recent.add(point{h.Applied, h.Revision, h.digest})
 }

@@ -333,9 +333,13 @@ func TestSignedChangesKeepTheFormat(t *testing.T) {
 	wantCode(t, "a change from before the snapshot", applySigned(t, restored, list[1]), score.StatusConflict)
 }
 
-// Versions that know no sworn groups read only version 3.
+// Versions that know no sworn groups read only version 3 and, of later formats, 5.
 func TestTheStateOfASwornGroupHasAVersionOfItsOwn(t *testing.T) {
-	for version, m := range map[byte]*Machine{3: newMachine(t), 4: newSwornMachine(t)} {
+	raised, raisedSworn := newMachine(t), newMachine(t)
+	mustRaise(t, raised)
+	mustSigned(t, raisedSworn, founding())
+	mustRaise(t, raisedSworn)
+	for version, m := range map[byte]*Machine{3: newMachine(t), 4: newSwornMachine(t), 5: raised, 6: raisedSworn} {
 		if got := snapshotOf(t, m)[len("LAURELSN")]; got != version {
 			t.Errorf("the version of a snapshot is %d; want %d", got, version)
 		}

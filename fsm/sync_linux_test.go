@@ -38,8 +38,8 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 
 func TestADatabaseThatCannotBeWrittenStopsTheMachine(t *testing.T) {
 	r, m, fatal := newRaft(t)
+	filefault.Fail(t, m.path()) // before the entry, which is committed after commitDelay anyway
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
-	filefault.Fail(t, m.path())
 	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
 		t.Errorf("Commit returned %v; want a DiskError", err)

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,32 +36,17 @@ import (
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
 
-const (
-	cleanMark      = "clean " + string(rune('0'+formatVersion)) + " "
-	swornCleanMark = "clean " + string(rune('0'+swornVersion)) + " "
-)
-
-// formatVersion is the version of the format of the database and its snapshots. It must
-// change with the buckets, their keys and their values, so that no version of Laurel reads
-// the records of another one.
-const formatVersion = 3
-
-// swornVersion is the version of the format of a database that has SwornKey. It keeps
-// versions of Laurel that know nothing of sworn groups from reading its state as that of
-// another group, in which nothing must be signed.
-const swornVersion = 4
-
-func isSworn(r Reader) bool { return r.Bucket(Meta).Get(SwornKey) != nil }
+const cleanMark = "clean"
 
 func markerPath(path string) string { return path + ".mark" }
 
 // writeMarker durably writes the marker of the file at path.
-func writeMarker(path, mark, checksum string) error {
+func writeMarker(path string, version byte, checksum string) error {
 	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(mark + checksum + "\n")
+	_, err = fmt.Fprintln(f, cleanMark, version, checksum)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -139,7 +125,8 @@ func open(path string) (*bolt.DB, error) {
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
-// new, empty one and logs why.
+// new, empty one and logs why. It leaves a file in a later format than it reads as it is, and
+// returns a *access.FormatError.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	if err := removeUnfinished(path); err != nil {
 		return nil, err
@@ -147,7 +134,10 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	reason := ""
 	_, missing := os.Stat(path)
 	if missing == nil {
-		reason = distrust(path)
+		var err error
+		if reason, err = distrust(path); err != nil {
+			return nil, err
+		}
 	}
 	if err := removeMarker(path); err != nil {
 		return nil, err
@@ -159,34 +149,33 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 }
 
 // distrust returns the reason why the file at path cannot be used; "" if it can.
-func distrust(path string) string {
+func distrust(path string) (reason string, err error) {
 	marker, err := os.ReadFile(markerPath(path))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "it was not closed cleanly"
+		return "it was not closed cleanly", nil
 	}
 	if err != nil {
-		return fmt.Sprintf("its marker cannot be read: %v", err)
+		return fmt.Sprintf("its marker cannot be read: %v", err), nil
 	}
-	text := strings.TrimSpace(string(marker))
-	want, clean := strings.CutPrefix(text, cleanMark)
-	if !clean {
-		want, clean = strings.CutPrefix(text, swornCleanMark)
+	words := strings.Fields(string(marker))
+	if len(words) != 3 || words[0] != cleanMark {
+		return "its marker is invalid", nil
 	}
-	switch words := strings.Fields(string(marker)); {
-	case clean:
-	case len(words) == 3 && words[0] == "clean":
-		return "it has the format of another version of laurel"
-	default:
-		return "its marker is invalid"
+	version, err := strconv.ParseUint(words[1], 10, 8)
+	if err != nil || version < formatVersion {
+		return "it has the format of another version of laurel", nil
+	}
+	if err := checkVersion("the database "+path, byte(version)); err != nil {
+		return "", err
 	}
 	sum, err := checksum(path)
 	if err != nil {
-		return fmt.Sprintf("it cannot be read: %v", err)
+		return fmt.Sprintf("it cannot be read: %v", err), nil
 	}
-	if sum != want {
-		return "it has changed since it was closed"
+	if sum != words[2] {
+		return "it has changed since it was closed", nil
 	}
-	return ""
+	return "", nil
 }
 
 func checksum(path string) (string, error) {
@@ -207,6 +196,9 @@ func checksum(path string) (string, error) {
 func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	if reason != "" {
 		log.Warn("deleting the database; it will be rebuilt from snapshot and log", "file", path, "reason", reason)
+		if err := os.Remove(path); err != nil { // first: a full disk may have no room for both
+			return nil, err
+		}
 	}
 	building := path + ".new"
 	db, err := create(building)
@@ -226,22 +218,27 @@ func create(path string) (*bolt.DB, error) {
 	return open(path)
 }
 
-// Close syncs the database and closes it. If the disk fails, the file has no marker and
-// the error is a *DiskError.
-func Close(path string, db *bolt.DB) error {
-	mark := cleanMark
-	err := db.View(func(tx *bolt.Tx) error {
-		if isSworn(tx) {
-			mark = swornCleanMark
-		}
-		return nil
+// Close syncs the database and closes it, for which it waits for the readers. Then check, which
+// may be nil, may refuse the file, for what a reader has found in it meanwhile: Close returns its
+// error, and the file has no marker. If the disk fails, it has none either, and the error is
+// a *DiskError.
+func Close(path string, db *bolt.DB, check func() error) error {
+	var version byte
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		version, err = VersionOf(tx)
+		return err
 	})
 	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
 		return &DiskError{path, err}
 	}
+	if check != nil {
+		if err := check(); err != nil {
+			return err
+		}
+	}
 	sum, err := checksum(path)
 	if err == nil {
-		err = writeMarker(path, mark, sum)
+		err = writeMarker(path, version, sum)
 	}
 	if err != nil {
 		// If the marker survived this, it would still be true: the file was synced.

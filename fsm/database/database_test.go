@@ -44,7 +44,7 @@ func closedDatabase(t *testing.T) string {
 		t.Fatal(err)
 	}
 	put(t, db, 300, strings.Repeat("value ", 20))
-	if err := Close(path, db); err != nil {
+	if err := Close(path, db, nil); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -100,12 +100,12 @@ func TestADatabaseWithoutAValidMarkerIsDeleted(t *testing.T) {
 		"empty marker": {func(t *testing.T, path string) { mark(t, path, "") }, "its marker is invalid"},
 		"older format": {func(t *testing.T, path string) {
 			_, marker := readFiles(t, path)
-			mark(t, path, "clean 2 "+strings.TrimPrefix(string(marker), cleanMark))
+			mark(t, path, "clean 2 "+strings.TrimPrefix(string(marker), "clean 3 "))
 		}, "it has the format of another version of laurel"},
 		"no version":     {func(t *testing.T, path string) { mark(t, path, "clean 00000000") }, "its marker is invalid"},
 		"garbage":        {func(t *testing.T, path string) { mark(t, path, "\x00\xff") }, "its marker is invalid"},
-		"no checksum":    {func(t *testing.T, path string) { mark(t, path, cleanMark) }, "its marker is invalid"},
-		"wrong checksum": {func(t *testing.T, path string) { mark(t, path, cleanMark+"00000000") }, changedSinceClose},
+		"no checksum":    {func(t *testing.T, path string) { mark(t, path, "clean 3") }, "its marker is invalid"},
+		"wrong checksum": {func(t *testing.T, path string) { mark(t, path, "clean 3 00000000") }, changedSinceClose},
 		"a directory": {func(t *testing.T, path string) {
 			os.Remove(markerPath(path))
 			os.Mkdir(markerPath(path), 0o700)
@@ -141,7 +141,7 @@ func TestAClosedDatabaseThatLostAPageIsNotTrusted(t *testing.T) {
 	for i := range 30 { // each commit writes other pages
 		put(t, db, 100, fmt.Sprint("new value ", i))
 	}
-	if err := Close(path, db); err != nil {
+	if err := Close(path, db, nil); err != nil {
 		t.Fatal(err)
 	}
 	after, marker := readFiles(t, path)
@@ -155,7 +155,7 @@ func TestAClosedDatabaseThatLostAPageIsNotTrusted(t *testing.T) {
 		torn := bytes.Clone(after)
 		copy(torn[at:], old)
 		writeFiles(t, path, torn, marker)
-		if reason := distrust(path); reason != changedSinceClose {
+		if reason, _ := distrust(path); reason != changedSinceClose {
 			t.Errorf("page %d was lost; the reason for distrust is %q", at/page, reason)
 		}
 	}
@@ -163,7 +163,7 @@ func TestAClosedDatabaseThatLostAPageIsNotTrusted(t *testing.T) {
 		t.Errorf("only %d pages differ; the test needs more", lost)
 	}
 	writeFiles(t, path, after, marker)
-	if reason := distrust(path); reason != "" {
+	if reason, _ := distrust(path); reason != "" {
 		t.Errorf("no page was lost; the reason for distrust is %q", reason)
 	}
 }
@@ -175,7 +175,7 @@ func TestAClosedDatabaseWithAnyByteChangedIsDeleted(t *testing.T) {
 		spoilt := bytes.Clone(file)
 		spoilt[at] ^= 1 << (at % 8)
 		writeFiles(t, path, spoilt, marker)
-		if reason := distrust(path); reason != changedSinceClose {
+		if reason, _ := distrust(path); reason != changedSinceClose {
 			t.Fatalf("byte %d was changed; the reason for distrust is %q", at, reason)
 		}
 	}

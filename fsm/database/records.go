@@ -13,7 +13,7 @@ import (
 // part contains. Numbers in keys are 8 bytes, big-endian, so that keys sort by them.
 // Every value ends with a checksum (Seal).
 var (
-	Meta       = []byte("meta")       // "head", "access", "sections"
+	Meta       = []byte("meta")       // "head", "access", "sections", "answers", "sworn", "format"
 	Contests   = []byte("contests")   // contest_id -> fold.Contest
 	Timeline   = []byte("timeline")   // contest_id, revision of the first -> block of events (package timeline)
 	Sources    = []byte("sources")    // source -> score.Bard
@@ -42,8 +42,12 @@ var buckets = [][]byte{
 
 const plainBuckets = 13
 
-// SwornKey, in Meta, marks the state of a sworn group; see swornVersion.
-var SwornKey = []byte("sworn")
+var (
+	// SwornKey, in Meta, marks the state of a sworn group; see SwornVersion.
+	SwornKey = []byte("sworn")
+	// FormatKey, in Meta, has the format of the group, unless that is the first one.
+	FormatKey = []byte("format")
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

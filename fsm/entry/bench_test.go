@@ -57,6 +57,14 @@ func BenchmarkEvent(b *testing.B) {
 			})
 		}
 		step("decode", func(*Event) {})
+		b.Run(data.name+"/check", func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if i%events == 0 && Check(entry) != nil {
+					b.Fatal("the entry cannot be parsed")
+				}
+			}
+		})
 		step("envelope", func(e *Event) {
 			if p := e.CheckEnvelope(); p != nil {
 				b.Fatal(p)
@@ -68,7 +76,7 @@ func BenchmarkEvent(b *testing.B) {
 				b.Fatal(p)
 			}
 		})
-		step("check", func(e *Event) {
+		step("data", func(e *Event) {
 			if p := e.ParseData(); p != nil {
 				b.Fatal(p)
 			}

@@ -39,11 +39,12 @@ func signedAlerts(t testing.TB, n int) []score.Event {
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode([]EncodedPost{encodePost(f, alert(1), alert(2)), encodePost(f, alert(3))}))
 	f.Add(Encode([]EncodedPost{encodePost(f, signedAlerts(f, 2)...)}))
-	f.Add([]byte{version})
-	f.Add([]byte{version, fieldChange << 3, 2})
+	f.Add([]byte{firstVersion})
+	f.Add([]byte{firstVersion, fieldChange << 3, 2})
 	f.Add(EncodeSeal(1))
 	f.Add(EncodeSeal(1 << 40))
-	f.Add([]byte{version, fieldSeal<<3 | 2, 0})
+	f.Add([]byte{firstVersion, fieldSeal<<3 | 2, 0})
+	f.Add([]byte{firstVersion, fieldPost<<3 | 2, 4, fieldPostEvent<<3 | 2, 2, fieldVoids << 3, 1})
 	at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 	for _, c := range []access.Change{
 		{At: at, By: "getafix", Guard: true},
@@ -77,6 +78,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		command, err := Decode(b)
+		if unparsable := Check(b); unparsable != err {
+			t.Fatalf("Check says %v, and Decode %v", unparsable, err)
+		}
 		if err != nil {
 			return
 		}

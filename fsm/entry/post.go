@@ -18,9 +18,9 @@ import (
 // at most a quarter of it (MaxBodyBytes of package admission).
 const MaxPost = 16 << 20
 
-// minEvent is less than the size of any valid event. It bounds the memory that a post of
-// empty events can take.
-const minEvent = 16
+// maxEvents bounds the events of an entry, and its posts, and so the memory that empty ones
+// can take. A client's request has fewer: see MaxArray of package score and package posts.
+const maxEvents = 1 << 16
 
 // EncodedPost is a post in the form that it has in the log. It is encoded where the post
 // arrives, and forwarded and batched without being decoded.
@@ -38,6 +38,7 @@ type EncodedPost struct {
 	// are not transmitted.
 	Signers []Signer
 
+	signed     bool // all events are
 	unverified bool // a signed event was not verified
 }
 
@@ -57,12 +58,12 @@ func (p EncodedPost) Bytes() []byte { return p.wire }
 // have an id, a source and a time. EncodePost fails for a post that could not be decoded
 // again, since every frontend has to apply what is in the log.
 func EncodePost(p score.Post) (EncodedPost, error) {
-	if len(p.Events) == 0 {
-		return EncodedPost{}, errors.New("a post without events")
+	if n := len(p.Events); n == 0 || n > maxEvents {
+		return EncodedPost{}, fmt.Errorf("a post of %d events; want 1 to %d", n, maxEvents)
 	}
 	var b, previous []byte
 	scratch, data := make([]byte, 0, 512), make([]byte, 0, 256)
-	encoded := EncodedPost{Events: len(p.Events), Repeatable: true}
+	encoded := EncodedPost{Events: len(p.Events), Repeatable: true, signed: true}
 	for i := range p.Events {
 		e := &p.Events[i]
 		if p := checkForm(e); p != nil {
@@ -79,6 +80,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		encoded.Repeatable = encoded.Repeatable && e.Seq != 0
+		encoded.signed = encoded.signed && e.Key != ""
 		encoded.addSigner(e)
 		scratch = appendUnsigned(scratch[:0], e, data)
 		if len(e.Signature) > 0 {
@@ -130,12 +132,8 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	if len(wire) > MaxPost {
 		return p, latest, fmt.Errorf("a post of %d bytes; the limit is %d", len(wire), MaxPost)
 	}
-	fields, err := countFields(wire)
-	if err != nil {
+	if _, err := checkPost(wire); err != nil {
 		return p, latest, err
-	}
-	if fields > 1+len(wire)/minEvent { // before memory is allocated for them
-		return p, latest, errors.New("a post of empty events")
 	}
 	decoded, err := decodePost(wire)
 	if err != nil {
@@ -164,12 +162,42 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	return parsed, latest, nil
 }
 
-func countFields(post []byte) (n int, err error) {
-	r := fieldReader{message: post}
+// checkPost returns how many events a post has, or ErrFormat for one that decodePost must
+// not be given.
+func checkPost(wire []byte) (events int, err error) {
+	r := fieldReader{message: wire}
 	for r.next(postNumbers) {
-		n++
+		switch r.field {
+		case fieldPostMode:
+			if r.number > uint64(score.UntilRefused) {
+				return events, ErrFormat
+			}
+		case fieldPostEvent:
+			events++
+			if err := checkEvent(r.bytes()); err != nil {
+				return events, err
+			}
+		default:
+			return events, ErrFormat
+		}
 	}
-	return n, r.err()
+	if events > maxEvents {
+		return events, ErrFormat
+	}
+	return events, r.err()
+}
+
+// checkEvent returns ErrFormat for an event that a post cannot have.
+func checkEvent(wire []byte) error {
+	r := fieldReader{message: wire}
+	for r.next(eventNumbers) {
+		stored := r.field == fieldVoidedBy || r.field == fieldVoids
+		switch {
+		case r.field > fieldToken, stored && r.number != 0, r.field == fieldGiven && r.number > givenID|givenTime:
+			return ErrFormat
+		}
+	}
+	return r.err()
 }
 
 // Post is a decoded post.
@@ -177,43 +205,33 @@ type Post struct {
 	Mode   score.PostMode
 	Events []Event
 	Wire   []byte // the encoded post
+	Own    *Own   // set by the state machine
 }
 
-// decodePost decodes a post. Its events alias wire.
+// decodePost decodes a post that checkPost has accepted. Its events alias wire.
 func decodePost(wire []byte) (Post, error) {
 	p := Post{Wire: wire}
 	// Growing a slice of these large structs would copy them.
-	fields, err := countFields(wire)
-	if err != nil {
-		return p, err
+	events := 0
+	for r := (fieldReader{message: wire}); r.next(postNumbers); {
+		if r.field == fieldPostEvent {
+			events++
+		}
 	}
-	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
+	p.Events = make([]Event, events)
 	previous := new(Event)
 	var room signatureRoom
 	r := fieldReader{message: wire}
-	for r.next(postNumbers) {
-		switch r.field {
-		case fieldPostMode:
-			if p.Mode = score.PostMode(r.number); r.number > uint64(score.UntilRefused) {
-				return p, ErrFormat
-			}
-		case fieldPostEvent:
-			if n := len(p.Events); n < cap(p.Events) {
-				p.Events = p.Events[:n+1]
-			} else {
-				p.Events = append(p.Events, Event{})
-			}
-			e := &p.Events[len(p.Events)-1]
-			if err := e.decode(r.bytes(), previous, &room); err != nil {
-				return p, err
-			}
-			if e.VoidedBy != 0 || e.Voids != 0 { // these are of stored events
-				return p, ErrFormat
-			}
-			previous = e
-		default:
-			return p, ErrFormat
+	for i := 0; r.next(postNumbers); {
+		if r.field == fieldPostMode {
+			p.Mode = score.PostMode(r.number)
+			continue
 		}
+		if err := p.Events[i].decode(r.bytes(), previous, &room); err != nil {
+			return p, err
+		}
+		previous = &p.Events[i]
+		i++
 	}
-	return p, r.err()
+	return p, nil
 }

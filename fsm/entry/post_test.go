@@ -2,6 +2,7 @@ package entry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,8 +106,10 @@ func TestAForwardedPostThatCannotBeAppliedIsRefused(t *testing.T) {
 		b = protowire.AppendTag(b, fieldPostEvent, protowire.BytesType)
 		return protowire.AppendBytes(b, appendUnsigned(nil, &e, []byte(data)))
 	}
+	stored := AppendStored(nil, &Event{Event: alert(1), JSON: []byte(`{"text":"x"}`), Voids: 7})
 	for name, wire := range map[string][]byte{
 		"nothing":       {},
+		"stored event":  protowire.AppendBytes(protowire.AppendTag(nil, fieldPostEvent, protowire.BytesType), stored),
 		"no events":     good[:2],
 		"truncated":     good[:len(good)-1],
 		"trailing":      append(bytes.Clone(good), 0xff),
@@ -141,14 +144,63 @@ func TestAPostThatIsTooLargeForTheLogIsRefused(t *testing.T) {
 		t.Errorf("a post of %d bytes: %v", len(large), err)
 	}
 	empty := bytes.Repeat([]byte{2<<3 | 2, 0}, 1<<20) // must be refused before memory is allocated for it
-	if _, _, err := ParsePost(empty); err == nil {
-		t.Error("a post of empty events was accepted")
+	if _, _, err := ParsePost(empty); !errors.Is(err, ErrFormat) {
+		t.Errorf("a post of empty events: %v", err)
+	}
+}
+
+// An entry of 32 MiB could otherwise have all frontends take 5 GB, whenever they start.
+func TestTheMessagesOfAnEntryAreBounded(t *testing.T) {
+	field := func(n protowire.Number, content []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, n, protowire.BytesType), content)
+	}
+	post := func(events int) []byte {
+		return field(fieldPost, bytes.Repeat(field(fieldPostEvent, nil), events))
+	}
+	for what, messages := range map[string]func(n int) []byte{
+		"posts":           func(n int) []byte { return bytes.Repeat(post(0), n) },
+		"events":          post,
+		"events of posts": func(n int) []byte { return append(post(n/2), post(n-n/2)...) },
+	} {
+		most := append([]byte{firstVersion}, messages(maxEvents)...)
+		if _, err := Decode(most); err != nil {
+			t.Errorf("%d %s: %v", maxEvents, what, err)
+		}
+		if n := testing.AllocsPerRun(10, func() { Check(most) }); n > 0 {
+			t.Errorf("checking %s takes %v allocations", what, n)
+		}
+		if _, err := Decode(append([]byte{firstVersion}, messages(maxEvents+1)...)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%d %s: %v", maxEvents+1, what, err)
+		}
+	}
+	events := make([]score.Event, maxEvents+1)
+	for i := range events {
+		events[i] = alert(uint64(i) + 1)
+	}
+	if _, err := EncodePost(score.Post{Events: events}); err == nil {
+		t.Error("a post with too many events was encoded")
+	}
+}
+
+// A frontend that cannot make a round must not make another one instead.
+func TestASealOfAnswersInAnUnknownFormatIsNotParsed(t *testing.T) {
+	for format, known := range map[uint64]bool{
+		OldestAnswers - 1: false, AnswersFormat: true, AnswersFormat + 1: false, 1 << 40: false,
+	} {
+		seal := protowire.AppendVarint([]byte{fieldSealNumber << 3, 7, fieldSealFormat << 3}, format)
+		c, err := Decode(appendText([]byte{firstVersion}, fieldSeal, seal))
+		if (err == nil) != known || known && (c.Seal != 7 || c.Answers != format) {
+			t.Errorf("format %d: %+v, %v", format, c, err)
+		}
+	}
+	if c, err := Decode(EncodeSeal(7)); err != nil || c.Answers != AnswersFormat {
+		t.Errorf("the seal of this version is %+v, %v", c, err)
 	}
 }
 
 func TestAnEntryOfAnotherVersionIsNotDecoded(t *testing.T) {
 	encoded := Encode([]EncodedPost{encodePost(t, alert(1))})
-	for _, version := range []byte{0, 1, 2, 4, 255} {
+	for _, version := range []byte{0, 1, 2, 5, 255} {
 		_, err := Decode(append([]byte{version}, encoded[1:]...))
 		if err == nil || !strings.Contains(err.Error(), "newer version") {
 			t.Errorf("version %d: %v", version, err)

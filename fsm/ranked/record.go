@@ -80,7 +80,8 @@ func (r *record) show(t ranking.Traits) {
 
 // dress sets what m has of the competitor.
 func (r *record) dress(m *ranking.Mark) {
-	m.Competitor, m.Categories, m.Organisation, m.Name = r.competitor, r.shown.Categories, r.shown.Organisation, r.shown.Name
+	m.Competitor, m.Categories, m.Organisation, m.Name =
+		r.competitor, r.shown.Categories, r.shown.Organisation, r.shown.Name
 }
 
 // restate sets what the marks have in common.

@@ -54,6 +54,16 @@ func (l *Log) Unsealed() (changed int, next uint64) {
 	return l.published, next
 }
 
+// Format returns the format of the answers of the newest round; 0 if there is none.
+func (l *Log) Format() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.heads) == 0 {
+		return 0
+	}
+	return l.format
+}
+
 // Sealed returns the rounds in memory with this number or a larger one, in order. After a
 // start there is the last one only.
 func (l *Log) Sealed(from uint64) []*Sealed {
@@ -70,7 +80,9 @@ func (l *Log) Sealed(from uint64) []*Sealed {
 func (l *Log) Heads(from uint64) []witness.Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(l.heads, from, func(h *head, from uint64) int { return cmp.Compare(h.Number, from) })
+	i, _ := slices.BinarySearchFunc(l.heads, from, func(h *head, from uint64) int {
+		return cmp.Compare(h.Number, from)
+	})
 	list := make([]witness.Head, 0, len(l.heads)-i)
 	for _, h := range l.heads[i:] {
 		list = append(list, h.Head)
@@ -82,7 +94,9 @@ func (l *Log) Heads(from uint64) []witness.Head {
 func (l *Log) Round(number uint64) (round witness.Round, of witness.Head, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i, known := slices.BinarySearchFunc(l.heads, number, func(h *head, n uint64) int { return cmp.Compare(h.Number, n) })
+	i, known := slices.BinarySearchFunc(l.heads, number, func(h *head, n uint64) int {
+		return cmp.Compare(h.Number, n)
+	})
 	if !known {
 		return round, of, false
 	}

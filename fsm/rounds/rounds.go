@@ -48,6 +48,7 @@ type Log struct {
 	changed map[string]bool // the keys of the answers that have changed since the last seal
 	answers *witness.Answers
 	edge    merkle.Edge // of the tree of rounds
+	format  uint64      // of the answers of the newest round; mu guards it as well
 
 	mu        sync.Mutex
 	published int       // how many have changed, as of Publish
@@ -70,7 +71,12 @@ type Saved struct {
 	changed map[string]bool
 	answers *witness.Answers
 	heads   []*head
+	format  uint64
 }
+
+// FormatKey, in Meta, has the format of the answers of the newest round, as a varint. The
+// format is 1 if there is none.
+var FormatKey = []byte("answers")
 
 // Load reads the rounds from a database.
 func Load(tx *bolt.Tx) (*Saved, error) {
@@ -100,6 +106,13 @@ func Load(tx *bolt.Tx) (*Saved, error) {
 				return nil, fmt.Errorf("bucket %s: %w", name, err)
 			}
 		}
+	}
+	format, err := database.Get(tx.Bucket(database.Meta), FormatKey)
+	if s.format = 1; format != nil {
+		s.format, _ = binary.Uvarint(format)
+	}
+	if err != nil || s.format == 0 {
+		return nil, fmt.Errorf("the format of answers: %w", database.ErrDamaged)
 	}
 	s.answers = s.answers.With(answers)
 	if n := len(s.heads); n > 0 && s.heads[n-1].AnswersRoot != s.answers.Root() || n == 0 && len(answers) > 0 {
@@ -152,7 +165,7 @@ func (l *Log) Reset(s *Saved) {
 	l.changed, l.answers, l.edge = s.changed, s.answers, merkle.Edge{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.published, l.heads, l.sealed, l.certified = len(s.changed), s.heads, nil, 0
+	l.published, l.heads, l.sealed, l.certified, l.format = len(s.changed), s.heads, nil, 0, s.format
 	if n := len(s.heads); n > 0 {
 		last := s.heads[n-1]
 		l.edge, _, _, _ = last.AppendTo(last.before) // as in addHead
@@ -190,8 +203,12 @@ func (l *Log) At(i uint64) (key string, body witness.Hash, size uint64, changed 
 func (l *Log) Next() uint64 { return l.edge.Size + 1 }
 
 // Seal makes a round, which has the next number. Its answers are what answer returns for
-// the keys that have changed; nil for none.
-func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string) []byte) error {
+// the keys that have changed; nil for none. If they have another format than those of the
+// round before, all count as changed.
+func (l *Log) Seal(tx *database.Tx, round witness.Round, format uint64, answer func(key string) []byte) error {
+	if format != l.format {
+		l.reformat(tx, format)
+	}
 	bodies, hashes, size := map[string][]byte{}, make(map[string]witness.Hash, len(l.changed)), 0
 	for _, key := range slices.Sorted(maps.Keys(l.changed)) {
 		body := answer(key)
@@ -225,6 +242,17 @@ func (l *Log) Seal(tx *database.Tx, round witness.Round, answer func(key string)
 	l.answers, l.edge = answers, edge
 	l.add(h, bodies)
 	return nil
+}
+
+func (l *Log) reformat(tx *database.Tx, format uint64) {
+	tx.Put(database.Meta, FormatKey, binary.AppendUvarint(nil, format))
+	for i := range l.answers.Size() {
+		key, _ := l.answers.At(i)
+		l.changed[key] = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.format = format
 }
 
 // add keeps a new round in memory, and forgets old ones. bodies is nil if they are too many

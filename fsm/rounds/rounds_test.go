@@ -44,10 +44,34 @@ func newLog(t *testing.T) (*Log, *database.Tx) {
 func seal(t *testing.T, l *Log, tx *database.Tx, body []byte) *Sealed {
 	t.Helper()
 	number := l.Next()
-	if err := l.Seal(tx, witness.Round{Number: number}, func(string) []byte { return body }); err != nil {
+	if err := l.Seal(tx, witness.Round{Number: number}, 1, func(string) []byte { return body }); err != nil {
 		t.Fatal(err)
 	}
 	return l.Sealed(number)[0]
+}
+
+func TestARoundInAnotherFormatIsMadeOfAllAnswersAnew(t *testing.T) {
+	l, tx := newLog(t)
+	make := func(format uint64, want int) {
+		t.Helper()
+		made := 0
+		err := l.Seal(tx, witness.Round{Number: l.Next()}, format, func(key string) []byte {
+			made++
+			return fmt.Append(nil, key, format)
+		})
+		if err != nil || made != want || l.Format() != format {
+			t.Errorf("%d answers were made for a round of format %d; want %d (%v)", made, l.Format(), want, err)
+		}
+	}
+	l.Change(tx, Scores, "a")
+	l.Change(tx, Scores, "b")
+	make(1, 2)
+	l.Change(tx, Scores, "a")
+	make(1, 1)
+	l.Change(tx, Scores, "c")
+	make(2, 3)
+	make(2, 0)
+	make(1, 3) // by a master of the version before
 }
 
 // A body that is not known must not be taken for the one of an older round.

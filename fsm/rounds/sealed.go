@@ -51,6 +51,10 @@ func newSealed(h *head, answers *witness.Answers, changed map[string][]byte, bef
 	return s
 }
 
+// Changed returns the bodies of the answers that have changed in the round, by their keys; nil
+// for one that is gone. It returns none if they are too many to keep.
+func (s *Sealed) Changed() map[string][]byte { return s.bodies.changed }
+
 // Body returns the body of an answer as of the round, nil if there was none, if it is in
 // memory. Otherwise it may be what the present state gives: Answers has its hash.
 func (s *Sealed) Body(key string) (body []byte, known bool) {

@@ -121,6 +121,20 @@ func newBlock(key, sealed []byte) (block, error) {
 	return block{binary.BigEndian.Uint64(key[len(key)-8:]), data}, nil
 }
 
+// Count returns the number of events in the value of a record of the bucket Timeline, without
+// its checksum.
+func Count(value []byte) (n int, err error) {
+	if len(value) == 0 {
+		return 0, database.ErrDamaged
+	}
+	for b := (block{data: value}); len(b.data) > 0; n++ {
+		if _, ok := b.next(); !ok {
+			return 0, database.ErrDamaged
+		}
+	}
+	return n, nil
+}
+
 // seekBack returns the record with the last key up to a key.
 func seekBack(c *bolt.Cursor, key []byte) (k, v []byte) {
 	switch k, v = c.Seek(key); {
