@@ -206,6 +206,17 @@ func (f *Frontend) leasedSession() *session {
 	return s
 }
 
+// Compare compares answers in memory with those that the frontend's own state has at a
+// revision; nil stands for none. What is older and differs is not answered any more: a
+// master may have withheld a push. Those of an honest master are only late.
+func (f *Frontend) Compare(revision uint64, answers map[string][]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s := f.session.Load(); s != nil {
+		s.compare(revision, answers)
+	}
+}
+
 // Invalidations returns what collects the names of changed answers. There is one per
 // frontend, and it has one consumer.
 func (f *Frontend) Invalidations() *Invalidations { return f.invalidations }

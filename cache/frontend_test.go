@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -180,5 +182,42 @@ func TestAnswerIsVisibleOnceItIsReleased(t *testing.T) {
 	h.send(&Release{11})
 	if e := h.f.Hit([]byte("k")); e == nil || string(e.Body) != "v" {
 		t.Errorf("%v", e)
+	}
+}
+
+// A master that withholds a push says that it has pushed all up to a revision.
+func TestAnAnswerThatDiffersFromTheFrontendsOwnStateIsMadeAgain(t *testing.T) {
+	h := newHarness(t).grantLease()
+	h.send(&Push{From: 10, To: 20, Released: 20, Records: []Record{
+		{"old", 11, []byte("v")}, {"gone", 12, []byte("v")}, {"back", 13, nil}, {"same", 14, []byte("v")}, {"none", 14, nil},
+	}})
+	h.f.Invalidations().Take()
+	if h.f.Compare(20, map[string][]byte{"old": []byte("other")}); h.f.Hit([]byte("old")) == nil {
+		t.Error("an answer that is as new was dropped")
+	}
+	h.f.Compare(21, map[string][]byte{
+		"old": []byte("new"), "gone": nil, "back": []byte("v"), "same": []byte("v"), "none": nil, "unknown": []byte("v"),
+	})
+	for key, want := range map[string]bool{"old": false, "gone": false, "back": false, "same": true, "none": true} {
+		if got := h.f.Hit([]byte(key)) != nil; got != want {
+			t.Errorf("%s is answered from memory: %v, want %v", key, got, want)
+		}
+	}
+	if names := h.f.Invalidations().Take().Names; len(names) > 0 {
+		t.Errorf("watchers hear of %q before revision 21 is released", names)
+	}
+	h.send(&Push{From: 20, To: 22, Released: 22})
+	names := h.f.Invalidations().Take().Names
+	if slices.Sort(names); !slices.Equal(names, []string{"back", "gone", "old"}) {
+		t.Errorf("watchers hear of %q", names)
+	}
+	load := func(_ context.Context, floor uint64) ([]byte, uint64, uint64, error) {
+		return []byte("new"), 21, 22, nil
+	}
+	for _, want := range []string{Load, Hit} {
+		e, how, err := h.f.Answer(t.Context(), "old", "", load)
+		if err != nil || how != want || string(e.Body) != "new" {
+			t.Errorf("a reader gets %v, %q, %v; want %q", e, how, err, want)
+		}
 	}
 }

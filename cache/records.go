@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"hash/maphash"
 	"maps"
 	"math"
@@ -138,6 +139,26 @@ func (s *slot) markChanged(revision uint64) {
 	if s.changed.Load() < revision {
 		s.changed.Store(revision)
 	}
+}
+
+// compare makes the answers stale that are from before a revision and are not these, which
+// are the present ones at that revision. It returns their keys.
+func (r *records) compare(revision uint64, answers map[string][]byte) (stale []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, body := range answers {
+		s := (*r.shard(key).Load())[key]
+		if s == nil {
+			continue
+		}
+		e := s.current()
+		if e == nil || e.view >= revision || bytes.Equal(e.Body, body) && (e.Body == nil) == (body == nil) {
+			continue
+		}
+		s.markChanged(revision)
+		stale = append(stale, key)
+	}
+	return stale
 }
 
 // evict drops what nobody asked for since the last sweep. r.mu must be held.

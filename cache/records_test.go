@@ -158,8 +158,9 @@ func TestConcurrentReadersSeeEveryAckedWrite(t *testing.T) {
 	h := newHarness(t)
 	h.f.maxBytes = 20 << 10
 	h.grantLease()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	begun := time.Now()
 	const keys = 40
 	var least [keys]atomic.Uint64
 	var revision, reads atomic.Uint64
@@ -191,7 +192,9 @@ func TestConcurrentReadersSeeEveryAckedWrite(t *testing.T) {
 		})
 	}
 	wg.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
+		defer cancel()
+		enough := func() bool { return reads.Load() >= 1000 && revision.Load() >= 100 }
+		for i := 0; ctx.Err() == nil && (!enough() || time.Since(begun) < 300*time.Millisecond); i++ {
 			to, k := revision.Add(1), i%keys
 			key := fmt.Sprint("k", k)
 			p := &Push{From: to - 1, To: to, Released: to}

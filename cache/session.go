@@ -72,6 +72,21 @@ func (s *session) push(p *Push) error {
 	return nil
 }
 
+// compare has answers from before a revision, which are not these, made again when somebody
+// asks.
+func (s *session) compare(revision uint64, answers map[string][]byte) {
+	stale := s.records.compare(revision, answers)
+	if len(stale) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(s.unreleased, revision+1,
+		func(p pushedNames, revision uint64) int { return cmp.Compare(p.revision, revision) })
+	s.unreleased = slices.Insert(s.unreleased, i, pushedNames{revision: revision, names: stale})
+	s.invalidateReleased(s.released.Load())
+}
+
 // release lets readers see changes up to revision. Without a lease, that may be more than
 // was pushed here.
 func (s *session) release(revision uint64) {
@@ -246,8 +261,8 @@ func (i *Invalidations) Add(names []string, all bool, revision uint64) {
 	}
 }
 
-// pushedNames are the names of a push that is not released yet. all stands for what was
-// pushed before the session began.
+// pushedNames are the names of a push that is not released yet, or those that compare found
+// missing in it. all stands for what was pushed before the session began.
 type pushedNames struct {
 	revision uint64
 	names    []string

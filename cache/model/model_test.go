@@ -52,8 +52,8 @@ var broken = []struct {
 func TestNoReadIsStaleInAnyWorldOfTheModel(t *testing.T) {
 	for _, w := range worlds {
 		t.Run(w.name, func(t *testing.T) {
-			if !spin.Full() && !w.quick {
-				t.Skip("this search takes too long without LAUREL_CI=full")
+			if !w.quick {
+				spin.TakesMinutes(t)
 			}
 			report := spin.Search(t, "push.pml", w.flags)
 			t.Log(spin.Summary(report))
@@ -67,8 +67,8 @@ func TestNoReadIsStaleInAnyWorldOfTheModel(t *testing.T) {
 func TestEveryBrokenRuleIsFoundInTheModel(t *testing.T) {
 	for _, b := range broken {
 		t.Run(b.rule, func(t *testing.T) {
-			if !spin.Full() && !b.quick {
-				t.Skip("this search takes too long without LAUREL_CI=full")
+			if !b.quick {
+				spin.TakesMinutes(t)
 			}
 			flags := append([]string{"-DEPOCHS=2", "-DWRITES=1", "-DBREAK_" + b.rule}, b.flags...)
 			if !strings.Contains(strings.Join(flags, " "), "-DL=") {

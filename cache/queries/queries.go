@@ -41,12 +41,17 @@ type View interface {
 	Keys(competition string) (contests, tables []string, err error)
 	// Overview counts the contests, and names the latest medal tables, at most tables.
 	Overview(tables int) (score.Overview, error)
-	Bard(source string) (b score.Bard, ok bool, err error)
-	// Posted lists a source's events in order: limit at most. after is a seq.
-	Posted(source string, after uint64, limit int) (score.Posted, error)
+	Sources
 	// Audit lists the audit trail in order. after and next are numbers of lines; next is
 	// 0 at the end.
 	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)
+}
+
+// Sources is the part of a View about the sources of events.
+type Sources interface {
+	Bard(source string) (b score.Bard, ok bool, err error)
+	// Posted lists a source's events in order: limit at most. after is a seq.
+	Posted(source string, after uint64, limit int) (score.Posted, error)
 }
 
 // Ask makes the answer to a question from a view of the store. It returns the body, nil
