@@ -113,6 +113,15 @@ type stored struct {
 // Bytes returns the size of the log on disk.
 func (l *Log) Bytes() int64 { return l.sizes.after(0) }
 
+// Entries returns the number of entries of the log.
+func (l *Log) Entries() uint64 {
+	first, last, err := bounds(l)
+	if err != nil || first == 0 {
+		return 0
+	}
+	return last - first + 1
+}
+
 // Grown returns a channel that has a value after the log has grown by a file.
 func (l *Log) Grown() <-chan struct{} { return l.sizes.grown }
 
@@ -219,8 +228,9 @@ func (l *Log) noteRemoved(index uint64) {
 }
 
 // Compact removes entries of the snapshot that the log continues after, but for those at
-// the end of the log that TrailingEntries and Trailing allow. hashicorp/raft counts what
-// it keeps in entries only, so it removes nothing itself.
+// the end of the log that TrailingEntries and Trailing allow, and those that the member needs
+// to go back. hashicorp/raft counts what it keeps in entries only, so it removes nothing
+// itself.
 func (l *Log) Compact() error {
 	l.removing.Lock()
 	defer l.removing.Unlock()
@@ -229,12 +239,30 @@ func (l *Log) Compact() error {
 		return err
 	}
 	l.mu.Lock()
-	l.limit = 0
 	to := min(l.base.Index, last-1)
 	l.mu.Unlock()
 	begin := max(last-min(last, l.bounds.TrailingEntries)+1, l.sizes.start(l.bounds.Trailing))
-	if to = min(to, begin-1); to < first {
-		return nil
+	if to, err = l.hold(first, min(to, begin-1)); err != nil || to < first {
+		return err
 	}
 	return l.remove(first, to)
+}
+
+// hold returns the last entry that is removed: to, or an earlier one so that the member can
+// go back. For that the log is kept up to three quarters of its bound, which holds whatever
+// happens: a corrupt master that does not seal could fill the disks otherwise.
+func (l *Log) hold(first, to uint64) (uint64, error) {
+	after, needed, err := l.keeps()
+	held := err == nil && needed && first <= after+1 && after < to
+	if held && l.Bytes() >= l.bounds.Log/4*3 {
+		held = false
+		l.logger.Warn("the log no longer reaches back to the last round that this frontend has cosigned, because it "+
+			"is too large; rounds are not certified any more: find out why. If this frontend has to go back, it takes "+
+			"everything from the others", "log_bytes", l.Bytes(), "from", to+1)
+	}
+	l.holding.Store(held)
+	if held {
+		to = after
+	}
+	return to, err
 }

@@ -8,11 +8,15 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"laurel/cluster/disk"
 	"laurel/fsm/database"
 )
 
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = errors.New("this frontend was removed from its group")
+
+// ErrRecovering is the error of a data directory whose recovery was begun and not finished.
+var ErrRecovering = errors.New("the recovery of this frontend was begun and is not finished")
 
 // EmptyError is the error of a data directory without a member, if the options name no
 // way to make one.
@@ -46,11 +50,17 @@ func (e *StorageError) Unwrap() error { return e.Err }
 type ContradictionError struct {
 	Dir string
 	Err error
+	// Undecided is set in a sworn group if the cause may be another member. Then this one may
+	// be started again, once somebody has looked at the group.
+	Undecided bool
 }
 
 func (e *ContradictionError) Error() string {
-	return fmt.Sprintf("the data directory %s contradicts the group: %v; do not start this frontend with it again: %s",
-		e.Dir, e.Err, remedy)
+	advice := "do not start this frontend with it again: " + remedy
+	if e.Undecided {
+		advice = undecidedRemedy
+	}
+	return fmt.Sprintf("the data directory %s contradicts the group: %v; %s", e.Dir, e.Err, advice)
 }
 
 // Unwrap returns what the directory contradicts, and how.
@@ -59,9 +69,17 @@ func (e *ContradictionError) Unwrap() error { return e.Err }
 // remedy is what to do about data that cannot be used.
 const remedy = "leave the group, empty the directory and join again"
 
+// undecidedRemedy is what to do about data that may be right.
+const undecidedRemedy = "this frontend stays down until it is started again, and then tries once more. " +
+	"First find the cause: a frontend that is corrupt, which must be shut out, or this machine. " +
+	"Never empty the directories of two frontends: " +
+	"what is certified may be on two honest ones only, and would be lost for good. " +
+	"As the last resort let only this one " +
+	remedy + ", and wait until it is certified before you touch another one"
+
 // contradiction returns a *ContradictionError for a data directory.
 func contradiction(dir, format string, args ...any) error {
-	return &ContradictionError{dir, fmt.Errorf(format, args...)}
+	return &ContradictionError{Dir: dir, Err: fmt.Errorf(format, args...)}
 }
 
 // Failure returns the error with which a member ends after an error of its storage under
@@ -76,7 +94,7 @@ func Failure(dir string, err error) error {
 	case errors.As(err, &c):
 		return c
 	case errors.Is(err, wal.ErrCorrupt):
-		return &ContradictionError{dir, err}
+		return &ContradictionError{Dir: dir, Err: err}
 	}
 	return &StorageError{dir, err}
 }
@@ -85,13 +103,13 @@ func Failure(dir string, err error) error {
 // opened: a *StorageError if another or an emptier disk is all that it takes, a
 // *ContradictionError if a database is damaged, else err.
 func openFailure(dir string, err error) error {
-	var disk *database.DiskError
+	var failed *database.DiskError
 	switch {
-	case errors.As(err, &disk), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
+	case errors.As(err, &failed), disk.IsFull(err), errors.Is(err, syscall.EIO):
 		return &StorageError{dir, err}
 	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum),
 		errors.Is(err, bbolterrors.ErrVersionMismatch):
-		return &ContradictionError{dir, err} // the vote is damaged
+		return &ContradictionError{Dir: dir, Err: err} // the vote is damaged
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 
 func TestFailureTellsContradictionsFromDiskErrors(t *testing.T) {
 	var c *ContradictionError
-	own := &ContradictionError{"d", errors.New("the term would go down")}
+	own := &ContradictionError{Dir: "d", Err: errors.New("the term would go down")}
 	for what, err := range map[string]error{
 		"a contradiction":         own,
 		"a wrapped contradiction": fmt.Errorf("write Raft's term: %w", own),

@@ -18,8 +18,8 @@ import (
 // it.
 const gobackFile = "goback.json"
 
-// A member goes back at most maxReturns times within returnsWithin. If that does not help,
-// it must be looked at.
+// A member goes back by itself at most maxReturns times within returnsWithin. If that does
+// not help, it must be looked at, and an operator starts it again.
 const (
 	maxReturns    = 2
 	returnsWithin = time.Hour
@@ -49,10 +49,14 @@ func (r Return) Forgetful() bool { return len(r.Times) > 0 && !r.Settled && r.In
 // Left reports whether the member has left an entry on purpose, and is not past that yet.
 func (r Return) Left(index uint64) bool { return len(r.Times) > 0 && !r.Settled && index > r.Index }
 
-// Lately reports whether the member has gone back not long before now.
+// Lately reports whether the member has gone back not long before now. One that is about to has
+// not: what it finds until it ends is in the history that it leaves.
 func (r Return) Lately(now time.Time) bool {
-	n := len(r.Times)
-	return n > 0 && now.Sub(r.Times[n-1]).Abs() < returnsWithin
+	gone := r.Times
+	if r.Pending && len(gone) > 0 {
+		gone = gone[:len(gone)-1]
+	}
+	return len(gone) > 0 && now.Sub(gone[len(gone)-1]).Abs() < returnsWithin
 }
 
 // GoBackError is the error of a member that leaves its history. It goes back when it is
@@ -73,17 +77,22 @@ func (e *GoBackError) Error() string {
 
 // GoBack notes that the member leaves its history after the entry at index, or all of it if
 // index is 0. It returns the error with which the member ends: a *GoBackError, or a
-// *ContradictionError if it has gone back too often. proven tells that others have the
-// history which this member is to have. Then it can do without its own, and keeps nothing
-// of it the second time: what is kept may be what is wrong.
+// *ContradictionError if it has gone back too often or cannot go back. proven tells that
+// others have the history which this member is to have. Then it can do without its own, and
+// keeps nothing of it the second time: what is kept may be what is wrong.
+//
+// The directory is not marked: once the corrupt frontend is shut out, another start may
+// succeed.
 func (s *Store) GoBack(index uint64, reason string, proven bool) error {
+	s.returning.Lock()
+	defer s.returning.Unlock()
 	now := time.Now().UTC()
 	before, err := loadReturn(s.dir)
 	if err != nil {
 		return err
 	}
 	if before.Pending {
-		return &GoBackError{s.dir, before.Index, before.Reason}
+		return before.ending(s.dir)
 	}
 	next := Return{Index: index, Reason: reason, Pending: true}
 	for _, at := range before.Times {
@@ -94,10 +103,8 @@ func (s *Store) GoBack(index uint64, reason string, proven bool) error {
 	if fits, err := s.reaches(index); err != nil {
 		return openFailure(s.dir, err)
 	} else if !proven && (!fits || index == 0) {
-		return s.MarkDiverged(reason + ", and the log does not reach back to a certified round")
-	}
-	if n := len(next.Times); n >= maxReturns {
-		return s.MarkDiverged(fmt.Sprintf("%s, and to go back has not helped, %d times within an hour", reason, n))
+		return &ContradictionError{Dir: s.dir, Undecided: true,
+			Err: fmt.Errorf("%s, and the log does not reach back to a certified round", reason)}
 	}
 	if proven && len(next.Times) > 0 {
 		next.Index = 0
@@ -106,7 +113,17 @@ func (s *Store) GoBack(index uint64, reason string, proven bool) error {
 	if err := next.write(s.dir); err != nil {
 		return &StorageError{s.dir, err}
 	}
-	return &GoBackError{s.dir, next.Index, reason}
+	s.returned.Store(&next)
+	return next.ending(s.dir)
+}
+
+// ending returns the error with which a member ends that is to go back like this.
+func (r Return) ending(dir string) error {
+	if n := len(r.Times) - 1; n >= maxReturns {
+		return &ContradictionError{Dir: dir, Undecided: true,
+			Err: fmt.Errorf("%s, and to go back has not helped, %d times within an hour", r.Reason, n)}
+	}
+	return &GoBackError{dir, r.Index, r.Reason}
 }
 
 // Return returns how the member has gone back.
@@ -117,11 +134,12 @@ func (s *Store) Return() Return {
 	return Return{}
 }
 
-// SettleReturn notes that the member has everything again. It is called by one goroutine at
-// a time.
+// SettleReturn notes that the member has everything again, unless it leaves its history anew.
 func (s *Store) SettleReturn() error {
+	s.returning.Lock()
+	defer s.returning.Unlock()
 	r := s.Return()
-	if len(r.Times) == 0 || r.Settled {
+	if len(r.Times) == 0 || r.Settled || r.Pending {
 		return nil
 	}
 	r.Settled = true
@@ -153,6 +171,12 @@ func loadReturn(dir string) (r Return, err error) {
 		return r, contradiction(dir, "%s is damaged", path)
 	}
 	return r, err
+}
+
+// LeavesHistory reports whether the member of a data directory is about to go back.
+func LeavesHistory(dir string) (bool, error) {
+	r, err := loadReturn(dir)
+	return r.Pending, err
 }
 
 // goBack takes the steps of a way back but the last, which is OpenMachine's: there the state
@@ -197,18 +221,34 @@ func (s *Store) goBack() error {
 // reaches reports whether the log and a snapshot that it continues after have all entries up
 // to index.
 func (s *Store) reaches(index uint64) (bool, error) {
-	list, err := s.Snapshots.List()
+	kept, err := s.Snapshots.Before(index)
 	if err != nil {
 		return false, err
 	}
-	kept := uint64(0)
-	for _, meta := range list {
-		if meta.Index <= index {
-			kept = max(kept, meta.Index)
-		}
-	}
 	first, last, err := bounds(s.backend)
 	return max(kept, last) >= index && (first == 0 || first <= kept+1), err
+}
+
+// keeps returns the entry after which the log is kept, because the member may have to go
+// back; needed is false if there is none.
+func (s *Store) keeps() (after uint64, needed bool, err error) {
+	index := s.cosigned()
+	if index == 0 {
+		return 0, false, nil
+	}
+	after, err = s.Snapshots.Before(index)
+	return after, err == nil, err
+}
+
+// Short reports whether the member could not go back to the last round that it has cosigned,
+// and would have to take everything from the others.
+func (s *Store) Short() bool {
+	index := s.cosigned()
+	if index == 0 {
+		return false
+	}
+	reaches, err := s.reaches(index)
+	return err == nil && !reaches
 }
 
 // discardState discards the state of a member that goes back, and ends the way back.

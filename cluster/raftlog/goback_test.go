@@ -3,6 +3,7 @@ package raftlog
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,24 +151,36 @@ func TestAWayBackThatAKillInterruptsIsGoneToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAFrontendThatGoesBackAThirdTimeInAnHourStaysDown(t *testing.T) {
-	dir := newHistory(t, history{1, 9, nil}, 1)
-	start := func() *Store {
-		s := openStore(t, dir)
-		m, err := s.OpenMachine()
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Close()
-		return s
+// started opens a store and its state machine, and closes this one.
+func started(t *testing.T, dir string) *Store {
+	t.Helper()
+	s := openStore(t, dir)
+	m, err := s.OpenMachine()
+	if err != nil {
+		t.Fatal(err)
 	}
-	s := start()
+	m.Close()
+	return s
+}
+
+// wantUndecided wants the error of a member that stays down until an operator starts it again.
+func wantUndecided(t *testing.T, err error) {
+	t.Helper()
+	e, ok := errors.AsType[*ContradictionError](err)
+	if !ok || !e.Undecided || !strings.Contains(e.Error(), "until it is started again") {
+		t.Errorf("it ends with %v; want that an operator looks at it, and may start it again", err)
+	}
+}
+
+func TestAFrontendThatGoesBackAThirdTimeInAnHourWaitsForAnOperator(t *testing.T) {
+	dir := newHistory(t, history{1, 9, nil}, 1)
+	s := started(t, dir)
 	wantGoBack(t, s.GoBack(7, "it has another history", true), 7)
 	s.Close()
-	s = start()
+	s = started(t, dir)
 	wantGoBack(t, s.GoBack(6, "it has another history", false), 6) // there may be no other one
 	s.Close()
-	s = start()
+	s = started(t, dir)
 	r := s.Return()
 	r.Times[0] = r.Times[0].Add(-returnsWithin)
 	if err := r.write(dir); err != nil {
@@ -175,17 +188,30 @@ func TestAFrontendThatGoesBackAThirdTimeInAnHourStaysDown(t *testing.T) {
 	}
 	wantGoBack(t, s.GoBack(5, "it has another history", true), 0) // the second one: what it kept may be wrong
 	s.Close()
-	s = start()
-	if r := s.Return(); len(r.Times) != 2 || time.Since(r.Times[1]) > returnsWithin || !r.Forgetful() {
-		t.Errorf("it has gone back like this: %+v", r)
-	}
-	err := s.GoBack(0, "it has another history", true)
-	s.Close()
-	for range 2 {
-		if _, ok := errors.AsType[*ContradictionError](err); !ok {
-			t.Fatalf("it ends with %v", err)
+	for range 2 { // a third and a fourth
+		s = started(t, dir)
+		if r := s.Return(); r.Pending || r.Settled || time.Since(r.Times[len(r.Times)-1]) > returnsWithin || !r.Forgetful() {
+			t.Errorf("it has gone back like this: %+v", r)
 		}
-		_, err = Open(Options{Dir: dir, ID: "f2", Logger: noLog})
+		wantUndecided(t, s.GoBack(0, "it has another history", true))
+		wantUndecided(t, s.GoBack(5, "again", true)) // the same way back
+		s.Close()
+	}
+}
+
+func TestAFrontendKeepsWhatWasCertifiedHoweverOftenNobodyHasProvenOtherwise(t *testing.T) {
+	dir := newHistory(t, history{1, 9, nil}, 1)
+	for n := range maxReturns + 2 {
+		s := started(t, dir)
+		if err := s.GoBack(7, "no three agree", false); n < maxReturns {
+			wantGoBack(t, err, 7)
+		} else {
+			wantUndecided(t, err)
+		}
+		s.Close()
+	}
+	if got := historyOf(t, started(t, dir)); !got.equals(history{1, 7, nil}) {
+		t.Errorf("it has %+v", got)
 	}
 }
 
@@ -202,9 +228,37 @@ func TestAFrontendThrowsNothingAwayThatNobodyHasProvenOtherwise(t *testing.T) {
 		if what == "nothing was certified" {
 			index = 0
 		}
-		err := openStore(t, dir).GoBack(index, "no three agree", false)
-		if _, ok := errors.AsType[*ContradictionError](err); !ok {
-			t.Errorf("%s: it ends with %v", what, err)
+		s := openStore(t, dir)
+		t.Log(what)
+		wantUndecided(t, s.GoBack(index, "no three agree", false))
+		s.Close()
+		s = openStore(t, dir) // and what it has is still there
+		if got := historyOf(t, s); !got.equals(h) {
+			t.Errorf("%s: it has %+v afterwards", what, got)
 		}
+		wantGoBack(t, s.GoBack(index, "a quorum has certified another history", true), index)
+		s.Close()
 	}
+}
+
+// Whether it has everything again is looked at by another goroutine.
+func TestAFrontendThatGoesBackAgainIsNotTakenForBack(t *testing.T) {
+	dir := newHistory(t, history{1, 9, nil}, 1)
+	s := openStore(t, dir)
+	wantGoBack(t, s.GoBack(7, "it has another history", true), 7)
+	s.Close()
+	s = openStore(t, dir)
+	m, err := s.OpenMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	wantGoBack(t, s.GoBack(7, "again", true), 0)
+	if err := s.SettleReturn(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := loadReturn(dir); err != nil || !r.Pending || r.Settled {
+		t.Errorf("it is to go back like this: %+v, %v", r, err)
+	}
+	s.Close()
 }

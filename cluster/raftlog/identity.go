@@ -23,6 +23,7 @@ const (
 	identityFile = "member.json"
 	removedFile  = "removed"
 	divergedFile = "diverged"
+	recoveryFile = "recovery.json"
 	voteFile     = "raft.db"
 	logDir       = "wal"
 )
@@ -52,24 +53,30 @@ func LoadServerID(dir, id string) (raft.ServerID, error) {
 }
 
 func loadIdentity(dir, id string) (identity, error) {
-	path := filepath.Join(dir, identityFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, identityFile)); errors.Is(err, fs.ErrNotExist) {
 		if err := checkNoData(dir); err != nil {
 			return identity{}, err
 		}
-		who := identity{ID: id, Instance: strings.ToLower(rand.Text()[:12])}
+		who := identity{ID: id, Instance: newInstance()}
 		return who, who.write(dir)
 	}
-	if err != nil {
-		return identity{}, err
+	who, err := readIdentity(dir)
+	if err == nil && who.ID != id {
+		return who, fmt.Errorf("the data in %s belongs to the frontend %q, not to %q", dir, who.ID, id)
 	}
-	var who identity
+	return who, err
+}
+
+func newInstance() string { return strings.ToLower(rand.Text()[:12]) }
+
+func readIdentity(dir string) (who identity, err error) {
+	path := filepath.Join(dir, identityFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return who, err
+	}
 	if err := json.Unmarshal(b, &who); err != nil || who.Instance == "" {
 		return who, contradiction(dir, "%s is damaged", path)
-	}
-	if who.ID != id {
-		return who, fmt.Errorf("the data in %s belongs to the frontend %q, not to %q", dir, who.ID, id)
 	}
 	return who, nil
 }
@@ -98,6 +105,15 @@ func (i identity) write(dir string) error {
 		return fmt.Errorf("write the identity of the member: %w", err)
 	}
 	return nil
+}
+
+// MemberID returns the id of the member of a data directory; "" if it has none.
+func MemberID(dir string) (string, error) {
+	if _, err := os.Stat(filepath.Join(dir, identityFile)); errors.Is(err, fs.ErrNotExist) {
+		return "", checkNoData(dir)
+	}
+	who, err := readIdentity(dir)
+	return who.ID, err
 }
 
 // ServerID returns the member's name in Raft's configuration.
@@ -145,8 +161,11 @@ func (s *Store) MarkDiverged(reason string) error {
 	return contradiction(s.dir, "%s", reason)
 }
 
-// CheckEnded returns why the member of a data directory never starts again, nil if it does.
-func CheckEnded(dir string) error { return cmp.Or(checkRemoved(dir), checkDiverged(dir)) }
+// CheckEnded returns why the member of a data directory does not start again as it is, nil if
+// it does.
+func CheckEnded(dir string) error {
+	return cmp.Or(checkRemoved(dir), checkDiverged(dir), checkRecovery(dir), checkRestore(dir))
+}
 
 // checkDiverged returns a *ContradictionError if the state of the member of the directory
 // contradicted the group.

@@ -3,7 +3,9 @@ package raftlog
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -28,6 +30,11 @@ type Log struct {
 	contradicted func(error) // ends the member and does not return
 	bounds       Bounds
 	sizes        *segmentSizes
+	logger       *slog.Logger
+	// keeps returns the entry after which Compact keeps the log so that the member can go
+	// back; needed is false if there is none.
+	keeps   func() (after uint64, needed bool, err error)
+	holding atomic.Bool // the last Compact has kept entries because of it
 
 	// removing is held while entries are removed. Raft's main goroutine may empty the log
 	// for a snapshot of the master while Compact removes entries of an own one.
@@ -64,6 +71,7 @@ func (l *Log) SnapshotStored(index, term uint64) {
 	defer l.mu.Unlock()
 	if index > l.newest.Index {
 		l.newest.Index, l.newest.Term = index, term
+		l.limit = 0
 	}
 }
 

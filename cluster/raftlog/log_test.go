@@ -40,6 +40,8 @@ func openStore(t *testing.T, dir string, change ...func(*Options)) *Store {
 		Bounds: testBounds,
 		Logger: noLog,
 		Fatal:  func(err error) { t.Errorf("fatal error: %v", err) },
+
+		StallTimeout: patience, // a busy machine has no broken disk
 	}
 	for _, f := range change {
 		f(&o)
@@ -58,8 +60,8 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 	t.Helper()
 	f := &follower{t: t, store: openStore(t, t.TempDir())}
 	var over *raft.InmemTransport
-	f.address, over = raft.NewInmemTransport("")
-	_, f.master = raft.NewInmemTransport("")
+	f.address, over = raft.NewInmemTransportWithTimeout("", patience)
+	_, f.master = raft.NewInmemTransportWithTimeout("", patience)
 	f.master.Connect(f.address, over)
 	f.members = raft.Configuration{Servers: []raft.Server{
 		{ID: f.store.ServerID(), Address: f.address},

@@ -7,16 +7,20 @@ import (
 	"os"
 	"path/filepath"
 
+	"laurel/cluster/disk"
 	"laurel/cluster/snapshots"
 	"laurel/fsm"
+	"laurel/trust/pki"
 )
 
 // owned are the patterns of the files and directories that Laurel keeps in a data
-// directory. Package cmd/laurel makes trust, with the member's keys, internal/frontend the
-// files about operators, and package sworn those about the keys of frontends.
+// directory. Package pki makes the member's keys, internal/frontend the files about operators,
+// package forming forming.json, and package sworn the files about the keys of frontends.
 var owned = []string{
-	identityFile, removedFile, divergedFile, gobackFile, voteFile, logDir, snapshots.Dir, fsm.File + "*", ".new-*",
-	"trust", "operator.token", "operator.recovery", "witness.key", "witness.state", "putout.json", "evidence", "sworn.json",
+	identityFile, removedFile, divergedFile, gobackFile, recoveryFile, restoreFile, voteFile, logDir, snapshots.Dir,
+	fsm.File + "*", disk.ReserveFile, ".new-*",
+	pki.DirName, pki.OperatorFile, "operator.recovery", "forming.json",
+	"witness.key", "witness.state", "putout.json*", "evidence", "sworn.json",
 }
 
 // Modes of what a data directory holds: only the owner has access.

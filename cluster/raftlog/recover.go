@@ -7,7 +7,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/disk"
 	"laurel/fsm"
+	"laurel/trust/access"
 )
 
 // newestSnapshot returns what the newest snapshot is of; the zero value if there is none.
@@ -25,12 +27,17 @@ func (s *Store) newestSnapshot() (newest raft.SnapshotMeta, err error) {
 // OpenMachine opens the state machine and brings it at least to the newest snapshot,
 // after which the log continues.
 func (s *Store) OpenMachine() (*fsm.Machine, error) {
-	m, err := fsm.Open(s.dir, s.logger)
+	var m *fsm.Machine
+	err := s.reserve.Retry(func() (err error) {
+		m, err = fsm.Open(s.dir, s.logger)
+		return err
+	})
 	if err != nil {
 		return nil, openFailure(s.dir, err)
 	}
+	m.KeepRoom(disk.Allocate, s.reserve.Retry)
 	if err = s.discardState(m); err == nil {
-		err = s.catchUp(m)
+		err = s.reserve.Retry(func() error { return s.catchUp(m) })
 	}
 	if err == nil {
 		s.Log.opened, err = s.backend.LastIndex()
@@ -138,6 +145,9 @@ func (s *Store) restoreNewest(m *fsm.Machine, newest uint64) error {
 		}
 		if disk := (*StorageError)(nil); errors.As(openFailure(s.dir, err), &disk) {
 			return disk // not the snapshot's fault
+		}
+		if later := (*access.FormatError)(nil); errors.As(err, &later) {
+			return fmt.Errorf("snapshot %s: %w", meta.ID, err)
 		}
 		s.logger.Error("a snapshot cannot be used", "snapshot", meta.ID, "err", err)
 		damaged = append(damaged, meta.ID)

@@ -2,12 +2,11 @@ package raftlog
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"laurel/cluster/internal/durable"
+	"laurel/cluster/disk"
 	"laurel/fsm"
 )
 
@@ -61,8 +60,17 @@ func (s *Store) Bound(ctx context.Context, scale func(time.Duration) time.Durati
 	for snapshotsWhile(s.Log.NeedsSnapshot, take, wait) {
 		select {
 		case <-s.Log.Grown():
+		case <-s.scarce:
+			if s.Log.Bytes() > s.Log.bounds.Trailing && !s.Log.NeedsSnapshot() {
+				take()
+			}
 		case <-ctx.Done():
 			return nil
+		}
+		if s.Log.holding.Load() { // later rounds may be certified
+			if err := s.Log.Compact(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -79,48 +87,25 @@ func snapshotsWhile(needed func() bool, take func(), pause func(time.Duration) b
 	return true
 }
 
-// diskNeed returns how much more room this member may need: for the log up to its bound,
-// and for a snapshot and a database of the size that they have now, which are written
-// beside the old ones.
-func (s *Store) diskNeed() int64 {
+// DiskNeeds returns what the member needs on its disk: for the log up to its bound, and for
+// a snapshot and a database of the size that they have now, which are written beside the
+// old ones. Before the first snapshot, its size is estimated by that of the database.
+func (s *Store) DiskNeeds() disk.Needs {
 	size, _ := s.Snapshots.Newest()
-	need := s.Log.Room() + size
+	database := int64(0)
 	if info, err := os.Stat(filepath.Join(s.dir, fsm.File)); err == nil {
-		need += info.Size()
+		database = info.Size()
 	}
-	return need
+	if size == 0 {
+		size = database
+	}
+	return disk.Needs{Snapshot: size, Most: s.Log.Room() + size + database}
 }
 
-// diskWatch warns when the disk has less room than the member may need.
-type diskWatch struct {
-	dir  string
-	free func(dir string) (int64, error)
-	need func() int64
-	log  *slog.Logger
-	low  bool // the last check found too little room
-}
-
-// check warns once, until there is room again.
-func (w *diskWatch) check() {
-	free, err := w.free(w.dir)
-	if err != nil {
-		return
-	}
-	need := w.need()
-	if free < need && !w.low {
-		w.log.Warn("the disk may become full, and this frontend would end: it has less room than log, snapshot "+
-			"and database may need; make room", "dir", w.dir, "free_bytes", free, "need_bytes", need)
-	}
-	w.low = free < need
-}
-
-// WatchDisk compares the room on the disk with the need every so often, until ctx ends.
-func (s *Store) WatchDisk(ctx context.Context, every time.Duration) {
-	w := &diskWatch{dir: s.dir, free: durable.Free, need: s.diskNeed, log: s.logger}
-	for {
-		w.check()
-		if !pause(ctx, every) {
-			return
-		}
+// Scarce makes Bound take a snapshot, if that can shorten the log: the disk lacks room.
+func (s *Store) Scarce() {
+	select {
+	case s.scarce <- struct{}{}:
+	default:
 	}
 }

@@ -1,43 +1,24 @@
 package raftlog
 
 import (
-	"bytes"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"laurel/fsm"
 )
 
-func TestLittleRoomOnTheDiskIsWarnedOfOnce(t *testing.T) {
+func TestTheNeedForRoomHasLogSnapshotAndDatabase(t *testing.T) {
 	dir := t.TempDir()
 	s := smallStore(t, dir)
 	const database = 4000
 	if err := os.WriteFile(filepath.Join(dir, fsm.File), make([]byte, database), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.diskNeed(), s.Log.Room()+database; got != want || s.Log.Room() == 0 {
-		t.Errorf("the need is %d bytes; want %d", got, want)
-	}
-	var log bytes.Buffer
-	free := int64(0)
-	w := &diskWatch{
-		free: func(string) (int64, error) { return free, nil },
-		need: s.diskNeed,
-		log:  slog.New(slog.NewTextHandler(&log, nil)),
-	}
-	for _, c := range []struct {
-		free  int64
-		lines int
-	}{{1 << 40, 0}, {s.diskNeed() - 1, 1}, {1000, 1}, {1 << 40, 1}, {1000, 2}} {
-		free = c.free
-		w.check()
-		if got := strings.Count(log.String(), "level=WARN"); got != c.lines {
-			t.Errorf("with %d bytes free there are %d warnings; want %d", c.free, got, c.lines)
-		}
+	got := s.DiskNeeds()
+	if want := s.Log.Room() + 2*database; got.Most != want || got.Snapshot != database || s.Log.Room() == 0 {
+		t.Errorf("before the first snapshot the needs are %+v; want %d, with %d for a snapshot", got, want, database)
 	}
 }
 

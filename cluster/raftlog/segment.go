@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 
+	"laurel/cluster/disk"
 	"laurel/cluster/internal/durable"
 )
 
@@ -25,9 +26,10 @@ import (
 // raft-wal forgets.
 type segments struct {
 	*segment.Filer
-	dir    string
-	failed atomic.Pointer[error] // why the last attempt to make a segment failed
-	sizes  segmentSizes
+	dir     string
+	reserve *disk.Reserve
+	failed  atomic.Pointer[error] // why the last attempt to make a segment failed
+	sizes   segmentSizes
 }
 
 // keep keeps an error of making a segment.
@@ -41,11 +43,18 @@ func (s *segments) keep(err error) error {
 
 // Create makes a segment and returns its writer.
 func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
-	w, err := s.Filer.Create(info)
+	path := filepath.Join(s.dir, segment.FileName(info))
+	var w types.SegmentWriter
+	err := s.reserve.Retry(func() (err error) {
+		if w, err = s.Filer.Create(info); disk.IsFull(err) {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, s.keep(err)
 	}
-	if err := os.Chmod(filepath.Join(s.dir, segment.FileName(info)), privateFile); err != nil {
+	if err := os.Chmod(path, privateFile); err != nil {
 		w.Close()
 		return nil, s.keep(err)
 	}

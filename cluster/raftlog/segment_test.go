@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/segment"
+
+	"laurel/cluster/disk"
 )
 
 // smallWrites writes entries to a new log, each with a write of its own. It returns the
@@ -56,7 +58,7 @@ func TestDamagedFrameBeforeACompleteWriteIsRefused(t *testing.T) {
 			path, frames := smallWrites(t, dir, count)
 			patchFile(t, path, int64(at(frames)), 0x77)
 			for range 2 {
-				_, err := openWAL(dir, testSegmentSize, noLog)
+				_, err := openWAL(dir, testSegmentSize, disk.NewReserve(dir), noLog)
 				if err == nil || !strings.Contains(err.Error(), "is damaged") ||
 					!strings.Contains(err.Error(), remedy) {
 					t.Fatalf("got %v", err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"github.com/hashicorp/raft-wal/metadb"
 
+	"laurel/cluster/disk"
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
 	"laurel/cluster/snapshots"
@@ -27,6 +29,7 @@ type Options struct {
 	// Bootstrap allows a directory without a member, for Store.Bootstrap, and Join for
 	// joining a group.
 	Bootstrap, Join bool
+	Unfinished      bool          // opens also a directory whose recovery, or a restore into it, was begun
 	StallTimeout    time.Duration // 0 means DefaultStallTimeout
 	Bounds          Bounds        // the zero value means DefaultBounds
 	Logger          *slog.Logger
@@ -35,7 +38,11 @@ type Options struct {
 	Fatal func(error)
 	// Rewritten returns the error with which the member ends, instead of a contradiction,
 	// because Raft is to remove entries that were applied; it may return nil, and be nil.
-	Rewritten    func(error) error
+	Rewritten func(error) error
+	// Cosigned returns the index of the seal of the last round that this member of a sworn group
+	// has cosigned; 0 if there is none, or if it is not known. It may be nil. The log is kept
+	// from there, as far as its bound permits.
+	Cosigned     func() uint64
 	ObserveWrite func(time.Duration) // called with the duration of each write; may be nil
 	// Wrap, if not nil, puts a test's store between the watchdog and the disk.
 	Wrap func(Backend) Backend
@@ -66,22 +73,27 @@ type splitStore struct {
 //	walLog         guards raft-wal against misuse
 //	raft-wal       writes segments through the types in segment.go, which add checksums
 //
-// The stable store begins at watchdogStore, and below splitStore it is raft-boltdb.
+// The stable store is voteStore and then watchdogStore, and below splitStore it is raft-boltdb.
 type Store struct {
 	Log       *Log
 	Stable    raft.StableStore // Raft's term and vote
 	Snapshots *snapshots.Store
 	Existing  bool // whether the directory had a member before it was opened
 
-	dir      string
-	logger   *slog.Logger
-	identity identity
-	joinedAt atomic.Uint64 // identity.JoinedAt, now
-	returned atomic.Pointer[Return]
-	votes    *raftboltdb.BoltStore
-	wal      *walLog
-	backend  Backend // below the watchdog: recovery gets its errors back
-	watchdog *watchdogStore
+	dir       string
+	logger    *slog.Logger
+	reserve   *disk.Reserve
+	scarce    chan struct{} // see Scarce
+	identity  identity
+	joinedAt  atomic.Uint64 // identity.JoinedAt, now
+	returned  atomic.Pointer[Return]
+	cosigned  func() uint64 // see Options
+	returning sync.Mutex    // guards changes of returned while the member runs
+	votes     *raftboltdb.BoltStore
+	wal       *walLog
+	backend   Backend // below the watchdog: recovery gets its errors back
+	watchdog  *watchdogStore
+	voted     *voteStore
 }
 
 // Open opens a data directory. It locks the directory until Close.
@@ -91,17 +103,26 @@ func Open(o Options) (s *Store, err error) {
 	if o.ObserveWrite == nil {
 		o.ObserveWrite = func(time.Duration) {}
 	}
+	if o.Cosigned == nil {
+		o.Cosigned = func() uint64 { return 0 }
+	}
 	if err := durable.MakeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	if err := CheckEnded(o.Dir); err != nil {
-		return nil, err
+		unfinished := errors.Is(err, ErrRecovering) || errors.Is(err, ErrRestoring)
+		if !unfinished || !o.Unfinished {
+			return nil, err
+		}
 	}
 	who, err := loadIdentity(o.Dir, o.ID)
 	if err != nil {
 		return nil, err
 	}
-	s = &Store{identity: who, dir: o.Dir, logger: o.Logger}
+	s = &Store{
+		identity: who, dir: o.Dir, logger: o.Logger, cosigned: o.Cosigned,
+		reserve: disk.NewReserve(o.Dir), scarce: make(chan struct{}, 1),
+	}
 	s.joinedAt.Store(who.JoinedAt)
 	s.protect()
 	if err := s.openVotes(); err != nil {
@@ -123,6 +144,10 @@ func Open(o Options) (s *Store, err error) {
 	if err := s.goBack(); err != nil {
 		return s, err
 	}
+	if s.voted, err = newVoteStore(s.watchdog); err != nil {
+		return s, openFailure(s.dir, err)
+	}
+	s.Stable = s.voted
 	if _, err := protect(s.dir); err != nil { // what the libraries have just made
 		o.Logger.Debug("the modes of new files could not be changed", "dir", s.dir, "err", err)
 	}
@@ -159,7 +184,7 @@ func (s *Store) openWAL(segmentSize int) error {
 	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); err != nil && term > 0 {
 		return contradiction(s.dir, "the log that belongs to %s is missing (%w)", voteFile, err)
 	}
-	if s.wal, err = openWAL(dir, segmentSize, s.logger); err != nil {
+	if s.wal, err = openWAL(dir, segmentSize, s.reserve, s.logger); err != nil {
 		return openFailure(s.dir, err)
 	}
 	if last, err := s.wal.LastIndex(); err != nil || last > 0 && term == 0 {
@@ -175,12 +200,13 @@ func (s *Store) wrap(o Options) {
 		s.backend = o.Wrap(s.backend)
 	}
 	s.watchdog = newWatchdogStore(s.backend, o)
-	s.Stable = s.watchdog
 	s.Log = &Log{
 		recentLog:    &recentLog{logStore: s.watchdog, maxBytes: o.Bounds.Recent},
 		contradicted: func(err error) { s.watchdog.fail(s.rewritten(o, err)) },
 		bounds:       o.Bounds,
 		sizes:        &s.wal.segments.sizes,
+		keeps:        s.keeps,
+		logger:       s.logger,
 	}
 }
 
@@ -191,7 +217,7 @@ func (s *Store) rewritten(o Options, err error) error {
 			return other
 		}
 	}
-	return &ContradictionError{s.dir, err}
+	return &ContradictionError{Dir: s.dir, Err: err}
 }
 
 func (s *Store) openSnapshots() (err error) {
@@ -199,6 +225,7 @@ func (s *Store) openSnapshots() (err error) {
 	if err != nil {
 		return fmt.Errorf("open the snapshots in %s: %w", s.dir, err)
 	}
+	s.Snapshots.Needed = s.cosigned
 	if err := errors.Join(durable.SyncDir(s.dir), durable.SyncDir(filepath.Join(s.dir, snapshots.Dir))); err != nil {
 		return openFailure(s.dir, err) // Open may just have made the directory
 	}
@@ -253,6 +280,9 @@ func (s *Store) Bootstrap(first raft.Configuration) error {
 
 // Dir returns the data directory.
 func (s *Store) Dir() string { return s.dir }
+
+// Reserve returns what is kept aside for a full disk.
+func (s *Store) Reserve() *disk.Reserve { return s.reserve }
 
 // Release ends the goroutines whose call of the store has failed.
 func (s *Store) Release() { s.watchdog.stop() }

@@ -7,6 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/types"
+
+	"laurel/cluster/disk"
 )
 
 // countingFiles counts what is written to files and synced.
@@ -40,7 +42,7 @@ func (f *countingFile) Sync() error {
 func TestEntriesStoredAtOnceAreOneWriteAndOneSync(t *testing.T) {
 	t.Parallel()
 	files := &countingFiles{VFS: walfs.New()}
-	l, err := openWALOn(files, t.TempDir(), testSegmentSize, noLog)
+	l, err := openWALOn(files, t.TempDir(), testSegmentSize, disk.NewReserve(t.TempDir()), noLog)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
+	"laurel/cluster/disk"
 	"laurel/cluster/internal/durable"
 )
 
@@ -41,6 +42,7 @@ func (s *Store) openVotes() (err error) {
 	case err != nil:
 		return openFailure(s.dir, fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
 	}
+	_ = disk.Allocate(path, listBytes) // without room for it the vote can most often be written all the same
 	return nil
 }
 

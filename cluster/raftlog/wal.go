@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 
+	"laurel/cluster/disk"
 	"laurel/cluster/internal/durable"
 	"laurel/cluster/internal/hclogger"
 )
@@ -25,6 +26,10 @@ import (
 // has its full size from the start. Each new segment costs a few writes that the next
 // entry waits for, and the disk needs room for one segment more than the log fills.
 const defaultSegmentSize = 8 << 20
+
+// listBytes is the room on the disk that the list of segments gets, and Raft's vote. Both
+// stay far below it.
+const listBytes = 128 << 10
 
 // walLog is Raft's log on disk. It uses raft-wal, which appends to one segment after
 // another, and repairs what raft-wal gets wrong; see also segments.
@@ -36,12 +41,14 @@ type walLog struct {
 
 // openWAL opens the log in dir, or makes an empty one. No other process may have it open:
 // raft-wal would wait for its lock forever.
-func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
-	return openWALOn(walfs.New(), dir, segmentSize, log)
+func openWAL(dir string, segmentSize int, reserve *disk.Reserve, log *slog.Logger) (*walLog, error) {
+	return openWALOn(walfs.New(), dir, segmentSize, reserve, log)
 }
 
 // openWALOn opens the log on a file system.
-func openWALOn(files types.VFS, dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
+func openWALOn(
+	files types.VFS, dir string, segmentSize int, reserve *disk.Reserve, log *slog.Logger,
+) (*walLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the log: %w", err)
 	}
@@ -49,14 +56,17 @@ func openWALOn(files types.VFS, dir string, segmentSize int, log *slog.Logger) (
 		return nil, err
 	}
 	segs := &segments{
-		Filer: segment.NewFiler(dir, files),
-		dir:   dir,
-		sizes: segmentSizes{grown: make(chan struct{}, 1)},
+		Filer:   segment.NewFiler(dir, files),
+		dir:     dir,
+		reserve: reserve,
+		sizes:   segmentSizes{grown: make(chan struct{}, 1)},
 	}
 	index := &segmentList{segments: segs}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(segs),
 		wal.WithMetaStore(index), wal.WithLogger(hclogger.New(log, nil)))
 	if err == nil {
+		// Without room for it the list can still be changed, but perhaps not made longer.
+		_ = disk.Allocate(filepath.Join(dir, metadb.FileName), listBytes)
 		return &walLog{wal: w, segments: segs}, nil
 	}
 	index.Close() // raft-wal leaves it open

@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+
+	"laurel/cluster/disk"
 )
 
 const (
@@ -32,7 +34,7 @@ func testEntry(i uint64) *raft.Log {
 
 func mustOpenWAL(t *testing.T, dir string) *walLog {
 	t.Helper()
-	l, err := openWAL(dir, testSegmentSize, noLog)
+	l, err := openWAL(dir, testSegmentSize, disk.NewReserve(dir), noLog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +313,7 @@ func TestLogWithAMissingFileIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				_, err := openWAL(dir, testSegmentSize, noLog)
+				_, err := openWAL(dir, testSegmentSize, disk.NewReserve(dir), noLog)
 				if err == nil || !strings.Contains(err.Error(), remedy) {
 					t.Fatalf("got %v", err)
 				}
