@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ import (
 // Dir is the directory of the snapshots in the data directory; hashicorp/raft names it.
 const Dir = "snapshots"
 
-// retained is the number of snapshots that are kept.
+// retained is the number of the newest snapshots that are kept.
 const retained = 2
 
 // The names that hashicorp/raft gives the files of a snapshot.
@@ -51,6 +52,10 @@ type Log interface {
 // is stored, and gives Raft the snapshots that a Receiver has received.
 type Store struct {
 	*raft.FileSnapshotStore
+	// Needed returns the entry to which this member may have to go back; 0 if there is none.
+	// The newest snapshot that ends there or before is kept. It may be nil.
+	Needed func() uint64
+
 	dir     string
 	log     Log
 	offered atomic.Pointer[reception] // with the request that Raft is handling; nil if there is none
@@ -59,7 +64,7 @@ type Store struct {
 // Open opens the store in a data directory, which must be locked. It removes snapshots
 // whose writing a crash has interrupted.
 func Open(dataDir string, log Log, logger hclog.Logger) (*Store, error) {
-	files, err := raft.NewFileSnapshotStoreWithLogger(dataDir, retained, logger)
+	files, err := raft.NewFileSnapshotStoreWithLogger(dataDir, math.MaxInt, logger) // removal is reap's
 	if err != nil {
 		return nil, err
 	}
@@ -78,24 +83,53 @@ func (s *Store) SetAside(id string) error {
 
 // RemoveAfter removes the snapshots that end after the entry at index.
 func (s *Store) RemoveAfter(index uint64) error {
-	for {
-		list, err := s.List() // the newest ones
-		if err != nil {
-			return err
-		}
-		removed := false
-		for _, meta := range list {
-			if meta.Index > index {
-				if err := os.RemoveAll(filepath.Join(s.dir, meta.ID)); err != nil {
-					return err
-				}
-				removed = true
+	list, err := s.List()
+	if err != nil {
+		return err
+	}
+	for _, meta := range list {
+		if meta.Index > index {
+			if err := os.RemoveAll(filepath.Join(s.dir, meta.ID)); err != nil {
+				return err
 			}
 		}
-		if !removed {
-			return durable.SyncDir(s.dir)
+	}
+	return durable.SyncDir(s.dir)
+}
+
+// Before returns the last entry of the newest snapshot that has none after index; 0 if there
+// is no such snapshot.
+func (s *Store) Before(index uint64) (last uint64, err error) {
+	list, err := s.List()
+	for _, meta := range list {
+		if meta.Index <= index {
+			last = max(last, meta.Index)
 		}
 	}
+	return last, err
+}
+
+// reap removes the snapshots that are not needed.
+func (s *Store) reap() error {
+	list, err := s.List() // the newest first
+	if err != nil || len(list) <= retained {
+		return err
+	}
+	last := uint64(0) // of the snapshot to go back to
+	if s.Needed != nil {
+		if last, err = s.Before(s.Needed()); err != nil {
+			return err
+		}
+	}
+	for _, meta := range list[retained:] {
+		if meta.Index == last && s.log.Start() <= last+1 {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.dir, meta.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Newest returns the size of the newest snapshot and when it was stored; 0 and the zero
@@ -125,17 +159,18 @@ func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configu
 			s.log.SnapshotStored(index, term)
 			return nil
 		}
-		return &receivedSink{sink{r.sink, stored}, r.meta.Size}, nil
+		return &receivedSink{sink{r.sink, stored, s.reap}, r.meta.Size}, nil
 	}
 	own, err := s.create(version, index, term, configuration, configurationIndex, transport)
 	if err != nil {
 		return nil, err
 	}
-	return &sink{own, func() error {
+	stored := func() error {
 		s.log.SnapshotStored(index, term)
 		s.log.ContinueAfter(index, term)
 		return s.log.Compact()
-	}}, nil
+	}
+	return &sink{own, stored, s.reap}, nil
 }
 
 // Open opens a snapshot. For one that was offered to Raft, the reader has no bytes but
@@ -178,10 +213,10 @@ func makePrivate(dir string) error {
 	)
 }
 
-// sink calls stored when its snapshot is stored under its name.
+// sink calls stored, and then reap, when its snapshot is stored under its name.
 type sink struct {
 	raft.SnapshotSink
-	stored func() error
+	stored, reap func() error
 }
 
 // Close stores the snapshot.
@@ -189,6 +224,9 @@ func (s *sink) Close() error {
 	err := s.SnapshotSink.Close()
 	if err == nil {
 		err = s.stored()
+	}
+	if err == nil {
+		err = s.reap()
 	}
 	return err
 }
