@@ -10,11 +10,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
-	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -128,16 +126,8 @@ func (i *Issuer) NewJoinToken(
 	if p := i.requireMaster(); p != nil {
 		return "", p
 	}
-	if ttl <= 0 || ttl > maxTokenTTL {
-		return "", invalid("ttl", "got %s; want more than 0 and at most %s", ttl, maxTokenTTL)
-	}
-	if uses < 1 || uses > maxTokenUses {
-		return "", invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
-	}
-	for n, host := range terms.Hosts {
-		if err := pki.CheckHost(host); err != nil {
-			return "", invalid(fmt.Sprintf("hosts.%d", n), "%v", err)
-		}
+	if p := CheckToken(ttl, uses, terms.Hosts); p != nil {
+		return "", p
 	}
 	now := i.Auth.Identity.Now()
 	token := pki.NewJoinToken(i.issuing())
@@ -148,6 +138,23 @@ func (i *Issuer) NewJoinToken(
 		return "", err
 	}
 	return token.Text(), nil
+}
+
+// CheckToken returns a problem if a join token cannot be valid for so long, or for so many
+// frontends or such hosts.
+func CheckToken(ttl time.Duration, uses int, hosts []string) *score.Problem {
+	if ttl <= 0 || ttl > maxTokenTTL {
+		return invalid("ttl", "got %s; want more than 0 and at most %s", ttl, maxTokenTTL)
+	}
+	if uses < 1 || uses > maxTokenUses {
+		return invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
+	}
+	for n, host := range hosts {
+		if err := pki.CheckHost(host); err != nil {
+			return invalid(fmt.Sprintf("hosts.%d", n), "%v", err)
+		}
+	}
+	return nil
 }
 
 func invalid(field, format string, args ...any) *score.Problem {
@@ -167,12 +174,12 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	if id := peer.MemberID(raft.ServerID(member)); len(member) > maxMember || !i.ValidID(id) {
 		return nil, invalid("member", "got %.80q; want the id of a frontend and of its data, id@instance", member)
 	}
-	left, p := i.checkToken(t)
+	known, p := i.checkToken(t)
 	if p != nil {
 		i.Auth.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
 		return nil, p
 	}
-	public, p := i.checkJoiner(csr, raft.ServerID(member))
+	public, p := i.checkJoiner(csr, raft.ServerID(member), known.Replace)
 	if p != nil {
 		return nil, p
 	}
@@ -181,7 +188,7 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	}
 	// The answer to the first request may have been lost, and its use of the token taken.
 	if i.Auth.Access().Enrolled(member, keyHash(public), i.Auth.Identity.Now()) == nil {
-		if left == 0 {
+		if known.Uses == 0 {
 			i.Auth.Logger.Warn("join rejected: the token is used up", "token", t.ID, "member", member)
 			return nil, invalidToken()
 		}
@@ -195,18 +202,18 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	return i.issue(public, pki.Holder{Member: member, Role: pki.Joiner})
 }
 
-// checkToken returns how many uses a token has left, or a problem if it is not valid. The
-// problem does not reveal whether there is or was a token of that name.
-func (i *Issuer) checkToken(t pki.JoinToken) (left int, p *score.Problem) {
-	known := i.Auth.Access().JoinTokens[t.ID]
+// checkToken returns what is known of a token, which may have no uses left, or a problem if it
+// is not valid. The problem does not reveal whether there is or was a token of that name.
+func (i *Issuer) checkToken(t pki.JoinToken) (known *access.JoinToken, p *score.Problem) {
+	known = i.Auth.Access().JoinTokens[t.ID]
 	if known == nil {
 		known = &access.JoinToken{Hash: make([]byte, 32)} // so that the check takes as long
 	}
 	who, matches := i.Auth.Identity, access.SecretMatches(t.Secret, known.Hash)
 	if !matches || !who.Now().Before(known.Expires) || !who.Trusts(t.Fingerprint) {
-		return 0, invalidToken()
+		return nil, invalidToken()
 	}
-	return known.Uses, nil
+	return known, nil
 }
 
 func invalidToken() *score.Problem {
@@ -215,14 +222,18 @@ func invalidToken() *score.Problem {
 }
 
 // checkJoiner returns the public key of a frontend, or a problem if it cannot join, before
-// its token is used.
-func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.PublicKey, p *score.Problem) {
+// its token is used. replace is the id of the dead member that the token is for; "" if it is
+// for any frontend that is new.
+func (i *Issuer) checkJoiner(
+	csr []byte, member raft.ServerID, replace string,
+) (public crypto.PublicKey, p *score.Problem) {
 	id := peer.MemberID(member)
 	public, _, err := parseRequest(csr, string(member))
 	if err != nil {
 		return nil, invalid("csr", "%v", err)
 	}
-	taken := func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member }
+	servers := i.Auth.Servers()
+	taken := slices.IndexFunc(servers, func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member })
 	conflict := func(format string, args ...any) (crypto.PublicKey, *score.Problem) {
 		return nil, score.Problemf(score.IDConflict, format, args...).At("id")
 	}
@@ -230,9 +241,15 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) (public crypto.Pu
 	case i.Auth.Removed(member):
 		return nil, score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
-	case slices.ContainsFunc(i.Auth.Servers(), taken):
+	case replace != "" && id != replace:
+		return nil, score.Problemf(score.Forbidden,
+			"the join token is for a frontend that replaces %q, not for %q", replace, id)
+	case taken >= 0 && replace != "" && i.Connected(servers[taken].ID):
+		return nil, score.Problemf(score.NotReady, "the frontend %q is connected, and only a dead one is replaced", id)
+	case taken >= 0 && replace == "":
 		return conflict("the id %q is taken by a frontend with other data; "+
-			"choose another id, or remove that frontend first", id)
+			"choose another id, or remove that frontend first; to replace it if it is dead, join with --replace "+
+			"and a token of laurel cluster token --replace", id)
 	case i.Connected(member):
 		// Otherwise the owner of a token could become any member that it can name.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
@@ -254,69 +271,6 @@ func parseRequest(csr []byte, member string) (public crypto.PublicKey, hosts []s
 		hosts = append(hosts, ip.String())
 	}
 	return r.PublicKey, hosts, nil
-}
-
-// ServeCertificate answers a member's request for a new certificate.
-func (i *Issuer) ServeCertificate(w http.ResponseWriter, r *http.Request) error {
-	if p := i.requireMaster(); p != nil {
-		return p
-	}
-	csr, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-	if err != nil {
-		return err
-	}
-	issued, err := i.renewal(csr, peer.HolderFrom(r.Context()))
-	if err != nil {
-		return err
-	}
-	return json.MarshalWrite(w, issued)
-}
-
-// renewal issues a certificate for a new key, with the role and the hosts of the old one.
-// The hosts that the request names are added for a voter only: it holds the authority's
-// key and could make that certificate itself. A non-voter gets the one at which the
-// configuration has it.
-func (i *Issuer) renewal(csr []byte, h pki.Holder) (*pki.IssuedCertificate, error) {
-	public, wished, err := parseRequest(csr, h.Member)
-	if err != nil {
-		return nil, invalid("csr", "%v", err)
-	}
-	id := raft.ServerID(h.Member)
-	if s, in := peer.Find(i.Auth.Servers(), id); in {
-		if s.Suffrage != raft.Voter || h.Role != pki.Voter {
-			wished = nil
-		}
-		h.Hosts = i.allowed(id, append(wished, address.Hostname(string(s.Address))), nil, h.Hosts)
-	}
-	return i.issue(public, h)
-}
-
-// keysAnswer has authorities with their private keys.
-type keysAnswer struct {
-	Authorities [][]byte `json:"authorities"` // in PEM
-}
-
-// ServeKeys answers a voter's request for the keys of the trusted authorities.
-func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
-	if p := i.requireMaster(); p != nil {
-		return p
-	}
-	id := raft.ServerID(peer.FromContext(r.Context()))
-	if p := i.requireVoter(id, "gets the key of the authority"); p != nil {
-		return p
-	}
-	var answer keysAnswer
-	for _, der := range i.Auth.Access().Authorities {
-		if a := i.Auth.Identity.Authority(access.Fingerprint(der)); a != nil {
-			text, err := a.Encode()
-			if err != nil {
-				return err
-			}
-			answer.Authorities = append(answer.Authorities, text)
-		}
-	}
-	i.Auth.Logger.Info("sent the key of the authority to a voter", "member", peer.MemberID(id))
-	return json.MarshalWrite(w, answer)
 }
 
 // issue issues a certificate. The error is a *score.Problem.

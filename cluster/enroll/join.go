@@ -65,6 +65,20 @@ func (i *Issuer) Promote(ctx context.Context, c Candidate) error {
 	return i.promote(ctx, c.Peer, c.Certificate.PublicKey, next)
 }
 
+// MayReplace reports whether the join token of a frontend, which has shown the certificate,
+// lets it take the place of the dead member id. In an insecure group everybody may.
+func (i *Issuer) MayReplace(c *x509.Certificate, id string) bool {
+	if i.Auth == nil || c == nil {
+		return i.Auth == nil
+	}
+	h, err := pki.HolderOf(c)
+	if err != nil {
+		return false
+	}
+	e := i.Auth.Access().Enrolled(h.Member, access.KeyHash(c.RawSubjectPublicKeyInfo), i.Auth.Identity.Now())
+	return e != nil && e.Replace == id
+}
+
 // mayBecome returns a problem if a frontend may not become what is asked for.
 func mayBecome(h pki.Holder, want pki.Role, c *Candidate, enrolled *access.Enrolment) *score.Problem {
 	id := peer.MemberID(raft.ServerID(h.Member))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/cluster/status"
+	"laurel/internal/address"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -29,6 +31,8 @@ const (
 	refusedPause = 5 * time.Second // after a final refusal
 	// maxAnswer bounds the answer to a join over the HTTP interface, in bytes.
 	maxAnswer = 1 << 20
+	// maxFound bounds the members of which one frontend is believed to know the addresses.
+	maxFound = 64
 
 	// Timeout bounds a whole join, at a time scale of 1: a new voter first catches up
 	// without a vote, so that it never delays a majority.
@@ -43,16 +47,18 @@ const (
 // in the group. A member that was in the group does not believe one answer; see
 // status.RemovalCheck.
 type Loop struct {
-	URLs   []string       // of members of the group to join
-	Voter  bool           // whether this member is to have a vote
-	Source *status.Source // of this member
-	Poller *status.Poller
-	Leader *status.LeaderWatch
-	Leads  func() bool                                                         // whether this member is the master
-	Add    func(ctx context.Context, n score.NewMember, byOperator bool) error // adds a member, at the master
-	End    func(error)                                                         // ends the member
-	Scale  func(time.Duration) time.Duration
-	Logger *slog.Logger
+	Places []address.Place // where members of the group to join are
+	Voter  bool            // whether this member is to have a vote
+	// Replace has it take the place of a dead member with its id.
+	Replace bool
+	Source  *status.Source // of this member
+	Poller  *status.Poller
+	Leader  *status.LeaderWatch
+	Leads   func() bool                                                         // whether this member is the master
+	Add     func(ctx context.Context, n score.NewMember, byOperator bool) error // adds a member, at the master
+	End     func(error)                                                         // ends the member
+	Scale   func(time.Duration) time.Duration
+	Logger  *slog.Logger
 
 	lastErr string // that was logged
 }
@@ -61,12 +67,12 @@ type Loop struct {
 func (j *Loop) Run(ctx context.Context) {
 	var checking sync.WaitGroup
 	defer checking.Wait()
-	if j.Source.Store.Existing && len(j.URLs) > 0 {
+	if j.Source.Store.Existing && len(j.Places) > 0 {
 		checking.Go(func() { j.checkGroup(ctx) })
 	}
 	self := score.NewMember{
 		ID: peer.MemberID(j.Source.Self), Peer: j.Source.Peer, URL: j.Source.URL, Voter: j.Voter,
-		Instance: j.Source.Store.Instance(),
+		Instance: j.Source.Store.Instance(), Replace: j.Replace,
 	}
 	for {
 		pause := joinPause
@@ -105,7 +111,7 @@ func (j *Loop) logOnce(log func(string, ...any), msg string, err error) {
 // isFinal reports whether the group has refused, and would refuse again.
 func isFinal(err error) bool {
 	switch score.CodeOf(err) {
-	case score.IDConflict, score.InvalidEvent, score.Forbidden, score.Unauthorized:
+	case score.IDConflict, score.InvalidEvent, score.Forbidden, score.Unauthorized, score.UnsupportedFormat:
 		return true
 	}
 	return false
@@ -134,8 +140,8 @@ func (j *Loop) certified(has *status.Place) bool {
 	return role == pki.Voter || role == pki.Nonvoter && !has.Voter
 }
 
-// join asks the master to add this member, at the addresses where it may be, and then the
-// members of URLs. A member that moved cannot be reached by the master, but can
+// join asks the master to add this member, at the addresses where it may be, and then at
+// those of Places. A member that moved cannot be reached by the master, but can
 // reach the others.
 func (j *Loop) join(ctx context.Context, self score.NewMember) error {
 	ctx, cancel := context.WithTimeout(ctx, j.Scale(Timeout))
@@ -158,12 +164,49 @@ func (j *Loop) join(ctx context.Context, self score.NewMember) error {
 			return last
 		}
 	}
-	for _, url := range j.URLs {
+	urls, err := address.URLs(ctx, net.DefaultResolver, j.Places)
+	if err != nil {
+		last = err
+	}
+	for _, url := range urls {
 		if last = j.joinAt(ctx, url, body); last == nil || isFinal(last) {
 			return last
 		}
 	}
+	j.find(ctx, urls)
 	return last
+}
+
+// find asks the frontends at urls for the peer addresses that they know, and who is there.
+// Members that have all moved have no master, and know no address of each other.
+func (j *Loop) find(ctx context.Context, urls []string) {
+	ctx, cancel := context.WithTimeout(ctx, j.Poller.Timeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for _, url := range urls {
+		asking.Go(func() {
+			group, err := j.groupAt(ctx, url)
+			if err != nil {
+				return
+			}
+			for _, f := range group.Frontends[:min(len(group.Frontends), maxFound)] {
+				if f.Peer != j.Source.Peer {
+					asking.Go(func() { j.Poller.Meet(ctx, f.Peer) })
+				}
+			}
+		})
+	}
+	asking.Wait()
+}
+
+// groupAt returns the group as the frontend at url sees it.
+func (j *Loop) groupAt(ctx context.Context, url string) (group score.Frontends, err error) {
+	resp, err := j.request(ctx, http.MethodGet, url, "/v1/frontends", nil)
+	if err != nil {
+		return group, err
+	}
+	defer resp.Body.Close()
+	return group, json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), &group)
 }
 
 // joinAt asks to join over the HTTP interface of a member.
@@ -220,22 +263,31 @@ func (e *GroupError) Error() string {
 		e.URL, e.Found, e.Dir, e.Has)
 }
 
-// checkGroup asks once, at the addresses of URLs, for the group there. It ends a
-// member that has the data of another one, which would do nothing with these addresses.
-// Where members authenticate each other, those of another group cannot prove what they
-// say, so that is only logged. And if another group answers in the place of a member,
-// that member has lost its data; those who have theirs must go on.
+// checkGroup asks once, at the addresses of Places, for the group there. It ends a member that
+// has the data of another one, which would do nothing with these addresses. Where members
+// authenticate each other, those of another group cannot prove what they say, and who has
+// joined or may join may lie, so that is only logged. And if another group answers in the place
+// of a member, that member has lost its data; those who have theirs must go on.
 func (j *Loop) checkGroup(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, j.Poller.Timeout)
 	defer cancel()
-	for _, url := range j.URLs {
-		found, at, err := j.storeAt(ctx, url)
-		own := j.Source.Machine.Incarnation()
+	urls, err := address.URLs(ctx, net.DefaultResolver, j.Places)
+	if err != nil {
+		j.Logger.Warn("some of the addresses to join are not known", "err", err)
+	}
+	for _, url := range urls {
+		by, at, err := j.storeAt(ctx, url)
+		found, own := by.Incarnation, j.Source.Machine.Incarnation()
 		switch _, refused := errors.AsType[*pki.CertificateError](err); {
 		case refused:
 			j.Logger.Error("an address to join shows no certificate of this frontend's group; is it another group's?",
 				"url", url, "err", err)
-		case found != "" && own != "" && found != own && !j.isMember(at):
+		case found == "" || own == "" || found == own || j.isMember(at):
+		case !j.Poller.Believes(by):
+			j.Logger.Error("a frontend at an address to join says that it is of another group; "+
+				"it is no voter of this one, so it is not believed",
+				"url", url, "member", by.Member, "found", found, "want", own)
+		default:
 			j.End(&GroupError{j.Source.Store.Dir(), url, own, found})
 		}
 	}
@@ -248,23 +300,19 @@ func (j *Loop) isMember(addr string) bool {
 	})
 }
 
-// storeAt returns the incarnation of the store of the group that has a frontend at url,
-// and the peer address of the member that reports it; "" if none does.
-func (j *Loop) storeAt(ctx context.Context, url string) (incarnation, at string, err error) {
-	resp, err := j.request(ctx, http.MethodGet, url, "/v1/frontends", nil)
+// storeAt returns the status of a member of the group that has a frontend at url, which
+// reports the incarnation of the store, and its peer address; both empty if none does.
+func (j *Loop) storeAt(ctx context.Context, url string) (by status.Status, at string, err error) {
+	group, err := j.groupAt(ctx, url)
 	if err != nil {
-		return "", "", err
-	}
-	defer resp.Body.Close()
-	var group score.Frontends
-	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), &group); err != nil {
-		return "", "", err
+		return by, "", err
 	}
 	for _, f := range group.Frontends {
 		s, err := j.Poller.Ask(ctx, f.Peer)
+		j.Poller.Heed(f.Peer, s, err)
 		if err == nil && s.Incarnation != "" || ctx.Err() != nil {
-			return s.Incarnation, f.Peer, err
+			return s, f.Peer, err
 		}
 	}
-	return "", "", nil
+	return by, "", nil
 }

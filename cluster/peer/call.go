@@ -28,8 +28,22 @@ func (p *Port) RoundTrip(r *http.Request) (*http.Response, error) {
 // Call sends a request to the member at addr and decodes its JSON answer into answer,
 // unless that is nil. A body is JSON. The error is a *score.Problem if the answer is one;
 // it is a *RemovedError around that if the answering member does not know this one as a
-// member.
+// member, and a *SupersededError if the store of this one has ended there.
 func (p *Port) Call(ctx context.Context, addr, method, path string, body io.Reader, answer any) error {
+	return call(ctx, p.client.Load(), addr, method, path, body, answer)
+}
+
+// AskAnyone sends a GET request to the frontend of the group at addr, even if it is
+// another one than the configuration has there.
+func (p *Port) AskAnyone(ctx context.Context, addr, path string, answer any) error {
+	client := newClient(func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return p.connect(ctx, addr, "", []byte{ProtocolHTTP})
+	})
+	defer client.CloseIdleConnections()
+	return call(ctx, client, addr, http.MethodGet, path, nil, answer)
+}
+
+func call(ctx context.Context, by http.RoundTripper, addr, method, path string, body io.Reader, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
 	if err != nil {
 		return err
@@ -37,7 +51,7 @@ func (p *Port) Call(ctx context.Context, addr, method, path string, body io.Read
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := p.RoundTrip(req)
+	resp, err := by.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -45,9 +59,9 @@ func (p *Port) Call(ctx context.Context, addr, method, path string, body io.Read
 	if resp.StatusCode != http.StatusOK {
 		problem := new(score.Problem)
 		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), problem); err != nil || problem.Code == "" {
-			return withRemoved(resp.Header, fmt.Errorf("the member at %s answered %s", addr, resp.Status))
+			return withReason(resp.Header, fmt.Errorf("the member at %s answered %s", addr, resp.Status))
 		}
-		return withRemoved(resp.Header, problem)
+		return withReason(resp.Header, problem)
 	}
 	if answer == nil {
 		_, err = io.Copy(io.Discard, resp.Body)
@@ -82,12 +96,40 @@ type RemovedError struct {
 func (e *RemovedError) Error() string { return e.Err.Error() }
 func (e *RemovedError) Unwrap() error { return e.Err }
 
-// withRemoved returns err, or a *RemovedError if an answer's header has the index of one.
-func withRemoved(h http.Header, err error) error {
+// supersededHeader is on the answer to a member of the group that there was before this one
+// was recovered. It has the incarnation of the store in this group.
+const supersededHeader = "Laurel-Superseded"
+
+// SupersededError is the error of a call that WriteSuperseded answered.
+type SupersededError struct {
+	Incarnation string // of the store at the answering member
+	Err         error
+}
+
+func (e *SupersededError) Error() string { return e.Err.Error() }
+func (e *SupersededError) Unwrap() error { return e.Err }
+
+// withReason returns err, or a *RemovedError or a *SupersededError if an answer's header has
+// what makes it one.
+func withReason(h http.Header, err error) error {
+	if incarnation := h.Get(supersededHeader); score.ValidLineage(incarnation) {
+		return &SupersededError{incarnation, err}
+	}
 	if index, bad := strconv.ParseUint(h.Get(removedHeader), 10, 64); bad == nil {
 		return &RemovedError{index, err}
 	}
 	return err
+}
+
+// WriteSuperseded answers a call of a member whose store is in an incarnation that has ended
+// here, where it is in another one. It closes the connection, which may be older than the
+// certificate by which this member is believed.
+func WriteSuperseded(w http.ResponseWriter, incarnation string) {
+	w.Header().Set("Connection", "close")
+	w.Header().Set(supersededHeader, incarnation)
+	WriteProblem(w, score.Problemf(score.Forbidden,
+		"the group was recovered without this frontend, and the store is in "+
+			"the incarnation %s", incarnation))
 }
 
 // WriteRemoved answers a call of a member that is not in the committed configuration of

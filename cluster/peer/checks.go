@@ -17,6 +17,7 @@ import (
 const (
 	reasonTerm          = "term"          // see MaxTermStep
 	reasonEntries       = "entries"       // they do not follow each other, or are of no known type
+	reasonUnreadable    = "unreadable"    // the state machine cannot parse a command
 	reasonConfiguration = "configuration" // it cannot be decoded
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
 	reasonSender        = "sender"        // it has no vote, or is not the sender that the message names
@@ -64,6 +65,14 @@ func Servers(r *raft.Raft) []raft.Server { return r.GetConfiguration().Configura
 // Find returns the server with an id.
 func Find(servers []raft.Server, id raft.ServerID) (s raft.Server, ok bool) {
 	if i := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == id }); i >= 0 {
+		return servers[i], true
+	}
+	return s, false
+}
+
+// FindID returns the server of the member with an id.
+func FindID(servers []raft.Server, id string) (s raft.Server, ok bool) {
+	if i := slices.IndexFunc(servers, func(s raft.Server) bool { return MemberID(s.ID) == id }); i >= 0 {
 		return servers[i], true
 	}
 	return s, false
@@ -168,7 +177,12 @@ func (t *Transport) checkEntries(r *raft.AppendEntriesRequest) (reason string, e
 			return reasonEntries, fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)
 		}
 		switch e.Type {
-		case raft.LogCommand, raft.LogNoop, raft.LogBarrier:
+		case raft.LogNoop, raft.LogBarrier:
+		case raft.LogCommand:
+			if err := t.config.CheckCommand(e.Data); err != nil {
+				return reasonUnreadable, fmt.Errorf(
+					"entry %d: %w; run the version of laurel that the other frontends run", e.Index, err)
+			}
 		case raft.LogConfiguration:
 			if err := checkConfiguration(e.Data, e.Index); err != nil {
 				return reasonConfiguration, err

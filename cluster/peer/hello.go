@@ -123,7 +123,9 @@ func readPeerHello(end string, c *conn) (*hello, error) {
 		return nil, err
 	}
 	form := helloForm(end, c.peer.Member, exported)
-	return readHello(c, func(key ed25519.PublicKey, signature []byte) bool { return ed25519.Verify(key, form, signature) })
+	return readHello(c, func(key ed25519.PublicKey, signature []byte) bool {
+		return ed25519.Verify(key, form, signature)
+	})
 }
 
 // dialHello exchanges the hellos of a dialed connection.

@@ -143,11 +143,11 @@ func rosterOf(t testing.TB) *access.State {
 		At: time.Unix(1e9, 0).UTC(), By: "f1", Sworn: &access.SwornChange{Found: &access.Founding{
 			Operator: publicKey(9), Name: "getafix", Frontend: access.RosterEntry{Name: "f1", Key: publicKey(1)},
 		}},
-	}})
+	}}, access.OldestFormat)
 	if p == nil {
 		s, _, p = s.Apply(&access.Change{At: time.Unix(1e9, 0).UTC(), By: "f1", Setting: &access.Setting{
 			Name: access.SettingLineage, Value: "games",
-		}})
+		}}, access.OldestFormat)
 	}
 	if p != nil {
 		t.Fatal(p)
@@ -169,7 +169,7 @@ func signedIn(t testing.TB, by byte, number uint64, name string, key byte) *acce
 
 func TestOnlyTheKeyOfTheRosterSpeaksForAFrontend(t *testing.T) {
 	s := rosterOf(t)
-	s, _, p := s.ApplySigned(signedIn(t, 9, 5, "f2", 2))
+	s, _, p := s.ApplySigned(signedIn(t, 9, 5, "f2", 2), access.OldestFormat)
 	if p != nil {
 		t.Fatal(p)
 	}

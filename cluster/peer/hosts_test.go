@@ -28,7 +28,7 @@ func TestNoRequestOfABrowserBeginsAProtocol(t *testing.T) {
 }
 
 func TestAnOpenPeerPortTakesOnlyRequestsThatNameIt(t *testing.T) {
-	p, err := Listen(Config{Address: "localhost:0", ServerID: "f1@one"})
+	p, err := Listen(Config{Address: "localhost:0", ServerID: "f1@one", HandshakeTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -254,6 +254,9 @@ func (t *Transport) check(from pki.Holder, request any) error {
 		return nil // Raft answers with its own term and ignores the rest of the request
 	}
 	if reason, err := t.checkRequest(request); err != nil {
+		if reason == reasonUnreadable && t.config.Unreadable != nil {
+			t.config.Unreadable(MemberID(raft.ServerID(from.Member)))
+		}
 		return t.refuse(reason, err)
 	}
 	term := termOf(request)
@@ -273,7 +276,11 @@ func (t *Transport) check(from pki.Holder, request any) error {
 
 // refuse counts a refused message, and returns its error.
 func (t *Transport) refuse(reason string, err error) error {
-	t.refusals.Note(slog.LevelWarn, reason, "refused a raft message of another member", "err", err)
+	level := slog.LevelWarn
+	if reason == reasonTransfer && t.config.Stopping() {
+		level = slog.LevelDebug // Raft follows nobody any more, and the master may not know yet
+	}
+	t.refusals.Note(level, reason, "refused a raft message of another member", "err", err)
 	return err
 }
 

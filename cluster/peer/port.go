@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,10 +54,14 @@ type Config struct {
 	ServerID raft.ServerID  // of this member
 	Auth     *Authenticator // nil if members do not authenticate each other
 	// Needs has the role that each protocol needs, but for HTTP.
-	Needs  map[byte]pki.Role
+	Needs map[byte]pki.Role
+	// Moved returns where the member is that the configuration has at an address; nil means
+	// that none has moved.
+	Moved  func(addr string) string
 	Dial   Dialer   // nil means a net.Dialer
 	Listen Listener // nil means net.Listen
-	// HandshakeTimeout is for the connections that come in. 0 means the constant.
+	// HandshakeTimeout is for the connections that come in, and for the header of each HTTP request
+	// on them. 0 means the constant.
 	HandshakeTimeout time.Duration
 }
 
@@ -94,6 +97,9 @@ func Listen(c Config) (*Port, error) {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
+	if c.Moved == nil {
+		c.Moved = func(addr string) string { return addr }
+	}
 	l, err := c.Listen("tcp", cmp.Or(c.Bind, c.Address))
 	if err != nil {
 		return nil, err
@@ -108,12 +114,12 @@ func Listen(c Config) (*Port, error) {
 		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, httpBacklog),
 		open: map[*conn]struct{}{},
 		server: &http.Server{
-			ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, ReadTimeout: requestTimeout,
-			IdleTimeout: httpIdleTimeout,
+			ConnContext: withPeer, ReadHeaderTimeout: cmp.Or(c.HandshakeTimeout, HandshakeTimeout),
+			ReadTimeout: requestTimeout, IdleTimeout: httpIdleTimeout,
 		},
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.client.Store(p.newClient())
+	p.client.Store(newClient(p.connectHTTP))
 	go p.accept()
 	return p, nil
 }
@@ -131,11 +137,15 @@ func (c *Config) reached(l net.Listener) (Addr, error) {
 	return Addr(net.JoinHostPort(host, port)), err
 }
 
-func (p *Port) newClient() *http.Transport {
+// connectHTTP connects to the member that the configuration has at addr, or to any frontend there
+// if it has none.
+func (p *Port) connectHTTP(ctx context.Context, _, addr string) (net.Conn, error) {
+	return p.connect(ctx, p.config.Moved(addr), p.config.Auth.memberAt(addr), []byte{ProtocolHTTP})
+}
+
+func newClient(dial Dialer) *http.Transport {
 	return &http.Transport{
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return p.connect(ctx, addr, p.config.Auth.memberAt(addr), []byte{ProtocolHTTP})
-		},
+		DialContext:         dial,
 		MaxIdleConnsPerHost: maxIdleHTTPConns,
 		IdleConnTimeout:     httpIdleTimeout / 2,
 		DisableCompression:  true,
@@ -144,7 +154,7 @@ func (p *Port) newClient() *http.Transport {
 
 // Reconnect makes the next requests to other members use new connections, on which this
 // member presents its present certificate.
-func (p *Port) Reconnect() { p.client.Swap(p.newClient()).CloseIdleConnections() }
+func (p *Port) Reconnect() { p.client.Swap(newClient(p.connectHTTP)).CloseIdleConnections() }
 
 // Addr returns the address on which the other members reach the port.
 func (p *Port) Addr() net.Addr { return p.address }
@@ -160,7 +170,7 @@ type conn struct {
 	peer pki.Holder
 	// witness is what the peer has said in its hello; nil until it has been admitted or refused.
 	witness atomic.Pointer[hello]
-	// protocol and dialed say what the connection is for, once that is known.
+	// protocol and dialed are the purpose of the connection, once that is known.
 	protocol byte
 	dialed   bool
 	// rejectedSince is the time in ns since which the peer's certificate is no longer
@@ -193,7 +203,7 @@ func (c *conn) Close() error {
 
 // Dial connects to the member to at addr for a protocol.
 func (p *Port) Dial(ctx context.Context, addr string, to raft.ServerID, protocol byte) (net.Conn, error) {
-	return p.connect(ctx, addr, to, Preamble(protocol, to))
+	return p.connect(ctx, p.config.Moved(addr), to, Preamble(protocol, to))
 }
 
 // connect connects to the member to at addr, or to any member there if to is "".
@@ -264,81 +274,6 @@ func (p *Port) route(c *conn) {
 	}
 }
 
-// greet authenticates the dialing member and reads the preamble. It returns the channel
-// of the connection's protocol.
-func (p *Port) greet(c *conn) (chan net.Conn, error) {
-	defer p.config.Auth.addPending(c)()
-	deadline := time.Now().Add(cmp.Or(p.config.HandshakeTimeout, HandshakeTimeout))
-	if err := p.config.Auth.serverHandshake(p.ctx, c, deadline); err != nil {
-		return nil, err
-	}
-	c.SetReadDeadline(deadline)
-	protocol, err := p.readPreamble(c)
-	if err == nil && c.witness.Load() == nil {
-		err = p.config.Auth.admitWitness(c, new(hello))
-	}
-	if err != nil {
-		return nil, err
-	}
-	// A removed member may still use HTTP, where it is told that it was removed.
-	if protocol != ProtocolHTTP && p.config.Auth.Removed(raft.ServerID(c.peer.Member)) {
-		p.config.Auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
-		return nil, errRemoved
-	}
-	if err := p.checkSender(c, protocol); err != nil {
-		p.config.Auth.refuse(pki.WrongRole, c.raw.RemoteAddr(), err)
-		return nil, err
-	}
-	if err := p.config.Auth.admitStanding(c, protocol, false); err != nil {
-		return nil, err
-	}
-	switch protocol {
-	case ProtocolRaft:
-		return p.raft, nil
-	case ProtocolPush:
-		return p.push, nil
-	}
-	return p.http, nil
-}
-
-// Preamble returns the first bytes of a connection that carries Raft or the push
-// protocol. They name the member that the connection is for, and any other member closes
-// it. Raft's messages do not name their receiver: without this, a new member at an
-// address that the configuration still has for another one would be counted as that one.
-func Preamble(protocol byte, to raft.ServerID) []byte {
-	return append([]byte{protocol, byte(len(to))}, to...)
-}
-
-var errPreamble = errors.New("the connection is not for this member")
-
-func (p *Port) readPreamble(r io.Reader) (protocol byte, err error) {
-	var b [256]byte
-	if _, err := io.ReadFull(r, b[:1]); err != nil {
-		return 0, err
-	}
-	if c, ok := r.(*conn); ok && b[0] == protocolHello && p.config.Auth.answersHello(c) {
-		if err := p.config.Auth.acceptHello(c); err != nil {
-			return 0, err
-		}
-		if _, err := io.ReadFull(r, b[:1]); err != nil {
-			return 0, err
-		}
-	}
-	switch protocol = b[0]; protocol {
-	case ProtocolHTTP:
-		return protocol, nil
-	case ProtocolRaft, ProtocolPush:
-		if _, err := io.ReadFull(r, b[:1]); err != nil {
-			return 0, err
-		}
-		id := b[1 : 1+int(b[0])]
-		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.config.ServerID {
-			return protocol, nil
-		}
-	}
-	return 0, errPreamble
-}
-
 // HandleHTTP serves HTTP requests of other members with h until the port is closed. It
 // may be called once. Where members do not authenticate each other, only requests that
 // name this member's host are served.
@@ -390,34 +325,4 @@ func (p *Port) Close() error {
 	}
 	p.client.Load().CloseIdleConnections()
 	return err
-}
-
-// layer is the listener of one protocol behind the port.
-type layer struct {
-	*Port
-	conns  chan net.Conn
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-func (p *Port) layer(conns chan net.Conn) *layer {
-	l := &layer{Port: p, conns: conns}
-	l.ctx, l.cancel = context.WithCancel(p.ctx)
-	return l
-}
-
-// Accept waits for a connection.
-func (l *layer) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.ctx.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-// Close stops the layer. It leaves the port open for the other protocols.
-func (l *layer) Close() error {
-	l.cancel()
-	return nil
 }

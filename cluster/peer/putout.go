@@ -12,7 +12,7 @@ const reasonPutOut = "put_out"
 
 // putOut returns why a connection with a member must not be used for a protocol, or nil.
 // protocol is 0 while it is not known. A member that is distrusted is sent entries, and
-// it can say what it likes by HTTP, where nothing is done because of who says it.
+// it can claim anything by HTTP, where nothing is done because of who says it.
 func (a *Authenticator) putOut(peer pki.Holder, protocol byte, dialed bool) error {
 	if a == nil || a.Distrusts == nil {
 		return nil

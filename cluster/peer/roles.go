@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -41,6 +42,23 @@ func (a *Authenticator) Role(h pki.Holder) pki.Role {
 		return min(h.Role, pki.Nonvoter)
 	}
 	return h.Role
+}
+
+// MayRecover reports whether the holder of a certificate is believed that it has made a new
+// group of what this one had, without this member. A recovered voter keeps its id and gets
+// another instance, which is in no configuration here. Nobody else's word counts against a
+// leader that this member follows: a removed voter may still hold the authority's key, and
+// makes certificates with it.
+func (a *Authenticator) MayRecover(h pki.Holder) bool {
+	if h.Role < pki.Voter {
+		return false
+	}
+	if role := a.Role(h); role != pki.Joiner {
+		return role >= pki.Voter
+	}
+	return slices.ContainsFunc(a.Servers(), func(s raft.Server) bool {
+		return s.Suffrage == raft.Voter && MemberID(s.ID) == MemberID(raft.ServerID(h.Member))
+	})
 }
 
 // checkSender returns an error unless the peer of an accepted connection may use it for a

@@ -39,6 +39,11 @@ type TransportConfig struct {
 	ElectionTimeout   time.Duration // Raft's
 	MaxEntry          int           // bounds the data of a log entry, in bytes
 	Full              func() bool   // reports whether the log has no room for entries now
+	// CheckCommand returns why the state machine cannot parse the command of an entry, or
+	// nil. Applying such a command ends a member for good, so none is appended.
+	CheckCommand func(data []byte) error
+	// Unreadable is called with the sender of a command that cannot be parsed; it may be nil.
+	Unreadable func(name string)
 	// TermReported reports whether a majority of the voters last said that their term is
 	// at least term.
 	TermReported func(term uint64) bool
@@ -56,7 +61,8 @@ type TransportConfig struct {
 	Holds func(id raft.ServerID, index, term uint64)
 	// Go runs a function on a goroutine that the member waits for when it closes.
 	Go func(func())
-	// Stopping reports whether this member is stopping: lost connections are then no news.
+	// Stopping reports whether this member is stopping: lost connections, and requests to take
+	// over, are then no news.
 	Stopping func() bool
 	Stopped  <-chan struct{}        // closed when Raft has stopped
 	Refused  *prometheus.CounterVec // laurel_raft_refused_total
@@ -100,8 +106,8 @@ func NewTransport(ctx context.Context, c TransportConfig) *Transport {
 		NetworkTransport: newNetworkTransport(&dialingLayer{StreamLayer: layer, closed: make(chan struct{})}, &c),
 		config:           c, layer: layer, ctx: ctx,
 		calls: make(chan raft.RPC), beat: make(chan raft.RPC, 1), opened: make(chan struct{}),
-		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer,
-			reasonForgot, reasonSender),
+		refusals: NewRefusals(c.Refused, c.Logger, reasonTerm, reasonEntries, reasonUnreadable, reasonConfiguration,
+			reasonTransfer, reasonForgot, reasonSender),
 		steps: rate.Sometimes{Interval: c.ApproachPause},
 		acks:  acks{round: c.Round, pause: c.RoundPause},
 	}
