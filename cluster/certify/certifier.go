@@ -37,24 +37,36 @@ type Config struct {
 	Leads func() bool // reports whether this frontend is the master
 	// Propose appends the seal of a number to the log, and returns when it is applied.
 	Propose func(ctx context.Context, number uint64) error
+	// Compare is called with the answers that have changed in each new round, as they are
+	// at its revision; nil for one that is gone.
+	Compare func(revision uint64, answers map[string][]byte)
 	// GoBack is called when this frontend must leave its history after a round; see
 	// witness.Node.GoBack. It may be called again.
-	GoBack  func(to witness.Head)
-	Metrics prometheus.Registerer
-	Logger  *slog.Logger
+	GoBack func(to witness.Head)
+	// StartOver is called when this frontend must leave everything, because its state at a round
+	// was another one than that of a quorum; see witness.Node.Altered.
+	StartOver func(round uint64)
+	Metrics   prometheus.Registerer
+	Logger    *slog.Logger
 }
 
 // Certifier takes part in certificates, in a sworn group. Its methods may be called by any
 // goroutine; those for readers return a problem in a group that is not sworn.
 type Certifier struct {
 	Config
+	acts    atomic.Pointer[Config] // Config; a spy replaces its Send, Propose and GoBack
 	metrics metrics
 	wake    chan struct{} // of Run
 	seals   seals
 	inbox   inbox
 	running sync.WaitGroup
 
-	shown    atomic.Pointer[shown]
+	kept     chan kept
+	digested atomic.Pointer[witness.Digest] // for the node
+	compared atomic.Uint64                  // the newest round with equal digests
+
+	shown    atomic.Pointer[publication]
+	waiting  atomic.Int64 // calls of Prove
 	verdicts atomic.Pointer[[]witness.Verdict]
 	cosigned atomic.Pointer[witness.Head]
 
@@ -82,9 +94,10 @@ func New(config Config) (*Certifier, error) {
 	c := &Certifier{
 		Config: config, key: key, wake: make(chan struct{}, 1), outboxes: map[string]*outbox{},
 		seals: seals{wake: make(chan struct{}, 1), first: map[uint64]time.Time{}},
-		inbox: inbox{mail: map[string]*mail{}},
+		inbox: inbox{mail: map[string]*mail{}}, kept: make(chan kept),
 	}
-	c.shown.Store(&shown{changed: make(chan struct{})})
+	c.acts.Store(&c.Config)
+	c.shown.Store(&publication{changed: make(chan struct{})})
 	if saved, err := c.State.Load(); err == nil { // otherwise Run says that it is lost
 		if cosigned, err := witness.Cosigned(key, saved); err == nil {
 			c.cosigned.Store(&cosigned)

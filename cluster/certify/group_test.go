@@ -36,9 +36,9 @@ type entry struct {
 // world is a group of certifiers in virtual time, with one log.
 type world struct {
 	t      *testing.T
-	lost   func(from, to string) bool // whether a message is lost
-	fails  func(number uint64) error  // of a proposal
 	mu     sync.Mutex
+	lost   func(from, to string) bool // whether a message is lost; called with mu held, and so is fails
+	fails  func(number uint64) error  // of a proposal
 	log    []entry
 	master string
 	roster *access.State
@@ -108,6 +108,8 @@ func newWorld(t *testing.T, n int) *world {
 	w.setRoster(ids...)
 	for _, id := range ids {
 		w.fronts[id] = &front{world: w, id: id, key: w.keys[id], disk: &disk{}}
+	}
+	for _, id := range ids {
 		w.fronts[id].start()
 	}
 	t.Cleanup(func() {
@@ -130,6 +132,20 @@ func (w *world) setRoster(ids ...string) {
 	w.roster = s
 }
 
+// setLost sets which messages are lost from now on. Some are on their way.
+func (w *world) setLost(lost func(from, to string) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = lost
+}
+
+// setFails sets which proposals fail from now on.
+func (w *world) setFails(fails func(number uint64) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fails = fails
+}
+
 func (w *world) setMaster(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,7 +153,7 @@ func (w *world) setMaster(id string) {
 }
 
 // policy is that of a reader.
-func (w *world) policy() *witness.Policy { return policyOf(w.access()) }
+func (w *world) policy() *witness.Policy { return PolicyOf(w.access()) }
 
 func (w *world) access() *access.State {
 	w.mu.Lock()
@@ -193,6 +209,7 @@ func (f *front) start() {
 			defer f.world.mu.Unlock()
 			return f.world.master == f.id
 		},
+		Compare: func(uint64, map[string][]byte) {},
 		Metrics: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -201,6 +218,7 @@ func (f *front) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	f.world.mu.Lock()
+	f.machine.apply(f.world.log) // what others have appended meanwhile; later entries come by append
 	f.Certifier = c
 	f.stop = func() { cancel(); <-done }
 	f.world.mu.Unlock()
@@ -233,7 +251,10 @@ func (f *front) peers() map[string]string {
 // propose is the log of a master.
 func (f *front) propose(_ context.Context, number uint64) error {
 	time.Sleep(latency)
-	if err := f.world.fails(number); err != nil {
+	f.world.mu.Lock()
+	err := f.world.fails(number)
+	f.world.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	f.world.append(entry{seal: number})
@@ -253,7 +274,10 @@ func (f *front) deliver(ctx context.Context, addr string, message []byte) error 
 	}
 	f.world.mu.Unlock()
 	time.Sleep(latency)
-	if c == nil || f.world.lost(f.id, addr) {
+	f.world.mu.Lock()
+	lost := c == nil || f.world.lost(f.id, addr)
+	f.world.mu.Unlock()
+	if lost {
 		return errors.New("lost")
 	}
 	return c.Deliver(f.id, message)
@@ -303,6 +327,8 @@ type machine struct {
 	edge    merkle.Edge
 	sealed  []*Sealed
 	memory  int // the first of sealed that is in memory
+	// outdated means that the answers of the newest round have an older format.
+	outdated bool
 }
 
 func newMachine() *machine {
@@ -326,6 +352,7 @@ func (m *machine) apply(log []entry) {
 }
 
 func (m *machine) seal() {
+	m.outdated = false
 	hashes, kept := map[string]witness.Hash{}, map[string]string{}
 	for key := range m.changed {
 		if hashes[key] = (witness.Hash{}); m.bodies[key] != "" {
@@ -364,6 +391,12 @@ func (m *machine) Unsealed() (int, uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.changed), m.edge.Size + 1
+}
+
+func (m *machine) Outdated() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.outdated
 }
 
 func (m *machine) Wake() <-chan struct{} { return m.wake }

@@ -15,6 +15,8 @@ type Machine interface {
 	// Wake returns the channel that receives a value when what Unsealed returns has changed.
 	// It has one consumer.
 	Wake() <-chan struct{}
+	// Outdated reports whether the newest round has an older format than present answers.
+	Outdated() bool
 	// Sealed returns the rounds with a number or a larger one that are in memory, in order.
 	Sealed(from uint64) []*Sealed
 	// Heads returns the heads of the rounds with a number or a larger one, in order, as far
@@ -32,6 +34,9 @@ type Sealed struct {
 	Head    witness.Head   // with the round
 	Path    []witness.Hash // of the round in the tree of rounds
 	Answers *witness.Answers
+	// Changed are the bodies of the answers that have changed in the round, as far as they
+	// are kept; nil for one that is gone.
+	Changed map[string][]byte
 	// Body returns the body of an answer in this round, if that is kept.
 	Body func(key string) (body []byte, known bool)
 }
@@ -46,9 +51,11 @@ type machineOf struct {
 
 func (m machineOf) Sealed(from uint64) (list []*Sealed) {
 	for _, s := range m.Log.Sealed(from) {
-		list = append(list, &Sealed{s.Round, s.Head, s.Path, s.Answers, s.Body})
+		list = append(list, &Sealed{s.Round, s.Head, s.Path, s.Answers, s.Changed(), s.Body})
 	}
 	return list
 }
+
+func (m machineOf) Outdated() bool { return m.machine.Outdated() }
 
 func (m machineOf) Answer(key string) ([]byte, error) { return m.machine.Answer(key) }

@@ -34,8 +34,12 @@ func (c *Certifier) register() {
 			}
 			return time.Since(at).Seconds()
 		})
+	gauge("laurel_compared_round",
+		"The newest round at which a quorum of frontends had the same digest of their whole states; 0 without one.",
+		nil,
+		func() float64 { return float64(c.compared.Load()) })
 	for _, fault := range []witness.Fault{
-		witness.Convicted, witness.Diverged, witness.Silent, witness.Forgot, witness.Split,
+		witness.Convicted, witness.Diverged, witness.Altered, witness.Silent, witness.Forgot, witness.Split,
 	} {
 		gauge("laurel_verdicts", "Verdicts that stand against frontends of a sworn group, by fault.",
 			prometheus.Labels{"fault": string(fault)}, func() float64 {

@@ -80,7 +80,7 @@ func (c *Certifier) deliver(ctx context.Context, box *outbox) {
 		addr, message := box.addr, box.message
 		box.mu.Unlock()
 		one, cancel := context.WithTimeout(ctx, sendTimeout)
-		if err := c.Send(one, addr, message); err != nil {
+		if err := c.acts.Load().Send(one, addr, message); err != nil {
 			c.Logger.Debug("notes were not delivered", "address", addr, "err", err)
 		}
 		cancel()

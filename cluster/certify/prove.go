@@ -3,6 +3,7 @@ package certify
 import (
 	"context"
 	"crypto/sha256"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -13,15 +14,18 @@ import (
 const (
 	// proveTimeout is how long Prove waits for the next certificate.
 	proveTimeout = 2 * time.Second
+	// maxProveWaits is how many calls of Prove wait at once. Any client may ask for answers
+	// that change all the time, and all that wait try again at the same moment.
+	maxProveWaits = 256
 	// maxProofs and maxProofBytes bound the proofs, with their answers, that are kept of a
 	// round.
 	maxProofs     = 4096
 	maxProofBytes = 16 << 20
 )
 
-// shown is what readers are shown: the newest certified round of the own history, with the
+// publication is what readers are shown: the newest certified round of the own history, with the
 // newest certificate that there is of it.
-type shown struct {
+type publication struct {
 	sealed  *Sealed       // nil if no round is certified yet, or if none may be shown
 	strays  bool          // the own history is not the certified one
 	note    []byte        // the certificate
@@ -36,8 +40,8 @@ type shown struct {
 //
 // An answer that has changed since that round, and that is not kept as it was, is held back
 // until the next certificate. The error is a *score.Problem if that takes over two
-// seconds, if nothing is certified yet, if this frontend's history is not the certified
-// one, or if the group is not sworn.
+// seconds or many wait already, if nothing is certified yet, if this frontend's history is
+// not the certified one, or if the group is not sworn.
 func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof string, err error) {
 	waits := false
 	for {
@@ -52,7 +56,14 @@ func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof s
 		if p != nil {
 			return p.body, p.proof + string(s.note), nil
 		}
+		changed := score.Problemf(score.NotReady,
+			"the answer has changed since round %d, which is the newest certified one; retry, or ask another frontend",
+			s.sealed.Round.Number)
 		if !waits { // a context with a timeout costs more than a proof that is known
+			defer c.waiting.Add(-1)
+			if c.waiting.Add(1) > maxProveWaits {
+				return nil, "", changed
+			}
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, proveTimeout)
 			defer cancel()
@@ -61,9 +72,7 @@ func (c *Certifier) Prove(ctx context.Context, key string) (body []byte, proof s
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
-			return nil, "", score.Problemf(score.NotReady,
-				"the answer has changed since round %d, which is the newest certified one; retry, or ask another frontend",
-				s.sealed.Round.Number)
+			return nil, "", changed
 		}
 	}
 }
@@ -76,6 +85,16 @@ func (c *Certifier) Checkpoint() (note []byte, changed <-chan struct{}, err erro
 		return nil, s.changed, c.nothingShown(s)
 	}
 	return s.note, s.changed, nil
+}
+
+// Sample returns the key of a random answer in the newest certified round.
+func (c *Certifier) Sample() (key string, ok bool) {
+	s := c.shown.Load()
+	if s.sealed == nil || s.sealed.Answers.Size() == 0 {
+		return "", false
+	}
+	key, _ = s.sealed.Answers.At(rand.Uint64N(s.sealed.Answers.Size()))
+	return key, true
 }
 
 // Newest returns the number of the newest certified round, 0 if there is none, and the time
@@ -110,12 +129,14 @@ func (c *Certifier) Verdicts() []witness.Verdict {
 }
 
 // nothingShown returns why there is no certified round to show.
-func (c *Certifier) nothingShown(s *shown) *score.Problem {
+func (c *Certifier) nothingShown(s *publication) *score.Problem {
 	switch {
 	case !c.Access().Settings.Sworn:
-		return score.Problemf(score.NotFound, "the group is not sworn, so its frontends certify no answers; ask with GET")
+		return score.Problemf(score.NotFound,
+			"the group is not sworn, so its frontends certify no answers; ask with GET")
 	case s.strays:
-		return score.Problemf(score.NotReady, "the history of this frontend is not the certified one; ask another frontend")
+		return score.Problemf(score.NotReady,
+			"the history of this frontend is not the certified one; ask another frontend")
 	}
 	return score.Problemf(score.NotReady, "no round is certified here yet; retry in a second, or ask another frontend")
 }
@@ -128,7 +149,7 @@ type proved struct {
 
 // prove returns the answer to a key in the round; nil if that has changed since, and is not
 // kept. answer returns the present one.
-func (s *shown) prove(key string, answer func(string) ([]byte, error)) (*proved, error) {
+func (s *publication) prove(key string, answer func(string) ([]byte, error)) (*proved, error) {
 	if p := s.proofs.find(key); p != nil {
 		return p, nil
 	}

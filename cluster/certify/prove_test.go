@@ -2,7 +2,12 @@ package certify
 
 import (
 	"fmt"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"laurel/score"
 )
 
 // newProver returns a certifier with a certified round of n answers.
@@ -15,7 +20,7 @@ func newProver(tb testing.TB, n int) *Certifier {
 	}
 	m.apply([]entry{{seal: 1}})
 	c := &Certifier{Config: Config{Machine: m}}
-	c.shown.Store(&shown{
+	c.shown.Store(&publication{
 		sealed: m.Sealed(1)[0], note: make([]byte, 700), proofs: &proofs{list: map[string]*proved{}},
 	})
 	return c
@@ -32,6 +37,31 @@ func TestAProofThatIsKnownIsCopiedOnly(t *testing.T) {
 			t.Errorf("%s: %v allocations", key, n)
 		}
 	}
+}
+
+func TestNoMoreProofsThanTheBoundWaitForACertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newProver(t, 1)
+		m := c.Machine.(*machine)
+		m.forget()
+		m.applied = 0
+		m.apply([]entry{{key: "scores/A/000000", body: "changed"}})
+		ask := func(after time.Duration) {
+			from := time.Now()
+			_, _, err := c.Prove(t.Context(), "scores/A/000000")
+			if waited := time.Since(from); score.CodeOf(err) != score.NotReady || waited != after {
+				t.Errorf("%v after %s; want not_ready after %s", err, waited, after)
+			}
+		}
+		var waiting sync.WaitGroup
+		for range maxProveWaits {
+			waiting.Go(func() { ask(proveTimeout) })
+		}
+		synctest.Wait()
+		ask(0)
+		waiting.Wait()
+		ask(proveTimeout)
+	})
 }
 
 func BenchmarkProve(b *testing.B) {

@@ -20,6 +20,7 @@ func (c *Certifier) Run(ctx context.Context) {
 	defer c.running.Wait()
 	c.running.Go(func() { c.watch(ctx) })
 	c.running.Go(func() { c.propose(ctx) })
+	c.running.Go(func() { c.digest(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -44,6 +45,9 @@ func (c *Certifier) step(ctx context.Context) {
 		return
 	}
 	c.feed(ctx)
+	if d := c.digested.Swap(nil); d != nil {
+		c.do(ctx, c.node.Digested(*d, now))
+	}
 	c.receive(ctx)
 	now = time.Now()
 	c.do(ctx, c.node.Tick(now))
@@ -53,18 +57,29 @@ func (c *Certifier) step(ctx context.Context) {
 	if c.fed > c.node.Certificate().Size {
 		c.nextAt = earlier(c.nextAt, c.sentAt.Add(witness.SealInterval))
 	}
-	c.seals.want(c.node.WantsSeal(now))
+	c.seals.want(c.node.WantsSeal(now) || c.Machine.Outdated())
 	c.show()
 	verdicts := c.node.Verdicts()
 	c.verdicts.Store(&verdicts)
+	c.compared.Store(c.node.Compared())
 	to, must := c.node.GoBack()
 	c.cosigned.Store(&to)
-	if must && !c.leaving {
+	round := c.node.Altered()
+	switch {
+	case c.leaving:
+	case must:
 		c.leaving = true
 		c.Logger.Error("the history of this frontend is not the one that a quorum has; it certifies nothing any more",
 			"round", to.Size)
-		if c.GoBack != nil {
-			c.GoBack(to)
+		if goBack := c.acts.Load().GoBack; goBack != nil {
+			goBack(to)
+		}
+	case round > 0:
+		c.leaving = true
+		c.Logger.Error("the state of this frontend is not the one that a quorum with the same history has",
+			"round", round)
+		if c.StartOver != nil {
+			c.StartOver(round)
 		}
 	}
 }
@@ -81,7 +96,7 @@ func (c *Certifier) follow() {
 	state := c.Access()
 	if state != c.access {
 		c.access = state
-		if p := policyOf(state); c.policy == nil || p.String() != c.policy.String() {
+		if p := PolicyOf(state); c.policy == nil || p.String() != c.policy.String() {
 			c.policy, c.node = p, nil
 			c.start()
 		}
@@ -92,8 +107,8 @@ func (c *Certifier) follow() {
 	}
 }
 
-// policyOf returns the policy of the frontends in a roster among themselves: it never ends.
-func policyOf(s *access.State) *witness.Policy {
+// PolicyOf returns the policy of the frontends in a roster among themselves: it never ends.
+func PolicyOf(s *access.State) *witness.Policy {
 	p := &witness.Policy{Quorum: witness.LeastQuorum(len(s.Roster)), Until: time.Unix(1<<35, 0)}
 	if s.Settings.Sworn {
 		p.Store = s.Settings.Lineage
@@ -167,6 +182,7 @@ func (c *Certifier) newHeads() (heads []witness.Head) {
 		return c.Machine.Heads(c.fed + 1)
 	}
 	for _, s := range sealed {
+		c.Compare(s.Round.Revision, s.Changed)
 		heads = append(heads, s.Head)
 	}
 	return heads
@@ -224,7 +240,7 @@ func (c *Certifier) show() {
 	if certificate.Size == 0 || bytes.Equal(certificate.Note, now.note) {
 		return
 	}
-	next := &shown{note: certificate.Note, at: certificate.At, changed: make(chan struct{})}
+	next := &publication{note: certificate.Note, at: certificate.At, changed: make(chan struct{})}
 	switch {
 	case now.sealed != nil && now.sealed.Head == certificate.Head:
 		next.sealed, next.proofs = now.sealed, now.proofs

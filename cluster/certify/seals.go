@@ -171,7 +171,7 @@ func (c *Certifier) seal(ctx context.Context, number uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()
 	start := time.Now()
-	err := c.Propose(ctx, number)
+	err := c.acts.Load().Propose(ctx, number)
 	ended := time.Now()
 	c.seals.rest(ended, ended.Sub(start))
 	if err != nil {

@@ -37,11 +37,13 @@ const (
 	LieStay       = "stay"       // its state is another one, and it does not go back
 )
 
-// NewSpy returns a spy in a certifier that has not sent anything yet.
+// NewSpy returns a spy in a certifier, which may run already.
 func NewSpy(c *Certifier) *Spy {
 	s := &Spy{c: c, send: c.Send, propose: c.Propose, goBack: c.GoBack}
 	s.Tell("")
-	c.Send, c.Propose, c.GoBack = s.lieOfSend, s.lieOfPropose, s.lieOfGoBack
+	acts := c.Config
+	acts.Send, acts.Propose, acts.GoBack = s.lieOfSend, s.lieOfPropose, s.lieOfGoBack
+	c.acts.Store(&acts)
 	return s
 }
 
@@ -56,8 +58,11 @@ func (s *Spy) lieOfSend(ctx context.Context, addr string, message []byte) error 
 	case LieMute:
 		return nil
 	case LieReplay:
-		s.first.CompareAndSwap(nil, &message)
-		message = *s.first.Load()
+		own := message
+		s.first.CompareAndSwap(nil, &own)
+		if first := s.first.Load(); first != nil { // else another lie was just told
+			message = *first
+		}
 	case LieJunk:
 		message = []byte(`["laurel report 1\nlaurel/x\n7\n`)
 	case LieEquivocate, LieCosign, LieFuture:

@@ -3,10 +3,13 @@ package standing
 import (
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/witness"
 )
 
 // Config configures a Keeper.
@@ -17,19 +20,33 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
-// Keeper keeps the standings of the other frontends. Weigh is called by one goroutine at a
-// time, all else by any.
+// Keeper keeps the standings of the other frontends. Its methods may be called by any
+// goroutine.
 type Keeper struct {
 	Config
 	standings atomic.Pointer[map[string]Standing]
+
+	weighing sync.Mutex
+	evidence map[string]*evidence // by frontend
+	doubt    doubt
 }
 
-// Open reads what must not be forgotten of an earlier process.
+// evidence is two notes against a frontend.
+type evidence struct {
+	notes [][]byte
+	vain  []byte // the key of the frontend that they do not convict, if that was tried
+}
+
+// Open reads what must not be forgotten of an earlier process. It must be possible to start
+// without: a frontend that is convicted and not known to be is still one of four.
 func Open(c Config) *Keeper {
-	k := &Keeper{Config: c}
-	standings, err := read(c.Dir)
+	standings, doubt, err := read(c.Dir)
+	k := &Keeper{Config: c, doubt: doubt}
 	if err != nil {
-		c.Logger.Warn("what is held against frontends cannot be read, and does not count", "err", err)
+		c.Logger.Warn("what is held against frontends cannot be read; the evidence tells who was convicted", "err", err)
+	}
+	if k.evidence, err = readEvidence(c.Dir); err != nil {
+		c.Logger.Warn("some of the evidence against frontends cannot be read, and does not count", "err", err)
 	}
 	k.standings.Store(&standings)
 	for _, s := range sorted(standings) {
@@ -40,7 +57,10 @@ func Open(c Config) *Keeper {
 
 // Weigh decides the standings. What lasts is on the disk when it counts.
 func (k *Keeper) Weigh(b Bench) {
+	k.weighing.Lock()
+	defer k.weighing.Unlock()
 	before := *k.standings.Load()
+	b.Verdicts = append(k.convictions(before, &b), b.Verdicts...)
 	after := Decide(before, b)
 	news, lasting := len(before) != len(after), false
 	for name, s := range after {
@@ -52,13 +72,58 @@ func (k *Keeper) Weigh(b Bench) {
 		return
 	}
 	if lasting {
-		if err := write(k.Dir, after); err != nil {
+		for name, s := range after {
+			if len(s.notes) == 2 {
+				k.evidence[name] = &evidence{notes: s.notes}
+			}
+		}
+		if err := write(k.Dir, after, k.doubt); err != nil {
 			k.Logger.Error("what is held against frontends cannot be stored", "err", err)
 		}
 	}
 	k.standings.Store(&after)
 	k.announce(before, after, b.Now)
 	k.Changed()
+}
+
+// Narrow notes who may have misled others this time when no quorum can agree, and returns
+// those who may each time within an hour. This outlives the process.
+func (k *Keeper) Narrow(suspects []string, now time.Time) []string {
+	k.weighing.Lock()
+	defer k.weighing.Unlock()
+	both := slices.DeleteFunc(slices.Clone(suspects), func(name string) bool {
+		return !slices.Contains(k.doubt.Suspects, name)
+	})
+	if len(both) == 0 || now.Sub(k.doubt.Since).Abs() >= distrustTime {
+		both = suspects
+	}
+	k.doubt = doubt{now, both}
+	if err := write(k.Dir, *k.standings.Load(), k.doubt); err != nil {
+		k.Logger.Error("who may have misled others cannot be stored", "err", err)
+	}
+	k.Logger.Error("no quorum of frontends can agree on a round: somebody has misled others", "suspects", both)
+	return both
+}
+
+// convictions returns the verdicts by the evidence against frontends that are not shunned:
+// what was held against them was lost, or the roster was without them for some time.
+func (k *Keeper) convictions(before map[string]Standing, b *Bench) (list []witness.Verdict) {
+	for name, e := range k.evidence {
+		key := b.Key(name)
+		if was := before[name]; key == nil || slices.Equal(key, e.vain) || was.Shunned && slices.Equal(key, was.Key) {
+			continue
+		}
+		p := &witness.Policy{Store: b.Store, Frontends: []witness.Frontend{{Name: name, Public: key}}}
+		if _, err := witness.Evidence(p, e.notes[0], e.notes[1]); err != nil {
+			e.vain = key
+			continue
+		}
+		head, _, _ := witness.Signers(p, e.notes[0]) // which Evidence has read
+		list = append(list, witness.Verdict{
+			Frontend: name, Fault: witness.Convicted, Size: head.Size, Evidence: e.notes,
+		})
+	}
+	return list
 }
 
 // announce tells people what has changed.

@@ -2,6 +2,7 @@ package standing
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -21,7 +22,9 @@ type court struct {
 	keeper  *Keeper
 	now     time.Time
 	keys    map[string][]byte
-	master  string
+	master  string // who is blamed for a split
+	leads   string
+	sealed  uint64
 	changed int
 }
 
@@ -44,8 +47,8 @@ func (c *court) restart() {
 // weigh weighs verdicts, which stand from now on.
 func (c *court) weigh(verdicts ...witness.Verdict) {
 	c.keeper.Weigh(Bench{
-		Self: "f1", Now: c.now, Verdicts: verdicts, Key: func(name string) []byte { return c.keys[name] },
-		Master: func(uint64) string { return c.master },
+		Self: "f1", Store: "store", Now: c.now, Verdicts: verdicts, Key: func(name string) []byte { return c.keys[name] },
+		Culprit: c.master, Master: c.leads, Next: c.sealed + 1,
 	})
 }
 
@@ -91,6 +94,27 @@ func TestADivergedFrontendIsDistrustedUntilItReportsWhatTheOthersDo(t *testing.T
 	if c.changed != 3 {
 		t.Errorf("%d things have changed", c.changed)
 	}
+}
+
+func TestWhoAnswersReadersFalselyIsDistrustedWhileThatIsFound(t *testing.T) {
+	c := newCourt(t)
+	lies := witness.Verdict{Frontend: "f2", Fault: False}
+	c.weigh(lies)
+	c.expect("it lies", nil, []string{"f2"})
+	since := c.now
+	c.now = c.now.Add(time.Hour)
+	c.weigh(lies)
+	if s := c.keeper.Of("f2"); !s.Since.Equal(since) || s.Text() != "answered readers falsely" {
+		t.Errorf("it %s since %v", s.Text(), s.Since)
+	}
+	c.weigh(diverged("f2"), lies)
+	if s := c.keeper.Of("f2"); s.Reason != witness.Diverged {
+		t.Errorf("it has diverged, and %s", s.Text())
+	}
+	c.weigh(lies)
+	c.expect("it lies again", nil, []string{"f2"})
+	c.weigh()
+	c.expect("it lies no more", nil, nil)
 }
 
 // contradiction returns a policy, and what f2 has signed in two histories.
@@ -157,6 +181,46 @@ func TestAConvictedFrontendIsShunnedWithEvidenceAnybodyCanCheck(t *testing.T) {
 	c.expect("after a restart with that key", nil, nil)
 }
 
+func TestAConvictionOutlivesItsRecordAndItsPlaceInTheRoster(t *testing.T) {
+	c := newCourt(t)
+	policy, notes := contradiction(t)
+	other := c.keys["f2"]
+	c.keys["f2"] = policy.Frontends[0].Public
+	c.weigh(witness.Verdict{Frontend: "f2", Fault: witness.Convicted, Evidence: notes})
+	c.expect("it is convicted", []string{"f2"}, nil)
+	file, dir := filepath.Join(c.dir, putOutFile), filepath.Join(c.dir, evidenceDir)
+	for path, text := range map[string][]byte{
+		file:                             []byte(`[{"frontend":`),
+		filepath.Join(dir, "f3.txt"):     witness.JoinNotes(notes...), // they do not convict f3
+		filepath.Join(dir, "f4.txt"):     notes[0],
+		filepath.Join(dir, "README"):     nil,
+		filepath.Join(dir, "nobody.txt"): []byte("\n\n\n\n"),
+	} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.restart()
+	if _, err := os.Stat(file + ".damaged"); err != nil {
+		t.Errorf("the damaged file was not set aside: %v", err)
+	}
+	c.weigh(diverged("f4"))
+	c.expect("after its record was damaged", []string{"f2"}, []string{"f4"})
+	c.restart()
+	c.expect("after the next restart, with a new record", []string{"f2"}, nil)
+
+	key := c.keys["f2"]
+	for _, is := range []struct {
+		key     []byte
+		shunned []string
+	}{{nil, nil}, {key, []string{"f2"}}, {other, nil}, {key, []string{"f2"}}} {
+		c.keys["f2"] = is.key
+		c.weigh()
+		c.weigh()
+		c.expect(fmt.Sprintf("with the key %x", is.key), is.shunned, nil)
+	}
+}
+
 // The reports of a round can also differ because of an earlier master, which was corrupt.
 func TestTheMasterOfASplitIsLeftForAnHourAndNotForGood(t *testing.T) {
 	c := newCourt(t)
@@ -172,10 +236,28 @@ func TestTheMasterOfASplitIsLeftForAnHourAndNotForGood(t *testing.T) {
 	c.expect("after a restart", nil, []string{"f3"})
 	c.weigh()
 	c.expect("with no verdict", nil, []string{"f3"})
-	c.now = c.now.Add(splitTime - time.Second)
+	c.now = c.now.Add(distrustTime - time.Second)
 	c.weigh(diverged("f3"))
 	c.expect("before the hour has passed", nil, []string{"f3"})
 	c.now = c.now.Add(2 * time.Second)
 	c.weigh()
 	c.expect("after an hour", nil, nil)
+}
+
+func TestWhoSentAnEntryThatCannotBeParsedIsDistrustedForAnHour(t *testing.T) {
+	c := newCourt(t)
+	unreadable := witness.Verdict{Frontend: "f3", Fault: Unreadable, Size: 7}
+	c.weigh(unreadable, witness.Verdict{Frontend: "f1", Fault: Unreadable})
+	c.expect("it has sent one", nil, []string{"f3"})
+	c.now = c.now.Add(distrustTime - time.Second)
+	c.weigh()
+	c.expect("before the hour has passed", nil, []string{"f3"})
+	c.now = c.now.Add(2 * time.Second)
+	c.weigh()
+	c.expect("after an hour", nil, nil)
+	c.weigh(unreadable)
+	c.expect("it has sent another one", nil, []string{"f3"})
+	c.keys["f3"] = []byte("another key")
+	c.weigh()
+	c.expect("it has another key", nil, nil)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"laurel/trust/keyfile"
 	"laurel/trust/pki"
@@ -35,6 +36,18 @@ func WitnessKey(dir string) (ed25519.PrivateKey, error) {
 	path := filepath.Join(dir, witnessFile)
 	key, err := keyfile.Read(path)
 	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	// A command may make it while the frontend starts.
+	lock, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // unlocks
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if key, err = keyfile.Read(path); !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	if _, key, err = ed25519.GenerateKey(rand.Reader); err != nil {
@@ -69,8 +82,9 @@ func (s *KeyState) Load() ([]byte, error) {
 	state, ok := strings.CutPrefix(string(text), s.prefix)
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%s is lost, or that of another key: this frontend could sign the contrary of what its key "+
-			"has signed; stop it, delete %s, and let an operator sign in the new key that it makes", s.path, witnessFile)
+		return nil, fmt.Errorf("%s is lost, or that of another key: this frontend could sign the contrary of what "+
+			"its key has signed; stop it, delete %s, and let an operator sign in the new key that it makes",
+			s.path, witnessFile)
 	case state == "":
 		return nil, nil
 	}

@@ -1,13 +1,41 @@
 package sworn
 
 import (
+	"crypto/ed25519"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"laurel/trust/keyfile"
 )
+
+// An operator may ask for the key while the frontend starts.
+func TestThoseWhoMakeTheKeyOfAFrontendAtOnceGetTheSame(t *testing.T) {
+	for range 20 {
+		dir := t.TempDir()
+		var made [4]ed25519.PrivateKey
+		var all sync.WaitGroup
+		for i := range made {
+			all.Go(func() {
+				var err error
+				if made[i], err = WitnessKey(dir); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for _, key := range made {
+			if !key.Equal(made[0]) {
+				t.Error("they have got two keys")
+			}
+		}
+		if _, err := StateOf(dir, made[0]).Load(); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 func TestAKeyWithoutItsStateMayHaveSignedAnything(t *testing.T) {
 	dir := t.TempDir()

@@ -21,10 +21,10 @@ import (
 	"laurel/trust/pki"
 )
 
-// swornFile, in the data directory, has what this member last knew of the operators and the
+// File, in the data directory, has what this member last knew of the operators and the
 // roster. A state machine that is rebuilt knows none of it at first, and by then a
 // certificate must not be enough.
-const swornFile = "sworn.json"
+const File = "sworn.json"
 
 // Group describes the sworn group that a member makes, or joins.
 type Group struct {
@@ -74,7 +74,7 @@ type Knowledge struct {
 	warned bool
 }
 
-// record is the content of swornFile.
+// record is the content of File.
 type record struct {
 	Founder string        `json:"founder,omitzero"` // that the join token names
 	State   *access.State `json:"state,omitzero"`   // without grants
@@ -83,7 +83,7 @@ type record struct {
 // Open reads what the member knew of its group.
 func Open(c Config) (*Knowledge, error) {
 	k := &Knowledge{Config: c}
-	path := filepath.Join(c.Dir, swornFile)
+	path := filepath.Join(c.Dir, File)
 	text, err := os.ReadFile(path)
 	var known record
 	switch {
@@ -119,7 +119,7 @@ func (k *Knowledge) store(s *access.State) error {
 	}
 	text, err := json.Marshal(&known, json.Deterministic(true))
 	if err == nil {
-		err = pki.WritePrivateFile(filepath.Join(k.Dir, swornFile), text)
+		err = pki.WritePrivateFile(filepath.Join(k.Dir, File), text)
 	}
 	if err == nil {
 		k.stored.Store(known.State)
