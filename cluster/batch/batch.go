@@ -53,6 +53,8 @@ type Outcome struct {
 	Problem *score.Problem `json:"problem,omitzero"` // refuses the whole post
 	// Folded has what the results do not have in JSON: the sum of their Folded.
 	Folded int `json:"folded,omitzero"`
+	// By is the address of the master whose word it is; "" if it was made here.
+	By string `json:"-"`
 }
 
 // EncodeOutcomes returns the answer to a forwarded batch.
@@ -90,11 +92,11 @@ func Refuse(batch []*Post, problem *score.Problem) {
 
 // Batcher batches posts. It is safe for concurrent use.
 type Batcher struct {
-	send    func([]*Post)
 	observe func(events int)
 	sending sync.WaitGroup // the calls of send
 
 	mu       sync.Mutex
+	send     func([]*Post)
 	queue    []*Post
 	bytes    int
 	inFlight int    // calls of send
@@ -136,8 +138,8 @@ func (b *Batcher) begin() {
 	b.inFlight++
 	b.last++
 	b.writing = b.last
-	number := b.last
-	b.sending.Go(func() { b.sendNext(number) })
+	number, send := b.last, b.send
+	b.sending.Go(func() { b.sendNext(number, send) })
 }
 
 // Written lets the next batch begin, because the last one is in the log of a majority. A
@@ -149,9 +151,9 @@ func (b *Batcher) Written() {
 	b.begin()
 }
 
-func (b *Batcher) sendNext(number uint64) {
+func (b *Batcher) sendNext(number uint64, send func([]*Post)) {
 	if batch := b.next(); len(batch) > 0 { // else the batcher was closed
-		b.send(batch)
+		send(batch)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

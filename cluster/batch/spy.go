@@ -2,7 +2,8 @@
 
 package batch
 
-// Instead has posts sent by send, which gets the function that sent them before.
+// Instead has the posts of later batches sent by send, which gets the function that sent them
+// before.
 func (b *Batcher) Instead(send func(posts []*Post, before func([]*Post))) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,6 +10,12 @@ import (
 	"laurel/score"
 )
 
+// The reasons for which a frontend does not pass on what the master says became of a post.
+const (
+	Contradicted = "contradicted" // its own state has something else
+	Late         = "late"         // its own state did not get so far in time
+)
+
 // Metrics are the counters and histograms of a member.
 type Metrics struct {
 	Events            *prometheus.CounterVec
@@ -20,6 +26,7 @@ type Metrics struct {
 	DiskWrite         prometheus.Histogram
 	Retries           prometheus.Counter
 	Forwarded         prometheus.Counter
+	OutcomesRefused   *prometheus.CounterVec
 	Rounds            prometheus.Counter
 	Polls             *prometheus.CounterVec
 	PulledAge         prometheus.Histogram
@@ -33,6 +40,7 @@ type Metrics struct {
 	LeasesWithheld    *prometheus.CounterVec
 	HellosRefused     *prometheus.CounterVec
 	MembersUp         *prometheus.GaugeVec
+	MemberContact     *prometheus.GaugeVec
 	MemberPutOut      *prometheus.GaugeVec
 	ForeignAnswers    *prometheus.CounterVec
 }
@@ -45,6 +53,9 @@ func New(r prometheus.Registerer) *Metrics {
 	}
 	counters := func(name, label, help string) *prometheus.CounterVec {
 		return register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
+	gauges := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return register.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
 	histogram := func(name string, buckets []float64, help string) prometheus.Histogram {
 		return register.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
@@ -64,6 +75,9 @@ func New(r prometheus.Registerer) *Metrics {
 		Retries: counter("laurel_post_retries_total",
 			"Attempts to post that were repeated because the master was lost or missing."),
 		Forwarded: counter("laurel_posts_forwarded_total", "Posts that were forwarded to the master."),
+		OutcomesRefused: counters("laurel_outcomes_refused_total", "reason",
+			"Outcomes of posts in a sworn group that the master told this frontend and that it did not pass on, by "+
+				"reason: contradicted, its own state has something else; late, its state did not get so far in time."),
 		Rounds: counter("laurel_confirm_rounds_total",
 			"Rounds in which this master asked the voters whether it is still the master."),
 		Polls: counters("laurel_polls_total", "outcome",
@@ -87,25 +101,32 @@ func New(r prometheus.Registerer) *Metrics {
 		LeasesWithheld: counters("laurel_leases_withheld_total", "member",
 			"Times that this master withheld the next lease of a frontend that had delayed writes, by member."),
 		HellosRefused: counters("laurel_hello_refused_total", "reason",
-			"Streams of a master that were refused, by reason. "+
-				"Two masters of one epoch are a fault of the group; "+
+			"Streams of a master that were refused, by reason. Two masters of one epoch are a fault of the group; "+
 				"the other reasons may occur while the master changes."),
-		MembersUp: register.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "laurel_member_up",
-			Help: "1 if another member of the group answers this frontend, else 0, by member.",
-		}, []string{"member"}),
-		MemberPutOut: register.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "laurel_member_put_out",
-			Help: "1 while this frontend takes nothing that another one of its sworn group begins, by member and reason.",
-		}, []string{"member", "reason"}),
+		MembersUp: gauges("laurel_member_up",
+			"1 if another member of the group answers this frontend, else 0, by member.", "member"),
+		MemberContact: gauges("laurel_member_last_contact_seconds",
+			"Time since another member of the group last answered this frontend, "+
+				"or since this frontend started, by member.", "member"),
+		MemberPutOut: gauges("laurel_member_put_out",
+			"1 while this frontend takes nothing that another one of its sworn group begins, by member and reason.",
+			"member", "reason"),
 		ForeignAnswers: counters("laurel_foreign_answers_total", "member",
 			"Times that another instance, or a member of another group, answered at the peer address of a member."),
 	}
-	m.applied = m.Events.WithLabelValues(score.Applied)
-	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
-		m.SnapshotsReceived.WithLabelValues(outcome) // exported from the start
-	}
+	m.exportFromTheStart()
 	return m
+}
+
+// exportFromTheStart makes the series of which rates are taken before they have counted.
+func (m *Metrics) exportFromTheStart() {
+	m.applied = m.Events.WithLabelValues(score.Applied)
+	for _, reason := range []string{Contradicted, Late} {
+		m.OutcomesRefused.WithLabelValues(reason)
+	}
+	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
+		m.SnapshotsReceived.WithLabelValues(outcome)
+	}
 }
 
 // CountResults counts events by their results.

@@ -58,6 +58,9 @@ func (r *Receiver) serve(conn net.Conn) (master raft.ServerID, epoch uint64) {
 		conn.SetReadDeadline(time.Now().Add(r.Scale(streamTimeout)))
 		read, err := readFrame(in)
 		if err != nil {
+			if errors.As(err, new(*peer.ProtocolError)) {
+				r.Refuse(fmt.Errorf("%w: %w", errOtherVersion, err))
+			}
 			return master, epoch
 		}
 		if commit, ok := read.(*Commit); ok && epoch != 0 {
@@ -126,6 +129,8 @@ var (
 	errOtherPeer  = errors.New("the stream is not from the member that its hello names")
 	errOtherScale = errors.New("the master has another time scale; " +
 		"without the same one everywhere this frontend answers nothing from memory")
+	errOtherVersion = errors.New("the stream is of a version that this frontend does not speak, " +
+		"so it answers nothing from memory")
 	errNotLeader = errors.New("raft does not know the member as the leader of that term")
 )
 
@@ -142,6 +147,7 @@ var helloRefusals = []struct {
 	{cache.ErrTwoMasters, reasonTwoMasters, slog.LevelError},
 	{errOtherPeer, "other_peer", slog.LevelWarn},
 	{errOtherScale, "other_scale", slog.LevelError},
+	{errOtherVersion, "other_version", slog.LevelError},
 	{errNotLeader, "not_leader", slog.LevelWarn},
 	{cache.ErrAhead, "not_leader", slog.LevelWarn},
 	{cache.ErrStale, "stale", slog.LevelDebug}, // a newer master or stream was admitted

@@ -30,6 +30,8 @@ type Config struct {
 	Clock     func() time.Duration
 	Timings   cache.Timings
 	Mutation  cache.Mutation // for tests of the protocol
+	// Protocols returns the versions that another member speaks; see peer.CommonProtocol.
+	Protocols func(raft.ServerID) (oldest, newest uint64)
 	// Scale stretches a time limit by the member's time scale.
 	Scale func(time.Duration) time.Duration
 	// Go runs a function on a goroutine that the member waits for when it closes.
@@ -195,6 +197,10 @@ func (s *Sender) send() {
 			if to == nil || to.number != o.Stream {
 				continue
 			}
+			if hello, ok := o.Message.(*cache.Hello); ok {
+				to.send(appendHello(nil, hello, to.version))
+				continue
+			}
 			if o.Message != last {
 				last, frame = o.Message, AppendMessage(nil, o.Message)
 			}
@@ -253,6 +259,7 @@ func (s *Sender) UpdateConfiguration() raft.Configuration {
 		return config
 	}
 	s.Update(func(m *cache.Master, now time.Duration) {
+		latest = s.Raft.GetConfiguration().Configuration() // another call may have taken over a later one
 		s.config = latest
 		m.SetMembers(members(latest), now)
 	})

@@ -3,6 +3,7 @@ package push
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ const (
 // stream is the master's end of the connection to a member.
 type stream struct {
 	number  uint64
+	version uint64 // of the protocol
 	conn    net.Conn
 	timeout time.Duration // for one write
 
@@ -106,9 +108,17 @@ func (s *Sender) dialMembers() {
 
 // keepStream keeps a stream to a member until ctx ends.
 func (s *Sender) keepStream(ctx context.Context, id raft.ServerID) {
+	refused := "" // why there is no version in common, as it was logged
 	for ctx.Err() == nil {
-		if err := s.runStream(ctx, id); err != nil && ctx.Err() == nil {
+		err := s.runStream(ctx, id)
+		switch other := (*peer.ProtocolError)(nil); {
+		case err == nil || ctx.Err() != nil:
+		case !errors.As(err, &other):
 			s.Logger.Debug("a push stream ended", "member", peer.MemberID(id), "err", err)
+		case refused != err.Error():
+			refused = err.Error()
+			s.Logger.Error("a frontend gets no lease: it speaks no version that this one speaks",
+				"member", peer.MemberID(id), "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -121,6 +131,10 @@ func (s *Sender) keepStream(ctx context.Context, id raft.ServerID) {
 func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	version, err := peer.CommonProtocol(s.Protocols(id))
+	if err != nil {
+		return err
+	}
 	dialing, stop := context.WithTimeout(ctx, s.Scale(streamTimeout))
 	defer stop()
 	conn, err := s.Port.Dial(dialing, s.address(id), id, peer.ProtocolPush)
@@ -129,7 +143,7 @@ func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
 	}
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	defer conn.Close()
-	opened := s.open(id, conn)
+	opened := s.open(id, conn, version)
 	defer s.lost(id, opened)
 	go opened.write(ctx)
 	r := bufio.NewReader(conn)
@@ -158,11 +172,12 @@ func (s *Sender) address(id raft.ServerID) string {
 }
 
 // open makes a connection the stream to a member.
-func (s *Sender) open(id raft.ServerID, conn net.Conn) (opened *stream) {
+func (s *Sender) open(id raft.ServerID, conn net.Conn, version uint64) (opened *stream) {
 	s.Update(func(m *cache.Master, now time.Duration) {
 		s.last++
 		opened = &stream{
-			number: ownStream + s.last, conn: conn, timeout: s.Scale(streamTimeout), wake: make(chan struct{}, 1),
+			number: ownStream + s.last, version: version, conn: conn,
+			timeout: s.Scale(streamTimeout), wake: make(chan struct{}, 1),
 		}
 		s.streams[id] = opened
 		m.StreamOpened(string(id), opened.number, now)

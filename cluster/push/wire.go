@@ -13,14 +13,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 // A message is a frame: its length as a varint, a byte for its kind, then its numbers as
-// varints in the order of the type's fields, and lists as a count and the items. Both
-// ends must have the same version, which the first frame has.
+// varints in the order of the type's fields, and lists as a count and the items. The first
+// frame, a Hello, has the version that the master has chosen; see peer.CommonProtocol.
 
 const (
-	wireVersion = 3
 	// maxFrame bounds a message, in bytes. A push is the largest: it has a record for
 	// each contest that changed since the previous push.
 	maxFrame = 64 << 20
@@ -53,10 +53,17 @@ func kindOf(m any) byte { return byte(1 + slices.Index(kinds, reflect.TypeOf(m).
 
 var errFrame = errors.New("the frame is damaged, or of another version of Laurel")
 
+// appendHello is AppendMessage for a Hello, in a version.
+func appendHello(b []byte, hello *cache.Hello, version uint64) []byte {
+	body := codec{b: []byte{kindOf(hello)}, version: version}
+	body.message(hello)
+	return protowire.AppendBytes(b, body.b)
+}
+
 // AppendMessage appends the frame of m to b. m is a message of package cache or a
 // *Commit.
 func AppendMessage(b []byte, m any) []byte {
-	body := codec{b: []byte{kindOf(m)}}
+	body := codec{b: []byte{kindOf(m)}, version: peer.NewestProtocol}
 	body.message(m)
 	return protowire.AppendBytes(b, body.b)
 }
@@ -99,7 +106,10 @@ func readFrame(r *bufio.Reader) (any, error) {
 	c.b = c.b[1:]
 	m := reflect.New(kinds[kind]).Interface()
 	c.message(m)
-	if c.bad || len(c.b) > 0 {
+	switch {
+	case c.other:
+		return nil, &peer.ProtocolError{Oldest: c.version, Newest: c.version}
+	case c.bad || len(c.b) > 0:
 		return nil, errFrame
 	}
 	return m, nil
@@ -118,16 +128,18 @@ func readLarge(r io.Reader, n int64) ([]byte, error) {
 type codec struct {
 	b       []byte // the body so far, or the rest that is not read yet
 	reading bool
-	bad     bool // set at the first field that cannot be read
+	bad     bool   // set at the first field that cannot be read
+	version uint64 // of a Hello
+	other   bool   // that version is not spoken here
 }
 
 // message appends or reads the fields of m.
 func (c *codec) message(m any) {
 	switch m := m.(type) {
 	case *cache.Hello:
-		version := uint64(wireVersion)
-		c.numbers(&version, &m.Epoch)
-		c.bad = c.bad || version != wireVersion
+		c.numbers(&c.version)
+		c.other = !c.bad && (c.version < peer.OldestProtocol || c.version > peer.NewestProtocol)
+		c.numbers(&m.Epoch)
 		c.durations(&m.Lease)
 		c.text(&m.Master)
 	case *cache.Beat:

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 // messages returns one message of each kind.
@@ -63,11 +66,8 @@ func TestMessageIsReadAsItWasWritten(t *testing.T) {
 
 func TestDamagedFrameIsRefused(t *testing.T) {
 	hello := AppendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
-	other := bytes.Clone(hello)
-	other[2] = wireVersion + 1
 	for name, b := range map[string][]byte{
 		"empty":                  {0},
-		"of another version":     other,
 		"of an unknown kind":     {1, 99},
 		"with bytes too many":    {3, kindOf(&cache.Release{}), 1, 1},
 		"with bytes too few":     {1, kindOf(&cache.Release{})},
@@ -82,6 +82,21 @@ func TestDamagedFrameIsRefused(t *testing.T) {
 		if _, err := ReadMessage(bufio.NewReader(bytes.NewReader(hello[:cut]))); err == nil {
 			t.Errorf("a frame cut after %d bytes was read", cut)
 		}
+	}
+}
+
+func TestAHelloOfAnotherVersionIsRefusedWithTheVersion(t *testing.T) {
+	hello := &cache.Hello{Epoch: 7, Lease: time.Second, Master: "f1@gergovia"}
+	for _, version := range []uint64{0, peer.OldestProtocol - 1, peer.NewestProtocol + 1, 1 << 40} {
+		_, err := ReadMessage(bufio.NewReader(bytes.NewReader(appendHello(nil, hello, version))))
+		if other := (*peer.ProtocolError)(nil); !errors.As(err, &other) || other.Oldest != version {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
+	// What else it has may be in a form that this version does not know.
+	longer := protowire.AppendBytes(nil, []byte{kindOf(hello), peer.NewestProtocol + 1, 1, 2, 3})
+	if _, err := ReadMessage(bufio.NewReader(bytes.NewReader(longer))); !errors.As(err, new(*peer.ProtocolError)) {
+		t.Errorf("another form: %v", err)
 	}
 }
 

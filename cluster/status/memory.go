@@ -171,7 +171,8 @@ func (g *VoteGate) forgotten(voters []raft.Server) (entry Held, by raft.ServerID
 	left := g.source.Store.Return()
 	for _, id := range slices.Sorted(maps.Keys(g.claims)) {
 		c := g.claims[id]
-		if _, votes := peer.Find(voters, id); votes && c.Index > g.lost.Index && !g.source.holds(c) && !left.Left(c.Index) {
+		if _, votes := peer.Find(voters, id); votes && c.Index > g.lost.Index &&
+			!g.source.holds(c) && !left.Left(c.Index) {
 			g.lost, g.lostBy = c, id
 		}
 	}

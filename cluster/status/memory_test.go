@@ -3,6 +3,7 @@ package status
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -13,7 +14,7 @@ import (
 func TestEntryInASnapshotOfTheMasterIsNotForgotten(t *testing.T) {
 	store, err := raftlog.Open(raftlog.Options{
 		Dir: t.TempDir(), ID: "f1", Bootstrap: true, Logger: slog.New(slog.DiscardHandler),
-		Fatal: func(err error) { t.Error(err) },
+		Fatal: func(err error) { t.Error(err) }, StallTimeout: time.Minute, // the disk may be busy
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -37,9 +37,15 @@ type Poller struct {
 	Every   time.Duration // PollEvery, scaled
 	Timeout time.Duration // for one status
 	// Twin is called when another process answers as this member at another address.
-	Twin    func(addr string)
-	Foreign *prometheus.CounterVec // laurel_foreign_answers_total
-	Logger  *slog.Logger
+	Twin func(addr string)
+	// MayRecover reports whether the holder of a certificate is believed that the group was
+	// recovered without this member; see peer.Authenticator.
+	MayRecover func(pki.Holder) bool
+	// Superseded is called when the group goes on without this member in another incarnation
+	// of the store, with who says so.
+	Superseded func(by string)
+	Foreign    *prometheus.CounterVec // laurel_foreign_answers_total
+	Logger     *slog.Logger
 
 	wake    chan struct{}
 	looked  atomic.Bool
@@ -112,12 +118,15 @@ func (p *Poller) poll(ctx context.Context) {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			p.Reports.addRefused(s.ID)
 			p.Source.Gate.refused(s.ID)
-		case err != nil:
+		case err != nil || status.Member != s.ID:
 			p.Reports.addMissed(s.ID)
 		}
 		agreed = agreed && err == nil && status.Member == s.ID && status.Term == now.term &&
 			status.Master == now.master && status.Applied == now.applied && status.Forgot == 0
 		p.noteForeign(s, status, err)
+		if s.Suffrage == raft.Voter {
+			p.Heed(string(s.Address), status, err)
+		}
 		if status.Member != s.ID {
 			return
 		}
@@ -201,8 +210,26 @@ func (p *Poller) Each(ctx context.Context, servers []raft.Server, f func(raft.Se
 }
 
 // Ask asks the member at a peer address for its status. With an error the status is
-// empty, but with a *peer.RemovedError it has Member and Roster.
+// empty, but with a *peer.RemovedError it has Member and Roster, and with a
+// *peer.SupersededError Member and Certificate.
 func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
+	return p.ask(ctx, addr, false)
+}
+
+// AskAnyone asks whoever of the group is at addr for its status, also another member than the
+// configuration has there: one that has moved, or that is to take a dead one's place.
+func (p *Poller) AskAnyone(ctx context.Context, addr string) (Status, error) {
+	return p.ask(ctx, addr, true)
+}
+
+// Meet asks whoever is at addr, and notes if a member has moved there.
+func (p *Poller) Meet(ctx context.Context, addr string) {
+	if s, err := p.AskAnyone(ctx, addr); err == nil {
+		p.Source.Moved.Note(s.Member, addr)
+	}
+}
+
+func (p *Poller) ask(ctx context.Context, addr string, literally bool) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	if addr == p.Port.Addr().String() {
@@ -210,12 +237,30 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	}
 	var by raft.ServerID // of the certificate
 	var s Status
+	asked := time.Now()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
 		by, s.Certificate = peer.FromConn(g.Conn), peer.CertificateOf(g.Conn)
 	}})
-	err := p.Port.Call(ctx, addr, http.MethodGet, Path+"?from="+url.QueryEscape(string(p.Source.Self)), nil, &s)
+	path := Path + "?" + url.Values{
+		"from": {string(p.Source.Self)}, "incarnation": {p.Source.Machine.Incarnation()}, "peer": {p.Source.Peer},
+	}.Encode()
+	var err error
+	if literally {
+		err = p.Port.AskAnyone(ctx, addr, path, &s)
+	} else {
+		err = p.Port.Call(ctx, addr, http.MethodGet, path, nil, &s)
+	}
+	if c := (*pki.CertificateError)(nil); errors.As(err, &c) && c.Reason == pki.WrongMember {
+		// Another member is there. It may know that this one's group has ended.
+		if e := p.Port.AskAnyone(ctx, addr, path, nil); errors.As(e, new(*peer.SupersededError)) {
+			err = e
+		}
+	}
 	var removed *peer.RemovedError
+	var superseded *peer.SupersededError
 	switch {
+	case errors.As(err, &superseded):
+		return Status{Member: by, Certificate: s.Certificate}, err
 	case errors.As(err, &removed):
 		// A removed member gets no status, but the certificate names who answered.
 		return Status{Member: by, Roster: &Listing{Index: removed.Index}}, err
@@ -226,6 +271,7 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	case p.Source.Identity != nil && s.Member != by:
 		return Status{}, fmt.Errorf("the member reports the id %q, but its certificate is for %q", s.Member, by)
 	}
+	s.Asked = asked
 	public, _ := address.Parse(s.URL) // clients are not told another one
 	s.URL = public.String()
 	return s, nil

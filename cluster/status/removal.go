@@ -113,6 +113,9 @@ func (c *RemovalCheck) logDoubt(v verdict, evidence string) {
 		"by", evidence, "reports", len(v.by), "want", v.asked/2+1, "voters", v.asked)
 }
 
+// Supersede ends this member because its group goes on without it; see Poller.Superseded.
+func (c *RemovalCheck) Supersede(by string) { c.remove(by) }
+
 // remove records in the data directory who reported the removal, and ends this member.
 func (c *RemovalCheck) remove(by string) {
 	c.once.Do(func() {

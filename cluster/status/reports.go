@@ -27,6 +27,7 @@ type Reports struct {
 type report struct {
 	Status
 	before Status    // the report before it
+	heard  time.Time // when it came
 	until  time.Time // when it is too old
 }
 
@@ -53,6 +54,28 @@ func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
 	defer r.mu.Unlock()
 	last := r.last[id]
 	return last.Status, time.Now().Before(last.until)
+}
+
+// heardOf returns Last of a member, and when that came; zero if it has never answered.
+func (r *Reports) heardOf(id raft.ServerID) (s Status, heard time.Time, fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.last[id]
+	return last.Status, last.heard, time.Now().Before(last.until)
+}
+
+// silence returns how long ago each of servers has last answered, in milliseconds, without
+// those that never have.
+func (r *Reports) silence(servers []raft.Server) map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ages := map[string]int64{}
+	for _, s := range servers {
+		if last := r.last[s.ID]; !last.heard.IsZero() {
+			ages[string(s.ID)] = time.Since(last.heard).Milliseconds()
+		}
+	}
+	return ages
 }
 
 // states returns the last two states that a member reported lately.
@@ -84,6 +107,31 @@ func (r *Reports) Masters() []string {
 	return list
 }
 
+// Sealed returns the newest round that a member other than one lately reported to have made.
+func (r *Reports) Sealed(not string) (newest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, last := range r.last {
+		if peer.MemberID(id) != not && time.Now().Before(last.until) {
+			newest = max(newest, last.Sealed)
+		}
+	}
+	return newest
+}
+
+// Configured returns the index of the newest committed configuration that a member other than
+// one lately reported.
+func (r *Reports) Configured(not string) (newest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, last := range r.last {
+		if peer.MemberID(id) != not && time.Now().Before(last.until) && last.Roster != nil {
+			newest = max(newest, last.Roster.Index)
+		}
+	}
+	return newest
+}
+
 // Place returns this member's place as a master last reported it; nil before.
 func (r *Reports) Place() *Place {
 	r.mu.Lock()
@@ -109,7 +157,8 @@ func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
 func (r *Reports) add(s Status, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last[s.Member] = report{Status: s, before: r.last[s.Member].Status, until: time.Now().Add(r.maxAge)}
+	now := time.Now()
+	r.last[s.Member] = report{Status: s, before: r.last[s.Member].Status, heard: now, until: now.Add(r.maxAge)}
 	if s.Leads && s.Asker != nil && s.Term >= term {
 		r.place = s.Asker
 	}

@@ -18,16 +18,19 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/disk"
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
 // Path is where a member serves its status on the peer port. The parameter "from" names
-// the asking member in an insecure group.
+// the asking member in an insecure group, "incarnation" that of its store, and "peer" its
+// peer address.
 const Path = "/peer/v1/status"
 
 // Digest is the digest of fsm.State, in hexadecimal in JSON.
@@ -56,6 +59,15 @@ type Status struct {
 	Leads       bool          `json:"leads"`
 	Master      string        `json:"master"` // the peer address of the master that it knows
 	State       string        `json:"state"`
+	// Version is the build, and OldestFormat to NewestFormat are the formats of the group that
+	// the member reads; see Formats.
+	Version      string `json:"version,omitzero"`
+	OldestFormat uint64 `json:"format_min,omitzero"`
+	NewestFormat uint64 `json:"format_max,omitzero"`
+	// OldestProtocol to NewestProtocol are the versions in which it speaks to others; see
+	// Protocols.
+	OldestProtocol uint64 `json:"protocol_min,omitzero"`
+	NewestProtocol uint64 `json:"protocol_max,omitzero"`
 	// Revision and Digest are of the state after the entry Applied.
 	Revision uint64 `json:"revision"`
 	Applied  uint64 `json:"applied"`
@@ -69,14 +81,24 @@ type Status struct {
 	Released uint64 `json:"released"`
 	LeaseMS  int64  `json:"lease_ms"` // the rest of the lease; 0 without one
 	// Certified is the newest certified round, and CertifiedMS the age of its certificate.
-	Certified   uint64     `json:"certified,omitzero"`
-	CertifiedMS int64      `json:"certified_ms,omitzero"`
-	Load        score.Load `json:"load"`
+	Certified   uint64 `json:"certified,omitzero"`
+	CertifiedMS int64  `json:"certified_ms,omitzero"`
+	// Sealed is the newest round that it has made.
+	Sealed uint64     `json:"sealed,omitzero"`
+	Load   score.Load `json:"load"`
+	// Disk is the room on its disk; nil if it does not know, or does not report it.
+	Disk *disk.State `json:"disk,omitzero"`
 	// Joined is true if the member was ever in a committed configuration.
 	Joined bool `json:"joined"`
+	// Votes are the last votes that it has given in elections.
+	Votes raftlog.Votes `json:"votes,omitzero"`
 	enroll.Certificates
 	// Certificate is the one with which the answer came; nil in an insecure group.
 	Certificate *x509.Certificate `json:"-"`
+	// False are the frontends that the member found to answer readers falsely.
+	False []string `json:"false,omitzero"`
+	// Asked is when the asking member has asked.
+	Asked time.Time `json:"-"`
 	// Asker is the asking member's committed entry. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
 	// Held is what the asking member's log was heard to hold; see VoteGate.
@@ -84,8 +106,26 @@ type Status struct {
 	// Forgot is the entry that this member was heard to hold and lacks; 0 if there is
 	// none.
 	Forgot uint64 `json:"forgot,omitzero"`
+	// Heard is how long ago this member has last heard each other one, in milliseconds. Members
+	// that it has not heard since it started are left out.
+	Heard map[string]int64 `json:"heard,omitzero"`
+	// Whole is that of autopilot.Health.
+	Whole int `json:"whole,omitzero"`
 	// Roster is whether the asking member is in the group; see RemovalCheck.
 	Roster *Listing `json:"roster,omitzero"`
+}
+
+// Formats returns the formats of the group that the member reads. Versions that know no
+// formats report none, and read the first one.
+func (s *Status) Formats() (oldest, newest uint64) {
+	return max(s.OldestFormat, access.OldestFormat), max(s.NewestFormat, access.OldestFormat)
+}
+
+// Protocols returns the versions in which the member speaks to others. Versions of Laurel that
+// report none speak one.
+func (s *Status) Protocols() (oldest, newest uint64) {
+	const first = 3
+	return max(s.OldestProtocol, first), max(s.NewestProtocol, first)
 }
 
 // Place is a member's entry in a configuration; empty if it is in none.
@@ -114,6 +154,8 @@ type Source struct {
 	Process  string // a random name of this process
 	Peer     string // the peer address of this member
 	URL      string
+	Version  string // of the build
+	Newest   uint64 // the latest format of the group that this member reads
 	Raft     *raft.Raft
 	Machine  *fsm.Machine
 	Frontend *cache.Frontend
@@ -121,6 +163,7 @@ type Source struct {
 	Identity *pki.Identity // nil in an insecure group
 	Roster   *Roster
 	Reports  *Reports
+	Moved    *Moved
 	Gate     *VoteGate
 	// Committed looks a server up in the committed configuration that this member knows
 	// as the master. leads is false if it is not the master.
@@ -128,6 +171,15 @@ type Source struct {
 	// Certified returns the newest certified round, 0 without one, and the time of its
 	// certificate.
 	Certified func() (round uint64, at time.Time)
+	// False returns the frontends that this member found to answer readers falsely.
+	False func() []string
+	// Draining reports whether this frontend is draining.
+	Draining func() bool
+	// Disk returns the room on the disk of this member; nil if it is not known.
+	Disk func() *disk.State
+
+	// Whole returns that of this member's Health.
+	Whole func() int
 
 	load atomic.Pointer[func() score.Load]
 }
@@ -141,10 +193,13 @@ func (s *Source) Status(from raft.ServerID) Status {
 	lease, state := s.Frontend.State(), s.Machine.State()
 	status := Status{
 		Member: s.Self, Process: s.Process, Incarnation: s.Machine.Incarnation(),
+		Version: s.Version, OldestFormat: access.OldestFormat, NewestFormat: s.Newest,
+		OldestProtocol: peer.OldestProtocol, NewestProtocol: peer.NewestProtocol,
 		URL: s.URL, Term: s.Raft.CurrentTerm(), Master: string(addr), State: score.Serving,
 		Revision: state.Revision, Applied: state.Applied, Digest: state.Digest, LogIndex: s.Raft.LastIndex(),
 		Pushed: lease.Pushed, Released: lease.Released, LeaseMS: ceilMS(lease.Lease),
-		Joined: s.Store.Joined(), Certificates: enroll.CertificatesOf(s.Identity),
+		Joined: s.Store.Joined(), Votes: s.Store.Votes(), Certificates: enroll.CertificatesOf(s.Identity),
+		False: s.False(), Disk: s.Disk(),
 	}
 	if load := s.load.Load(); load != nil {
 		status.Load = (*load)()
@@ -155,14 +210,21 @@ func (s *Source) Status(from raft.ServerID) Status {
 	if round, at := s.Certified(); round > 0 {
 		status.Certified, status.CertifiedMS = round, max(time.Since(at), 0).Milliseconds()
 	}
+	if _, next := s.Machine.Rounds().Unsealed(); next > 0 {
+		status.Sealed = next - 1
+	}
 	if addr == "" {
 		status.State = score.Starting
+	}
+	if s.Draining() {
+		status.State = score.Draining
 	}
 	server, in, leads := s.Committed(from)
 	status.Leads = leads
 	if from == "" {
 		return status
 	}
+	status.Heard, status.Whole = s.Reports.silence(peer.Servers(s.Raft)), s.Whole()
 	status.Held = s.HeldBy(from)
 	listing := s.Listing(from)
 	status.Roster = &listing
@@ -178,17 +240,29 @@ func (s *Source) Status(from raft.ServerID) Status {
 
 // Serve answers a request for the status.
 func (s *Source) Serve(w http.ResponseWriter, r *http.Request) error {
-	from := peer.FromContext(r.Context())
-	if s.Identity == nil {
-		from = r.URL.Query().Get("from")
+	if s.supersedes(w, r) {
+		return nil
 	}
-	return json.MarshalWrite(w, s.Status(raft.ServerID(from)))
+	from := s.asker(r)
+	s.Moved.Note(from, r.URL.Query().Get("peer"))
+	return json.MarshalWrite(w, s.Status(from))
+}
+
+// asker returns the member that has sent a request; "" if it is not known.
+func (s *Source) asker(r *http.Request) raft.ServerID {
+	if s.Identity == nil {
+		return raft.ServerID(r.URL.Query().Get("from"))
+	}
+	return raft.ServerID(peer.FromContext(r.Context()))
 }
 
 // ServeRemoved answers a request of a member that was removed. It answers with this
 // member's own committed configuration, so every voter can do it.
 func (s *Source) ServeRemoved(w http.ResponseWriter, r *http.Request) {
-	id := raft.ServerID(peer.FromContext(r.Context()))
+	if s.supersedes(w, r) {
+		return
+	}
+	id := s.asker(r)
 	w.Header().Set("Connection", "close")
 	l := s.Listing(id)
 	if l.Listed {
@@ -212,21 +286,24 @@ func (s *Source) Listing(id raft.ServerID) Listing {
 // Frontends returns the group as this member sees it.
 func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Frontends {
 	addr, master := s.Raft.LeaderWithID()
-	f := score.Frontends{Mode: mode, Epoch: s.Raft.CurrentTerm(), Frontends: []score.Frontend{}}
+	settings := &s.Machine.Access().Settings
+	f := score.Frontends{Mode: mode, Format: settings.Format(), FormatHeld: settings.FormatHold,
+		Epoch: s.Raft.CurrentTerm(), Frontends: []score.Frontend{}}
 	for _, server := range peer.Servers(s.Raft) {
 		e := score.Frontend{
-			ID: peer.MemberID(server.ID), Peer: string(server.Address), Voter: server.Suffrage == raft.Voter,
-			Master: addr != "" && server.ID == master, State: score.Unreachable,
+			ID: peer.MemberID(server.ID), Peer: s.Moved.Of(string(server.Address)),
+			Voter: server.Suffrage == raft.Voter, Master: addr != "" && server.ID == master, State: score.Unreachable,
 		}
 		if e.Master {
 			f.Master = e.ID
 		}
 		if server.ID == s.Self {
+			e.Peer = s.Peer
 			s.Status("").fill(&e)
 		} else if last, fresh := reports.Last(server.ID); fresh {
 			last.fill(&e)
 		} else {
-			e.URL, e.Revision = last.URL, last.Revision
+			e.URL, e.Revision, e.Version = last.URL, last.Revision, last.Version
 		}
 		f.Frontends = append(f.Frontends, e)
 	}
@@ -234,8 +311,13 @@ func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Fronten
 }
 
 func (s Status) fill(e *score.Frontend) {
+	e.Version = s.Version
+	e.OldestFormat, e.NewestFormat = s.Formats()
 	e.URL, e.State, e.Revision, e.Pushed, e.Released = s.URL, s.State, s.Revision, s.Pushed, s.Released
 	e.Certified, e.CertifiedMS = s.Certified, s.CertifiedMS
 	e.LeaseMS, e.Leased, e.Forgotten = s.LeaseMS, s.LeaseMS > 0, s.Forgot
 	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
+	if s.Disk != nil {
+		e.DiskFree, e.NoRoom = &s.Disk.Free, !s.Disk.Room
+	}
 }
