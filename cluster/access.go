@@ -1,18 +1,22 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
 	"laurel/cluster/peer"
+	"laurel/cluster/upgrade"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -23,6 +27,8 @@ import (
 type accessControl struct {
 	*replica
 	proposer *proposer
+	raiser   *upgrade.Raiser
+	changing sync.Locker // of the members
 }
 
 // Access returns the access control and the settings, as far as this member has applied
@@ -71,6 +77,20 @@ func (a *accessControl) propose(ctx context.Context, change *access.Change, enco
 	if p := checkAccessChange(change); p != nil {
 		return p
 	}
+	if s := change.Setting; s != nil {
+		if s.Name == access.SettingFormat { // meanwhile nobody joins who cannot read it
+			a.changing.Lock()
+			defer a.changing.Unlock()
+		}
+		if p := a.checkFormat(s); p != nil {
+			return p
+		}
+	}
+	if need, has := change.MembersFormat(), a.machine.Access().Settings.Format(); need > has {
+		return score.Problemf(score.UnsupportedFormat,
+			"the change needs format %d of the group, and the group has format %d",
+			need, has)
+	}
 	if err := a.commit(ctx, change, encoded); err != nil {
 		return err
 	}
@@ -78,6 +98,25 @@ func (a *accessControl) propose(ctx context.Context, change *access.Change, enco
 		return lead.switchMode(ctx)
 	}
 	return nil
+}
+
+// checkFormat returns a problem if the format of the group does not have a setting, or if a
+// change of the format would leave a member behind.
+func (a *accessControl) checkFormat(s *access.Setting) *score.Problem {
+	if s.Name == access.SettingFormat {
+		format, err := strconv.ParseUint(s.Value, 10, 64)
+		if err != nil || format <= a.machine.Access().Settings.Format() {
+			return nil // the state machine refuses it
+		}
+		return a.raiser.Check(format)
+	}
+	needs, has := access.SettingFormatOf(s.Name), a.machine.Access().Settings.Format()
+	if needs <= has {
+		return nil
+	}
+	return score.Problemf(score.UnsupportedFormat,
+		"the setting %s needs format %d of the group, and the group has format %d",
+		s.Name, needs, has).At("setting.name")
 }
 
 // switchMode returns when the cache mode of the store holds.
@@ -117,7 +156,7 @@ func checkAccessChange(c *access.Change) *score.Problem {
 }
 
 func (a *accessControl) commit(ctx context.Context, change *access.Change, encoded []byte) error {
-	response, err := a.proposer.propose(ctx, encoded)
+	response, err := a.proposer.propose(ctx, encoded, change)
 	if err != nil {
 		return changeProblem("access", err)
 	}
@@ -159,18 +198,27 @@ func (a *accessControl) foundingEntry() (*access.Change, []byte, error) {
 	return &found.Change, encoded, err
 }
 
-// founding returns the next change that a store needs which is not founded. The
-// incarnation comes last: a store that has one has the settings that its group began with.
+// founding returns the next change that a store needs which is not founded. The format comes
+// first, so that the others are written in it. The incarnation comes last: a store that has one
+// has the settings that its group began with.
 func (a *accessControl) founding() access.Change {
 	state := a.machine.Access()
 	c := access.Change{At: time.Now().UTC(), By: a.opts.ID}
+	operator, token := a.opts.Founding.Operator, a.opts.Founding.Join
 	switch {
+	case state.Settings.Format() < a.opts.maxFormat():
+		c.Setting = &access.Setting{Name: access.SettingFormat, Value: strconv.FormatUint(a.opts.maxFormat(), 10)}
 	case a.opts.Guarded && !state.Guarded:
 		c.Guard = true
 	case a.opts.Private && !state.Settings.Private:
 		c.Setting = &access.Setting{Name: access.SettingPrivate, Value: "true"}
+	case operator != nil && state.Grants[operator.ID] == nil:
+		c.Grant = operator
+	case token != nil && state.JoinTokens[token.ID] == nil && c.At.Before(token.Expires):
+		c.JoinToken = token
 	case state.Settings.Lineage == "":
-		c.Setting = &access.Setting{Name: access.SettingLineage, Value: strings.ToLower(rand.Text())}
+		lineage := cmp.Or(a.opts.Lineage, strings.ToLower(rand.Text()))
+		c.Setting = &access.Setting{Name: access.SettingLineage, Value: lineage}
 	default:
 		// Every event to a watcher names it, so it is short.
 		c.Setting = &access.Setting{Name: access.SettingIncarnation, Value: strings.ToLower(rand.Text()[:10])}

@@ -33,6 +33,20 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
+// A request of another member may outlive the wait for it.
+func TestNothingBeginsOnceAMemberIsClosed(t *testing.T) {
+	t.Parallel()
+	n := newGroup(t, 1).nodes[0]
+	m := n.member()
+	n.stop()
+	begun := false
+	m.run(func() { begun = true })
+	m.running.Wait()
+	if begun {
+		t.Error("a goroutine began that Close has not waited for")
+	}
+}
+
 func TestMemberThatIsCutOffCloses(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)

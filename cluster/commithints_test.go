@@ -14,6 +14,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
+	"laurel/cluster/status"
 	"laurel/fsm"
 )
 
@@ -53,17 +54,20 @@ func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 		})
 	}
 	for i := range 20 {
-		results, err := mustPost(t, g.master(), alerts("bard/a", uint64(i+1), 1)), error(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		results := mustPost(t, g.master(), alerts("bard/a", uint64(i+1), 1))
 		for _, n := range g.nodes {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			revision, err := read(ctx, n.member())
-			cancel()
-			if err != nil || revision < results[0].Revision {
-				t.Fatalf("%s: got revision %d (%v) after %d was acked", n.opts.ID, revision, err, results[0].Revision)
-			}
+			eventually(t, n.opts.ID+" answers", func() error {
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+				defer cancel()
+				revision, err := read(ctx, n.member())
+				if masterLost(err) {
+					return err // it has lost its lease
+				}
+				if err != nil || revision < results[0].Revision {
+					t.Fatalf("%s: got revision %d (%v) after %d was acked", n.opts.ID, revision, err, results[0].Revision)
+				}
+				return nil
+			})
 		}
 	}
 }
@@ -172,19 +176,20 @@ func newCutOffMaster(t *testing.T) *cutOffMaster {
 	d.old.stop()
 	patience = true
 	d.old.start()
-	eventually(t, "it is the master", func() error {
-		if d.old.member().Master() {
-			return nil
-		}
-		d.master().member().Transfer(context.Background(), d.old.opts.ID)
-		return errors.New("it is not")
-	})
+	d.makeMaster(d.old)
 	mustPost(t, d.old, alerts("bard/a", 1, 3))
 	d.agree(3)
-	others := d.others(d.old)
-	d.network.apart(d.old, others[0])
-	d.network.apart(d.old, others[1])
-	m := d.old.member()
+	others, m := d.others(d.old), d.old.member()
+	eventually(t, "it is cut off as the master", func() error {
+		d.makeMaster(d.old) // again, if a busy machine has lost it
+		d.network.apart(d.old, others[0])
+		d.network.apart(d.old, others[1])
+		if m.leadership() == nil {
+			d.network.heal()
+			return errors.New("it was lost just before")
+		}
+		return nil
+	})
 	before := entries(m)
 	posting, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
@@ -248,7 +253,7 @@ func TestFollowerCommitsOnlyTheEntryThatTheHintNames(t *testing.T) {
 	// The old master plays a follower of its term: it has another entry at tail, and gets a hint
 	// of its own epoch that names the entry of the later master.
 	m := d.old.member()
-	c := m.pushConfig()
+	c := m.pushConfig(status.NewReports(m.scaled))
 	c.Self = "another"
 	hints := push.NewCommitHints(c)
 	hints.Note(m.Epoch(), push.Commit{Index: d.tail, Term: hint.Term})

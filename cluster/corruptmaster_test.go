@@ -28,18 +28,15 @@ type bardClient struct {
 }
 
 // newBardClient returns a bard whose key the operator has registered.
-func newBardClient(t *testing.T, master *node, source string) *bardClient {
+func newBardClient(t *testing.T, g *group, source string) *bardClient {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	grant := &access.Grant{ID: score.KeyID(public), Name: source, Role: access.RoleBard, Public: public}
-	err = master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &bardClient{t: t, private: private, lineage: master.member().Lineage(), source: source}
+	mustChangeAccess(t, g, access.Change{By: "operator", Grant: grant})
+	return &bardClient{t: t, private: private, lineage: g.master().member().Lineage(), source: source}
 }
 
 // signedPost returns a signed post of the bard's next event.
@@ -85,7 +82,7 @@ func finalRecord(ctx context.Context, m *Member) ([]byte, error) {
 func newFinalGroup(t *testing.T) (*group, *bardClient) {
 	t.Helper()
 	g := newGroup(t, 3, func(o *Options) { o.Guarded = true })
-	bard := newBardClient(t, g.master(), "bard/cacofonix")
+	bard := newBardClient(t, g, "bard/cacofonix")
 	mustPost(t, g.master(), bard.signedPost(score.TypeContestDefine, &score.ContestDefine{
 		Kind: score.HeadToHead, Sport: "hockey", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}},
 	}))
@@ -96,22 +93,19 @@ func newFinalGroup(t *testing.T) (*group, *bardClient) {
 }
 
 // propose appends any post to the log, as only a corrupt master can.
-func propose(t *testing.T, master *node, p score.Post) {
+func propose(t *testing.T, g *group, p score.Post) {
 	t.Helper()
 	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied := master.member().raft.Apply(entry.Encode([]entry.EncodedPost{encoded}), time.Second)
-	if err := applied.Error(); err != nil {
-		t.Fatal(err)
-	}
+	g.appendEntry(entry.Encode([]entry.EncodedPost{encoded}))
 }
 
 func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 	t.Parallel()
 	g, bard := newFinalGroup(t)
-	impostor := newBardClient(t, g.master(), "bard/impostor")
+	impostor := newBardClient(t, g, "bard/impostor")
 	impostor.private = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)) // which nobody registered
 	seq := bard.seq
 	again := func() *bardClient {
@@ -163,7 +157,7 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 			return s.scorePost("10")
 		},
 		"a bard's key for another bard's source": func() score.Post {
-			other := newBardClient(t, g.master(), "bard/other")
+			other := newBardClient(t, g, "bard/other")
 			other.source, other.seq = bard.source, seq
 			return other.scorePost("10")
 		},
@@ -175,7 +169,7 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 	}
 	for what, forge := range forgeries {
 		t.Run(what, func(t *testing.T) {
-			propose(t, g.master(), forge())
+			propose(t, g, forge())
 			for _, n := range g.nodes {
 				checkFinal(t, n, `"result":1,`)
 			}
@@ -208,36 +202,102 @@ func checkFinal(t *testing.T, n *node, want string) {
 func TestHonestFrontendsShowNoScoreThatACorruptMasterPushes(t *testing.T) {
 	t.Parallel()
 	g, _ := newFinalGroup(t)
-	master := g.master()
-	for _, n := range g.nodes {
-		if _, err := finalRecord(t.Context(), n.member()); err != nil { // now it is held everywhere
-			t.Fatal(err)
-		}
-	}
-	lead := master.member().elected.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
-	to := master.member().machine.Revision() + 1
-	lead.push.Update(func(m *cache.Master, now time.Duration) {
-		m.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
-	})
-	eventually(t, "all have taken the push in", func() error {
+	// On a busy machine the master may lose its office, and with it what it has pushed.
+	eventually(t, "all have taken in the push of one master", func() error {
+		master := g.master()
+		for _, n := range g.nodes {
+			if _, err := finalRecord(t.Context(), n.member()); err != nil { // now it is held everywhere
+				return err
+			}
+		}
+		lead := master.member().leadership()
+		if lead == nil {
+			return errors.New("the master has lost its office")
+		}
+		to := master.member().machine.Revision() + 1
+		lead.push.Update(func(m *cache.Master, now time.Duration) {
+			m.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
+		})
 		if !lead.push.AwaitReleased(t.Context(), to) {
 			return fmt.Errorf("revision %d is not released", to)
 		}
+		for _, n := range g.others(master) {
+			// The push names a change that is not in the log, so there is no answer.
+			deadline, cancel := context.WithTimeout(t.Context(), time.Second)
+			body, err := finalRecord(deadline, n.member())
+			cancel()
+			e, lease := n.member().Find([]byte(cache.ScoreKey("OG50BC/final")))
+			inMemory := e != nil && lease.Visible(e.Revision)
+			leads := master.member().leadership() == lead
+			if err == nil && (leads || bytes.Equal(body, forged)) {
+				t.Errorf("%s shows %s", n.opts.ID, body)
+			}
+			if inMemory && (leads || bytes.Equal(e.Body, forged)) {
+				t.Errorf("%s has %s in memory", n.opts.ID, e.Body)
+			}
+			if !leads {
+				return errors.New("the master has lost its office")
+			}
+		}
 		return nil
 	})
-	for _, n := range g.others(master) {
-		// The push names a change that is not in the log, so there is no answer.
-		deadline, cancel := context.WithTimeout(t.Context(), time.Second)
-		body, err := finalRecord(deadline, n.member())
-		cancel()
-		if err == nil {
-			t.Errorf("%s shows %s", n.opts.ID, body)
+}
+
+// Applying it ends a frontend at each start, so no honest one may take it.
+func TestACorruptMasterEndsNobodyByAnEntryThatCannotBeParsed(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 4)
+	r := g.reader()
+	bard := g.swornBard("bard/a")
+	bard.post(g)
+	g.agree(1)
+	liar := g.master()
+	round := expectProof(t, r, liar, "bards/bard/a", 1).Number
+	honest := g.others(liar)
+	liar.member().raft.Apply([]byte{200, 1}, patient)
+	eventually(t, "another one is the master", func() error {
+		for _, n := range honest {
+			if n.member().Master() {
+				return nil
+			}
 		}
-		e, lease := n.member().Find([]byte(cache.ScoreKey("OG50BC/final")))
-		if e != nil && lease.Visible(e.Revision) {
-			t.Errorf("%s has %s in memory", n.opts.ID, e.Body)
+		return errors.New("none is")
+	})
+	again := honest[0]
+	again.stop()
+	again.start()
+	mustPost(t, again, bard.signedPost(score.TypeAlert, &score.Alert{Text: "rain"}))
+	g.agree(bard.seq)
+	for _, n := range honest {
+		expectProof(t, r, n, "bards/bard/a", round+1)
+		if n == again { // which has been sent no such entry since
+			continue
 		}
+		if got := metric(t, n, "laurel_raft_refused_total", "unreadable"); got == 0 {
+			t.Errorf("%s counts no refusal", n.opts.ID)
+		}
+		if got, want := n.countsPutOut(), liar.opts.ID+" unreadable"; got != want {
+			t.Errorf("%s has put out %q; want %q", n.opts.ID, got, want)
+		}
+	}
+	for _, n := range g.nodes {
+		select {
+		case err := <-n.member().Ended():
+			t.Errorf("%s has ended: %v", n.opts.ID, err)
+		default:
+		}
+	}
+}
+
+func TestAMasterProposesNoEntryThatCannotBeParsed(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1)
+	m := g.master().member()
+	last := entries(m)
+	_, err := m.proposer.propose(t.Context(), []byte{200, 1}, nil)
+	if !errors.Is(err, entry.ErrFormat) || entries(m) != last {
+		t.Errorf("it was proposed: %v; the log went from %d to %d", err, last, entries(m))
 	}
 }
 

@@ -37,12 +37,12 @@ func request(t *testing.T, who pki.Options) (*ecdsa.PrivateKey, []byte) {
 	return key, csr
 }
 
-func (g *secureGroup) token(ttl time.Duration, uses int) string {
+func (g *secureGroup) token(ttl time.Duration, uses int) (text string) {
 	g.t.Helper()
-	text, err := g.master().member().issuer.NewJoinToken(context.Background(), "operator", ttl, uses, access.Terms{})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	g.askMaster("a join token", func(m *Member) (err error) {
+		text, err = m.issuer.NewJoinToken(context.Background(), "operator", ttl, uses, access.Terms{})
+		return err
+	})
 	return text
 }
 
@@ -81,10 +81,11 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	}
 	n, who := g.newJoiner()
 	key, csr := request(t, who)
-	issued, err := pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var issued *pki.IssuedCertificate
+	eventually(t, "a certificate is issued", func() error { // again for the same csr takes no further use of the token
+		issued, err = pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
+		return err
+	})
 	if n.opts.Identity, err = pki.NewIdentity(who, key, issued); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,14 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	// The token is used up.
 	_, who = g.newJoiner()
 	_, csr = request(t, who)
-	_, err = pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
+	eventually(t, "it is answered whether the token works again", func() error {
+		_, err = pki.Enroll(context.Background(), f1.server.URL, token, who, csr)
+		e := (*pki.EnrollError)(nil)
+		if errors.As(err, &e) && e.Temporary() || errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil
+	})
 	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() {
 		t.Errorf("the token works again: %v", err)
 	} else if strings.Contains(err.Error(), token.Secret) {
@@ -106,7 +114,13 @@ func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	// A token of another group does not reach this one.
 	other := token
 	other.Fingerprint = strings.Repeat("0", 64)
-	_, err = pki.Enroll(context.Background(), f1.server.URL, other, who, csr)
+	eventually(t, "the frontend of the other token's group is asked", func() error {
+		_, err = pki.Enroll(context.Background(), f1.server.URL, other, who, csr)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		return nil
+	})
 	if err == nil || !strings.Contains(err.Error(), "not a member of that group") {
 		t.Errorf("another group's token: %v", err)
 	}
@@ -362,14 +376,13 @@ func TestAnyMasterCanEnrollAFrontend(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(g.nodes[0].opts.Dir, "trust")); err != nil {
 		t.Fatal(err)
 	}
-	g.master()
 	text := g.token(time.Hour, 1)
-	master := g.master()
 	_, who := g.newJoiner()
 	_, csr := request(t, who)
-	if _, err := master.member().issuer.Enroll(context.Background(), text, csr, who.Member); err != nil {
-		t.Fatal(err)
-	}
+	g.askMaster("a certificate", func(m *Member) error {
+		_, err := m.issuer.Enroll(context.Background(), text, csr, who.Member)
+		return err
+	})
 }
 
 func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
@@ -398,12 +411,8 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 	}
 	// One member is down while the authority is replaced.
 	g.nodes[2].stop()
-	at := func(step func(*Member) error) {
-		t.Helper()
-		eventually(t, "a step of the rotation", func() error { return step(g.master().member()) })
-	}
-	at(func(m *Member) error { return m.issuer.RotateAuthority(ctx, "operator") })
-	refused(t, g.master().member().issuer.RotateAuthority(ctx, "operator"), score.StatusConflict)
+	g.beginRotation()
+	g.refusedByMaster(score.StatusConflict, func(m *Member) error { return m.issuer.RotateAuthority(ctx, "operator") })
 	for _, n := range g.running() {
 		eventually(t, n.opts.ID+" has a certificate by the new authority", func() error {
 			if n.opts.Identity.IssuedBy() == old {
@@ -412,13 +421,13 @@ func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	finish := g.master().member().issuer.FinishRotation
-	if p := refused(t, finish(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
+	p := g.refusedByMaster(score.StatusConflict, func(m *Member) error { return m.issuer.FinishRotation(ctx, "operator") })
+	if !strings.Contains(p.Detail, "f3") {
 		t.Errorf("f3 is down, but it says %q", p.Detail)
 	}
 	g.nodes[2].start()
 	g.settle()
-	at(func(m *Member) error { return m.issuer.FinishRotation(ctx, "operator") })
+	g.finishRotation()
 	g.settle()
 	stop()
 	g.agree(<-posted)
@@ -449,16 +458,24 @@ func TestTokenDoesNotEnrollAConnectedMember(t *testing.T) {
 	g := newSecureGroup(t, 3)
 	text := g.token(time.Hour, 1)
 	master := g.master()
-	enroll := func(n *node) error {
+	enroll := func(m *Member, n *node) error {
 		_, csr := request(t, pki.Options{Member: n.opts.Identity.Member})
-		_, err := master.member().issuer.Enroll(context.Background(), text, csr, n.opts.Identity.Member)
+		_, err := m.issuer.Enroll(context.Background(), text, csr, n.opts.Identity.Member)
 		return err
 	}
 	for _, n := range g.nodes {
-		refused(t, enroll(n), score.IDConflict)
+		eventually(t, n.opts.ID+" is connected", func() error {
+			if !g.master().member().issuer.Connected(n.member().self) {
+				return errors.New("it is not")
+			}
+			return nil
+		})
+		g.refusedByMaster(score.IDConflict, func(m *Member) error { return enroll(m, n) })
 	}
 	// A member may be away because its certificate has expired.
 	away := g.others(master)[0]
 	away.stop()
-	eventually(t, "one that is away gets a certificate", func() error { return enroll(away) })
+	eventually(t, "one that is away gets a certificate", func() error {
+		return enroll(g.master().member(), away)
+	})
 }

@@ -49,14 +49,11 @@ func TestPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d",
 			answers, err, last, master.member().raft.LastIndex())
 	}
-	future := g.master().member().raft.Apply(entry.Encode([]entry.EncodedPost{poison}), enqueueTimeout)
-	if err := future.Error(); err != nil {
-		t.Fatal(err)
-	}
-	outcome, ok := future.Response().(fsm.Outcome)
+	response := g.appendEntry(entry.Encode([]entry.EncodedPost{poison}))
+	outcome, ok := response.(fsm.Outcome)
 	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 ||
 		outcome[0][0].Problem == nil || outcome[0][0].Problem.Field != "data.award_id" {
-		t.Errorf("got %+v; want it refused for its award_id", future.Response())
+		t.Errorf("got %+v; want it refused for its award_id", response)
 	}
 	mustPost(t, g.nodes[1], alerts("bard/a", 4, 1))
 	g.agree(4)
@@ -78,7 +75,7 @@ func TestUnreadableEntryIsNotAStorageError(t *testing.T) {
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 1))
 	newer := protowire.AppendVarint([]byte{200}, 1)
-	n.member().raft.Apply(newer, enqueueTimeout)
+	n.member().raft.Apply(newer, patient)
 	var why error
 	eventually(t, "it ends", func() error {
 		select {
@@ -88,9 +85,9 @@ func TestUnreadableEntryIsNotAStorageError(t *testing.T) {
 			return errors.New("it goes on")
 		}
 	})
-	var entry *fsm.EntryError
+	var later *FormatError
 	var storage *StorageError
-	if !errors.As(why, &entry) || errors.As(why, &storage) || !strings.Contains(why.Error(), "log entry ") {
+	if !errors.As(why, &later) || later.Format != 198 || errors.As(why, &storage) || !strings.Contains(later.What, "log entry ") {
 		t.Errorf("it ended with %v", why)
 	}
 	if err := n.current.Swap(nil).Close(); errors.As(err, &storage) {

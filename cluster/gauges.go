@@ -1,13 +1,13 @@
 package cluster
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"laurel/cache"
-	"laurel/cluster/internal/durable"
 )
 
 // registerGauges registers gauges that read the member.
@@ -19,28 +19,16 @@ func (m *Member) registerGauges() {
 		func() float64 { return float64(m.machine.Revision()) })
 	gauge("laurel_applied_index", "Index of the last log entry in this frontend's database.",
 		func() float64 { return float64(m.machine.Applied()) })
-	gauge("laurel_log_index", "Index of the last entry in this frontend's log.",
-		func() float64 { return float64(m.raft.LastIndex()) })
-	gauge("laurel_log_bytes", "Size of this frontend's log on the disk.",
-		func() float64 { return float64(m.storage.Log.Bytes()) })
-	gauge("laurel_snapshot_bytes", "Size of this frontend's newest snapshot; 0 without one.",
-		func() float64 { size, _ := m.storage.Snapshots.Newest(); return float64(size) })
-	gauge("laurel_snapshot_age_seconds", "Age of this frontend's newest snapshot; 0 without one.",
-		func() float64 {
-			_, stored := m.storage.Snapshots.Newest()
-			if stored.IsZero() {
-				return 0
-			}
-			return time.Since(stored).Seconds()
-		})
-	gauge("laurel_disk_free_bytes", "Room on the file system of the data directory; -1 if it is not known.",
-		func() float64 {
-			free, err := durable.Free(m.opts.Dir)
-			if err != nil {
-				return -1
-			}
-			return float64(free)
-		})
+	m.registerLogGauges(gauge)
+	m.registerDiskGauges(gauge)
+	gauge("laurel_draining", "1 while this frontend is draining.",
+		func() float64 { return oneIf(m.draining.Load()) })
+	gauge("laurel_group_format", "Format of the group: of its log, snapshots and settings.",
+		func() float64 { return float64(m.machine.Access().Settings.Format()) })
+	promauto.With(m.opts.Metrics).NewGauge(prometheus.GaugeOpts{
+		Name: "laurel_build_info", Help: "Always 1; the labels are the version of laurel and of Go.",
+		ConstLabels: prometheus.Labels{"version": m.opts.Version, "goversion": runtime.Version()},
+	}).Set(1)
 	gauge("laurel_epoch", "The Raft term.",
 		func() float64 { return float64(m.raft.CurrentTerm()) })
 	gauge("laurel_lease_seconds", "Rest of this frontend's lease; 0 without one.",
@@ -72,12 +60,61 @@ func (m *Member) registerGauges() {
 		func() float64 { return float64(m.divergence.Contradicting()) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
 		func() float64 { return float64(m.poster.batcher.Waiting()) })
-	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
-		if m.leadership() != nil {
+	gauge("laurel_master", "1 if this frontend is the master.",
+		func() float64 { return oneIf(m.leadership() != nil) })
+}
+
+// oneIf returns 1 for true and 0 for false, as a gauge has it.
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// registerLogGauges registers the gauges of the log and its snapshots.
+func (m *Member) registerLogGauges(gauge func(name, help string, f func() float64)) {
+	gauge("laurel_log_index", "Index of the last entry in this frontend's log.",
+		func() float64 { return float64(m.raft.LastIndex()) })
+	gauge("laurel_log_bytes", "Size of this frontend's log on the disk.",
+		func() float64 { return float64(m.storage.Log.Bytes()) })
+	gauge("laurel_log_entries", "Entries of this frontend's log.",
+		func() float64 { return float64(m.storage.Log.Entries()) })
+	gauge("laurel_log_short", "1 if this frontend's log does not reach back to the last round that it has cosigned.",
+		func() float64 { return oneIf(m.storage.Short()) })
+	gauge("laurel_snapshot_bytes", "Size of this frontend's newest snapshot; 0 without one.",
+		func() float64 { size, _ := m.storage.Snapshots.Newest(); return float64(size) })
+	gauge("laurel_snapshot_age_seconds", "Age of this frontend's newest snapshot; 0 without one.",
+		func() float64 {
+			_, stored := m.storage.Snapshots.Newest()
+			if stored.IsZero() {
+				return 0
+			}
+			return time.Since(stored).Seconds()
+		})
+}
+
+// registerDiskGauges registers the gauges of the room on the disk.
+func (m *Member) registerDiskGauges(gauge func(name, help string, f func() float64)) {
+	gauge("laurel_disk_free_bytes", "Room on the file system of the data directory; -1 if it is not known.",
+		func() float64 {
+			if state := m.disk.Look(); state != nil {
+				return float64(state.Free)
+			}
+			return -1
+		})
+	gauge("laurel_disk_need_bytes", "Room that log, snapshot and database of this frontend may need.",
+		func() float64 { return float64(m.storage.DiskNeeds().Most) })
+	gauge("laurel_disk_room", "1 if the disk of this frontend has room for posts, or that is not known, else 0.",
+		func() float64 {
+			if state := m.disk.Look(); state != nil && !state.Room {
+				return 0
+			}
 			return 1
-		}
-		return 0
-	})
+		})
+	gauge("laurel_disk_reserve_bytes",
+		"Room that is kept aside, so that this frontend can go on and start while its disk is full.",
+		func() float64 { return float64(m.storage.Reserve().Size()) })
 }
 
 // count returns a count of the leadership since the election; 0 at a member that was not

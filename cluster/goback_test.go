@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/hashicorp/raft"
 
 	"laurel/score"
 )
@@ -69,12 +72,20 @@ func TestAFrontendThatHasGoneBackTakesTheRestFromTheOthers(t *testing.T) {
 // What one of them held is known to those that have not gone back yet: none may wait for it.
 func TestFrontendsThatGoBackTogetherElectAMaster(t *testing.T) {
 	t.Parallel()
-	g := newSwornGroup(t, 4)
+	var unsealing atomic.Bool
+	g := newSwornGroup(t, 4, func(o *Options) { o.hooks.unsealing = unsealing.Load })
 	bard := g.swornBard("bard/a")
 	bard.post(g)
-	liar := g.master()
-	index := liar.member().machine.Applied()
 	g.agree(bard.seq)
+	liar := g.master()
+	eventually(t, "all is sealed", func() error {
+		if changed, _ := liar.member().machine.Rounds().Unsealed(); changed > 0 {
+			return fmt.Errorf("%d answers are not", changed)
+		}
+		return nil
+	})
+	unsealing.Store(true)
+	index := liar.member().machine.Applied()
 	honest := g.others(liar)
 	before := bard.seq
 	for range 3 {
@@ -85,6 +96,7 @@ func TestFrontendsThatGoBackTogetherElectAMaster(t *testing.T) {
 	for _, n := range honest {
 		n.goesBack(index, false)
 	}
+	unsealing.Store(false)
 	bard.seq = before // it posts again what none has certified
 	bard.post(g)
 	g.agree(bard.seq)
@@ -96,4 +108,61 @@ func TestFrontendsThatGoBackTogetherElectAMaster(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Two of three voters are up, and the roster has four frontends.
+func TestAFrontendThatTakesSnapshotsWithoutCertificatesCanStillGoBack(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 3)
+	g.rosterKey(newNode(t, "f9"))
+	n := g.others(g.master())[0]
+	n.stop()
+	n.opts.SnapshotEntries = 5
+	n.start()
+	g.settle()
+	bard, r := g.swornBard("bard/a"), g.reader()
+	bard.post(g)
+	expectProof(t, r, n, "bards/bard/a", 1)
+	away := g.others(n)[0]
+	away.stop()
+	for range 3 {
+		for range 10 {
+			bard.post(g)
+		}
+		eventually(t, "a snapshot is taken", func() error {
+			if err := n.member().raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+				return err
+			}
+			if got := n.member().machine.Revision(); got < bard.seq || !n.member().storage.Log.InSnapshot(n.member().machine.Applied()) {
+				return fmt.Errorf("it has revision %d", got)
+			}
+			return nil
+		})
+	}
+	m := n.member()
+	index := m.enforcer.CosignedIndex()
+	if !m.storage.Log.InSnapshot(index + 30) {
+		t.Fatalf("rounds are certified up to entry %d, and there are no snapshots after that", index)
+	}
+	if short := n.metric("laurel_log_short", ""); short != 0 {
+		t.Errorf("laurel_log_short is %v", short)
+	}
+	m.end(m.enforcer.Unproven("no quorum can agree"))
+	if back, ok := errors.AsType[*GoBackError](<-m.Ended()); !ok || back.Index != index {
+		t.Fatalf("it ends with %v; want that it goes back to %d", back, index)
+	}
+	n.stop()
+	n.start()
+	// The two that lack what was not certified must not elect each other.
+	eventually(t, "it has everything again", func() error {
+		if got := n.member().machine.Revision(); got < bard.seq {
+			return fmt.Errorf("it has revision %d", got)
+		}
+		return nil
+	})
+	away.start()
+	g.settle()
+	g.agree(bard.seq)
+	bard.post(g)
+	expectProof(t, r, n, "bards/bard/a", 1)
 }

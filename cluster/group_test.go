@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,7 +35,25 @@ const patient = 60 * time.Second
 // testScale stretches the timings of the members, so that a busy machine does not look like a lost master.
 const testScale = 3
 
-// eventually waits until f returns nil. If it does not, its last error fails the test.
+// steadyTimeout is longer than a busy machine stops a process for.
+const steadyTimeout = patient / 3
+
+// unhurried makes a node wait long for the first bytes of a connection, which it would close
+// on a machine that stops the process meanwhile.
+func unhurried(o *Options) { o.hooks.handshakeTimeout = patient }
+
+// steady makes a node wait long for the master, and the master for the others: the founder of a
+// group keeps its office on a machine that stops the process. It is for tests in which no other
+// one is to be elected.
+func steady(o *Options) {
+	unhurried(o)
+	o.hooks.raftConfig = func(c *raft.Config) {
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = steadyTimeout, steadyTimeout, steadyTimeout
+	}
+}
+
+// eventually waits until f returns nil. If it does not, its last error fails the test. When the
+// test has ended, it ends the goroutine, so it must not be called by a Cleanup.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	deadline := time.NewTimer(patient)
@@ -42,6 +61,11 @@ func eventually(t testing.TB, what string, f func() error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		if t.Context().Err() != nil {
+			// The test has failed and does not wait for this goroutine. A later error of it would
+			// end the process.
+			runtime.Goexit()
+		}
 		err := f()
 		if err == nil {
 			return
@@ -49,6 +73,7 @@ func eventually(t testing.TB, what string, f func() error) {
 		select {
 		case <-deadline.C:
 			t.Fatalf("%s: %v", what, err)
+		case <-t.Context().Done():
 		case <-tick.C:
 		}
 	}
@@ -63,7 +88,11 @@ type node struct {
 	current       atomic.Pointer[Member]
 	enroll        func() *pki.Identity // gets its first certificate; nil if it has one or needs none
 	falseReporter *falseReporter       // answers the other members in the node's place, if it is set before the start
-	// changeStatus, if it is set before the start, changes what the node reports to the others. from is the asking member.
+	// shown is the identity of the member that was started last. The server shows it, while a
+	// test may give the node another one.
+	shown atomic.Pointer[pki.Identity]
+	// changeStatus, if it is set before the start, changes what the node reports to the others.
+	// from is the asking member.
 	changeStatus func(s *status.Status, from raft.ServerID)
 }
 
@@ -120,6 +149,7 @@ func (n *node) start() *Member {
 	if n.enroll != nil {
 		n.opts.Identity, n.enroll = n.enroll(), nil
 	}
+	n.shown.Store(n.opts.Identity)
 	var m *Member
 	eventually(n.t, "start "+n.opts.ID, func() (err error) {
 		n.registry = prometheus.NewRegistry()
@@ -140,6 +170,13 @@ func (n *node) start() *Member {
 		m.ServeForwarded(n.handler(false), nil)
 	}
 	n.current.Store(m)
+	if n.opts.Bootstrap && m.raft.ReloadableConfig().HeartbeatTimeout == steadyTimeout {
+		// It would wait as long before it elects itself.
+		now := raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: m.transport.Header}}
+		if _, err := m.transport.Call(now); err != nil {
+			n.t.Fatal(err)
+		}
+	}
 	return m
 }
 
@@ -328,6 +365,80 @@ func (g *group) master() (master *node) {
 		return errors.New("there is none")
 	})
 	return master
+}
+
+// masterLost reports whether an error says that there was no master, or that it was lost
+// meanwhile, as may happen on a busy machine. A client asks again then, and so does a test.
+func masterLost(err error) bool {
+	code := score.CodeOf(err)
+	return code == score.NoMaster || code == score.OutcomeUnknown
+}
+
+// askMaster calls f with the master, again with the next one if it was lost meanwhile, and
+// fails the test with any other error.
+func (g *group) askMaster(what string, f func(*Member) error) {
+	g.t.Helper()
+	eventually(g.t, what, func() error {
+		err := f(g.master().member())
+		if err != nil && !masterLost(err) {
+			g.t.Fatalf("%s: %v", what, err)
+		}
+		return err
+	})
+}
+
+// refusedByMaster calls f with the master, and checks that the error is a problem with a code. It
+// calls f again if the master was lost, or if those that it had to ask did not answer in time.
+func (g *group) refusedByMaster(code score.Code, f func(*Member) error) (p *score.Problem) {
+	g.t.Helper()
+	eventually(g.t, "the master answers", func() error {
+		err := f(g.master().member())
+		if got := score.CodeOf(err); got != code && (masterLost(err) || got == score.NotReady) {
+			return err
+		}
+		p = refused(g.t, err, code)
+		return nil
+	})
+	return p
+}
+
+// makeMaster transfers the leadership until a node has it.
+func (g *group) makeMaster(to *node) {
+	g.t.Helper()
+	eventually(g.t, to.opts.ID+" is the master", func() error {
+		if to.member().Master() {
+			return nil
+		}
+		return errors.Join(errors.New("it is not"), g.master().member().Transfer(g.t.Context(), to.opts.ID))
+	})
+}
+
+// remove has the master remove a member, again if the master was lost meanwhile, or if a voter did
+// not answer in time, without which no member leaves.
+func (g *group) remove(id string, force bool) {
+	g.t.Helper()
+	unknown := false
+	eventually(g.t, id+" is removed", func() error {
+		err := g.master().member().Leave(g.t.Context(), id, force)
+		if unknown && score.CodeOf(err) == score.NotFound {
+			return nil // the attempt of unknown outcome has removed it
+		}
+		unknown = unknown || score.CodeOf(err) == score.OutcomeUnknown
+		return err
+	})
+}
+
+// appendEntry appends an entry to the log of the master, as only a corrupt one can, and returns
+// its response.
+func (g *group) appendEntry(data []byte) (response any) {
+	g.t.Helper()
+	eventually(g.t, "the entry is appended", func() error {
+		applied := g.master().member().raft.Apply(data, patient)
+		err := applied.Error()
+		response = applied.Response()
+		return err
+	})
+	return response
 }
 
 // others returns the running nodes except one.

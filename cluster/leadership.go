@@ -98,6 +98,15 @@ func (r *replica) leadership() *leadership {
 	return l
 }
 
+// Leadership returns a context that ends when this member is no longer the master; nil if it
+// is not the master now.
+func (r *replica) Leadership() context.Context {
+	if l := r.leadership(); l != nil {
+		return l.ctx
+	}
+	return nil
+}
+
 // servingEpoch returns the epoch in which this member serves as the master; 0 if it does
 // not.
 func (r *replica) servingEpoch() uint64 {

@@ -8,18 +8,26 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+
+	"laurel/internal/testlock"
 )
 
-// waitingTests is the number of tests that run at a time. Most tests spend their time
-// waiting for elections, so it is more than the number of CPUs. A test is not parallel if
-// it needs all CPUs, as simulated worlds do, or if its timings are short.
-const waitingTests = 7
-
+// TestMain lets seven tests run at a time, and four with the race detector. Most tests spend
+// their time waiting for elections, so it is more than the number of CPUs. A test is not
+// parallel if it needs all CPUs, as simulated worlds do, or if its timings are short.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	cpus := runtime.GOMAXPROCS(0)
-	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(cpus) && !raceDetector {
-		p.Value.Set(strconv.Itoa(max(waitingTests, cpus)))
+	waiting, cpus := 7, runtime.GOMAXPROCS(0)
+	if raced {
+		waiting = 4
+	}
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(cpus) {
+		p.Value.Set(strconv.Itoa(max(waiting, cpus)))
+	}
+	if !testing.Short() {
+		if err := testlock.Wait(); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -14,7 +14,9 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/cluster/certify"
+	"laurel/cluster/disk"
 	"laurel/cluster/enroll"
+	"laurel/cluster/forward"
 	"laurel/cluster/internal/boottime"
 	"laurel/cluster/join"
 	"laurel/cluster/metrics"
@@ -23,11 +25,14 @@ import (
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/readindex"
+	"laurel/cluster/spotcheck"
+	"laurel/cluster/standing"
 	"laurel/cluster/status"
 	"laurel/cluster/sworn"
-	"laurel/fsm"
-	"laurel/fsm/database"
+	"laurel/cluster/upgrade"
+	"laurel/internal/address"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
@@ -51,6 +56,10 @@ type (
 	EmptyError         = raftlog.EmptyError
 	GoBackError        = raftlog.GoBackError
 )
+
+// FormatError is the error of Start and Ended about data, or a group, in a format that this
+// version does not read.
+type FormatError = access.FormatError
 
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
@@ -76,13 +85,15 @@ func (e *TwinError) Error() string {
 type Member struct {
 	*replica
 	reader
+	*archivist
 	*readiness
 	*poster
-	forwarder
+	*forward.Forwarder
 	*certify.Voucher
 	*accessControl
 	*membership
 	*transfers
+	*drains
 
 	rounds     *readindex.Rounds
 	polls      *poll.Reader
@@ -90,15 +101,21 @@ type Member struct {
 	auth       *peer.Authenticator // nil in an insecure group
 	sworn      *sworn.Knowledge    // as auth
 	certifier  *certify.Certifier  // as auth
-	putOut     *putOut             // as auth
+	enforcer   *standing.Enforcer  // as auth
+	checker    *spotcheck.Checker  // as auth
 	pushes     *push.Receiver
 	roster     *status.Roster
+	moved      *status.Moved
 	source     *status.Source
 	poller     *status.Poller
+	removal    *status.RemovalCheck
 	divergence *status.DivergenceCheck
 	elections  *elections
 	proposer   *proposer
 	issuer     *enroll.Issuer
+	raiser     *upgrade.Raiser
+	disk       *disk.Watch
+	refuses    bool // whether posts were refused for lack of room after the last poll
 }
 
 // Start opens the data directory and takes part in the group. It returns before there is
@@ -110,9 +127,13 @@ func Start(opts Options) (*Member, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	places, err := address.ParsePlaces(opts.Join)
+	if err != nil {
+		return nil, err
+	}
 	r := &replica{
-		opts: opts, log: opts.Logger, clock: opts.hooks.clock, metrics: metrics.New(opts.Metrics),
-		stopped: make(chan struct{}), ended: make(chan error, 1),
+		opts: opts, places: places, log: opts.Logger, clock: opts.hooks.clock, metrics: metrics.New(opts.Metrics),
+		stopped: make(chan struct{}), ended: make(chan error, 1), drained: make(chan struct{}, 1),
 	}
 	if r.clock == nil {
 		r.clock = boottime.Now
@@ -131,25 +152,34 @@ func Start(opts Options) (*Member, error) {
 
 func (m *Member) start() (err error) {
 	o := m.storeOptions()
-	o.Rewritten = func(err error) error { return m.putOut.rewritten(err) }
+	o.Rewritten = func(err error) error { return m.enforcer.Unproven(err.Error()) }
+	o.Cosigned = func() uint64 { return m.enforcer.CosignedIndex() }
 	if m.storage, err = raftlog.Open(o); err != nil {
 		return err
 	}
-	m.self = m.storage.ServerID()
+	m.self, m.disk = m.storage.ServerID(), m.newDiskWatch()
 	if i := m.opts.Identity; i != nil && i.Member != string(m.self) {
 		return fmt.Errorf("the certificate is for %q, but the data in %s is of %q", i.Member, m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
 	}
+	if err = m.checkLineage(); err != nil {
+		return err
+	}
+	if format := m.machine.Access().Settings.Format(); format > m.opts.maxFormat() {
+		return &FormatError{What: "the group of the data in " + m.opts.Dir, Format: format, Newest: m.opts.maxFormat()}
+	}
 	if m.opts.Identity != nil {
 		if err = m.startAuth(); err != nil {
 			return err
 		}
 	}
+	m.moved = &status.Moved{Servers: m.servers, Master: func() bool { return m.followed() != "" }}
 	m.port, err = peer.Listen(peer.Config{
 		Address: m.opts.Peer, Bind: m.opts.PeerListen, ServerID: m.self, Auth: m.auth, Needs: protocolNeeds,
-		Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen, HandshakeTimeout: m.opts.hooks.handshakeTimeout,
+		Moved: m.moved.Of, Dial: m.opts.hooks.dial, Listen: m.opts.hooks.listen,
+		HandshakeTimeout: m.opts.hooks.handshakeTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
@@ -167,6 +197,7 @@ func (m *Member) start() (err error) {
 	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
 	m.registerGauges()
+	m.membership.health.Register(m.opts.Metrics)
 	m.runAll(elected)
 	return nil
 }
@@ -183,119 +214,46 @@ func (m *Member) startAuth() (err error) {
 	if err != nil {
 		return err
 	}
-	m.putOut = m.newPutOut()
+	m.enforcer, m.checker = m.newEnforcer(), m.newChecker()
 	m.auth = peer.NewAuthenticator(peer.AuthConfig{
 		Identity: m.opts.Identity, Servers: m.servers, Leader: m.followed, Access: m.machine.Access,
-		Witness: m.witness, Sworn: m.sworn.State, Distrusts: m.putOut.keeper.Distrusts,
-		Shuns: m.putOut.keeper.Shuns, Refused: m.metrics.PeerRefused, Logger: m.log,
+		Witness: m.witness, Sworn: m.sworn.State, Distrusts: m.enforcer.Keeper.Distrusts,
+		Shuns: m.enforcer.Keeper.Shuns, Refused: m.metrics.PeerRefused, Logger: m.log,
 	})
-	m.certifier, err = m.newCertifier()
-	m.putOut.certifier = m.certifier
-	return err
-}
-
-// wire creates the parts of the member and connects them.
-func (m *Member) wire(reports *status.Reports) {
-	r := m.replica
-	m.proposer = &proposer{replica: r}
-	m.accessControl = &accessControl{r, m.proposer}
-	m.elections = &elections{r, m.accessControl, m.pushConfig()}
-	m.poster.access, m.poster.proposer = m.accessControl, m.proposer
-	m.forwarder = forwarder{r}
-	m.reader = reader{r}
-	m.Voucher = certify.NewVoucher(m.machine, m.opts.ID, m.witness)
-	m.rounds = readindex.New(readindex.Config{
-		Context: m.ctx, Self: m.self, Raft: m.raft, Port: m.port, Epoch: m.servingEpoch,
-		Timeout: cmp.Or(m.opts.hooks.roundTimeout, m.scaled(roundTimeout)), Began: m.metrics.Rounds,
-	})
-	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.polls = poll.NewReader(m.pollConfig())
-
-	m.poller = status.NewPoller(&status.Poller{
-		Reports: reports, Source: m.source, Port: m.port, Every: m.scaled(status.PollEvery),
-		Timeout: m.scaled(forwardTimeout), Foreign: m.metrics.ForeignAnswers, Logger: m.log,
-		Twin: func(addr string) { m.end(&TwinError{m.opts.Dir, addr}) },
-	})
-	m.readiness = &readiness{replica: r, rounds: m.rounds, roster: m.roster, poller: m.poller}
-	m.divergence = &status.DivergenceCheck{
-		Source: m.source, Reports: reports, Logger: m.log,
-		Diverged: func(reason string) { m.end(m.diverged(reason)) },
+	if m.certifier, err = m.newCertifier(); err != nil {
+		return err
 	}
-	m.transfers = &transfers{r, m.poller, m.proposer}
-	m.issuer = m.newIssuer(reports)
-	m.membership = &membership{
-		replica: r, access: m.accessControl, auth: m.auth, poller: m.poller, transfers: m.transfers,
-		issuer: m.issuer, changing: make(chanMutex, 1),
-	}
-}
-
-func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
-	return &enroll.Issuer{
-		Self: m.self, Auth: m.auth, Port: m.port, ValidID: validID,
-		IsMaster:     func() bool { return m.leadership() != nil },
-		OtherMaster:  func() string { return m.leader.Other(m.opts.Peer) },
-		ChangeAccess: m.ChangeAccess,
-		IsVoter: func(id raft.ServerID) (voter, known bool) {
-			s, in, leads := m.committed(id)
-			return in && s.Suffrage == raft.Voter, leads
-		},
-		Connected: func(id raft.ServerID) bool {
-			l := m.elected.Load()
-			return id == m.self || l != nil && l.push.Connected(id)
-		},
-		Certificates: func(id raft.ServerID) (enroll.Certificates, bool) {
-			s, fresh := reports.Last(id)
-			return s.Certificates, fresh
-		},
-	}
-}
-
-func (m *Member) pollConfig() poll.Config {
-	return poll.Config{
-		Context: m.ctx, Machine: m.machine, Frontend: m.frontend, Port: m.port, Leader: m.leader, Rounds: m.rounds,
-		Clock: m.clock, Bytes: answersBytes, Timeout: m.scaled(poll.Timeout), MasterTimeout: m.scaled(masterTimeout),
-		Leads: m.Master, Mode: m.CacheMode, Polls: m.metrics.Polls, Age: m.metrics.PulledAge,
-		Released: func(ctx context.Context, revision uint64) bool {
-			l := m.leadership()
-			return l != nil && l.push.AwaitReleased(ctx, revision)
-		},
-	}
-}
-
-func (m *Member) pushConfig() push.Config {
-	return push.Config{
-		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
-		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.StreamsLost, LeasesWithheld: m.metrics.LeasesWithheld,
-		HellosRefused: m.metrics.HellosRefused, Logger: m.log,
-	}
+	m.enforcer.Certifier = m.certifier
+	m.machine.AtRounds(cmp.Or(m.opts.hooks.digestEvery, certify.DigestEvery), m.certifier.Digest)
+	return nil
 }
 
 // runAll starts the goroutines of the parts.
 func (m *Member) runAll(elected <-chan bool) {
-	removal := &status.RemovalCheck{
-		Source: m.source, Reports: m.poller.Reports, Logger: m.log, Removed: func() { m.end(ErrRemoved) },
-	}
 	presence := status.NewPresence(status.Presence{
 		Source: m.source, Reports: m.poller.Reports, Up: m.metrics.MembersUp, Every: m.scaled(status.PollEvery),
 		Master: m.Master, Stopping: m.stopping.Load, Logger: m.log,
 	})
 	joining := &join.Loop{
-		URLs: m.opts.Join, Voter: !m.opts.Nonvoter, Source: m.source, Poller: m.poller, Leader: m.leader,
-		Leads: m.Master, Add: m.Join, End: m.end, Scale: m.scaled, Logger: m.log,
+		Places: m.places, Voter: !m.opts.Nonvoter, Replace: m.opts.Replace, Source: m.source, Poller: m.poller,
+		Leader: m.leader, Leads: m.Master, Add: m.Join, End: m.end, Scale: m.scaled, Logger: m.log,
 	}
 	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.elections.run(elected) })
 	m.run(func() {
 		m.poller.Run(m.ctx, func() {
-			removal.Run()
+			m.removal.Run()
 			m.divergence.Run()
 			m.source.Gate.Run()
 			presence.Run()
+			m.membership.health.Run()
+			m.raiser.Run()
+			m.watchRoom()
 		})
 	})
 	m.run(m.polls.Run)
-	m.run(func() { m.storage.WatchDisk(m.ctx, m.scaled(diskCheckEvery)) })
+	m.run(func() { m.keepFollowing(m.ctx) })
+	m.run(func() { m.disk.Run(m.ctx, m.scaled) })
 	m.run(m.boundLog)
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(func() { joining.Run(m.ctx) })
@@ -304,8 +262,9 @@ func (m *Member) runAll(elected <-chan bool) {
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { m.sworn.Run(m.ctx) })
 		m.run(func() { m.certifier.Run(m.ctx) })
-		m.run(m.putOut.run)
-		m.run(m.putOut.scrub)
+		m.run(func() { m.enforcer.Run(m.ctx) })
+		m.run(func() { m.checker.Run(m.ctx) })
+		m.run(func() { m.enforcer.Scrub(m.ctx) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
 }
@@ -320,8 +279,15 @@ func (m *Member) Peer() string { return m.opts.Peer }
 // knows it.
 func (m *Member) Lineage() string { return m.machine.Lineage() }
 
+// Revision returns the revision of the last event that this member has applied, which readers
+// may not see yet.
+func (m *Member) Revision() uint64 { return m.machine.Revision() }
+
 // Incarnation returns the incarnation of the store; "" until this member knows it.
 func (m *Member) Incarnation() string { return m.machine.Incarnation() }
+
+// Former returns the incarnations that the store had before, as far as they are remembered.
+func (m *Member) Former() []string { return m.machine.Access().Former }
 
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
@@ -335,7 +301,8 @@ func (m *Member) Frontends() score.Frontends {
 	m.poller.Look()
 	f := m.source.Frontends(m.poller.Reports, m.CacheMode())
 	f.KeyHolders = m.machine.Access().KeyHolders()
-	m.putOut.show(&f)
+	m.enforcer.Show(&f)
+	m.membership.health.Show(&f)
 	return f
 }
 
@@ -377,8 +344,8 @@ func (m *Member) Certifier() *certify.Certifier { return m.certifier }
 func (m *Member) Issuer() *enroll.Issuer { return m.issuer }
 
 // Ended returns a channel that gets one error when the member cannot go on: ErrRemoved, a
-// *StorageError, a *ContradictionError, a *GoBackError, or the refusal of the group that it wants to
-// join. The program must then end.
+// *StorageError, a *ContradictionError, a *GoBackError, or the refusal of the group that
+// it wants to join. The program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
 // ServeForwarded sets the handler of requests that other members forward to this one, and
@@ -396,62 +363,4 @@ func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err e
 		p = score.Problemf(score.InvalidEvent, "%s", err)
 	}
 	peer.WriteProblem(w, p)
-}
-
-// Close stops the member, which stays in the group. A master should HandOver first. Posts
-// in flight are finished, for at most a second. If the disk hangs, Close waits for it.
-func (m *Member) Close() error {
-	m.Stopping()
-	m.poster.batcher.Close(m.scaled(drainTimeout))
-	m.port.Shutdown(m.scaled(finishTimeout))
-	m.cancel()
-	stopping := m.raft.Shutdown()
-	m.storage.Release()
-	errs := []error{m.port.Close(), stopping.Error()}
-	close(m.stopped)
-	return errors.Join(append(errs, m.release())...)
-}
-
-// release closes what start opened.
-func (m *Member) release() error {
-	m.cancel()
-	var errs []error
-	if m.port != nil {
-		errs = append(errs, m.port.Close())
-	}
-	if m.transport != nil {
-		errs = append(errs, m.transport.Close())
-		m.transport.CloseStreams()
-	}
-	if m.storage != nil {
-		m.storage.Release()
-	}
-	m.running.Wait()
-	if m.machine != nil {
-		errs = append(errs, m.closeMachine())
-	}
-	if m.storage != nil {
-		errs = append(errs, m.storage.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// closeMachine closes the state machine. If the disk fails, it returns a *StorageError:
-// the database is rebuilt at the next start, but the disk should be checked first.
-func (r *replica) closeMachine() error {
-	err := r.machine.Close()
-	if _, failed := errors.AsType[*database.DiskError](err); failed {
-		return &StorageError{Dir: r.opts.Dir, Err: err}
-	}
-	return err
-}
-
-// failApply ends the member because its state machine cannot go on. An entry that cannot
-// be read is not the disk's fault, and checking the disk would not help.
-func (r *replica) failApply(err error) {
-	if _, unreadable := errors.AsType[*fsm.EntryError](err); unreadable {
-		r.end(err)
-		return
-	}
-	r.fail(err)
 }

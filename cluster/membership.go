@@ -3,8 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/url"
 	"slices"
 	"syscall"
 	"time"
@@ -15,16 +13,19 @@ import (
 	"laurel/cluster/enroll"
 	"laurel/cluster/join"
 	"laurel/cluster/peer"
+	"laurel/cluster/readindex"
 	"laurel/cluster/status"
+	"laurel/cluster/upgrade"
 	"laurel/internal/address"
 	"laurel/score"
-	"laurel/trust/access"
 )
 
 const (
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
-	twinTimeout   = time.Second // for the first of two processes with the same data to answer
+	// silentTimeout is how long a member is asked before it is taken for silent: a dead one, or
+	// the first of two processes with the same data.
+	silentTimeout = time.Second
 )
 
 // chanMutex is a mutex for long waits. It is a channel, because virtual time
@@ -45,6 +46,8 @@ type membership struct {
 	poller    *status.Poller
 	transfers *transfers
 	issuer    *enroll.Issuer
+	rounds    *readindex.Rounds
+	health    *status.Health
 	changing  chanMutex // one change at a time
 }
 
@@ -63,7 +66,8 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 		return p
 	}
 	m.port.Reconnect() // an open connection may have the certificate that the frontend had before
-	joiner, err := m.poller.Ask(ctx, n.Peer)
+	// The configuration may have a dead member at that address, whose place it is to take.
+	joiner, err := m.poller.AskAnyone(ctx, n.Peer)
 	if err != nil {
 		return score.Problemf(score.NotReady,
 			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err).At("peer")
@@ -74,6 +78,11 @@ func (m *membership) Join(ctx context.Context, n score.NewMember, byOperator boo
 	}
 	if p := m.checkTwin(ctx, joiner, n); p != nil {
 		return p
+	}
+	if n.Replace {
+		if err := m.replace(ctx, joiner, n.ID, byOperator); err != nil {
+			return err
+		}
 	}
 	done, err := m.add(ctx, joiner, n, byOperator)
 	if done || err != nil {
@@ -116,8 +125,9 @@ func (m *membership) checkReach(n score.NewMember) *score.Problem {
 		loopback := address.IsLoopback(address.Hostname(string(s.Address)))
 		if loopback != address.IsLoopback(address.Hostname(n.Peer)) {
 			return score.Problemf(score.StatusConflict, "%q has the peer address %s, and %q is at %s: "+
-				"one of them is a loopback address, which other machines cannot reach; start each with a --peer address "+
-				"at which all others reach it", n.ID, n.Peer, peer.MemberID(s.ID), s.Address).At("peer")
+				"one of them is a loopback address, which other machines cannot reach; "+
+				"start each with a --peer address at which all others reach it",
+				n.ID, n.Peer, peer.MemberID(s.ID), s.Address).At("peer")
 		}
 	}
 	return nil
@@ -130,23 +140,62 @@ func (m *membership) checkTwin(ctx context.Context, joiner status.Status, n scor
 	if !in || string(known.Address) == n.Peer {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(twinTimeout))
-	defer cancel()
-	first, err := m.poller.Ask(ctx, string(known.Address))
-	for err != nil && !errors.Is(err, syscall.ECONNREFUSED) { // a busy frontend may answer the next time
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(m.scaled(catchUpPause)):
-		}
-		first, err = m.poller.Ask(ctx, string(known.Address))
+	first, answers, p := m.askAgain(ctx, known)
+	if p != nil {
+		return p
 	}
-	if err != nil || first.Member != joiner.Member || first.Process == joiner.Process {
+	if !answers || first.Member != joiner.Member || first.Process == joiner.Process {
 		return nil
 	}
 	return score.Problemf(score.IDConflict, "another process with the same data answers at %s as %q: "+
 		"one of the two directories is a copy; end the frontend at %s and delete its directory, "+
 		"or end the first one if the frontend has moved", known.Address, n.ID, n.Peer).At("instance")
+}
+
+// askAgain asks a member for its status, again and again for a moment: a busy frontend may
+// answer the next time. answers is false if it does not. The problem is that ctx ended first,
+// which says nothing about the member.
+func (m *membership) askAgain(ctx context.Context, s raft.Server) (_ status.Status, answers bool, _ *score.Problem) {
+	return askAgain(ctx, s, m.scaled(silentTimeout), m.poller.Ask)
+}
+
+// asker asks the frontend at a peer address for its status.
+type asker func(ctx context.Context, addr string) (status.Status, error)
+
+// askAgain asks for as long as limit. If this process was held up meanwhile, perhaps together
+// with the member, it begins anew.
+func askAgain(
+	ctx context.Context, s raft.Server, limit time.Duration, ask asker,
+) (_ status.Status, answers bool, _ *score.Problem) {
+	for {
+		begun := time.Now()
+		answer, err := askFor(ctx, limit, string(s.Address), ask)
+		switch {
+		case err == nil:
+			return answer, true, nil
+		case ctx.Err() != nil:
+			return answer, false, score.Problemf(score.NotReady, "the request ended while the master asked %q at %s "+
+				"whether it is there; repeat it", peer.MemberID(s.ID), s.Address)
+		case time.Since(begun) < limit+limit/10:
+			return answer, false, nil
+		}
+	}
+}
+
+// askFor asks until there is an answer, nothing listens at the address, or the limit is over.
+func askFor(ctx context.Context, limit time.Duration, addr string, ask asker) (status.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		answer, err := ask(ctx, addr)
+		if err == nil || errors.Is(err, syscall.ECONNREFUSED) || ctx.Err() != nil {
+			return answer, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(limit / 20):
+		}
+	}
 }
 
 // add adds a frontend to the configuration, or changes its address. done is true if
@@ -159,11 +208,14 @@ func (m *membership) add(
 	if m.leadership() == nil {
 		return false, peer.NotMaster()
 	}
+	if p := upgrade.CheckJoiner(joiner, m.machine.Access().Settings.Format()); p != nil {
+		return false, p
+	}
 	// The frontend may not have heard of its removal.
 	joiner.Joined = joiner.Joined || m.auth.Removed(joiner.Member)
 	known, p := findJoiner(m.servers(), joiner, n)
 	if p != nil {
-		return false, p
+		return false, m.refuseForGood(ctx, p)
 	}
 	err = m.issuer.Promote(ctx, enroll.Candidate{
 		Certificate: joiner.Certificate, Peer: n.Peer, URL: n.URL, Known: known, Voter: n.Voter, ByOperator: byOperator,
@@ -189,6 +241,16 @@ func (m *membership) add(
 	return err != nil || voter || !n.Voter, err
 }
 
+// refuseForGood returns a refusal at which a joiner gives up, once this member has proven
+// that it is the master still. One that was paused may have a successor, who has removed
+// a member that it knows.
+func (m *membership) refuseForGood(ctx context.Context, p *score.Problem) error {
+	if err := m.rounds.Confirm(ctx); err != nil {
+		return err
+	}
+	return p
+}
+
 // findJoiner returns the server of a frontend that joins; nil if it is new. The problem
 // says why it cannot join.
 func findJoiner(
@@ -207,7 +269,8 @@ func findJoiner(
 			known = &s
 		case peer.MemberID(s.ID) == n.ID:
 			return refuse("id", "the id %q is taken by a frontend with other data, at %s; "+
-				"choose another id, or remove that frontend first", n.ID, s.Address)
+				"choose another id, or remove that frontend first; if it is dead, --replace takes its place",
+				n.ID, s.Address)
 		case string(s.Address) == n.Peer:
 			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, peer.MemberID(s.ID))
 		}
@@ -270,133 +333,4 @@ func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
 		}
 	}
 	return peer.NotMaster()
-}
-
-// Leave removes a member and tells it to stop. It needs force to leave the group without
-// a second copy of the data, or without a majority that answers. Only the master can; the
-// error is a *score.Problem.
-func (m *membership) Leave(ctx context.Context, id string, force bool) error {
-	leaver, err := m.remove(ctx, id, force)
-	if err != nil {
-		return err
-	}
-	if leaver.ID == m.self {
-		return m.leaveSelf(ctx, id)
-	}
-	m.log.Info("removed a frontend from the group", "member", id)
-	m.warnOfKeyHolders()
-	// The member would find out by itself; told, it stops at once.
-	go func() {
-		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundTimeout))
-		defer cancel()
-		m.port.Call(ctx, string(leaver.Address), http.MethodPost, removedPath, nil, nil)
-	}()
-	return nil
-}
-
-// warnOfKeyHolders logs which removed members hold the authority's private key.
-func (m *membership) warnOfKeyHolders() {
-	if ids := m.machine.Access().KeyHolders(); len(ids) > 0 {
-		m.log.Warn("removed frontends hold the private key of the group's authority, and can make certificates with "+
-			"it; to end that run laurel cluster ca rotate, and then laurel cluster ca finish", "members", ids)
-	}
-}
-
-// remove removes a member from the configuration if it may leave, unless it is this one.
-func (m *membership) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	lead := m.leadership()
-	if lead == nil {
-		return nil, peer.NotMaster()
-	}
-	var stay []raft.Server
-	for _, s := range m.servers() {
-		switch {
-		case peer.MemberID(s.ID) == id:
-			leaver = &s
-		case s.Suffrage == raft.Voter:
-			stay = append(stay, s)
-		}
-	}
-	if leaver == nil {
-		return nil, score.Problemf(score.NotFound, "no member of the group has the id %q", id)
-	}
-	if p := m.checkLeave(ctx, leaver, stay, force); p != nil {
-		return nil, p
-	}
-	if leaver.ID == m.self {
-		return leaver, nil
-	}
-	if m.opts.Identity != nil {
-		// Before the change of the configuration: if this master is lost in between, no
-		// removed member can still connect.
-		err := m.access.ChangeAccess(ctx, access.Change{
-			By: m.opts.ID, RemoveMember: string(leaver.ID), HeldKeys: leaver.Suffrage == raft.Voter,
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	lead.push.Revoke(ctx, leaver.ID)
-	err = m.change(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeTimeout)) })
-	if err != nil {
-		lead.push.Update(func(master *cache.Master, _ time.Duration) { master.CancelRemoval(string(leaver.ID)) })
-	}
-	m.port.Recheck()
-	return leaver, err
-}
-
-// checkLeave returns a problem if a member must not leave. stay has the other voters.
-func (m *membership) checkLeave(
-	ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool,
-) *score.Problem {
-	id := peer.MemberID(leaver.ID)
-	switch {
-	case leaver.Suffrage != raft.Voter:
-		return nil
-	case len(stay) == 0:
-		return score.Problemf(score.StatusConflict,
-			"%q is the last voter of the group and cannot leave; to end the group, stop it and delete its data", id)
-	case force:
-		return nil
-	case len(stay) == 1:
-		return score.Problemf(score.StatusConflict, "without %q only %q is left: there is no second copy of the data, "+
-			"and no other master when it fails; to do it anyway, use force", id, peer.MemberID(stay[0].ID))
-	}
-	answer := len(m.transfers.reachable(ctx, stay))
-	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.self }) {
-		answer++
-	}
-	if answer*2 <= len(stay) {
-		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters answer, which is no majority, "+
-			"and the group would stop; start the others first; to do it anyway, use force", id, answer, len(stay))
-	}
-	return nil
-}
-
-// leaveSelf transfers the leadership and lets the next master remove this member.
-func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
-	if err := m.transfers.Transfer(ctx, ""); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
-	defer cancel()
-	path := join.MembersPath + "/" + url.PathEscape(id) + "?force=true"
-	timedOut := m.leader.Try(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
-		if master == "" || master == m.opts.Peer {
-			return false
-		}
-		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
-		// The answer to the attempt that removed this member may be lost with its connection.
-		if _, removed := errors.AsType[*peer.RemovedError](err); removed || score.CodeOf(err) == score.NotFound {
-			err = nil
-		}
-		return err == nil || peer.IsAnswer(err)
-	})
-	if timedOut != nil {
-		return score.Problemf(score.OutcomeUnknown, "%q has transferred its leadership, "+
-			"but the next master did not remove it in time; check the status of the group", id)
-	}
-	return err
 }

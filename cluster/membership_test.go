@@ -46,10 +46,9 @@ func (n *node) asNew() score.NewMember {
 func TestTheGroupKnowsItsMembers(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
-	master := g.master()
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID+" knows all of all", func() error {
-			f := n.member().Frontends()
+			master, f := g.master(), n.member().Frontends()
 			if f.Master != master.opts.ID || f.Mode != score.Push || len(f.Frontends) != 3 {
 				return fmt.Errorf("%+v", f)
 			}
@@ -61,6 +60,7 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 			return nil
 		})
 	}
+	master := g.master()
 	lost := g.others(master)[0]
 	lost.stop()
 	eventually(t, "one that is lost is unreachable", func() error {
@@ -106,9 +106,9 @@ func TestJoiningAgainIsHarmless(t *testing.T) {
 	m := g.master().member()
 	before := fmt.Sprint(m.servers())
 	for _, n := range g.nodes {
-		if err := m.Join(context.Background(), n.asNew(), false); err != nil {
-			t.Errorf("%s joins again: %v", n.opts.ID, err)
-		}
+		eventually(t, n.opts.ID+" joins again", func() error {
+			return g.master().member().Join(context.Background(), n.asNew(), false)
+		})
 	}
 	if after := fmt.Sprint(m.servers()); after != before {
 		t.Errorf("the configuration was %s and is %s", before, after)
@@ -186,13 +186,16 @@ func TestJoinRefusesAFrontendThatDoesNotAnswerOrIsAnother(t *testing.T) {
 	dead := l.Addr().String()
 	l.Close()
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: dead, Voter: true}, false), score.NotReady)
-	other := score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true}
-	refused(t, m.Join(context.Background(), other, false), score.IDConflict)
+	conflicts := func(n score.NewMember) {
+		t.Helper()
+		g.refusedByMaster(score.IDConflict, func(m *Member) error { return m.Join(context.Background(), n, false) })
+	}
+	conflicts(score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true})
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f 9", Peer: dead}, false), score.InvalidEvent)
 	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: "nowhere"}, false), score.InvalidEvent)
 	again := g.nodes[1].asNew()
 	again.Instance = "anotherone"
-	refused(t, m.Join(context.Background(), again, false), score.IDConflict)
+	conflicts(again)
 	follower := g.others(g.master())[0].member()
 	refused(t, follower.Join(context.Background(), g.nodes[1].asNew(), false), score.NoMaster)
 	refused(t, follower.Leave(context.Background(), "f1", false), score.NoMaster)
@@ -259,9 +262,7 @@ func TestNonvoterHasNoVoteUntilItIsPromoted(t *testing.T) {
 		t.Errorf("the voters are %v", list)
 	}
 	refused(t, m.Transfer(context.Background(), "f2"), score.NotFound)
-	if err := m.Join(context.Background(), n.asNew(), false); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "it is promoted", func() error { return m.Join(context.Background(), n.asNew(), false) })
 	if list := voters(m); !slices.Equal(list, []string{"f1", "f2"}) {
 		t.Errorf("the voters are %v", list)
 	}
@@ -287,16 +288,17 @@ func TestLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
 	master := g.master()
 	other := g.others(master)[0]
 	m := master.member()
-	refused(t, m.Leave(context.Background(), "f9", false), score.NotFound)
-	refused(t, m.Leave(context.Background(), other.opts.ID, false), score.StatusConflict)
-	if err := m.Leave(context.Background(), other.opts.ID, true); err != nil {
-		t.Fatal(err)
+	leave := func(id string, force bool) func(*Member) error {
+		return func(m *Member) error { return m.Leave(context.Background(), id, force) }
 	}
+	g.refusedByMaster(score.NotFound, leave("f9", false))
+	g.refusedByMaster(score.StatusConflict, leave(other.opts.ID, false))
+	g.remove(other.opts.ID, true)
 	if why := ended(t, other); !errors.Is(why, ErrRemoved) {
 		t.Errorf("it ended with %v", why)
 	}
 	for _, force := range []bool{false, true} {
-		refused(t, m.Leave(context.Background(), m.ID(), force), score.StatusConflict)
+		g.refusedByMaster(score.StatusConflict, leave(m.ID(), force))
 	}
 	mustPost(t, master, alerts("bard/a", 1, 1))
 }
@@ -306,9 +308,7 @@ func TestRemovedMemberStopsAndDoesNotStartAgain(t *testing.T) {
 	g := newGroup(t, 3)
 	master := g.master()
 	gone := g.others(master)[0]
-	if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
-		t.Fatal(err)
-	}
+	g.remove(gone.opts.ID, false)
 	if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
 		t.Errorf("it ended with %v", why)
 	}
@@ -335,9 +335,7 @@ func TestMemberRemovedWhileDownLearnsItWhenItIsBack(t *testing.T) {
 				return nil
 			})
 			gone.stop()
-			if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
-				t.Fatal(err)
-			}
+			g.remove(gone.opts.ID, false)
 			if address == "a new address" {
 				gone.opts.Peer = loopback()
 			}
@@ -358,10 +356,10 @@ func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
 	master := g.master()
 	others := g.others(master)
 	others[0].stop()
-	refused(t, master.member().Leave(context.Background(), others[1].opts.ID, false), score.StatusConflict)
-	if err := master.member().Leave(context.Background(), others[0].opts.ID, false); err != nil {
-		t.Errorf("the dead one could not leave: %v", err)
-	}
+	g.refusedByMaster(score.StatusConflict, func(m *Member) error {
+		return m.Leave(context.Background(), others[1].opts.ID, false)
+	})
+	g.remove(others[0].opts.ID, false) // the dead one
 	mustPost(t, master, alerts("bard/a", 1, 1))
 }
 
@@ -374,9 +372,7 @@ func TestTheMasterCanLeave(t *testing.T) {
 			g.start()
 			mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
 			gone := g.master()
-			if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
-				t.Fatal(err)
-			}
+			g.remove(gone.opts.ID, false)
 			if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
 				t.Errorf("it ended with %v", why)
 			}
@@ -395,7 +391,9 @@ func TestDataOfAnotherGroupIsRefused(t *testing.T) {
 	other := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
 	m := other.start()
 	eventually(t, "the other group has a master", func() error { return m.Ready(context.Background()) })
-	p := refused(t, g.master().member().Join(context.Background(), other.asNew(), false), score.IDConflict)
+	p := g.refusedByMaster(score.IDConflict, func(m *Member) error {
+		return m.Join(context.Background(), other.asNew(), false)
+	})
 	if p.Field != "instance" {
 		t.Errorf("the problem is about %q", p.Field)
 	}
@@ -436,12 +434,28 @@ func TestMembersThatJoinDuringAChangeOfTheMasterAreAdded(t *testing.T) {
 	}
 }
 
+func TestAMasterThatIsDeposedRefusesNobodyForGood(t *testing.T) {
+	t.Parallel()
+	network := newNetwork(t)
+	_, old, others := newSlowMaster(t, network, patient)
+	stranger := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
+	m := stranger.start()
+	eventually(t, "the stranger's group has a master", func() error { return m.Ready(context.Background()) })
+	for _, n := range others {
+		network.apart(old, n)
+	}
+	successor(t, others)
+	checkNotDeposedYet(t, old)
+	refused(t, old.member().Join(t.Context(), stranger.asNew(), true), score.NoMaster)
+}
+
 // A joiner may know itself as a member from an entry that is never committed. It must not take the next
 // master's answer that it is not a member for its removal.
 func TestJoinerWhoseJoinIsUndoneIsAddedAgain(t *testing.T) {
 	t.Parallel()
 	network := newNetwork(t)
-	g, old, others := newSlowMaster(t, network)
+	// It must be the master until the joiner has asked it.
+	g, old, others := newSlowMaster(t, network, patient)
 	for _, n := range others {
 		network.apart(old, n)
 	}

@@ -2,4 +2,4 @@
 
 package cluster
 
-const raceDetector = false
+const raced = false

@@ -68,7 +68,9 @@ func TestOnlyAVoterCanHaveAnOperatorMade(t *testing.T) {
 	reader.start()
 	g.settle()
 	r, _ := recoveryOf()
-	refused(t, reader.member().issuer.RecoverOperator(t.Context(), r), score.Forbidden)
+	g.refusedByMaster(score.Forbidden, func(*Member) error {
+		return reader.member().issuer.RecoverOperator(t.Context(), r)
+	})
 	holders, master := g.holders(), g.master()
 	body := fmt.Sprintf(`{"id":%q,"hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`, r.ID)
 	for kind, who := range holders {

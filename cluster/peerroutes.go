@@ -7,6 +7,7 @@ import (
 
 	"laurel/cluster/certify"
 	"laurel/cluster/enroll"
+	"laurel/cluster/forward"
 	"laurel/cluster/join"
 	"laurel/cluster/peer"
 	"laurel/cluster/poll"
@@ -39,6 +40,7 @@ var peerRoutes = []peerRoute{
 	{"POST " + enroll.PromotePath, pki.Voter},
 	{"POST " + enroll.KeysPath, pki.Voter},
 	{"POST " + enroll.OperatorPath, pki.Voter},
+	{"POST " + drainPath, pki.Voter},
 	{"POST " + enroll.CertificatePath, pki.Nonvoter},
 	{"POST " + postsPath, pki.Nonvoter},
 	{"POST " + poll.Path, pki.Nonvoter},
@@ -82,6 +84,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		"POST " + enroll.PromotePath:     m.issuer.ServePromote,
 		"POST " + enroll.OperatorPath:    m.issuer.ServeOperator,
 		"POST " + certify.Path:           m.certifier.Serve,
+		"POST " + drainPath:              m.serveDrain,
 		"POST " + removedPath: func(http.ResponseWriter, *http.Request) error {
 			m.poller.PollNow()
 			return nil
@@ -89,7 +92,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	}
 	ofClients := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.leadership() == nil {
-			w.Header().Set(notMasterHeader, "1")
+			w.Header().Set(forward.NotMasterHeader, "1")
 			peer.WriteProblem(w, peer.NotMaster())
 			return
 		}

@@ -122,7 +122,9 @@ func TestFrontendWithAWithheldLeaseIsCountedAndStillAnswers(t *testing.T) {
 		}
 		return nil
 	}
-	for seq := uint64(1); seq <= 3; seq++ {
+	seq := uint64(0)
+	withheld := func() (failed error) {
+		seq++
 		eventually(t, "the frontend has a lease", leased)
 		v.shut()
 		last := mustPost(t, master, alerts("bard/a", seq, 1))[0].Revision
@@ -133,11 +135,8 @@ func TestFrontendWithAWithheldLeaseIsCountedAndStillAnswers(t *testing.T) {
 			}
 			return nil
 		})
-		if err := slow.member().Ready(t.Context()); err != nil {
-			t.Errorf("it is not ready: %v", err)
-		}
-		if !m.Leased() {
-			t.Error("the master's own frontend has no lease")
+		if failed = slow.member().Ready(t.Context()); failed == nil && !m.Leased() {
+			failed = errors.New("the master's own frontend has no lease")
 		}
 		eventually(t, "the frontend answers", func() error {
 			revision, err := slow.scores()
@@ -146,9 +145,17 @@ func TestFrontendWithAWithheldLeaseIsCountedAndStillAnswers(t *testing.T) {
 			}
 			return err
 		})
+		return failed
+	}
+	for range 3 {
+		// Again on a busy machine: the master itself may have been too slow for its lease.
+		eventually(t, "a frontend without a lease is ready, and the master has its own", withheld)
 	}
 	eventually(t, "the frontend has a lease again", leased)
-	if n := master.metric("laurel_leases_withheld", ""); n != 0 {
-		t.Errorf("%v leases are withheld, and the only one is there", n)
-	}
+	eventually(t, "no lease is withheld", func() error {
+		if n := master.metric("laurel_leases_withheld", ""); n != 0 {
+			return fmt.Errorf("%v are", n)
+		}
+		return nil
+	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"laurel/cluster/batch"
 	"laurel/cluster/peer"
+	"laurel/cluster/standing"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -53,9 +54,12 @@ type poster struct {
 	*replica
 	access   *accessControl // set before the first post, as is proposer
 	proposer *proposer
+	enforcer *standing.Enforcer // nil in an insecure group
 	batcher  *batch.Batcher
 	refusals *peer.Refusals // of the tokens of forwarded posts
-	timers   sync.Pool      // see startTimer
+	// withoutRoom returns the voters for whose disks posts are refused; nil if they are not.
+	withoutRoom func() []string
+	timers      sync.Pool // see startTimer
 
 	mu         sync.Mutex
 	forwarding map[string]int // batches that are being answered, by the member that forwards
@@ -64,13 +68,17 @@ type poster struct {
 func newPoster(r *replica) *poster {
 	p := &poster{replica: r}
 	p.refusals = peer.NewRefusals(r.metrics.TokensRefused, r.log, slices.Collect(maps.Values(tokenReasons))...)
-	p.batcher = batch.New(p.send, func(events int) { r.metrics.EntryEvents.Observe(float64(events)) })
+	send := p.send
+	if lie := r.opts.hooks.send; lie != nil {
+		send = func(posts []*batch.Post) { lie(posts, p.send) }
+	}
+	p.batcher = batch.New(send, func(events int) { r.metrics.EntryEvents.Observe(float64(events)) })
 	return p
 }
 
 // Post applies events, here or at the master. It returns when a majority has stored them,
-// the master has applied them, and all frontends may show them. The error is a
-// *score.Problem; with one, no event is known to be applied.
+// the master has applied them, and all frontends may show them. The caller must not change
+// the results. The error is a *score.Problem; with one, no event is known to be applied.
 //
 // If the master is lost, Post asks the next one, with the same identities: an event that
 // the lost master has committed is a duplicate then. Post repeats a post of unknown
@@ -86,7 +94,8 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 			return nil, problem
 		}
 	}
-	defer p.machine.Expect(encoded)()
+	own := p.machine.Expect(encoded)
+	defer own.Forget()
 	timeout := p.startTimer(p.scaled(postTimeout))
 	defer p.stopTimer(timeout)
 	var outcome batch.Outcome
@@ -114,7 +123,7 @@ func (p *poster) Post(ctx context.Context, post score.Post) ([]score.Result, err
 	})
 	switch {
 	case outcome.Problem == nil:
-		return outcome.Results, nil
+		return p.confirm(ctx, own, outcome)
 	case uncertain:
 		return nil, outcomeUnknown()
 	case outcome.Problem.Code == score.NoMaster:
@@ -209,12 +218,8 @@ func (p *poster) propose(posts []*batch.Post) {
 		batch.Refuse(posts, peer.NotMaster()) // elected, but the leadership has not begun
 		return
 	}
-	if p.storage.Log.Full() {
-		p.batcher.Written() // what waits behind this batch is refused as soon
-	}
-	if !p.storage.Log.AwaitRoom(p.ctx, p.scaled(roomTimeout)) {
-		batch.Refuse(posts, score.Problemf(score.RateLimited,
-			"the log is full until a snapshot is written; nothing of this post was processed; retry in 1 s"))
+	if problem := p.awaitRoom(); problem != nil {
+		batch.Refuse(posts, problem)
 		return
 	}
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -222,7 +227,7 @@ func (p *poster) propose(posts []*batch.Post) {
 		encoded[i] = post.EncodedPost
 	}
 	start := time.Now()
-	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
+	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded), nil)
 	p.metrics.Commit.Observe(time.Since(start).Seconds())
 	if notAppended(err) {
 		batch.Refuse(posts, peer.NotMaster())
@@ -303,6 +308,7 @@ func (p *poster) forward(posts []*batch.Post) {
 	case err == nil && len(outcomes) == len(posts):
 		for i, post := range posts {
 			outcomes[i].Complete()
+			outcomes[i].By = master
 			post.Done <- outcomes[i]
 		}
 	case refused:

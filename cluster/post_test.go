@@ -17,7 +17,8 @@ func TestPostAtAnyMemberIsAppliedOnceAtEveryMember(t *testing.T) {
 	g := newGroup(t, 3)
 	for i, n := range g.nodes {
 		results := mustPost(t, n, alerts("bard/"+n.opts.ID, 1, 10))
-		if first := results[0]; first.Status != score.Applied || first.Revision != uint64(10*i+1) {
+		// If the master was lost meanwhile it was posted again, and is a duplicate.
+		if first := results[0]; first.Problem != nil || first.Revision != uint64(10*i+1) {
 			t.Errorf("the first event posted at %s came back as %+v", n.opts.ID, first)
 		}
 	}
@@ -41,10 +42,14 @@ func TestRefusedEventChangesNothingAndIsNamed(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
-		results, err := n.member().Post(context.Background(), alerts("bard/gap", 2, 1))
-		if err != nil {
-			t.Fatal(err)
-		}
+		var results []score.Result
+		eventually(t, "a post is answered", func() (err error) {
+			results, err = n.member().Post(context.Background(), alerts("bard/gap", 2, 1))
+			if err != nil && !masterLost(err) {
+				t.Fatal(err)
+			}
+			return err
+		})
 		if p := results[0].Problem; p == nil || p.Code != score.SeqGap || p.ExpectedSeq != 1 {
 			t.Errorf("at %s: %+v", n.opts.ID, results[0])
 		}
@@ -119,8 +124,17 @@ func TestPostWithoutSeqIsNeverAppliedTwiceWhenTheMasterIsLost(t *testing.T) {
 			for _, other := range g.others(master) {
 				net.cut(master, other)
 			}
+			// On a busy machine the next master may be elected before the post has begun.
 			_, err := n.member().Post(context.Background(), postWithoutSeq("hand", at == "follower"))
-			refused(t, err, score.OutcomeUnknown)
+			least, most := 0, 1
+			switch code := score.CodeOf(err); {
+			case err == nil:
+				least = 1
+			case code == score.NoMaster:
+				most = 0
+			case code != score.OutcomeUnknown:
+				t.Errorf("got %v; want that nobody knows the outcome", err)
+			}
 			eventually(t, "the others have another master", func() error {
 				for _, other := range g.others(master) {
 					if other.member().Master() {
@@ -134,8 +148,8 @@ func TestPostWithoutSeqIsNeverAppliedTwiceWhenTheMasterIsLost(t *testing.T) {
 			mustPost(t, n, alerts("bard/last", 1, 1))
 			g.agree(g.master().member().machine.Revision())
 			for _, n := range g.nodes {
-				if times := timeline(t, n.member())["hand"]; times > 1 {
-					t.Errorf("%s has it %d times", n.opts.ID, times)
+				if times := timeline(t, n.member())["hand"]; times < least || times > most {
+					t.Errorf("%s has it %d times; want %d to %d", n.opts.ID, times, least, most)
 				}
 			}
 		})
@@ -148,7 +162,13 @@ func TestEventFromTheFutureIsRefusedAlsoWhenForwarded(t *testing.T) {
 	for _, n := range g.nodes {
 		p := alerts("bard/prolix", 1, 1)
 		p.Events[0].Time = time.Now().Add(maxClockSkew + time.Minute)
-		_, err := n.member().Post(context.Background(), p)
+		var err error
+		eventually(t, "a post is answered", func() error {
+			if _, err = n.member().Post(context.Background(), p); masterLost(err) {
+				return err
+			}
+			return nil
+		})
 		if problem := refused(t, err, score.InvalidEvent); problem.Field != "time" {
 			t.Errorf("at %s the problem is about %q", n.opts.ID, problem.Field)
 		}
@@ -179,6 +199,7 @@ func TestPostsOfAClosingMemberAreRefusedOrDone(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	n := g.master()
+	m := n.member() // a poster may begin only when it is closed
 	var posters sync.WaitGroup
 	outcomes := make([]error, 100)
 	var started sync.WaitGroup
@@ -186,11 +207,10 @@ func TestPostsOfAClosingMemberAreRefusedOrDone(t *testing.T) {
 	for i := range outcomes {
 		posters.Go(func() {
 			started.Done()
-			_, outcomes[i] = n.member().Post(context.Background(), alerts(fmt.Sprintf("bard/%d", i), 1, 1))
+			_, outcomes[i] = m.Post(context.Background(), alerts(fmt.Sprintf("bard/%d", i), 1, 1))
 		})
 	}
 	started.Wait()
-	m := n.member()
 	if err := m.Close(); err != nil {
 		t.Error(err)
 	}

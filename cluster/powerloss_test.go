@@ -28,7 +28,8 @@ const (
 	powerCutsEnv  = "LAUREL_POWER_CUTS"  // how many to make
 
 	powerCuts     = 20
-	powerCutsFull = 1000
+	powerCutsFull = 300  // with LAUREL_CI=full
+	powerCutsLong = 1000 // with LAUREL_LONG=1
 )
 
 // TestPowerLoss records three members under strace while they take posts and snapshots,
@@ -66,7 +67,10 @@ func TestPowerLoss(t *testing.T) {
 		}
 	}
 	first, count := 0, powerCuts
-	if os.Getenv("LAUREL_CI") == "full" {
+	switch {
+	case os.Getenv("LAUREL_LONG") != "":
+		count = powerCutsLong
+	case os.Getenv("LAUREL_CI") == "full":
 		count = powerCutsFull
 	}
 	if s := os.Getenv(powerCutsEnv); s != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,12 +25,9 @@ import (
 
 // putOutBy has a node put another one out, because of a verdict.
 func (n *node) putOutBy(by *node, v witness.Verdict) {
-	p := by.member().putOut
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.keeper.Weigh(standing.Bench{
+	by.member().enforcer.Keeper.Weigh(standing.Bench{
 		Self: by.opts.ID, Now: time.Now(), Verdicts: append(by.member().Certifier().Verdicts(), v),
-		Key: by.member().Access().KeyOf, Master: func(uint64) string { return n.opts.ID },
+		Key: by.member().Access().KeyOf, Culprit: n.opts.ID,
 	})
 }
 
@@ -109,7 +107,10 @@ func TestAConvictedFrontendIsSpokenWithByNobody(t *testing.T) {
 	})
 	before := out.member().machine.Revision()
 	again := honest[0]
-	again.stop() // who is convicted stays so
+	again.stop() // who is convicted stays so, also while the state is rebuilt
+	if err := os.Remove(filepath.Join(again.opts.Dir, fsm.File)); err != nil {
+		t.Fatal(err)
+	}
 	again.start()
 	for range 3 {
 		mustPost(t, again, bard.signedPost(score.TypeAlert, &score.Alert{Text: "rain"}))
@@ -207,6 +208,28 @@ func TestAFrontendThatWasMisledGoesBackAndIsCertifiedAgain(t *testing.T) {
 	})
 }
 
+// What it finds until it ends is in the history that it leaves anyway.
+func TestAFrontendThatGoesBackForTwoReasonsBlamesNobody(t *testing.T) {
+	t.Parallel()
+	g := newSwornGroup(t, 4)
+	n := g.others(g.master())[0]
+	expectProof(t, g.reader(), n, "roster", 1)
+	for _, reason := range []string{"one reason", "another one"} {
+		err := n.member().enforcer.Unproven(reason)
+		if back, ok := errors.AsType[*GoBackError](err); !ok || back.Index == 0 {
+			t.Fatalf("because of %s it ends with %v", reason, err)
+		}
+	}
+	for _, f := range n.member().Frontends().Frontends {
+		if f.PutOut != nil {
+			t.Errorf("%s is put out: %+v", f.ID, f.PutOut)
+		}
+	}
+	n.stop()
+	n.start()
+	g.settle()
+}
+
 func TestAFrontendWhoseMasterRemovesWhatItAppliedGoesBack(t *testing.T) {
 	t.Parallel()
 	g := newSwornGroup(t, 4)
@@ -222,9 +245,9 @@ func TestAFrontendWhoseMasterRemovesWhatItAppliedGoesBack(t *testing.T) {
 	g.settle()
 }
 
-// flipRecord changes what the state of a node, which is stopped, says of a source. The
-// checksums are right.
-func flipRecord(t *testing.T, n *node, source string) {
+// flipRecord changes a record in the state of a node, which is stopped. The checksums are
+// right.
+func flipRecord(t *testing.T, n *node, name, key []byte, old, changed string) {
 	t.Helper()
 	path := filepath.Join(n.opts.Dir, fsm.File)
 	db, err := database.Open(path, testLog(t))
@@ -232,18 +255,18 @@ func flipRecord(t *testing.T, n *node, source string) {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		bucket, key := tx.Bucket(database.Sources), []byte(source)
+		bucket := tx.Bucket(name)
 		record, err := database.Unseal(key, bucket.Get(key))
 		if err != nil {
 			return err
 		}
-		flipped := bytes.Replace(record, []byte(`"last_seq":1`), []byte(`"last_seq":3`), 1)
+		flipped := bytes.Replace(record, []byte(old), []byte(changed), 1)
 		if bytes.Equal(flipped, record) {
 			return fmt.Errorf("the record is %s", record)
 		}
 		return bucket.Put(key, database.Seal(key, flipped))
 	})
-	if err := errors.Join(err, database.Close(path, db)); err != nil {
+	if err := errors.Join(err, database.Close(path, db, nil)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -256,7 +279,7 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 	n := g.others(g.master())[0]
 	expectProof(t, g.reader(), n, "bards/bard/a", 1)
 	n.stop()
-	flipRecord(t, n, "bard/a")
+	flipRecord(t, n, database.Sources, []byte("bard/a"), `"last_seq":1`, `"last_seq":3`)
 	m := n.start()
 	select {
 	case err := <-m.Ended():
@@ -296,7 +319,7 @@ func TestWhatVotersSayUnsignedMakesNoFrontendForgetWhatWasCertified(t *testing.T
 		}
 		n.stop()
 		n.start()
-		if err := n.member().putOut.keeper.Distrusts(master); (err != nil) != distrusted {
+		if err := n.member().enforcer.Keeper.Distrusts(master); (err != nil) != distrusted {
 			t.Fatalf("of the master %s: %v", master, err)
 		}
 	}

@@ -2,5 +2,5 @@
 
 package cluster
 
-// raceDetector makes the members several times slower, so fewer tests run at a time.
-const raceDetector = true
+// raced reports whether the race detector is on, which makes members several times slower.
+const raced = true

@@ -15,6 +15,7 @@ import (
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/snapshots"
+	"laurel/cluster/standing"
 	"laurel/cluster/status"
 	"laurel/fsm"
 	"laurel/fsm/entry"
@@ -45,8 +46,7 @@ const (
 	askTime = time.Second
 	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of
 	// a leadership transfer while there is none.
-	wedgeTimeout   = 2 * time.Second
-	diskCheckEvery = time.Minute // how often the free room is compared with the need
+	wedgeTimeout = 2 * time.Second
 )
 
 const (
@@ -125,6 +125,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		ElectionTimeout: config.HeartbeatTimeout,
 		MaxEntry:        maxLogEntry,
 		Full:            func() bool { return m.storage.Log.FollowerFull(m.raft.AppliedIndex()) },
+		CheckCommand:    entry.Check,
 		TermReported:    func(term uint64) bool { return reports.TermReported(m.raft, term) },
 		MayVote:         func() error { return m.source.Gate.Check() },
 		FirstTerm:       func() uint64 { return m.source.Gate.FirstTerm() },
@@ -136,7 +137,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		Logger:          m.log,
 	}
 	if m.sworn != nil {
-		c.Signed = m.sworn.Signed
+		c.Signed, c.Unreadable = m.sworn.Signed, m.enforcer.Unreadable
 	}
 	m.transport = peer.NewTransport(m.ctx, c)
 	opened := make(chan error, 1)
@@ -189,17 +190,24 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 		Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots,
 		Committed: m.poster.batcher.Written,
 	}
-	m.raft, err = raft.NewRaft(config, machine, s.Log, s.Stable, s.Snapshots, m.transport)
+	origins := &standing.Origins{Log: s.Log}
+	m.raft, err = raft.NewRaft(config, machine, origins, s.Stable, s.Snapshots, m.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
+	}
+	if origins.Open(m.raft); m.enforcer != nil {
+		m.enforcer.Origins = origins
 	}
 	if s, in := peer.Find(m.servers(), m.self); in && s.Suffrage == raft.Voter && m.opts.Nonvoter {
 		return errors.Join(ErrHasVote, m.raft.Shutdown().Error())
 	}
 	m.source = &status.Source{
-		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Raft: m.raft, Machine: m.machine,
-		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports,
+		Self: m.self, Process: rand.Text(), Peer: m.opts.Peer, URL: m.opts.URL, Version: m.opts.Version,
+		Newest: m.opts.maxFormat(), Raft: m.raft, Machine: m.machine,
+		Frontend: m.frontend, Store: s, Identity: m.opts.Identity, Roster: m.roster, Reports: reports, Moved: m.moved,
 		Committed: m.committed, Certified: func() (uint64, time.Time) { return m.certifier.Newest() },
+		False: func() []string { return m.checker.Accused() }, Draining: m.draining.Load, Disk: m.disk.Look,
+		Whole: func() int { last, _ := m.membership.health.Last(); return last.Whole },
 	}
 	m.source.Gate = status.NewVoteGate(m.source, m.log, m.scaled(askTime))
 	m.transport.Open(m.raft)
@@ -211,8 +219,10 @@ func (m *Member) openRaft(config *raft.Config, reports *status.Reports) (err err
 func (m *Member) boundLog() {
 	snapshot := func() error {
 		err := m.await(m.ctx, m.raft.Snapshot())
-		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && m.storage.Log.Full() && m.leadership() != nil {
-			m.log.Warn("the log of this master is full, and no snapshot could be taken; transferring leadership", "err", err)
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) &&
+			m.storage.Log.Full() && m.leadership() != nil {
+			m.log.Warn("the log of this master is full, and no snapshot could be taken; transferring leadership",
+				"err", err)
 			ctx, cancel := context.WithTimeout(m.ctx, m.scaled(transferTimeout))
 			defer cancel()
 			m.HandOver(ctx)
@@ -231,10 +241,16 @@ type proposer struct {
 	refusedSince atomic.Int64 // when Raft began to refuse entries without a transfer, in ns; 0 if it does not
 }
 
-// propose appends an entry and waits until it is committed and applied. It returns the
-// response of the state machine.
-func (p *proposer) propose(ctx context.Context, entry []byte) (response any, err error) {
-	future := p.raft.Apply(entry, enqueueTimeout)
+// propose appends an entry in the format of the group and waits until it is committed and
+// applied. It returns the response of the state machine. The entry has change, or none if
+// that is nil. No follower takes an entry that cannot be parsed, so with one in its log a
+// master could commit nothing more.
+func (p *proposer) propose(ctx context.Context, data []byte, change *access.Change) (response any, err error) {
+	if err := entry.Check(data); err != nil {
+		return nil, err
+	}
+	data = entry.InFormat(data, p.machine.Access().FormatOf(change))
+	future := p.raft.Apply(data, enqueueTimeout)
 	err = p.await(ctx, future)
 	p.checkWedged(err)
 	if err != nil {

@@ -63,17 +63,16 @@ func TestAllMembersAreReady(t *testing.T) {
 // slow stretches the time until a master notices that it has lost the others, so that it is deposed long before.
 const slow = 10
 
-// newSlowMaster forms a group of three over net whose master is slow to step down. It returns that node and the others.
-func newSlowMaster(t *testing.T, net *network) (g *group, old *node, others []*node) {
+// newSlowMaster forms a group of three over net whose master steps down a time after it has lost
+// the others. It returns that node and the others.
+func newSlowMaster(t *testing.T, net *network, after time.Duration) (g *group, old *node, others []*node) {
 	t.Helper()
 	g = newGroup(t, 3, net.between)
 	old = g.nodes[0]
 	old.stop()
 	old.opts.hooks.roundTimeout = slow * testScale * roundTimeout
 	old.opts.hooks.raftConfig = func(c *raft.Config) {
-		c.HeartbeatTimeout *= slow
-		c.ElectionTimeout *= slow
-		c.LeaderLeaseTimeout *= slow
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = after, after, after
 	}
 	old.start()
 	g.settle()
@@ -126,7 +125,7 @@ func checkNoAnswer(t *testing.T, old *node) {
 func TestDeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newSlowMaster(t, net)
+	_, old, others := newSlowMaster(t, net, slow*testScale*electionTimeout)
 	for _, n := range others {
 		net.apart(old, n)
 	}
@@ -142,7 +141,7 @@ func TestDeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
 func TestDeposedMasterThatOnlyReceivesNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newSlowMaster(t, net)
+	_, old, others := newSlowMaster(t, net, slow*testScale*electionTimeout)
 	for _, n := range others {
 		net.cut(old, n)
 	}
@@ -154,7 +153,7 @@ func TestDeposedMasterThatOnlyReceivesNeverAnswersARead(t *testing.T) {
 func TestDeposedMasterThatOnlySendsNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newSlowMaster(t, net)
+	_, old, others := newSlowMaster(t, net, slow*testScale*electionTimeout)
 	for _, n := range others {
 		net.cut(n, old)
 	}
@@ -175,9 +174,10 @@ func connect(t *testing.T, from, to *node) {
 	var calls sync.WaitGroup
 	for range 16 {
 		calls.Go(func() {
-			if _, err := from.member().poller.Ask(context.Background(), to.member().Peer()); err != nil {
-				t.Error(err)
-			}
+			eventually(t, to.opts.ID+" answers", func() error {
+				_, err := from.member().poller.Ask(context.Background(), to.member().Peer())
+				return err
+			})
 		})
 	}
 	calls.Wait()
@@ -194,7 +194,7 @@ func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
 func TestLateRepliesDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newSlowMaster(t, net)
+	_, old, others := newSlowMaster(t, net, slow*testScale*electionTimeout)
 	for _, n := range others {
 		connect(t, old, n)
 		net.watch(old, n)

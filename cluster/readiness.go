@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/forward"
 	"laurel/cluster/peer"
 	"laurel/cluster/readindex"
 	"laurel/cluster/status"
@@ -82,7 +84,7 @@ func (r *readiness) hasVote() bool {
 // votersUnaware asks the other voters and returns those in whose configuration this member
 // has no vote. Those that do not answer are left out: they may be down for long.
 func (r *readiness) votersUnaware(ctx context.Context) (ids []string) {
-	ctx, cancel := context.WithTimeout(ctx, r.scaled(roundTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.opts.hooks.roundTimeout, r.scaled(roundTimeout)))
 	defer cancel()
 	r.poller.Each(ctx, r.voters(), func(s raft.Server, report status.Status, err error) {
 		if err == nil && report.Member == s.ID && report.Roster != nil && !report.Roster.Voter {
@@ -93,16 +95,19 @@ func (r *readiness) votersUnaware(ctx context.Context) (ids []string) {
 	return ids
 }
 
-// ReadyForReads returns nil if linearizable reads can be answered, here or by the master;
-// else a *score.Problem.
+// ReadyForReads returns nil if linearizable reads can be answered, here or by the master,
+// and this frontend is not draining; else a *score.Problem.
 func (r *readiness) ReadyForReads(ctx context.Context) error {
+	if r.draining.Load() {
+		return score.Problemf(score.NotReady, "this frontend is draining: it answers, but ask others")
+	}
 	if r.machine.Incarnation() == "" { // its state machine is being rebuilt, or the group has just begun
 		return score.Problemf(score.NotReady, "this frontend does not know the settings of the group yet")
 	}
 	if r.frontend.Leased() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.scaled(forwardTimeout))
+	ctx, cancel := context.WithTimeout(ctx, r.scaled(forward.Timeout))
 	defer cancel()
 	if r.leadership() != nil {
 		return r.checkMaster(ctx)

@@ -16,6 +16,7 @@ import (
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
 	"laurel/fsm"
+	"laurel/internal/address"
 	"laurel/score"
 )
 
@@ -23,6 +24,7 @@ import (
 // its port, its leadership if it is the master, and its lifetime.
 type replica struct {
 	opts     Options
+	places   []address.Place // those of opts.Join
 	self     raft.ServerID
 	log      *slog.Logger
 	metrics  *metrics.Metrics
@@ -37,7 +39,9 @@ type replica struct {
 	elected  atomic.Pointer[leadership] // since Raft elected this member
 	serving  atomic.Pointer[leadership] // since the leadership serves
 
-	stopping atomic.Bool // see Stopping
+	stopping atomic.Bool   // see Stopping
+	draining atomic.Bool   // see drains
+	drained  chan struct{} // wakes drains.keepFollowing
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -45,10 +49,28 @@ type replica struct {
 	running sync.WaitGroup
 	ended   chan error
 	once    sync.Once
+
+	beginning sync.Mutex // guards closed, and orders running.Go before running.Wait
+	closed    bool
 }
 
-// run runs f on a goroutine that Close waits for.
-func (r *replica) run(f func()) { r.running.Go(f) }
+// run runs f on a goroutine that Close waits for. Once Close waits it does nothing: the handler
+// of a request that has outlived the wait for it may still change the group.
+func (r *replica) run(f func()) {
+	r.beginning.Lock()
+	defer r.beginning.Unlock()
+	if !r.closed {
+		r.running.Go(f)
+	}
+}
+
+// awaitRunning waits for the goroutines of run, of which no more begin.
+func (r *replica) awaitRunning() {
+	r.beginning.Lock()
+	r.closed = true
+	r.beginning.Unlock()
+	r.running.Wait()
+}
 
 // end ends the member with an error.
 func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }

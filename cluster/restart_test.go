@@ -225,9 +225,10 @@ func TestDirectoryOfAnotherMemberIsRefused(t *testing.T) {
 		}
 	}
 	g.nodes[0].start()
-	if _, err := read(context.Background(), g.master().member()); err != nil {
-		t.Error(err)
-	}
+	eventually(t, "it answers", func() error {
+		_, err := read(context.Background(), g.master().member())
+		return err
+	})
 }
 
 func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing.T) {

@@ -37,10 +37,10 @@ type secureGroup struct {
 	number       uint64             // of the operator's last change
 }
 
-func newSecureGroup(t *testing.T, size int) *secureGroup {
+func newSecureGroup(t *testing.T, size int, change ...func(*Options)) *secureGroup {
 	g := &secureGroup{group: &group{t: t}}
 	for range size {
-		g.addSecure().start()
+		g.addSecure(change...).start()
 	}
 	g.settle()
 	return g
@@ -66,31 +66,37 @@ func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 }
 
 // enroll returns the identity of one who has used a join token on the terms.
-func (g *secureGroup) enroll(who pki.Options, terms access.Terms) *pki.Identity {
+func (g *secureGroup) enroll(who pki.Options, terms access.Terms) (i *pki.Identity) {
+	g.t.Helper()
+	eventually(g.t, "a join token is used", func() (err error) {
+		i, err = g.tryEnroll(who, terms)
+		return err
+	})
+	return i
+}
+
+// tryEnroll makes a join token on the terms, and uses it once.
+func (g *secureGroup) tryEnroll(who pki.Options, terms access.Terms) (*pki.Identity, error) {
 	g.t.Helper()
 	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var issued *pki.IssuedCertificate
-	eventually(g.t, "a join token is used", func() error {
-		issuer := g.master().member().issuer
-		var text string
-		if g.operator != nil {
-			text, err = g.signedToken(terms)
-		} else {
-			text, err = issuer.NewJoinToken(context.Background(), "operator", time.Hour, 1, terms)
-		}
-		if err == nil {
-			issued, err = issuer.Enroll(context.Background(), text, csr, who.Member)
-		}
-		return err
-	})
-	i, err := pki.NewIdentity(who, key, issued)
-	if err != nil {
-		g.t.Fatal(err)
+	issuer := g.master().member().issuer
+	var text string
+	if g.operator != nil {
+		text, err = g.signedToken(terms)
+	} else {
+		text, err = issuer.NewJoinToken(context.Background(), "operator", time.Hour, 1, terms)
 	}
-	return i
+	if err != nil {
+		return nil, err
+	}
+	issued, err := issuer.Enroll(context.Background(), text, csr, who.Member)
+	if err != nil {
+		return nil, err
+	}
+	return pki.NewIdentity(who, key, issued)
 }
 
 func (g *secureGroup) options(o *Options) pki.Options {
@@ -156,7 +162,7 @@ func (n *node) serveTLS() {
 	n.server.Close()
 	n.server = httptest.NewUnstartedServer(n.handler(true))
 	n.server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return n.opts.Identity.Certificate(), nil
+		return n.shown.Load().Certificate(), nil
 	}}
 	n.server.StartTLS()
 	n.opts.URL = n.server.URL
@@ -205,7 +211,7 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 
 func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	t.Parallel()
-	g := newSecureGroup(t, 2)
+	g := newSecureGroup(t, 2, unhurried)
 	f1, f2 := g.nodes[0], g.nodes[1]
 	if err := probe(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
@@ -304,12 +310,11 @@ func TestCertificateOfAnotherMemberIsRefused(t *testing.T) {
 
 func TestRemovedMemberIsDisconnectedAtOnceAndTold(t *testing.T) {
 	t.Parallel()
-	g := newSecureGroup(t, 3)
-	g.settle()
+	g := newSecureGroup(t, 3, steady)
 	master := g.master()
 	leaver := g.others(master)[0]
 	stays := g.others(master)[1]
-	down := g.addSecure()
+	down := g.addSecure(steady)
 	down.start()
 	g.settle()
 	eventually(t, "the fourth knows that it is a member", func() error {
@@ -334,9 +339,7 @@ func TestRemovedMemberIsDisconnectedAtOnceAndTold(t *testing.T) {
 	}
 
 	ended := leaver.member().Ended()
-	if err := master.member().Leave(context.Background(), leaver.opts.ID, true); err != nil {
-		t.Fatal(err)
-	}
+	g.remove(leaver.opts.ID, true)
 	if err := probe(master, identity.PeerClientConfig("")); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("the master lets it in: %v", err)
 	}
@@ -376,9 +379,7 @@ func TestRemovedMemberIsDisconnectedAtOnceAndTold(t *testing.T) {
 	}
 
 	// A member that was down learns of its removal when it is back.
-	if err := master.member().Leave(context.Background(), down.opts.ID, true); err != nil {
-		t.Fatal(err)
-	}
+	g.remove(down.opts.ID, true)
 	m := down.start()
 	select {
 	case err := <-m.Ended():

@@ -153,14 +153,15 @@ func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, ot
 	late, other = g.nodes[1], g.nodes[2]
 	late.stop()
 	seq = 1
-	eventually(t, "the master's log begins after the entries that the late one has", func() error {
+	eventually(t, "the logs of those that may be the master begin after the entries that the late one has", func() error {
 		mustPost(t, g.nodes[0], alerts("bard/a", seq, 20))
 		seq += 20
-		first, err := g.nodes[0].member().storage.Log.FirstIndex()
-		if err == nil && first < 40 {
-			err = fmt.Errorf("it begins at entry %d", first)
+		for _, n := range g.running() {
+			if first, err := n.member().storage.Log.FirstIndex(); err != nil || first < 40 {
+				return fmt.Errorf("that of %s begins at entry %d: %v", n.opts.ID, first, err)
+			}
 		}
-		return err
+		return nil
 	})
 	f.arm()
 	late.start()
@@ -211,9 +212,13 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	other.start()
 	g.nodes = []*node{late, other}
 	eventually(t, "the two answer", func() error { return g.master().member().Ready(context.Background()) })
-	if revision, err := read(context.Background(), g.master().member()); err != nil || revision != seq-1 {
-		t.Errorf("%d events were acked, and the revision is %d, %v", seq-1, revision, err)
-	}
+	eventually(t, "the master answers", func() error {
+		revision, err := read(context.Background(), g.master().member())
+		if err == nil && revision != seq-1 {
+			t.Fatalf("%d events were acked, and the revision is %d", seq-1, revision)
+		}
+		return err
+	})
 }
 
 // receiving returns an error unless a node has an unfinished snapshot.

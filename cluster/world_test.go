@@ -268,7 +268,7 @@ func (w *world) newNode() *worldNode {
 	})
 	n.opts = Options{
 		ID: id, Dir: filepath.Join(w.dir, id), Peer: id + ":9000", URL: "http://" + id + ":8000",
-		Join:            []string{"none://"}, // the world makes it join
+		Join:            []string{"http://127.0.0.1:1"}, // nobody is there: the world makes it join
 		SnapshotEntries: uint64(20 + w.rand.IntN(60)),
 		Logger:          slog.New(&worldHandler{handler}),
 		hooks: testHooks{

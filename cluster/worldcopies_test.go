@@ -196,10 +196,7 @@ func startClone(w *world) {
 }
 
 func TestNoReadIsStaleInAWorldWithOldCopiesAndClones(t *testing.T) {
-	worlds := number("LAUREL_WORLDS", 3)
-	if os.Getenv("LAUREL_CI") == "full" && !testing.Short() {
-		worlds = 30
-	}
+	worlds := worldCount(2, 3, 30, 30)
 	sum := runWorlds(t, worlds, copiesPlan)
 	for _, what := range []string{score.Applied, cache.Hit, cache.Load, countPutBack, countClones} {
 		if sum[what] < worlds/2 || sum[what] == 0 {

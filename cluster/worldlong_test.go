@@ -154,17 +154,21 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 	if !w.awaitingFrame.CompareAndSwap(false, true) {
 		return
 	}
-	var done atomic.Bool
+	var taken, done atomic.Bool
 	w.net.wire.observe(func(c *worldConn, what byte, b []byte) {
-		if what == frame && done.CompareAndSwap(false, true) {
+		if what == frame && taken.CompareAndSwap(false, true) {
 			f(c)
+			done.Store(true)
 		}
 	})
-	w.task(func() {
-		for end := time.Now().Add(lasts); !done.Load() && time.Now().Before(end) && !w.quiet.Load(); {
+	w.task(func() { // it ends after f, which may begin another one: nobody waits for that yet
+		for end := time.Now().Add(lasts); !done.Load(); {
+			over := !time.Now().Before(end) || w.quiet.Load()
+			if over && taken.CompareAndSwap(false, true) { // no frame is taken any more
+				break
+			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		done.Store(true)
 		w.awaitingFrame.Store(false)
 	})
 }

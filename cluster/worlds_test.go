@@ -54,17 +54,18 @@ func number(name string, or int) int {
 	return or
 }
 
-// worldCount returns the number of worlds: 12, with -short 10, 300 in .ci/run, and 3,000
-// with LAUREL_LONG=1. LAUREL_WORLDS sets another number, and LAUREL_SEED the first seed.
-func worldCount() int {
-	worlds := 12
+// worldCount returns a number of worlds: few with the race detector, which makes them several
+// times slower, full in .ci/run, long with LAUREL_LONG=1, and quick otherwise. LAUREL_WORLDS
+// sets another number, and LAUREL_SEED the first seed.
+func worldCount(few, quick, full, long int) int {
+	worlds := quick
 	switch {
 	case os.Getenv("LAUREL_LONG") != "":
-		worlds = 3000
-	case testing.Short():
-		worlds = 10
-	case os.Getenv("LAUREL_CI") == "full":
-		worlds = 300
+		worlds = long
+	case raced:
+		worlds = few
+	case os.Getenv("LAUREL_CI") == "full" && !testing.Short():
+		worlds = full
 	}
 	return number("LAUREL_WORLDS", worlds)
 }
@@ -100,7 +101,7 @@ func (w *world) addTo(sum map[string]int) {
 }
 
 func TestNoReadIsStaleInAnyWorld(t *testing.T) {
-	worlds := worldCount()
+	worlds := worldCount(2, 10, 40, 3000) // ten kinds
 	sum := runWorlds(t, worlds, planOf)
 	if worlds < 40 {
 		return // too few for each kind of fault to happen
@@ -130,10 +131,7 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 }
 
 func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
-	worlds := number("LAUREL_WORLDS", 3)
-	if os.Getenv("LAUREL_CI") == "full" && !testing.Short() {
-		worlds = 12
-	}
+	worlds := worldCount(1, 3, 6, 12)
 	sum := map[string]int{}
 	for seed := range uint64(worlds) {
 		p := usualPlanOf(seed)

@@ -218,11 +218,15 @@ func TestCandidateThatInstallsASnapshotForgetsItsLeader(t *testing.T) {
 			return
 		}
 		snapshot := begun.Load().far.in
-		for _, p := range s.net.wire.openPipes() {
-			if p.link == snapshot.link && p != snapshot {
-				p.hold()
+		// Rounds of the push protocol count as heartbeats, on connections that begin later, too.
+		holdOthers := func() {
+			for _, p := range s.net.wire.openPipes() {
+				if p.link == snapshot.link && p != snapshot {
+					p.hold()
+				}
 			}
 		}
+		holdOthers()
 		s.net.wire.observe(func(c *worldConn, frame byte, _ []byte) {
 			if c.link == snapshot.link {
 				c.far.in.hold()
@@ -230,6 +234,7 @@ func TestCandidateThatInstallsASnapshotForgetsItsLeader(t *testing.T) {
 		})
 		from, receiver := s.member(snapshot.link.from), late.now.Load()
 		if !s.post(3) || !s.until("the follower is a candidate", func() bool {
+			holdOthers()
 			return receiver.raft.State() == raft.Candidate
 		}) {
 			return

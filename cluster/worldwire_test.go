@@ -221,6 +221,9 @@ type transit struct {
 func (p *worldPipe) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.held {
+		return
+	}
 	p.held = true
 	for i := range p.pieces {
 		p.pieces[i].free = true
