@@ -22,8 +22,8 @@ import (
 	"laurel/client/verify"
 )
 
-// Exit codes. ExitDisk, ExitRemoved and ExitContradiction are for frontends only: see
-// FrontendExitCodes.
+// Exit codes. ExitDisk, ExitRemoved, ExitContradiction, ExitGoBack and ExitFormat are for
+// frontends only: see FrontendExitCodes.
 const (
 	ExitOK            = 0
 	ExitFailed        = 1 // refused, failed, or perhaps done
@@ -34,6 +34,7 @@ const (
 	ExitContradiction = 6 // the data directory contradicts the group
 	ExitFork          = 7 // certificates contradict each other: several frontends are corrupt
 	ExitGoBack        = 8 // the frontend of a sworn group must go back, and does so when it is started again
+	ExitFormat        = 9 // the group or the data directory has a format that this version does not read
 )
 
 // FrontendExitCodes explains the exit codes of a frontend in its help.
@@ -46,12 +47,15 @@ const FrontendExitCodes = `Exit codes:
   5  it was removed from its group. It can come back only as a new member, with an empty data directory;
   6  its data directory contradicts what the group has committed: something is missing, damaged or rolled
      back, or the majority of the voters has another state after the same entry. Remove the
-     frontend from the group, empty the directory and let it join again;
+     frontend from the group, empty the directory and let it join again. In a sworn group the directory can
+     be right, and the last line of the log says what to do first;
   8  its history is not the one that the frontends of its sworn group have certified. Started again, it goes
      back to what is certified, and takes the rest from the others. The third time within an hour it ends
-     with 6.
-A service manager must restart it after 8, and may after 1 and 4, but not after 5 and 6; with systemd:
-RestartPreventExitStatus=5 6.`
+     with 6;
+  9  the group, or the data directory, has a format that this version of laurel does not read. Nothing is
+     lost: start it with the version that the other frontends run.
+A service manager must restart it after 8, and may after 1 and 4, but not after 2, 5, 6 and 9; with systemd:
+RestartPreventExitStatus=2 5 6 9.`
 
 // ExitError is an error that ends the program with an exit code.
 type ExitError struct {
@@ -177,11 +181,31 @@ func readEnvironment(cmd *cobra.Command, _ []string) (err error) {
 	return err
 }
 
-// Version returns the module's version; with the commit, if built from a checkout.
+// Release is the version of the release that this tree is, or becomes. Its tag is v and this.
+const Release = "0.1.0"
+
+// Version returns Release and, if the program was built from a checkout, the commit:
+// 0.1.0+c15d7b5e4f2a. A checkout with changes that are not committed adds .modified.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "unknown"
+	if !ok {
+		return Release
 	}
-	return info.Main.Version
+	return version(info.Settings)
+}
+
+func version(settings []debug.BuildSetting) string {
+	text, suffix := Release, ""
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			text += "+" + s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			suffix = ".modified"
+		}
+	}
+	if text == Release {
+		return text
+	}
+	return text + suffix
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -189,5 +190,22 @@ func TestAnInvalidAddressIsWrongUsage(t *testing.T) {
 		if e, ok := errors.AsType[*ExitError](err); !ok || e.Code != ExitUsage {
 			t.Errorf("%+v: got %v; want wrong usage", to, err)
 		}
+	}
+}
+
+func TestTheVersionNamesReleaseAndCommit(t *testing.T) {
+	commit := debug.BuildSetting{Key: "vcs.revision", Value: "c15d7b5e4f2a0123456789abcdef0123456789ab"}
+	changed := debug.BuildSetting{Key: "vcs.modified", Value: "true"}
+	for want, settings := range map[string][]debug.BuildSetting{
+		Release:                            nil,
+		Release + "+c15d7b5e4f2a":          {commit, {Key: "vcs.modified", Value: "false"}},
+		Release + "+c15d7b5e4f2a.modified": {changed, commit},
+	} {
+		if got := version(settings); got != want {
+			t.Errorf("got %s; want %s", got, want)
+		}
+	}
+	if changes, err := os.ReadFile("../../CHANGELOG.md"); err != nil || !strings.Contains(string(changes), Release) {
+		t.Errorf("the changelog does not name release %s (%v)", Release, err)
 	}
 }

@@ -31,25 +31,30 @@ func AddPolicy(cmd *cobra.Command) *Policy {
 	return p
 }
 
-// Load reads the policy that the given flag needs.
-func (p *Policy) Load(flag string) (*witness.Policy, error) {
+// Load reads the policy that the given flag or command needs.
+func (p *Policy) Load(what string) (*witness.Policy, error) {
+	policy, _, err := p.Read(what)
+	return policy, err
+}
+
+// Read is Load, and returns the text of the policy as well.
+func (p *Policy) Read(what string) (policy *witness.Policy, text []byte, err error) {
 	if p.file == "" {
-		return nil, Usagef("%s needs --policy FILE or LAUREL_POLICY: whom to believe; see laurel policy", flag)
+		return nil, nil, Usagef("%s needs --policy FILE or LAUREL_POLICY: whom to believe; see laurel policy", what)
 	}
-	text, err := os.ReadFile(p.file)
+	text, err = os.ReadFile(p.file)
 	if err != nil {
-		return nil, Usagef("--policy: %w", err)
+		return nil, nil, Usagef("--policy: %w", err)
 	}
-	var policy *witness.Policy
 	if p.key == "" {
 		policy, err = witness.ReadPolicy(text)
 	} else {
 		policy, err = witness.ParsePolicy(text, p.key)
 	}
 	if err != nil {
-		return nil, Usagef("--policy %s: %w", p.file, err)
+		return nil, nil, Usagef("--policy %s: %w", p.file, err)
 	}
-	return policy, nil
+	return policy, text, nil
 }
 
 // Certified returns a reader of certified answers, for the given flag.

@@ -20,6 +20,17 @@ func (p printer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Verbatim returns the output of a command whose bytes must stay as they are, because they
+// are a file for another program. On a terminal they are escaped all the same.
+func Verbatim(out io.Writer) io.Writer {
+	if p, escapes := out.(printer); escapes {
+		if _, shown := Terminal(out); !shown {
+			return p.Writer
+		}
+	}
+	return out
+}
+
 // Terminal returns the terminal to which the output of a command goes, if it is one.
 // Whoever writes to it draws: nothing is escaped there.
 func Terminal(out io.Writer) (f *os.File, ok bool) {

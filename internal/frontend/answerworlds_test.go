@@ -66,7 +66,8 @@ func worldKey() ed25519.PrivateKey {
 func startWorldFrontend(t *testing.T, n int, o cluster.Options, public httpapi.Options) (f *Frontend, kill func()) {
 	t.Helper()
 	o.ID, o.Peer, o.Logger = fmt.Sprintf("f%d", n), "127.0.0.1:0", slog.New(slog.DiscardHandler)
-	o.TimeScale, public.Limits.LateDelay = 3, time.Hour // a busy machine loses no master, and refuses nothing
+	// A busy machine loses no master, refuses nothing, and ends no connection on which the test is slow.
+	o.TimeScale, public.Limits.LateDelay, public.Limits.HeaderTimeout = 3, time.Hour, patience
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
@@ -221,5 +222,7 @@ func startLostWorld(t *testing.T, fast bool) *answerWorld {
 		}
 		return nil
 	})
-	return serveWorld(t, f, fast)
+	w := serveWorld(t, f, fast)
+	w.lost = true
+	return w
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"laurel/backup"
 	"laurel/cluster"
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
@@ -42,14 +43,20 @@ type Options struct {
 	// URL, TLS, PublicCertificate, Secure, Verify, CallerOf, PublicHost, Logger and the
 	// metrics.
 	API httpapi.Options
+	// Backup is where this frontend copies the store to while it is the master; nil for
+	// nowhere.
+	Backup *backup.Plan
 	// Certificate is shown to clients instead of the one that the group's own authority
 	// issued. It may be nil.
 	Certificate *pki.Files
 }
 
 // closeLimit bounds the transfer of leadership and the last answers of a frontend that
-// stops.
-const closeLimit = 5 * time.Second
+// stops, and drainLimit how long its watchers have before that to go to others.
+const (
+	closeLimit = 5 * time.Second
+	drainLimit = 6 * time.Second
+)
 
 // Frontend is a running frontend. Its methods may be called by any goroutine.
 type Frontend struct {
@@ -59,6 +66,7 @@ type Frontend struct {
 	server  *fastpath.Server
 	served  chan error // gets the error with which the server ended
 	addr    string
+	backups *backup.Runner // nil without a plan
 }
 
 // Start starts a frontend. It returns once the member runs and the HTTP port is open,
@@ -108,6 +116,7 @@ func Start(o Options) (*Frontend, error) {
 		Membership: member,
 		Trust:      issuer{member.Issuer()},
 		Voucher:    member,
+		Store:      member,
 	}
 	if c := member.Certifier(); c != nil {
 		group.Certifier = c
@@ -121,6 +130,7 @@ func Start(o Options) (*Frontend, error) {
 		server:  api.Front(),
 		served:  make(chan error, 1),
 		addr:    listener.Addr().String(),
+		backups: newBackups(o.Backup, member, &o.Member),
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
@@ -177,6 +187,9 @@ func (f *Frontend) Metrics() http.Handler { return f.api.Metrics() }
 // after an orderly end.
 func (f *Frontend) Run(ctx context.Context) error {
 	go f.logReady(ctx)
+	backups, stop := context.WithCancel(ctx)
+	defer stop()
+	go f.runBackups(backups)
 	operators, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if f.options.Bootstrap && f.options.Identity != nil { // a new secure group needs a first operator
@@ -185,7 +198,8 @@ func (f *Frontend) Run(ctx context.Context) error {
 	go f.recoverOperator(operators)
 	select {
 	case <-ctx.Done():
-		f.options.Logger.Info("stopping: transferring leadership and closing")
+		f.options.Logger.Info("stopping: sending watchers and leadership to others, and closing")
+		f.drain()
 		return f.close()
 	case err := <-f.member.Ended():
 		if errors.Is(err, cluster.ErrRemoved) {
@@ -231,6 +245,10 @@ func (f *Frontend) logReady(ctx context.Context) {
 			f.options.Logger.Warn("the group is not private, and everybody may read: --private is only for a " +
 				"new group; to hide the scores, run laurel cluster set private=true")
 		}
+		if has := f.member.Access().Settings.Lineage; f.options.Lineage != "" && has != f.options.Lineage {
+			f.options.Logger.Error("the group that this frontend has joined is another store: "+
+				"--lineage is only for a new group", "lineage", has, "wanted", f.options.Lineage)
+		}
 		f.warnOfVoters()
 		return true
 	})
@@ -254,6 +272,16 @@ func (f *Frontend) warnOfVoters() {
 		f.options.Logger.Warn("the group is sworn, which is of use with four voters: with fewer, one corrupt frontend "+
 			"is enough to deceive or to stop the others", "voters", voters)
 	}
+}
+
+// drain has the watchers go to other frontends, while this one still answers.
+func (f *Frontend) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	f.member.Stopping()
+	f.member.HandOver(ctx) // first: what is draining hands over, too
+	f.member.SetDraining(true)
+	f.api.Drain(ctx)
 }
 
 func (f *Frontend) close() error {

@@ -17,15 +17,11 @@ import (
 	"laurel/trust/pki"
 )
 
-// operatorFile, in the data directory of the frontend that founded a group, holds the
-// token of the group's first operator.
-const operatorFile = "operator.token"
-
 // makeFirstOperator gives a new group an operator once this frontend is its master, and
 // leaves the token in the data directory. It does nothing in a group that has ever had an
 // operator.
 func (f *Frontend) makeFirstOperator(ctx context.Context) {
-	file := filepath.Join(f.options.Dir, operatorFile)
+	file := filepath.Join(f.options.Dir, pki.OperatorFile)
 	logged := ""
 	poll(ctx, 100*time.Millisecond, func() bool {
 		if !f.member.Master() {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,7 +72,7 @@ func failToStart() {
 func argument(name string) string { return os.Args[slices.Index(os.Args, name)+1] }
 
 func serveFrontend() {
-	fmt.Fprintln(os.Stderr, argument("--http"))
+	fmt.Fprintln(os.Stderr, os.Getpid())
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("/removed", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitRemoved) })
 	http.HandleFunc("/contradicted", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitContradiction) })
@@ -94,13 +95,13 @@ func runParent() {
 
 // playedBy makes the test binary play the frontends of a group in a role.
 func playedBy(role string, o Options) Options {
-	o.Program = os.Args[0]
+	o.Program, o.StartWithin = os.Args[0], patience
 	o.Env = append(os.Environ(), roleVariable+"="+role, dirVariable+"="+o.Dir)
 	return o
 }
 
 // patience bounds every wait.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func startTest(t *testing.T, role string, o Options) (*Group, <-chan Notice) {
 	t.Helper()
@@ -129,6 +130,22 @@ func next(t *testing.T, notices <-chan Notice) Notice {
 	}
 }
 
+// awaitAnswer waits until a frontend answers.
+func awaitAnswer(t *testing.T, f Frontend) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		if _, _, ok := f.Get(t.Context(), "/readyz"); ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not answer", f.ID)
+		}
+	}
+}
+
+// isGone reports whether a process has ended. Its ports may be those of another group by now.
+func isGone(pid int) bool { return syscall.Kill(pid, 0) == syscall.ESRCH }
+
 // awaitSilence waits until nobody listens at the address.
 func awaitSilence(t *testing.T, addr string) {
 	t.Helper()
@@ -152,9 +169,7 @@ func TestAStartedGroupAnswersAndAClosedOneIsGone(t *testing.T) {
 		if want := fmt.Sprintf("f%d", i+1); f.ID != want {
 			t.Errorf("frontend %d is called %s; want %s", i, f.ID, want)
 		}
-		if _, _, ok := f.Get(t.Context(), "/readyz"); !ok {
-			t.Errorf("%s does not answer", f.ID)
-		}
+		awaitAnswer(t, f)
 		for _, own := range []string{f.HTTP, f.Peer, f.Dir, f.Log, fmt.Sprint(f.PID)} {
 			if seen[own] {
 				t.Errorf("%s shares %s with another", f.ID, own)
@@ -164,8 +179,8 @@ func TestAStartedGroupAnswersAndAClosedOneIsGone(t *testing.T) {
 	}
 	g.Close()
 	for _, f := range g.Frontends() {
-		if !isFree(f.HTTP) {
-			t.Errorf("somebody still listens at %s, where %s was", f.HTTP, f.ID)
+		if !isGone(f.PID) {
+			t.Errorf("%s is still there", f.ID)
 		}
 	}
 	g.Close()
@@ -192,9 +207,7 @@ func TestAKilledFrontendIsRestartedAtItsAddressesWithItsData(t *testing.T) {
 		if n.Frontend != was {
 			t.Errorf("%s came back as %+v; want %+v", was.ID, n.Frontend, was)
 		}
-		if _, _, ok := was.Get(t.Context(), "/readyz"); !ok {
-			t.Errorf("%s does not answer", was.ID)
-		}
+		awaitAnswer(t, was)
 	}
 }
 
@@ -229,7 +242,9 @@ func TestAFrontendThatWasRemovedOrContradictsItsGroupIsNotRestarted(t *testing.T
 		t.Run(path, func(t *testing.T) {
 			g, notices := startTest(t, workingFrontend, Options{})
 			f := g.Frontends()[1]
-			f.Get(t.Context(), path)
+			for deadline := time.Now().Add(patience); len(notices) == 0 && time.Now().Before(deadline); {
+				f.Get(t.Context(), path) // again, as it waits for two seconds only
+			}
 			if n := next(t, notices); n.Kind != want || n.Frontend.ID != "f2" {
 				t.Errorf("got %+v; want %d of f2", n, want)
 			}
@@ -247,7 +262,7 @@ func TestAChildThatIgnoresSIGTERMIsKilledAfterTheDeadline(t *testing.T) {
 	g, _ := startTest(t, stubbornFrontend, Options{StopWithin: 50 * time.Millisecond})
 	g.Close()
 	for _, f := range g.Frontends() {
-		if !isFree(f.HTTP) {
+		if !isGone(f.PID) {
 			t.Errorf("%s is still there", f.ID)
 		}
 	}
@@ -293,25 +308,30 @@ func TestACancelledStartLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	dir := t.TempDir()
-	address := func(id string) string { // the first line of the log
+	pid := func(id string) int { // the first line of the log
 		b, _ := os.ReadFile(filepath.Join(dir, id+".log"))
-		address, _, _ := strings.Cut(string(b), "\n")
-		return address
+		line, _, whole := strings.Cut(string(b), "\n")
+		if n, err := strconv.Atoi(line); err == nil && whole {
+			return n
+		}
+		return 0
 	}
 	go func() {
 		defer cancel()
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for address("f3") == "" && ctx.Err() == nil {
-			<-tick.C
+		for _, id := range []string{"f1", "f2", "f3"} { // which start at the same time
+			for pid(id) == 0 && ctx.Err() == nil {
+				<-tick.C
+			}
 		}
 	}()
 	if _, err := Start(ctx, playedBy(thirdIsSlow, Options{Dir: dir, Size: 3})); err == nil {
 		t.Fatal("the group has started")
 	}
 	for _, id := range []string{"f1", "f2", "f3"} {
-		if addr := address(id); addr == "" || !isFree(addr) {
-			t.Errorf("%s is still there, at %q", id, addr)
+		if n := pid(id); n == 0 || !isGone(n) {
+			t.Errorf("%s is still there, as pid %d", id, n)
 		}
 	}
 }

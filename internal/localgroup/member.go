@@ -71,9 +71,13 @@ func (m *member) start() error {
 	return nil
 }
 
-// entryFlags returns the flags by which a frontend without data enters the group.
+// entryFlags returns the flags by which a frontend without data enters the group. One that
+// founds it has its own.
 func (m *member) entryFlags() []string {
-	if !m.group.formed {
+	switch {
+	case slices.Contains(m.args, "--bootstrap"):
+		return nil
+	case !m.group.formed:
 		return []string{"--bootstrap"}
 	}
 	var others []string
@@ -161,9 +165,9 @@ func (f Frontend) ready(ctx context.Context) error {
 	return errors.New("it does not answer")
 }
 
-// Get returns the body and the header of an answer of this frontend. ok is true if it has the status 200.
-// Unlike package client, it goes on to no other frontend. It asks in the clear: a frontend answers so
-// on its own machine.
+// Get returns the body and the header of an answer of this frontend. ok is true if it has the
+// status 200. Unlike package client, it goes on to no other frontend. It asks in the clear: a
+// frontend answers so on its own machine.
 func (f Frontend) Get(ctx context.Context, path string) (body []byte, h http.Header, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -46,7 +47,14 @@ type postStream struct {
 }
 
 func (p *proxy) servePostStream(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).EnableFullDuplex() // the stream is answered while it is read
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // the stream is answered while it is read
+	cut := true
+	defer func() {
+		if cut { // net/http closes the connection only when nobody reads the body any more
+			_ = control.SetReadDeadline(time.Unix(1, 0))
+		}
+	}()
 	body, up := io.Pipe()
 	defer body.Close()
 	s := &postStream{proxy: p, r: r, up: up, gone: make(chan struct{})}
@@ -67,9 +75,11 @@ func (p *proxy) servePostStream(w http.ResponseWriter, r *http.Request) {
 	copyHead(w, resp)
 	if resp.StatusCode != http.StatusOK {
 		_, _ = io.Copy(w, resp.Body)
+		cut = false
 		return
 	}
 	s.passResults(w, resp.Body)
+	cut = false
 }
 
 // passEvents passes the client's events to the frontend until a fault is injected.

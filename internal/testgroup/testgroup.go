@@ -46,6 +46,8 @@ type Options struct {
 	// SnapshotEntries is the number of log entries between snapshots; 0 means the
 	// default.
 	SnapshotEntries uint64
+	// Lineage is that of the store; "" for a random one.
+	Lineage string
 	// Logger gets the logs of all frontends; nil discards them.
 	Logger *slog.Logger
 }
@@ -88,7 +90,9 @@ func StartWith(tb TB, n int, o Options) *Group {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.API.Limits.LateDelay = cmp.Or(o.API.Limits.LateDelay, time.Hour) // a busy machine refuses nothing
+	// A busy machine refuses nothing, and ends no connection on which this process is slow.
+	o.API.Limits.LateDelay = cmp.Or(o.API.Limits.LateDelay, time.Hour)
+	o.API.Limits.HeaderTimeout = cmp.Or(o.API.Limits.HeaderTimeout, patience)
 	g := &Group{tb: tb, opts: o, reports: map[string]report{}}
 	for i := range n {
 		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, dir: tb.TempDir(), peer: "127.0.0.1:0"}
@@ -141,7 +145,7 @@ func (f *Frontend) Start() {
 		TimeScale:       timeScale,
 	}
 	if first := f.group.Frontends[0]; first == f {
-		o.Bootstrap = true
+		o.Bootstrap, o.Lineage = true, f.group.opts.Lineage
 	} else {
 		o.Join = []string{first.URL}
 	}

@@ -34,6 +34,19 @@ func OneLine(s string) string {
 	}, s)
 }
 
+// ShellWord returns s, as OneLine does, as one word of a POSIX shell, which is no flag: for
+// commands that people are to copy.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+			strings.ContainsRune("-_.,:/=+@%", r)
+	}
+	if s != "" && strings.TrimLeftFunc(s, plain) == "" && !strings.HasPrefix(s, "-") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(OneLine(s), "'", `'\''`) + "'"
+}
+
 // Escape returns text, of one line or many, in which everything else that a terminal obeys
 // is written as in JSON, such as \u001b. So text that is JSON keeps its meaning.
 func Escape(text []byte) []byte {

@@ -187,3 +187,14 @@ func TestATableAlignsItsColumnsAndClipsTheWidest(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestAShellWordIsOneWordAndNoFlag(t *testing.T) {
+	for s, want := range map[string]string{
+		"games.ndjson": "games.ndjson", "my games": "'my games'", "it's": `'it'\''s'`, "-x": "'-x'", "$(boar)": "'$(boar)'",
+		"~boar": "'~boar'", "": "''", "a\nb\x1b": "'a b '",
+	} {
+		if got := ShellWord(s); got != want {
+			t.Errorf("%q: got %s; want %s", s, got, want)
+		}
+	}
+}
