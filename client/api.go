@@ -199,6 +199,17 @@ func (c *Client) Leave(ctx context.Context, id string, force bool) (group score.
 	return group, err
 }
 
+// Drain has the frontend with the id send its clients and its leadership to others, so
+// that it can be stopped, or ends that. A frontend that is started again is not draining.
+func (c *Client) Drain(ctx context.Context, id string, undo bool) error {
+	r := call{method: http.MethodPost, path: "/v1/cluster/drain"}
+	body := struct {
+		ID   string `json:"id"`
+		Undo bool   `json:"undo"`
+	}{id, undo}
+	return c.request(ctx, r, body, nil)
+}
+
 // Transfer makes the frontend with the id to the master. If to is empty, the group
 // chooses another frontend than the present master.
 func (c *Client) Transfer(ctx context.Context, to string) error {

@@ -146,7 +146,8 @@ func (c *Client) do(ctx context.Context, r call) (body []byte, err error) {
 			refusal = max(refusal, time.Since(begun))
 		}
 		interrupted := parent.Err() != nil
-		busy := a.status == http.StatusTooManyRequests
+		// The whole group refuses posts for lack of room, and the frontend is well.
+		busy := a.status == http.StatusTooManyRequests || hasCode(err, score.NoSpace)
 		if !busy && !interrupted {
 			c.frontends.markFailed(url, err)
 			c.refreshInBackground(true)
@@ -226,7 +227,7 @@ func (c *Client) attempt(ctx context.Context, base string, r call) (response, er
 	ctx, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
 	defer cancel()
 	begun := time.Now()
-	var conn connection
+	conn := connection{reports: c.own != nil}
 	a, err := c.send(conn.trace(ctx), base, r)
 	if err != nil {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -278,7 +279,10 @@ func withoutURL(err error) error {
 }
 
 // connection notes whether a request has ever had a connection.
-type connection struct{ wanted, got atomic.Bool }
+type connection struct {
+	reports     bool // the transport is the client's own, which reports all
+	wanted, got atomic.Bool
+}
 
 // trace returns a context for the request.
 func (c *connection) trace(ctx context.Context) context.Context {
@@ -291,7 +295,7 @@ func (c *connection) trace(ctx context.Context) context.Context {
 // explain makes an unsentError of the request's error if it had no connection. A transport
 // that does not report connections may have sent it.
 func (c *connection) explain(err error) error {
-	if c.wanted.Load() && !c.got.Load() {
+	if (c.reports || c.wanted.Load()) && !c.got.Load() {
 		return &unsentError{err}
 	}
 	return err
@@ -306,7 +310,8 @@ func (e *unsentError) Unwrap() error { return e.err }
 
 // mayHaveArrived reports whether a call that ended with err may have been applied.
 func mayHaveArrived(err error) bool {
-	return !errors.As(err, new(*unsentError)) && !hasCode(err, score.NoMaster, score.RateLimited, score.NotReady)
+	return !errors.As(err, new(*unsentError)) && !hasCode(err, score.NoMaster, score.RateLimited, score.NoSpace,
+		score.NotReady)
 }
 
 // hasCode reports whether err is a problem with one of the codes.

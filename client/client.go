@@ -172,7 +172,8 @@ func (c *Client) Close() {
 func (c *Client) URLs() []string { return c.frontends.urls() }
 
 // PostAt posts a JSON body to one frontend, without another attempt, and returns its response
-// of any status.
+// of any status. The transport may still read body after PostAt has returned, so the caller must
+// not change its bytes.
 func (c *Client) PostAt(ctx context.Context, url, path string, body []byte) (status int, response []byte, err error) {
 	a, err := c.attempt(ctx, url, call{method: http.MethodPost, path: path, body: body})
 	return a.status, a.body, err

@@ -82,17 +82,17 @@ func (f *frontends) pickForWatch(refused func(url string) bool) string {
 	return preferred(left, f.home)
 }
 
-// preferred returns the first of the urls whose frontend has not failed, else the best.
+// preferred returns the first of the urls whose frontend has not failed and is not
+// draining, else the best.
 func preferred(list []frontend, urls ...string) string {
 	for _, url := range urls {
-		if k := find(list, url); k != nil && k.failed.IsZero() {
+		if k := find(list, url); k != nil && k.failed.IsZero() && k.State != score.Draining {
 			return url
 		}
 	}
 	return best(list).url
 }
 
-// serves reports whether a frontend serves, as far as the client knows.
 // serves reports whether a frontend answers, and is believed by the one that sent the list.
 func (k frontend) serves() bool {
 	return k.failed.IsZero() && k.State == score.Serving && k.PutOut == nil

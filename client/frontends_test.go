@@ -247,14 +247,14 @@ func TestEachAttemptIsReportedWithTheFrontendThatAnswered(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var list []string
-	g, c := group(t, 2, client.Options{Home: "f1", Attempted: func(a client.Attempt) {
+	g, c := group(t, 2, withPatience(client.Options{Home: "f1", Attempted: func(a client.Attempt) {
 		mu.Lock()
 		defer mu.Unlock()
 		if a.Path == "/v1/scores" {
 			failed, timed := a.Err != nil, a.Took > 0
 			list = append(list, fmt.Sprint(a.Method, " ", a.Frontend, " ", a.Status, " ", failed, " ", timed))
 		}
-	}})
+	}}))
 	learn(t, c)
 	g.Inject(always("f1", testgroup.CutBefore))
 	answeredBy(t, g, c)

@@ -17,13 +17,9 @@ func TestAClientSignsForTheLineageOfItsOptions(t *testing.T) {
 		t.Fatalf("the lineage is %q (%v); want %q", got, err, lineage)
 	}
 	for of, refused := range map[string]bool{lineage: false, "rehearsal": true} {
-		c, err := client.New(g.URLs(), client.Options{Key: privateKey(), Lineage: of,
-			TrustLineage: func(string) error { return errors.New("a frontend was asked") }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		_, err = c.Post(t.Context(), []score.Event{alertOf("for " + of)})
+		c := newClient(t, client.Options{Key: privateKey(), Lineage: of,
+			TrustLineage: func(string) error { return errors.New("a frontend was asked") }}, g.URLs()...)
+		_, err := c.Post(t.Context(), []score.Event{alertOf("for " + of)})
 		if (err != nil) != refused || refused && !strings.Contains(err.Error(), `signed for the store "rehearsal"`) {
 			t.Errorf("for %s: %v", of, err)
 		}
@@ -38,16 +34,12 @@ func TestAClientSignsNothingForAStoreThatItsUserDoesNotTrust(t *testing.T) {
 	g, _ := signingGroup(t, 1)
 	asked := 0
 	trust := errors.New("not that store")
-	c, err := client.New(g.URLs(), client.Options{Key: privateKey(), TrustLineage: func(lineage string) error {
+	c := newClient(t, client.Options{Key: privateKey(), TrustLineage: func(lineage string) error {
 		if asked++; lineage != g.Frontends[0].Member().Lineage() {
 			t.Errorf("asked about %q", lineage)
 		}
 		return trust
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	}}, g.URLs()...)
 	if _, err := c.Post(t.Context(), []score.Event{alertOf("one")}); !errors.Is(err, trust) {
 		t.Errorf("posted: %v", err)
 	}

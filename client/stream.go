@@ -252,7 +252,7 @@ func (s *Stream) run() {
 			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
-		sleep(s.ctx, s.c.pause(failures, hasCode(err, score.RateLimited)))
+		sleep(s.ctx, s.c.pause(failures, hasCode(err, score.RateLimited, score.NoSpace)))
 	}
 }
 

@@ -151,7 +151,7 @@ func (v *streamConn) fill(buf []byte) []byte {
 
 // read sends the request with the body, and takes in the results.
 func (v *streamConn) read(ctx context.Context, body io.Reader) error {
-	var conn connection
+	conn := connection{reports: v.s.c.own != nil}
 	req, err := http.NewRequestWithContext(conn.trace(ctx), http.MethodPost, v.url+eventsPath, body)
 	if err != nil {
 		return err

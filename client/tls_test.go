@@ -27,7 +27,7 @@ func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
 	defer s.Close()
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
-	c, err := New([]string{s.URL}, Options{Token: "secret", TLS: &tls.Config{RootCAs: pool}})
+	c, err := NewPatient([]string{s.URL}, Options{Token: "secret", TLS: &tls.Config{RootCAs: pool}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +61,21 @@ func TestUntrustedCertificateIsReportedOnceAndTheClientContinues(t *testing.T) {
 	defer secure.Close()
 	defer plain.Close()
 	var untrusted, failed atomic.Int64
-	c, err := New([]string{secure.URL, plain.URL}, Options{Refresh: time.Millisecond, Notify: func(n Notice) {
+	// The client's own transport gives up after a second or two, as may be on a busy machine.
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	notify := func(n Notice) {
 		switch {
 		case n.Kind == NoticeUntrusted && n.Frontend == secure.URL:
 			untrusted.Add(1)
 		case n.Kind == NoticeFailed:
 			failed.Add(1)
 		}
-	}})
+	}
+	c, err := New([]string{secure.URL, plain.URL}, Options{
+		Refresh: time.Millisecond, Timeout: time.Minute, AttemptTimeout: time.Minute,
+		Transport: transport, Notify: notify,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func TestAFalseFrontendsListGetsNoToken(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
-	c, err := New([]string{first.URL}, Options{Token: "secret", Timeout: 2 * time.Second})
+	c, err := NewPatient([]string{first.URL}, Options{Token: "secret", Timeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestARedirectToAnotherHostGetsNoToken(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}
 	first := newThief(t, false, redirect)
-	c, err := New([]string{first.URL}, Options{Token: "secret"})
+	c, err := NewPatient([]string{first.URL}, Options{Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestAWatchGoesOnWhenTheHostOfARedirectWantsTheToken(t *testing.T) {
 			fmt.Fprint(w, "event: snapshot\ndata: {}\n\n")
 		}
 	})
-	c, err := New([]string{first.URL}, Options{Token: "secret"})
+	c, err := NewPatient([]string{first.URL}, Options{Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,8 @@ func TestARedirectWithinTheGroupKeepsTheToken(t *testing.T) {
 	})
 	pool := x509.NewCertPool()
 	pool.AddCert(first.Certificate())
-	c, err := New([]string{first.URL}, Options{Token: "secret", TLS: &tls.Config{RootCAs: pool}})
+	// After a failure the client would ask the home for the list of frontends.
+	c, err := NewPatient([]string{first.URL}, Options{Token: "secret", TLS: &tls.Config{RootCAs: pool}})
 	if err != nil {
 		t.Fatal(err)
 	}

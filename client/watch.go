@@ -138,6 +138,8 @@ const (
 	retryDefault = 500 * time.Millisecond
 	// retryMax is the bound to which it grows.
 	retryMax = 10 * time.Second
+	// formerPause is how long the watch avoids a frontend whose incarnation has ended.
+	formerPause = 10 * time.Second
 	// listDelay is how much older the list of frontends may get during a watch, which
 	// needs it only when its connection is lost.
 	listDelay = time.Minute
@@ -151,6 +153,9 @@ const (
 // ended: no change is left out, none comes twice, and a record never goes back to a lower
 // revision. A slow caller gets the latest state of each record and leaderboard, not every
 // state in between; of timelines it gets every event.
+//
+// A frontend whose store is in an incarnation that has ended, as far as the watch knows, is
+// left: its group was recovered without it. See [Update.NewStore].
 //
 // When the watch's home is back, the frontend that served the watch meanwhile sends it
 // there.
@@ -179,6 +184,7 @@ type watch struct {
 	refused map[string]time.Time // until when not to try the frontends that refused the watch
 
 	incarnation string             // of the last snapshot
+	former      []string           // the incarnations that the store had before
 	revisions   map[subject]uint64 // that the caller has been given
 }
 

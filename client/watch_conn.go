@@ -157,7 +157,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	a, err := readRefusal(resp)
 	if a.status == http.StatusUnauthorized && !s.c.frontends.knows(conn.url) {
 		// The watch was sent there, and may be refused for want of the token only.
-		return &refusal{conn.url, 0, fmt.Errorf("%s is none of the client's frontends, and answered: %v", conn.url, err)}
+		return &refusal{
+			conn.url, 0, fmt.Errorf("%s is none of the client's frontends, and answered: %v", conn.url, err),
+		}
 	}
 	if transient(a.status) {
 		return &refusal{conn.url, a.retryAfter(), err}

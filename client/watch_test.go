@@ -159,7 +159,7 @@ func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
 func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 	t.Parallel()
 	var j noticeLog
-	g, c := group(t, 3, client.Options{Home: "f1", Notify: j.note})
+	g, c := group(t, 3, withPatience(client.Options{Home: "f1", Notify: j.note}))
 	g.Frontends[2].Report(score.Serving, 100, 0)
 	a := startWatch(t, c, client.WatchOptions{})
 	if u := a.await(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
@@ -243,7 +243,7 @@ func TestWatchFollowsARedirect(t *testing.T) {
 
 func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
 	t.Parallel()
-	g, c := group(t, 2, client.Options{})
+	g, c := group(t, 2, withPatience(client.Options{}))
 	g.Frontends[1].Report(score.Serving, 100, 0)
 	g.Frontends[0].RedirectWatches(g.Frontends[1])
 	a := startWatch(t, c, client.WatchOptions{})
@@ -254,7 +254,8 @@ func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
 		return slices.Equal(g.Frontends[1].Watches(), []string{"f2"})
 	})
 	// A home that the caller has named stays the home.
-	a = startWatch(t, newClient(t, client.Options{Home: "f1"}, g.URLs()...), client.WatchOptions{})
+	c = newClient(t, withPatience(client.Options{Home: "f1"}), g.URLs()...)
+	a = startWatch(t, c, client.WatchOptions{})
 	if u := a.await(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
 		t.Errorf("connected to %+v; want f2, away from home", u)
 	}
@@ -266,7 +267,7 @@ func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 	urls, asked = redirecting(t, func(self int, _ *http.Request) string {
 		return urls[1-self] + "/v1/watch?moved=1"
 	}, 2)
-	c := newClient(t, client.Options{}, urls[0])
+	c := newClient(t, withPatience(client.Options{}), urls[0])
 	a := startWatch(t, c, client.WatchOptions{})
 	u := a.await(t, client.UpdateLost, 1)
 	got := asked()
@@ -278,7 +279,7 @@ func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 func TestRefusedWatchGoesElsewhereAtOnce(t *testing.T) {
 	t.Parallel()
 	var j noticeLog
-	g, c := group(t, 2, client.Options{Home: "f1", Notify: j.note})
+	g, c := group(t, 2, withPatience(client.Options{Home: "f1", Notify: j.note}))
 	learn(t, c)
 	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
 		if f.ID == "f1" && r.URL.Path == "/v1/watch" {
@@ -344,6 +345,30 @@ func TestSnapshotOfAnotherStoreStartsOver(t *testing.T) {
 	}
 }
 
+func TestAWatchLeavesAnIncarnationThatHasEnded(t *testing.T) {
+	t.Parallel()
+	g, c := group(t, 1, client.Options{})
+	post(t, c, curling()...)
+	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
+	a.await(t, client.UpdateSnapshot, 1)
+	inject := func(incarnation string, former ...string) {
+		g.Frontends[0].InjectEvent("snapshot", map[string]any{
+			"incarnation": incarnation, "former": former, "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}},
+		})
+	}
+	inject("new", "older", "old")
+	if u := a.await(t, client.UpdateSnapshot, 2); !u.NewStore {
+		t.Errorf("got %+v; want the record of another incarnation", u)
+	}
+	inject("old")
+	if u := a.await(t, client.UpdateLost, 1); u.Err == nil || !strings.Contains(u.Err.Error(), "has ended") {
+		t.Errorf("the watch stays: %+v", u)
+	}
+	if n := len(a.updates(client.UpdateSnapshot)); n != 2 {
+		t.Errorf("the watch passed on %d snapshots; want none of an incarnation that has ended", n)
+	}
+}
+
 func TestWatchEndsWithAFinalProblem(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
@@ -387,7 +412,7 @@ func TestResponseThatIsNoEventStreamIsALoss(t *testing.T) {
 		fmt.Fprint(w, "welcome to the wireless network")
 	}))
 	defer s.Close()
-	a := startWatch(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{})
+	a := startWatch(t, newClient(t, withPatience(client.Options{}), s.URL), client.WatchOptions{})
 	if u := a.await(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
 		t.Errorf("got %v", u.Err)
 	}
@@ -534,7 +559,7 @@ func TestContestsThatASelectionDoesNotHaveAreDroppedAndNotRemoved(t *testing.T) 
 			fmt.Fprintf(w, "retry: 1\n\nevent: snapshot\ndata: {\"incarnation\":\"a\",\"revision\":9,\"scores\":[%s]}\nid: a-9\n\n", scores)
 		}))
 		defer s.Close()
-		a := startWatch(t, newClient(t, client.Options{}, s.URL), x.w)
+		a := startWatch(t, newClient(t, withPatience(client.Options{}), s.URL), x.w)
 		a.await(t, client.UpdateSnapshot, 2)
 		a.cancel()
 		u := a.updates(client.UpdateSnapshot)[1]

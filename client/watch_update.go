@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -62,6 +63,7 @@ func one[T any](data []byte) ([]T, error) {
 func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	var all struct {
 		Incarnation string                `json:"incarnation"`
+		Former      []string              `json:"former"`
 		Revision    uint64                `json:"revision"` // in the last part
 		Scores      []score.Record        `json:"scores"`
 		Medals      []medal.Standings     `json:"medals"`
@@ -73,6 +75,11 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
 	}
+	if slices.Contains(s.former, all.Incarnation) {
+		s.refused[conn.url] = time.Now().Add(formerPause)
+		return fmt.Errorf("it has the incarnation %s of the store, which has ended: %s goes on without it",
+			all.Incarnation, s.incarnation)
+	}
 	clear(conn.known) // the events of a snapshot have all rows
 	if u.Leaderboards, err = conn.known.take(all.Windows); err != nil {
 		return err
@@ -82,7 +89,7 @@ func (s *watch) snapshot(conn *watchConn, data []byte, u *Update) (err error) {
 	if u.NewStore = s.incarnation != "" && s.incarnation != all.Incarnation; u.NewStore {
 		clear(s.revisions)
 	}
-	s.incarnation = all.Incarnation
+	s.incarnation, s.former = all.Incarnation, all.Former
 	for i := range all.Scores {
 		conn.parts[all.Scores[i].ContestID] = true
 	}

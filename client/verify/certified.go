@@ -38,7 +38,7 @@ type Certified struct {
 
 	client *client.Client
 	policy *witness.Policy
-	seen   *seen
+	seen   *lastSeen
 
 	mu   sync.Mutex
 	last string // the URL that gave the last answer
@@ -49,7 +49,7 @@ type Certified struct {
 // and for other programs that read the store; "" remembers it in this reader only. See
 // SeenFile.
 func NewCertified(c *client.Client, p *witness.Policy, seenFile string) *Certified {
-	return &Certified{Timeout: DefaultTimeout, client: c, policy: p, seen: &seen{file: seenFile, policy: p}}
+	return &Certified{Timeout: DefaultTimeout, client: c, policy: p, seen: newSeen(seenFile, p)}
 }
 
 // CertifiedAnswer is an answer with the certificate that it is under.
@@ -67,14 +67,15 @@ type CertifiedAnswer struct {
 // leaderboards, timelines, a row of a medal table, and pages.
 var ErrNotCertified = errors.New("certificates cover contests, medal tables, bards, the roster and the keys only")
 
-// UnverifiedError is the error of a read to which no frontend gave an answer that verifies.
+// UnverifiedError is the error of a read to which no frontend gave an answer that verifies, or
+// while another program keeps the file of the newest certificate locked.
 type UnverifiedError struct {
 	Objectors []Objector // by URL
 }
 
 func (e *UnverifiedError) Error() string {
 	var b strings.Builder
-	b.WriteString("nothing that can be verified: no frontend has given an answer under a fresh certificate")
+	b.WriteString("nothing that can be verified: no answer under a fresh certificate was accepted")
 	for _, o := range e.Objectors {
 		fmt.Fprintf(&b, "\n%s", o)
 	}
@@ -184,7 +185,7 @@ func (s *search) pass(ctx context.Context, urls []string) (*CertifiedAnswer, err
 		select {
 		case g := <-answers:
 			answered++
-			a, err := s.judge(g)
+			a, err := s.judge(ctx, g)
 			if a != nil || err != nil {
 				return a, err
 			}
@@ -224,20 +225,23 @@ func heardOf(at string, status int, body []byte) given {
 
 // judge returns the answer that a frontend gave if it verifies. The error is one for which
 // no other frontend needs to be asked.
-func (s *search) judge(g given) (*CertifiedAnswer, error) {
+func (s *search) judge(ctx context.Context, g given) (*CertifiedAnswer, error) {
 	err := g.err
 	a := &CertifiedAnswer{URL: g.url}
 	if err == nil {
 		if g.proven.Answer != nil {
 			a.Body = []byte(*g.proven.Answer)
 		}
-		err = s.reader.accept(a, s.key, g.proven.Proof)
+		err = s.reader.accept(ctx, a, s.key, g.proven.Proof)
 	}
 	if _, fork := errors.AsType[*witness.ForkError](err); fork || errors.Is(err, errSeen) {
 		return nil, err
 	}
 	if err != nil {
-		s.refused[g.url] = err
+		// The end of the read fails what is under way, which is no reason to refuse anything.
+		if s.refused[g.url] == nil || ctx.Err() == nil {
+			s.refused[g.url] = err
+		}
 		return nil, nil
 	}
 	s.reader.mu.Lock()
@@ -251,8 +255,8 @@ func (s *search) judge(g given) (*CertifiedAnswer, error) {
 }
 
 // accept completes an answer if it verifies, and remembers the certificate.
-func (r *Certified) accept(a *CertifiedAnswer, key, proof string) error {
-	return r.seen.update(func(newest *witness.Certificate) error {
+func (r *Certified) accept(ctx context.Context, a *CertifiedAnswer, key, proof string) error {
+	return r.seen.update(ctx, func(newest *witness.Certificate) error {
 		reader := witness.Reader{Policy: r.policy, Seen: *newest}
 		round, at, err := reader.Verify(key, a.Body, proof, time.Now())
 		if err != nil {

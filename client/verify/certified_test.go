@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,9 +28,12 @@ import (
 type certifying struct {
 	*testwitness.Group
 	urls  []string
-	lies  [4]func(http.ResponseWriter, *http.Request) bool // true if it has answered; nil: honest
+	lies  [4]atomic.Pointer[standIn] // nil: honest
 	asked [4]atomic.Int64
 }
+
+// standIn answers in place of a frontend. It reports whether it has answered.
+type standIn func(http.ResponseWriter, *http.Request) bool
 
 const path, key = "/v1/scores/OG50BC/CUR", "scores/OG50BC/CUR"
 
@@ -43,7 +47,7 @@ func newCertifying(t *testing.T) *certifying {
 	for i := range g.lies {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			g.asked[i].Add(1)
-			if lie := g.lies[i]; lie == nil || !lie(w, r) {
+			if tell := g.lies[i].Load(); tell == nil || !(*tell)(w, r) {
 				g.ServeHTTP(w, r)
 			}
 		}))
@@ -57,14 +61,36 @@ func newCertifying(t *testing.T) *certifying {
 	return g
 }
 
+// lie has a frontend lie from now on. A request of an earlier read may still come after that.
+func (g *certifying) lie(i int, tell standIn) { g.lies[i].Store(&tell) }
+
+func (g *certifying) beHonest() {
+	for i := range g.lies {
+		g.lies[i].Store(nil)
+	}
+}
+
 func (g *certifying) certified(t *testing.T, file string) *Certified {
 	t.Helper()
-	c, err := client.New(g.urls, client.Options{})
-	if err != nil {
-		t.Fatal(err)
+	c := patientClient(t, g.urls)
+	r := NewCertified(c, g.Policy, file)
+	r.Timeout = patience
+	return r
+}
+
+// getRefused reads until each frontend's answer has been refused: one is asked again then. Of
+// an earlier read each may have got a request that it counts only now.
+func (g *certifying) getRefused(t *testing.T, r *Certified) error {
+	t.Helper()
+	var before [4]int64
+	for i := range before {
+		before[i] = g.asked[i].Load()
 	}
-	t.Cleanup(c.Close)
-	return NewCertified(c, g.Policy, file)
+	ctx := endsWhen(t, func() bool {
+		return slices.ContainsFunc([]int{0, 1, 2, 3}, func(i int) bool { return g.asked[i].Load() > before[i]+2 })
+	})
+	_, err := r.Get(ctx, path, nil)
+	return err
 }
 
 // proof returns what the frontends prove of a key now.
@@ -81,18 +107,18 @@ func (g *certifying) proof(t *testing.T, key string) (*witness.Proof, *string) {
 	return p, &text
 }
 
-func answer(body *string, proof string) func(http.ResponseWriter, *http.Request) bool {
+func answer(body *string, proof string) standIn {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		return json.MarshalWrite(w, &witness.Proven{Answer: body, Proof: proof}) == nil
 	}
 }
 
 // answers is answer with a proof that is made when it is asked for, under a fresh certificate.
-func answers(give func() (body *string, proof string)) func(http.ResponseWriter, *http.Request) bool {
+func answers(give func() (body *string, proof string)) standIn {
 	return func(w http.ResponseWriter, r *http.Request) bool { return answer(give())(w, r) }
 }
 
-func responds(status int, body string) func(http.ResponseWriter, *http.Request) bool {
+func responds(status int, body string) standIn {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(status)
 		_, err := w.Write([]byte(body))
@@ -103,10 +129,10 @@ func responds(status int, body string) func(http.ResponseWriter, *http.Request) 
 func TestACertifiedAnswerIsPassedOnByAnyFrontend(t *testing.T) {
 	g := newCertifying(t)
 	for i := range g.urls {
-		g.lies = [4]func(http.ResponseWriter, *http.Request) bool{}
+		g.beHonest()
 		for j := range g.lies {
 			if j != i {
-				g.lies[j] = responds(503, `{"code":"not_ready","status":503,"detail":"not yet"}`)
+				g.lie(j, responds(503, `{"code":"not_ready","status":503,"detail":"not yet"}`))
 			}
 		}
 		before := time.Now().Add(-2 * time.Second)
@@ -120,7 +146,7 @@ func TestACertifiedAnswerIsPassedOnByAnyFrontend(t *testing.T) {
 
 // lie is what a frontend, or who sits before it, may answer with.
 type lie struct {
-	tell func(http.ResponseWriter, *http.Request) bool
+	tell standIn
 	want error // why it is refused
 }
 
@@ -192,14 +218,15 @@ func (g *certifying) collect(t *testing.T) map[string]lie {
 func TestNoLieOfAFrontendIsAcceptedAndTheNextIsAsked(t *testing.T) {
 	g := newCertifying(t)
 	for name, l := range g.collect(t) {
+		judged := 0
 		for _, liars := range [][]int{{0}, {3}, {0, 2}, {1, 2}, {0, 1, 3}} {
-			g.lies = [4]func(http.ResponseWriter, *http.Request) bool{}
+			g.beHonest()
 			r := g.certified(t, "")
 			if _, err := r.Get(t.Context(), "/v1/roster", nil); err != nil { // has seen the second round
 				t.Fatal(err)
 			}
 			for _, i := range liars {
-				g.lies[i] = l.tell
+				g.lie(i, l.tell)
 			}
 			r.last = g.urls[liars[0]] // is asked first
 			a, err := r.Get(t.Context(), path, nil)
@@ -210,17 +237,25 @@ func TestNoLieOfAFrontendIsAcceptedAndTheNextIsAsked(t *testing.T) {
 			named := map[string]error{}
 			for _, o := range a.Objectors {
 				named[o.URL] = o.Err
-				if i := slices.Index(g.urls, o.URL); !slices.Contains(liars, i) {
+				late := errors.Is(o.Err, witness.ErrStale) // this process was held up before it judged the answer
+				if i := slices.Index(g.urls, o.URL); !slices.Contains(liars, i) && !late {
 					t.Errorf("%s by %v: it names f%d, which is honest: %v", name, liars, i+1, o.Err)
 				}
 			}
 			err = named[g.urls[liars[0]]]
+			if err == nil || errors.Is(err, witness.ErrStale) {
+				continue // on a busy machine it had not answered yet, or was judged late
+			}
+			judged++
 			if _, ok := errors.AsType[*score.Problem](l.want); ok && errors.As(err, new(*score.Problem)) {
 				continue
 			}
 			if !errors.Is(err, l.want) {
 				t.Errorf("%s by %v: refused because of %v; want %v", name, liars, err, l.want)
 			}
+		}
+		if judged == 0 {
+			t.Errorf("%s was never judged", name)
 		}
 	}
 }
@@ -234,11 +269,9 @@ func TestOneFrontendsClockMakesNoOldCertificateNew(t *testing.T) {
 	for what, at := range map[string]time.Time{"now": time.Now(), "ahead": time.Now().Add(time.Hour)} {
 		p.Note = old.Cosign(3, p.Note, at)
 		for i := range g.lies {
-			g.lies[i] = answer(body, p.String())
+			g.lie(i, answer(body, p.String()))
 		}
-		r := g.certified(t, "")
-		r.Timeout = 100 * time.Millisecond
-		_, err := r.Get(t.Context(), path, nil)
+		err := g.getRefused(t, g.certified(t, ""))
 		none, ok := errors.AsType[*UnverifiedError](err)
 		if !ok || len(none.Objectors) != 4 {
 			t.Fatalf("%s: %v", what, err)
@@ -254,9 +287,7 @@ func TestOneFrontendsClockMakesNoOldCertificateNew(t *testing.T) {
 func TestWhatIsCertifiedInTheFutureIsNotAccepted(t *testing.T) {
 	g := newCertifying(t)
 	g.SkewClocks(time.Minute)
-	r := g.certified(t, "")
-	r.Timeout = 100 * time.Millisecond
-	_, err := r.Get(t.Context(), path, nil)
+	err := g.getRefused(t, g.certified(t, ""))
 	if none, ok := errors.AsType[*UnverifiedError](err); !ok || !errors.Is(none.Objectors[0].Err, witness.ErrFuture) {
 		t.Errorf("got %v", err)
 	}
@@ -304,10 +335,10 @@ func TestKeysAreThoseOfTheServer(t *testing.T) {
 func TestAFrontendThatHangsIsNotWaitedFor(t *testing.T) {
 	g := newCertifying(t)
 	for i := range 3 {
-		g.lies[i] = func(_ http.ResponseWriter, r *http.Request) bool {
+		g.lie(i, func(_ http.ResponseWriter, r *http.Request) bool {
 			<-r.Context().Done()
 			return true
-		}
+		})
 	}
 	a, err := g.certified(t, "").Get(t.Context(), path, nil)
 	if err != nil || a.URL != g.urls[3] {
@@ -320,9 +351,9 @@ func TestAReaderWaitsUntilThereIsACertificate(t *testing.T) {
 	none := responds(503, `{"code":"not_ready","status":503,"detail":"not yet"}`)
 	for i := range g.lies {
 		var times atomic.Int64
-		g.lies[i] = func(w http.ResponseWriter, r *http.Request) bool {
+		g.lie(i, func(w http.ResponseWriter, r *http.Request) bool {
 			return times.Add(1) < 3 && none(w, r)
-		}
+		})
 	}
 	if a, err := g.certified(t, "").Get(t.Context(), path, nil); err != nil || string(a.Body) != truth[key] {
 		t.Errorf("got %+v, %v", a, err)
@@ -339,7 +370,7 @@ func TestAForkIsShownWithBothNotes(t *testing.T) {
 	other.Certify(map[string]string{key: "{\"n\":3}\n"})
 	p, body := (&certifying{Group: other}).proof(t, key)
 	for i := range g.lies {
-		g.lies[i] = answer(body, p.String())
+		g.lie(i, answer(body, p.String()))
 	}
 	a, err := g.certified(t, file).Get(t.Context(), path, nil) // by another process
 	fork, ok := errors.AsType[*witness.ForkError](err)
@@ -371,11 +402,10 @@ func TestNoReaderGoesBackBehindWhatAnotherProgramHasSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range g.lies {
-		g.lies[i] = answer(body, old.String())
+		g.lie(i, answer(body, old.String()))
 	}
 	for what, r := range map[string]*Certified{"the reader that was there before": before, "a new one": g.certified(t, file)} {
-		r.Timeout = 100 * time.Millisecond
-		_, err := r.Get(t.Context(), path, nil)
+		err := g.getRefused(t, r)
 		if none, ok := errors.AsType[*UnverifiedError](err); !ok || !errors.Is(none.Objectors[0].Err, witness.ErrOlder) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -413,6 +443,64 @@ func TestManyReadersRememberTheNewestCertificate(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(file), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("files are left: %q, %v", left, err)
+	}
+}
+
+// A program that was stopped while it had the lock may go on any time, so nothing may be
+// accepted meanwhile; and nobody may wait for it forever.
+func TestAReadEndsWithAnErrorWhileAnotherProgramKeepsTheLock(t *testing.T) {
+	g := newCertifying(t)
+	file := filepath.Join(t.TempDir(), "gaul.seen")
+	unlock, err := lockFile(t.Context(), file+".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, body := g.proof(t, key)
+	good, err := json.Marshal(&witness.Proven{Answer: body, Proof: p.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := g.certified(t, file)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var reads sync.WaitGroup
+	for range 3 {
+		reads.Go(func() {
+			s := &search{reader: r, key: key, refused: map[string]error{}}
+			a, err := s.judge(ctx, heardOf("http://f1", 200, good))
+			if a != nil || err != nil || !errors.Is(s.refused["http://f1"], context.DeadlineExceeded) {
+				t.Errorf("got %v, %v; refused: %v", a, err, s.refused)
+			}
+		})
+	}
+	reads.Wait()
+	if _, err := lockFile(ctx, file+".lock"); err == nil || !strings.Contains(err.Error(), file+".lock") {
+		t.Errorf("the error does not name the file: %v", err)
+	}
+	unlock()
+	if a, err := r.Get(t.Context(), path, nil); err != nil || string(a.Body) != truth[key] {
+		t.Errorf("when the lock is free: %+v, %v", a, err)
+	}
+}
+
+func TestTheEndOfAReadDoesNotHideWhyAnAnswerWasRefused(t *testing.T) {
+	g := testwitness.New(t, "gaul")
+	g.Certify(truth)
+	p, body := (&certifying{Group: g}).proof(t, key)
+	good, err := json.Marshal(&witness.Proven{Answer: body, Proof: p.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Certified{policy: g.Policy, seen: newSeen("", g.Policy)}
+	r.seen.turn <- struct{}{} // as another read of this program does
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := &search{reader: r, key: key, refused: map[string]error{"http://f1": witness.ErrOlder}}
+	for _, answered := range []given{heardOf("http://f1", 200, good), {url: "http://f1", err: ctx.Err()}} {
+		a, err := s.judge(ctx, answered)
+		if a != nil || err != nil || s.refused["http://f1"] != witness.ErrOlder {
+			t.Errorf("got %v, %v; refused: %v", a, err, s.refused)
+		}
 	}
 }
 
@@ -457,9 +545,9 @@ func FuzzCertifiedAnswer(f *testing.F) {
 	f.Add(404, []byte(`{"code":"not_found","status":404}`))
 	f.Add(200, []byte(`{"answer":null,"proof":"c2sp.org/tlog-proof@v1\n"}`))
 	f.Fuzz(func(t *testing.T, status int, answered []byte) {
-		r := &Certified{policy: g.Policy, seen: &seen{policy: g.Policy}}
+		r := &Certified{policy: g.Policy, seen: newSeen("", g.Policy)}
 		s := &search{reader: r, key: key, refused: map[string]error{}}
-		a, err := s.judge(heardOf("http://liar", status, answered))
+		a, err := s.judge(t.Context(), heardOf("http://liar", status, answered))
 		switch {
 		case err != nil:
 			t.Errorf("%d %q ends the search: %v", status, answered, err)

@@ -8,7 +8,8 @@
 //
 //	p, err := witness.ParsePolicy(text, operatorsKey)
 //	file, err := verify.SeenFile(p)
-//	a, err := verify.NewCertified(c, p, file).Get(ctx, client.ScorePath("OG50BC/CUR-M-GPA-01"), nil)
+//	a, err := verify.NewCertified(c, p, file).
+//		Get(ctx, client.ScorePath("OG50BC/CUR-M-GPA-01"), nil)
 //	b, err := verify.New(c, p).Get(ctx, client.ScorePath(""), nil)
 package verify
 
@@ -141,7 +142,9 @@ func (r *Reader) Get(ctx context.Context, path string, query url.Values) (*Answe
 		return nil, err
 	}
 	if agreed == nil {
-		return nil, &NoQuorumError{r.policy.Quorum, tally.Opinions(), p.objectors(&witness.Agreement{Silent: p.unheard()})}
+		return nil, &NoQuorumError{
+			r.policy.Quorum, tally.Opinions(), p.objectors(&witness.Agreement{Silent: p.unheard()}),
+		}
 	}
 	a := &Answer{[]byte(agreed.Body), agreed.Revision, agreed.Agreed, p.objectors(agreed)}
 	if agreed.Status == http.StatusOK {
