@@ -33,6 +33,12 @@ const (
 	ownFraction   = 64
 	// settleTime is how long a home must have been back before watchers are sent there.
 	settleTime = time.Second
+	// A frontend that drains sends its watchers to others within drainSteps times
+	// homeInterval, at least drainLeast of them at once, and ends the streams of those that
+	// do not go within leaveTime.
+	drainSteps = 6
+	drainLeast = 16
+	leaveTime  = 2 * time.Second
 	// tolerance is how far a frontend may be from its share without watchers being moved.
 	tolerance = 0.03
 )
@@ -44,24 +50,30 @@ type balancer struct {
 	hub      *watch.Hub
 	counters readCounters
 	reads    atomic.Int64 // answered in a second
+	steps    int          // of draining that are done
 }
 
 func (b *balancer) load() score.Load {
 	return score.Load{Watchers: b.hub.Count(), Reads: int(b.reads.Load())}
 }
 
-// balance is how the watchers are spread over the serving frontends.
+// balance is how the watchers are spread over the serving frontends, without those that
+// this one has put out.
 type balance struct {
-	own     int
-	share   float64 // of each frontend
-	serving map[string]score.Frontend
+	own      int
+	draining bool    // this frontend is
+	share    float64 // of each frontend
+	serving  map[string]score.Frontend
 }
 
 func (b *balancer) balance() balance {
 	now := balance{own: b.hub.Count(), serving: map[string]score.Frontend{}}
 	total := 0
 	for _, f := range b.status.Frontends().Frontends {
-		if f.State != score.Serving || f.URL == "" {
+		if f.ID == b.status.ID() && f.State == score.Draining {
+			now.draining = true
+		}
+		if f.State != score.Serving || f.URL == "" || f.PutOut != nil {
 			continue
 		}
 		if f.ID == b.status.ID() {
@@ -121,14 +133,14 @@ func (b *balancer) elsewhere(r *handler.Request, q url.Values) string {
 		return ""
 	}
 	now := b.balance()
-	if float64(now.own+1) <= now.share*maxLoad+minExcess {
+	if !now.draining && float64(now.own+1) <= now.share*maxLoad+minExcess {
 		return ""
 	}
-	// Any frontend below its share will do. The counts are a moment old, so watchers that
-	// come together must not all go to the same one.
+	// Any frontend below its share will do, or any at all if this one drains. The counts
+	// are a moment old, so watchers that come together must not all go to the same one.
 	var below []address.URL
 	for _, f := range now.serving {
-		if u, ok := b.reaches(&f); ok && float64(f.Watchers) < now.share {
+		if u, ok := b.reaches(&f); ok && (now.draining || float64(f.Watchers) < now.share) {
 			below = append(below, u)
 		}
 	}
@@ -189,8 +201,41 @@ func (b *balancer) run(stop <-chan struct{}) {
 		answered := b.counters.answered()
 		b.reads.Store(int64(float64(answered-before) / homeInterval.Seconds()))
 		before = answered
-		b.sendHome(h)
+		if now := b.balance(); now.draining {
+			b.drain(now)
+		} else {
+			b.steps = 0
+			b.sendHome(h)
+		}
 	}
+}
+
+// drains reports whether this frontend is draining and others serve, to which it sends its
+// clients. Without others it goes on to take watchers.
+func (b *balancer) drains() bool {
+	now := b.balance()
+	return now.draining && len(now.serving) > 0
+}
+
+// drain sends a part of the watchers to other frontends: by the event with which they are
+// sent home, which a client follows without a gap, or by the end of their stream.
+func (b *balancer) drain(now balance) {
+	if len(now.serving) == 0 {
+		return
+	}
+	var to [][]byte
+	for _, f := range now.serving {
+		if _, ok := b.reaches(&f); !ok {
+			continue
+		}
+		data, err := json.Marshal(map[string]string{"id": f.ID, "url": f.URL}, json.Deterministic(true))
+		if err == nil {
+			to = append(to, data)
+		}
+	}
+	left := max(drainSteps-b.steps, 1)
+	b.steps++
+	b.hub.SendAway(to, max(drainLeast, (now.own+left-1)/left), leaveTime)
 }
 
 func (b *balancer) sendHome(h homes) {

@@ -71,7 +71,7 @@ func TestInvalidMembershipRequestNamesTheField(t *testing.T) {
 
 func TestMembershipRequestIsForwardedWithItsBody(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	var body string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		b, err := io.ReadAll(r.Body)
@@ -87,7 +87,7 @@ func TestMembershipRequestIsForwardedWithItsBody(t *testing.T) {
 
 func TestFrontendsAreAnsweredWithoutTheMaster(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	for _, path := range []string{"/v1/frontends", "/v1/cluster"} {
 		a := ask(t, s, "GET", path, "")
 		var f score.Frontends

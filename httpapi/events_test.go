@@ -182,7 +182,7 @@ func TestOnlyPlainJSONAndNDJSONAreTaken(t *testing.T) {
 }
 
 func TestTemporaryProblemHasRetryAfter(t *testing.T) {
-	for code, status := range map[score.Code]int{score.RateLimited: 429, score.NoMaster: 503, score.OutcomeUnknown: 503,
+	for code, status := range map[score.Code]int{score.RateLimited: 429, score.NoSpace: 507, score.NoMaster: 503, score.OutcomeUnknown: 503,
 		score.NotReady: 503} {
 		g, s := start(t)
 		g.post = func(score.Post) ([]score.Result, error) { return nil, score.Problemf(code, "not now") }

@@ -110,7 +110,7 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 			}
 		},
 		"another is the master": func(g *testMember) {
-			g.elsewhere = true
+			g.elsewhere.Store(true)
 			g.forward = func(w http.ResponseWriter, r *http.Request) error {
 				h := w.Header()
 				h.Set("Laurel-Revision", "5")
@@ -124,9 +124,10 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 				return nil
 			}
 		},
-		"no master": func(g *testMember) { g.elsewhere, g.age = true, 2*time.Second },
+		"no master": func(g *testMember) { g.elsewhere.Store(true); g.age = 2 * time.Second },
 		"failure": func(g *testMember) {
-			g.elsewhere, g.forward = true, func(http.ResponseWriter, *http.Request) error { return io.ErrNoProgress }
+			g.elsewhere.Store(true)
+			g.forward = func(http.ResponseWriter, *http.Request) error { return io.ErrNoProgress }
 		},
 	}
 	tunes := map[string]func(*Options){
@@ -295,7 +296,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 	}
 	get(path, "load")
 	get(path, "hit")
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	get(path, "")
 	get(path+"?max_stale", "stale")
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
@@ -303,7 +304,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 		return nil
 	}
 	get(path, "forward")
-	g.elsewhere = false
+	g.elsewhere.Store(false)
 	get(path, "hit")
 	get(path+"?max_stale", "hit")
 	get("/v1/scores?limit=1", "load")
@@ -316,7 +317,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	body := strings.Repeat("x", 1<<20)
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		writeBody(w, handler.TypeJSON, []byte(body))
@@ -340,7 +341,7 @@ func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
 func TestTruncatedForwardedAnswerIsNotSent(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	url, _ := frontOf(t, a)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		if r.Context().Value(http.ServerContextKey) == nil {
 			t.Error("a reverse proxy would not tell that it breaks off")

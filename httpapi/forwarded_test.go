@@ -108,7 +108,7 @@ func TestAForwardedRequestWithoutACallerIsRefused(t *testing.T) {
 func TestForwardedRequestHasTheCallersToken(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	var got string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		got = r.Header.Get("Authorization")

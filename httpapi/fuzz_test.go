@@ -104,6 +104,9 @@ func FuzzWatch(f *testing.F) {
 				return nil
 			})
 			a.hub.Remove(one)
+			if ctx.Err() != nil && errors.Is(failed, ctx.Err()) {
+				return // on a busy machine the client has left before, and nobody is told anything
+			}
 			if failed == nil {
 				if !bytes.HasSuffix(first, []byte("\n\n")) && len(first) > 0 {
 					t.Errorf("a stream begins with half an event: %q", first)

@@ -29,6 +29,7 @@ import (
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/posts"
 	"laurel/httpapi/proofs"
+	"laurel/httpapi/snapshots"
 	"laurel/httpapi/watch"
 	"laurel/internal/address"
 	"laurel/score"
@@ -87,9 +88,10 @@ type API struct {
 	balancer    *balancer
 	catchingUp  chan struct{} // has a token for each vouch that waits for a revision
 	proofs      *proofs.Handlers
+	snapshots   *snapshots.Handlers
 	stop        context.CancelFunc
-	// releaseTimeout is the constant of this name, but longer in tests.
-	releaseTimeout time.Duration
+	// releaseTimeout and catchUpTimeout are the constants of these names, but longer in tests.
+	releaseTimeout, catchUpTimeout time.Duration
 }
 
 // New returns the API of the frontend that g belongs to. It panics if o.Registry has the
@@ -104,10 +106,11 @@ func New(g Group, o Options) *API {
 		metrics:     newMetrics(o.Registry),
 		metricsPage: newMetricsPage(o.Registry),
 		proofs:      &proofs.Handlers{Certifier: g.Certifier},
+		snapshots:   snapshots.New(g.Store),
 		stop:        stop,
 		catchingUp:  make(chan struct{}, maxCatchingUp),
 
-		releaseTimeout: releaseTimeout,
+		releaseTimeout: releaseTimeout, catchUpTimeout: catchUpTimeout,
 	}
 	o.Access, o.Master, o.Registerer = g.Access.Access, g.Status.Master, o.Registry
 	a.admission = admission.New(o.Options)
@@ -122,6 +125,23 @@ func New(g Group, o Options) *API {
 	go a.balancer.run(ctx.Done())
 	go a.admission.MonitorScheduler(ctx.Done())
 	return a
+}
+
+// drainPoll is how often Drain looks whether all watchers are gone.
+const drainPoll = 20 * time.Millisecond
+
+// Drain waits until a draining frontend has sent all its watchers to others, or none of
+// those serves, or ctx ends.
+func (a *API) Drain(ctx context.Context) {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for a.hub.Count() > 0 && a.balancer.drains() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Close ends the streams of watchers, which reconnect to any frontend. It may be called
@@ -200,6 +220,7 @@ type Group struct {
 	Trust      admin.Trust
 	Voucher    Voucher
 	Certifier  proofs.Certifier // nil for a member that has no part in certificates
+	Store      snapshots.Store
 }
 
 // Status describes this frontend and the group.
@@ -209,6 +230,8 @@ type Status interface {
 	ID() string
 	// Store returns the id of the store, "" while it is not known here.
 	Incarnation() string
+	// Former returns the incarnations that the store had before.
+	Former() []string
 	// Epoch returns the Raft term.
 	Epoch() uint64
 	// Leased reports whether this frontend may answer from its memory now.

@@ -168,7 +168,7 @@ func TestLeaderboardTagDoesNotDependOnTheWayItWasAnswered(t *testing.T) {
 		path string
 		how  string
 	}{{score.Push, boardPath + "?max_stale=30s", "stale"}, {score.Pull, boardPath, "hit"}} {
-		g.elsewhere = true
+		g.elsewhere.Store(true)
 		g.mode.Store(c.mode)
 		a := ask(t, s, "GET", c.path, "")
 		if l := askBoard(t, a); l.Total != 5 || a.Header.Get("ETag") != tag || a.Header.Get("Age") != "2" || a.Header.Get("Laurel-Cache") != c.how {
@@ -179,7 +179,8 @@ func TestLeaderboardTagDoesNotDependOnTheWayItWasAnswered(t *testing.T) {
 
 func TestLeaderboardIsForwardedWithoutALease(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere, g.forward = true, func(w http.ResponseWriter, r *http.Request) error {
+	g.elsewhere.Store(true)
+	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		writeBody(w, handler.TypeJSON, []byte(r.URL.RequestURI()))
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/admin"
 	"laurel/httpapi/posts"
+	"laurel/httpapi/snapshots"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -34,8 +36,8 @@ import (
 // posted it only records. A test sets how it fails before it is used.
 type testMember struct {
 	id        string
-	elsewhere bool         // another frontend is the master, and the only one with a lease
-	unleased  bool         // this frontend has no lease, though it is the master
+	elsewhere atomic.Bool  // another frontend is the master, and the only one with a lease
+	unleased  atomic.Bool  // this frontend has no lease, though it is the master
 	keeps     bool         // answers stay in memory
 	mode      atomic.Value // score.CacheMode, by default push
 	post      func(score.Post) ([]score.Result, error)
@@ -63,7 +65,7 @@ type testMember struct {
 }
 
 func (g *testMember) ID() string   { return g.id }
-func (g *testMember) Master() bool { return !g.elsewhere }
+func (g *testMember) Master() bool { return !g.elsewhere.Load() }
 
 func (g *testMember) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
 	if g.post != nil {
@@ -105,7 +107,9 @@ func (g *testMember) events() []score.Event {
 	return slices.Clone(g.posted)
 }
 
-func (g *testMember) leased() bool { return !g.elsewhere && !g.unleased && g.CacheMode() != score.Pull }
+func (g *testMember) leased() bool {
+	return !g.elsewhere.Load() && !g.unleased.Load() && g.CacheMode() != score.Pull
+}
 
 func (g *testMember) Leased() bool { return g.leased() }
 
@@ -216,6 +220,7 @@ func (g *testMember) Forward(w http.ResponseWriter, r *http.Request, member stri
 }
 
 func (g *testMember) Incarnation() string { return "fake" }
+func (g *testMember) Former() []string    { return nil }
 
 func (g *testMember) ChangedSince(_ context.Context, revision, _ uint64) (keys []string, known bool, err error) {
 	contests, tables, known := g.store.ChangedSince(revision)
@@ -273,7 +278,25 @@ func (g *testMember) Leave(ctx context.Context, id string, force bool) error {
 	return g.note("leave " + id)
 }
 
+func (g *testMember) Autopilot() score.Autopilot { return score.Autopilot{} }
+
+func (g *testMember) Drain(_ context.Context, id string, on bool) error {
+	return g.note(fmt.Sprint("drain ", id, " ", on))
+}
+
 func (g *testMember) Transfer(ctx context.Context, to string) error { return g.note("transfer " + to) }
+
+// Snapshot returns a snapshot that has the revision of the store and no content.
+func (g *testMember) Snapshot(context.Context) (*queries.Snapshot, error) {
+	if !g.leased() {
+		return nil, cache.ErrNotLeased
+	}
+	return &queries.Snapshot{
+		Incarnation: g.Incarnation(), Revision: g.store.Revision(),
+		Write:   func(w io.Writer, _ time.Time) error { return nil },
+		Release: func() {},
+	}, nil
+}
 
 // groupMember is testMember or a type that embeds it.
 type groupMember interface {
@@ -283,11 +306,12 @@ type groupMember interface {
 	Forwarder
 	admin.AccessControl
 	admin.Membership
+	snapshots.Store
 }
 
 // groupOf returns the group of a member, without certificates.
 func groupOf(m groupMember) Group {
-	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}}
+	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}, Store: m}
 	if trust, ok := m.(admin.Trust); ok {
 		g.Trust = trust
 	}
@@ -328,9 +352,14 @@ func callerOf(c *x509.Certificate) (member string, joins bool, err error) {
 // testHost is the host of requests that are not made by URL, as if it were in the public one.
 const testHost = "a"
 
-// newTestAPI returns a group whose frontend is the master, and its API.
-func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
-	g := &testMember{id: "f1", store: newStore(t)}
+// newTestAPI returns a group whose frontend f1 is the master, and its API.
+func newTestAPI(t testing.TB, o Options) (*testMember, *API) { return newTestAPIOf(t, "f1", o) }
+
+// newTestAPIOf is newTestAPI for a frontend with an id, which must not change later: the
+// goroutines of the API read it.
+func newTestAPIOf(t testing.TB, id string, o Options) (*testMember, *API) {
+	t.Helper()
+	g := &testMember{id: id, store: newStore(t)}
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Verify, o.CallerOf, o.PublicHost = new(signing.Verifier).VerifyEvent, callerOf, testHost
 	return g, newPatientAPI(t, groupOf(g), o)

@@ -157,8 +157,9 @@ func TestWatchersWithoutAReadersTokenEndWhenTheGroupBecomesPrivate(t *testing.T)
 	if err := g.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test", Revoke: c.reader.ID}); err != nil {
 		t.Fatal(err)
 	}
-	a.hub.Departing() // writes to both
-	if awaitLine(t, reader, ":") {
+	// Something that no earlier write has. The balancer probes watchers that were sent home.
+	g.Invalidations().Add([]string{cache.ScoreKey("OG/1")}, false, g.store.Revision())
+	if awaitLine(t, reader, "event: score") {
 		t.Error("a watcher whose token was revoked is told something of a private group")
 	}
 }

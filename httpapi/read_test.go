@@ -78,8 +78,8 @@ func TestUnchangedAnswerIsNotSentAgain(t *testing.T) {
 
 func TestTagIsTheSameAtEveryFrontend(t *testing.T) {
 	_, s1 := start(t)
-	g2, s2 := start(t)
-	g2.id = "f2"
+	_, api := newTestAPIOf(t, "f2", Options{})
+	s2 := serve(t, api, api.Handler())
 	if a, b := ask(t, s1, "GET", "/v1/scores", ""), ask(t, s2, "GET", "/v1/scores",
 		""); a.Header.Get("ETag") != b.Header.Get("ETag") || a.body != b.body {
 		t.Error("two frontends with the same state answer differently")
@@ -248,10 +248,9 @@ func TestWrongMethodGetsTheAllowedOnes(t *testing.T) {
 
 func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 	master, masterAPI := newTestAPI(t, Options{})
-	master.id = "f1"
 	peer := serve(t, masterAPI, masterAPI.ForwardedHandler())
-	g, a := newTestAPI(t, Options{})
-	g.id, g.elsewhere = "f2", true
+	g, a := newTestAPIOf(t, "f2", Options{})
+	g.elsewhere.Store(true)
 	hops := 0
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		hops++
@@ -266,7 +265,6 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 		_, err := io.WriteString(w, res.body)
 		return err
 	}
-	g.id = "f2"
 	s := serve(t, a, a.Handler())
 	got := ask(t, s, "GET", "/v1/scores/"+contest, "")
 	if got.StatusCode != 200 || got.Header.Get("Laurel-Cache") != "forward" ||
@@ -277,7 +275,7 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 		t.Errorf("through a forward: got %d", again.StatusCode)
 	}
 	// The master has lost its mastership, but the other does not know yet: it must not come back.
-	master.elsewhere = true
+	master.elsewhere.Store(true)
 	master.forward = func(http.ResponseWriter, *http.Request) error {
 		t.Error("a forwarded request was forwarded again")
 		return errors.New("no")
@@ -300,14 +298,14 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 
 func TestBadQuestionIsNotForwarded(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	g.forward = func(http.ResponseWriter, *http.Request) error { t.Error("forwarded"); return errors.New("no") }
 	ask(t, s, "GET", "/v1/scores?limit=0", "").problem(t)
 }
 
 func TestReadWithoutAMasterIsRefused(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	a := ask(t, s, "GET", "/v1/scores", "")
 	if p := a.problem(t); p.Code != score.NoMaster || a.Header.Get("Retry-After") != "1" ||
 		a.Header.Get("Laurel-Cache") != "" || a.Header.Get("Laurel-Frontend") != "f1" {
@@ -319,7 +317,7 @@ func TestReadFollowsTheMastership(t *testing.T) {
 	t.Run("away", func(t *testing.T) {
 		g, s := start(t)
 		g.read = func(context.Context) error {
-			g.elsewhere = true
+			g.elsewhere.Store(true)
 			return cache.ErrNotLeased
 		}
 		g.forward = func(w http.ResponseWriter, r *http.Request) error {
@@ -333,9 +331,9 @@ func TestReadFollowsTheMastership(t *testing.T) {
 	})
 	t.Run("here", func(t *testing.T) {
 		g, s := start(t)
-		g.elsewhere = true
+		g.elsewhere.Store(true)
 		g.forward = func(w http.ResponseWriter, r *http.Request) error {
-			g.elsewhere = false
+			g.elsewhere.Store(false)
 			return score.Problemf(score.NoMaster, "it is this one now")
 		}
 		if a := ask(t, s, "GET", "/v1/scores/"+contest, ""); a.StatusCode != 200 ||

@@ -119,7 +119,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 
 func TestPulledAnswerHasItsAge(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	g.mode.Store(score.Pull)
 	for _, c := range []struct {
 		age       time.Duration
@@ -138,7 +138,7 @@ func TestPulledAnswerHasItsAge(t *testing.T) {
 			t.Errorf("%v: got %v", c, h)
 		}
 	}
-	g.elsewhere = false
+	g.elsewhere.Store(false)
 	g.mode.Store(score.Push)
 	if a := ask(t, s, "GET", "/v1/scores/"+contest, ""); a.Header.Values("Age") != nil {
 		t.Errorf("in push mode: got %v", a.Header)
@@ -194,7 +194,8 @@ func TestStaleAnswerIsGivenOnlyWithinMaxStale(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, s := start(t)
-			g.elsewhere, g.age, g.unknown = true, c.age, c.unknown
+			g.elsewhere.Store(true)
+			g.age, g.unknown = c.age, c.unknown
 			a := ask(t, s, "GET", path+c.query, "", "Cache-Control: "+c.header)
 			if c.want == "refused" {
 				if p := a.problem(t); p.Status != 503 || a.Header.Get("Retry-After") != "1" ||
@@ -214,7 +215,8 @@ func TestStaleAnswerIsGivenOnlyWithinMaxStale(t *testing.T) {
 
 func TestStaleNotFoundIsMarkedAsStale(t *testing.T) {
 	g, s := start(t)
-	g.elsewhere, g.age = true, 3*time.Second
+	g.elsewhere.Store(true)
+	g.age = 3 * time.Second
 	if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO?max_stale", ""); a.StatusCode != 404 || a.Header.Get("Age") != "3" ||
 		a.Header.Get("Laurel-Cache") != "stale" {
 		t.Errorf("got %d %v", a.StatusCode, a.Header)
@@ -227,7 +229,7 @@ func TestCurrentAnswerIsPreferredToAStaleOne(t *testing.T) {
 		"Cache-Control: max-stale"); a.Header.Get("Laurel-Cache") != "load" {
 		t.Errorf("got %v", a.Header)
 	}
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		_, err := io.WriteString(w, "from the master")
 		return err
@@ -256,7 +258,7 @@ func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, a := newTestAPI(t, Options{})
 		s := serveVirtually(t, a, a.Handler())
-		g.elsewhere = true
+		g.elsewhere.Store(true)
 		hang := func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
@@ -282,7 +284,7 @@ func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 			a.Header.Get("Laurel-Cache") != "forward" {
 			t.Errorf("got %d %v", a.StatusCode, a.Header)
 		}
-		g.elsewhere = false
+		g.elsewhere.Store(false)
 		g.mode.Store(score.Pull)
 		g.waits = hang
 		if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
@@ -293,7 +295,7 @@ func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 
 func TestForwardedReadIsNotAnsweredFromStaleState(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
-	g.unleased = true
+	g.unleased.Store(true)
 	s := serve(t, a, a.ForwardedHandler())
 	if p := ask(t, s, "GET", "/v1/scores?max_stale", "", "Cache-Control: max-stale", forwarded).problem(t); p.Code != score.NoMaster {
 		t.Errorf("got %v; want the one who forwarded it to judge", p)
@@ -302,11 +304,11 @@ func TestForwardedReadIsNotAnsweredFromStaleState(t *testing.T) {
 
 func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 	g, s := start(t)
-	g.unleased = true
+	g.unleased.Store(true)
 	asked := 0
 	g.forward = func(http.ResponseWriter, *http.Request) error {
 		asked++
-		g.unleased = asked < 3
+		g.unleased.Store(asked < 3)
 		return score.Problemf(score.NoMaster, "it is this one")
 	}
 	if a := ask(t, s, "GET", "/v1/scores", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "load" ||
@@ -342,7 +344,7 @@ func TestReadsAreCountedByHowTheyWereAnswered(t *testing.T) {
 	g.mode.Store(score.Pull)
 	g.pull = func(string) (*cache.Entry, string, time.Duration, error) { return &cache.Entry{}, cache.Hit, 0, nil }
 	ask(t, s, "GET", path, "")
-	g.elsewhere = true
+	g.elsewhere.Store(true)
 	g.mode.Store(score.Push)
 	ask(t, s, "GET", path, "")
 	ask(t, s, "GET", path+"?max_stale", "")

@@ -14,9 +14,12 @@ import (
 // newPatientAPI returns the API of a group, which does not care how slow the machine is. It
 // is closed at the end of the test.
 func newPatientAPI(t testing.TB, g Group, o Options) *API {
-	o.Limits.LateDelay = cmp.Or(o.Limits.LateDelay, time.Hour) // a busy machine refuses nothing
+	// A busy machine refuses nothing, and ends no connection or stream on which the test is slow.
+	o.Limits.LateDelay = cmp.Or(o.Limits.LateDelay, time.Hour)
+	o.Limits.HeaderTimeout = cmp.Or(o.Limits.HeaderTimeout, patience/2)
+	o.Limits.FirstEventTimeout = cmp.Or(o.Limits.FirstEventTimeout, patience/2)
 	a := New(g, o)
-	a.releaseTimeout = time.Hour // a busy machine releases late
+	a.releaseTimeout, a.catchUpTimeout = time.Hour, patience // a busy machine releases late, and is behind for long
 	t.Cleanup(a.Close)
 	return a
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"laurel/cache"
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
@@ -290,6 +291,28 @@ func (s *server) atMaster(f handler.Func) handler.Func {
 			return handler.Written, s.forwardWithin(0, r)
 		}
 		return f(ctx, r)
+	}
+}
+
+// leasedOrMaster returns a handler that answers by f where this frontend may answer, and
+// forwards to the master where f returns cache.ErrNotLeased.
+func (s *server) leasedOrMaster(f handler.Func) handler.Func {
+	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
+		for start := time.Now(); ; {
+			a, err := f(ctx, r)
+			switch {
+			case !errors.Is(err, cache.ErrNotLeased):
+				return a, err
+			case !s.status.Master():
+				return handler.Written, s.forwardWithin(0, r)
+			case time.Since(start) > answerTimeout:
+				return handler.Response{}, s.notMaster()
+			}
+			// This frontend has become the master, whose lease follows.
+			if err := sleep(ctx, leasePoll); err != nil {
+				return handler.Response{}, err
+			}
+		}
 	}
 }
 

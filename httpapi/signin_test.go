@@ -136,7 +136,7 @@ func TestASessionReadsFromMemoryAndThroughTheMaster(t *testing.T) {
 				t.Errorf("fast path %t: got %.300s", fast, got)
 			}
 		}
-		g.elsewhere = true
+		g.elsewhere.Store(true)
 		g.forward = func(w http.ResponseWriter, r *http.Request) error {
 			if got := "Cookie: " + r.Header.Get("Cookie"); got != session {
 				t.Errorf("fast path %t: the master gets %q; want %q", fast, got, session)

@@ -42,7 +42,7 @@ func TestARightTokenIsNeverRefusedForItsNeighboursWrongOnes(t *testing.T) {
 			g.store.change(access.SettingPrivate, "true")
 			malformed, forged := access.NewBearerToken(), c.operator
 			malformed.Secret, forged.Secret = "x", c.bard.Secret
-			g.elsewhere = elsewhere
+			g.elsewhere.Store(elsewhere)
 			refused := map[score.Code]int{}
 			for i := range wrong {
 				token := []access.BearerToken{access.NewBearerToken(), forged, c.revoked, c.expired, malformed}[i%5]
@@ -62,7 +62,7 @@ func TestARightTokenIsNeverRefusedForItsNeighboursWrongOnes(t *testing.T) {
 			}
 			// A token of a grant that was made just now is right, too, and this frontend cannot
 			// know it yet: it is not called invalid.
-			g.elsewhere = true
+			g.elsewhere.Store(true)
 			for range wrong {
 				problem := admit(impatient, a, neighbour, access.NewBearerToken())
 				if problem.Code == score.RateLimited {
@@ -91,7 +91,7 @@ func TestAStrangersUnknownGrantsDoNotKeepOthersFromWaiting(t *testing.T) {
 		g, a := newTestAPI(t, Options{})
 		c := newGuardedGroup(t, g)
 		g.store.change(access.SettingPrivate, "true")
-		g.elsewhere = true
+		g.elsewhere.Store(true)
 		var flood sync.WaitGroup
 		for i := range 200 {
 			flood.Go(func() {

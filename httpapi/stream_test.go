@@ -230,6 +230,24 @@ func TestConnectionEndsAfterATooLongLine(t *testing.T) {
 	}
 }
 
+// The frontend's own state may hold them, for another post of the same events.
+func TestAStreamDoesNotChangeTheResultsOfTheGroup(t *testing.T) {
+	g, s := start(t)
+	given := make(chan []score.Result, 1)
+	g.post = func(p score.Post) ([]score.Result, error) {
+		list, err := g.apply(p)
+		given <- list
+		return list, err
+	}
+	a := ask(t, s, "POST", "/v1/events", alert("a", "refuse")+"\n", isNDJSON)
+	if all := results(t, a.body); len(all) != 1 || all[0].Problem == nil || all[0].Problem.Index == nil {
+		t.Errorf("got %s", a.body)
+	}
+	if list := <-given; list[0].Problem.Index != nil {
+		t.Errorf("the result of the group became %+v", list[0].Problem)
+	}
+}
+
 func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
 	g, s := start(t)
 	g.post = func(p score.Post) ([]score.Result, error) {
@@ -348,7 +366,8 @@ func (l timedListener) Accept() (net.Conn, error) {
 func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	g.read = func(ctx context.Context) error { return ctx.Err() }
-	// While net/http waits behind the body for the next request, a deadline in the past would be the end of the connection's context.
+	// While net/http waits behind the body for the next request, a deadline in the past would
+	// be the end of the connection's context.
 	type key struct{}
 	h := a.Handler()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -181,7 +181,7 @@ type idleStore struct {
 	invalidations *cache.Invalidations
 }
 
-func (idleStore) Incarnation() string                            { return "idle" }
+func (idleStore) Incarnation() (string, []string)                { return "idle", nil }
 func (idleStore) Ordered() bool                                  { return true }
 func (s idleStore) Invalidations() *cache.Invalidations          { return s.invalidations }
 func (idleStore) Keys(context.Context, string) ([]string, error) { return nil, nil }

@@ -69,7 +69,7 @@ func newSwornAPI(t *testing.T, key ed25519.PrivateKey) (*testMember, *API) {
 	o.Logger, o.Verify = slog.New(slog.DiscardHandler), new(signing.Verifier).VerifyEvent
 	o.CallerOf, o.PublicHost = callerOf, testHost
 	o.Registry = prometheus.NewRegistry()
-	return g, New(groupOf(g), o)
+	return g, newPatientAPI(t, groupOf(g), o)
 }
 
 func TestASignedChangeNeedsNoTokenAndAnUnsignedOneFillsNoLog(t *testing.T) {

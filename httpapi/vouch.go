@@ -68,7 +68,8 @@ func (s *server) vouch(ctx context.Context, r *handler.Request) (handler.Respons
 func readOf(text string) (question.Question, error) {
 	u, err := url.ParseRequestURI(text)
 	if err != nil || u.Host != "" || u.Scheme != "" {
-		return question.Question{}, handler.FieldProblem("question", "want a path with its query, such as /v1/scores?limit=5")
+		return question.Question{}, handler.FieldProblem("question",
+			"want a path with its query, such as /v1/scores?limit=5")
 	}
 	path, ok := strings.CutPrefix(u.Path, "/v1/")
 	if !ok {
@@ -88,7 +89,7 @@ func (s *server) catchUp(ctx context.Context, revision uint64) {
 	default:
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.catchUpTimeout)
 	defer cancel()
 	_ = s.group.Voucher.AwaitApplied(ctx, revision) // the answer says which revision there is
 }

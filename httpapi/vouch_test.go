@@ -75,7 +75,7 @@ func TestAVouchIsWhatGETAnswersByteForByte(t *testing.T) {
 
 func TestAFrontendVouchesForItsOwnStateWithoutItsMaster(t *testing.T) {
 	g, a, _ := newVoucher(t, Options{})
-	g.elsewhere = true // no lease, and nobody to forward to
+	g.elsewhere.Store(true) // no lease, and nobody to forward to
 	s := serve(t, a, a.Handler())
 	if got := ask(t, s, "POST", "/v1/vouch", vouchBody(t, "/v1/scores/"+contest, 0), isJSON); got.StatusCode != http.StatusOK {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
@@ -101,6 +101,7 @@ func TestAVouchWaitsForTheRevisionThatIsNamed(t *testing.T) {
 	done := make(chan witness.Statement)
 	body := vouchBody(t, "/v1/leaderboard/"+race+"?around=12", now+1)
 	go func() {
+		defer close(done) // ask may end this goroutine
 		var said witness.Statement
 		got := ask(t, s, "POST", "/v1/vouch", body, isJSON)
 		if err := json.Unmarshal([]byte(got.body), &said); err != nil {

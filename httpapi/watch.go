@@ -177,6 +177,10 @@ func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Respons
 		w.WriteHeader(http.StatusOK)
 		return handler.Written, nil
 	}
+	if s.balancer.drains() {
+		return handler.Response{}, score.Problemf(score.NotReady,
+			"this frontend is draining; watch another one, GET /v1/frontends lists them")
+	}
 	place, problem := s.gate.EnterWatch(r.Caller)
 	if problem != nil {
 		return handler.Response{}, problem

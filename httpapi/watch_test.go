@@ -24,10 +24,15 @@ type watchedGroup struct {
 	testMember
 	url    string
 	others atomic.Pointer[[]score.Frontend]
+
+	draining atomic.Bool
 }
 
 func (g *watchedGroup) Frontends() score.Frontends {
 	own := score.Frontend{ID: g.id, URL: g.url, State: score.Serving}
+	if g.draining.Load() {
+		own.State = score.Draining
+	}
 	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{own}}
 	if others := g.others.Load(); others != nil {
 		f.Frontends = append(f.Frontends, *others...)
@@ -143,7 +148,7 @@ func TestImpossibleStreamIsRefused(t *testing.T) {
 			t.Errorf("%.40s: got %s", path, a.Status)
 		}
 	}
-	g.unleased = true
+	g.unleased.Store(true)
 	if a := get("/v1/watch?contest=OG/1"); a.StatusCode != http.StatusServiceUnavailable ||
 		a.Header.Get("Retry-After") == "" {
 		t.Errorf("without a lease: got %s and Retry-After %q", a.Status, a.Header.Get("Retry-After"))
@@ -171,6 +176,7 @@ func TestNewWatcherIsRedirectedOnceFromAFrontendFarAboveItsShare(t *testing.T) {
 	g.setOthers(
 		score.Frontend{ID: "f2", URL: "http://there", State: score.Serving},
 		score.Frontend{ID: "f3", URL: "http://down", State: score.Unreachable},
+		score.Frontend{ID: "f4", URL: "http://corrupt", State: score.Serving, PutOut: &score.PutOut{}},
 	)
 	for range minExcess {
 		if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
@@ -281,6 +287,7 @@ func TestAWatcherWithASessionIsSentNowhere(t *testing.T) {
 			t.Errorf("with %s: it is sent to %q", name, to)
 		}
 	}
+	g.setOthers() // or the balancer could send guests home before they are counted
 	watchWith(t, url+"/v1/watch?contest=OG/1&home=f2&moved=1", session)
 	if guests := a.hub.Guests("f1"); len(guests) > 0 {
 		t.Errorf("a watcher with a session would be sent home: %v", guests)
@@ -376,6 +383,7 @@ func TestWatcherIsSentHomeWhenItsHomeIsBack(t *testing.T) {
 	g.setOthers(away)
 	home := make(chan string, 1)
 	go func() {
+		defer close(home) // readUntil may end this goroutine
 		event := "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}"
 		home <- readUntil(t, url+"/v1/watch?contest=OG/1&home=f2", event)
 	}()

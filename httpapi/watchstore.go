@@ -59,7 +59,9 @@ func (s watchStore) numbers() jsontext.Value {
 	return n.body
 }
 
-func (s watchStore) Incarnation() string { return s.api.group.Status.Incarnation() }
+func (s watchStore) Incarnation() (name string, former []string) {
+	return s.api.group.Status.Incarnation(), s.api.group.Status.Former()
+}
 
 func (s watchStore) Ordered() bool { return s.api.group.Status.CacheMode() == score.Push }
 

@@ -54,7 +54,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 	t.Write(b)
 	if len(v.JoinTokens) > 0 {
 		b.WriteString("\n")
-		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES", "VOTE", "HOSTS")
+		t := textfmt.NewTable("JOIN TOKEN", "USES LEFT", "EXPIRES", "VOTE", "HOSTS", "REPLACES")
 		for _, j := range v.JoinTokens {
 			vote, hosts := "yes", "-"
 			if j.Nonvoter {
@@ -63,7 +63,7 @@ func accessText(b *bytes.Buffer, v access.View) {
 			if len(j.Hosts) > 0 {
 				hosts = strings.Join(j.Hosts, " ")
 			}
-			t.Row(j.ID, j.Uses, formatTime(j.Expires), vote, hosts)
+			t.Row(j.ID, j.Uses, formatTime(j.Expires), vote, hosts, cmp.Or(j.Replace, "-"))
 		}
 		t.Write(b)
 	}

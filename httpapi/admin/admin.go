@@ -52,8 +52,12 @@ type Membership interface {
 	Join(ctx context.Context, m score.NewMember, byOperator bool) error
 	// Leave removes a member.
 	Leave(ctx context.Context, id string, force bool) error
+	// Autopilot returns how the members are, and which of them are to be removed.
+	Autopilot() score.Autopilot
 	// Transfer makes another frontend the master: the one named, or any for "".
 	Transfer(ctx context.Context, to string) error
+	// Drain has a frontend send its clients and its leadership to others, or ends that.
+	Drain(ctx context.Context, id string, on bool) error
 }
 
 // Trust manages the certificates of a group. Its methods work at the master only, except
@@ -98,8 +102,11 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 	if f.Master != "" {
 		master = "the master is " + textfmt.OneLine(f.Master)
 	}
-	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
-	t := textfmt.NewTable("ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	fmt.Fprintf(b, "mode %s, epoch %d, %s; the group stands the loss of %s\n\n", textfmt.OneLine(string(f.Mode)),
+		f.Epoch,
+		master, votersText(f.FailureTolerance))
+	t := textfmt.NewTable("ID", "URL", "PEER", "ROLE", "STATE", "HEALTHY", "LEASE", "PUSHED", "RELEASED", "REVISION",
+		"WATCHERS", "VERSION")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -112,14 +119,32 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		if m.Leased {
 			lease = fmt.Sprint(m.LeaseMS, " ms")
 		}
-		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease, m.Pushed, m.Released, m.Revision, m.Watchers)
+		t.Row(m.ID, m.URL, m.Peer, role, m.State, yesNo(m.Healthy), lease, m.Pushed, m.Released, m.Revision, m.Watchers,
+			m.Version)
 	}
+	t.DropEmpty("VERSION")
 	t.Write(b)
+	deadText(b, f.Frontends)
+	if versions := f.Versions(); len(versions) > 1 {
+		fmt.Fprintf(b, "\nthe frontends run different versions of laurel: %s\n",
+			textfmt.OneLine(strings.Join(versions, ", ")))
+	}
+	noRoomText(b, f.Frontends)
 	putOutText(b, f.Frontends)
 	if len(f.KeyHolders) > 0 {
 		fmt.Fprintf(b, "\nthe private key of the group's authority left with %s; "+
 			"to make it worthless run laurel cluster ca rotate, and then laurel cluster ca finish\n",
 			textfmt.OneLine(strings.Join(f.KeyHolders, ", ")))
+	}
+}
+
+// noRoomText says whose disk has no room for posts.
+func noRoomText(b *bytes.Buffer, frontends []score.Frontend) {
+	for _, m := range frontends {
+		if m.NoRoom && m.DiskFree != nil {
+			fmt.Fprintf(b, "\nthe disk of %s has too little room for posts, %d MiB: make room\n",
+				textfmt.OneLine(m.ID), *m.DiskFree>>20)
+		}
 	}
 }
 
@@ -239,6 +264,31 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 		return none, err
 	}
 	if err := h.Membership.Transfer(ctx, body.To); err != nil {
+		return none, err
+	}
+	return h.Frontends(ctx, r)
+}
+
+// Drain has a frontend drained, or ends that.
+func (h *Handlers) Drain(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body struct {
+		ID   string `json:"id"`
+		Undo bool   `json:"undo"`
+	}
+	if err := r.Decode(&body); err != nil {
+		return none, err
+	}
+	if !score.ValidPath(body.ID) {
+		return none, handler.Unwanted("id", body.ID, "the id of a frontend")
+	}
+	what := "asked to drain %s"
+	if body.Undo {
+		what = "asked to end the draining of %s"
+	}
+	if err := h.audit(ctx, r, what, body.ID); err != nil {
+		return none, err
+	}
+	if err := h.Membership.Drain(ctx, body.ID, !body.Undo); err != nil {
 		return none, err
 	}
 	return h.Frontends(ctx, r)

@@ -52,7 +52,7 @@ func (h *Handlers) SignedChange(ctx context.Context, r *handler.Request) (handle
 	// What changes nothing is answered here already, and fills no log: everybody can send what
 	// no operator has signed, and once more what the roster shows as signed.
 	state := h.Control.Access()
-	next, _, p := state.ApplySigned(c)
+	next, _, p := state.ApplySigned(c, state.FormatOf(&c.Change))
 	switch {
 	case p != nil && p.Code == score.Unsigned:
 		return none, h.Gate.Refuse(admission.ReasonSignature, p)

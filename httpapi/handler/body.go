@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -22,6 +23,7 @@ type Bodies struct {
 	MaxBytes int           // of one body
 	MaxTotal int           // of all that are held, see smallBody
 	Timeout  time.Duration // for one body; Open sets the deadline
+	Linger   time.Duration // 0: the constant linger
 	// Full is called when a body is refused because MaxTotal is reached.
 	Full func()
 
@@ -180,6 +182,7 @@ type Body struct {
 	control *http.ResponseController // whose methods fail without a connection
 	peer    *fastpath.Peer           // of the connection
 	http1   bool
+	linger  time.Duration
 	arrives bool        // it has a length, and the client sends it without waiting
 	begun   atomic.Bool // the body is being read
 	ended   atomic.Bool // the body was read to its end
@@ -197,6 +200,7 @@ func (l *Bodies) Open(w http.ResponseWriter, r *http.Request) (*http.Request, *B
 		control:    http.NewResponseController(w),
 		peer:       fastpath.PeerOf(r),
 		http1:      r.ProtoMajor == 1,
+		linger:     cmp.Or(l.Linger, linger),
 		arrives:    r.ContentLength > 0 && r.Header.Get("Expect") == "",
 	}
 	_ = b.control.EnableFullDuplex()
@@ -249,9 +253,9 @@ const linger = time.Second
 // net/http cannot read on: the connection does.
 func (b *Body) AfterAnswer() {
 	if b != nil && !b.ended.Load() {
-		_ = b.control.SetReadDeadline(time.Now().Add(linger))
+		_ = b.control.SetReadDeadline(time.Now().Add(b.linger))
 		if b.http1 && b.begun.Load() {
-			b.peer.Linger(linger)
+			b.peer.Linger(b.linger)
 		}
 	}
 }

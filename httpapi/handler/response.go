@@ -314,8 +314,8 @@ func (a Response) WithProblem(p *score.Problem, wait time.Duration) Response {
 	a.Status, a.Type, a.Body = p.Status, TypeProblem, append(AppendProblem(nil, p), '\n')
 	a.CacheControl, a.written = "no-store", false
 	switch p.Status {
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		// What can pass by itself passes within a second.
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusInsufficientStorage:
+		// What can pass by itself passes within a second, but for a disk that is full.
 		a.RetryAfter = strconv.Itoa(max(1, int(wait.Seconds())))
 	case http.StatusUnauthorized:
 		a.Authenticate = `Bearer realm="laurel"`

@@ -83,6 +83,17 @@ func (a *prefetcher) interrupt(reason *score.Problem) {
 	_ = a.control.SetWriteDeadline(time.Now().Add(interruptedWrite))
 }
 
+// limitWrite bounds the write that follows. It holds mu, so that it does not replace the
+// shorter limit of an interrupt that comes meanwhile.
+func (a *prefetcher) limitWrite(limit time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.why != nil {
+		limit = min(limit, interruptedWrite)
+	}
+	_ = a.control.SetWriteDeadline(time.Now().Add(limit)) // fails without a connection
+}
+
 // reason returns why the stream was interrupted, nil if it was not.
 func (a *prefetcher) reason() *score.Problem {
 	a.mu.Lock()

@@ -149,6 +149,7 @@ func (s *stream) answer(events []score.Event, results []score.Result) (answered 
 		results = results[:last]
 	default:
 		refused = true
+		results = slices.Clone(results) // the state machine may still compare them; see fsm.Outcome
 		results[last].Problem = atIndex(problem, s.posted+last)
 		s.CountProblem(problem.Code)
 	}
@@ -195,11 +196,7 @@ func (s *stream) write(results []score.Result) error {
 		b = append(b, '\n')
 	}
 	s.buf.B = b
-	limit := s.Gate.Limits.StreamIdle
-	if s.chunks.reason() != nil {
-		limit = min(limit, interruptedWrite)
-	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(limit)) // fails without a connection
+	s.chunks.limitWrite(s.Gate.Limits.StreamIdle)
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}

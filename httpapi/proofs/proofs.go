@@ -100,8 +100,8 @@ func provableKey(name string) (string, error) {
 			return q.Key, err
 		}
 	}
-	return "", score.Problemf(score.NotFound, "no answer with the key %s is certified; those of contests, medal tables, "+
-		"bards, the roster and the keys are", handler.Quoted(name))
+	return "", score.Problemf(score.NotFound, "no answer with the key %s is certified; those of contests, "+
+		"medal tables, bards, the roster and the keys are", handler.Quoted(name))
 }
 
 // maxProven bounds the answers that are kept with their proofs, in bytes.

@@ -70,7 +70,7 @@ func (h *Hub) begin(
 	}
 	defer func() { b.cancel() }()
 	err := b.ask(func(context.Context) error {
-		if b.incarnation = h.store.Incarnation(); b.incarnation == "" {
+		if b.incarnation, b.former = h.store.Incarnation(); b.incarnation == "" {
 			return cache.ErrNotLeased
 		}
 		return nil
@@ -112,6 +112,7 @@ type beginning struct {
 	held   int // bytes, of the client's memory
 
 	incarnation string
+	former      []string // the incarnations before
 	received    position // what a client that resumes has
 	start       uint64   // the beginning has everything up to this revision
 	// latest is the last event of each timeline that is in the beginning.
@@ -172,7 +173,7 @@ func (b *beginning) send() error {
 		switch {
 		case !b.w.permitted():
 			return ErrNotPermitted
-		case b.store.Incarnation() != b.incarnation || b.w.isClosed():
+		case b.hasIncarnated() || b.w.isClosed():
 			// Nothing of one store may follow something of another.
 			return cache.ErrNotLeased
 		}

@@ -239,6 +239,29 @@ func TestABeginningWaitsForRoomInItsClientsMemory(t *testing.T) {
 	})
 }
 
+func TestASnapshotNamesTheIncarnationsThatHaveEnded(t *testing.T) {
+	for want, former := range map[string][]string{
+		`{"incarnation":"fake","timeline"`:                    nil,
+		`{"incarnation":"fake","former":["b"],"timeline"`:     {"b"},
+		`{"incarnation":"fake","former":["a","b"],"timeline"`: {"a", "b"},
+	} {
+		s, h := longTimelines(t, 1)
+		s.former = former
+		w, err := h.Subscribe(Subjects{Timelines: []string{"C/1"}}, Client{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stream []byte
+		err = h.Begin(t.Context(), w, "", func(part []byte) error {
+			stream = append(stream, part...)
+			return nil
+		})
+		if err != nil || !strings.HasPrefix(string(stream), "event: snapshot\ndata: "+want) {
+			t.Errorf("the stream begins with %.120q, %v; want %s", stream, err, want)
+		}
+	}
+}
+
 // More happens while a client takes the beginning slowly than may wait for a watcher.
 func TestAStreamThatIsTakenSlowlyMissesNothingOfABusyTimeline(t *testing.T) {
 	s, h := longTimelines(t, 2000)

@@ -100,10 +100,16 @@ func begin(ctx context.Context, h *Hub, s Subjects, lastID string) (w *Watcher, 
 }
 
 func beginAs(ctx context.Context, h *Hub, s Subjects, c Client, lastID string) (w *Watcher, first []byte, err error) {
+	return beginWithin(ctx, h, s, c, lastID, beginTimeout)
+}
+
+func beginWithin(
+	ctx context.Context, h *Hub, s Subjects, c Client, lastID string, limit time.Duration,
+) (w *Watcher, first []byte, err error) {
 	if w, err = h.Subscribe(s, c); err != nil {
 		return nil, nil, err
 	}
-	err = h.Begin(ctx, w, lastID, func(part []byte) error {
+	err = h.begin(ctx, w, lastID, limit, func(part []byte) error {
 		first = append(first, part...)
 		return nil
 	})
@@ -116,7 +122,7 @@ func beginAs(ctx context.Context, h *Hub, s Subjects, c Client, lastID string) (
 
 func watchOn(t testing.TB, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
 	t.Helper()
-	w, first, err := begin(context.Background(), h, s, lastID)
+	w, first, err := beginWithin(context.Background(), h, s, Client{}, lastID, timeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,6 +277,7 @@ func (v *windowView) wantOrder(t *testing.T, codes ...string) {
 
 func newHub(t *testing.T, s Store) *Hub {
 	h := New(s, 2)
+	h.slowWrite = timeout // a busy machine reads late
 	t.Cleanup(h.Close)
 	return h
 }

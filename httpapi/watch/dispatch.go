@@ -270,7 +270,7 @@ func (h *Hub) deliver(changes []*change, revision uint64) {
 func (h *Hub) isNewest(key string, revision uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if i := h.store.Incarnation(); h.newest == nil || i != h.newestOf {
+	if i, _ := h.store.Incarnation(); h.newest == nil || i != h.newestOf {
 		h.newest, h.newestOf = map[string]uint64{}, i
 	}
 	if revision < h.newest[key] {

@@ -17,6 +17,7 @@ import (
 // fakeStore is a store of counters: the score of contest C/n is the number of its changes,
 // and each change is an event of its timeline. Leaderboards are apart from that.
 type fakeStore struct {
+	former        []string
 	invalidations *cache.Invalidations
 
 	mu          sync.Mutex
@@ -90,7 +91,7 @@ func (s *fakeStore) setUnavailable(unavailable bool) {
 	s.unavailable = unavailable
 }
 
-func (s *fakeStore) Incarnation() string                 { return "fake" }
+func (s *fakeStore) Incarnation() (string, []string)     { return "fake", s.former }
 func (s *fakeStore) Ordered() bool                       { return true }
 func (s *fakeStore) Invalidations() *cache.Invalidations { return s.invalidations }
 func (s *fakeStore) Heartbeat(uint64) []byte             { return []byte(`{}`) }

@@ -54,7 +54,8 @@ type position struct{ records, events uint64 }
 // appendID appends an id line that states to any hub of the incarnation what a watcher has
 // received. In pull mode no id can, so a watcher that resumes gets a snapshot.
 func (h *Hub) appendID(b []byte, p position) []byte {
-	b = append(append(b, "id: "...), h.store.Incarnation()...)
+	incarnation, _ := h.store.Incarnation()
+	b = append(append(b, "id: "...), incarnation...)
 	if !h.store.Ordered() {
 		return append(b, "-pull\n"...)
 	}

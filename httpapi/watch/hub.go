@@ -23,6 +23,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,9 +56,9 @@ var ErrFull = errors.New("too many watchers")
 // Store is the part of a frontend that the hub reads. Its answers are what any client may
 // see at that moment. An error means that the frontend cannot answer now.
 type Store interface {
-	// Incarnation names the course of the store's revisions. Revisions of different
-	// incarnations are unrelated.
-	Incarnation() string
+	// Incarnation names the course of the store's revisions, and those before it, which have
+	// ended. Revisions of different incarnations are unrelated.
+	Incarnation() (name string, former []string)
 	// Record returns the record with the given key. Body is nil if there is none.
 	Record(ctx context.Context, key string) (*cache.Entry, error)
 	// Events returns a page of a contest's events after a revision, in order. more reports
@@ -289,4 +290,36 @@ func (h *Hub) SendHome(home string, data []byte, limit int) {
 		return true
 	})
 	send(&frame{key: "home", bytes: encode("home", data)}, departing, delivered)
+}
+
+// SendAway sends at most limit watchers that were not sent anywhere lately to other
+// frontends, by an event as that of SendHome with one of the given data. It ends the streams
+// of those whose clients do not know that event, and of those that are still here after a
+// while.
+func (h *Hub) SendAway(to [][]byte, limit int, after time.Duration) {
+	var ended []*Watcher
+	away := make([][]*Watcher, len(to))
+	_, delivered := h.selectWatchers(func(w *Watcher) bool {
+		switch {
+		case w.departing() && time.Since(w.sentHome) < after:
+		case w.departing():
+			ended = append(ended, w)
+		case limit <= 0:
+		case w.client.Home == "" || len(to) == 0:
+			limit--
+			ended = append(ended, w)
+		default:
+			limit--
+			w.sentHome = time.Now()
+			i := rand.N(len(to))
+			away[i] = append(away[i], w)
+		}
+		return false
+	})
+	for i, data := range to {
+		send(&frame{key: "home", bytes: encode("home", data)}, away[i], delivered)
+	}
+	for _, w := range ended {
+		h.Remove(w)
+	}
 }

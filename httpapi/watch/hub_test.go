@@ -605,3 +605,15 @@ func TestAStreamBeginsWithAHeartbeatAlsoWhereItResumes(t *testing.T) {
 		}
 	}
 }
+
+// It would stay open without a writer.
+func TestAHubThatIsClosedTakesNoWatchers(t *testing.T) {
+	h := newHub(t, newFakeStore())
+	h.Close()
+	if _, err := h.Subscribe(Subjects{Contests: []string{"C/1"}}, Client{}); !errors.Is(err, cache.ErrNotLeased) {
+		t.Errorf("got %v; want ErrNotLeased", err)
+	}
+	if n := h.Count(); n != 0 {
+		t.Errorf("%d watchers are counted", n)
+	}
+}

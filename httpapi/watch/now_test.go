@@ -97,6 +97,12 @@ func followNow(t *testing.T, h *Hub, s *fakeStore, end string, streams *atomic.I
 				p, _ := parsePosition("fake", e.id)
 				complete = has[end] > 0 && p.records >= has[end]
 			}
+			// A stream may begin with records that are newer than its id. In a store that sends no
+			// heartbeats nothing follows then.
+			last := e.data.Contest == end || e.event == "snapshot" && !e.data.More
+			if has[end] > 0 && last && !complete {
+				break
+			}
 		}
 		if !complete {
 			c.conn.Close()

@@ -78,7 +78,10 @@ func (one *step) answer() {
 // subscribe opens a stream, which the channel returns once it has begun.
 func subscribe(t *testing.T, h *Hub, s Subjects, lastID string) <-chan *client {
 	c := make(chan *client, 1)
-	go func() { c <- watchPipe(t, h, s, lastID) }()
+	go func() {
+		defer close(c) // watchPipe may end this goroutine
+		c <- watchPipe(t, h, s, lastID)
+	}()
 	return c
 }
 

@@ -90,6 +90,13 @@ func (b *beginning) toList(list int) {
 	if !b.open {
 		b.page = append(b.page, "event: snapshot\ndata: "+`{"incarnation":`...)
 		b.page = strconv.AppendQuote(b.page, b.incarnation) // letters and digits only
+		for i, name := range b.former {
+			b.page = append(b.page, [...]string{`,"former":[`, `,`}[min(i, 1)]...)
+			b.page = strconv.AppendQuote(b.page, name)
+		}
+		if len(b.former) > 0 {
+			b.page = append(b.page, ']')
+		}
 		b.open, b.list = true, 0
 		begin()
 	}
@@ -99,6 +106,12 @@ func (b *beginning) toList(list int) {
 			begin()
 		}
 	}
+}
+
+// hasIncarnated reports whether the store has another incarnation than when the stream began.
+func (b *beginning) hasIncarnated() bool {
+	now, _ := b.store.Incarnation()
+	return now != b.incarnation
 }
 
 // flushSnapshot ends the event of a full page and writes the page.

@@ -79,7 +79,7 @@ func (s *Subjects) topics() (topics []string) {
 }
 
 // Subscribe makes a watcher of c. The caller must then call Begin and Attach, or Remove.
-// The error is ErrFull or ErrTooManyRows.
+// The error is ErrFull, ErrTooManyRows, or cache.ErrNotLeased from a hub that is closed.
 func (h *Hub) Subscribe(s Subjects, c Client) (*Watcher, error) {
 	if h.count.Add(1) > MaxWatchers {
 		h.count.Add(-1)
@@ -91,6 +91,10 @@ func (h *Hub) Subscribe(s Subjects, c Client) (*Watcher, error) {
 	w := &Watcher{client: c, subjects: s, hub: h, queued: true, latest: map[string]uint64{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.ctx.Err() != nil { // Close may have closed the watchers already
+		h.count.Add(-1)
+		return nil, cache.ErrNotLeased
+	}
 	if err := h.addWindows(w); err != nil {
 		h.count.Add(-1)
 		return nil, err
