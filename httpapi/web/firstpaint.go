@@ -145,7 +145,11 @@ func lineOf(r *score.Record) line {
 		if len(l.Sides) == score.MaxSides {
 			break
 		}
-		s := side{Place: textfmt.Rank(c.Rank, r.SharesRank(c)), Name: plain(cmp.Or(c.Name, c.Code)), Winner: c.Code == r.Winner}
+		s := side{
+			Place:  textfmt.Rank(c.Rank, r.SharesRank(c)),
+			Name:   plain(cmp.Or(c.Name, c.Code)),
+			Winner: c.Code == r.Winner,
+		}
 		if begun {
 			s.Result = resultOf(r, c)
 			s.Tiebreak = r.TiebreakText(c)

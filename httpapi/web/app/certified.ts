@@ -222,7 +222,8 @@ export class Certified {
   private compare(s: Subject, answer: string | null, verified: Verified) {
     const now = Date.now()
     const record: Shown | null = JSON.parse(answer ?? 'null')
-    const shown = s.recent.findLast((r) => same(r.record, record))
+    const lately = (i: number) => (s.recent[i + 1]?.at ?? now) > now - patienceMS // until when it was shown
+    const shown = s.recent.findLast((r, i) => lately(i) && same(r.record, record))
     if (shown) {
       s.since = now
       s.certified = { ...verified, record: shown.record }

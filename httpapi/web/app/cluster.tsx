@@ -72,6 +72,14 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
           </dd>
         </div>
         <div>
+          <dt>
+            <abbr title="Frontends with a vote that may be lost while the group goes on">Stands the loss of</abbr>
+          </dt>
+          <dd>
+            <Value of={group.failure_tolerance}>{group.failure_tolerance}</Value>
+          </dd>
+        </div>
+        <div>
           <dt>Revision</dt>
           <dd>{highestRevision(group)}</dd>
         </div>
@@ -90,6 +98,16 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
           {lastPoll.at ? 'at ' + localTime(lastPoll.at) : 'when the page was loaded'}.
         </p>
       )}
+      {group.frontends.map(
+        (f) =>
+          f.put_out && (
+            <p key={f.id} class="warning">
+              {f.id} was put out at {localTime(Date.parse(f.put_out.since))}
+              {frontend && ` by ${frontend}`}: it {f.put_out.text}
+              {f.put_out.for_good && ', for good'}.
+            </p>
+          ),
+      )}
       {untrusted.length > 0 && (
         <p class="warning">
           {distrust(untrusted)} Until then this page cannot move there when its own frontend fails.
@@ -98,7 +116,9 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
       <div class="card scroll" tabIndex={0} role="region" aria-label="Frontends">
         <table class="cluster">
           <caption>
-            <h2>Frontends</h2> <span class="sub">as {frontend || 'a frontend'} sees them</span>
+            <h2>Frontends</h2> <span class="sub">
+              as {frontend || 'a frontend'} sees them{versions(group)}
+            </span>
           </caption>
           <thead>
             <tr>
@@ -138,6 +158,16 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
   )
 }
 
+/** Says which versions of laurel the frontends run. */
+function versions(group: Frontends) {
+  const by = new Map<string, string[]>()
+  for (const f of group.frontends)
+    if (f.version) by.set(f.version, [...(by.get(f.version) ?? []), f.id])
+  if (by.size === 0) return ''
+  if (by.size === 1) return `, with laurel ${[...by.keys()][0]}`
+  return `, with different versions: ${[...by].map(([v, ids]) => `${v} (${ids.join(', ')})`).join(', ')}`
+}
+
 function Member({ f, group }: { f: Frontend; group: Frontends }) {
   const unreachable = f.state === 'unreachable'
   const busiest = Math.max(1, ...group.frontends.map((m) => m.watchers))
@@ -146,7 +176,9 @@ function Member({ f, group }: { f: Frontend; group: Frontends }) {
       <th scope="row">{f.url ? <a href={f.url + '/'}>{f.id}</a> : f.id}</th>
       <td>{f.master ? <span class="badge official">MASTER</span> : f.voter ? 'voter' : 'non-voter'}</td>
       <td>
-        <span class={'dot ' + f.state} aria-hidden="true" /> {f.state}
+        <span class={f.put_out ? 'dot' : 'dot ' + f.state} aria-hidden="true" /> {f.state}
+        {f.put_out && ', put out'}
+        {!f.healthy && f.state === 'serving' && ', not healthy'}
       </td>
       <td class="n">{f.pushed || '\u2013'}</td>
       <td class="n">{f.released || '\u2013'}</td>

@@ -92,6 +92,7 @@ export class Directory {
         master: false,
         voter: false,
         state: 'serving',
+        healthy: true,
         leased: false,
         watchers: 0,
         revision: 0,
@@ -192,7 +193,7 @@ export class Directory {
   /**
    * candidates lists the frontends in the order to try them: first those that have not
    * failed recently, then those that the session is for, the home, those that the group
-   * considers serving, and those with few watchers.
+   * considers serving and has not put out, and those with few watchers.
    */
   candidates(): string[] {
     const known = this.list.filter((f) => this.urlOf(f.id))
@@ -203,7 +204,7 @@ export class Directory {
       this.retryAt(f.id),
       this.refusesSession(f.id) ? 1 : 0,
       f.id === this.home ? 0 : 1,
-      f.state === 'serving' ? 0 : 1,
+      f.state === 'serving' && !f.put_out ? 0 : 1,
       f.watchers,
       chance.get(f.id)!,
     ]

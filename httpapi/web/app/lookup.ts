@@ -1,4 +1,4 @@
-import { NotFound, type Directory } from './directory'
+import { BadRequest, NotFound, type Directory } from './directory'
 import type { Contest, Medals, ScorePage } from './model'
 import { encoded } from './route'
 import type { Section } from './section'
@@ -112,13 +112,8 @@ export class Lookup {
     do {
       const q = new URLSearchParams({ find: words, limit: '50' })
       if (after) q.set('after', after)
-      let page: ScorePage
-      try {
-        page = await this.page(q)
-      } catch {
-        break
-      }
-      if (search !== this.searches) return
+      const page = await this.searched(q, search)
+      if (!page) break
       for (const c of page.scores) this.found.add(c.contest_id)
       this.store.add(page.scores)
       after = page.next
@@ -126,6 +121,20 @@ export class Lookup {
     if (search !== this.searches) return
     this.searching = false
     this.changed()
+  }
+
+  /** searched asks until a frontend answers; null if none takes the words, or for other words now. */
+  private async searched(q: URLSearchParams, search: number): Promise<ScorePage | null> {
+    for (;;) {
+      try {
+        const page = await this.page(q)
+        return search === this.searches ? page : null
+      } catch (e) {
+        if (e instanceof BadRequest || search !== this.searches) return null
+        await new Promise((resolve) => setTimeout(resolve, retryMS))
+        if (search !== this.searches) return null
+      }
+    }
   }
 
   private page(q: URLSearchParams): Promise<ScorePage> {

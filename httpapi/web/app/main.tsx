@@ -39,7 +39,7 @@ function renderPage() {
   render(<App {...page} />, root)
 }
 
-/** certifiable lists the records on the screen whose mark says whether they are certified. */
+/** certifiable lists the records on the screen that have a mark of certification. */
 function certifiable(): string[] {
   const now = page.route
   if (now.view === 'contest') return ['scores/' + now.id]

@@ -142,18 +142,31 @@ export interface Frontend {
   master: boolean
   voter: boolean
   state: string
+  healthy: boolean
   leased: boolean
   watchers: number
   revision: number
   pushed: number
   released: number
   lease_ms: number
+  /** Of laurel; none if it has not said so. */
+  version?: string
+  /** The frontend that was asked takes nothing that this one begins. */
+  put_out?: PutOut
+}
+
+export interface PutOut {
+  text: string
+  since: string
+  for_good: boolean
 }
 
 export interface Frontends {
   mode: string
   epoch: number
   master: string
+  /** How many voters may be lost while the group goes on. */
+  failure_tolerance: number
   frontends: Frontend[]
 }
 
@@ -190,6 +203,8 @@ export interface Snapshot {
   ends?: Ends
   /** Names the course of the revisions: another store at the same address is not an older state of this one. */
   incarnation?: string
+  /** The incarnations that the store had before: those of frontends without which it goes on. */
+  former?: string[]
   scores?: Contest[]
   medals?: Medals[]
   leaderboards?: BoardEvent[]

@@ -7,7 +7,7 @@ import { isStale } from './statusbar'
 const names = (ids: string[]) =>
   ids.length < 2 ? ids.join() : `${ids.slice(0, -1).join(', ')} and ${ids.at(-1)}`
 
-/** distrust tells what a user can do about frontends that this browser does not trust. */
+/** distrust lists what a user can do about frontends that this browser does not trust. */
 export const distrust = (ids: string[]) =>
   `This browser cannot use ${names(ids)}, although the group says that ${ids.length < 2 ? 'it serves' : 'they serve'}: ` +
   `it probably does not trust ${ids.length < 2 ? 'its certificate' : 'their certificates'}. ` +

@@ -97,7 +97,7 @@ export function State({ contest: c }: { contest: Contest }) {
 }
 
 /**
- * CertifiedMark says whether what is shown is certified, without the part of the page that never
+ * CertifiedMark is the mark of what is certified, without the part of the page that never
  * is. Only a warning is read out by itself.
  */
 export const CertifiedMark = ({ mark, without }: { mark: Mark; without?: string }) => (

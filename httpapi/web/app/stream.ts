@@ -1,5 +1,5 @@
 import { servedAt, type Directory } from './directory'
-import type { Frontends, Heartbeat, StreamStatus } from './model'
+import type { Frontends, Heartbeat, Snapshot, StreamStatus } from './model'
 import type { ChangeKind } from './store'
 
 /** A message of the stream, as it is passed to the store and to other tabs. */
@@ -27,11 +27,6 @@ const connectMS = 5_000
 const beginMS = 30_000
 /** A second stream must send something, at least a heartbeat, within this time. */
 const moveMS = 8_000
-/**
- * Messages before a resumed stream's first heartbeat are catch-up; without a heartbeat,
- * those within this time.
- */
-const catchUpMS = 1_500
 const firstBackoffMS = 500
 const maxBackoffMS = 8_000
 const refreshMS = 60_000
@@ -55,6 +50,8 @@ export class Stream {
   private refreshTimer = 0
   private attempts = 0
   private lostAt = 0
+  /** The incarnations that the store had before, as a frontend said last. */
+  private former: string[] = []
   private running = false
 
   constructor(
@@ -169,11 +166,11 @@ export class Stream {
     const board = this.boardToOpen()
     const source = new EventSource(this.address(id, board))
     let heard = false
-    let openedAt = 0
+    // A stream begins with a snapshot or, where it resumes, with what has changed meanwhile. The
+    // heartbeat that follows ends that, however long it took.
     let caughtUp = false
     let boardReceived = false
     source.onopen = () => {
-      openedAt = Date.now()
       if (source !== this.current || heard) return
       clearTimeout(this.timer)
       this.timer = window.setTimeout(() => this.onLost(id), beginMS)
@@ -186,17 +183,21 @@ export class Stream {
     for (const name of names) {
       source.addEventListener(name, (e: MessageEvent) => {
         if (source !== this.current && source !== this.next) return
+        const data = JSON.parse(e.data)
+        if (name === 'snapshot') {
+          if (this.former.includes(data.incarnation)) {
+            // The frontend's group was recovered without it, and what it has is void.
+            source.onerror?.(e)
+            return
+          }
+          this.former = (data as Snapshot).former ?? []
+        }
         heard = true
         if (e.lastEventId) this.position = e.lastEventId
         // The first message about a window is its state; later ones are changes.
-        const kind: ChangeKind = (
-          name === 'leaderboard' ? boardReceived : caughtUp || Date.now() - openedAt > catchUpMS
-        )
-          ? 'live'
-          : 'resync'
+        const kind: ChangeKind = (name === 'leaderboard' ? boardReceived : caughtUp) ? 'live' : 'resync'
         if (name === 'heartbeat' || name === 'snapshot') caughtUp = true
         if (name === 'leaderboard' || name === 'snapshot') boardReceived = true
-        const data = JSON.parse(e.data)
         // A frontend with too many watchers redirects new ones; the heartbeat names the frontend that serves.
         if (name === 'heartbeat') {
           id = this.directory.named(id, (data as Heartbeat).frontend)

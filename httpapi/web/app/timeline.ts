@@ -1,5 +1,5 @@
 import { correctionsOf } from './corrections'
-import { NotFound, type Directory } from './directory'
+import { BadRequest, NotFound, type Directory } from './directory'
 import type { TimelineEvent } from './model'
 import { encoded } from './route'
 
@@ -7,6 +7,7 @@ const pageSize = 500
 const maxPages = 4
 /** Thousands of clients that learn of an event should not ask in the same millisecond. */
 const spreadMS = 250
+const retryMS = 2_000
 /**
  * A longer timeline is reduced to its first and latest events and those that are part of
  * a correction.
@@ -67,6 +68,7 @@ export class Timeline {
 
   private async load(at: number) {
     this.loading = true
+    let failed = false
     try {
       for (let n = 0, more = true; more; n++) {
         more = await this.page()
@@ -78,13 +80,14 @@ export class Timeline {
       this.loaded = true
     } catch (e) {
       this.loaded ||= e instanceof NotFound
+      failed = !(e instanceof NotFound || e instanceof BadRequest)
     }
     this.loading = false
     if (!this.closed) this.changed()
     if (this.refreshAgain) {
       this.refreshAgain = false
       this.refresh(at)
-    }
+    } else if (failed && !this.closed) this.timer = window.setTimeout(() => void this.load(at), retryMS)
   }
 
   private async page(): Promise<boolean> {

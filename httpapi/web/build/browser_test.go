@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ import (
 )
 
 // within bounds the time until a change is seen in the page, on a busy machine.
-const within = time.Minute
+const within = 2 * time.Minute
 
 // browser is shared by the tests.
 var browser = sync.OnceValues(func() (context.Context, error) {
@@ -44,6 +45,7 @@ func startBrowser(options ...chromedp.ExecAllocatorOption) (ctx context.Context,
 	}
 	options = append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
+		chromedp.WSURLReadTimeout(within),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
@@ -122,6 +124,8 @@ func newTab(t testing.TB, d device, beside *tab) *tab {
 	b := &tab{t: t, ctx: ctx, close: sync.OnceFunc(cancel), faults: new(faults)}
 	t.Cleanup(func() {
 		b.close()
+		b.faults.mu.Lock() // an event of before may still be handled
+		defer b.faults.mu.Unlock()
 		for _, f := range b.faults.list {
 			t.Error(f)
 		}
@@ -134,6 +138,8 @@ func newTab(t testing.TB, d device, beside *tab) *tab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.before(patient)
+	b.before(announced)
 	b.run(
 		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 			Width:             d.width,
@@ -146,6 +152,26 @@ func newTab(t testing.TB, d device, beside *tab) *tab {
 	)
 	return b
 }
+
+// patient has a page wait longer for answers than it does by itself: a frontend on a busy
+// machine is not one that is silent.
+const patient = `{
+	const timeout = AbortSignal.timeout
+	AbortSignal.timeout = (ms) => timeout.call(AbortSignal, 10 * ms)
+}`
+
+// announced has a page keep in window.announced all that it has announced, because the next
+// announcement replaces the one before.
+const announced = `window.announced = ''
+	addEventListener('DOMContentLoaded', () => {
+		const region = document.getElementById('said')
+		if (!region) return
+		const keep = () => { window.announced += region.textContent + '\n' }
+		new MutationObserver(keep).observe(region, { childList: true, characterData: true, subtree: true })
+	})`
+
+// hasAnnounced is true if a page has announced a text.
+func hasAnnounced(text string) string { return fmt.Sprintf(`window.announced.includes(%q)`, text) }
 
 func thrown(d *runtime.ExceptionDetails) string {
 	if d.Exception != nil && d.Exception.Description != "" {
@@ -203,6 +229,11 @@ func hasLeft(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "Inspected target navigated or closed")
 }
 
+// isBetween reports whether a script did not run because the tab was between two pages.
+func isBetween(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Cannot find default execution context")
+}
+
 func (b *tab) open(url string) *tab {
 	b.t.Helper()
 	b.run(chromedp.Navigate(url))
@@ -238,24 +269,25 @@ func (b *tab) until(what, expression string) {
 
 func (b *tab) untilWithin(d time.Duration, what, expression string) {
 	b.t.Helper()
-	if !b.becomesTrue(d, expression) {
-		b.t.Fatalf("%s: not seen within %s; the page shows\n%s", what, d, eval[string](b, "document.body.innerText"))
+	if is, err := b.becomesTrue(d, expression); !is {
+		b.t.Fatalf("%s: not seen within %s (%v); the page shows\n%s", what, d, err,
+			eval[string](b, "document.body.innerText"))
 	}
 }
 
-// becomesTrue waits until an expression is true in the page, and reports whether it is.
-func (b *tab) becomesTrue(d time.Duration, expression string) bool {
+// becomesTrue waits until an expression is true in the page, and reports whether it is. One
+// that throws is not true yet: it may ask for an element that is still to come. The error is
+// what it has thrown last.
+func (b *tab) becomesTrue(d time.Duration, expression string) (is bool, last error) {
 	b.t.Helper()
 	for deadline := time.Now().Add(d); ; time.Sleep(30 * time.Millisecond) {
-		is, err := try(b, chromedp.Evaluate[bool]("Boolean("+expression+")", chromedp.EvalAwaitPromise))
+		is, last = try(b, chromedp.Evaluate[bool]("Boolean("+expression+")", chromedp.EvalAwaitPromise))
+		_, threw := errors.AsType[*chromedp.ExceptionError](last)
 		switch {
-		case err != nil && !hasLeft(err):
-			b.t.Fatal(err)
-		case is:
-			return true
-		}
-		if time.Now().After(deadline) {
-			return false
+		case last != nil && !threw && !hasLeft(last) && !isBetween(last):
+			b.t.Fatal(last)
+		case is || time.Now().After(deadline):
+			return is, last
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -84,7 +86,11 @@ func TestAWrittenPageAsksAnotherFrontendAndNamesWhoseProofDoesNotVerify(t *testi
 	s := newSite(t, 3)
 	s.Post(defineMatch(match)...)
 	n := newNotarized(t, s, "scores/"+match)
-	b := n.openFile(newTab(t, desktop, nil), matchView)
+	b := newTab(t, desktop, nil)
+	// The page shows the lie for some seconds only.
+	b.before(`new MutationObserver(() => { window.lied ||= ` + boardScore + ` === '4' }).observe(
+		document, { childList: true, characterData: true, subtree: true })`)
+	n.openFile(b, matchView)
 	b.until("the mark", certifiedMark)
 	at := b.status("frontend")
 	for _, l := range n.proxies {
@@ -96,13 +102,37 @@ func TestAWrittenPageAsksAnotherFrontendAndNamesWhoseProofDoesNotVerify(t *testi
 		}
 	}
 	s.Post(play(match, "GAU", 3))
-	b.until("the lie", boardScore+` === '4'`)
+	b.until("the lie", `window.lied`)
 	b.until("who lies", warns(at+" gave what does not verify"))
 	b.until("the truth", boardScore+` === '3' && `+certifiedMark)
 	b.until("why", warns(at+" did not send what is certified"))
 	b.until("another frontend", isLive+` && document.querySelector('[data-of=frontend]').textContent !== '`+at+`'`)
 	s.Post(play(match, "ROM", 1))
 	b.until("what comes from there", `document.querySelectorAll('.board-score')[1].textContent === '1' && `+certifiedMark)
+}
+
+// What is certified is then what the page showed before, and stays so.
+func TestAWrittenPageLeavesAFrontendWhoseNewAnswerIsNeverCertified(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3)
+	s.Post(defineMatch(match)...)
+	s.Post(play(match, "GAU", 3))
+	n := newNotarized(t, s, "scores/"+match, "medals/OG50BC")
+	b := n.openFile(newTab(t, desktop, nil), matchView)
+	b.until("the mark", boardScore+` === '3' && `+certifiedMark)
+	n.keep("scores/" + match)
+	s.Post(play(match, "GAU", 1))
+	b.until("what is not certified", boardScore+` === '4'`)
+	for medal, deadline := 1, time.Now().Add(within); ; medal++ {
+		if left, _ := b.becomesTrue(2*time.Second, warns("did not send what is certified")); left {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the page has not left a frontend whose answer is never certified")
+		}
+		s.Post(fmt.Sprintf(`{"type":"medal.award","contest_id":"OG50BC/JUD","data":{"award_id":"%d","medal":"GOLD",`+
+			`"organisation":"GAU"}}`, medal)) // there are certificates
+	}
 }
 
 func TestAPageWithoutEd25519SaysSoOnceAndShowsScores(t *testing.T) {

@@ -29,8 +29,7 @@ func TestVoidedMarkIsCorrectedOnTheLeaderboardAndInTheTimeline(t *testing.T) {
 	b.until("the badge of the contest", `document.querySelector('.headline .badge.corrected')`)
 	b.until("the voided event", corrected(".timeline tr.voided", "1:39"))
 	b.until("the correction", corrected(".timeline tr.event-void", "it was another sandal"))
-	b.until("the announcement",
-		`document.getElementById('said').textContent.includes('Corrected: it was another sandal')`)
+	b.until("the announcement", hasAnnounced("Corrected: it was another sandal"))
 	if eval[bool](b, `Boolean(document.querySelector('.ranking tbody tr:first-child .badge.corrected'))`) {
 		t.Error("a row without a correction has the badge")
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"testing"
 )
 
@@ -21,7 +20,7 @@ func TestADecisionNamesTheWinnerOnThePage(t *testing.T) {
 	b.until("how it was decided", `document.querySelector('.decision').textContent.trim() === 'by retirement'`)
 	b.until("the score as it was", boardScores+` === '1:0'`)
 	b.until("the event", `document.querySelector('.timeline').innerText.includes('Rome wins')`)
-	b.until("the announcement", `document.getElementById('said').textContent.includes('Rome wins by retirement')`)
+	b.until("the announcement", hasAnnounced("Rome wins by retirement"))
 	b.do(`location.hash = '#/'`)
 	b.until("the list", `document.querySelector('.contests .winner').textContent.includes('Rome') &&
 		document.querySelector('.contests .decision').textContent.trim() === 'by retirement'`)
@@ -40,14 +39,11 @@ func TestADecisionIsAnnouncedWithTheEndAlsoIfNobodyHasWon(t *testing.T) {
 	s.Post(defineMatch(match)...)
 	s.Post(play(match, "GAU", 1))
 	b := newTab(t, desktop, nil).open(s.URL(0) + matchView).live()
-	announced := func(text string) string {
-		return fmt.Sprintf(`document.getElementById('said').textContent.includes(%q)`, text)
-	}
 	s.Post(`{"type":"contest.decide","contest_id":"`+match+`","data":{"decision":"ABANDONED"}}`,
 		`{"type":"contest.status","contest_id":"`+match+`","data":{"schedule_status":"FINISHED"}}`)
-	b.until("the end and the decision", announced("finished. abandoned. Gaul 1, Rome 0."))
+	b.until("the end and the decision", hasAnnounced("finished. abandoned. Gaul 1, Rome 0."))
 	s.Post(`{"type":"contest.decide","contest_id":"` + match + `","data":{}}`)
-	b.until("that it is taken back", announced("decision taken back. Gaul wins."))
+	b.until("that it is taken back", hasAnnounced("decision taken back. Gaul wins."))
 }
 
 func TestTheReasonOfAStatusOrDecisionIsShownAndIsNoCorrection(t *testing.T) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,9 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"laurel/internal/testgroup"
+	"laurel/score"
 )
 
 func TestPageMovesToAnotherFrontendAndReturnsHome(t *testing.T) {
@@ -23,8 +28,15 @@ func TestPageMovesToAnotherFrontendAndReturnsHome(t *testing.T) {
 		t.Fatalf("home %q, served by %q", home, b.status("frontend"))
 	}
 	at := int(home[1] - '1')
+	s.Inject(func(_ *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
+		if r.URL.Path == "/v1/watch" {
+			return testgroup.Unavailable
+		}
+		return testgroup.None
+	})
 	s.Kill(at)
 	s.Post(play(match, "GAU", 4)) // the page has no stream now
+	s.Inject(nil)
 	b.until("another frontend", isLive+` && document.querySelector('[data-of=frontend]').textContent !== '`+home+`'`)
 	b.until("the change meanwhile", inList(match, 1)+` === '4'`)
 	if n := eval[int](b, `window.flashes`); n != 0 {
@@ -42,6 +54,47 @@ func TestPageMovesToAnotherFrontendAndReturnsHome(t *testing.T) {
 	eventually(t, "one stream in all", func() bool { return s.Watchers(0)+s.Watchers(1)+s.Watchers(2) == 1 })
 }
 
+// The page's clock goes on for an hour between the beginning of the stream and its first change.
+func TestChangesBeforeTheFirstHeartbeatOfAStreamDoNotFlash(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	b := newTab(t, desktop, nil)
+	b.before(countFlashes + puppet + `;
+		window.later = 0
+		const now = Date.now.bind(Date)
+		Date.now = () => now() + window.later`)
+	b.open(s.URL(0))
+	b.until("the stream", `window.puppet`)
+	b.do(`new Promise((r) => setTimeout(r))`) // it is open
+	b.do(`window.later = 3600_000`)
+	points := 0
+	change := func(before string) {
+		points++
+		b.do(fmt.Sprintf(`{
+			%s
+			const r = structuredClone(JSON.parse(document.getElementById('served').textContent).scores[0])
+			r.competitors[0].result = %d
+			r.revision += %[2]d
+			window.puppet.say('score', r)
+		}`, before, points))
+		b.until("the change", fmt.Sprintf(`%s === '%d'`, inList(match, 1), points))
+	}
+	change("")
+	if !eval[bool](b, `window.flashes === 0 && !document.querySelector('.flash-a, .flash-b')`) {
+		t.Error("a change from before the heartbeat flashes")
+	}
+	flashes := false
+	for !flashes && points < 5 { // one that is rendered together with a resync does not flash
+		// Each time, for the page opens another stream after 12 s without a message.
+		change(`window.puppet.say('heartbeat', {revision: 2, epoch: 7, mode: 'push', frontend: 'f1'})`)
+		flashes = b.flashesSoon()
+	}
+	if !flashes {
+		t.Error("no change after the heartbeat flashes")
+	}
+}
+
 func TestPageSaysSinceWhenItIsStale(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 2)
@@ -51,7 +104,7 @@ func TestPageSaysSinceWhenItIsStale(t *testing.T) {
 	s.Kill(1)
 	b.until("that the page is stale", `/^Stale since \d\d:\d\d . (reconnecting in \d+\ss|connecting)/.test(
 		document.querySelector('.strip .phase').innerText)`)
-	b.until("the announcement", `document.getElementById('said').textContent.includes('No frontend can be reached')`)
+	b.until("the announcement", hasAnnounced("No frontend can be reached"))
 	if !eval[bool](b, inList(match, 1)+` === '0'`) {
 		t.Error("the old scores are not shown")
 	}
@@ -73,10 +126,8 @@ func TestPageLeavesASilentFrontend(t *testing.T) {
 	home := b.status("home")
 	b.do(`window.mute()`)
 	s.Post(play(match, "GAU", 1))
-	b.untilWithin(12*time.Second+within, "the change from the other frontend", inList(match, 1)+` === '1'`)
-	if got := b.status("frontend"); got == home {
-		t.Errorf("%s still serves", got)
-	}
+	b.untilWithin(12*time.Second+within, "the change from the other frontend", inList(match, 1)+` === '1' &&
+		document.querySelector('[data-of=frontend]').textContent !== '`+home+`'`)
 }
 
 // mutable has window.mute drop all further events of the frontend that serves the stream.
@@ -94,13 +145,15 @@ const mutable = `{
 	}
 }`
 
-// countSteals counts in window.steals how often the page takes the stream from a silent tab.
-const countSteals = `window.steals = 0
+// stealsNothing has the page never take the stream from a tab that is silent, as one on a busy
+// machine may be: it gets the stream only when that tab releases it.
+const stealsNothing = `{
 	const request = navigator.locks.request.bind(navigator.locks)
 	navigator.locks.request = (name, options, callback) => {
-		if (options?.steal) window.steals++
+		if (options?.steal) return new Promise(() => {})
 		return callback ? request(name, options, callback) : request(name, options)
-	};`
+	}
+}`
 
 func TestTabsShareOneStreamAndPassItOn(t *testing.T) {
 	t.Parallel()
@@ -108,21 +161,16 @@ func TestTabsShareOneStreamAndPassItOn(t *testing.T) {
 	s.Post(defineMatch(match)...)
 	first := newTab(t, desktop, nil).open(s.URL(0)).live()
 	second := newTab(t, phone, first)
-	second.before(countSteals)
+	second.before(stealsNothing)
 	second.open(s.URL(0) + matchView).live()
 	s.Post(play(match, "GAU", 2))
 	first.until("Gaul's 2", inList(match, 1)+` === '2'`)
 	second.until("Gaul's 2 in the second tab", `document.querySelector('.board-score').textContent === '2'`)
-	if n := s.Watchers(0); n != 1 {
-		t.Fatalf("got %d streams for two tabs", n)
-	}
+	eventually(t, "one stream for two tabs", func() bool { return s.Watchers(0) == 1 })
 	first.run(chromedp.Navigate("about:blank"))
 	s.Post(play(match, "GAU", 1))
 	second.until("Gaul's 3 in the second tab", `document.querySelector('.board-score').textContent === '3'`)
 	eventually(t, "one stream", func() bool { return s.Watchers(0) == 1 })
-	if n := eval[int](second, `window.steals`); n != 0 {
-		t.Errorf("the second tab took over by its timeout, not because the first released the lock")
-	}
 }
 
 func TestTabThatBecomesVisibleIsUpToDateWithoutFlashing(t *testing.T) {

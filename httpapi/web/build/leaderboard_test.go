@@ -75,12 +75,18 @@ func TestNewMarkMovesItsRowOnly(t *testing.T) {
 	b.open(s.URL(0) + raceView).live()
 	b.until("the first ten", order+` === '1,2,3,4,5,6,7,8,9,10'`)
 	b.until("the window in the stream", streamed)
-	s.Post(setMark(race, "finish", "12", "101.5"))
-	b.until("12 in second place", order+` === '1,12,2,3,4,5,6,7,8,9'`)
-	b.until("one flash", `window.flashes === 1`)
+	// On a busy machine it may take another mark, as in TestChangeFlashesOnce.
+	marks := 0
+	for more := true; more && marks < 5; more = !b.flashesSoon() {
+		marks++
+		s.Post(setMark(race, "finish", "12", fmt.Sprintf("101.%d", 10-marks)))
+		b.until("12 in second place", order+` === '1,12,2,3,4,5,6,7,8,9' && `+
+			row("12")+fmt.Sprintf(`.includes('1:41.%d')`, 10-marks))
+	}
+	b.until("a flash", `window.flashes > 0`)
 	b.until("the end of the flash", `!document.querySelector('.ranking .flash-a, .ranking .flash-b')`)
-	if n := eval[int](b, `window.flashes`); n != 1 {
-		t.Errorf("got %d flashes for one moved row", n)
+	if n := eval[int](b, `window.flashes`); n > marks {
+		t.Errorf("got %d flashes for a row that %d marks moved", n, marks)
 	}
 	b.do(`[...document.querySelectorAll('.ranking .name')].find((e) => e.textContent === '8').focus()`)
 	s.Post(setMark(race, "finish", "8", "100"))
@@ -142,7 +148,7 @@ func TestFoundBibIsShownAmongItsNeighboursAndFollowed(t *testing.T) {
 	s.Post(setMark(race, "finish", "61", "100"))
 	b.until("50 with the same neighbours, one rank lower", order+` === '45,46,47,48,49,50,51,52,53,54,55' &&
 		document.querySelector('.following').innerText.includes('50 is 51 of 61')`)
-	b.until("the announcement", `document.getElementById('said').textContent.includes('50: rank 51')`)
+	b.until("the announcement", hasAnnounced("50: rank 51"))
 	other := newTab(t, desktop, nil).open(address).live()
 	other.until("the same from the URL", order+` === '45,46,47,48,49,50,51,52,53,54,55'`)
 	other.do(clickMore("around"))
@@ -192,10 +198,8 @@ func TestThousandRowsScrollWithBoundedNodes(t *testing.T) {
 	b.do(`document.querySelector('.rows').scrollTo(0, 0)`)
 	b.until("the first again", row("1")+`?.startsWith('1 1 ')`)
 	s.Post(setMark(race, "finish", "500", "100"), setMark(race, "finish", "30", "131.5"))
-	b.until("a mark outside the window", row("30")+` === '32 30 GAU · M 2:11.5 +31.5'`)
-	if !eval[bool](b, row("500")+`.startsWith('1 500 ')`) {
-		t.Error("the leader is not in the first row")
-	}
+	b.until("a mark outside the window, and the leader in the first row",
+		row("30")+` === '32 30 GAU · M 2:11.5 +31.5' && `+row("500")+`.startsWith('1 500 ')`)
 }
 
 func TestChosenSplitAndCategoryAreKeptInTheURL(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -30,8 +31,9 @@ type notarized struct {
 	proxies []*liar
 	keys    []string          // that are certified
 	bodies  map[string]string // that are certified
-	mu      sync.Mutex
-	stopped bool // nothing is certified any longer
+	mu      sync.Mutex        // held while a round is certified, so that stop and keep hold for the next one
+	stopped bool              // nothing is certified any longer
+	kept    string            // the key of which nothing new is certified
 }
 
 // liar is a proxy before a frontend.
@@ -103,50 +105,68 @@ func (n *notarized) run() {
 	}()
 }
 
+// certify certifies what has changed, unless certificates have stopped.
 func (n *notarized) certify() {
-	if n.isStopped() {
-		return
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.stopped {
+		n.certifyLocked()
 	}
+}
+
+// certifyLocked reports whether the group has answered. n.mu must be held.
+func (n *notarized) certifyLocked() bool {
 	changed := map[string]string{}
 	for _, key := range n.keys {
+		if n.kept == key {
+			continue
+		}
 		answer, err := http.Get(n.site.URL(0) + "/v1/" + key)
 		if err != nil {
-			return
+			return false
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		if err != nil || answer.StatusCode != http.StatusOK {
-			return
+			return false
 		}
 		if n.bodies[key] != string(body) {
-			changed[key], n.bodies[key] = string(body), string(body)
+			changed[key] = string(body)
 		}
 	}
 	if len(changed) > 0 {
+		maps.Copy(n.bodies, changed)
 		n.Certify(changed)
 	}
+	return true
 }
 
-func (n *notarized) isStopped() bool {
+// keep has nothing new certified of a key, as if the frontends had applied something else.
+func (n *notarized) keep(key string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.stopped
+	n.kept = key
 }
 
 // stop ends certificates, or lets them go on.
 func (n *notarized) stop(stopped bool) {
+	n.t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.stopped = stopped; stopped {
 		n.SkewClocks(-time.Hour) // nobody signs an earlier time
-	} else {
-		n.SkewClocks(0)
+		return
 	}
+	// No page is given a new certificate of what the group answered before they stopped.
+	n.SkewClocks(0)
+	eventually(n.t, "what has changed is certified", n.certifyLocked)
 }
 
 func (n *notarized) serveProof(l *liar, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
+	n.mu.Lock()
 	body, proof, err := n.Prove(r.Context(), strings.TrimPrefix(r.URL.Path, "/v1/proof/"))
+	n.mu.Unlock()
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

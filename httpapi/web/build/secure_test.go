@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/internal/frontend"
+	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -86,7 +88,12 @@ func (s *secureSite) start(i int) {
 	}
 	options := frontend.Options{HTTP: f.http, Member: o}
 	options.API.Limits.LateDelay = time.Hour // a busy machine refuses nothing
-	running, err := frontend.Start(options)
+	var running *frontend.Frontend
+	var err error
+	eventually(s.t, f.id+" starts", func() bool { // for a moment another process may have its port
+		running, err = frontend.Start(options)
+		return !errors.Is(err, syscall.EADDRINUSE)
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -110,7 +117,12 @@ func (s *secureSite) change(c access.Change) {
 	c.At, c.By = time.Now().UTC(), "test"
 	eventually(s.t, "the change is made", func() bool {
 		for _, f := range s.frontends {
-			if f.running != nil && f.running.Member().ChangeAccess(s.t.Context(), c) == nil {
+			if f.running == nil {
+				continue
+			}
+			err := f.running.Member().ChangeAccess(s.t.Context(), c)
+			// What is revoked already was revoked by a try of which nobody has heard the outcome.
+			if err == nil || c.Revoke != "" && score.CodeOf(err) == score.StatusConflict {
 				return true
 			}
 		}
@@ -175,23 +187,31 @@ func (s *secureSite) get(i int, path string) *http.Response {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+s.operator.Text())
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		s.t.Fatalf("GET %s at %s: %s", path, s.frontends[i].id, answer.Status)
-	}
+	var answer *http.Response
+	eventually(s.t, "GET "+path+" at "+s.frontends[i].id, func() bool {
+		if answer, err = http.DefaultClient.Do(r); err != nil {
+			return false
+		}
+		if answer.StatusCode == http.StatusOK {
+			return true
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusServiceUnavailable { // it has no lease for a moment
+			s.t.Fatalf("GET %s at %s: %s", path, s.frontends[i].id, answer.Status)
+		}
+		return false
+	})
 	return answer
 }
 
-// enroll gets a certificate with a join token, also if the group has no master for a moment.
+// enroll gets a certificate with a join token, also if the group has no master for a moment,
+// or does not answer in time.
 func (s *secureSite) enroll(o pki.Options) (identity *pki.Identity, err error) {
 	s.t.Helper()
 	eventually(s.t, "a certificate for "+o.Member, func() bool {
 		identity, err = s.tryEnroll(o)
-		var refused *pki.EnrollError
-		return !errors.As(err, &refused) || !refused.Temporary()
+		refused, answered := errors.AsType[*pki.EnrollError](err)
+		return err == nil || answered && refused.Status != 0 && !refused.Temporary()
 	})
 	return identity, err
 }
@@ -221,7 +241,7 @@ func (s *secureSite) tryEnroll(o pki.Options) (*pki.Identity, error) {
 // Post posts events, each a line of JSON, by any frontend.
 func (s *secureSite) Post(events ...string) {
 	s.t.Helper()
-	body := "[" + strings.Join(events, ",") + "]"
+	body := arrayOf(events)
 	eventually(s.t, "the post is accepted", func() bool {
 		for i, f := range s.frontends {
 			if f.running != nil {

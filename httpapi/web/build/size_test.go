@@ -76,6 +76,36 @@ func TestThePageWorksWithMoreContestsThanItTakes(t *testing.T) {
 	b.until("that nothing is found", `document.body.innerText.includes('Nothing is called curling here.')`)
 }
 
+// deaf has the page's requests of a path fail, and counts them; heard ends that.
+const (
+	deaf = `{
+		const real = window.fetch
+		window.refused = 0
+		window.fetch = (url, o) => url.includes('%s') ? (window.refused++, Promise.reject(new Error('no answer'))) : real(url, o)
+		window.heard = () => { window.fetch = real }
+	}`
+	heard = `window.heard()`
+)
+
+func TestThePageAsksAgainWhenNoFrontendAnswers(t *testing.T) {
+	s := newBigSite(t, 1)
+	n := size()
+	b := newTab(t, desktop, nil).open(s.URL(0)).live()
+	b.do(fmt.Sprintf(deaf, "find="))
+	b.do(`{ const find = document.getElementById('find'); find.value = 'match ` + fmt.Sprint(n-500) + `'; find.dispatchEvent(new Event('input')) }`)
+	b.until("a second try", `window.refused > 1`)
+	b.until("that it searches", `document.body.innerText.includes('Searching') && !document.body.innerText.includes('Nothing is called')`)
+	b.do(heard)
+	b.until("the contest that is searched", inListLink(bigMatch(n-500)))
+
+	b.do(fmt.Sprintf(deaf, "/timeline/"))
+	b.do(`location.hash = '#/contest/` + bigMatch(n-1) + `'`)
+	b.until("a second try", `window.refused > 1`)
+	b.until("that it loads", `document.body.innerText.includes('Loading events.')`)
+	b.do(heard)
+	b.until("the events", `!document.body.innerText.includes('Loading events.') && document.querySelector('.timeline')`)
+}
+
 // inListLink is true when the list has a contest.
 func inListLink(contest string) string {
 	return fmt.Sprintf(`document.querySelector('a[href="#/contest/%s"]')`, contest)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,12 +170,31 @@ func proofOf(t testing.TB, g *testwitness.Group, key string) proofCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := proofCase{Name: key, Policy: policyText(t, g), Key: key, Proof: p.String(), Now: time.Now().UnixMilli()}
+	made := proofCase{Name: key, Policy: policyText(t, g), Key: key, Proof: p.String(), Now: certifiedAt(t, p.Note)}
 	if body != nil {
 		text := string(body)
 		made.Body = &text
 	}
 	return made
+}
+
+// certifiedAt returns when a quorum had signed a certificate, in milliseconds since 1970. By its
+// own clock a test that is held up would be a reader who comes too late.
+func certifiedAt(t testing.TB, certificate []byte) int64 {
+	t.Helper()
+	var times []int64
+	for line := range strings.Lines(string(certificate)) {
+		name, signature, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "\u2014 "), " ")
+		b, err := base64.StdEncoding.DecodeString(signature)
+		if err == nil && strings.HasPrefix(name, "f") && len(b) > 12 {
+			times = append(times, int64(binary.BigEndian.Uint64(b[4:])))
+		}
+	}
+	if len(times) < 3 {
+		t.Fatalf("%d frontends have signed\n%s", len(times), certificate)
+	}
+	slices.Sort(times)
+	return 1000 * times[len(times)-3]
 }
 
 func TestThePageAcceptsEachAnswerAndEachAbsence(t *testing.T) {
