@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +16,7 @@ import (
 	"laurel/client"
 	"laurel/cluster"
 	"laurel/cmd/laurel/operator"
+	"laurel/cmd/laurel/recovery"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/score"
@@ -231,7 +229,7 @@ func checkVoterDir(dir string) error {
 	if dir == "" {
 		return cli.Usagef("--data is missing; want the data directory of a frontend with a vote")
 	}
-	holder, err := pki.ReadHolder(filepath.Join(dir, trustDir))
+	holder, err := pki.ReadHolder(pki.DirIn(dir))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return cli.Usagef("--data is %q, which has no certificate; want the data directory of a frontend with a vote "+
@@ -246,14 +244,7 @@ func checkVoterDir(dir string) error {
 		return cli.Usagef("--data is %q, whose frontend does not start again; use the directory of another one: %w",
 			dir, err)
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
-		return cli.Usagef("--data is %q, which belongs to the user %d; run this as that user", dir, owner.Uid)
-	}
-	return nil
+	return recovery.CheckOwner(dir)
 }
 
 // tokenID returns the id of the token with a text, or the text if it is that of no token.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"laurel/internal/cli"
@@ -76,17 +77,17 @@ func TestTheTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	heard := ""
+	var heard atomic.Value // a string; a request that is answered late is sent a second time
 	listen := func(w http.ResponseWriter, r *http.Request) {
-		heard = r.Header.Get("Authorization")
+		heard.Store(r.Header.Get("Authorization"))
 		fmt.Fprint(w, "{}")
 	}
 	for _, args := range [][]string{{"access", "--token", token.Text()}, {"access", "--token", "@" + file},
 		{"access"}} {
 		t.Setenv("LAUREL_TOKEN", token.Text())
-		heard = ""
-		if code, _, errs, _ := run(t, listen, args...); code != cli.ExitOK || heard != "Bearer "+token.Text() {
-			t.Errorf("%q: exit code %d (%s), told %q", args, code, errs, heard)
+		heard.Store("")
+		if code, _, errs, _ := run(t, listen, args...); code != cli.ExitOK || heard.Load() != "Bearer "+token.Text() {
+			t.Errorf("%q: exit code %d (%s), told %q", args, code, errs, heard.Load())
 		}
 	}
 	t.Setenv("LAUREL_TOKEN", "")

@@ -80,7 +80,7 @@ func TestWithoutACertificateNothingIsPrinted(t *testing.T) {
 		"a row":         {g.ServeHTTP, "medals A GAU --verify", cli.ExitUsage, "--verify=now"},
 		"a misspelling": {g.ServeHTTP, "scores A/1 --verify=not", cli.ExitUsage, "--verify"},
 	} {
-		code, out, errs, _ := run(t, c.answer, append(strings.Fields(c.line), "--patience", "100ms")...)
+		code, out, errs, _ := runUntilAskedAgain(t, c.answer, strings.Fields(c.line)...)
 		if code != c.code || out != "" || !strings.Contains(errs, c.told) {
 			t.Errorf("%s: exit code %d\n%s%s", what, code, out, errs)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"laurel/client"
 	"laurel/cmd/laurel/operator"
+	"laurel/cmd/laurel/recovery"
 	"laurel/internal/address"
 	"laurel/internal/cli"
 	"laurel/score"
@@ -27,7 +28,8 @@ func newClusterCommand() *cobra.Command {
 		Short: "Show and change the group of frontends",
 	}
 	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newSettingsCommand(), newSetCommand(),
-		newTransferCommand(), newTokenCommand(), newAuthorityCommand())
+		newFormatCommand(), newTransferCommand(), newDrainCommand(), newTokenCommand(), newAuthorityCommand(),
+		newAutopilotCommand(), recovery.NewCommand())
 	return c
 }
 
@@ -47,6 +49,9 @@ its lease, and these revisions:
   PUSHED    its memory has every change up to this revision
   RELEASED  its readers see every change up to this revision
   REVISION  its database has applied every event up to this revision
+
+The first line has the number of voters that may be lost while the group goes on. A frontend is HEALTHY while it
+answers, follows the master and has its log.
 
 A frontend without a lease (-) asks the master for each answer. In pull mode no frontend has a lease.
 In a sworn group a line below says which frontends the asked one has put out, and why.
@@ -215,7 +220,11 @@ func newSettingsCommand() *cobra.Command {
                acknowledges the post. No answer is ever stale, and a frontend that hangs delays posts for
                a moment.
                pull: each frontend polls the master for the answers that it holds, the more often the more
-               they are read. Posts wait for no frontend, and the header Age says how old an answer can be.
+               they are read. Posts wait for no frontend, and the header Age bounds the age of an answer.
+  clean_up_after, min_voters, stabilize
+               how dead frontends are removed; see laurel cluster autopilot
+  format       the format of log and snapshots; see laurel cluster format
+  format_hold  true: the format is not raised
   incarnation  names the store's revisions; the ids of watchers begin with it
   lineage      names the store; signatures name it
   private      true: scores are shown only to callers with a reader's token
@@ -224,50 +233,6 @@ func newSettingsCommand() *cobra.Command {
   laurel cluster settings --json`,
 		Args: cobra.NoArgs,
 	}, func([]string) (string, url.Values, error) { return "/v1/cluster/settings", nil, nil }, "")
-}
-
-func newSetCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "set NAME=VALUE...",
-		Short: "Change settings of the group",
-		Long: `Changes settings, one after the other, and stops at the first that the group refuses. Each change is a
-line in the audit trail. laurel cluster settings explains the settings.
-
-When a switch to cache_mode=pull is confirmed, no frontend answers in push mode. With private=true, each
-frontend ends the watchers that have no reader's token.`,
-		Example: `  laurel cluster set private=true
-  laurel cluster set cache_mode=pull --to http://127.0.0.1:8002`,
-		Args: cobra.MinimumNArgs(1),
-	}
-	return operator.Command(c, func(cmd *cobra.Command, args []string, c *client.Client, k *operator.Key) error {
-		var wanted []access.Setting
-		for _, arg := range args {
-			name, value, ok := strings.Cut(arg, "=")
-			if !ok || name == "" {
-				return cli.Usagef("got %q; want NAME=VALUE, such as private=true", arg)
-			}
-			wanted = append(wanted, access.Setting{Name: name, Value: value})
-		}
-		before, err := c.Settings(cmd.Context())
-		if err != nil {
-			return err
-		}
-		set := func(ctx context.Context, s access.Setting) error { return c.ChangeSetting(ctx, s.Name, s.Value) }
-		if k.Given() {
-			set = func(ctx context.Context, s access.Setting) error { return k.Change(ctx, c, access.Change{Setting: &s}) }
-		}
-		for _, s := range wanted {
-			if err := set(cmd.Context(), s); err != nil {
-				return fmt.Errorf("change %s: %w", s.Name, err)
-			}
-			already := ""
-			if slices.Contains(before, s) {
-				already = " already"
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is %s%s\n", s.Name, s.Value, already)
-		}
-		return nil
-	})
 }
 
 func newTransferCommand() *cobra.Command {
@@ -307,9 +272,13 @@ The certificate of a frontend has the address at which the master reaches it, an
 --host, so use that for the names by which clients reach it. With --nonvoter the frontend gets no vote:
 start it with --nonvoter, too.
 
+With --replace it is for a frontend that takes the place of a dead one, with an empty data directory: start it with
+the id of the dead one and --replace, too. A frontend that answers is never replaced.
+
 Keep it secret: everybody who has it can add a frontend to the group.`,
 		Example: `  laurel cluster token
   laurel cluster token --ttl 10m --uses 2
+  laurel cluster token --replace f3
   laurel cluster token --nonvoter --host scores.example.org,10.0.0.9`,
 		Args: cobra.NoArgs,
 	}
@@ -317,13 +286,15 @@ Keep it secret: everybody who has it can add a frontend to the group.`,
 	var uses int
 	var terms access.Terms
 	c.Flags().BoolVar(&terms.Nonvoter, "nonvoter", false, "admit frontends without a vote only")
+	c.Flags().StringVar(&terms.Replace, "replace", "",
+		"`ID` of a dead frontend: admit only one with this id and --replace, in its place")
 	c.Flags().StringSliceVar(&terms.Hosts, "host", nil,
 		"`NAMES` or addresses, separated by commas, that their certificates may have, too")
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
 	flags := c.Flags()
 	return operator.Command(c, func(cmd *cobra.Command, _ []string, c *client.Client, k *operator.Key) error {
-		if err := notEmpty(flags, "host"); err != nil {
+		if err := notEmpty(flags, "host", "replace"); err != nil {
 			return err
 		}
 		make := c.NewJoinToken

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unicode"
 
@@ -25,6 +27,30 @@ const aGroup = `{"master":"f1","frontends":[{"id":"f1","url":%q,"peer":"p:1","vo
 // run runs laurel against a frontend that answers with answer, and returns the requests
 // that it got. {url} in args stands for its URL.
 func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, errs string, asked []string) {
+	t.Helper()
+	return runIn(t.Context(), t, answer, args...)
+}
+
+// runUntilAskedAgain is run, until the frontend is asked a second time: what it has answered was
+// refused, or lost. The command ends as if its patience had passed.
+func runUntilAskedAgain(
+	t *testing.T, answer http.HandlerFunc, args ...string,
+) (code int, out, errs string, asked []string) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var times atomic.Int32
+	return runIn(ctx, t, func(w http.ResponseWriter, r *http.Request) {
+		if times.Add(1) > 1 {
+			cancel(context.DeadlineExceeded)
+		}
+		answer(w, r)
+	}, args...)
+}
+
+func runIn(
+	ctx context.Context, t *testing.T, answer http.HandlerFunc, args ...string,
+) (code int, out, errs string, asked []string) {
 	t.Helper()
 	var mu sync.Mutex
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +76,8 @@ func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, 
 	c.SetArgs(args)
 	c.SetOut(&o)
 	c.SetErr(&e)
-	code = cli.Run(t.Context(), c)
+	code = cli.Run(ctx, c)
+	s.Close() // a request that the command has given up may only come now
 	return code, o.String(), e.String(), asked
 }
 
@@ -86,6 +113,8 @@ func TestCommandsSendTheRequestOfTheirArguments(t *testing.T) {
 		"cluster leave f3 --force":   "DELETE /v1/cluster/members/f3?force=true application/json",
 		"cluster transfer":           `POST /v1/cluster/transfer application/json {"to":""}`,
 		"cluster settings":           "GET /v1/cluster/settings text/plain",
+		"cluster drain f2":           `POST /v1/cluster/drain application/json {"id":"f2","undo":false}`,
+		"cluster drain f2 --undo":    `POST /v1/cluster/drain application/json {"id":"f2","undo":true}`,
 		"cluster transfer f2":        `POST /v1/cluster/transfer application/json {"to":"f2"}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2":               `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2 --voter=false": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":false,"instance":""}`,
@@ -149,6 +178,8 @@ func TestChangesThatChangeNothingSayThat(t *testing.T) {
 	for line, want := range map[string]string{
 		"cluster set private=true cache_mode=pull":                 "private is true already\ncache_mode is pull\n",
 		"cluster transfer f1":                                      "f1 is the master already\n",
+		"cluster drain f2":                                         "f2 is draining; stop it when it has no watchers in laurel cluster status\n",
+		"cluster drain f2 --undo":                                  "f2 is not draining any more\n",
 		"cluster transfer f2":                                      "leadership was transferred to f2\n",
 		"cluster join --id f1 --peer p:1 --url {url}":              "f1 was in the group already, ",
 		"cluster join --id f1 --peer p:1 --url {url}/":             "f1 was in the group already, ",
@@ -239,8 +270,8 @@ func TestAChangeWhoseAnswerIsLostIsNotReportedAsNotDone(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-	for _, line := range []string{"cluster leave f2 --patience 2s", "access revoke 1f0c --patience 2s"} {
-		code, out, errs, _ := run(t, lost, strings.Fields(line)...)
+	for _, line := range []string{"cluster leave f2", "access revoke 1f0c"} {
+		code, out, errs, _ := runUntilAskedAgain(t, lost, strings.Fields(line)...)
 		if code != cli.ExitFailed || out != "" || strings.Contains(errs, "was not") ||
 			!strings.Contains(errs, "outcome_unknown") {
 			t.Errorf("laurel %s: exit code %d, stdout %q, stderr %q", line, code, out, errs)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +37,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	_ = os.Setenv("LAUREL_PATIENCE", "2m") // of commands that are given none, for the machine may be busy
+	cli.AttemptTimeout = patience / 4      // a request that a busy machine answers late is one
 	os.Exit(m.Run())
 }
 
@@ -97,7 +97,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	group := localgroup.Options{RunDir: runDir, RestartAfter: 500 * time.Millisecond}
+	group := localgroup.Options{RunDir: runDir, RestartAfter: 500 * time.Millisecond, StartWithin: patience}
 	if err := setProgram(&group); err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +141,11 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("in the temporary directory there is still %v (%v)", left, err)
 	}
-	for _, u := range urls {
-		if _, err := http.Get(u[1] + "/livez"); err == nil {
-			t.Errorf("%s still answers", u[1])
-		}
+	// Their ports may be those of another group by now.
+	if list, err := pidfile.List(runDir); err != nil || len(list) > 0 {
+		t.Errorf("still running: %v (%v)", list, err)
 	}
-	for _, bad := range []string{"another answer", "refused", "no answer from f1 f2 f3"} {
+	for _, bad := range []string{"another answer", "refused"} { // on a busy machine none may answer in time
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("the demo printed %q:\n%s", bad, out)
 		}
@@ -245,10 +244,16 @@ func TestTheDemoPrintsThatClientsMovedAndCameHome(t *testing.T) {
 	if !strings.Contains(line, "--id "+id+" ") {
 		t.Errorf("laurel%s has killed %s", line, id)
 	}
-	_, end = out.await(t, `\*\* 10 clients moved from `+id+` to f\d(?: and f\d)? in \d+\.\d s\n`, end)
-	_, end = out.await(t, `clients .*`+id+` 0\b.*\n`, end)
-	_, end = out.await(t, `\*\* `+id+` is back`, end)
-	_, end = out.await(t, `\*\* 10 clients came home to `+id+` in \d+\.\d s\n`, end)
+	// On a busy machine they may have left before its death is noticed, or not within 10 s, or
+	// not before it is back.
+	const took = ` (?:in \d+\.\d s|at once)\n`
+	back := `\*\* ` + id + ` is back`
+	moved := `\*\* 10 clients moved from ` + id + ` to f\d(?: and f\d)?` + took
+	few := `\*\* (?:\d clients? moved from ` + id + ` to|\d+ of \d+ clients of ` + id + ` are elsewhere)`
+	out.await(t, moved+`|`+few+`|`+back, end)
+	out.await(t, `clients .*`+id+` 0\b.*\n|`+back, end)
+	_, end = out.await(t, back, end)
+	_, end = out.await(t, `\*\* (?:10 clients came home to `+id+took+`|\d+ of 10 clients of `+id+` are home again)`, end)
 	out.await(t, allHome, end)
 	if strings.ContainsRune(out.String(), '\x1b') {
 		t.Errorf("there are colours without a terminal:\n%s", out)

@@ -118,7 +118,7 @@ func TestAnAddressThatOthersCannotUseIsWrongUsage(t *testing.T) {
 		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit code %d, stderr %q; want %q", line, code, errs, want)
 		}
-		if _, err := os.Stat(filepath.Join(dir, trustDir)); err == nil {
+		if _, err := os.Stat(pki.DirIn(dir)); err == nil {
 			t.Errorf("%s: it has made a certificate", line)
 		}
 	}
@@ -215,7 +215,8 @@ func TestAFrontendThatIsStoppedBeforeItHasAGroupEndsInOrder(t *testing.T) {
 	token := pki.NewJoinToken(strings.Repeat("0", 64)).Text()
 	for what, args := range map[string][]string{
 		"while it looks for a group": {
-			"--bootstrap", "--http", "127.0.0.1:1", "--join", "http://127.0.0.1:1,http://127.0.0.1:2",
+			"--bootstrap-expect", "2", "--http", "127.0.0.1:0", "--join", "http://127.0.0.1:1,http://127.0.0.1:2",
+			"--join-token", token,
 		},
 		"while it asks for a certificate": {"--join", "https://127.0.0.1:2", "--join-token", token},
 	} {
@@ -251,6 +252,7 @@ func TestASettingOfAFrontendThatHasNoEffectIsWrongUsage(t *testing.T) {
 	for want, more := range map[string][]string{
 		"--join-token has no effect": {"--insecure", "--join", "http://127.0.0.1:2", "--join-token", "x"},
 		"--join is empty":            {"--bootstrap", "--join", ""},
+		"--replace has no effect":    {"--bootstrap", "--insecure", "--replace"},
 	} {
 		args := append([]string{"frontend", "--id", "f1", "--data", t.TempDir()}, more...)
 		if code, _, errs, _ := run(t, answers("{}"), args...); code != cli.ExitUsage || !strings.Contains(errs, want) {

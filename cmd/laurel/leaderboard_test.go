@@ -104,6 +104,7 @@ func TestALeaderboardOfAFrontendThatIsCutOffNeedsMaxStale(t *testing.T) {
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
 	last := all[2]
 	leaderboard(t, last, "")
+	awaitApplied(t, last, 3)
 	for _, f := range all[:2] {
 		f.Kill()
 	}

@@ -106,12 +106,12 @@ func defaultUpDir() (string, error) {
 
 // commandLine returns what to type to run this program with args and a run directory.
 func commandLine(args, runDir string) string {
-	program := shellQuote(os.Args[0])
+	program := textfmt.ShellWord(os.Args[0])
 	if strings.Contains(program, "go-build") {
 		program = "go run ./cmd/laurel" // the program in the build cache is removed when go run ends
 	}
 	if runDir != pidfile.DefaultDir() {
-		args += " --run-dir " + shellQuote(runDir)
+		args += " --run-dir " + textfmt.ShellWord(runDir)
 	}
 	return program + " " + args
 }
@@ -147,7 +147,7 @@ func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
 	}
 	up := "up"
 	if dir, err := defaultUpDir(); err != nil || dir != o.Dir {
-		up += " --data " + shellQuote(o.Dir)
+		up += " --data " + textfmt.ShellWord(o.Dir)
 	}
 	fmt.Fprintf(w, "The page:      %s/\n", first.URL())
 	fmt.Fprintf(w, "Kill one:      %s\n", killCommand(first.ID, o.RunDir))

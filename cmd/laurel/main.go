@@ -9,8 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"laurel/cmd/laurel/debugzip"
+	"laurel/cmd/laurel/doctor"
+	"laurel/cmd/laurel/export"
 	"laurel/cmd/laurel/operator"
 	"laurel/cmd/laurel/page"
+	"laurel/cmd/laurel/snapshot"
 	"laurel/internal/cli"
 )
 
@@ -29,8 +33,8 @@ twice.
 You can set flags by environment variables, too: the help of a command names them.
 
 Exit codes: 0 done; 1 refused, failed, or perhaps done (outcome_unknown); 2 wrong usage; 3 no frontend could be
-reached, and what was not reported as done was not sent, or nothing that can be verified. A frontend also ends with 4, 5, 6
-and 8: see laurel frontend --help.`,
+reached, and what was not reported as done was not sent, or nothing that can be verified. A frontend also ends with 4, 5, 6,
+8 and 9: see laurel frontend --help.`,
 		Example: `  laurel demo
   laurel frontend --id f1 --data /var/lib/laurel --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   laurel scores --competition OG50BC
@@ -40,8 +44,10 @@ and 8: see laurel frontend --help.`,
 	c.AddCommand(
 		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
 		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
-		newClusterCommand(), newAccessCommand(), newAuditCommand(), operator.NewCommand(), newRosterCommand(),
-		operator.NewPolicyCommand(), page.NewCommand(),
+		newClusterCommand(), newAuthorityCommands(), newAccessCommand(), newAuditCommand(),
+		operator.NewCommand(), newRosterCommand(),
+		operator.NewPolicyCommand(), page.NewCommand(), doctor.NewCommand(), debugzip.NewCommand(), export.NewCommand(),
+		snapshot.NewCommand(),
 		newClientCommand(), newVersionCommand(),
 	)
 	return c

@@ -51,14 +51,6 @@ func jsonFlag(c *cobra.Command) *bool {
 	return c.Flags().Bool("json", false, "print the frontend's JSON instead of a table")
 }
 
-func shellQuote(s string) string {
-	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/=+@%"
-	if s != "" && strings.Trim(s, safe) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 func newScoresCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "scores [CONTEST]",
@@ -88,7 +80,9 @@ func newScoresCommand() *cobra.Command {
 		if len(args) == 0 {
 			return client.ScorePath(""), client.ScoresQuery(f, page), nil
 		}
-		for _, name := range []string{"competition", "sport", "status", "competitor", "find", "section", "limit", "after"} {
+		for _, name := range []string{
+			"competition", "sport", "status", "competitor", "find", "section", "limit", "after",
+		} {
 			if flags.Changed(name) {
 				return "", nil, cli.Usagef("--%s selects from the list; it does not go with one contest", name)
 			}

@@ -15,7 +15,7 @@ import (
 func memberDir(t *testing.T, role pki.Role) string {
 	t.Helper()
 	dir := t.TempDir()
-	who := pki.Options{Dir: filepath.Join(dir, trustDir), Member: "f2@instance", Hosts: []string{"127.0.0.1"}}
+	who := pki.Options{Dir: pki.DirIn(dir), Member: "f2@instance", Hosts: []string{"127.0.0.1"}}
 	first, err := pki.Bootstrap(who)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestRecoverPrintsATokenAndLeavesNoSecret(t *testing.T) {
 
 func TestRecoverIsForTheDirectoryOfAVoterOnly(t *testing.T) {
 	damaged := memberDir(t, pki.Voter)
-	if err := os.WriteFile(filepath.Join(damaged, trustDir, "member.pem"), []byte("x"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(pki.DirIn(damaged), "member.pem"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ended := map[string]string{}

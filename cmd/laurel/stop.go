@@ -52,7 +52,7 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	flags := c.Flags()
 	flags.StringSliceVar(&s.ids, "id", nil, "only the process with this `ID`, or several separated by commas")
 	flags.VarP(&s.signal, "signal", "s", "name or number of a signal: TERM, KILL, INT, STOP, CONT ...")
-	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait until they have ended")
+	flags.DurationVar(&s.timeout, "timeout", stopTimeout, "how long to wait until they have ended")
 	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait until they have ended")
 	cli.NoEnvironment(flags)
 	s.signal = signalFlag(syscall.SIGTERM)
@@ -67,6 +67,10 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	}
 	return c
 }
+
+// stopTimeout is how long a command waits for processes to end. A frontend takes at most 11 s:
+// see closeLimit and drainLimit of package frontend.
+const stopTimeout = 15 * time.Second
 
 type stopRequest struct {
 	kind    string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,18 +23,17 @@ import (
 )
 
 const (
-	trustDir      = "trust"   // in the data directory
 	stableFile    = "raft.db" // in the data directory
 	enrollPause   = 500 * time.Millisecond
 	enrollTimeout = time.Minute
 	tokenHint     = "an operator makes a token with laurel cluster token"
 )
 
-// setIdentity sets the identity of the member, or checks that it needs none.
-func (f *frontendFlags) setIdentity(ctx context.Context) error {
+// checkDirectory checks that the data directory is for a group of the kind that the flags
+// name.
+func (f *frontendFlags) checkDirectory() error {
 	o := &f.Member
-	dir := filepath.Join(o.Dir, trustDir)
-	_, err := os.Stat(dir)
+	_, err := os.Stat(pki.DirIn(o.Dir))
 	secure := err == nil
 	if f.insecure {
 		return f.checkInsecure(secure)
@@ -45,6 +45,29 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 	if !secure && !o.Bootstrap && len(o.Join) == 0 {
 		return &cluster.EmptyError{Dir: o.Dir}
 	}
+	return nil
+}
+
+// readJoinToken reads the join token of --join-token from its file, if it is in one. A
+// frontend with a certificate does without.
+func (f *frontendFlags) readJoinToken() error {
+	token, err := cli.ReadSecret(f.joinToken, "a join token")
+	if err != nil {
+		if _, known := pki.ReadHolder(pki.DirIn(f.Member.Dir)); known != nil {
+			return cli.Usagef("--join-token: %w", err)
+		}
+		f.Member.Logger.Info("the join token cannot be read; it is needed only the first time", "err", err)
+	}
+	f.joinToken = token
+	return nil
+}
+
+// setIdentity sets the identity of the member of a secure group.
+func (f *frontendFlags) setIdentity(ctx context.Context) error {
+	o := &f.Member
+	if f.insecure {
+		return nil
+	}
 	member, err := cluster.ServerID(o.Dir, o.ID)
 	if err != nil {
 		return err
@@ -54,11 +77,12 @@ func (f *frontendFlags) setIdentity(ctx context.Context) error {
 			"peer", o.Peer)
 	}
 	o.Guarded = true
-	if err := f.swornOptions(); err != nil {
+	if err := errors.Join(f.swornOptions(), f.setFounding()); err != nil {
 		return err
 	}
 	o.Sworn.Founder = founderOf(f.joinToken)
-	o.Identity, err = f.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: f.hosts()})
+	p := pki.Options{Dir: pki.DirIn(o.Dir), Member: member, Hosts: f.hosts()}
+	o.Identity, err = f.identity(ctx, p)
 	return err
 }
 
@@ -75,13 +99,7 @@ func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Ident
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && f.Member.Bootstrap:
-		i, err := pki.Bootstrap(p)
-		if err == nil {
-			f.Member.Logger.Info("made the group's certificate authority; "+
-				"this directory has its only key until other voters have joined",
-				"dir", p.Dir, "authority", i.IssuedBy())
-		}
-		return i, err
+		return f.found(p)
 	case f.joinToken == "":
 		return nil, cli.Usagef("to join a group a frontend needs a --join-token; %s", tokenHint)
 	}
@@ -89,12 +107,19 @@ func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Ident
 	if err != nil {
 		return nil, cli.Usagef("--join-token: %w; %s", err, tokenHint)
 	}
-	return enroll(ctx, p, token, f.Member.Join, f.Member.Logger)
+	places, err := address.ParsePlaces(f.Member.Join)
+	if err != nil {
+		return nil, err
+	}
+	return requestCertificate(ctx, p, token, places, f.Member.Logger)
 }
 
-// enroll asks the frontends at urls in turn, until one issues or refuses a certificate.
-func enroll(
-	ctx context.Context, p pki.Options, token pki.JoinToken, urls []string, log *slog.Logger,
+var errNoAddress = errors.New("no address to join is known")
+
+// requestCertificate asks the frontends at some places in turn, until one issues or refuses a
+// certificate.
+func requestCertificate(
+	ctx context.Context, p pki.Options, token pki.JoinToken, places []address.Place, log *slog.Logger,
 ) (*pki.Identity, error) {
 	limited, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
@@ -104,7 +129,10 @@ func enroll(
 	}
 	logged := ""
 	for {
-		var last error
+		urls, last := address.URLs(limited, net.DefaultResolver, places)
+		if len(urls) == 0 {
+			last = cmp.Or(last, errNoAddress)
+		}
 		for _, url := range urls {
 			issued, err := pki.Enroll(limited, url, token, p, csr)
 			if err == nil {

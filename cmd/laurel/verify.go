@@ -124,8 +124,8 @@ func printConvicted(cmd *cobra.Command, policy *cli.Policy, file string) error {
 		return err
 	}
 	for _, name := range names {
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is convicted: it has signed two roots of round %d of the store %s\n",
-			name, head.Size, p.Store)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(),
+			"%s is convicted: it has signed two roots of round %d of the store %s\n", name, head.Size, p.Store)
 	}
 	return err
 }

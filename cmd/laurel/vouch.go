@@ -36,8 +36,9 @@ func addVerify(flags *pflag.FlagSet, how *string, usage string) {
 // verifiableCommand is readCommand for an answer that a sworn group can vouch for, or certify.
 func verifiableCommand(c *cobra.Command, ask readQuestion) *cobra.Command {
 	var how string
-	addVerify(c.Flags(), &how, "print only what a quorum of the frontends of --policy has signed: an answer that is certified, "+
-		"up to a second old, for a contest or a medal table; or with =`now` any answer, for which all frontends are asked")
+	addVerify(c.Flags(), &how, "print only what a quorum of the frontends of --policy has signed: "+
+		"an answer that is certified, up to a second old, for a contest or a medal table; "+
+		"or with =`now` any answer, for which all frontends are asked")
 	asJSON := jsonFlag(c)
 	cli.NoEnvironment(c.Flags())
 	to := cli.AddRequestTarget(c)

@@ -54,7 +54,8 @@ func TestWhatCannotBeVerifiedIsNotPrinted(t *testing.T) {
 		"a policy of a stranger":    {now.Add(time.Hour), another, cli.ExitUsage, "not signed", false},
 	} {
 		t.Setenv("LAUREL_POLICY", writePolicy(t, c.until))
-		code, out, errs, asked := run(t, answers(says), "scores", "A/1", "--verify=now", "--policy-key", c.key, "--patience", "100ms")
+		args := []string{"scores", "A/1", "--verify=now", "--policy-key", c.key}
+		code, out, errs, asked := runUntilAskedAgain(t, answers(says), args...)
 		if code != c.code || out != "" || !strings.Contains(errs, c.told) || (len(asked) > 0) != c.questions {
 			t.Errorf("%s: exit code %d, asked %q\n%s%s", what, code, asked, out, errs)
 		}

@@ -67,8 +67,8 @@ func (w *watchCommand) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&w.Part.Limit, "limit", 0, "leaderboards: number of rows; 0 is the frontend's default")
 	flags.StringVar(&w.home, "home", "", "`ID` of the preferred frontend (default the one with the least load)")
 	flags.BoolVar(&w.asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
-	addVerify(flags, &w.how, "show only values that a quorum of the frontends of --policy has certified, about half a second "+
-		"later, of contests and medal tables; tell when certificates stop")
+	addVerify(flags, &w.how, "show only values that a quorum of the frontends of --policy has certified, "+
+		"about half a second later, of contests and medal tables; tell when certificates stop")
 }
 
 func (w *watchCommand) run(cmd *cobra.Command, args []string) error {
@@ -108,7 +108,8 @@ func (w *watchCommand) check() error {
 	case w.how != "" && w.how != verifyCertificate:
 		return cli.Usagef("--verify is %q; want no value: a watch shows what is certified", w.how)
 	case w.how != "" && (w.all || w.Now || lists > 0):
-		return cli.Usagef("--verify is for contests that are named, and for --medals: nobody certifies that a list is whole")
+		return cli.Usagef("--verify is for contests that are named, and for --medals: " +
+			"nobody certifies that a list is whole")
 	}
 	return nil
 }

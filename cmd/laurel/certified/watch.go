@@ -211,7 +211,8 @@ func (w *Watch) stop(err error) {
 	if !w.stopped && time.Since(w.newest) > witness.MaxAge {
 		w.stopped = true
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		fmt.Fprintf(w.Notes, "certificates have stopped: what is shown is as of %s; %s\n", clock(w.newest), textfmt.OneLine(first))
+		fmt.Fprintf(w.Notes, "certificates have stopped: what is shown is as of %s; %s\n",
+			clock(w.newest), textfmt.OneLine(first))
 	}
 }
 

@@ -73,7 +73,7 @@ func show(t *testing.T) *shown {
 	}
 	t.Cleanup(c.Close)
 	s.Reader = verify.NewCertified(c, s.Policy, "")
-	s.Reader.Timeout = 300 * time.Millisecond
+	s.Reader.Timeout = time.Minute
 	s.Contests, s.Medals, s.Notes = []string{"A/1"}, []string{"A"}, &s.notes
 	return s
 }
@@ -177,6 +177,7 @@ func TestAFrontendThatKeepsUpdatesBackHidesNothing(t *testing.T) {
 
 func TestAWatchTellsWhenCertificatesStopAndGoOn(t *testing.T) {
 	s := show(t)
+	s.Reader.Timeout = witness.MaxAge // as that of the command
 	s.begin(t)
 	s.serves.Store(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -217,6 +218,7 @@ func TestAWatchEndsWithAFork(t *testing.T) {
 
 func TestAWatchWithoutACertificateEndsAtTheStart(t *testing.T) {
 	s := show(t)
+	s.Reader.Timeout = 300 * time.Millisecond
 	s.serves.Store(http.HandlerFunc(http.NotFound))
 	s.run(t)
 	if err := <-s.ended; !errors.As(err, new(*verify.UnverifiedError)) {

@@ -21,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/errgroup"
 
+	"laurel/cache"
 	"laurel/client"
 	"laurel/cmd/laurel/spectators"
 	"laurel/internal/localgroup"
@@ -42,6 +43,8 @@ const (
 	liePause = 15 * time.Second
 	// storyPoll is how often the story looks how things are.
 	storyPoll = 100 * time.Millisecond
+	// saysWithin is how long a frontend may take to answer for itself.
+	saysWithin = 10 * time.Second
 )
 
 // spyDemo is the demo of a sworn group whose master falls to a spy.
@@ -239,7 +242,8 @@ func (d *spyDemo) tell(ctx context.Context) error {
 	if !await(ctx, found) {
 		return nil
 	}
-	d.out.printlnIn(red, "\n  ** A Roman spy has got into %s, the master: in its memory Rome has %d more boars", master.ID, gift)
+	d.out.printlnIn(red, "\n  ** A Roman spy has got into %s, the master: in its memory Rome has %d more boars",
+		master.ID, gift)
 	// The frontend would otherwise find by itself that its state is another one.
 	err := d.order(ctx, master, spyOrder{Lie: "stay"})
 	if err == nil {
@@ -295,14 +299,23 @@ func (d *spyDemo) order(ctx context.Context, f localgroup.Frontend, o spyOrder) 
 	return nil
 }
 
-// says returns the score at a frontend.
+// says returns the score at a frontend. An answer that the frontend has from the master, because it
+// was late itself, is the master's word, and not taken.
 func (d *spyDemo) says(ctx context.Context, f localgroup.Frontend) (text string, ok bool) {
-	body, _, ok := f.Get(ctx, client.ScorePath(lied))
+	body, head, ok := f.Get(ctx, client.ScorePath(lied))
 	var r score.Record
-	if !ok || json.Unmarshal(body, &r) != nil {
+	if !ok || head.Get("Laurel-Cache") == cache.Forward || json.Unmarshal(body, &r) != nil {
 		return "", false
 	}
 	return d.out.matchScore(&r), true
+}
+
+// awaitSaid is says, and asks again for a while.
+func (d *spyDemo) awaitSaid(ctx context.Context, f localgroup.Frontend) (text string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, saysWithin)
+	defer cancel()
+	await(ctx, func() bool { text, ok = d.says(ctx, f); return ok })
+	return text, ok
 }
 
 // showLie shows what each frontend answers, once the corrupt one lies.
@@ -310,14 +323,14 @@ func (d *spyDemo) showLie(ctx context.Context, liar localgroup.Frontend) bool {
 	truth, ok := "", false
 	for _, f := range d.group.Frontends() {
 		if f.ID != liar.ID && !ok {
-			truth, ok = d.says(ctx, f)
+			truth, ok = d.awaitSaid(ctx, f)
 		}
 	}
 	if !await(ctx, func() bool { lie, ok := d.says(ctx, liar); return ok && lie != truth }) {
 		return false
 	}
 	for _, f := range d.group.Frontends() {
-		text, ok := d.says(ctx, f)
+		text, ok := d.awaitSaid(ctx, f)
 		switch {
 		case !ok:
 			text = "no answer"
@@ -365,7 +378,8 @@ func (d *spyDemo) showPutOut(ctx context.Context, liar localgroup.Frontend) bool
 			master = s.Master
 			for _, m := range s.Frontends {
 				if p := m.PutOut; m.ID == liar.ID && p != nil {
-					told = fmt.Sprintf("%s was put out at %s by %s: it %s", m.ID, p.Since.Format(time.TimeOnly), f.ID, p.Text)
+					told = fmt.Sprintf("%s was put out at %s by %s: it %s",
+						m.ID, p.Since.Format(time.TimeOnly), f.ID, p.Text)
 				}
 			}
 			break

@@ -104,7 +104,8 @@ func Command(
 	cli.NoEnvironment(c.Flags())
 	k := &Key{target: cli.AddRequestTarget(c)}
 	c.Flags().StringVar(&k.file, "operator-key", "",
-		"sign the change with the operator's private key in `FILE`, for a sworn group; laurel operator key new makes one")
+		"sign the change with the operator's private key in `FILE`, for a sworn group; "+
+			"laurel operator key new makes one")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := k.target.Client()
 		if err != nil {
@@ -210,9 +211,10 @@ func swornCommand(
 
 func newOperatorAddCommand() *cobra.Command {
 	return swornCommand(&cobra.Command{
-		Use:     "add NAME PUBLIC",
-		Short:   "Add an operator's key to a sworn group",
-		Long:    `Adds the public key, or a file with it, of another operator. Its holder can sign changes from then on.`,
+		Use:   "add NAME PUBLIC",
+		Short: "Add an operator's key to a sworn group",
+		Long: "Adds the public key, or a file with it, of another operator. " +
+			"Its holder can sign changes from then on.",
 		Example: `  laurel operator add obelix obelix.pub --operator-key getafix.key`,
 		Args:    cobra.ExactArgs(2),
 	}, func(args []string) (access.SwornChange, string, error) {

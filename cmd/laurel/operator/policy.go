@@ -61,7 +61,8 @@ list on standard error: a frontend that lies could leave out a newer change.`,
 		}
 		now := time.Now().UTC().Truncate(time.Second)
 		p := &witness.Policy{
-			Store: s.roster.Lineage, Version: uint64(now.Unix()), Until: now.Add(life), Quorum: quorum, Frontends: frontends,
+			Store: s.roster.Lineage, Version: uint64(now.Unix()), Until: now.Add(life),
+			Quorum: quorum, Frontends: frontends,
 		}
 		if quorum == 0 {
 			p.Quorum = witness.LeastQuorum(len(frontends))
@@ -97,8 +98,8 @@ func (s *signer) frontends(given []string) (all []witness.Frontend, list []byte,
 		signed := "given here"
 		if keys[f.Name] == nil {
 			if !s.signedIn(&f) {
-				return nil, nil, fmt.Errorf("you have not signed the key of %s in: get it on its machine (laurel roster key), "+
-					"and name it as %s=KEY, or sign it with laurel roster set", f.Name, f.Name)
+				return nil, nil, fmt.Errorf("you have not signed the key of %s in: get it on its machine "+
+					"(laurel roster key), and name it as %s=KEY, or sign it with laurel roster set", f.Name, f.Name)
 			}
 			keys[f.Name], signed = f.Key, f.Proof.At.UTC().Format(time.RFC3339)
 		}

@@ -4,8 +4,6 @@ package page
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,27 +28,26 @@ A page that a frontend serves has no such marks: a frontend that lies could serv
 		Example: `  laurel page --policy policy --to https://f1:8001,https://f2:8001,https://f3:8001,https://f4:8001 > scores.html`,
 		Args:    cobra.NoArgs,
 	}
-	var policy, key string
 	cli.NoEnvironment(c.Flags())
 	urls := cli.AddURLs(c)
-	c.Flags().StringVar(&policy, "policy", "",
-		"`FILE` with the policy for readers, as laurel policy prints it; get it from the operator, not from a frontend")
-	c.Flags().StringVar(&key, "policy-key", "",
-		"verifier `KEY` of the operator who has signed the policy (default: the file is believed as it is)")
+	policy := cli.AddPolicy(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		frontends, err := parse(*urls)
 		if err != nil {
 			return err
 		}
-		text, err := read(policy, key, time.Now())
-		if err != nil {
+		p, text, err := policy.Read("laurel page")
+		switch {
+		case err != nil:
 			return err
+		case time.Now().After(p.Until):
+			return cli.Usagef("--policy: %w: %s", witness.ErrExpired, p.Until.UTC().Format(time.RFC3339))
 		}
 		var b bytes.Buffer
 		if err := web.Write(&b, string(text), frontends); err != nil {
 			return err
 		}
-		_, err = cmd.OutOrStdout().Write(b.Bytes())
+		_, err = cli.Verbatim(cmd.OutOrStdout()).Write(b.Bytes())
 		return err
 	}
 	return c
@@ -70,28 +67,4 @@ func parse(urls []string) (frontends []address.URL, err error) {
 		seen[u] = true
 	}
 	return frontends, nil
-}
-
-// read returns the text of a policy that readers accept at a time.
-func read(file, key string, now time.Time) ([]byte, error) {
-	if file == "" {
-		return nil, cli.Usagef("laurel page needs --policy FILE or LAUREL_POLICY: whom to believe; see laurel policy")
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, cli.Usagef("--policy: %w", err)
-	}
-	var p *witness.Policy
-	if key == "" {
-		p, err = witness.ReadPolicy(text)
-	} else {
-		p, err = witness.ParsePolicy(text, key)
-	}
-	if err == nil && now.After(p.Until) {
-		err = fmt.Errorf("%w: %s", witness.ErrExpired, p.Until.UTC().Format(time.RFC3339))
-	}
-	if err != nil {
-		return nil, cli.Usagef("--policy %s: %w", file, err)
-	}
-	return text, nil
 }

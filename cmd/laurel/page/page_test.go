@@ -3,6 +3,9 @@ package page
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"html"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,5 +83,21 @@ func TestThePageIsForAPolicyThatReadersAccept(t *testing.T) {
 		if n := strings.Count(out, `"url":"http://f1:8001"`); what == "a frontend that is named twice" && n != 1 {
 			t.Errorf("the page has it %d times", n)
 		}
+	}
+}
+
+// A browser runs the script only if its hash is the one that the page allows.
+func TestTheScriptOfThePrintedPageIsTheOneThatItAllows(t *testing.T) {
+	policy := policyFile(t, time.Now().Add(time.Hour))
+	code, out := run(t, "--policy", policy, "--to", "https://127.0.0.1:1")
+	if code != cli.ExitOK {
+		t.Fatal(out)
+	}
+	_, script, _ := strings.Cut(out, `<script type="module">`)
+	script, _, _ = strings.Cut(script, "</script>")
+	sum := sha256.Sum256([]byte(script))
+	allowed := "script-src &#39;sha256-" + html.EscapeString(base64.StdEncoding.EncodeToString(sum[:]))
+	if !strings.Contains(strings.ReplaceAll(out, "&#43;", "+"), allowed) {
+		t.Error("the page does not allow its script, of the hash " + allowed)
 	}
 }

@@ -30,7 +30,7 @@ const patience = time.Minute
 func games(t *testing.T, frontends, contests int) *testgroup.Group {
 	t.Helper()
 	g := testgroup.Start(t, frontends)
-	c, err := client.New(g.URLs(), client.Options{})
+	c, err := client.New(g.URLs(), client.Options{Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,8 @@ func TestOlderAnswersAreCounted(t *testing.T) {
 	g := games(t, 1, 2)
 	st := newStats(time.Now())
 	p := &contestList{contests: []string{"OG50BC/0"}}
-	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, st)
+	o := &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1, Client: client.Options{Timeout: patience}}
+	s, err := newSpectator(0, o, p, st)
 	if err != nil {
 		t.Fatal(err)
 	}

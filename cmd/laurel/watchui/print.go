@@ -40,7 +40,8 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 			fmt.Fprintln(&text, textfmt.OneLine(id+"  removed"))
 		}
 		if n := len(u.Dropped); n > 0 {
-			fmt.Fprintf(notes, "contests that may have changed meanwhile, or be gone: %d; their next changes are shown\n", n)
+			fmt.Fprintf(notes,
+				"contests that may have changed meanwhile, or be gone: %d; their next changes are shown\n", n)
 		}
 		for _, r := range u.Scores {
 			fmt.Fprintln(&text, scoreLine(&r))

@@ -376,7 +376,7 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.After(10 * time.Second); !strings.Contains(out.String(), what); {
+		for deadline := time.After(time.Minute); !strings.Contains(out.String(), what); {
 			select {
 			case <-tick.C:
 			case <-deadline:
@@ -396,7 +396,7 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the screen outlives its watch")
 	}
 	if got := out.String(); !strings.HasPrefix(got, enterScreen) || !strings.HasSuffix(got, leaveScreen) {
