@@ -224,6 +224,21 @@ func (s *attackTest) beginPeriod() {
 	s.seen.began = time.Now()
 }
 
+// answered returns an error unless each frontend has acked a post and answered a read of each
+// kind since beginPeriod.
+func (s *attackTest) answered() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.frontends {
+		posts, kept, fresh := len(s.seen.posts[i]), len(s.seen.kept[i]), len(s.seen.fresh[i])
+		if min(posts, kept, fresh) == 0 {
+			return fmt.Errorf("at %s %d posts were acked, and %d reads by one connection and %d by new ones were answered",
+				f.id, posts, kept, fresh)
+		}
+	}
+	return nil
+}
+
 // endPeriod returns what was measured since beginPeriod.
 func (s *attackTest) endPeriod() period {
 	s.mu.Lock()

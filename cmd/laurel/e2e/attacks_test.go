@@ -23,6 +23,13 @@ const (
 	attackGoroutines = 400
 	attackMiB        = 192
 	attackLogBytes   = 256 << 10 // of all frontends together
+
+	// attackGrace is how much longer an attack may go on until each frontend has answered.
+	attackGrace = 30 * time.Second
+
+	// attackPatience is for the groups that share the machine with other tests, so not in the long
+	// form: a master that the machine holds up for less than 3.2 s keeps its office.
+	attackPatience = "LAUREL_TIME_SCALE=16"
 )
 
 // TestAttackedGroupKeepsItsMasterAndGoesOn attacks one group in one way after the other.
@@ -30,9 +37,7 @@ const (
 // connection for each read.
 func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	needsProcesses(t)
-	// Unless in the long form, the group shares the machine with other tests, and needs
-	// more patience.
-	patient := []string{"LAUREL_TIME_SCALE=4"}
+	patient := []string{attackPatience}
 	form := byForm(attackForm{300 * time.Millisecond, 20, patient}, attackForm{3 * time.Second, 10, patient},
 		attackForm{8 * time.Second, 1, nil})
 	s := newAttackTest(t, newSecureGroup(t, 3, form.env...))
@@ -78,8 +83,14 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	strangers.wait(t)
 	start := s.measure()
 	s.beginPeriod()
-	time.AfterFunc(length, stop)
+	time.AfterFunc(length, func() {
+		defer stop()
+		_ = poll(attackGrace, s.answered) // on a busy machine that takes longer
+	})
 	most := s.maxResources(ctx)
+	if err := s.answered(); err != nil {
+		t.Error(err)
+	}
 	p := s.endPeriod()
 	all.Wait()
 
@@ -102,10 +113,6 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 		}
 		if n := most[i].mib - before[i].mib; n > attackMiB+conns*a.kib>>10 {
 			t.Errorf("%s has %d MiB more for %d connections", f.id, n, conns)
-		}
-		if p.posts[i] == nil || p.kept[i] == nil || p.fresh[i] == nil {
-			t.Errorf("at %s %d posts were acked, and %d reads by one connection and %d by new ones were answered", f.id,
-				len(p.posts[i]), len(p.kept[i]), len(p.fresh[i]))
 		}
 		if most[i].mib-before[i].mib > most[worst].mib-before[worst].mib {
 			worst = i

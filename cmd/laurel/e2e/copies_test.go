@@ -32,33 +32,27 @@ func TestAFrontendWithAnOldDirectoryGivesNoVoteUntilItHasEverythingAgain(t *test
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
-	master := g.master()
 	old := g.follower()
 	old.stop()
 	dir := old.copyData()
 	old.start().waitReady()
 	for i := range 5 {
-		apply(t, master, play(fmt.Sprintf("play-%d", i), 1))
+		apply(t, old, play(fmt.Sprintf("play-%d", i), 1))
 	}
-	g.expectRevision(7)
-	var witness *frontend
-	for _, f := range g.frontends {
-		if f != old && f != master {
-			witness = f
-		}
-	}
-	eventually(t, "the witness hears what the other one has", func() error {
-		m, err := witness.member(old.id)
-		if err == nil && m.Revision < 7 {
-			err = fmt.Errorf("it has heard of revision %d", m.Revision)
-		}
-		return err
-	})
+	g.expectRevision(7) // the others have heard what this one has
 	old.stop()
 	if err := errors.Join(os.RemoveAll(old.data), os.Rename(dir, old.data)); err != nil {
 		t.Fatal(err)
 	}
-	master.killNoWait()
+	// On a busy machine the mastership may have moved until now.
+	master := g.master()
+	var witness *frontend
+	for _, f := range g.running() {
+		if f != master {
+			witness = f
+		}
+	}
+	master.Kill()
 	old.start()
 	eventually(t, "it shows that it forgot", func() error {
 		a, err := ask("GET", old.url+"/metrics", "")
@@ -164,7 +158,8 @@ func TestEveryHistoryWithOldDirectoriesAndClonesIsLinearizable(t *testing.T) {
 func TestACopyOfAFrontendIsRefusedWhileTheFirstAnswers(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
-	g := newGroup(t, 3)
+	// The master asks the first one for a second, times the scale: it may be held up.
+	g := newGroup(t, 3, "LAUREL_TIME_SCALE=10")
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
 	first := g.follower()
@@ -187,52 +182,4 @@ func TestACopyOfAFrontendIsRefusedWhileTheFirstAnswers(t *testing.T) {
 		}
 	}
 	g.expectRevision(5)
-}
-
-// newTwoFlagGroup returns a group of three that is not started, whose frontends all have
-// the same --bootstrap and --join.
-func newTwoFlagGroup(t *testing.T) *group {
-	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
-	for range 3 {
-		g.add()
-	}
-	for _, f := range g.frontends {
-		f.entry = []string{"--bootstrap", "--join", urls(g.frontends)}
-	}
-	return g
-}
-
-func TestThreeFrontendsWithTheSameFlagsMakeOneGroup(t *testing.T) {
-	needsProcesses(t)
-	t.Parallel()
-	g := newTwoFlagGroup(t)
-	for _, f := range g.frontends {
-		f.start()
-	}
-	for _, f := range g.frontends {
-		f.waitReady()
-		eventually(t, f.id+" sees one group", func() error {
-			s, err := f.status()
-			voters := 0
-			for _, m := range s.Frontends {
-				if m.Voter {
-					voters++
-				}
-			}
-			if err == nil && voters != 3 {
-				err = fmt.Errorf("it has %d voters", voters)
-			}
-			return err
-		})
-	}
-	// An empty disk under the same flags makes no second group.
-	first := g.frontends[0]
-	first.stop()
-	if err := os.RemoveAll(first.data); err != nil {
-		t.Fatal(err)
-	}
-	first.start()
-	if code := first.exit(t); code != 1 || !strings.Contains(first.output(t), "is taken by a frontend with other data") {
-		t.Errorf("with an empty disk it ended with exit code %d:\n%s", code, lastLines(first.output(t)))
-	}
 }

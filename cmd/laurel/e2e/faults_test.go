@@ -17,12 +17,15 @@ import (
 	"laurel/score"
 )
 
-// nemesis injects faults into a group of three: never two of the same kind at once, but
-// faults of different kinds together. Its seed determines the kind, victim and duration
-// of each fault. Frontends are started and killed by the test's own goroutine alone.
+// nemesis injects faults into a group of three, or a sworn one of four: never two of the
+// same kind at once, but faults of different kinds together. Its seed determines the kind,
+// victim and duration of each fault. Frontends are started and killed by the test's own
+// goroutine alone.
 type nemesis struct {
 	g       *group
 	cuts    *network // nil: there are none
+	size    int      // the number of permanent frontends; one more joins and leaves
+	token   string   // of an operator, in a sworn group: there nobody joins, and no mode is set
 	rand    *rand.Rand
 	h       *history
 	done    map[string]int
@@ -52,7 +55,7 @@ type repair struct {
 	do func()
 }
 
-// members is the number of permanent frontends; one more joins and leaves.
+// members is the number of permanent frontends of a group that is not sworn.
 const members = 3
 
 // The time between two faults, and the duration of a fault.
@@ -64,9 +67,9 @@ const (
 	masterQuery = 500 * time.Millisecond
 )
 
-func newNemesis(g *group, cuts *network, h *history, seed uint64) *nemesis {
-	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{},
-		undo: map[kindOfFault]repair{}}
+func newNemesis(g *group, h *history, seed uint64) *nemesis {
+	return &nemesis{g: g, cuts: g.cuts, size: members, h: h, rand: rand.New(rand.NewPCG(seed, 0)),
+		done: map[string]int{}, undo: map[kindOfFault]repair{}}
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
@@ -116,10 +119,11 @@ func (n *nemesis) injectFault() {
 		kind = []kindOfFault{ofProcess, ofProcess, ofProcess, ofMode, ofMaster}[n.rand.IntN(5)]
 		lasts += time.Second // the others hear what the victim holds
 	}
-	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil || kind == ofLink && !n.slows() {
+	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil || kind == ofLink && !n.slows() ||
+		n.token != "" && (kind == ofMode || kind == ofMembers) {
 		return
 	}
-	master, victim := n.master(), n.rand.IntN(members)
+	master, victim := n.master(), n.rand.IntN(n.size)
 	if n.rand.IntN(2) == 0 && master >= 0 {
 		victim = master
 	}
@@ -143,7 +147,7 @@ func (n *nemesis) injectFault() {
 		what, undo = n.member()
 	case ofMaster:
 		what = "transfer"
-		to := n.g.frontends[n.rand.IntN(members)]
+		to := n.g.frontends[n.rand.IntN(n.size)]
 		n.ask("transfer", "POST", "/v1/cluster/transfer", fmt.Sprintf(`{"to":%q}`, to.id), once)
 	}
 	if what == "" {
@@ -191,7 +195,7 @@ func lastLines(s string) string {
 // cut drops packets: those from a frontend to all others, those to it, both, or those of
 // one pair in one direction or both.
 func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
-	other := (victim + 1 + n.rand.IntN(members-1)) % members
+	other := (victim + 1 + n.rand.IntN(n.size-1)) % n.size
 	type way struct{ from, to int }
 	var ways []way
 	switch n.rand.IntN(5) {
@@ -204,7 +208,7 @@ func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 		if !from && !to {
 			from, to = true, true
 		}
-		for i := range members + 1 {
+		for i := range n.cuts.sites {
 			if from {
 				ways = append(ways, way{victim, i})
 			}
@@ -245,7 +249,7 @@ const (
 
 // slow limits the link between a frontend and another.
 func (n *nemesis) slow(victim int, who string) (what string, undo func()) {
-	other := (victim + 1 + n.rand.IntN(members-1)) % members
+	other := (victim + 1 + n.rand.IntN(n.size-1)) % n.size
 	rate := float64(leastRate + n.rand.IntN(mostRate-leastRate))
 	n.cuts.slow(victim, other, rate, n.between(leastLag, mostLag))
 	began := time.Now()
@@ -266,13 +270,13 @@ func (n *nemesis) member() (what string, undo func()) {
 }
 
 // fourth returns the frontend that joins and leaves. It has the same URL every time.
-func (n *nemesis) fourth() *frontend { return n.g.frontends[members] }
+func (n *nemesis) fourth() *frontend { return n.g.frontends[n.size] }
 
 func (n *nemesis) start4th() {
 	n.joined++
 	n.removed = false
 	f := n.fourth()
-	f.id = fmt.Sprintf("f%d", members+n.joined)
+	f.id = fmt.Sprintf("f%d", n.size+n.joined)
 	f.data = filepath.Join(n.g.dir, f.id)
 	n.joiner = f.start()
 }
@@ -303,10 +307,10 @@ func (n *nemesis) mode(m score.CacheMode, tries int) {
 
 // ask sends a request to the group without waiting for it. The outcome is counted.
 func (n *nemesis) ask(what, method, path, body string, tries int) {
-	first := n.rand.IntN(members)
+	first := n.rand.IntN(n.size)
 	n.asking.Go(func() {
 		for i := range tries {
-			if n.askOne(n.g.frontends[(first+i)%members].url, what, method, path, body) {
+			if n.askOne(n.g.frontends[(first+i)%n.size].url, what, method, path, body) {
 				return
 			}
 		}
@@ -315,6 +319,7 @@ func (n *nemesis) ask(what, method, path, body string, tries int) {
 
 func (n *nemesis) askOne(url, what, method, path, body string) (done bool) {
 	c := newClient("nemesis", url, nil, n.h, nil)
+	c.token = n.token
 	defer c.web.CloseIdleConnections()
 	a, err := c.do(method, url+path, body)
 	switch {
@@ -342,27 +347,27 @@ func (n *nemesis) see(f *frontend) (s score.Frontends) {
 	return s
 }
 
-// master returns the index of the master according to the frontends that answer at once,
-// or -1 if none of the first three is.
+// master returns the index of the master according to the permanent frontends that answer at
+// once, or -1 if it is none of them.
 func (n *nemesis) master() int {
-	seen := make(chan score.Frontends, members)
-	for _, f := range n.g.frontends[:members] {
+	seen := make(chan score.Frontends, n.size)
+	for _, f := range n.g.frontends[:n.size] {
 		go func() { seen <- n.see(f) }()
 	}
 	var last score.Frontends
-	for range members {
+	for range n.size {
 		if s := <-seen; s.Master != "" && s.Epoch >= last.Epoch {
 			last = s
 		}
 	}
-	return slices.IndexFunc(n.g.frontends[:members], func(f *frontend) bool { return f.id == last.Master })
+	return slices.IndexFunc(n.g.frontends[:n.size], func(f *frontend) bool { return f.id == last.Master })
 }
 
 // heal ends all faults: afterwards all members run and answer, in push mode.
 func (n *nemesis) heal() {
 	g := n.g
 	g.t.Helper()
-	for _, f := range g.frontends[:members] {
+	for _, f := range g.frontends[:n.size] {
 		if !n.died(f) {
 			f.waitReady()
 		}
@@ -381,9 +386,12 @@ func (n *nemesis) heal() {
 	} else if n.joiner != nil {
 		n.joiner.waitReady()
 	}
+	if n.token != "" {
+		return
+	}
 	eventually(g.t, "the group is in push mode", func() error {
-		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/settings/cache_mode", `{"value":"push"}`, "Content-Type",
-			"application/json")
+		a, err := ask("PUT", g.frontends[0].url+"/v1/cluster/settings/cache_mode", `{"value":"push"}`,
+			"Content-Type", "application/json")
 		if err == nil && a.status != http.StatusOK {
 			err = fmt.Errorf("%d %s", a.status, a.body)
 		}

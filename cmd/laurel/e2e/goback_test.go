@@ -56,8 +56,8 @@ func TestAMisledFrontendProcessGoesBackWhereverItIsKilled(t *testing.T) {
 	}
 	g.cli(0, g.key, "access", "grant", "bard/cacofonix", "--role", "bard", "--key", bard)
 	const key = "bards/bard/cacofonix"
-	before := ""
-	// rain posts an event, and waits until running frontends have certified it.
+	// rain posts an event, and waits until running frontends have certified it. One whose answer
+	// was lost is posted twice, so that the present answer tells more than that it has changed.
 	rain := func(text string) {
 		t.Helper()
 		urls := urls(g.running())
@@ -67,16 +67,16 @@ func TestAMisledFrontendProcessGoesBackWhereverItIsKilled(t *testing.T) {
 			}
 			return nil
 		})
-		answer := ""
 		for _, f := range g.running() {
-			eventually(t, f.id+" has certified it", func() (err error) {
-				if answer, err = f.proven(key); err == nil && answer == before {
-					err = errors.New("not yet")
+			eventually(t, f.id+" has certified it", func() error {
+				want := get(t, f.url+"/v1/"+key).body
+				answer, err := f.proven(key)
+				if err == nil && answer != want {
+					err = fmt.Errorf("it has certified %s, and the present answer is %s", answer, want)
 				}
 				return err
 			})
 		}
-		before = answer
 	}
 	rain("one")
 	misled, like := g.frontends[3], g.frontends[2]

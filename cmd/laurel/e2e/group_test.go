@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -26,6 +27,7 @@ type frontend struct {
 	secure                    bool     // it has a certificate; otherwise it is started with --insecure
 	within                    []string // a command that starts it in another network
 	more                      []string // arguments
+	build                     string   // the program, if it is not the laurel under test
 	debug                     string   // host:port of the debug server, where a spy takes its orders; "" without one
 	group                     *group
 }
@@ -36,8 +38,9 @@ type group struct {
 	dir       string // of the data directories
 	logs      string
 	env       []string
-	open      bool // the frontends listen at all addresses for clients
-	spied     bool // a spy is in every frontend
+	open      bool     // the frontends listen at all addresses for clients
+	spied     bool     // a spy is in every frontend
+	cuts      *network // nil: the frontends have no places of their own
 	frontends []*frontend
 }
 
@@ -56,7 +59,11 @@ func newGroup(t testing.TB, n int, env ...string) *group {
 func (g *group) add() *frontend {
 	id := "f" + strconv.Itoa(len(g.frontends)+1)
 	f := &frontend{id: id, data: filepath.Join(g.dir, id), entry: []string{"--bootstrap"}, group: g}
-	f.move(freePort(g.t), freePort(g.t))
+	if g.cuts != nil {
+		g.cuts.place(f, len(g.frontends))
+	} else {
+		f.move(freePort(g.t), freePort(g.t))
+	}
 	if g.spied {
 		f.debug = freePort(g.t)
 	}
@@ -93,9 +100,25 @@ func (f *frontend) start() *frontend {
 		name = spiedLaurel
 		args = append(args, "--debug", f.debug)
 	}
-	args = slices.Concat(f.within, []string{program(f.group.t, name)}, args)
+	path := f.build
+	if path == "" {
+		path = program(f.group.t, name)
+	}
+	args = slices.Concat(f.within, []string{path}, args)
+	f.awaitPorts()
 	f.process = start(f.group.t, f.group.logs, f.id, f.group.env, args[0], args[1:]...)
 	return f
+}
+
+// awaitPorts waits a moment for the ports of a frontend that was killed: on a busy machine they
+// were seen in use by what could not be found out.
+func (f *frontend) awaitPorts() {
+	_ = poll(5*time.Second, func() error {
+		if inUse(f.http) || inUse(f.peer) {
+			return errors.New("in use")
+		}
+		return nil
+	})
 }
 
 func (f *frontend) waitReady() {
@@ -162,6 +185,29 @@ func (g *group) running() []*frontend {
 		}
 	}
 	return list
+}
+
+// awaitGranted waits until all running frontends have applied what any of them has: a follower
+// refuses what a grant permits until then.
+func (g *group) awaitGranted() {
+	g.t.Helper()
+	applied := func(f *frontend) (float64, error) {
+		a, err := ask("GET", f.url+"/metrics", "")
+		if err != nil {
+			return 0, err
+		}
+		return gauge(a.body, "laurel_applied_index")
+	}
+	var want float64
+	eventually(g.t, "all have applied the grant", func() (late error) {
+		for _, f := range g.running() {
+			has, err := applied(f)
+			if want = max(want, has); err != nil || has < want {
+				late = fmt.Errorf("%s has applied entry %.0f of %.0f: %v", f.id, has, want, err)
+			}
+		}
+		return late
+	})
 }
 
 // master waits until the running frontends agree on a running master.

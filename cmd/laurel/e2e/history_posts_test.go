@@ -28,6 +28,7 @@ func (c *client) post() bool {
 		// If this event was not applied, the next one of this source would leave a gap.
 		if !again || c.h.now()-call > int64(patience) {
 			c.h.unknown(call, r)
+			c.open = append(c.open, body)
 			c.feed, c.seq = c.feed+1, 0
 			return false
 		}
@@ -90,7 +91,7 @@ func setUp(t testing.TB, f *frontend, h *history) {
 	t.Helper()
 	event := func(thing string, v verb, id, kind, contest, data string) {
 		call := h.now()
-		p := f.applyAgain(t, fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data))
+		p := apply(t, f, fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data))
 		h.acked(call, request{thing: thing, verb: v, event: id, how: "setup"}, p.Results[0].Revision)
 	}
 	for i := range meets {
@@ -129,6 +130,13 @@ func (f *frontend) timelines(t testing.TB) map[string]uint64 {
 		}
 	}
 	return all
+}
+
+// lookAtAll has a last client read each object at each frontend.
+func lookAtAll(t testing.TB, frontends []*frontend, h *history) {
+	for _, f := range frontends {
+		newClient("last", f.url, nil, h, nil).lookAtAll(t)
+	}
 }
 
 // lookAtAll makes a client read each object once.

@@ -108,6 +108,13 @@ func newHistory() *history {
 
 func (h *history) now() int64 { return int64(time.Since(h.began)) }
 
+// few reports whether so little was answered that the history shows nothing.
+func (h *history) few() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.posted) < 100 || len(h.read) < 1000
+}
+
 func (h *history) count(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

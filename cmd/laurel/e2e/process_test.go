@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,8 @@ func (p *process) Ended() bool {
 
 // cleanEnv returns the environment of this process without settings of Laurel, and with a
 // run directory apart from the developer's: laurel stop must not affect a test, nor a
-// test the developer's processes.
+// test the developer's processes. A command that is given no patience has more than its own,
+// because a busy machine may hold up a frontend for seconds.
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -62,7 +64,7 @@ func cleanEnv() []string {
 			env = append(env, v)
 		}
 	}
-	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"))
+	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"), "LAUREL_PATIENCE=2m")
 }
 
 // killNoWait kills the process without waiting, so that several can be killed at once.
@@ -211,27 +213,45 @@ func (p *process) procStatus() string {
 	return string(b)
 }
 
+// ports are those that this process has claimed, by listening on the first one of a block. Another
+// process with tests would otherwise take that of a frontend which is down.
 var ports struct {
 	sync.Mutex
-	next int
+	next, end int
+	claims    []net.Listener
 }
 
-// freePort returns a loopback address outside of the range for outgoing connections: the
-// port of a frontend that is down must still be free when it comes back.
+// The ports are outside of the range for outgoing connections, and of those of package localgroup.
+const firstPort, endPort, portBlock = 12_000, 32_000, 500
+
+// freePort returns a loopback address that no other caller gets: the port of a frontend that is
+// down must still be free when it comes back.
 func freePort(t testing.TB) string {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
-	if ports.next == 0 {
-		ports.next = 10_000 + os.Getpid()%10_000
-	}
-	for ; ports.next < 32_000; ports.next++ {
-		addr := "127.0.0.1:" + strconv.Itoa(ports.next)
+	for {
+		if ports.next == ports.end {
+			claimPorts(t)
+		}
+		addr := loopback(ports.next)
+		ports.next++
 		if !inUse(addr) {
-			ports.next++
 			return addr
 		}
 	}
-	t.Fatal("no free port between 10000 and 32000")
-	return ""
 }
+
+func claimPorts(t testing.TB) {
+	t.Helper()
+	for first := firstPort; first < endPort; first += portBlock {
+		if l, err := net.Listen("tcp", loopback(first)); err == nil {
+			ports.claims = append(ports.claims, l)
+			ports.next, ports.end = first+1, first+portBlock
+			return
+		}
+	}
+	t.Fatalf("all ports between %d and %d are claimed", firstPort, endPort)
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -109,7 +109,8 @@ func (n *nginx) certify() *x509.CertPool {
 	return roots
 }
 
-// get returns the body of an answer with status 200.
+// get returns the body of an answer with status 200. It repeats the request while the frontend,
+// which nginx has found, answers that it cannot answer.
 func (n *nginx) get(at, accept string) (body string, h http.Header) {
 	n.t.Helper()
 	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, at, nil)
@@ -117,16 +118,23 @@ func (n *nginx) get(at, accept string) (body string, h http.Header) {
 		n.t.Fatal(err)
 	}
 	r.Header.Set("Accept", accept)
-	a, err := (&http.Client{Transport: n.http, Timeout: patience}).Do(r)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer a.Body.Close()
-	b, err := io.ReadAll(a.Body)
-	if err != nil || a.StatusCode != http.StatusOK {
-		n.t.Fatalf("GET %s: %s, %v\n%s", at, a.Status, err, b)
-	}
-	return string(b), a.Header
+	eventually(n.t, "GET "+at, func() error {
+		a, err := (&http.Client{Transport: n.http, Timeout: patience}).Do(r)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		defer a.Body.Close()
+		b, err := io.ReadAll(a.Body)
+		if err == nil && a.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s\n%s", a.Status, b)
+		}
+		if err != nil || a.StatusCode != http.StatusOK {
+			n.t.Fatalf("GET %s: %s, %v\n%s", at, a.Status, err, b)
+		}
+		body, h = string(b), a.Header
+		return nil
+	})
+	return body, h
 }
 
 // documentedServers returns the blocks of nginx in docs/operations.md.

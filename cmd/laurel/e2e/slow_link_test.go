@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -232,7 +231,7 @@ func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 		list = append(list, event("result.set", fmt.Sprintf(
 			`{"competitor":"c%08d","split":"finish","mark":%d}`, i, i*7919%1_000_003)))
 		if len(list) == inOneArray || i == marks-1 {
-			f.applyAgain(t, "["+strings.Join(list, ",")+"]")
+			apply(t, f, "["+strings.Join(list, ",")+"]")
 			list = list[:0]
 		}
 	}
@@ -250,22 +249,4 @@ const installedSnapshot = "raft: Installed remote snapshot"
 func (f *frontend) count(t testing.TB, message string) int {
 	t.Helper()
 	return strings.Count(f.output(t), message)
-}
-
-// applyAgain posts events, which must have an id or a source and a seq, until they are
-// acknowledged. On a busy machine the group may elect another master meanwhile.
-func (f *frontend) applyAgain(t testing.TB, body string) (p posted) {
-	t.Helper()
-	eventually(t, "events are acked", func() error {
-		a, err := ask("POST", f.url+"/v1/events", body, "Content-Type", "application/json")
-		switch {
-		case err != nil || a.status >= http.StatusInternalServerError:
-			return errors.Join(err, fmt.Errorf("%d %.300s", a.status, a.body))
-		case a.status != http.StatusOK:
-			t.Fatalf("posting to %s: %d %.300s\nthe events: %.300s", f.id, a.status, a.body, body)
-		}
-		p = decode[posted](t, a)
-		return nil
-	})
-	return p
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // electing bounds the time without a master after the loss of one. An election takes a
-// second or two.
-const electing = 10 * time.Second
+// second or two, but on a busy machine a frontend may be held up for many.
+const electing = 30 * time.Second
 
 // TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three
 // ways while a frontend that was away receives a large snapshot from it over a slow link.
@@ -35,7 +35,7 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 	g.frontends = g.frontends[:members]
 	marks := byForm(9_000, 15_000, 15_000) // 300 bytes each
 	const (
-		perSecond = 1 << 20 // bytes: a snapshot takes seconds
+		perSecond = 1 << 18 // bytes: a snapshot takes ten seconds and more
 		begun     = 1 << 19 // bytes that have come when the master is lost
 	)
 	revision := g.frontends[0].addMarks(t, marks)
@@ -60,24 +60,34 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 			func(f *frontend, _ int) { f.start() },
 		},
 	} {
-		late := g.follower()
-		late.Kill()
-		revision += g.compactPast(revision)
-		old := g.master()
-		from, to := slices.Index(g.frontends, old), slices.Index(g.frontends, late)
-		third := g.frontends[members-from-to]
-		w.slow(from, to, perSecond, 2*time.Millisecond)
-		before := w.lines[from][to].bytes()
-		late.start()
-		eventually(t, late.id+" receives a snapshot", func() error {
-			if got := w.lines[from][to].bytes() - before; got < begun {
-				return fmt.Errorf("%d bytes came from %s", got, old.id)
+		var late, old *frontend
+		var from, to int
+		eventually(t, "a snapshot is on its way from the master", func() error {
+			late = g.follower()
+			late.Kill()
+			revision += g.compactPast(revision)
+			old = g.master()
+			from, to = slices.Index(g.frontends, old), slices.Index(g.frontends, late)
+			w.slow(from, to, perSecond, 2*time.Millisecond)
+			before := w.lines[from][to].bytes()
+			late.start()
+			eventually(t, late.id+" receives a snapshot", func() error {
+				got := w.lines[from][to].bytes() - before
+				if got < begun && late.count(t, installedSnapshot) == 0 {
+					return fmt.Errorf("%d bytes came from %s", got, old.id)
+				}
+				return nil
+			})
+			if late.count(t, installedSnapshot) == 0 {
+				return nil
 			}
-			return nil
+			// On a busy machine another master has sent it, over a link that is not slow, or the
+			// test was held up.
+			w.fast(from, to)
+			late.waitReady()
+			return fmt.Errorf("%s has installed it already", late.id)
 		})
-		if n := late.count(t, installedSnapshot); n > 0 {
-			t.Fatalf("%s has installed %d snapshots already; the link is too fast", late.id, n)
-		}
+		third := g.frontends[members-from-to]
 		loss.lose(old, from)
 		lost := time.Now()
 		if err := poll(electing, func() error {
@@ -92,7 +102,7 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 		}
 		t.Logf("%s %s: %s has another master after %v",
 			old.id, loss.what, third.id, time.Since(lost).Round(time.Millisecond))
-		third.applyAgain(t, alert(fmt.Sprintf("without-%d", revision)))
+		apply(t, third, alert(fmt.Sprintf("without-%d", revision)))
 		revision++
 		t.Logf("an event was acked after %v", time.Since(lost).Round(time.Millisecond))
 		loss.back(old, from)
@@ -113,7 +123,7 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 	before := make([]int, len(list)) // length of each log when there were enough events
 	eventually(g.t, "the logs are compacted", func() error {
 		for range 8 {
-			list[0].applyAgain(g.t, alert(fmt.Sprintf("past-%d-%d", revision, events)))
+			apply(g.t, list[0], alert(fmt.Sprintf("past-%d-%d", revision, events)))
 			events++
 		}
 		if events < enough {

@@ -3,112 +3,30 @@
 package e2e
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	laurel "laurel/client"
-	"laurel/client/verify"
 	"laurel/internal/cli"
 	"laurel/score"
-	"laurel/score/mark"
 	"laurel/witness"
 )
-
-// spiedGroup is a group in which every frontend has a spy, and one of them takes orders. It
-// is the same one in all rows: one of four may be corrupt.
-type spiedGroup struct {
-	*vouchedGroup
-	liar      *frontend
-	honest    []*frontend
-	bard      *laurel.Client // of an honest frontend
-	seq       uint64
-	now       *verify.Reader
-	certified *verify.Certified
-	token     string // of an operator
-}
-
-func newSpiedGroup(t testing.TB) *spiedGroup {
-	t.Helper()
-	g := &spiedGroup{vouchedGroup: vouch(swear(&group{t: t, dir: t.TempDir(), logs: logs(t), spied: true}))}
-	g.liar, g.honest = g.frontends[0], g.frontends[1:]
-	g.bard = g.client(g.honest[0].url)
-	g.token = g.cli(0, g.key, "access", "grant", "desk", "--role", "operator")
-	readers := g.client(g.urls()...) // the liar first
-	g.now, g.certified = verify.New(readers, g.policy), verify.NewCertified(readers, g.policy, "")
-	return g
-}
-
-// order tells the spy in a frontend what to do.
-func (f *frontend) order(t testing.TB, lie map[string]any) {
-	t.Helper()
-	body, err := json.Marshal(lie)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := http.Post("http://"+f.debug+"/spy", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Body.Close()
-	if text, _ := io.ReadAll(a.Body); a.StatusCode != http.StatusOK {
-		t.Fatalf("the spy does not obey %v: %s", lie, text)
-	}
-}
-
-// verdicts returns whom a frontend names.
-func (f *frontend) verdicts() (list []witness.Verdict, err error) {
-	a, err := http.Get("http://" + f.debug + "/spy")
-	if err != nil {
-		return nil, err
-	}
-	defer a.Body.Close()
-	return list, json.UnmarshalRead(a.Body, &list)
-}
-
-// say posts the next event about a contest.
-func (g *spiedGroup) say(contest, kind, data string) {
-	g.t.Helper()
-	line := fmt.Sprintf(`{"type":%q,"contest_id":%q,"data":%s}`, kind, contest, data)
-	e, p := score.Decode([]byte(line))
-	if p != nil {
-		g.t.Fatal(p)
-	}
-	e.Source, e.Seq = "bard/desk", g.seq+1
-	g.vouchedGroup.post(g.bard, e)
-	g.seq++
-}
-
-const twoTeams = `{"kind":"head_to_head","sport":"stone-curling","competitors":[{"code":"GAU"},{"code":"ROM"}]}`
-
-// begin posts a contest in which Gaul leads by 2 to 0.
-func (g *spiedGroup) begin(contest string) {
-	g.t.Helper()
-	g.say(contest, "contest.define", twoTeams)
-	g.say(contest, "contest.status", `{"schedule_status":"RUNNING","result_status":"LIVE"}`)
-	g.goal(contest, 2)
-}
-
-func (g *spiedGroup) goal(contest string, points int64) {
-	g.t.Helper()
-	g.say(contest, "score.play", fmt.Sprintf(`{"competitor":"GAU","delta":%s}`, mark.Points(points)))
-}
 
 // spyRow is one lie, and what comes of it.
 type spyRow struct {
 	what  string
 	lie   map[string]any // the contest is added
 	quick bool           // it is in the short form
+	// alone is true if the lie needs a group of its own: what comes of it lasts.
+	alone bool
+	env   []string // of that group
+	idle  bool     // it is told while nothing else happens
+	// then is what happens when the lie is told; a goal in another contest if it is nil.
+	then func(g *spiedGroup, lie map[string]any, contest string)
 	// master is true if only a master can tell the lie.
 	master bool
 	// objects is true if a reader who asks all names the liar.
@@ -118,12 +36,15 @@ type spyRow struct {
 	// goesBack is true if the spy is gone as soon as it has lied, so that the frontend finds
 	// by itself that its history is another one.
 	goesBack bool
+	// misled is how many honest frontends, the last ones, then have another history, and go
+	// back.
+	misled int
 	// fault is the verdict of all honest frontends; "" for none.
 	fault witness.Fault
 	// stops is true if there may be no certificates meanwhile.
 	stops bool
-	// dropped is true if the next event is said to be applied and is not.
-	dropped bool
+	// lost is true if the liar says that events are applied that are not.
+	lost bool
 }
 
 var spyRows = []spyRow{
@@ -133,38 +54,60 @@ var spyRows = []spyRow{
 		objects: true, fault: witness.Diverged, putOut: true},
 	{what: "another result, of which the frontend knows nothing",
 		lie: map[string]any{"lie": "result", "competitor": "ROM", "points": 10}, quick: true, goesBack: true},
-	{what: "another record, of which the frontend knows nothing",
-		lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9}, goesBack: true},
 	{what: "another record with a right checksum", lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9},
 		quick: true, objects: true},
-	{what: "an event dropped, and said to be applied", lie: map[string]any{"lie": "drop"}, quick: true, master: true,
-		dropped: true},
+	{what: "another answer in memory", lie: map[string]any{"lie": "cache"}, quick: true, then: answersFalsely},
+	{what: "another node of the tree of answers", lie: map[string]any{"lie": "tree"}, quick: true, then: provesFalsely,
+		goesBack: true},
+	{what: "a post split, and said to be applied", lie: map[string]any{"lie": "split"}, quick: true, master: true,
+		then: splits},
 	{what: "an event that nobody signed",
 		lie:   map[string]any{"lie": "forge", "source": "bard/spy", "competitor": "ROM", "points": 5},
 		quick: true, master: true},
+	{what: "an event by a token",
+		lie:   map[string]any{"lie": "forge", "source": desk, "competitor": "ROM", "points": 5, "token": "spy"},
+		quick: true, master: true},
 	{what: "a key granted by nobody", lie: map[string]any{"lie": "grant"}, quick: true, master: true},
+	{what: "another entry for one", lie: map[string]any{"lie": "entries"}, quick: true, master: true, then: altersOne, misled: 1},
+	{what: "pushes withheld", lie: map[string]any{"lie": "withhold"}, quick: true, master: true, then: withholds},
 	{what: "nothing said about rounds", lie: map[string]any{"lie": "mute"}, quick: true, fault: witness.Silent},
 	{what: "old notes again and again", lie: map[string]any{"lie": "replay"}, fault: witness.Silent},
 	{what: "junk for notes", lie: map[string]any{"lie": "junk"}, quick: true, fault: witness.Silent},
 	{what: "no seals", lie: map[string]any{"lie": "noseal"}, quick: true, master: true, stops: true},
 	{what: "seals out of turn", lie: map[string]any{"lie": "seals"}, master: true},
 	{what: "cosignatures of the future", lie: map[string]any{"lie": "future"}, quick: true},
+	// Who took an event in may leave the liar late, so nobody needs it for a master afterwards.
+	{what: "an event dropped, and said to be applied", lie: map[string]any{"lie": "drop"}, quick: true, master: true,
+		then: drops, lost: true},
 	// A frontend that is convicted stays so.
 	{what: "two rounds of one number", lie: map[string]any{"lie": "equivocate"}, quick: true, fault: witness.Convicted,
 		putOut: true},
-	{what: "a cosignature of what nobody has proven", lie: map[string]any{"lie": "cosign"}, fault: witness.Convicted,
-		putOut: true},
+	{what: "a cosignature of what nobody has proven", lie: map[string]any{"lie": "cosign"}, alone: true,
+		fault: witness.Convicted, putOut: true},
+	{what: "another record, of which the frontend knows nothing",
+		lie: map[string]any{"lie": "record", "competitor": "ROM", "points": 9}, alone: true, goesBack: true},
+	{what: "another order of sources for one", lie: map[string]any{"lie": "order", "member": "f4"}, alone: true,
+		master: true, then: reorders, misled: 1}, // the second time f4 would leave its master for an hour
+	{what: "another log for each", lie: map[string]any{"lie": "entries"}, alone: true, master: true, then: altersAll, misled: 3},
+	{what: "a snapshot with another record", lie: map[string]any{"lie": "snapshot", "competitor": "ROM", "points": 9},
+		alone: true, env: []string{soon}, idle: true, master: true, then: sendsSnapshot, misled: 1},
 }
 
 func TestNoSpyInAFrontendHasAReaderAcceptAWrongAnswer(t *testing.T) {
 	needsProcesses(t)
 	all := byForm(false, false, true) // with LAUREL_LONG=1
 	t.Parallel()
-	g := newSpiedGroup(t)
-	g.begin("OG50BC/LOAD")
+	var g *spiedGroup
 	for i, row := range spyRows {
 		if !row.quick && !all {
 			continue
+		}
+		if g == nil || row.alone {
+			if g != nil {
+				g.stop()
+			}
+			g = newSpiedGroup(t, row.env...)
+			g.page = newPageReader(g)
 		}
 		t.Logf("%s ...", row.what)
 		g.row(&row, fmt.Sprintf("OG50BC/ROW-%d", i))
@@ -184,218 +127,279 @@ func (g *spiedGroup) row(row *spyRow, contest string) {
 	path := laurel.ScorePath(contest)
 	truth := g.settled(path)
 	g.readCertified(path, truth, false)
+	g.page.expect(g, contest, truth)
+	stop := func() int64 { return 0 }
+	if !row.idle {
+		stop = g.load()
+	}
+	defer func() { stop() }()
+	begun := time.Now()
+	g.backs = map[*frontend]int{}
 
-	lie := map[string]any{"contest_id": contest}
-	for k, v := range row.lie {
-		lie[k] = v
+	g.lied(row, contest)
+	eventually(t, "the spy stops", func() error { return g.liar.obey(map[string]any{"lie": ""}) })
+	if row.lost { // who took an event in leaves the liar when the revision that it named is certified
+		g.lead(g.honest[0])
 	}
-	told := time.Now()
-	if row.objects {
-		g.liar.order(t, map[string]any{"lie": "stay"})
+	if row.stays() { // its state is false, and is made anew from the log
+		g.liar.Kill()
+		g.liar.start()
 	}
-	g.liar.order(t, lie)
-	g.goal("OG50BC/LOAD", 1)
-	if row.dropped {
-		g.seq-- // it is not
+	t.Logf("%s: readers have accepted %d answers within %.1f s", row.what, stop(), time.Since(begun).Seconds())
+	if len(g.backs) > 0 {
+		t.Logf("%s: gone back: %v", row.what, slices.Collect(maps.Values(g.backs)))
 	}
-	if row.goesBack {
-		if code := g.liar.exit(t); code != cli.ExitGoBack {
-			t.Fatalf("%s ended with exit code %d; want %d", g.liar.id, code, cli.ExitGoBack)
-		}
-		g.liar.start().waitReady()
-		if body := get(t, g.liar.url+path).body; body != truth {
-			t.Fatalf("%s is back with\n%s\nand it is\n%s", g.liar.id, body, truth)
-		}
-	}
-	g.readNow(row, path, truth)
-	if row.fault != "" {
-		for _, f := range g.honest {
-			eventually(t, f.id+" names the liar", func() error {
-				g.goal("OG50BC/LOAD", 1) // a frontend is silent only while others are not
-				return names(f, g.liar, row.fault)
+	g.forget()
+	g.goal(contest, 1)
+	truth = g.settled(path)
+	g.readNow(nil, path, truth)
+	g.readCertified(path, truth, false)
+	for _, f := range g.honest {
+		eventually(t, f.id+" names no honest frontend", func() error {
+			g.revive(g.honest)
+			return g.namesHonest(f)
+		})
+		if row.lost {
+			eventually(t, f.id+" has taken "+g.liar.id+" back", func() error {
+				g.goal(other, 1)
+				return putsOutOnly(f, "")
 			})
 		}
-		if row.putOut {
-			g.expectPutOut(row.fault)
+	}
+	for _, f := range g.frontends {
+		if f == g.liar && (row.fault == witness.Convicted || row.misled > 1) {
+			continue // it is put out, for good or for an hour
 		}
-		t.Logf("%s: named by all after %.1f s", row.what, time.Since(told).Seconds())
-	}
-	g.readCertified(path, truth, row.stops)
-	g.readNow(row, laurel.ScorePath("OG50BC/LOAD"), g.settled(laurel.ScorePath("OG50BC/LOAD")))
-	g.readByCommand(contest, truth, row.stops)
-
-	g.liar.order(t, map[string]any{"lie": ""})
-	if row.objects { // its state is false, and is made anew from the log
-		g.liar.Kill()
-		g.liar.start().waitReady()
-	}
-	g.goal("OG50BC/LOAD", 1)
-	g.readNow(&spyRow{}, path, truth)
-	g.readCertified(laurel.ScorePath("OG50BC/LOAD"), g.settled(laurel.ScorePath("OG50BC/LOAD")), false)
-}
-
-// expectPutOut waits until the honest frontends have put the liar out, and have a master.
-func (g *spiedGroup) expectPutOut(fault witness.Fault) {
-	g.t.Helper()
-	for _, f := range g.honest {
-		eventually(g.t, f.id+" puts the liar out", func() error {
-			s, err := f.status()
-			if err != nil {
-				return err
+		eventually(t, f.id+" answers as it is", func() error {
+			a, err := ask("GET", f.url+path, "")
+			if err == nil && a.body != truth {
+				err = fmt.Errorf("it is %s, and it answers %d %s", truth, a.status, a.body)
 			}
-			for _, m := range s.Frontends {
-				switch {
-				case m.ID != g.liar.id && m.PutOut != nil:
-					g.t.Fatalf("%s puts %s out: %+v", f.id, m.ID, m.PutOut)
-				case m.ID == g.liar.id && (m.PutOut == nil || m.PutOut.Reason != string(fault)):
-					return fmt.Errorf("it is %+v", m.PutOut)
-				}
-			}
-			if s.Master == "" || s.Master == g.liar.id {
-				return fmt.Errorf("its master is %q", s.Master)
-			}
-			return nil
+			return err
 		})
 	}
 }
 
-// lead makes a frontend the master.
-func (g *spiedGroup) lead(f *frontend) {
-	g.t.Helper()
-	eventually(g.t, "mastership goes to "+f.id, func() error {
-		if g.master() == f {
-			return nil
-		}
-		o := commandEnv(g.t, []string{"LAUREL_TOKEN=" + g.token, "LAUREL_URL=" + strings.Join(g.urls(), ",")},
-			"laurel", "cluster", "transfer", f.id)
-		if o.code != 0 {
-			return errors.New(o.String())
-		}
-		return nil
-	})
-	f.waitReady()
-}
+// stays reports whether the spy keeps the frontend from going back.
+func (r *spyRow) stays() bool { return r.objects || r.misled > 1 }
 
-// settled returns the answer that the honest frontends give alike.
-func (g *spiedGroup) settled(path string) (body string) {
-	g.t.Helper()
-	eventually(g.t, "the honest frontends answer alike", func() error {
-		var bodies []string
+// lied has the spy tell the lie of a row, looks who is named, and reads.
+func (g *spiedGroup) lied(row *spyRow, contest string) {
+	t := g.t
+	t.Helper()
+	path := laurel.ScorePath(contest)
+	before, keys := g.settled(path), g.certifiedKeys()
+	lie := maps.Clone(row.lie)
+	lie["contest_id"] = contest
+	if row.master {
+		g.lead(g.liar) // a busy machine may have taken it away meanwhile
+	}
+	told := time.Now()
+	if row.stays() {
+		g.liar.order(t, map[string]any{"lie": "stay"})
+	}
+	if row.then == nil {
+		g.liar.order(t, lie)
+		g.goal(other, 1)
+	} else {
+		row.then(g, lie, contest)
+	}
+	if row.lost {
+		g.forget()
+	}
+	if row.goesBack {
+		g.expectBack(row, told, g.liar)
+	}
+	if row.misled > 0 {
+		g.expectBack(row, told, g.honest[len(g.honest)-row.misled:]...)
+	}
+	if row.misled > 1 { // who blames the liar is behind while it is the master
+		g.lead(g.honest[0])
+	}
+	truth := g.settled(path)
+	if row.then == nil && truth != before {
+		t.Fatalf("the honest frontends have\n%s\nand it was\n%s", truth, before)
+	}
+	var objector *frontend
+	if row.objects {
+		objector = g.liar
+	}
+	g.readNow(objector, path, truth)
+	if row.fault != "" {
+		silent := false // the liar heard what a quorum has before it reported something else
 		for _, f := range g.honest {
-			a, err := ask("GET", f.url+path, "")
-			if err != nil || a.status != http.StatusOK {
-				return fmt.Errorf("%s: %v %v", f.id, a, err)
-			}
-			bodies = append(bodies, a.body)
+			eventually(t, f.id+" names the liar", func() error {
+				g.goal(other, 1) // a frontend is silent only while others are not
+				if row.fault == witness.Diverged && names(f, g.liar, witness.Silent) == nil {
+					silent = true
+					return nil
+				}
+				return names(f, g.liar, row.fault)
+			})
 		}
-		if body = bodies[0]; len(slices.Compact(bodies)) != 1 {
-			return fmt.Errorf("they say %q", bodies)
+		if row.putOut && !silent {
+			g.expectPutOut(row.fault)
 		}
-		return nil
-	})
-	return body
+		t.Logf("%s: %s by all after %.1f s", row.what, row.fault, time.Since(told).Seconds())
+	}
+	g.readCertified(path, truth, row.stops)
+	if !row.stops {
+		if now := g.certifiedKeys(); now != keys {
+			t.Fatalf("readers accept the keys\n%s\nand they were\n%s", now, keys)
+		}
+	}
+	g.readNow(nil, laurel.ScorePath(other), g.settled(laurel.ScorePath(other)))
+	g.readByCommand(contest, truth, row.stops)
+	if !row.stops {
+		g.page.expect(g, contest, truth)
+	}
 }
 
-// readNow asks all.
-func (g *spiedGroup) readNow(row *spyRow, path, truth string) {
+// expectBack waits until frontends have gone back.
+func (g *spiedGroup) expectBack(row *spyRow, told time.Time, list ...*frontend) {
 	g.t.Helper()
-	objects := row.objects && !strings.HasSuffix(path, "LOAD")
-	eventually(g.t, path+" is answered by a quorum", func() error {
-		a, err := g.now.Get(g.t.Context(), path, nil)
-		switch {
-		case err != nil:
-			return err
-		case string(a.Body) != truth:
-			g.t.Fatalf("a reader accepted\n%s\nand it is\n%s", a.Body, truth)
-		case objects && (len(a.Objectors) != 1 || a.Objectors[0].Frontend != g.liar.id ||
-			!errors.Is(a.Objectors[0].Err, verify.ErrDiffers)):
-			return fmt.Errorf("it names %v", a.Objectors)
-		}
-		return nil
-	})
+	for _, f := range list {
+		f.exit(g.t)
+		g.t.Logf("%s: %s has gone back after %.1f s", row.what, f.id, time.Since(told).Seconds())
+	}
+	_ = g.liar.obey(map[string]any{"lie": ""})
+	g.revive(list)
 }
 
-// readCertified reads by certificate.
-func (g *spiedGroup) readCertified(path, truth string, stops bool) {
+// revive starts frontends again that have gone back, twice at most.
+func (g *spiedGroup) revive(list []*frontend) {
 	g.t.Helper()
-	patience := patience
-	if stops {
-		patience = 3 * time.Second
-	}
-	err := poll(patience, func() error {
-		ctx, cancel := context.WithTimeout(g.t.Context(), 3*time.Second)
-		defer cancel()
-		a, err := g.certified.Get(ctx, path, nil)
-		switch {
-		case err != nil:
-			return err
-		case string(a.Body) != truth && !isOlder(string(a.Body), truth):
-			g.t.Fatalf("a reader accepted by certificate\n%s\nand it is\n%s", a.Body, truth)
-		case string(a.Body) != truth:
-			return errors.New("it is not certified yet")
-		}
-		return nil
-	})
-	if err != nil && !stops {
-		g.t.Fatalf("%s by certificate: %v", path, err)
-	}
-}
-
-// isOlder reports whether an answer is of an earlier revision, and has fewer points.
-func isOlder(body, truth string) bool {
-	var a, b score.Record
-	if json.Unmarshal([]byte(body), &a) != nil || json.Unmarshal([]byte(truth), &b) != nil || a.Revision >= b.Revision {
-		return false
-	}
-	for _, c := range a.Competitors {
-		if c.Code == "ROM" && c.Result != nil && *c.Result != 0 {
-			return false // Rome has none anywhere
-		}
-	}
-	return true
-}
-
-// readByCommand reads by the command, both ways.
-func (g *spiedGroup) readByCommand(contest, truth string, stops bool) {
-	g.t.Helper()
-	env := []string{
-		"LAUREL_URL=" + strings.Join(g.urls(), ","), "LAUREL_POLICY=" + g.policyFile, "XDG_CACHE_HOME=" + g.dir,
-	}
-	for _, how := range []string{"--verify=now", "--verify"} {
-		args := []string{"scores", contest, how, "--json", "--patience", "3s", "--policy-key", g.policyKey}
-		read := func() error {
-			o := commandEnv(g.t, env, "laurel", args...)
-			switch {
-			case o.code == 3: // nothing that can be verified
-				return errors.New(o.String())
-			case o.code != 0 || o.out != truth:
-				g.t.Fatalf("laurel %s: %s\nand it is\n%s", strings.Join(args, " "), o, truth)
-			}
-			return nil
-		}
-		if stops && how == "--verify" {
-			_ = read() // there may be nothing
+	for _, f := range list {
+		if !f.Ended() {
 			continue
 		}
-		eventually(g.t, "laurel scores "+how, read)
+		if code := f.State().ExitCode(); code != cli.ExitGoBack || g.backs[f] == 2 {
+			g.t.Fatalf("%s ended with exit code %d after it had gone back %d times", f.id, code, g.backs[f])
+		}
+		g.backs[f]++
+		f.start()
 	}
 }
 
-// names returns an error unless f has a verdict on the liar, and none on anybody else.
-func names(f, liar *frontend, fault witness.Fault) error {
-	list, err := f.verdicts()
-	if err != nil {
-		return err
-	}
-	found := false
-	for _, v := range list {
-		found = found || v.Frontend == liar.id && v.Fault == fault
-		if v.Frontend != liar.id && v.Frontend != "" {
-			return fmt.Errorf("it names %s as well: %+v", v.Frontend, list)
+// answersFalsely has the liar answer those who do not verify from what was changed in its memory.
+func answersFalsely(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	at := g.liar.url + laurel.ScorePath(contest)
+	eventually(g.t, "the liar answers falsely", func() error {
+		false := altered(get(g.t, at).body)
+		lie["body"] = false
+		if err := g.liar.obey(lie); err != nil {
+			return err
 		}
+		if a := get(g.t, at); a.body != false {
+			return fmt.Errorf("it answers %s", a.body)
+		}
+		return nil
+	})
+}
+
+// provesFalsely changes the tree beside the contest, and the contest.
+func provesFalsely(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	g.begin(contest + "-B") // there is a leaf beside it
+	eventually(g.t, "there is a leaf beside the contest", func() error { return g.liar.obey(lie) })
+	g.goal(contest, 1)
+}
+
+// drops has the liar say that a goal is applied that it drops. The frontend that took the goal does
+// not pass that on.
+func drops(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	path := laurel.ScorePath(contest)
+	before := g.settled(path)
+	g.liar.order(g.t, lie)
+	events := g.next(contest, "score.play", goalOf(1))
+	if a := g.postAt(g.honest[0], events); !strings.Contains(a.body, string(score.OutcomeUnknown)) {
+		g.t.Fatalf("%s has answered %d %s", g.honest[0].id, a.status, a.body)
 	}
-	if !found {
-		return errors.New("its verdicts are " + strconv.Quote(fmt.Sprintf("%+v", list)))
+	if truth := g.settled(path); truth != before {
+		g.t.Fatalf("the honest frontends have\n%s\nand it was\n%s", truth, before)
 	}
-	return nil
+}
+
+// splits posts two goals of which one counts, until the liar is the master no more. Then both
+// do.
+func splits(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	g.liar.order(g.t, lie)
+	g.goal(contest, 1, 1)
+	said := g.seq
+	if g.forget(); g.seq != said {
+		g.t.Fatalf("the last event that counts is %d; want %d", g.seq, said)
+	}
+}
+
+// alters has the liar give some of the last frontends another event each than the others. The
+// goals are in one entry of the log.
+func alters(g *spiedGroup, lie map[string]any, contest string, misled int) {
+	g.t.Helper()
+	alter := map[string]any{}
+	for i, f := range g.honest[len(g.honest)-misled:] {
+		name := nameOf(g.said + 1 + uint64(i))
+		alter[f.id] = map[string]string{"from": name, "to": "romulus" + name[len("romulus"):]}
+	}
+	lie["alter"] = alter
+	g.liar.order(g.t, lie)
+	g.sayUntilRefused(contest, misled)
+}
+
+func altersOne(g *spiedGroup, lie map[string]any, contest string) { alters(g, lie, contest, 1) }
+func altersAll(g *spiedGroup, lie map[string]any, contest string) { alters(g, lie, contest, 3) }
+
+// reorders posts a goal, which then comes before the event of another source that came first,
+// or after one that comes next.
+func reorders(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	g.liar.order(g.t, lie)
+	g.goal(contest, 1)
+}
+
+// withholds posts a goal of which plain readers hear when it is sealed.
+func withholds(g *spiedGroup, lie map[string]any, contest string) {
+	g.t.Helper()
+	path, f := laurel.ScorePath(contest), g.honest[0]
+	g.liar.order(g.t, lie)
+	get(g.t, f.url+path) // it is in memory
+	g.goal(contest, 1)
+	truth := g.settled(path)
+	eventually(g.t, "plain readers hear of a goal", func() error {
+		if a := get(g.t, f.url+path); a.body != truth {
+			return fmt.Errorf("they get %s", a.body)
+		}
+		return nil
+	})
+}
+
+// sendsSnapshot has a frontend miss so much that it is sent a snapshot, which is false.
+func sendsSnapshot(g *spiedGroup, lie map[string]any, contest string) {
+	t := g.t
+	t.Helper()
+	late, path := g.honest[len(g.honest)-1], laurel.ScorePath(contest)
+	late.Kill()
+	for range 4 * soonEntries {
+		g.goal(other, 1)
+	}
+	g.lead(g.liar)
+	g.liar.order(t, lie)
+	truth, err := g.honest[0].own(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.start()
+	eventually(t, late.id+" has the false record", func() error {
+		if body, err := late.own(t, path); err != nil || body == truth {
+			return fmt.Errorf("it has %s, %v", body, err)
+		}
+		return nil
+	})
+	g.readCertified(path, truth, false)
+	g.readNow(late, path, truth)
+	g.goal(contest, 1) // so that it is sealed
+	late.exit(t)
+	g.lead(g.honest[0]) // which sends another snapshot
 }

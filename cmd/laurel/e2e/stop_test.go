@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 )
+
+// withinPatience is how long a command may wait: less than commandEnv waits for the command.
+var withinPatience = (patience / 2).String()
 
 // runDir returns a run directory of the test's own, for the environment.
 func runDir(t testing.TB) (dir, env string) {
@@ -22,7 +24,7 @@ func runDir(t testing.TB) (dir, env string) {
 // stop runs laurel stop and expects an exit code.
 func stop(t testing.TB, env string, code int, args ...string) result {
 	t.Helper()
-	o := commandEnv(t, []string{env}, "laurel", append([]string{"stop"}, args...)...)
+	o := commandEnv(t, []string{env}, "laurel", append([]string{"stop", "--timeout", withinPatience}, args...)...)
 	if o.code != code {
 		t.Fatalf("laurel stop %s: %v; want exit code %d", strings.Join(args, " "), o, code)
 	}
@@ -151,7 +153,7 @@ func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
 // up runs laurel up and returns the pid of each frontend.
 func up(t testing.TB, env, data string) (output string, pids map[string]string) {
 	t.Helper()
-	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data)
+	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", withinPatience)
 	if o.code != 0 {
 		t.Fatalf("laurel up: %v", o)
 	}
@@ -199,8 +201,8 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	endAfter(t, env)
 
 	terminal, shell := openTerminal(t)
-	c := exec.Command("/bin/sh", "-c", `"$0" up --data "$1"; echo the shell waits; exec sleep 3600`,
-		program(t, "laurel"), data)
+	c := exec.Command("/bin/sh", "-c", `"$0" up --data "$1" --patience "$2"; echo the shell waits; exec sleep 3600`,
+		program(t, "laurel"), data, withinPatience)
 	c.Env = append(cleanEnv(), env)
 	c.Stdin, c.Stdout, c.Stderr = shell, shell, shell
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -221,9 +223,7 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 		t.Errorf("before the hangup there were %v, after it %v:\n%s", before, after, again)
 	}
 	for _, f := range group {
-		if a, err := ask("GET", f.url+"/readyz", ""); err != nil || a.status != http.StatusOK {
-			t.Errorf("%s does not answer after the hangup: %v %v", f.id, a, err)
-		}
+		get(t, f.url+"/readyz")
 	}
 }
 
@@ -244,9 +244,7 @@ func TestUpRestartsAKilledFrontendWithItsDataAndAddresses(t *testing.T) {
 	stop(t, env, 0, "all")
 	up(t, env, data)
 	for _, f := range group {
-		if a, err := ask("GET", f.url+contest, ""); err != nil || a.status != http.StatusOK {
-			t.Errorf("%s has not the contest of before: %v %v", f.id, a, err)
-		}
+		get(t, f.url+contest) // that of before
 	}
 }
 
@@ -263,7 +261,7 @@ func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(data, "f1")); err != nil {
 		t.Fatal(err)
 	}
-	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", "10s")
+	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", withinPatience)
 	if o.code != 1 || !strings.Contains(o.err, "id_conflict") {
 		t.Errorf("f1 came back without its data: %v", o)
 	}

@@ -96,12 +96,9 @@ func TestAStreamPostedAgainChangesNothing(t *testing.T) {
 	}
 	n := uint64(0)
 	for _, f := range g.frontends {
-		a, err := ask("POST", f.url+"/v1/events", string(again), "Content-Type", "application/x-ndjson")
-		if err != nil {
-			t.Fatal(err)
-		}
 		n = 0
-		for r := range results(t, a) {
+		list, _ := f.streamAgain(t, string(again))
+		for _, r := range list {
 			if n++; r.Status != "duplicate" || r.Revision != n || r.Seq != n {
 				t.Fatalf("at %s: the result of event %d, posted again, is %+v; want a duplicate with its first revision", f.id, n, r)
 			}

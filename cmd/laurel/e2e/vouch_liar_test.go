@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -98,6 +99,9 @@ func vouchOf(ctx context.Context, at string, body []byte, s *witness.Statement) 
 		return err
 	}
 	defer a.Body.Close()
+	if a.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers with status %d", at, a.StatusCode)
+	}
 	return json.UnmarshalRead(a.Body, s)
 }
 

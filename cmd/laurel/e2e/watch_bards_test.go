@@ -30,8 +30,7 @@ func newWatchedBards(g *group) *watchedBards {
 			 "competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU"},{"code":"ROM","name":"Rome","organisation":"ROM"}]}}`,
 			`"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`,
 		} {
-			output := apply(g.t, g.frontends[0],
-				fmt.Sprintf(`{"id":"begin-%d-%d","type":`+body, i, k, watchedContest(i)))
+			output := apply(g.t, g.frontends[0], fmt.Sprintf(`{"id":"begin-%d-%d","type":`+body, i, k, watchedContest(i)))
 			b.acked[i] = append(b.acked[i], output.Results[0].Revision)
 		}
 	}

@@ -46,8 +46,8 @@ func newRawWatcher(g *group, i int, w laurel.WatchOptions) *rawWatcher {
 func (o *rawWatcher) watch(ctx context.Context) {
 	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for ctx.Err() == nil {
-		stay, leave := context.WithTimeout(ctx, bareStayLeast+rand.N(bareStaySpread))
-		streamed := o.stream(stay, web, o.urls[o.next%len(o.urls)])
+		stay, leave := context.WithCancel(ctx)
+		streamed := o.stream(stay, leave, web, o.urls[o.next%len(o.urls)])
 		leave()
 		o.next++
 		if !streamed {
@@ -59,9 +59,19 @@ func (o *rawWatcher) watch(ctx context.Context) {
 	}
 }
 
-// stream watches at one frontend until ctx ends or the stream does. It reports whether
-// there was a stream.
-func (o *rawWatcher) stream(ctx context.Context, web *http.Client, base string) bool {
+// resumedOften returns an error until streams have resumed a few times.
+func (o *rawWatcher) resumedOften() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.resumed < 5 {
+		return fmt.Errorf("%d times", o.resumed)
+	}
+	return nil
+}
+
+// stream watches at one frontend for a while, until it leaves, or until the stream ends. It
+// reports whether there was a stream.
+func (o *rawWatcher) stream(ctx context.Context, leave func(), web *http.Client, base string) bool {
 	q := url.Values{"contest": o.w.Contests, "timeline": o.w.Timelines}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/watch?"+q.Encode(), nil)
 	if err != nil {
@@ -74,6 +84,7 @@ func (o *rawWatcher) stream(ctx context.Context, web *http.Client, base string) 
 		r.Header.Set("Last-Event-ID", o.lastID)
 	}
 	res, err := web.Do(r)
+	defer time.AfterFunc(bareStayLeast+rand.N(bareStaySpread), leave).Stop() // from when the stream begins
 	if err != nil {
 		return false
 	}

@@ -86,6 +86,7 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	}
 	for _, o := range bare {
 		o.awaitTruth(t, truth, o.w)
+		eventually(t, o.name+" has gone on after an id often enough to show something", o.resumedOften)
 	}
 	cancel()
 	watching.Wait()
@@ -98,9 +99,6 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	for _, o := range bare {
 		t.Logf("%s: %d streams of which %d went on after an id, %d refused, %d events of timelines", o.name, o.streams,
 			o.resumed, o.refused, len(o.events()))
-		if o.resumed < 5 {
-			t.Errorf("%s went on after an id %d times; that is too little to show anything", o.name, o.resumed)
-		}
 	}
 }
 
