@@ -22,8 +22,9 @@ type input struct {
 	in     *bufio.Reader
 	number int // of the last line, from 1
 
-	compressed bool // with gzip
-	inLine     bool // the rest of a line that is too long is not read yet
+	compressed bool                // with gzip
+	exported   *score.ExportHeader // nil unless the events were exported from a store
+	inLine     bool                // the rest of a line that is too long is not read yet
 
 	source   string // for events that name none; "": made from the first of them
 	digest   string // of the first line without an identity; part of made sources and ids
@@ -55,7 +56,8 @@ func lineError(number int, id string, err error) error {
 	return fmt.Errorf("line %d, event %s: %w", number, id, err)
 }
 
-// newInput reads from r, which may be compressed with gzip.
+// newInput reads from r, which may be compressed with gzip, and may begin with the first line of
+// exported events.
 func newInput(r io.Reader, source string) (*input, error) {
 	const maxLine = score.MaxEventBytes + len("\r\n")
 	in := bufio.NewReaderSize(r, maxLine)
@@ -67,7 +69,8 @@ func newInput(r io.Reader, source string) (*input, error) {
 		}
 		in, compressed = bufio.NewReaderSize(z, maxLine), true
 	}
-	return &input{in: in, source: source, compressed: compressed}, nil
+	made := &input{in: in, source: source, compressed: compressed}
+	return made, made.readHeader()
 }
 
 // next returns the next event, and io.EOF after the last. With an error, the event has what

@@ -4,6 +4,9 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
+
+	"laurel/internal/cli"
 )
 
 // TestMain runs more tests at once than there are processors, as they wait most of the
@@ -13,5 +16,6 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	_ = os.Setenv("LAUREL_PATIENCE", "2m") // of commands that are given none, for the machine may be busy
+	cli.AttemptTimeout = 30 * time.Second  // what a busy machine answers late is no failure
 	os.Exit(m.Run())
 }

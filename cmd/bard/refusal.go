@@ -238,20 +238,9 @@ func (s *singer) commandFrom(number int) string {
 	case s.file == "-":
 		command = "FEED | " + command
 	case s.compressed:
-		command = "gunzip -c " + shellQuoted(s.file) + " | " + command
+		command = "gunzip -c " + textfmt.ShellWord(s.file) + " | " + command
 	default:
-		command += " " + shellQuoted(s.file)
+		command += " " + textfmt.ShellWord(s.file)
 	}
 	return command + " | bard sing -"
-}
-
-// shellQuoted returns name as a word of a POSIX shell.
-func shellQuoted(name string) string {
-	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-+", r)
-	}
-	if strings.TrimLeftFunc(name, plain) == "" && !strings.HasPrefix(name, "-") {
-		return name
-	}
-	return "'" + strings.ReplaceAll(textfmt.OneLine(name), "'", `'\''`) + "'"
 }

@@ -149,10 +149,10 @@ func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
 				skip := append(args, "--on-refusal=skip")
 				input := withBad(700, c.line, 2, 3, 600)
 				code, out, errs := bard(t.Context(), g, strings.NewReader(input), skip...)
-				events, duplicates := 0, 0 // of a connection that the server has reset, some are sent again
+				events, duplicates := 0, 0 // of a connection that the server has reset, some are sent again, alerts too
 				fmt.Sscanf(out, "events %d, duplicates %d,", &events, &duplicates)
 				if code != cli.ExitOK || !strings.Contains(out, "refused 3, each with an alert in its place:\n  line 2") ||
-					!strings.Contains(out, "\n  line 600") || events+duplicates != 697 ||
+					!strings.Contains(out, "\n  line 600") || events > 697 || events+duplicates < 697 ||
 					strings.Count(errs, "an alert has its place") != 3 {
 					t.Fatalf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 				}
@@ -160,7 +160,7 @@ func TestSkippingARefusedEventPutsAnAlertInItsPlace(t *testing.T) {
 				// The same line is recognized by its alert, with the flag and without.
 				for _, again := range [][]string{skip, args} {
 					code, out, errs = bard(t.Context(), g, strings.NewReader(input), again...)
-					if code != cli.ExitOK || !strings.HasPrefix(out, "events 0, duplicates 0, skipped (acknowledged before) 700\n") ||
+					if code != cli.ExitOK || !sums(out, "events 0, duplicates 0, skipped (acknowledged before) 700\n") ||
 						strings.Contains(out, "refused") {
 						t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 					}
@@ -195,7 +195,7 @@ func TestSkippingIsSafeForEventsThatAreNumberedHere(t *testing.T) {
 				{"--on-refusal=skip", "events 4, duplicates 0,"}, {"--on-refusal=skip", again}, {"--on-refusal=stop", again},
 			} {
 				code, out, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-", "--source", arena, run.flag)
-				if code != cli.ExitOK || !strings.HasPrefix(out, run.want) {
+				if code != cli.ExitOK || !sums(out, run.want) {
 					t.Fatalf("%s: exit code %d, stderr %q, the summary is %q; want %q", run.flag, code, errs, out, run.want)
 				}
 				wantSkipped(t, g, c.reason, 5, 2)
@@ -297,10 +297,12 @@ func TestABardThatComesBackKnowsTheAlertsOfAnother(t *testing.T) {
 			first, rest, _ := strings.Cut(input, "\n")
 			in, feed := io.Pipe()
 			done := make(chan struct{})
+			defer func() { feed.Close(); <-done }()
 			go func() {
 				defer close(done)
+				defer in.Close()
 				code, out, errs := bard(t.Context(), g, in, "sing", "-", flag)
-				if code != cli.ExitOK || !strings.HasPrefix(out, "events 50, duplicates 49,") {
+				if code != cli.ExitOK || !sums(out, "events 50, duplicates 49,") {
 					t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 				}
 			}()
@@ -413,15 +415,5 @@ func TestALongReportIsCut(t *testing.T) {
 	}
 	if got := r.report(); strings.Count(got, "\n") != maxReported+2 || !strings.HasSuffix(got, "  and 5 more\n") {
 		t.Errorf("got %s", got)
-	}
-}
-
-func TestACommandHasTheNameOfTheFileAsOneWord(t *testing.T) {
-	for name, want := range map[string]string{
-		"games.ndjson": "games.ndjson", "my games": "'my games'", "it's": `'it'\''s'`, "-x": "'-x'", "$(boar)": "'$(boar)'",
-	} {
-		if got := shellQuoted(name); got != want {
-			t.Errorf("%s: got %s; want %s", name, got, want)
-		}
 	}
 }

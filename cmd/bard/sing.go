@@ -53,6 +53,10 @@ With --key, bard signs every event that is not signed already. Each must then ha
 it names a source; events without a source are numbered under the name of the key. Anybody can post a
 file of signed events.
 
+What laurel export has written is posted only to a store with the lineage of the one that it was exported
+from. An operator must have granted the keys that signed it the same roles there. A token of an operator may
+post all events that are not signed.
+
 With --speed N, events are sent when they are due, N times as fast as their own times say, and late ones
 catch up. With --speed max they are sent as fast as the frontends accept them.
 
@@ -209,6 +213,11 @@ func (s *singer) sing(ctx context.Context) error {
 	in, err := newInput(s.in, s.source)
 	if err != nil {
 		return err
+	}
+	if in.exported != nil {
+		if err := checkExport(ctx, in.exported, s.client); err != nil {
+			return err
+		}
 	}
 	if s.key != nil {
 		in.keyName = func() (string, error) { return grantedName(ctx, s.client, s.key) }

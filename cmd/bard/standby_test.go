@@ -19,13 +19,14 @@ func TestAStandbyPostsNothingThatTheOtherBardHasPosted(t *testing.T) {
 	t.Parallel()
 	g := group(t, 2)
 	first, other := io.Pipe()
-	done := make(chan string)
+	type ended struct {
+		code      int
+		out, errs string
+	}
+	done := make(chan ended, 1)
 	go func() {
 		code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(1500)), "sing", "--standby", "1h", "-")
-		if code != cli.ExitOK {
-			t.Errorf("exit code %d: %s", code, errs)
-		}
-		done <- out
+		done <- ended{code, out, errs}
 	}()
 	go func() {
 		for line := range strings.Lines(alerts(1500)) {
@@ -38,8 +39,9 @@ func TestAStandbyPostsNothingThatTheOtherBardHasPosted(t *testing.T) {
 	if code, _, errs := bard(t.Context(), g, first, "sing", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	if out := <-done; !strings.HasPrefix(out, "events 0, duplicates 0, skipped (acknowledged before) 1,500\n") {
-		t.Errorf("the summary is %q", out)
+	if e := <-done; e.code != cli.ExitOK ||
+		!sums(e.out, "events 0, duplicates 0, skipped (acknowledged before) 1,500\n") {
+		t.Errorf("exit code %d, stderr %q, the summary is %q", e.code, e.errs, e.out)
 	}
 	wantAccepted(t, g, 1500)
 }
@@ -51,13 +53,13 @@ func TestAStandbyPostsWhatIsNotAcknowledgedInTime(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	code, out, errs := sing(t, g, alerts(2000), "--standby", "100ms")
-	if code != cli.ExitOK || !strings.HasPrefix(out, "events 1,995, duplicates 0, skipped (acknowledged before) 5\n") {
+	if code != cli.ExitOK || !sums(out, "events 1,995, duplicates 0, skipped (acknowledged before) 5\n") {
 		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 	}
 	wantAccepted(t, g, 2000)
 	// The other bard comes back, and goes on behind what the standby posted.
 	code, out, errs = sing(t, g, alerts(2010))
-	if code != cli.ExitOK || !strings.HasPrefix(out, "events 10, duplicates 0, skipped (acknowledged before) 2,000\n") {
+	if code != cli.ExitOK || !sums(out, "events 10, duplicates 0, skipped (acknowledged before) 2,000\n") {
 		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 	}
 	wantAccepted(t, g, 2010)
@@ -116,7 +118,7 @@ func TestAStandbyKnowsTheAlertsInThePlacesOfRefusedEvents(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	code, out, errs := sing(t, g, input, "--standby", "100ms", "--on-refusal=skip")
-	if code != cli.ExitOK || !strings.HasPrefix(out, "events 2, duplicates 0, skipped (acknowledged before) 3\n") ||
+	if code != cli.ExitOK || !sums(out, "events 2, duplicates 0, skipped (acknowledged before) 3\n") ||
 		!strings.Contains(out, "refused 1, ") {
 		t.Errorf("exit code %d, stderr %q, the summary is %q", code, errs, out)
 	}
