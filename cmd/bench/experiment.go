@@ -122,7 +122,7 @@ func (x *experiment[E, K]) round(ctx context.Context, b *bench, cells []K, env E
 	if round%2 == 0 {
 		slices.Reverse(cells)
 	}
-	const grace = time.Minute
+	const grace = 3 * time.Minute
 	for _, k := range cells {
 		if err := load.Sleep(ctx, b.settle); err != nil {
 			return err

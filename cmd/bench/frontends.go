@@ -139,7 +139,7 @@ func (g *frontends) allServe(ctx context.Context) error {
 	if voters != len(g.urls) {
 		return fmt.Errorf("%d of %d frontends serve as voters", voters, len(g.urls))
 	}
-	_, err = g.order(ctx)
+	_, err = masterLast(v)
 	return err
 }
 
@@ -163,12 +163,20 @@ func (g *frontends) epoch(ctx context.Context) (uint64, error) {
 	return v.Epoch, err
 }
 
-// order returns the host:port of the frontends, the master last.
-func (g *frontends) order(ctx context.Context) ([]string, error) {
-	v, err := g.view(ctx)
-	if err != nil {
-		return nil, err
-	}
+// order returns the host:port of the frontends, the master last, once there is one: on a busy
+// machine the group may elect another.
+func (g *frontends) order(ctx context.Context) (order []string, err error) {
+	err = await(ctx, g.list[0], func(ctx context.Context) error {
+		v, err := g.view(ctx)
+		if err == nil {
+			order, err = masterLast(v)
+		}
+		return err
+	})
+	return order, err
+}
+
+func masterLast(v score.Frontends) ([]string, error) {
 	var others []string
 	master := ""
 	for _, f := range v.Frontends {
@@ -251,7 +259,9 @@ func (g *frontends) startContest(ctx context.Context) (c contest, err error) {
 
 func (g *frontends) lastSeq(ctx context.Context, source string) (uint64, error) {
 	var b score.Bard
-	err := getJSON(ctx, g.urls[0]+"/v1/bards/"+source, &b)
+	err := await(ctx, g.list[0], func(ctx context.Context) error { // it may have no lease for a moment
+		return getJSON(ctx, g.urls[0]+"/v1/bards/"+source, &b)
+	})
 	return b.LastSeq, err
 }
 

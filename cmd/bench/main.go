@@ -75,7 +75,7 @@ func newCommand() *cobra.Command {
 	number(f, &b.settle, "settle", time.Second, 0, time.Minute, "pause before each cell")
 	for _, c := range []func(*bench) *cobra.Command{
 		postsCommand, streamCommand, singCommand, readsCommand, watchersCommand, boardsCommand, idleCommand,
-		swornCommand, overloadCommand, failoverCommand, natsServerCommand,
+		swornCommand, overloadCommand, backupCommand, failoverCommand, natsServerCommand,
 	} {
 		root.AddCommand(c(b))
 	}

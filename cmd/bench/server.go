@@ -120,7 +120,7 @@ func (m *members) stop() {
 
 // await calls ready until it returns nil, the process ends, or the time is over.
 func await(ctx context.Context, p *localgroup.Process, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -65,7 +65,7 @@ func runWrk(ctx context.Context, t target, d time.Duration) (figures, time.Durat
 	seconds := max(1, int((d+time.Second-1)/time.Second)) // wrk takes whole seconds
 	args := []string{
 		"--latency", "-t", "2", "-c", strconv.Itoa(readConnections),
-		"-d", strconv.Itoa(seconds) + "s", "--timeout", "5s",
+		"-d", strconv.Itoa(seconds) + "s", "--timeout", "30s",
 	}
 	if t.script != "" {
 		args = append(args, "-s", t.script)

@@ -17,7 +17,7 @@ const (
 	maxBatch = 64 << 10
 	// streamPatience bounds the time without an answer. A server that has refused a
 	// stream may be waiting for its end.
-	streamPatience = 10 * time.Second
+	streamPatience = time.Minute
 )
 
 // stream is one NDJSON stream: events on their way out, answers on their way in, on one
