@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"laurel/trust/merkle"
 )
 
 func (g *group) verdictOf(i int, fault Fault) *Verdict {
@@ -161,6 +163,64 @@ func TestWhenNoThreeCanAgreeItIsTheMastersFaultAndAllGoBackOnce(t *testing.T) {
 	g.seal(answers, 0, 1, 2, 3)
 	if g.certified(0) != 4 || g.verdictOf(0, Split) != nil {
 		t.Errorf("after going back: certificate %d, %v", g.certified(0), g.nodes[0].Verdicts())
+	}
+}
+
+// f1 and f2 leave a round on which no three can agree just before f3 would, which has reported
+// the next one, and so far nobody has said anything else of that.
+func overtakenGroup(t *testing.T) (g *group, edges [simFrontends]merkle.Edge, answers *Answers) {
+	g, answers = certifiedGroup(t)
+	g.nodes[3] = nil
+	g.tick(SealInterval)
+	edges = g.edge
+	for i, body := range []string{"x", "y", "z"} {
+		g.seal(answersOf(map[string]string{"scores/a": body}), i)
+	}
+	g.tick(splitTime - time.Second)
+	g.seal(answers, 2)
+	if reported := g.nodes[2].state.reported.Size; reported != 4 {
+		t.Fatalf("f3 has reported round %d", reported)
+	}
+	g.tick(time.Second)
+	for i := range 2 {
+		if g.verdictOf(i, Split) == nil {
+			t.Fatalf("f%d stays", i+1)
+		}
+	}
+	if g.verdictOf(2, Split) != nil {
+		t.Fatal("f3 leaves, although the others may come back")
+	}
+	return g, edges, answers
+}
+
+func TestAFrontendThatOthersWhoHaveLeftDoNotComeBackToLeavesAsWell(t *testing.T) {
+	g, edges, answers := overtakenGroup(t)
+	g.goBack(0, edges[0]) // and take nothing from the master any more
+	g.goBack(1, edges[1])
+	for range 9 {
+		g.tick(time.Second)
+		g.seal(answers, 2)
+	}
+	if v := g.verdictOf(2, Split); v == nil || v.Size != 3 {
+		t.Fatalf("f3 found %v", g.nodes[2].Verdicts())
+	}
+	if to, must := g.nodes[2].GoBack(); !must || to.Size != 2 {
+		t.Errorf("f3 must go back %t, to %d", must, to.Size)
+	}
+}
+
+func TestAFrontendThatOthersComeBackToStays(t *testing.T) {
+	g, edges, answers := overtakenGroup(t)
+	for i := range 2 {
+		g.goBack(i, edges[i])
+		g.seal(answersOf(map[string]string{"scores/a": "z"}), i)
+		g.seal(answers, i)
+	}
+	for range 20 {
+		g.tick(time.Second)
+	}
+	if g.certified(2) != 4 || g.verdictOf(2, Split) != nil {
+		t.Errorf("certificate %d, f3 found %v", g.certified(2), g.nodes[2].Verdicts())
 	}
 }
 

@@ -20,6 +20,10 @@ const (
 	// splitTime is how long no quorum could agree before a history is left because of it. A
 	// master without a certificate has sealed again meanwhile.
 	splitTime = 2 * maxWaiting
+	// doubtTime is the same for a round after which this frontend has reported others, on which
+	// a quorum could agree if those that have left their histories came back to them. They may
+	// believe this frontend's master no more, and so never report them.
+	doubtTime = 5 * splitTime
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
 	// maxAhead is how far a report may be ahead of what is proven and of others.

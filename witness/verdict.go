@@ -103,17 +103,22 @@ func (n *Node) judge(proven Head) {
 
 // lookForSplit looks whether no quorum can agree on the own last report, and has not for
 // splitTime: a frontend that has left the history of a report may be about to report the next
-// round, on which a quorum does agree. Sizes that were left are not reported again. A
-// history that was left because of this is not left again.
+// round, on which a quorum does agree. If none does for doubtTime, the first report on which
+// none could is enough. Sizes that were left are not reported again. A history that was left
+// because of this is not left again.
 func (n *Node) lookForSplit(now time.Time) {
-	switch size := n.state.reported.Size; {
+	size, doubted := n.state.reported.Size, now.Sub(n.doubtedAt)
+	switch {
 	case n.top.Size >= n.doubted:
 		n.doubted = 0
 		if n.isSplit(size) {
 			n.doubted, n.doubtedAt = size, now
 		}
-	case now.Sub(n.doubtedAt) >= splitTime && n.isSplit(size):
+	case doubted >= splitTime && n.isSplit(size):
 		n.split = size
+		n.leave(size)
+	case doubted >= doubtTime && n.isSplit(n.doubted):
+		n.split = n.doubted
 		n.leave(size)
 	}
 }
@@ -122,7 +127,7 @@ func (n *Node) lookForSplit(now time.Time) {
 // was reported, too many have reported another one for all of these to be corrupt.
 func (n *Node) isSplit(size uint64) bool {
 	own, ok := n.own(size)
-	if size <= max(n.top.Size, n.state.left) || !ok || n.state.reported != own {
+	if _, reported := n.self.reports[own]; size <= max(n.top.Size, n.state.left) || !ok || !reported {
 		return false
 	}
 	votes, reporters, missing := map[Hash]int{}, 0, 0
