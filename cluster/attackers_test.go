@@ -62,7 +62,7 @@ func newAttacker(t *testing.T, who *pki.Identity) *attacker {
 	}
 	a := &attacker{t: t, who: who, port: p}
 	a.raft = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: p.RaftLayer(patient), MaxPool: 1, Timeout: 5 * time.Second, Logger: hclogger.New(testLog(t), nil),
+		Stream: p.RaftLayer(patient), MaxPool: 1, Timeout: patient, Logger: hclogger.New(testLog(t), nil),
 	})
 	t.Cleanup(func() { a.raft.Close(); p.Close() })
 	return a
