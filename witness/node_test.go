@@ -197,7 +197,11 @@ func TestAFrontendThatOthersWhoHaveLeftDoNotComeBackToLeavesAsWell(t *testing.T)
 	g, edges, answers := overtakenGroup(t)
 	g.goBack(0, edges[0]) // and take nothing from the master any more
 	g.goBack(1, edges[1])
-	for range 9 {
+	g.goBack(2, g.edge[2]) // it stays, and only starts again
+	for i := range 2 {
+		g.took(i, Output{Send: g.nodes[i].Notes()}) // messages are repeated
+	}
+	for range 11 {
 		g.tick(time.Second)
 		g.seal(answers, 2)
 	}

@@ -1,6 +1,9 @@
 package witness
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Fault is what a frontend, or the master of a round, is found to be.
 type Fault string
@@ -103,35 +106,61 @@ func (n *Node) judge(proven Head) {
 
 // lookForSplit looks whether no quorum can agree on the own last report, and has not for
 // splitTime: a frontend that has left the history of a report may be about to report the next
-// round, on which a quorum does agree. If none does for doubtTime, the first report on which
-// none could is enough. Sizes that were left are not reported again. A history that was left
+// round, on which a quorum does agree. If none does for doubtTime, any earlier round on which
+// none can is enough. Sizes that were left are not reported again. A history that was left
 // because of this is not left again.
 func (n *Node) lookForSplit(now time.Time) {
-	size, doubted := n.state.reported.Size, now.Sub(n.doubtedAt)
+	if n.top.Size >= n.doubted {
+		n.doubted, n.doubtedAt = n.firstSplit(), now
+	}
+	if n.doubted == 0 {
+		return
+	}
+	size, doubtedFor := n.state.reported.Size, now.Sub(n.doubtedAt)
 	switch {
-	case n.top.Size >= n.doubted:
-		n.doubted = 0
-		if n.isSplit(size) {
-			n.doubted, n.doubtedAt = size, now
-		}
-	case doubted >= splitTime && n.isSplit(size):
+	case doubtedFor >= splitTime && n.isSplit(size):
 		n.split = size
 		n.leave(size)
-	case doubted >= doubtTime && n.isSplit(n.doubted):
+	case doubtedFor >= doubtTime && n.isSplit(n.doubted):
 		n.split = n.doubted
 		n.leave(size)
 	}
 }
 
-// isSplit reports whether no quorum can agree on the own report of a round: for each root that
-// was reported, too many have reported another one for all of these to be corrupt.
+// firstSplit returns the smallest size at which no quorum can agree, up to that of the own last
+// report; 0 if there is none.
+func (n *Node) firstSplit() uint64 {
+	var sizes []uint64
+	for _, s := range n.seats {
+		for h := range s.reports {
+			if h.Size > n.top.Size && h.Size <= n.state.reported.Size {
+				sizes = append(sizes, h.Size)
+			}
+		}
+	}
+	slices.Sort(sizes)
+	for _, size := range slices.Compact(sizes) {
+		if n.isSplit(size) {
+			return size
+		}
+	}
+	return 0
+}
+
+// isSplit reports whether no quorum can agree on a round of the history of the own last report:
+// for each root that was reported, too many have reported another one for all of these to be
+// corrupt. That history speaks for this frontend, which may have reported only a later round.
 func (n *Node) isSplit(size uint64) bool {
-	own, ok := n.own(size)
-	if _, reported := n.self.reports[own]; size <= max(n.top.Size, n.state.left) || !ok || !reported {
+	own, known := n.own(size)
+	last, ok := n.own(n.state.reported.Size)
+	if size <= max(n.top.Size, n.state.left) || !known || !ok || last != n.state.reported {
 		return false
 	}
-	votes, reporters, missing := map[Hash]int{}, 0, 0
+	votes, reporters, missing := map[Hash]int{own.Root: 1}, 1, 0
 	for _, s := range n.seats {
+		if s == n.self {
+			continue
+		}
 		said := 0
 		for h := range s.reports {
 			if h.Size == size {
