@@ -121,6 +121,9 @@ func TestAFrontendThatReportsOtherwiseIsDivergedUntilItIsRight(t *testing.T) {
 	if to, must := g.nodes[3].GoBack(); !must || to.Size != 2 || g.verdictOf(3, Diverged) == nil || g.nodes[3].Agrees() {
 		t.Fatalf("f4 must go back %t, to %d; %v", must, to.Size, g.nodes[3].Verdicts())
 	}
+	if !g.nodes[3].OthersHave() {
+		t.Error("three others have that history")
+	}
 	g.goBack(3, edge)
 	g.seal(answers, 3)
 	if _, must := g.nodes[3].GoBack(); must {
@@ -205,7 +208,7 @@ func TestAFrontendThatOthersWhoHaveLeftDoNotComeBackToLeavesAsWell(t *testing.T)
 		g.tick(time.Second)
 		g.seal(answers, 2)
 	}
-	if v := g.verdictOf(2, Split); v == nil || v.Size != 3 {
+	if v := g.verdictOf(2, Split); v == nil {
 		t.Fatalf("f3 found %v", g.nodes[2].Verdicts())
 	}
 	if to, must := g.nodes[2].GoBack(); !must || to.Size != 2 {
@@ -225,6 +228,97 @@ func TestAFrontendThatOthersComeBackToStays(t *testing.T) {
 	}
 	if g.certified(2) != 4 || g.verdictOf(2, Split) != nil {
 		t.Errorf("certificate %d, f3 found %v", g.certified(2), g.nodes[2].Verdicts())
+	}
+}
+
+// The corrupt one is silent, so for all that f1 and f2 know it is down, and f3 corrupt.
+func TestAFrontendWhoseHistoryTwoOthersContradictLeavesIt(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	g.nodes[3] = nil
+	g.tick(SealInterval)
+	edges := g.edge
+	g.seal(answersOf(map[string]string{"scores/a": "x"}), 0, 1)
+	g.seal(answersOf(map[string]string{"scores/a": "y"}), 2)
+	g.tick(aloneTime - time.Second)
+	if _, must := g.nodes[2].GoBack(); must {
+		t.Fatal("f3 leaves, although the others may come to its history")
+	}
+	g.tick(time.Second)
+	for i := range 3 {
+		if _, must := g.nodes[i].GoBack(); must != (i == 2) {
+			t.Errorf("f%d must go back: %t", i+1, must)
+		}
+	}
+	g.goBack(2, edges[2])
+	g.seal(answersOf(map[string]string{"scores/a": "x"}), 2)
+	g.seal(answers, 0, 1, 2)
+	g.tick(2 * SealInterval)
+	g.tick(2 * SealInterval)
+	if g.certified(2) != 4 || g.verdictOf(2, Split) != nil {
+		t.Errorf("certificate %d, f3 found %v", g.certified(2), g.nodes[2].Verdicts())
+	}
+}
+
+// f3 has left a history in which it had reported more than the others now have, and reports
+// none of these rounds again.
+func TestNobodyLeavesARoundBeforeThoseThatHonestOnesHaveReportedOtherwise(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	liar := &liar{front: &front{key: simKeys[3]}, world: &world{policy: testPolicy()}}
+	g.nodes[3] = nil
+	g.tick(SealInterval)
+	edges := g.edge
+	for range 3 { // rounds 3 to 5
+		g.seal(answersOf(map[string]string{"scores/a": "y"}), 2)
+		g.tick(2 * SealInterval)
+	}
+	if reported := g.nodes[2].state.reported.Size; reported != 5 {
+		t.Fatalf("f3 has reported round %d", reported)
+	}
+	g.goBack(2, edges[2])
+	for number := uint64(3); number <= 6; number++ {
+		g.seal(answers, 0, 1, 2)
+		for i := range 3 {
+			g.took(i, Output{Send: g.nodes[i].Notes()})
+			if number < 6 {
+				lie := liar.sign(ed25519Type, Head{number, Hash{byte(number)}}, g.now)
+				if out, err := g.nodes[i].Receive([][]byte{lie}, g.now); err != nil {
+					t.Fatal(err)
+				} else {
+					g.took(i, out)
+				}
+			}
+		}
+		g.tick(2 * SealInterval)
+	}
+	for i := range 3 {
+		if g.certified(i) != 6 || g.verdictOf(i, Split) != nil {
+			t.Errorf("f%d has certificate %d, and found %v", i+1, g.certified(i), g.nodes[i].Verdicts())
+		}
+	}
+}
+
+// The corrupt one has misled f1 and f2, keeps its own report, and proves that history when both
+// have left it. What f1 and f2 have then is what is certified, and may be nowhere else.
+func TestNoFrontendGivesUpWhatItKeepsForAHistoryThatItHasReportedItself(t *testing.T) {
+	g, answers := certifiedGroup(t)
+	liar := &liar{front: &front{key: simKeys[3]}, world: &world{policy: testPolicy()}}
+	g.nodes[2], g.nodes[3] = nil, nil
+	g.tick(SealInterval)
+	edges := g.edge
+	g.seal(answersOf(map[string]string{"scores/a": "z"}), 0, 1)
+	misled := g.heads[0][2]
+	for i := range 2 {
+		g.goBack(i, edges[i])
+	}
+	g.seal(answers, 0, 1)
+	for i := range 2 {
+		notes := append(g.nodes[1-i].Notes(), liar.sign(ed25519Type, misled, g.now))
+		if _, err := g.nodes[i].Receive(notes, g.now); err != nil {
+			t.Fatal(err)
+		}
+		if to, must := g.nodes[i].GoBack(); !must || to.Size != 2 || g.nodes[i].OthersHave() {
+			t.Errorf("f%d must go back %t, to %d; others have that history: %t", i+1, must, to.Size, g.nodes[i].OthersHave())
+		}
 	}
 }
 

@@ -18,12 +18,12 @@ const (
 	// maxWaiting is how long an entry may be in no cosigned round before times stop.
 	maxWaiting = 2 * SealInterval
 	// splitTime is how long no quorum could agree before a history is left because of it. A
-	// master without a certificate has sealed again meanwhile.
-	splitTime = 2 * maxWaiting
-	// doubtTime is the same for a round after which this frontend has reported others, on which
-	// a quorum could agree if those that have left their histories came back to them. They may
-	// believe this frontend's master no more, and so never report them.
-	doubtTime = 5 * splitTime
+	// master without a certificate has sealed twice meanwhile, and half an interval ago, so that
+	// all have reported the same round when they leave.
+	splitTime = 2*maxWaiting + SealInterval
+	// aloneTime is how long a frontend has another history than honest others before it leaves
+	// it: those that have left theirs start again meanwhile, and come to a quorum.
+	aloneTime = 10 * maxWaiting
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
 	// maxAhead is how far a report may be ahead of what is proven and of others.
@@ -50,15 +50,18 @@ type Node struct {
 	split    uint64          // a size at which no quorum can agree
 	doubted  uint64          // the first such size since a quorum has agreed, which may be in time; 0 for none
 	leaving  bool            // the own history must be left
-	intact   Digest          // the newest one that a quorum has reported
-	digest   []byte          // the note with the own one; nil if there is none yet
-	forgot   bool            // this key has signed more than the state knows of
+	// othersHave tells that a quorum of others has the history for which it must.
+	othersHave bool
+	intact     Digest // the newest one that a quorum has reported
+	digest     []byte // the note with the own one; nil if there is none yet
+	forgot     bool   // this key has signed more than the state knows of
 
 	reportedAt, cosignedAt time.Time
 	proof                  []byte // the note that shows that top is proven, for others
 	progress               Head   // the last top that was seen
 	progressAt             time.Time
 	doubtedAt              time.Time
+	aloneAt                time.Time // since when others have another history; zero if they have not
 	certificate            Certificate
 	logSignature           note.Signature // of the certificate's head
 	unsaved, news          bool
@@ -305,6 +308,9 @@ func (n *Node) advance(now time.Time) Output {
 		} else {
 			n.state.reported, _ = n.own(n.toReport(now))
 			n.say(ed25519Type, n.state.reported, now)
+			if n.isBehind() {
+				n.doubtedAt = now
+			}
 		}
 		n.unsaved = true
 		n.lookAtHistory(now)
@@ -333,11 +339,14 @@ func (n *Node) lookAtHistory(now time.Time) {
 	}
 	if own, ok := n.own(n.top.Size); ok && own != n.top && n.top.Size > n.state.left {
 		n.leave(n.top.Size)
+		_, reported := n.self.reports[n.top]
+		n.othersHave = !reported || n.state.cosigned.Size == 0
 	}
 	if own, ok := n.own(n.state.cosigned.Size); ok || n.state.cosigned.Size == 0 {
 		n.holds = own == n.state.cosigned
 	}
 	n.lookForSplit(now)
+	n.lookForOthers(now)
 	for len(n.rounds) > 1 && (n.rounds[1].Size <= n.state.cosigned.Size || len(n.rounds) > maxRounds) {
 		n.rounds = n.rounds[1:]
 	}

@@ -70,6 +70,11 @@ func (n *Node) Verdicts() []Verdict {
 // have that round.
 func (n *Node) GoBack() (to Head, must bool) { return n.state.cosigned, n.leaving }
 
+// OthersHave reports whether the history for which this frontend must leave its own is one that
+// a quorum of others has reported, so that they can give this frontend all of it, or that there
+// is nothing to keep. All the honest ones of a quorum with an own report may have left that history.
+func (n *Node) OthersHave() bool { return n.othersHave }
+
 // leave begins to leave the own history because of a round. That helps once: if it comes
 // out the same, there is no better one to be had.
 func (n *Node) leave(size uint64) { n.leaving, n.state.left, n.unsaved = true, size, true }
@@ -106,61 +111,75 @@ func (n *Node) judge(proven Head) {
 
 // lookForSplit looks whether no quorum can agree on the own last report, and has not for
 // splitTime: a frontend that has left the history of a report may be about to report the next
-// round, on which a quorum does agree. If none does for doubtTime, any earlier round on which
-// none can is enough. Sizes that were left are not reported again. A history that was left
-// because of this is not left again.
+// round, on which a quorum does agree. So may be one that has reported later rounds, from the
+// last of these on. Sizes that were left are not reported again. A history that was left because
+// of this is not left again.
 func (n *Node) lookForSplit(now time.Time) {
-	if n.top.Size >= n.doubted {
-		n.doubted, n.doubtedAt = n.firstSplit(), now
-	}
-	if n.doubted == 0 {
-		return
-	}
-	size, doubtedFor := n.state.reported.Size, now.Sub(n.doubtedAt)
-	switch {
-	case doubtedFor >= splitTime && n.isSplit(size):
-		n.split = size
-		n.leave(size)
-	case doubtedFor >= doubtTime && n.isSplit(n.doubted):
-		n.split = n.doubted
-		n.leave(size)
-	}
-}
-
-// firstSplit returns the smallest size at which no quorum can agree, up to that of the own last
-// report; 0 if there is none.
-func (n *Node) firstSplit() uint64 {
-	var sizes []uint64
-	for _, s := range n.seats {
-		for h := range s.reports {
-			if h.Size > n.top.Size && h.Size <= n.state.reported.Size {
-				sizes = append(sizes, h.Size)
-			}
-		}
-	}
-	slices.Sort(sizes)
-	for _, size := range slices.Compact(sizes) {
+	switch size := n.state.reported.Size; {
+	case n.top.Size >= n.doubted:
+		n.doubted = 0
 		if n.isSplit(size) {
-			return size
+			n.doubted, n.doubtedAt = size, now
 		}
+	case now.Sub(n.doubtedAt) >= splitTime && n.isSplit(size):
+		n.leaveSplit()
 	}
-	return 0
 }
 
-// isSplit reports whether no quorum can agree on a round of the history of the own last report:
-// for each root that was reported, too many have reported another one for all of these to be
-// corrupt. That history speaks for this frontend, which may have reported only a later round.
-func (n *Node) isSplit(size uint64) bool {
-	own, known := n.own(size)
-	last, ok := n.own(n.state.reported.Size)
-	if size <= max(n.top.Size, n.state.left) || !known || !ok || last != n.state.reported {
+// lookForOthers looks whether some honest frontend has, and for aloneTime, another history than
+// this one, although a quorum has proven neither. The other one may have left this history, and
+// believe its master no more, or a corrupt one has misled one of them and is silent now. Both
+// would wait for ever.
+func (n *Node) lookForOthers(now time.Time) {
+	switch {
+	case !n.isAlone():
+		n.aloneAt = time.Time{}
+	case n.aloneAt.IsZero():
+		n.aloneAt = now
+	case now.Sub(n.aloneAt) >= aloneTime:
+		n.leaveSplit()
+	}
+}
+
+func (n *Node) leaveSplit() {
+	n.split, n.othersHave = n.state.reported.Size, false
+	n.leave(n.split)
+}
+
+// isAlone reports whether the last reports of more others than may be corrupt contradict the own
+// history, whatever they say of each other.
+func (n *Node) isAlone() bool {
+	if n.leaving || n.forgot {
 		return false
 	}
-	votes, reporters, missing := map[Hash]int{own.Root: 1}, 1, 0
+	contradict := 0
 	for _, s := range n.seats {
-		if s == n.self {
-			continue
+		own, known := n.own(s.newest.Size)
+		if s != n.self && known && own != s.newest && own.Size > max(n.top.Size, n.state.left) {
+			contradict++
 		}
+	}
+	return contradict > Corrupt(len(n.seats))
+}
+
+// isBehind reports whether another frontend has reported a round after the own last report, to
+// which this one can come.
+func (n *Node) isBehind() bool {
+	size := n.state.reported.Size
+	return slices.ContainsFunc(n.seats, func(s *seat) bool {
+		return s.evidence == nil && s.newest.Size > size && s.newest.Size <= size+maxAhead
+	})
+}
+
+// isSplit reports whether no quorum can agree on the own report of a round: for each root that
+// was reported, too many have reported another one for all of these to be corrupt.
+func (n *Node) isSplit(size uint64) bool {
+	own, ok := n.own(size)
+	if size <= max(n.top.Size, n.state.left) || !ok || n.state.reported != own {
+		return false
+	}
+	votes, reporters, missing := map[Hash]int{}, 0, 0
+	for _, s := range n.seats {
 		said := 0
 		for h := range s.reports {
 			if h.Size == size {

@@ -41,8 +41,8 @@ type Config struct {
 	// at its revision; nil for one that is gone.
 	Compare func(revision uint64, answers map[string][]byte)
 	// GoBack is called when this frontend must leave its history after a round; see
-	// witness.Node.GoBack. It may be called again.
-	GoBack func(to witness.Head)
+	// witness.Node.GoBack and OthersHave. It may be called again.
+	GoBack func(to witness.Head, othersHave bool)
 	// StartOver is called when this frontend must leave everything, because its state at a round
 	// was another one than that of a quorum; see witness.Node.Altered.
 	StartOver func(round uint64)

@@ -72,7 +72,7 @@ func (c *Certifier) step(ctx context.Context) {
 		c.Logger.Error("the history of this frontend is not the one that a quorum has; it certifies nothing any more",
 			"round", to.Size)
 		if goBack := c.acts.Load().GoBack; goBack != nil {
-			goBack(to)
+			goBack(to, c.node.OthersHave())
 		}
 	case round > 0:
 		c.leaving = true

@@ -21,7 +21,7 @@ type Spy struct {
 	first   atomic.Pointer[[]byte] // the first message of those that are replayed
 	send    func(ctx context.Context, addr string, message []byte) error
 	propose func(ctx context.Context, number uint64) error
-	goBack  func(to witness.Head)
+	goBack  func(witness.Head, bool)
 }
 
 // The lies of a Spy.
@@ -118,8 +118,8 @@ func (s *Spy) lieOfPropose(ctx context.Context, number uint64) error {
 	return s.propose(ctx, number)
 }
 
-func (s *Spy) lieOfGoBack(to witness.Head) {
+func (s *Spy) lieOfGoBack(to witness.Head, othersHave bool) {
 	if *s.lie.Load() != LieStay && s.goBack != nil {
-		s.goBack(to)
+		s.goBack(to, othersHave)
 	}
 }

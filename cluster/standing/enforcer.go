@@ -215,19 +215,19 @@ func (e *Enforcer) distrustMaster() {
 
 // GoBack ends this frontend, which leaves its history after a round that it has cosigned when
 // it is started again. Nothing of the log is kept if it does not have that round.
-func (e *Enforcer) GoBack(to witness.Head) {
+func (e *Enforcer) GoBack(to witness.Head, othersHave bool) {
 	e.weigh() // what lasts must be on the disk
-	reason, proven := "a quorum of frontends has certified another history", true
+	reason := "a quorum of frontends has certified another history"
 	for _, v := range e.Certifier.Verdicts() {
 		if v.Fault == witness.Split {
-			reason, proven = fmt.Sprintf("no quorum of frontends can agree on round %d", v.Size), false
+			reason = fmt.Sprintf("no quorum of frontends can agree on round %d", v.Size)
 		}
 	}
-	if !proven && to.Size == 0 {
+	if !othersHave && to.Size == 0 {
 		e.Logger.Error("no round was certified yet, so there is none to go back to", "err", reason)
 		return
 	}
-	e.End(e.leave(reason, proven))
+	e.End(e.leave(reason, othersHave))
 }
 
 // StartOver ends this frontend, whose state at a round was another one than that of a quorum with
