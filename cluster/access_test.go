@@ -162,7 +162,7 @@ func TestRevocationHoldsForEveryLaterPost(t *testing.T) {
 
 func TestOnlyTheMasterChangesTheAccessControl(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, 3)
+	g := newGroup(t, 3, steady)
 	master := g.master()
 	for _, n := range g.others(master) {
 		refused(t, n.member().ChangeAccess(context.Background(), grantTo(1, "bard/a")), score.NoMaster)

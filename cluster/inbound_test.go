@@ -14,7 +14,7 @@ import (
 // hashicorp/raft panics if it cannot decode a configuration, and does not check entries.
 func TestMessageThatWouldMakeRaftPanicIsRefused(t *testing.T) {
 	t.Parallel()
-	g := newGroup(t, 3)
+	g := newGroup(t, 3, steady)
 	n := g.others(g.master())[0]
 	m := n.member()
 	falseReporter := newFakePeer(t, "127.0.0.1:0", "x@x")

@@ -68,6 +68,7 @@ func groupThatOneForgot(t *testing.T, kind groupKind) (g *group, forgetful, witn
 	})
 	forgetful.stop()
 	putBack(t, forgetful, old)
+	g.makeMaster(third) // which the witness may have become meanwhile
 	return g, forgetful, witness, third
 }
 

@@ -63,8 +63,8 @@ func TestEachVoterCanHaveAnOperatorMadeAndTheTrailNamesIt(t *testing.T) {
 
 func TestOnlyAVoterCanHaveAnOperatorMade(t *testing.T) {
 	t.Parallel()
-	g := newSecureGroup(t, 2)
-	reader := g.addSecure(func(o *Options) { o.Nonvoter = true })
+	g := newSecureGroup(t, 2, steady)
+	reader := g.addSecure(steady, func(o *Options) { o.Nonvoter = true })
 	reader.start()
 	g.settle()
 	r, _ := recoveryOf()

@@ -304,7 +304,7 @@ func TestAFrontendWhoseRecordsAreFlippedAtRestGoesBack(t *testing.T) {
 // that they have another state, which nobody has signed.
 func TestWhatVotersSayUnsignedMakesNoFrontendForgetWhatWasCertified(t *testing.T) {
 	t.Parallel()
-	g := newSwornGroup(t, 4)
+	g := newSwornGroup(t, 4, steady)
 	r := g.reader()
 	bard := g.swornBard("bard/a")
 	bard.post(g)

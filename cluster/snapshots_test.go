@@ -140,9 +140,11 @@ func (c *faultyConn) deliver() {
 // newGroupWithALateMember forms a group of which one follower needs a snapshot, because
 // it was stopped while the others went on. It returns the group, that follower, the other
 // follower, and the next seq to post.
-func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
+func newGroupWithALateMember(
+	t *testing.T, f *snapshotFault, change ...func(*Options),
+) (g *group, late, other *node, seq uint64) {
 	t.Helper()
-	g = newGroup(t, 3, f.install)
+	g = newGroup(t, 3, append(change, f.install)...)
 	eventually(t, "f1 is the master", func() error {
 		if g.nodes[0].member().Master() {
 			return nil
@@ -171,7 +173,7 @@ func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, ot
 func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	f := newSnapshotFault()
 	f.late = true
-	g, late, other, seq := newGroupWithALateMember(t, f)
+	g, late, other, seq := newGroupWithALateMember(t, f, steady) // another term would make the snapshot an old one
 	t.Cleanup(f.release)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
@@ -208,9 +210,11 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	// The master is lost for good. One of the two others had acked everything.
 	master.stop()
 	late.stop()
-	late.start()
-	other.start()
 	g.nodes = []*node{late, other}
+	for _, n := range g.nodes {
+		n.opts.hooks.raftConfig = nil // one of them is to be elected
+		n.start()
+	}
 	eventually(t, "the two answer", func() error { return g.master().member().Ready(context.Background()) })
 	eventually(t, "the master answers", func() error {
 		revision, err := read(context.Background(), g.master().member())
