@@ -32,7 +32,7 @@ func TestSpyDemoShowsTheLieTheTruthAndTheLiarAndGoesOn(t *testing.T) {
 	_, end = out.await(t, liar+` says  ROM 13 : 3 EGY \(3 : 4\)   a lie\n`, end)
 	_, end = out.await(t, `\$ laurel scores OG50BC/BOA-M-SFNL-01 --verify=now\n`, end)
 	_, end = out.await(t, `winner: EGY\n`, end)
-	_, end = out.await(t, `f\d, f\d, f\d agree, at revision \d+\n\s+`+liar+` \(http\S+ gave another answer`, end)
+	_, end = out.await(t, `f\d, f\d, f\d agree, at revision \d+\n\s+`+liar+` \(http\S+ (?:gave another answer|did not answer)`, end) // in time
 	_, end = out.await(t, `\*\* `+liar+` was put out at \S+ by f\d: it reported another history\n`, end)
 	_, end = out.await(t, `\*\* f\d is the master now, and the Games go on\n`, end)
 	_, end = out.await(t, `\$ laurel scores OG50BC/BOA-M-SFNL-01 --verify\n`, end)

@@ -53,6 +53,7 @@ func TestAFrontendWithAnOldDirectoryGivesNoVoteUntilItHasEverythingAgain(t *test
 		}
 	}
 	master.Kill()
+	before, _ := witness.status() // it may have been elected just before
 	old.start()
 	eventually(t, "it shows that it forgot", func() error {
 		a, err := ask("GET", old.url+"/metrics", "")
@@ -61,7 +62,7 @@ func TestAFrontendWithAnOldDirectoryGivesNoVoteUntilItHasEverythingAgain(t *test
 		}
 		return err
 	})
-	if s, err := witness.status(); err == nil && s.Master != "" && s.Master != master.id {
+	if s, err := witness.status(); err == nil && s.Master != "" && s.Master != master.id && s.Master != before.Master {
 		t.Errorf("%s is the master by the vote of one that forgot", s.Master)
 	}
 	master.start().waitReady()

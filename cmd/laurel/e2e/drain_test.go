@@ -56,8 +56,13 @@ func (f *frontend) drain() time.Duration {
 	g, t := f.group, f.group.t
 	t.Helper()
 	began := time.Now()
-	// Any frontend passes it on.
-	mustRun(t, "laurel", "cluster", "drain", f.id, "--to", g.running()[0].url)
+	// Any frontend passes it on. While the others are held up, none would serve.
+	eventually(t, f.id+" drains", func() error {
+		if o := command(t, "laurel", "cluster", "drain", f.id, "--to", g.running()[0].url); o.code != 0 {
+			return errors.New(o.String())
+		}
+		return nil
+	})
 	eventually(t, "nobody watches at "+f.id, func() error {
 		m, err := f.member(f.id)
 		if err == nil && (m.Watchers > 0 || m.State != score.Draining || m.Master) {
@@ -164,9 +169,12 @@ func (f *frontend) expectDraining() {
 	if a := post(t, f, `{"id":"drain-`+f.id+`","type":"alert","contest_id":"OG50BC/rain","data":{"text":"rain"}}`); a.status != http.StatusOK {
 		t.Errorf("%s takes no posts: %v", f.id, a)
 	}
-	if a := get(t, f.url+"/metrics"); !strings.Contains(a.body, "\nlaurel_draining 1\n") {
-		t.Errorf("the metrics of %s do not say that it drains", f.id)
-	}
+	eventually(t, "the metrics of "+f.id+" say that it drains", func() error { // each page is shown for a while
+		if a := get(t, f.url+"/metrics"); !strings.Contains(a.body, "\nlaurel_draining 1\n") {
+			return errors.New("they do not")
+		}
+		return nil
+	})
 	// A new watcher is sent elsewhere.
 	web := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	eventually(t, f.id+" sends a new watcher elsewhere", func() error {

@@ -188,25 +188,32 @@ func (g *group) running() []*frontend {
 }
 
 // awaitGranted waits until all running frontends have applied what any of them has: a follower
-// refuses what a grant permits until then.
+// refuses what a grant permits until then. A page of metrics is shown for a while after it was
+// made, so only one that was made since counts.
 func (g *group) awaitGranted() {
 	g.t.Helper()
-	applied := func(f *frontend) (float64, error) {
-		a, err := ask("GET", f.url+"/metrics", "")
-		if err != nil {
-			return 0, err
-		}
-		return gauge(a.body, "laurel_applied_index")
-	}
-	var want float64
-	eventually(g.t, "all have applied the grant", func() (late error) {
-		for _, f := range g.running() {
-			has, err := applied(f)
-			if want = max(want, has); err != nil || has < want {
-				late = fmt.Errorf("%s has applied entry %.0f of %.0f: %v", f.id, has, want, err)
+	running := g.running()
+	shown, made, want := make([]string, len(running)), make([]bool, len(running)), 0.0
+	eventually(g.t, "all have applied the grant", func() error {
+		applied := make([]float64, len(running))
+		for i, f := range running {
+			a, err := ask("GET", f.url+"/metrics", "")
+			if err != nil {
+				return err
 			}
+			if applied[i], err = gauge(a.body, "laurel_applied_index"); err != nil {
+				return err
+			}
+			made[i] = made[i] || shown[i] != "" && a.body != shown[i]
+			shown[i] = a.body
 		}
-		return late
+		if want == 0 && !slices.Contains(made, false) {
+			want = slices.Max(applied)
+		}
+		if want == 0 || slices.Min(applied) < want {
+			return fmt.Errorf("pages made since: %v; applied entries: %v of %v", made, applied, want)
+		}
+		return nil
 	})
 }
 

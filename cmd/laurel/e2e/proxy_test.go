@@ -230,6 +230,7 @@ func (n *nginx) servesABardAndAWatcher(g *secureGroup, base string) {
 	defer c.Close()
 	answers := make(chan laurel.Answer, 8)
 	s := c.Stream(ctx, laurel.StreamOptions{
+		Patience: patience,
 		Answered: func(a laurel.Answer) { answers <- a },
 		Trouble:  func(_ string, err error) { n.t.Logf("the stream of events goes on at another frontend: %v", err) },
 	})

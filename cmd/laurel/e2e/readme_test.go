@@ -43,6 +43,8 @@ func blocksOf(text string) (blocks []block) {
 const (
 	killsMaster  = "./laurel stop frontend --id f1 --signal KILL\n"
 	awaitsMaster = `until [[ $(./laurel cluster status --json) =~ '"master":"f'[23] ]]; do :; done` + "\n"
+	showsStatus  = "./laurel cluster status\n"
+	awaitsStatus = "until ./laurel cluster status; do :; done\n" // there may be another election
 )
 
 // TestTheBlocksOfTheReadmeRunLiterally runs all shell blocks of README.md (fence word sh) one after the other
@@ -74,7 +76,8 @@ func TestTheBlocksOfTheReadmeRunLiterally(t *testing.T) {
 	for _, b := range blocks {
 		if b.info == "sh" {
 			ran++
-			text := strings.ReplaceAll(b.text, killsMaster, killsMaster+awaitsMaster)
+			text := strings.ReplaceAll(b.text, showsStatus, awaitsStatus)
+			text = strings.ReplaceAll(text, killsMaster, killsMaster+awaitsMaster)
 			script += fmt.Sprintf("echo %d > BLOCK\nexec > outputs/%d 2>&1\nset -x\n%s\n{ set +x; } 2>/dev/null\n",
 				b.line, b.line, text)
 		}

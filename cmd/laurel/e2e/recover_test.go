@@ -106,6 +106,7 @@ func TestAGroupThatHasLostItsMajorityGoesOnWithWhatOneFrontendHas(t *testing.T) 
 	left.holdKey()
 	watcher := g.watchStore(t.Context())
 	eventually(t, "the watcher has everything", func() error { return watcher.has(9, 0) })
+	g.expectRevision(9) // at each, and on each disk
 	left.stop()
 	for range 5 { // the cut
 		g.post(lost[0])

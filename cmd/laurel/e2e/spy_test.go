@@ -191,15 +191,15 @@ func (g *spiedGroup) lied(row *spyRow, contest string) {
 	before, keys := g.settled(path), g.certifiedKeys()
 	lie := maps.Clone(row.lie)
 	lie["contest_id"] = contest
-	if row.master {
-		g.lead(g.liar) // a busy machine may have taken it away meanwhile
+	if g.leads = row.master; g.leads {
+		g.lead(g.liar)
 	}
 	told := time.Now()
 	if row.stays() {
 		g.liar.order(t, map[string]any{"lie": "stay"})
 	}
 	if row.then == nil {
-		g.liar.order(t, lie)
+		g.tell(lie)
 		g.goal(other, 1)
 	} else {
 		row.then(g, lie, contest)
@@ -311,22 +311,25 @@ func provesFalsely(g *spiedGroup, lie map[string]any, contest string) {
 func drops(g *spiedGroup, lie map[string]any, contest string) {
 	g.t.Helper()
 	path := laurel.ScorePath(contest)
-	before := g.settled(path)
-	g.liar.order(g.t, lie)
-	events := g.next(contest, "score.play", goalOf(1))
-	if a := g.postAt(g.honest[0], events); !strings.Contains(a.body, string(score.OutcomeUnknown)) {
-		g.t.Fatalf("%s has answered %d %s", g.honest[0].id, a.status, a.body)
-	}
-	if truth := g.settled(path); truth != before {
-		g.t.Fatalf("the honest frontends have\n%s\nand it was\n%s", truth, before)
-	}
+	eventually(g.t, "the liar drops a goal", func() error {
+		before := g.settled(path)
+		g.tell(lie)
+		events := g.next(contest, "score.play", goalOf(1))
+		if a := g.postAt(g.honest[0], events); !strings.Contains(a.body, string(score.OutcomeUnknown)) {
+			return fmt.Errorf("%s has answered %d %s", g.honest[0].id, a.status, a.body) // the liar led no more
+		}
+		if truth := g.settled(path); truth != before {
+			g.t.Fatalf("the honest frontends have\n%s\nand it was\n%s", truth, before)
+		}
+		return nil
+	})
 }
 
 // splits posts two goals of which one counts, until the liar is the master no more. Then both
 // do.
 func splits(g *spiedGroup, lie map[string]any, contest string) {
 	g.t.Helper()
-	g.liar.order(g.t, lie)
+	g.tell(lie)
 	g.goal(contest, 1, 1)
 	said := g.seq
 	if g.forget(); g.seq != said {
@@ -344,7 +347,7 @@ func alters(g *spiedGroup, lie map[string]any, contest string, misled int) {
 		alter[f.id] = map[string]string{"from": name, "to": "romulus" + name[len("romulus"):]}
 	}
 	lie["alter"] = alter
-	g.liar.order(g.t, lie)
+	g.tell(lie)
 	g.sayUntilRefused(contest, misled)
 }
 
@@ -355,7 +358,7 @@ func altersAll(g *spiedGroup, lie map[string]any, contest string) { alters(g, li
 // or after one that comes next.
 func reorders(g *spiedGroup, lie map[string]any, contest string) {
 	g.t.Helper()
-	g.liar.order(g.t, lie)
+	g.tell(lie)
 	g.goal(contest, 1)
 }
 
@@ -363,7 +366,7 @@ func reorders(g *spiedGroup, lie map[string]any, contest string) {
 func withholds(g *spiedGroup, lie map[string]any, contest string) {
 	g.t.Helper()
 	path, f := laurel.ScorePath(contest), g.honest[0]
-	g.liar.order(g.t, lie)
+	g.tell(lie)
 	get(g.t, f.url+path) // it is in memory
 	g.goal(contest, 1)
 	truth := g.settled(path)
@@ -384,8 +387,7 @@ func sendsSnapshot(g *spiedGroup, lie map[string]any, contest string) {
 	for range 4 * soonEntries {
 		g.goal(other, 1)
 	}
-	g.lead(g.liar)
-	g.liar.order(t, lie)
+	g.tell(lie)
 	truth, err := g.honest[0].own(t, path)
 	if err != nil {
 		t.Fatal(err)

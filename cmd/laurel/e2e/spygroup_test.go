@@ -38,6 +38,7 @@ type spiedGroup struct {
 	page      *pageReader       // in the table of lies
 	token     string            // of an operator
 	backs     map[*frontend]int // how often frontends have gone back because of a lie
+	leads     bool              // the liar lies as the master
 
 	posted, seen atomic.Int64 // points that were posted to the busy contest, and that are certified
 }
@@ -68,6 +69,17 @@ func (f *frontend) order(t testing.TB, lie map[string]any) {
 	if err := f.obey(lie); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// tell has the liar tell a lie, as the master if it must be: a busy machine may take that away.
+func (g *spiedGroup) tell(lie map[string]any) {
+	g.t.Helper()
+	eventually(g.t, "the spy obeys", func() error {
+		if g.leads {
+			g.lead(g.liar)
+		}
+		return g.liar.obey(lie)
+	})
 }
 
 // obey returns why the spy in a frontend does not tell a lie.

@@ -78,7 +78,7 @@ func TestStrangersOfOneAddressHarmNobodyElse(t *testing.T) {
 		return
 	}
 	addStrangerNetwork(t)
-	patient := []string{attackPatience}
+	patient := []string{"LAUREL_TIME_SCALE=40"} // no other test that attacks runs beside others
 	form := byForm(attackForm{time.Second, 4, patient}, attackForm{4 * time.Second, 1, patient},
 		attackForm{8 * time.Second, 1, nil})
 	s := &crowd{t: t}

@@ -20,7 +20,7 @@ import (
 )
 
 // beforeFormats is the last commit whose program knows no formats of a group.
-const beforeFormats = "1577efa0"
+const beforeFormats = "66920e18"
 
 // olderLaurel builds laurel as of beforeFormats, once, and returns its path.
 var olderLaurel = sync.OnceValues(func() (path string, err error) {

@@ -44,7 +44,7 @@ func (b *watchedBards) sing(ctx context.Context) {
 	}
 	b.client = c
 	for i := range watchedEach {
-		s := c.Stream(ctx, laurel.StreamOptions{Answered: func(a laurel.Answer) {
+		s := c.Stream(ctx, laurel.StreamOptions{Patience: patience, Answered: func(a laurel.Answer) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.acked[i], b.n = append(b.acked[i], a.Result.Revision), b.n+1
