@@ -154,8 +154,14 @@ func (n *Node) isAlone() bool {
 	}
 	contradict := 0
 	for _, s := range n.seats {
-		own, known := n.own(s.newest.Size)
-		if s != n.self && known && own != s.newest && own.Size > max(n.top.Size, n.state.left) {
+		var last Head // up to the own newest round, which others may have reported before
+		for h := range s.reports {
+			if _, known := n.own(h.Size); known && h.Size > last.Size {
+				last = h
+			}
+		}
+		own, _ := n.own(last.Size)
+		if s != n.self && own != last && last.Size > max(n.top.Size, n.state.left) {
 			contradict++
 		}
 	}
