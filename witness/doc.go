@@ -58,12 +58,12 @@
 // # Going back
 //
 // A frontend leaves its history if a quorum has proven another one, or if so many reports of
-// one size differ that none can be proven ([Node.GoBack]). It also leaves it
-// if for longer the last reports of two others of four contradict it: one of them is honest, and
-// may not come to this history by itself. It goes back to the head that it
-// has cosigned last, and replays the log. It does so once for each size: if the history
-// comes out the same, there may be no other one, because those who reported it have left it
-// too. It is not bound by a proof of what it has not cosigned.
+// one size differ that none can be proven ([Node.GoBack]). It also leaves it if the last reports
+// of two others of four contradict it for ten seconds: one of them is honest, and may not come to
+// this history by itself. It goes back to the head that it has cosigned last, and replays the
+// log. It does so once for each size: if the history comes out the same, there may be no other
+// one, because those who reported it have left it too. It is not bound by a proof of what it has
+// not cosigned.
 //
 // It leaves everything if a quorum with its own history has reported another [Digest] of the
 // whole state: what no round covers has changed where it is kept ([Node.Altered]).

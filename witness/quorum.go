@@ -18,11 +18,11 @@ const (
 	// maxWaiting is how long an entry may be in no cosigned round before times stop.
 	maxWaiting = 2 * SealInterval
 	// splitTime is how long no quorum could agree before a history is left because of it. A
-	// master without a certificate has sealed twice meanwhile, and half an interval ago, so that
-	// all have reported the same round when they leave.
+	// master without a certificate has sealed twice meanwhile, and an interval ago, so that all
+	// have reported the same round when they leave.
 	splitTime = 2*maxWaiting + SealInterval
-	// aloneTime is how long a frontend has another history than honest others before it leaves
-	// it: those that have left theirs start again meanwhile, and come to a quorum.
+	// aloneTime is how long a frontend has another history than two others of four before it
+	// leaves it: those that have left theirs start again meanwhile, and come to a quorum.
 	aloneTime = 10 * maxWaiting
 	// renewAfter is the age at which a cosignature gets a new time. Times are in seconds.
 	renewAfter = time.Second
@@ -47,7 +47,7 @@ type Node struct {
 	agreed   Head            // the newest one of those that the own history has
 	holds    bool            // the own history has the last round cosigned here, if there is one
 	proven   map[uint64]Hash // the roots, by size
-	split    uint64          // a size at which no quorum can agree
+	split    uint64          // a size at which no quorum can or does agree
 	doubted  uint64          // the first such size since a quorum has agreed, which may be in time; 0 for none
 	leaving  bool            // the own history must be left
 	// othersHave tells that a quorum of others has the history for which it must.
@@ -340,7 +340,7 @@ func (n *Node) lookAtHistory(now time.Time) {
 	if own, ok := n.own(n.top.Size); ok && own != n.top && n.top.Size > n.state.left {
 		n.leave(n.top.Size)
 		_, reported := n.self.reports[n.top]
-		n.othersHave = !reported || n.state.cosigned.Size == 0
+		n.othersHave = !reported || n.state.cosigned.Size == 0 || n.top == n.state.cosigned
 	}
 	if own, ok := n.own(n.state.cosigned.Size); ok || n.state.cosigned.Size == 0 {
 		n.holds = own == n.state.cosigned

@@ -24,7 +24,8 @@ const (
 	// It signs nothing any more, and needs another key.
 	Forgot Fault = "forgot"
 	// Split is the fault of the master of the round: no quorum can agree on it, although no
-	// more frontends are missing or corrupt than the quorum allows for.
+	// more frontends are missing or corrupt than the quorum allows for; or an honest frontend has
+	// another history, and none agrees on either.
 	Split Fault = "split"
 )
 
@@ -71,8 +72,9 @@ func (n *Node) Verdicts() []Verdict {
 func (n *Node) GoBack() (to Head, must bool) { return n.state.cosigned, n.leaving }
 
 // OthersHave reports whether the history for which this frontend must leave its own is one that
-// a quorum of others has reported, so that they can give this frontend all of it, or that there
-// is nothing to keep. All the honest ones of a quorum with an own report may have left that history.
+// a quorum of others has reported, so that they can give this frontend all of it, or that it has
+// nothing to keep: no round that it has cosigned. All the honest ones of a quorum with an own
+// report may have left that history.
 func (n *Node) OthersHave() bool { return n.othersHave }
 
 // leave begins to leave the own history because of a round. That helps once: if it comes
@@ -116,6 +118,7 @@ func (n *Node) judge(proven Head) {
 // of this is not left again.
 func (n *Node) lookForSplit(now time.Time) {
 	switch size := n.state.reported.Size; {
+	case n.leaving:
 	case n.top.Size >= n.doubted:
 		n.doubted = 0
 		if n.isSplit(size) {
@@ -143,20 +146,20 @@ func (n *Node) lookForOthers(now time.Time) {
 
 func (n *Node) leaveSplit() {
 	n.split, n.othersHave = n.state.reported.Size, false
-	n.leave(n.split)
+	n.leave(max(n.split, n.state.left))
 }
 
 // isAlone reports whether the last reports of more others than may be corrupt contradict the own
 // history, whatever they say of each other.
 func (n *Node) isAlone() bool {
-	if n.leaving || n.forgot {
+	if n.leaving || n.forgot || n.state.cosigned.Size == 0 { // there is no round to go back to
 		return false
 	}
 	contradict := 0
 	for _, s := range n.seats {
 		var last Head // up to the own newest round, which others may have reported before
 		for h := range s.reports {
-			if _, known := n.own(h.Size); known && h.Size > last.Size {
+			if _, known := n.own(h.Size); known && compareHeads(h, last) > 0 {
 				last = h
 			}
 		}

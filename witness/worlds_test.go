@@ -127,7 +127,7 @@ func TestNoWorldHasTwoCertificatesThatDisagree(t *testing.T) {
 		"certificates":     sum.certificates > 10*worlds,
 		"convictions":      sum.convicted > worlds,
 		"frontends astray": sum.diverged > worlds,
-		"splits":           sum.split > worlds/20,
+		"splits":           sum.split > worlds/40,
 		"silence":          sum.silent > worlds,
 		"crashes":          sum.crashes > worlds,
 		"going back":       sum.goneBack > worlds,

@@ -71,17 +71,18 @@ type Certifier struct {
 	cosigned atomic.Pointer[witness.Head]
 
 	// The rest belongs to the goroutine of Run.
-	key      *witness.Key
-	outboxes map[string]*outbox // by the id of the member
-	node     *witness.Node      // nil while this frontend signs nothing
-	access   *access.State      // that the node is for
-	policy   *witness.Policy
-	saved    []byte
-	fed      uint64    // the number of the last round that the node was given
-	sentAt   time.Time // when notes were sent last
-	nextAt   time.Time // when the node wants to be called again
-	warned   string    // why there is no node, as it was logged
-	leaving  bool      // GoBack was called
+	key        *witness.Key
+	outboxes   map[string]*outbox // by the id of the member
+	node       *witness.Node      // nil while this frontend signs nothing
+	access     *access.State      // that the node is for
+	policy     *witness.Policy
+	saved      []byte
+	fed        uint64    // the number of the last round that the node was given
+	sentAt     time.Time // when notes were sent last
+	nextAt     time.Time // when the node wants to be called again
+	warned     string    // why there is no node, as it was logged
+	leaving    bool      // GoBack was called
+	othersHave bool      // with this
 }
 
 // New returns a certifier. An error means that the frontend's id cannot be the name of a

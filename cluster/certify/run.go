@@ -65,15 +65,16 @@ func (c *Certifier) step(ctx context.Context) {
 	to, must := c.node.GoBack()
 	c.cosigned.Store(&to)
 	round := c.node.Altered()
+	othersHave := c.node.OthersHave()
 	switch {
-	case c.leaving:
-	case must:
-		c.leaving = true
+	case must && (!c.leaving || othersHave && !c.othersHave): // what was proven since may help
+		c.leaving, c.othersHave = true, othersHave
 		c.Logger.Error("the history of this frontend is not the one that a quorum has; it certifies nothing any more",
 			"round", to.Size)
 		if goBack := c.acts.Load().GoBack; goBack != nil {
-			goBack(to, c.node.OthersHave())
+			goBack(to, othersHave)
 		}
+	case c.leaving:
 	case round > 0:
 		c.leaving = true
 		c.Logger.Error("the state of this frontend is not the one that a quorum with the same history has",
@@ -124,7 +125,7 @@ var errNotIn = errors.New("the roster does not have the key of this frontend")
 
 // start makes the node, with what this frontend has signed before.
 func (c *Certifier) start() {
-	c.node, c.fed, c.leaving = nil, 0, false
+	c.node, c.fed, c.leaving, c.othersHave = nil, 0, false, false
 	if c.policy.Store == "" {
 		return // not sworn, or not founded yet
 	}

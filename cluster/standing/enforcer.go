@@ -220,7 +220,7 @@ func (e *Enforcer) GoBack(to witness.Head, othersHave bool) {
 	reason := "a quorum of frontends has certified another history"
 	for _, v := range e.Certifier.Verdicts() {
 		if v.Fault == witness.Split {
-			reason = fmt.Sprintf("no quorum of frontends can agree on round %d", v.Size)
+			reason = fmt.Sprintf("no quorum of frontends agrees on round %d", v.Size)
 		}
 	}
 	if !othersHave && to.Size == 0 {
