@@ -87,8 +87,17 @@ func (g *etcdGroup) stop() {
 	g.members.stop()
 }
 
-// order returns the members' endpoints, the leader last. Every member must answer.
-func (g *etcdGroup) order(ctx context.Context) ([]string, error) {
+// order returns the members' endpoints, the leader last, once there is one and every member answers:
+// on a busy machine they may elect another.
+func (g *etcdGroup) order(ctx context.Context) (order []string, err error) {
+	err = await(ctx, g.list[0], func(ctx context.Context) error {
+		order, err = g.leaderLast(ctx)
+		return err
+	})
+	return order, err
+}
+
+func (g *etcdGroup) leaderLast(ctx context.Context) ([]string, error) {
 	var others []string
 	leader := ""
 	for _, e := range g.endpoints {

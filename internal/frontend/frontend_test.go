@@ -61,13 +61,13 @@ func TestWhatIsPushedIsWhatWouldBeLoadedByteForByte(t *testing.T) {
 	all := testgroup.Start(t, 2).Frontends
 	paths := []string{"scores/" + aContest, "medals/OG50BC"}
 	post(t, all[0], aDefine, aStatus, fmt.Sprintf(anAward, "a1"))
-	for _, f := range all {
-		for _, path := range paths {
-			get(t, f.URL+"/v1/"+path) // from here on it is pushed
-		}
-	}
 	pushed := 0
 	for i := range 20 {
+		for _, f := range all {
+			for _, path := range paths {
+				get(t, f.URL+"/v1/"+path) // from here on it is pushed, until another master is elected
+			}
+		}
 		post(t, all[i%2], aPlay, fmt.Sprintf(anAward, fmt.Sprintf("b%d", i)))
 		for _, path := range paths {
 			loaded, err := frontend.LoadForTest(all[0].Member(), path)
