@@ -83,7 +83,7 @@ func (p *Policy) Sign(operator *Key) ([]byte, error) {
 }
 
 // ParsePolicy returns the policy of a text that Sign has made with the key of the operator,
-// given by its verifier key. It takes only that very form.
+// given by its verifier key. It takes only that very form; the last newline may be missing.
 func ParsePolicy(signed []byte, operator string) (*Policy, error) {
 	text := strings.TrimSuffix(string(signed), "\n")
 	last := strings.LastIndexByte(text, '\n') + 1
