@@ -43,6 +43,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{firstVersion, fieldChange << 3, 2})
 	f.Add(EncodeSeal(1))
 	f.Add(EncodeSeal(1 << 40))
+	f.Add(InFormat(EncodeSeal(1<<40), access.NewestFormat))
 	f.Add([]byte{firstVersion, fieldSeal<<3 | 2, 0})
 	f.Add([]byte{firstVersion, fieldPost<<3 | 2, 4, fieldPostEvent<<3 | 2, 2, fieldVoids << 3, 1})
 	at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
@@ -90,7 +91,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		if command.Seal > 0 {
-			if again, err := Decode(EncodeSeal(command.Seal)); err != nil || !reflect.DeepEqual(again, command) {
+			if again, err := Decode(InFormat(EncodeSeal(command.Seal), command.Format)); err != nil || !reflect.DeepEqual(again, command) {
 				t.Fatalf("%+v became %+v: %v", command, again, err)
 			}
 		}
