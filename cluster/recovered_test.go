@@ -42,7 +42,7 @@ func answerAs(t *testing.T, who *pki.Identity, addr string, h http.HandlerFunc) 
 	return p, stop
 }
 
-// tellSuperseded answers that the group was recovered without whoever asks. It counts the answers.
+// tellSuperseded answers that the group was recovered without the member that asks. It counts the answers.
 func tellSuperseded(t *testing.T, who *pki.Identity, addr string) (told *atomic.Int32, stop func()) {
 	t.Helper()
 	told = new(atomic.Int32)

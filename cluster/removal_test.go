@@ -330,7 +330,7 @@ func TestMemberLogsTooFewReportsOfItsRemoval(t *testing.T) {
 	id := gone.member().self
 	gone.stop()
 	g.remove(gone.opts.ID, false)
-	eventually(t, "the first master knows that it is removed, whoever removed it", func() error {
+	eventually(t, "the first master knows that it is removed, by any of them", func() error {
 		if _, in := master.member().roster.Lists(id); in {
 			return errors.New("it does not")
 		}

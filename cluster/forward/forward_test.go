@@ -33,7 +33,7 @@ func newForwarder(t *testing.T) *Forwarder {
 // fakeMaster serves h on a peer port and returns its address.
 func fakeMaster(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
-	// Whoever forwards to it may be held up between the connection and the request.
+	// The member that forwards to it may be held up between the connection and the request.
 	p, err := peer.Listen(peer.Config{Address: "127.0.0.1:0", ServerID: "pretender", HandshakeTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)

@@ -116,22 +116,22 @@ func TestWhoAnswersReadersFalselyIsAccusedAndNobodyElse(t *testing.T) {
 		answer func(*site, http.ResponseWriter, *http.Request) bool
 		lies   bool
 	}{
-		"the truth":               {says(answerOf(1, 3)), false},
-		"an altered answer":       {proves(func(p *witness.Proven) { p.Answer = &other }), true},
-		"no answer":               {proves(func(p *witness.Proven) { p.Answer = nil }), true},
-		"an altered proof":        {proves(func(p *witness.Proven) { p.Proof = strings.Replace(p.Proof, "extra ", "extra A", 1) }), true},
-		"no proof":                {proves(func(p *witness.Proven) { p.Proof = "" }), true},
-		"no certificate":          {proves(func(p *witness.Proven) { p.Proof, _, _ = strings.Cut(p.Proof, "— ") }), true},
-		"another score":           {says(answerOf(1, 4)), true},
-		"a revision between":      {says(answerOf(50, 4)), true},
-		"junk":                    {says("404"), true},
-		"a revision that is none": {says(answerOf(0, 0)), true},
-		"a newer answer":          {says(answerOf(900, 4)), false},
-		"it is overloaded":        {responds(http.StatusServiceUnavailable), false},
-		"too many requests":       {responds(http.StatusTooManyRequests), false},
-		"the group is private":    {responds(http.StatusUnauthorized), false},
-		"another frontend":        {responds(http.StatusTemporaryRedirect), false},
-		"it has no answer":        {responds(http.StatusNotFound), false},
+		"the truth":            {says(answerOf(1, 3)), false},
+		"an altered answer":    {proves(func(p *witness.Proven) { p.Answer = &other }), true},
+		"no answer":            {proves(func(p *witness.Proven) { p.Answer = nil }), true},
+		"an altered proof":     {proves(func(p *witness.Proven) { p.Proof = strings.Replace(p.Proof, "extra ", "extra A", 1) }), true},
+		"no proof":             {proves(func(p *witness.Proven) { p.Proof = "" }), true},
+		"no certificate":       {proves(func(p *witness.Proven) { p.Proof, _, _ = strings.Cut(p.Proof, "— ") }), true},
+		"another score":        {says(answerOf(1, 4)), true},
+		"a revision between":   {says(answerOf(50, 4)), true},
+		"junk":                 {says("404"), true},
+		"revision 0":           {says(answerOf(0, 0)), true},
+		"a newer answer":       {says(answerOf(900, 4)), false},
+		"it is overloaded":     {responds(http.StatusServiceUnavailable), false},
+		"too many requests":    {responds(http.StatusTooManyRequests), false},
+		"the group is private": {responds(http.StatusUnauthorized), false},
+		"another frontend":     {responds(http.StatusTemporaryRedirect), false},
+		"it has no answer":     {responds(http.StatusNotFound), false},
 	} {
 		s := newSite(t, one.answer)
 		s.check()

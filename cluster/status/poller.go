@@ -216,13 +216,13 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	return p.ask(ctx, addr, false)
 }
 
-// AskAnyone asks whoever of the group is at addr for its status, also another member than the
+// AskAnyone asks the member of the group at addr for its status, also another member than the
 // configuration has there: one that has moved, or that is to take a dead one's place.
 func (p *Poller) AskAnyone(ctx context.Context, addr string) (Status, error) {
 	return p.ask(ctx, addr, true)
 }
 
-// Meet asks whoever is at addr, and notes if a member has moved there.
+// Meet asks the member at addr, and notes if a member has moved there.
 func (p *Poller) Meet(ctx context.Context, addr string) {
 	if s, err := p.AskAnyone(ctx, addr); err == nil {
 		p.Source.Moved.Note(s.Member, addr)
